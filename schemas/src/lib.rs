@@ -1,0 +1,25 @@
+//! The event contract as data and what follows from it.
+//!
+//! `events/*.toml` say once what an event is: fields, types, which event types have them, limits, personal data. This
+//! crate reads and checks those files and derives from them the Arrow schemas of the tables, the JSON Schema for
+//! producers and the data dictionary. It decodes nothing and stores nothing.
+
+mod check;
+mod contract;
+mod dictionary;
+mod error;
+mod json_schema;
+mod source;
+mod stream;
+mod tables;
+
+pub use contract::{
+    Condition, Contract, EventType, Field, FieldKind, Format, OnArrival, Presence, Rule, StreamContract,
+};
+pub use dictionary::DictionaryRow;
+pub use error::{ContractError, Fault};
+pub use stream::{Stream, UnknownStream};
+pub use tables::{
+    CONTRACT_FILES, DESCRIPTION_KEY, EVENT_PARTITIONS, LINEAGE_COLUMNS, REJECTED_PARTITIONS, REJECTED_TABLE,
+    rejected_events_schema,
+};
