@@ -1,0 +1,1 @@
+//! Kinesis shards to batches to commits.
