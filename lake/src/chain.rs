@@ -1,0 +1,106 @@
+//! The chain of checkpoint documents in the store: numbered objects, each put once and never changed.
+
+use std::sync::Arc;
+
+use bluelake_schemas::Stream;
+use futures::TryStreamExt as _;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::Path};
+
+use crate::{document::CheckpointDocument, error::LakeError, lake::Lake};
+
+/// How many taken numbers a put steps over before it gives up.
+const MAX_TAKEN_NUMBERS: u64 = 1_000;
+
+/// Reads and writes the documents of one stream.
+#[derive(Clone, Debug)]
+pub(crate) struct DocumentChain {
+    store: Arc<dyn ObjectStore>,
+    folder: Path,
+    described: String,
+}
+
+impl DocumentChain {
+    pub(crate) fn new(lake: &Lake, stream: Stream) -> Self {
+        let folder = lake.table_path(stream.table()).join("_checkpoints").join(stream.name());
+        Self { store: lake.root().clone(), described: lake.describe(&folder), folder }
+    }
+
+    fn path(&self, number: u64) -> Path {
+        self.folder.clone().join(format!("{number:020}.json"))
+    }
+
+    fn describe(&self, number: u64) -> String {
+        format!("{}/{number:020}.json", self.described)
+    }
+
+    /// Reads and checks document `number`.
+    pub(crate) async fn get(&self, number: u64) -> Result<CheckpointDocument, LakeError> {
+        let document = |reason: String| LakeError::Document { path: self.describe(number), reason };
+        let bytes = match self.store.get(&self.path(number)).await {
+            Ok(found) => found.bytes().await.map_err(LakeError::store("read", self.describe(number)))?,
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(document(
+                    "it is missing although the table refers to it; restore it from a backup of the bucket".to_owned(),
+                ));
+            }
+            Err(error) => return Err(LakeError::store("read", self.describe(number))(error)),
+        };
+        CheckpointDocument::read(&bytes, number).map_err(|fault| document(fault.to_string()))
+    }
+
+    /// Puts the document under the first free number from its own on; its number is set to that.
+    pub(crate) async fn put_new(&self, document: &mut CheckpointDocument) -> Result<(), LakeError> {
+        let has_rejected = document.last_rejected == Some(document.number);
+        for _ in 0..MAX_TAKEN_NUMBERS {
+            let bytes = document.seal().map_err(|error| LakeError::Document {
+                path: self.describe(document.number),
+                reason: error.to_string(),
+            })?;
+            let create = PutOptions::from(PutMode::Create);
+            let path = self.path(document.number);
+            match self.store.put_opts(&path, bytes.into(), create).await {
+                Ok(_) => return Ok(()),
+                // Perhaps our own, its answer lost: a number is cheap, so take the next.
+                Err(object_store::Error::AlreadyExists { .. }) => {
+                    document.number += 1;
+                    if has_rejected {
+                        document.last_rejected = Some(document.number);
+                    }
+                }
+                Err(error) => {
+                    return Err(LakeError::store("write", self.describe(document.number))(error));
+                }
+            }
+        }
+        Err(LakeError::Document {
+            path: self.describe(document.number),
+            reason: format!("{MAX_TAKEN_NUMBERS} numbers in a row are taken"),
+        })
+    }
+
+    /// When the store says that document `number` was written, milliseconds since the epoch.
+    pub(crate) async fn written_at(&self, number: u64) -> Result<i64, LakeError> {
+        let meta =
+            self.store.head(&self.path(number)).await.map_err(LakeError::store("look at", self.describe(number)))?;
+        Ok(meta.last_modified.timestamp_millis())
+    }
+
+    /// The document with the highest number, committed or not.
+    pub(crate) async fn newest(&self) -> Result<Option<CheckpointDocument>, LakeError> {
+        let highest = self
+            .store
+            .list(Some(&self.folder))
+            .try_filter_map(|meta| async move { Ok(number_of(&meta.location)) })
+            .try_fold(None, |highest, number| async move { Ok(highest.max(Some(number))) })
+            .await
+            .map_err(LakeError::store("list", &self.described))?;
+        match highest {
+            Some(number) => self.get(number).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn number_of(path: &Path) -> Option<u64> {
+    path.filename()?.strip_suffix(".json")?.parse().ok()
+}

@@ -1,0 +1,204 @@
+//! The checkpoint document: how far a table has each shard of its stream, in numbered, immutable,
+//! chained JSON documents. Pure: building, checking and reading bytes; no I/O.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{data_file::DataFile, sequence::SequenceNumber, totals::ControlTotals};
+
+/// Version of the document's format that this code writes and the only one that it reads.
+pub(crate) const DOCUMENT_FORMAT: u32 = 1;
+
+/// How far a shard is in the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// Pinned at the oldest record that Kinesis holds; nothing is committed yet.
+    TrimHorizon,
+    /// Pinned at an arrival time (milliseconds since the epoch); nothing is committed yet.
+    AtTimestamp(i64),
+    /// Every record up to and including this one is committed.
+    After(SequenceNumber),
+}
+
+impl Position {
+    /// Whether moving from `self` to `other` goes forward or stays.
+    #[must_use]
+    pub fn reaches(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::After(from), Self::After(to)) => from <= to,
+            (Self::After(_), _) => false,
+            (_, Self::After(_)) => true,
+            (left, right) => left == right,
+        }
+    }
+}
+
+/// A shard's state in a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardState {
+    /// The shard's StartingSequenceNumber; with the shard id it identifies the incarnation.
+    pub starting_sequence: SequenceNumber,
+    /// Shard ids of the parents: none, one after a split, two after a merge.
+    pub parents: Vec<String>,
+    /// How far the shard is committed.
+    pub position: Position,
+    /// The shard is closed and everything in it is committed.
+    pub ended: bool,
+    /// Arrival time of the newest committed record, microseconds since the epoch.
+    pub arrived_at: Option<i64>,
+    /// When the shard was last seen drained, milliseconds since the epoch.
+    pub drained_at: Option<i64>,
+    /// Control totals since the pin.
+    pub totals: ControlTotals,
+}
+
+/// What one commit took from one shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRange {
+    /// Shard id.
+    pub shard: String,
+    /// The state that the batch started from; `None` for the commit that pins the start.
+    pub from_exclusive: Option<Position>,
+    /// The state that it reached.
+    pub to_inclusive: Position,
+    /// Control totals of the range.
+    pub counts: ControlTotals,
+}
+
+/// Points at the document that another builds on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Predecessor {
+    /// Its number.
+    pub number: u64,
+    /// Its digest.
+    pub digest: String,
+}
+
+/// One document of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointDocument {
+    /// Format version; [`DOCUMENT_FORMAT`].
+    pub format: u32,
+    /// SHA-256 in lower-case hex of the document's JSON with this field empty.
+    pub digest: String,
+    /// Its number.
+    pub number: u64,
+    /// The document that it builds on; `None` for the first.
+    pub previous: Option<Predecessor>,
+    /// The batch that it commits.
+    pub batch_id: Uuid,
+    /// The worker that wrote it.
+    pub worker: String,
+    /// Version of Bluelake that wrote it.
+    pub bluelake_version: String,
+    /// Version of the contract that judged the events.
+    pub contract_version: i32,
+    /// The stream's ARN.
+    pub stream_arn: String,
+    /// Rises with each erasure; a batch from before cannot land after.
+    pub erasure_epoch: u64,
+    /// State of every shard.
+    pub shards: BTreeMap<String, ShardState>,
+    /// What this commit took from each of its shards.
+    pub ranges: Vec<ShardRange>,
+    /// Totals of shards that left the stream.
+    pub retired: ControlTotals,
+    /// Rows erased so far.
+    pub erased: u64,
+    /// Rows expired so far.
+    pub expired: u64,
+    /// Files that this batch gives to `rejected_events`.
+    pub rejected_files: Vec<DataFile>,
+    /// The newest document up to this one that has such files.
+    pub last_rejected: Option<u64>,
+}
+
+/// Why bytes are not a usable document. Never quotes their content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentFault {
+    /// It was written by a newer version.
+    #[error(
+        "format {found} is not known to this version (it knows {DOCUMENT_FORMAT}); use the newer Bluelake that wrote it"
+    )]
+    UnknownFormat {
+        /// The format that the document names.
+        found: u64,
+    },
+    /// It is no document at all.
+    #[error("it is not a checkpoint document ({0})")]
+    Malformed(String),
+    /// Its digest does not match its content.
+    #[error("its digest does not match its content: it was altered after it was written")]
+    Altered,
+    /// It stands under another number.
+    #[error("it says that it is number {found}")]
+    Misplaced {
+        /// The number inside.
+        found: u64,
+    },
+}
+
+impl CheckpointDocument {
+    /// Sum of the control totals of all shards, with those retired.
+    #[must_use]
+    pub fn totals(&self) -> ControlTotals {
+        let mut sum = self.retired;
+        for shard in self.shards.values() {
+            sum += shard.totals;
+        }
+        sum
+    }
+
+    /// Rows that the event table must hold: stored − erased − expired; `None` if that is negative.
+    #[must_use]
+    pub fn expected_rows(&self) -> Option<u64> {
+        self.totals().stored.checked_sub(self.erased)?.checked_sub(self.expired)
+    }
+
+    /// Sets the digest and gives the bytes to store.
+    ///
+    /// # Errors
+    /// When the document cannot be written as JSON.
+    pub fn seal(&mut self) -> Result<Vec<u8>, serde_json::Error> {
+        self.digest = self.computed_digest()?;
+        serde_json::to_vec_pretty(self)
+    }
+
+    /// Reads and checks a stored document that should have `number`.
+    ///
+    /// # Errors
+    /// A [`DocumentFault`] that says which check failed.
+    pub fn read(bytes: &[u8], number: u64) -> Result<Self, DocumentFault> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u64,
+        }
+        let malformed = |error: serde_json::Error| {
+            DocumentFault::Malformed(format!("line {} column {}", error.line(), error.column()))
+        };
+        let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
+        if head.format != u64::from(DOCUMENT_FORMAT) {
+            return Err(DocumentFault::UnknownFormat { found: head.format });
+        }
+        let document: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        if document.computed_digest().map_err(malformed)? != document.digest {
+            return Err(DocumentFault::Altered);
+        }
+        if document.number != number {
+            return Err(DocumentFault::Misplaced { found: document.number });
+        }
+        Ok(document)
+    }
+
+    fn computed_digest(&self) -> Result<String, serde_json::Error> {
+        let mut unsigned = self.clone();
+        unsigned.digest.clear();
+        let hash = Sha256::digest(serde_json::to_vec(&unsigned)?);
+        Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}

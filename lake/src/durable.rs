@@ -1,0 +1,173 @@
+//! A local object store whose puts are on disk, file and directory, before they are acknowledged.
+//!
+//! Everything but `put` is left to object_store's own `LocalFileSystem`. A put writes a temporary
+//! sibling, syncs it, gives it its name by a link (create) or rename (overwrite), and syncs the directory,
+//! so that a commit never refers to bytes that a power failure can take back.
+
+use std::{
+    fmt, fs, io,
+    io::Write as _,
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, local::LocalFileSystem, path::Path,
+};
+use uuid::Uuid;
+
+/// `LocalFileSystem` over the whole file system with durable puts.
+#[derive(Debug)]
+pub(crate) struct DurableFileSystem {
+    inner: Arc<LocalFileSystem>,
+}
+
+impl DurableFileSystem {
+    pub(crate) fn new() -> Self {
+        Self { inner: Arc::new(LocalFileSystem::new()) }
+    }
+}
+
+impl fmt::Display for DurableFileSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DurableFileSystem({})", self.inner)
+    }
+}
+
+fn failure(path: &FilePath, source: io::Error) -> Error {
+    let path = path.display().to_string();
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
+        io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, source: source.into() },
+        _ => Error::Generic { store: "file system", source: source.into() },
+    }
+}
+
+/// Creates the directories down to `directory` and syncs each parent that gained one.
+fn create_directories(directory: &FilePath) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        create_directories(parent)?;
+        match fs::create_dir(directory) {
+            Ok(()) => sync_directory(parent)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn sync_directory(directory: &FilePath) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
+
+fn put(target: &FilePath, payload: &PutPayload, create: bool) -> io::Result<()> {
+    let directory = target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    create_directories(directory)?;
+    // object_store hides names that end with `#` and digits from listings.
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(format!("#{}", Uuid::new_v4().as_u128()));
+    let temporary = directory.join(name);
+    let result = write_synced(&temporary, payload)
+        .and_then(|()| if create { fs::hard_link(&temporary, target) } else { fs::rename(&temporary, target) });
+    if create || result.is_err() {
+        // A left-over is invisible to readers; failing to remove it must not hide the outcome.
+        let _ = fs::remove_file(&temporary);
+    }
+    result?;
+    sync_directory(directory)
+}
+
+fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+    for part in payload {
+        file.write_all(part)?;
+    }
+    file.sync_all()
+}
+
+#[async_trait]
+impl ObjectStore for DurableFileSystem {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let create = match options.mode {
+            PutMode::Create => true,
+            PutMode::Overwrite => false,
+            PutMode::Update(_) => return self.inner.put_opts(location, payload, options).await,
+        };
+        let target: PathBuf = self.inner.path_to_filesystem(location)?;
+        let written = target.clone();
+        tokio::task::spawn_blocking(move || put(&written, &payload, create))
+            .await
+            .map_err(|source| Error::JoinError { source })?
+            .map_err(|source| failure(&target, source))?;
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use futures::TryStreamExt as _;
+    use object_store::ObjectStoreExt as _;
+
+    #[tokio::test]
+    async fn of_two_creators_one_wins_and_no_temporary_file_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DurableFileSystem::new();
+        let path = Path::from_absolute_path(folder.path().join("a/b/c.json")).unwrap();
+        let create = || PutOptions::from(PutMode::Create);
+        store.put_opts(&path, "one".into(), create()).await.unwrap();
+        let second = store.put_opts(&path, "two".into(), create()).await;
+        assert!(matches!(second, Err(Error::AlreadyExists { .. })), "{second:?}");
+        let kept = store.get(&path).await.unwrap().bytes().await.unwrap();
+        assert_eq!(kept.as_ref(), b"one");
+        store.put(&path, "three".into()).await.unwrap();
+        let root = Path::from_absolute_path(folder.path()).unwrap();
+        let names: Vec<_> = store.list(Some(&root)).try_collect().await.unwrap();
+        assert_eq!(names.len(), 1);
+        let left: Vec<_> = fs::read_dir(folder.path().join("a/b")).unwrap().collect();
+        assert_eq!(left.len(), 1, "the temporary file is gone");
+    }
+}

@@ -1,0 +1,133 @@
+//! What can go wrong with the lake, named by what the caller can do about it.
+
+use std::fmt;
+
+/// An error of the lake room.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// The lake's URL cannot be used.
+    #[error("lake '{url}': {reason}")]
+    Location {
+        /// The URL as given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The place exists or can be reached, but holds no lake.
+    #[error("'{url}' is not a Bluelake lake: {reason}; run `bluelake lake init --lake {url}` to make one there")]
+    NotALake {
+        /// The URL of the place.
+        url: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// A read or write of an object failed.
+    #[error("cannot {operation} '{path}'{}", hint(source))]
+    Store {
+        /// The call that failed, as a verb.
+        operation: &'static str,
+        /// The object, with its bucket or folder.
+        path: String,
+        /// The store's own error.
+        source: object_store::Error,
+    },
+    /// A bucket call failed.
+    #[error("bucket '{bucket}': {operation} failed: {reason}")]
+    Bucket {
+        /// The bucket's name.
+        bucket: String,
+        /// The S3 call.
+        operation: &'static str,
+        /// The code and message of the answer.
+        reason: String,
+    },
+    /// The Delta log refused or failed an operation.
+    #[error("table '{table}': cannot {operation}")]
+    Table {
+        /// The table's name.
+        table: String,
+        /// The operation, as a verb.
+        operation: &'static str,
+        /// Delta's own error.
+        #[source]
+        source: Box<deltalake::DeltaTableError>,
+    },
+    /// A self-check failed: writing on would risk the numbers.
+    #[error("table '{table}': refusing to write: {check}; {remedy}")]
+    Refused {
+        /// The table's name.
+        table: String,
+        /// The check that failed, with what was found.
+        check: String,
+        /// What the operator can do.
+        remedy: String,
+    },
+    /// A checkpoint document cannot be used.
+    #[error("checkpoint document '{path}': {reason}")]
+    Document {
+        /// Path of the document below the table.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A commit found no quiet moment within its attempts.
+    #[error("table '{table}': gave up after {attempts} attempts to commit")]
+    Contention {
+        /// The table's name.
+        table: String,
+        /// How often it was tried.
+        attempts: usize,
+        /// The error of the last attempt, if there was one.
+        #[source]
+        source: Option<Box<LakeError>>,
+    },
+    /// A data file is not what its batch says it is.
+    #[error("data file '{path}': {reason}")]
+    DataFile {
+        /// Path below the table.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl LakeError {
+    pub(crate) fn table(table: &str, operation: &'static str) -> impl FnOnce(deltalake::DeltaTableError) -> Self {
+        let table = table.to_owned();
+        move |source| Self::Table { table, operation, source: Box::new(source) }
+    }
+
+    pub(crate) fn store(operation: &'static str, path: impl fmt::Display) -> impl FnOnce(object_store::Error) -> Self {
+        let path = path.to_string();
+        move |source| Self::Store { operation, path, source }
+    }
+
+    /// Whether trying again later, without any change by an operator, may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => !matches!(
+                source,
+                object_store::Error::NotFound { .. }
+                    | object_store::Error::PermissionDenied { .. }
+                    | object_store::Error::Unauthenticated { .. }
+                    | object_store::Error::NotSupported { .. }
+            ),
+            Self::Table { .. } | Self::Contention { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+fn hint(source: &object_store::Error) -> &'static str {
+    match source {
+        object_store::Error::NotFound { .. } => ": it does not exist (bucket or folder missing?)",
+        object_store::Error::PermissionDenied { .. } => {
+            ": access denied; check the policy of the role (docs/operating.md)"
+        }
+        object_store::Error::Unauthenticated { .. } => {
+            ": the credentials were refused; check AWS_PROFILE or AWS_ACCESS_KEY_ID"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,310 @@
+//! A lake: a place, its object store, and the Delta tables in it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::datatypes::{Field, SchemaRef};
+use aws_config::SdkConfig;
+use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
+use datafusion::catalog::{Session, TableProvider};
+use deltalake::{
+    DeltaTable,
+    kernel::{StructField, engine::arrow_conversion::TryIntoKernel as _, transaction::CommitProperties},
+    logstore::{StorageConfig, default_logstore},
+    protocol::SaveMode,
+};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::Path, prefix::PrefixStore};
+use uuid::Uuid;
+
+use crate::{
+    bucket,
+    durable::DurableFileSystem,
+    error::LakeError,
+    location::{LakeLocation, Place},
+};
+
+/// Name of the table that keeps rejected events.
+pub const REJECTED_EVENTS: &str = "rejected_events";
+
+/// An open lake. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    location: LakeLocation,
+    /// "/" is the bucket, or the file system.
+    root: Arc<dyn ObjectStore>,
+    prefix: Path,
+    bucket: Option<(aws_sdk_s3::Client, String, Option<String>)>,
+}
+
+/// What `init` did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitOutcome {
+    /// The bucket or folder was made.
+    pub place_created: bool,
+    /// Tables that were made.
+    pub tables_created: Vec<String>,
+}
+
+impl Lake {
+    /// Opens the place without looking into it. `aws` is needed for a bucket only.
+    ///
+    /// # Errors
+    /// [`LakeError::Location`] when the place cannot be used, for example without a region.
+    pub fn at(location: &LakeLocation, aws: Option<&SdkConfig>) -> Result<Self, LakeError> {
+        let fault = |reason: String| LakeError::Location { url: location.to_string(), reason };
+        match location.place() {
+            Place::Folder(folder) => Ok(Self {
+                location: location.clone(),
+                root: Arc::new(DurableFileSystem::new()),
+                prefix: Path::from_absolute_path(folder).map_err(|error| fault(error.to_string()))?,
+                bucket: None,
+            }),
+            Place::Bucket { bucket, prefix } => {
+                let aws = aws.ok_or_else(|| fault("an S3 lake needs AWS settings".to_owned()))?;
+                let region = aws.region().map(ToString::to_string);
+                Ok(Self {
+                    location: location.clone(),
+                    root: Arc::new(bucket::store(bucket, aws)?),
+                    prefix: Path::parse(prefix).map_err(|error| fault(error.to_string()))?,
+                    bucket: Some((bucket::client(aws), bucket.clone(), region)),
+                })
+            }
+        }
+    }
+
+    /// The lake's place.
+    #[must_use]
+    pub fn location(&self) -> &LakeLocation {
+        &self.location
+    }
+
+    /// Makes what is missing of the lake: the bucket or folder, and the tables of the contract.
+    ///
+    /// # Errors
+    /// Any [`LakeError`]; what was made before it stays and is found by the next try.
+    pub async fn init(&self, contract: &Contract) -> Result<InitOutcome, LakeError> {
+        let place_created = match (&self.bucket, self.location.folder()) {
+            (Some((client, bucket, region)), _) => bucket::create(client, bucket, region.as_deref()).await?,
+            (None, Some(folder)) if !folder.exists() => {
+                std::fs::create_dir_all(folder).map_err(|error| LakeError::Location {
+                    url: self.location.to_string(),
+                    reason: format!("the folder cannot be made: {error}"),
+                })?;
+                true
+            }
+            (None, _) => false,
+        };
+        self.probe_put_if_absent().await?;
+        let mut outcome = InitOutcome { place_created, tables_created: Vec::new() };
+        for stream in Stream::ALL {
+            let schema = contract.stream(stream).table_schema();
+            self.create(stream.table(), &schema, &EVENT_PARTITIONS, &mut outcome).await?;
+        }
+        self.create(REJECTED_EVENTS, &rejected_events_schema(), &REJECTED_PARTITIONS, &mut outcome).await?;
+        Ok(outcome)
+    }
+
+    /// Loads a table.
+    ///
+    /// # Errors
+    /// [`LakeError::NotALake`] when the table is not there.
+    pub async fn table(&self, name: &str) -> Result<DeltaTable, LakeError> {
+        self.find_table(name).await?.ok_or_else(|| LakeError::NotALake {
+            url: self.location.to_string(),
+            reason: format!("table '{name}' is missing"),
+        })
+    }
+
+    /// Loads a table if it is there.
+    ///
+    /// # Errors
+    /// When the place cannot be read, or what is there is not a readable Delta table.
+    pub async fn find_table(&self, name: &str) -> Result<Option<DeltaTable>, LakeError> {
+        let log = self.table_path(name).join("_delta_log");
+        let listed =
+            self.root.list_with_delimiter(Some(&log)).await.map_err(LakeError::store("list", self.describe(&log)))?;
+        if listed.objects.is_empty() {
+            return Ok(None);
+        }
+        let mut table = self.unloaded(name)?;
+        table.load().await.map_err(LakeError::table(name, "load its Delta log"))?;
+        Ok(Some(table))
+    }
+
+    /// A DataFusion table over the newest version of a table, with its object store registered in `session`.
+    ///
+    /// # Errors
+    /// As [`Lake::table`].
+    pub async fn table_provider(&self, name: &str, session: &dyn Session) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let table = self.table(name).await?;
+        table.update_datafusion_session(session).map_err(LakeError::table(name, "register its object store"))?;
+        table.table_provider().await.map_err(|error| {
+            LakeError::table(name, "plan a scan")(deltalake::DeltaTableError::generic(error.to_string()))
+        })
+    }
+
+    /// Adds the columns of `schema` that the table does not have yet, and gives it back reloaded.
+    ///
+    /// # Errors
+    /// [`LakeError::Refused`] when a column exists with another type, or would be required.
+    pub(crate) async fn with_columns_of(
+        &self,
+        name: &str,
+        table: DeltaTable,
+        schema: &SchemaRef,
+    ) -> Result<DeltaTable, LakeError> {
+        let missing = missing_columns(name, &table, schema)?;
+        if missing.is_empty() {
+            return Ok(table);
+        }
+        let names: Vec<_> = missing.iter().map(|field| field.name().clone()).collect();
+        tracing::info!(table = name, columns = ?names, "adding columns of the contract");
+        let added = table.add_columns().with_fields(missing).with_commit_properties(quiet_commit(0)).await;
+        match added {
+            Ok(table) => Ok(table),
+            // Another worker may have been first, or the answer was lost: the table itself tells.
+            Err(error) => {
+                let table = self.table(name).await?;
+                if missing_columns(name, &table, schema)?.is_empty() {
+                    Ok(table)
+                } else {
+                    Err(LakeError::table(name, "add columns")(error))
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the store refuses to create what exists: the one thing that commits rest on.
+    ///
+    /// # Errors
+    /// [`LakeError::Refused`] when it does not.
+    pub async fn probe_put_if_absent(&self) -> Result<(), LakeError> {
+        let path = self.prefix.clone().join("_workers").join(format!("probe-{}", Uuid::new_v4()));
+        let create = || PutOptions::from(PutMode::Create);
+        let at = self.describe(&path);
+        self.root.put_opts(&path, "1".into(), create()).await.map_err(LakeError::store("write", &at))?;
+        let second = self.root.put_opts(&path, "2".into(), create()).await;
+        self.root.delete(&path).await.map_err(LakeError::store("delete", &at))?;
+        match second {
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(LakeError::store("write", &at)(error)),
+            Ok(_) => Err(LakeError::Refused {
+                table: self.location.to_string(),
+                check: "the store does not honour put-if-absent".to_owned(),
+                remedy: "use a store with conditional writes (If-None-Match), as Amazon S3 has".to_owned(),
+            }),
+        }
+    }
+
+    pub(crate) fn table_path(&self, name: &str) -> Path {
+        self.prefix.clone().join(name)
+    }
+
+    pub(crate) fn root(&self) -> &Arc<dyn ObjectStore> {
+        &self.root
+    }
+
+    /// A path of the store as a user would write it.
+    pub(crate) fn describe(&self, path: &Path) -> String {
+        match &self.bucket {
+            Some((_, bucket, _)) => format!("s3://{bucket}/{path}"),
+            None => format!("/{path}"),
+        }
+    }
+
+    fn unloaded(&self, name: &str) -> Result<DeltaTable, LakeError> {
+        let url = self
+            .location
+            .url()
+            .join(&format!("{name}/"))
+            .map_err(|error| LakeError::Location { url: self.location.to_string(), reason: error.to_string() })?;
+        let prefixed = Arc::new(PrefixStore::new(self.root.clone(), self.table_path(name)));
+        let log_store = default_logstore(prefixed, self.root.clone(), &url, &StorageConfig::default());
+        Ok(DeltaTable::new(log_store))
+    }
+
+    async fn create(
+        &self,
+        name: &str,
+        schema: &SchemaRef,
+        partitions: &[&str],
+        outcome: &mut InitOutcome,
+    ) -> Result<(), LakeError> {
+        if let Some(table) = self.find_table(name).await? {
+            self.with_columns_of(name, table, schema).await?;
+            return Ok(());
+        }
+        let fields = kernel_fields(name, schema.fields().iter().map(AsRef::as_ref))?;
+        let created = self
+            .unloaded(name)?
+            .create()
+            .with_table_name(name)
+            .with_columns(fields)
+            .with_partition_columns(partitions.iter().copied())
+            .with_save_mode(SaveMode::ErrorIfExists)
+            .with_commit_properties(quiet_commit(0))
+            .await;
+        match created {
+            Ok(_) => {
+                outcome.tables_created.push(name.to_owned());
+                Ok(())
+            }
+            Err(error) => match self.find_table(name).await? {
+                Some(_) => Ok(()),
+                None => Err(LakeError::table(name, "create it")(error)),
+            },
+        }
+    }
+}
+
+/// Commit properties without the log checkpoint and log clean-up, which are done apart.
+pub(crate) fn quiet_commit(max_retries: usize) -> CommitProperties {
+    CommitProperties::default()
+        .with_max_retries(max_retries)
+        .with_create_checkpoint(false)
+        .with_cleanup_expired_logs(Some(false))
+}
+
+fn kernel_fields<'a>(table: &str, fields: impl Iterator<Item = &'a Field>) -> Result<Vec<StructField>, LakeError> {
+    fields
+        .map(|field| {
+            let kernel: Result<StructField, _> = field.try_into_kernel();
+            kernel.map_err(|error| {
+                LakeError::table(table, "write its schema")(deltalake::DeltaTableError::Arrow { source: error })
+            })
+        })
+        .collect()
+}
+
+/// Columns of the contract that the table lacks.
+fn missing_columns(name: &str, table: &DeltaTable, schema: &SchemaRef) -> Result<Vec<StructField>, LakeError> {
+    let state = table.snapshot().map_err(LakeError::table(name, "read its schema"))?;
+    let kernel_schema = state.schema();
+    let present: HashMap<_, _> = kernel_schema.fields().map(|field| (field.name().clone(), field)).collect();
+    let mut missing = Vec::new();
+    for wanted in kernel_fields(name, schema.fields().iter().map(AsRef::as_ref))? {
+        match present.get(wanted.name()) {
+            Some(field) if field.data_type() == wanted.data_type() => {}
+            Some(field) => {
+                return Err(LakeError::Refused {
+                    table: name.to_owned(),
+                    check: format!(
+                        "column '{}' is {} in the table and {} in the contract",
+                        wanted.name(),
+                        field.data_type(),
+                        wanted.data_type()
+                    ),
+                    remedy: "give the field its old type, or a new name".to_owned(),
+                });
+            }
+            None if !wanted.is_nullable() => {
+                return Err(LakeError::Refused {
+                    table: name.to_owned(),
+                    check: format!("column '{}' is new and required", wanted.name()),
+                    remedy: "make the new field optional: rows from before do not have it".to_owned(),
+                });
+            }
+            None => missing.push(wanted),
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,33 @@
+//! The tables of the lake: opening, creating and evolving them, and the commit that lands a batch exactly once.
+//!
+//! Guarantees: a batch happens at one Delta commit or not at all; its positions and its files travel together; a
+//! writer whose view of a shard is stale is fenced; nothing is written to a table that fails its self-check.
+//! Leaves to others: what an event is (`schemas`), how bytes become rows (`transform`), when to commit (`ingest`).
+
+mod batch;
+mod bucket;
+mod chain;
+mod data_file;
+mod document;
+mod durable;
+mod error;
+mod lake;
+mod location;
+mod parquet_object;
+mod recent;
+mod rejected;
+mod self_check;
+mod sequence;
+mod stream_table;
+mod totals;
+
+pub use batch::{Batch, ShardAdvance, Writer};
+pub use data_file::DataFile;
+pub use document::{CheckpointDocument, Position, ShardRange, ShardState};
+pub use error::LakeError;
+pub use lake::{InitOutcome, Lake, REJECTED_EVENTS};
+pub use location::LakeLocation;
+pub use recent::{RecentEvent, recent_events};
+pub use sequence::{NotASequenceNumber, SequenceNumber};
+pub use stream_table::{CommitOutcome, StreamTable, Uploader};
+pub use totals::ControlTotals;

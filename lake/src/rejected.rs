@@ -1,0 +1,98 @@
+//! `rejected_events` follows the event tables: the documents name its files, and any worker may add them.
+
+use deltalake::{
+    DeltaTable,
+    kernel::{Action, transaction::CommitBuilder},
+};
+
+use bluelake_schemas::REJECTED_PARTITIONS;
+
+use crate::{
+    chain::DocumentChain,
+    document::CheckpointDocument,
+    error::LakeError,
+    lake::{REJECTED_EVENTS, quiet_commit},
+    stream_table::{append, transaction},
+};
+
+/// Rounds before the follower leaves the work to the next commit.
+const FOLLOW_ATTEMPTS: usize = 8;
+
+/// Brings `rejected_events` up to date with one stream's documents.
+#[derive(Debug)]
+pub(crate) struct RejectedFollower {
+    table: DeltaTable,
+    chain: DocumentChain,
+    app_id: String,
+    /// Newest document whose files are known to be in the table.
+    reached: Option<u64>,
+}
+
+impl RejectedFollower {
+    pub(crate) fn new(table: DeltaTable, chain: DocumentChain, app_id: String) -> Self {
+        Self { table, chain, app_id, reached: None }
+    }
+
+    pub(crate) fn table(&self) -> &DeltaTable {
+        &self.table
+    }
+
+    /// Adds the files of every document up to `document` that the table does not have yet, in one commit.
+    pub(crate) async fn follow(&mut self, document: &CheckpointDocument) -> Result<(), LakeError> {
+        let Some(newest) = document.last_rejected else {
+            return Ok(());
+        };
+        let mut last_error = None;
+        for _ in 0..FOLLOW_ATTEMPTS {
+            if self.reached.is_some_and(|reached| reached >= newest) {
+                return Ok(());
+            }
+            match self.attempt(document, newest).await {
+                Ok(()) => self.reached = Some(document.number),
+                Err(error @ LakeError::Table { .. }) => last_error = Some(Box::new(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.reached.is_some_and(|reached| reached >= newest) {
+            return Ok(());
+        }
+        Err(LakeError::Contention { table: REJECTED_EVENTS.to_owned(), attempts: FOLLOW_ATTEMPTS, source: last_error })
+    }
+
+    async fn attempt(&mut self, document: &CheckpointDocument, newest: u64) -> Result<(), LakeError> {
+        self.table.update_incremental(None).await.map_err(LakeError::table(REJECTED_EVENTS, "load its Delta log"))?;
+        let state = self.table.snapshot().map_err(LakeError::table(REJECTED_EVENTS, "load its Delta log"))?.clone();
+        let done = state
+            .transaction_version(self.table.log_store().as_ref(), &self.app_id)
+            .await
+            .map_err(LakeError::table(REJECTED_EVENTS, "read its txn"))?
+            .and_then(|version| u64::try_from(version).ok())
+            .unwrap_or(0);
+        if done >= newest {
+            return Ok(());
+        }
+        let mut actions = self.files_since(document, done).await?;
+        actions.push(Action::Txn(transaction(&self.app_id, document.number)?));
+        CommitBuilder::from(quiet_commit(1))
+            .with_actions(actions)
+            .build(Some(&state), self.table.log_store(), append(&REJECTED_PARTITIONS))
+            .await
+            .map_err(LakeError::table(REJECTED_EVENTS, "commit"))?;
+        Ok(())
+    }
+
+    /// Walks `last_rejected` back to `done`, exclusive.
+    async fn files_since(&self, document: &CheckpointDocument, done: u64) -> Result<Vec<Action>, LakeError> {
+        let mut actions = Vec::new();
+        let mut next = document.last_rejected;
+        while let Some(number) = next.filter(|number| *number > done) {
+            let found = if number == document.number { document.clone() } else { self.chain.get(number).await? };
+            actions.extend(found.rejected_files.iter().map(|file| Action::Add(file.add_action())));
+            next = match found.previous {
+                Some(previous) => self.chain.get(previous.number).await?.last_rejected,
+                None => None,
+            };
+        }
+        Ok(actions)
+    }
+}

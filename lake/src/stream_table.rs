@@ -1,0 +1,397 @@
+//! One stream's event table together with `rejected_events`, and the exactly-once commit over both.
+//!
+//! The Delta commit of the event table is the one moment at which a batch happens, for all its shards and
+//! both tables (design: exactly once). Everything before it is unreferenced, everything after it is repeatable.
+
+use std::{sync::Arc, time::Duration};
+
+use bluelake_schemas::{Contract, EVENT_PARTITIONS, Stream, rejected_events_schema};
+use bytes::Bytes;
+use deltalake::{
+    DeltaTable,
+    kernel::{Action, Transaction, transaction::CommitBuilder},
+    protocol::{DeltaOperation, SaveMode},
+    table::state::DeltaTableState,
+};
+use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
+use rand::Rng as _;
+
+use crate::{
+    batch::{Batch, Refusal, Writer, advance},
+    chain::DocumentChain,
+    data_file::DataFile,
+    document::CheckpointDocument,
+    error::LakeError,
+    lake::{Lake, REJECTED_EVENTS, quiet_commit},
+    rejected::RejectedFollower,
+    self_check,
+};
+
+/// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
+const COMMIT_ATTEMPTS: usize = 12;
+/// Retries inside deltalake: few, because each works on an older and older read of the table.
+const INNER_RETRIES: usize = 3;
+/// A batch whose first file is older than this by the store's clock is dropped.
+const MAX_BATCH_AGE: Duration = Duration::from_secs(3600);
+/// A log checkpoint is written after each so many versions.
+const LOG_CHECKPOINT_INTERVAL: u64 = 20;
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It happened: the new document is in force.
+    Committed {
+        /// Delta version of the event table.
+        version: u64,
+    },
+    /// It can never happen: the table has moved on. Drop the batch, go on from the table.
+    Fenced {
+        /// The shards that moved.
+        shards: Vec<String>,
+    },
+    /// It waited too long and was dropped; nothing was committed.
+    Expired,
+}
+
+/// The event table of a stream, open for writing. One owner; nobody else refreshes it.
+#[derive(Debug)]
+pub struct StreamTable {
+    stream: Stream,
+    chain: DocumentChain,
+    events: DeltaTable,
+    current: Option<CheckpointDocument>,
+    rejected: RejectedFollower,
+    writer: Writer,
+    app_id: String,
+}
+
+impl StreamTable {
+    /// Opens the table for writing: adds new columns of the contract, checks the table against its documents,
+    /// and brings `rejected_events` up to date.
+    ///
+    /// # Errors
+    /// [`LakeError::NotALake`] without tables; [`LakeError::Refused`] when a self-check fails.
+    pub async fn open(lake: &Lake, contract: &Contract, stream: Stream, writer: Writer) -> Result<Self, LakeError> {
+        let events = lake.table(stream.table()).await?;
+        let schema = contract.stream(stream).table_schema();
+        let events = lake.with_columns_of(stream.table(), events, &schema).await?;
+        let rejected = lake.table(REJECTED_EVENTS).await?;
+        let rejected = lake.with_columns_of(REJECTED_EVENTS, rejected, &rejected_events_schema()).await?;
+        let app_id = format!("bluelake/{stream}");
+        let chain = DocumentChain::new(lake, stream);
+        let mut table = Self {
+            stream,
+            rejected: RejectedFollower::new(rejected, chain.clone(), app_id.clone()),
+            chain,
+            events,
+            current: None,
+            writer,
+            app_id,
+        };
+        let state = table.reload().await?;
+        self_check::check(stream, &state, table.current.as_ref(), &table.chain).await?;
+        table.follow_rejected().await?;
+        Ok(table)
+    }
+
+    /// The document in force; `None` before the first commit.
+    #[must_use]
+    pub fn document(&self) -> Option<&CheckpointDocument> {
+        self.current.as_ref()
+    }
+
+    /// The stream whose events the table holds.
+    #[must_use]
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// Uploads into the event table's folder.
+    #[must_use]
+    pub fn event_uploader(&self) -> Uploader {
+        Uploader::of(&self.events)
+    }
+
+    /// Uploads into `rejected_events`.
+    #[must_use]
+    pub fn rejected_uploader(&self) -> Uploader {
+        Uploader::of(self.rejected.table())
+    }
+
+    /// The Delta table, as last loaded.
+    #[must_use]
+    pub fn delta_table(&self) -> &DeltaTable {
+        &self.events
+    }
+
+    /// Loads the newest version and its document.
+    ///
+    /// # Errors
+    /// When the log or the document cannot be read or is not what it should be.
+    pub async fn reload(&mut self) -> Result<DeltaTableState, LakeError> {
+        self.events
+            .update_incremental(None)
+            .await
+            .map_err(LakeError::table(self.stream.table(), "load its Delta log"))?;
+        let state =
+            self.events.snapshot().map_err(LakeError::table(self.stream.table(), "load its Delta log"))?.clone();
+        let number = document_number(self.stream.table(), &self.events, &state, &self.app_id).await?;
+        self.current = match number {
+            Some(number) if self.current.as_ref().map(|document| document.number) == Some(number) => {
+                self.current.take()
+            }
+            Some(number) => Some(self.chain.get(number).await?),
+            None => None,
+        };
+        Ok(state)
+    }
+
+    /// Commits a batch exactly once, or tells that it never will be.
+    ///
+    /// # Errors
+    /// When neither could be settled: the batch may then be tried again as it is, with the same files.
+    pub async fn commit(&mut self, batch: &Batch) -> Result<CommitOutcome, LakeError> {
+        self.check_files(batch).await?;
+        let mut last_error = None;
+        for attempt in 0..COMMIT_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(jitter(attempt)).await;
+            }
+            match self.attempt(batch).await {
+                Ok(Some(outcome)) => {
+                    if matches!(outcome, CommitOutcome::Committed { .. }) {
+                        self.after_commit().await;
+                    }
+                    return Ok(outcome);
+                }
+                Ok(None) => {}
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(
+                        stream = %self.stream, batch = %batch.id, attempt,
+                        error = &error as &dyn std::error::Error,
+                        "the outcome of a commit is unclear; reading the table back"
+                    );
+                    last_error = Some(Box::new(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(LakeError::Contention {
+            table: self.stream.table().to_owned(),
+            attempts: COMMIT_ATTEMPTS,
+            source: last_error,
+        })
+    }
+
+    /// One round: read back, decide, put a document, commit. `None` asks for another round.
+    async fn attempt(&mut self, batch: &Batch) -> Result<Option<CommitOutcome>, LakeError> {
+        let state = self.reload().await?;
+        if self.chain_holds(batch).await? {
+            return Ok(Some(CommitOutcome::Committed { version: state.version() }));
+        }
+        let number = self.current.as_ref().map_or(0, |document| document.number) + 1;
+        let mut document = match advance(self.current.as_ref(), number, batch, &self.writer) {
+            Ok(document) => document,
+            Err(Refusal::Fenced(shards)) => return Ok(Some(CommitOutcome::Fenced { shards })),
+            Err(Refusal::Inconsistent(reason)) => {
+                return Err(LakeError::Refused {
+                    table: self.stream.table().to_owned(),
+                    check: reason,
+                    remedy: "this is a fault of the program; please report it".to_owned(),
+                });
+            }
+        };
+        self.chain.put_new(&mut document).await?;
+        if self.is_too_old(batch, document.number).await? {
+            return Ok(Some(CommitOutcome::Expired));
+        }
+        let committed = self.commit_to_delta(&state, batch, document.number).await;
+        match committed {
+            Ok(version) => {
+                self.current = Some(document);
+                Ok(Some(CommitOutcome::Committed { version }))
+            }
+            Err(error) => {
+                tracing::debug!(stream = %self.stream, %error, "commit not acknowledged");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn commit_to_delta(&self, state: &DeltaTableState, batch: &Batch, number: u64) -> Result<u64, LakeError> {
+        let mut actions: Vec<Action> = batch.files.iter().map(|file| Action::Add(file.add_action())).collect();
+        actions.push(Action::Txn(transaction(&self.app_id, number)?));
+        let finished = CommitBuilder::from(quiet_commit(INNER_RETRIES))
+            .with_actions(actions)
+            .build(Some(state), self.events.log_store(), append(&EVENT_PARTITIONS))
+            .await
+            .map_err(LakeError::table(self.stream.table(), "commit"))?;
+        Ok(finished.version())
+    }
+
+    /// Whether the batch is in the chain between the document in force and the one that it started from.
+    async fn chain_holds(&self, batch: &Batch) -> Result<bool, LakeError> {
+        let mut document = match &self.current {
+            Some(document) => document.clone(),
+            None => return Ok(false),
+        };
+        while document.number > batch.base {
+            if document.batch_id == batch.id {
+                return Ok(true);
+            }
+            match document.previous {
+                Some(previous) => document = self.chain.get(previous.number).await?,
+                None => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn is_too_old(&self, batch: &Batch, number: u64) -> Result<bool, LakeError> {
+        let uploaded = batch.files.iter().chain(&batch.rejected_files).map(|file| file.modified_at).min();
+        let Some(uploaded) = uploaded else {
+            return Ok(false);
+        };
+        let age = self.chain.written_at(number).await?.saturating_sub(uploaded);
+        Ok(u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) > MAX_BATCH_AGE))
+    }
+
+    /// Every file must be there, in full, under a name that is the batch's own.
+    async fn check_files(&self, batch: &Batch) -> Result<(), LakeError> {
+        for file in &batch.files {
+            self.event_uploader().check(file, batch).await?;
+        }
+        for file in &batch.rejected_files {
+            self.rejected_uploader().check(file, batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Work that may fail without harm: the follower and the log checkpoint catch up later.
+    async fn after_commit(&mut self) {
+        if let Err(error) = self.follow_rejected().await {
+            tracing::warn!(
+                stream = %self.stream,
+                error = &error as &dyn std::error::Error,
+                "rejected_events is behind and will be brought up to date with the next commit"
+            );
+        }
+        let due = self.events.version().is_some_and(|version| version > 0 && version % LOG_CHECKPOINT_INTERVAL == 0);
+        if due && let Err(error) = deltalake::checkpoints::create_checkpoint(&self.events, None).await {
+            tracing::warn!(stream = %self.stream, %error, "no log checkpoint was written");
+        }
+    }
+
+    /// Brings `rejected_events` up to the document in force.
+    ///
+    /// # Errors
+    /// When the table cannot be brought up to date; it is tried again with the next commit.
+    pub async fn follow_rejected(&mut self) -> Result<(), LakeError> {
+        match &self.current {
+            Some(document) => self.rejected.follow(document).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Number of the document in force by the table's own `txn`.
+async fn document_number(
+    name: &str,
+    table: &DeltaTable,
+    state: &DeltaTableState,
+    app_id: &str,
+) -> Result<Option<u64>, LakeError> {
+    let version = state
+        .transaction_version(table.log_store().as_ref(), app_id)
+        .await
+        .map_err(LakeError::table(name, "read its txn"))?;
+    version
+        .map(|version| {
+            u64::try_from(version).map_err(|_| LakeError::Refused {
+                table: name.to_owned(),
+                check: format!("its txn '{app_id}' is negative"),
+                remedy: "another program wrote it; restore the table".to_owned(),
+            })
+        })
+        .transpose()
+}
+
+pub(crate) fn transaction(app_id: &str, number: u64) -> Result<Transaction, LakeError> {
+    let number = i64::try_from(number).map_err(|_| LakeError::Document {
+        path: app_id.to_owned(),
+        reason: "its number is out of range".to_owned(),
+    })?;
+    Ok(Transaction::new(app_id, number))
+}
+
+pub(crate) fn append(partitions: &[&str]) -> DeltaOperation {
+    DeltaOperation::Write {
+        mode: SaveMode::Append,
+        partition_by: Some(partitions.iter().map(ToString::to_string).collect()),
+        predicate: None,
+    }
+}
+
+/// A wait that doubles with each attempt up to 6.4 s, anywhere between nothing and that.
+fn jitter(attempt: usize) -> Duration {
+    let ceiling = 50_u64 << attempt.min(7);
+    Duration::from_millis(rand::rng().random_range(0..=ceiling))
+}
+
+/// Puts data files into a table's folder. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Uploader {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Uploader {
+    fn of(table: &DeltaTable) -> Self {
+        Self { store: table.object_store() }
+    }
+
+    /// Uploads one Parquet file. `path` is below the table and holds the batch id.
+    ///
+    /// # Errors
+    /// [`LakeError::Store`] when the upload failed; what may have landed is unreferenced.
+    pub async fn upload(
+        &self,
+        path: String,
+        partition_values: Vec<(String, String)>,
+        bytes: Bytes,
+        rows: u64,
+        statistics: String,
+    ) -> Result<DataFile, LakeError> {
+        let size = bytes.len();
+        let location = Path::parse(&path)
+            .map_err(|error| LakeError::DataFile { path: path.clone(), reason: error.to_string() })?;
+        self.store.put(&location, bytes.into()).await.map_err(LakeError::store("write", &path))?;
+        let meta = self.store.head(&location).await.map_err(LakeError::store("look at", &path))?;
+        Ok(DataFile {
+            path,
+            partition_values: partition_values.into_iter().collect(),
+            size: size.try_into().unwrap_or(u64::MAX),
+            modified_at: meta.last_modified.timestamp_millis(),
+            rows,
+            statistics,
+        })
+    }
+
+    async fn check(&self, file: &DataFile, batch: &Batch) -> Result<(), LakeError> {
+        let fault = |reason: String| LakeError::DataFile { path: file.path.clone(), reason };
+        if !file.path.contains(&batch.id.to_string()) {
+            return Err(fault("its name does not hold the batch id".to_owned()));
+        }
+        let folder: String = file.path.split('/').filter(|part| part.contains('=')).collect::<Vec<_>>().join("/");
+        let canonical =
+            file.partition_values.iter().all(|(column, value)| folder.contains(&format!("{column}={value}")));
+        if !canonical || file.partition_values.is_empty() {
+            return Err(fault("its partition values do not match its folder".to_owned()));
+        }
+        let meta =
+            self.store.head(&Path::from(file.path.as_str())).await.map_err(LakeError::store("look at", &file.path))?;
+        if meta.size != file.size {
+            return Err(fault(format!("it has {} bytes in the store, {} were written", meta.size, file.size)));
+        }
+        Ok(())
+    }
+}
