@@ -1,0 +1,29 @@
+//! One generated event: bytes for a stream, and what they are meant to be.
+
+use bluelake_schemas::Stream;
+
+/// What an event is meant to be when it lands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// Must become one row of its table.
+    Good,
+    /// Must be rejected, with this reason code.
+    Bad(&'static str),
+    /// Repeats the bytes of an earlier good event, and must be counted and dropped.
+    Duplicate,
+}
+
+/// Bytes for one Kinesis record, and what the generator knows of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneratedEvent {
+    /// Stream that the event is for.
+    pub stream: Stream,
+    /// Partition key: id of the member who acts, or of the user that the event is about.
+    pub partition_key: String,
+    /// Identity of the event. The bytes of a bad event may not contain it.
+    pub event_id: String,
+    /// The record's data: one line of JSON without a line feed. Bad events are often not JSON, sometimes not UTF-8.
+    pub bytes: Vec<u8>,
+    /// What the event is meant to be.
+    pub kind: EventKind,
+}

@@ -1,0 +1,158 @@
+//! The records of one request, and which of them are still to be confirmed. Pure.
+
+use std::sync::Arc;
+
+use super::{PutCounts, PutOutcome};
+use crate::GeneratedEvent;
+
+/// Most records in a PutRecords request.
+pub(crate) const MOST_RECORDS: usize = 500;
+/// Most bytes of data and keys in a request. Kinesis takes 5 MiB; some servers count that after base64.
+pub(crate) const MOST_BYTES: usize = 3_500 * 1_024;
+
+/// What the service said about one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RecordAnswer {
+    Stored {
+        shard: String,
+        sequence: String,
+    },
+    /// Certainly not stored.
+    Throttled,
+    /// Stored or not.
+    Unknown,
+}
+
+/// One request, as the observer is told of it.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    pub(crate) outcomes: Vec<(Arc<GeneratedEvent>, PutOutcome)>,
+    /// Records of the request that must be put again.
+    pub(crate) left: usize,
+}
+
+impl Answered {
+    pub(crate) fn count(&self, counts: &mut PutCounts) {
+        counts.requests += 1;
+        counts.retried += wide(self.left);
+        for (event, outcome) in &self.outcomes {
+            match outcome {
+                PutOutcome::Stored { .. } => {
+                    counts.stored += 1;
+                    counts.bytes += wide(event.bytes.len());
+                }
+                PutOutcome::Unknown => counts.unknown += 1,
+            }
+        }
+    }
+
+    pub(crate) fn stored_any(&self) -> bool {
+        self.outcomes.iter().any(|(_, outcome)| matches!(outcome, PutOutcome::Stored { .. }))
+    }
+}
+
+/// Records that are not confirmed yet.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pending: Vec<Arc<GeneratedEvent>>,
+}
+
+impl Batch {
+    pub(crate) fn new(events: Vec<GeneratedEvent>) -> Self {
+        Batch { pending: events.into_iter().map(Arc::new).collect() }
+    }
+
+    pub(crate) fn pending(&self) -> &[Arc<GeneratedEvent>] {
+        &self.pending
+    }
+
+    /// Takes an answer, one entry for each pending record in order; keeps what must be put again. A record without an
+    /// entry has an unknown outcome.
+    pub(crate) fn absorb(&mut self, answers: Vec<RecordAnswer>) -> Answered {
+        let mut answers = answers.into_iter();
+        let mut answered = Answered::default();
+        let mut left = Vec::new();
+        for event in self.pending.drain(..) {
+            match answers.next().unwrap_or(RecordAnswer::Unknown) {
+                RecordAnswer::Stored { shard, sequence } => {
+                    answered.outcomes.push((event, PutOutcome::Stored { shard, sequence }));
+                }
+                RecordAnswer::Throttled => left.push(event),
+                RecordAnswer::Unknown => {
+                    answered.outcomes.push((Arc::clone(&event), PutOutcome::Unknown));
+                    left.push(event);
+                }
+            }
+        }
+        answered.left = left.len();
+        self.pending = left;
+        answered
+    }
+
+    /// A request of which nothing is known, or that was throttled as a whole.
+    pub(crate) fn lost(&self, maybe_stored: bool) -> Answered {
+        let unknown = self.pending.iter().filter(|_| maybe_stored);
+        Answered {
+            outcomes: unknown.map(|event| (Arc::clone(event), PutOutcome::Unknown)).collect(),
+            left: self.pending.len(),
+        }
+    }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::EventKind;
+    use bluelake_schemas::Stream;
+
+    fn batch(ids: &[&str]) -> Batch {
+        let event = |id: &&str| GeneratedEvent {
+            stream: Stream::UserEvents,
+            partition_key: "key".to_owned(),
+            event_id: (*id).to_owned(),
+            bytes: b"{}".to_vec(),
+            kind: EventKind::Good,
+        };
+        Batch::new(ids.iter().map(event).collect())
+    }
+
+    fn stored() -> RecordAnswer {
+        RecordAnswer::Stored { shard: "shard".to_owned(), sequence: "1".to_owned() }
+    }
+
+    fn pending(batch: &Batch) -> Vec<&str> {
+        batch.pending().iter().map(|event| event.event_id.as_str()).collect()
+    }
+
+    #[test]
+    fn only_what_was_not_stored_stays_pending_in_order() {
+        let mut batch = batch(&["a", "b", "c", "d"]);
+        let answered = batch.absorb(vec![stored(), RecordAnswer::Throttled, stored(), RecordAnswer::Unknown]);
+        assert_eq!(pending(&batch), ["b", "d"]);
+        let mut counts = PutCounts::default();
+        answered.count(&mut counts);
+        assert_eq!(counts, PutCounts { stored: 2, bytes: 4, retried: 2, unknown: 1, requests: 1 });
+        assert!(answered.stored_any());
+        assert!(!batch.absorb(vec![RecordAnswer::Throttled; 2]).stored_any());
+    }
+
+    #[test]
+    fn a_record_without_an_answer_is_unknown_and_put_again() {
+        let mut batch = batch(&["a", "b"]);
+        let answered = batch.absorb(vec![stored()]);
+        assert_eq!(answered.outcomes[1].1, PutOutcome::Unknown);
+        assert_eq!(pending(&batch), ["b"]);
+    }
+
+    #[test]
+    fn a_lost_request_reports_every_record_and_a_throttled_one_none() {
+        let batch = batch(&["a", "b"]);
+        assert_eq!(batch.lost(true).outcomes.len(), 2);
+        assert_eq!((batch.lost(false).outcomes.len(), batch.lost(false).left), (0, 2));
+    }
+}
