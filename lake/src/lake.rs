@@ -71,6 +71,14 @@ impl Lake {
         }
     }
 
+    /// Puts a store of the caller's own in the place of the one that the location implies, for a decorator that adds
+    /// a concern (limits, faults in tests). "/" of the new store must be the same as of the old.
+    #[must_use]
+    pub fn with_store(mut self, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        self.root = decorate(self.root);
+        self
+    }
+
     /// The lake's place.
     #[must_use]
     pub fn location(&self) -> &LakeLocation {

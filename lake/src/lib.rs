@@ -29,5 +29,5 @@ pub use lake::{InitOutcome, Lake, REJECTED_EVENTS};
 pub use location::LakeLocation;
 pub use recent::{RecentEvent, recent_events};
 pub use sequence::{NotASequenceNumber, SequenceNumber};
-pub use stream_table::{CommitOutcome, StreamTable, Uploader};
+pub use stream_table::{CommitOutcome, NewFile, StreamTable, Uploader};
 pub use totals::ControlTotals;

@@ -1,6 +1,6 @@
 //! Reads back the event ids of recent rows, from which a worker rebuilds its deduplication window.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use arrow::{
     array::{AsArray as _, RecordBatch},
@@ -8,20 +8,21 @@ use arrow::{
 };
 use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
-use object_store::ObjectStore;
 use parquet::arrow::{ProjectionMask, async_reader::ParquetRecordBatchStreamBuilder};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::{error::LakeError, parquet_object::ParquetObject};
 
-/// A row's event id and where in its shard it came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecentEvent {
+/// A row's event id and where it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecentEvent<'a> {
+    /// The shard of its record.
+    pub shard: &'a str,
     /// The event's id.
     pub event_id: Uuid,
     /// Sequence number of its record.
-    pub sequence: String,
+    pub sequence: &'a str,
     /// Position inside the record.
     pub sub_sequence: u32,
     /// Arrival time, microseconds since the epoch.
@@ -41,7 +42,8 @@ struct MaxValues {
     arrived_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-/// Rows of `shards` that arrived at or after `since` (microseconds since the epoch), by the table as last loaded.
+/// Calls `found` for each row of `shards` that arrived at or after `since` (microseconds since the epoch), in the
+/// table as last loaded, in no order.
 ///
 /// # Errors
 /// When the log or a file cannot be read.
@@ -50,7 +52,8 @@ pub async fn recent_events(
     table: &DeltaTable,
     shards: &BTreeSet<String>,
     since: i64,
-) -> Result<Vec<RecentEvent>, LakeError> {
+    found: &mut (dyn FnMut(RecentEvent<'_>) + Send),
+) -> Result<(), LakeError> {
     let log_store = table.log_store();
     let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
     let files: Vec<_> = state
@@ -61,14 +64,20 @@ pub async fn recent_events(
         .await
         .map_err(LakeError::table(name, "list its files"))?;
     let store = table.object_store();
-    let mut events = Vec::new();
+    let wanted = Wanted { shards, since };
     for (path, size, statistics) in files {
         if may_hold_recent(statistics.as_deref(), since) {
             let size = u64::try_from(size).unwrap_or_default();
-            read_file(store.clone(), &path, size, shards, since, &mut events).await?;
+            let object = ParquetObject { store: store.clone(), path, size };
+            read_file(object, &wanted, found).await?;
         }
     }
-    Ok(events)
+    Ok(())
+}
+
+struct Wanted<'a> {
+    shards: &'a BTreeSet<String>,
+    since: i64,
 }
 
 /// False only when the statistics prove that every row of the file arrived before `since`.
@@ -80,23 +89,20 @@ fn may_hold_recent(statistics: Option<&str>, since: i64) -> bool {
 }
 
 async fn read_file(
-    store: Arc<dyn ObjectStore>,
-    path: &object_store::path::Path,
-    size: u64,
-    shards: &BTreeSet<String>,
-    since: i64,
-    events: &mut Vec<RecentEvent>,
+    object: ParquetObject,
+    wanted: &Wanted<'_>,
+    found: &mut (dyn FnMut(RecentEvent<'_>) + Send),
 ) -> Result<(), LakeError> {
+    let path = object.path.clone();
     let fault = |error: parquet::errors::ParquetError| LakeError::DataFile {
         path: path.to_string(),
         reason: error.to_string(),
     };
-    let reader = ParquetObject { store, path: path.clone(), size };
-    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(fault)?;
+    let builder = ParquetRecordBatchStreamBuilder::new(object).await.map_err(fault)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
     let mut batches = builder.with_projection(mask).build().map_err(fault)?;
     while let Some(batch) = batches.try_next().await.map_err(fault)? {
-        collect(&batch, shards, since, events).ok_or_else(|| LakeError::DataFile {
+        collect(&batch, wanted, found).ok_or_else(|| LakeError::DataFile {
             path: path.to_string(),
             reason: "its lineage columns are missing or of another type".to_owned(),
         })?;
@@ -104,19 +110,20 @@ async fn read_file(
     Ok(())
 }
 
-fn collect(batch: &RecordBatch, shards: &BTreeSet<String>, since: i64, events: &mut Vec<RecentEvent>) -> Option<()> {
+fn collect(batch: &RecordBatch, wanted: &Wanted<'_>, found: &mut (dyn FnMut(RecentEvent<'_>) + Send)) -> Option<()> {
     let ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
     let shard = batch.column_by_name("stream_shard")?.as_string_opt::<i32>()?;
     let sequence = batch.column_by_name("stream_sequence")?.as_string_opt::<i32>()?;
     let sub_sequence = batch.column_by_name("stream_sub_sequence")?.as_primitive_opt::<Int32Type>()?;
     let arrived = batch.column_by_name("arrived_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
     for row in 0..batch.num_rows() {
-        if arrived.value(row) < since || !shards.contains(shard.value(row)) {
+        if arrived.value(row) < wanted.since || !wanted.shards.contains(shard.value(row)) {
             continue;
         }
-        events.push(RecentEvent {
+        found(RecentEvent {
+            shard: shard.value(row),
             event_id: Uuid::parse_str(ids.value(row)).ok()?,
-            sequence: sequence.value(row).to_owned(),
+            sequence: sequence.value(row),
             sub_sequence: u32::try_from(sub_sequence.value(row)).ok()?,
             arrived_at: arrived.value(row),
         });

@@ -338,6 +338,21 @@ fn jitter(attempt: usize) -> Duration {
     Duration::from_millis(rand::rng().random_range(0..=ceiling))
 }
 
+/// A Parquet file in memory that is to be uploaded.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// Path below the table; it holds the batch id.
+    pub path: String,
+    /// Partition column and value.
+    pub partition_values: Vec<(String, String)>,
+    /// The file.
+    pub bytes: Bytes,
+    /// Rows, as in the footer.
+    pub rows: u64,
+    /// Delta per-file statistics as JSON text.
+    pub statistics: String,
+}
+
 /// Puts data files into a table's folder. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Uploader {
@@ -349,30 +364,24 @@ impl Uploader {
         Self { store: table.object_store() }
     }
 
-    /// Uploads one Parquet file. `path` is below the table and holds the batch id.
+    /// Uploads one Parquet file.
     ///
     /// # Errors
     /// [`LakeError::Store`] when the upload failed; what may have landed is unreferenced.
-    pub async fn upload(
-        &self,
-        path: String,
-        partition_values: Vec<(String, String)>,
-        bytes: Bytes,
-        rows: u64,
-        statistics: String,
-    ) -> Result<DataFile, LakeError> {
-        let size = bytes.len();
+    pub async fn upload(&self, file: NewFile) -> Result<DataFile, LakeError> {
+        let path = file.path;
         let location = Path::parse(&path)
             .map_err(|error| LakeError::DataFile { path: path.clone(), reason: error.to_string() })?;
-        self.store.put(&location, bytes.into()).await.map_err(LakeError::store("write", &path))?;
+        let size = file.bytes.len();
+        self.store.put(&location, file.bytes.into()).await.map_err(LakeError::store("write", &path))?;
         let meta = self.store.head(&location).await.map_err(LakeError::store("look at", &path))?;
         Ok(DataFile {
             path,
-            partition_values: partition_values.into_iter().collect(),
+            partition_values: file.partition_values.into_iter().collect(),
             size: size.try_into().unwrap_or(u64::MAX),
             modified_at: meta.last_modified.timestamp_millis(),
-            rows,
-            statistics,
+            rows: file.rows,
+            statistics: file.statistics,
         })
     }
 

@@ -4,10 +4,7 @@ use arrow::array::{Array as _, RecordBatch};
 use bytes::Bytes;
 use chrono::{DateTime, Days};
 use parquet::{
-    arrow::{
-        ArrowWriter,
-        arrow_writer::ArrowWriterOptions,
-    },
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
     basic::{Compression, ZstdLevel},
     file::{
         metadata::SortingColumn,
@@ -45,11 +42,8 @@ impl EncodedFile {
     /// Path below the table: `<column>=<value>/…/<batch id>-<number>.parquet`.
     #[must_use]
     pub fn path(&self, batch_id: Uuid, number: usize) -> String {
-        let folders: String = self
-            .partition_values
-            .iter()
-            .map(|(column, value)| format!("{column}={value}/"))
-            .collect();
+        let folders: String =
+            self.partition_values.iter().map(|(column, value)| format!("{column}={value}/")).collect();
         format!("{folders}{batch_id}-{number:05}.parquet")
     }
 }
@@ -60,9 +54,7 @@ impl EncodedFile {
 /// When Arrow or Parquet refuses the rows, or the date is out of the calendar.
 pub fn encode(partition: &PartitionRows, layout: TableLayout) -> Result<EncodedFile, TransformError> {
     let rows = &partition.rows;
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(rows, layout)?)
-        .with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new().with_properties(properties(rows, layout)?).with_skip_arrow_metadata(true);
     let mut bytes = Vec::with_capacity(rows.get_array_memory_size() / 4);
     let mut writer = ArrowWriter::try_new_with_options(&mut bytes, rows.schema(), options)?;
     writer.write(rows)?;
@@ -82,13 +74,8 @@ pub fn encode(partition: &PartitionRows, layout: TableLayout) -> Result<EncodedF
 fn date_text(days: i32) -> Result<String, TransformError> {
     let epoch = DateTime::UNIX_EPOCH.date_naive();
     let magnitude = Days::new(u64::from(days.unsigned_abs()));
-    let date = if days < 0 {
-        epoch.checked_sub_days(magnitude)
-    } else {
-        epoch.checked_add_days(magnitude)
-    };
-    date.map(|date| date.format("%Y-%m-%d").to_string())
-        .ok_or(TransformError::Layout { column: "date" })
+    let date = if days < 0 { epoch.checked_sub_days(magnitude) } else { epoch.checked_add_days(magnitude) };
+    date.map(|date| date.format("%Y-%m-%d").to_string()).ok_or(TransformError::Layout { column: "date" })
 }
 
 fn properties(rows: &RecordBatch, layout: TableLayout) -> Result<WriterProperties, TransformError> {
@@ -112,7 +99,7 @@ fn properties(rows: &RecordBatch, layout: TableLayout) -> Result<WriterPropertie
             builder = builder
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
-                .set_column_bloom_filter_ndv(path, count);
+                .set_column_bloom_filter_max_ndv(path, count);
         }
     }
     Ok(builder.build())

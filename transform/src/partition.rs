@@ -24,17 +24,10 @@ pub struct TableLayout {
 
 impl TableLayout {
     /// `event_type=…/event_date=…`, sorted by `occurred_at`.
-    pub const EVENTS: Self = Self {
-        text_partition: "event_type",
-        date_partition: "event_date",
-        sort_by: "occurred_at",
-    };
+    pub const EVENTS: Self =
+        Self { text_partition: "event_type", date_partition: "event_date", sort_by: "occurred_at" };
     /// `stream=…/arrival_date=…`, sorted by `arrived_at`.
-    pub const REJECTED: Self = Self {
-        text_partition: "stream",
-        date_partition: "arrival_date",
-        sort_by: "arrived_at",
-    };
+    pub const REJECTED: Self = Self { text_partition: "stream", date_partition: "arrival_date", sort_by: "arrived_at" };
 }
 
 /// Rows of one partition in sorted order, without the partition columns.
@@ -57,6 +50,13 @@ struct RowKey {
     row: usize,
 }
 
+/// Rows of one partition, as batch and row numbers.
+struct Run {
+    text_value: String,
+    date_value: i32,
+    rows: Vec<(usize, usize)>,
+}
+
 /// An iterator over the partitions of some batches of one schema.
 pub struct Partitions {
     batches: Vec<RecordBatch>,
@@ -72,11 +72,7 @@ impl Partitions {
     ///
     /// # Errors
     /// When a column of the layout is missing, null or of another type.
-    pub fn plan(
-        batches: Vec<RecordBatch>,
-        layout: TableLayout,
-        max_rows: usize,
-    ) -> Result<Self, TransformError> {
+    pub fn plan(batches: Vec<RecordBatch>, layout: TableLayout, max_rows: usize) -> Result<Self, TransformError> {
         let mut texts = Vec::new();
         let mut numbers = HashMap::new();
         let mut order = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
@@ -102,21 +98,11 @@ impl Partitions {
             }
         }
         order.sort_unstable();
-        let file_columns = batches
-            .first()
-            .map(|batch| file_columns(&batch.schema(), layout))
-            .unwrap_or_default();
-        Ok(Self {
-            batches,
-            file_columns,
-            texts,
-            order,
-            next: 0,
-            max_rows: max_rows.max(1),
-        })
+        let file_columns = batches.first().map(|batch| file_columns(&batch.schema(), layout)).unwrap_or_default();
+        Ok(Self { batches, file_columns, texts, order, next: 0, max_rows: max_rows.max(1) })
     }
 
-    fn take_run(&mut self) -> Option<(String, i32, Vec<(usize, usize)>)> {
+    fn take_run(&mut self) -> Option<Run> {
         let rest = self.order.get(self.next..)?;
         let first = *rest.first()?;
         let run: Vec<_> = rest
@@ -127,7 +113,7 @@ impl Partitions {
             .collect();
         self.next += run.len();
         let text = self.texts.get(first.text)?.clone();
-        Some((text, first.date, run))
+        Some(Run { text_value: text, date_value: first.date, rows: run })
     }
 }
 
@@ -135,16 +121,12 @@ impl Iterator for Partitions {
     type Item = Result<PartitionRows, TransformError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (text_value, date_value, run) = self.take_run()?;
+        let Run { text_value, date_value, rows: run } = self.take_run()?;
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
         let rows = interleave_record_batch(&batches, &run)
             .and_then(|rows| rows.project(&self.file_columns))
             .map_err(TransformError::from);
-        Some(rows.map(|rows| PartitionRows {
-            text_value,
-            date_value,
-            rows,
-        }))
+        Some(rows.map(|rows| PartitionRows { text_value, date_value, rows }))
     }
 }
 
@@ -153,9 +135,7 @@ fn file_columns(schema: &SchemaRef, layout: TableLayout) -> Vec<usize> {
         .fields()
         .iter()
         .enumerate()
-        .filter(|(_, field)| {
-            field.name() != layout.text_partition && field.name() != layout.date_partition
-        })
+        .filter(|(_, field)| field.name() != layout.text_partition && field.name() != layout.date_partition)
         .map(|(index, _)| index)
         .collect()
 }
@@ -175,9 +155,7 @@ impl<'a> LayoutColumns<'a> {
         };
         let wrong_type = |column| TransformError::Layout { column };
         Ok(Self {
-            text: column(layout.text_partition)?
-                .as_string_opt::<i32>()
-                .ok_or(wrong_type(layout.text_partition))?,
+            text: column(layout.text_partition)?.as_string_opt::<i32>().ok_or(wrong_type(layout.text_partition))?,
             date: column(layout.date_partition)?
                 .as_primitive_opt::<Date32Type>()
                 .ok_or(wrong_type(layout.date_partition))?,

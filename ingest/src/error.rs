@@ -1,0 +1,51 @@
+//! What can go wrong while ingesting, named by what the caller can do about it.
+
+use bluelake_lake::LakeError;
+use bluelake_schemas::Stream;
+use bluelake_transform::TransformError;
+
+/// An error of the ingest room.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// A Kinesis call failed for good: the stream is missing, or access is denied, or it failed too often.
+    #[error("stream '{stream}': {operation} failed: {reason}{}", remedy.map(|text| format!("; {text}")).unwrap_or_default())]
+    Kinesis {
+        /// Name or ARN of the stream.
+        stream: String,
+        /// The Kinesis call.
+        operation: &'static str,
+        /// What Kinesis or the network said.
+        reason: String,
+        /// What the operator can do.
+        remedy: Option<&'static str>,
+    },
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// Rows could not be built or encoded.
+    #[error("stream '{stream}': rows cannot be encoded")]
+    Transform {
+        /// The stream.
+        stream: Stream,
+        /// The cause.
+        source: TransformError,
+    },
+    /// Kinesis answered something that breaks its contract.
+    #[error("stream '{stream}', shard '{shard}': {reason}")]
+    Protocol {
+        /// Name or ARN of the stream.
+        stream: String,
+        /// The shard.
+        shard: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// A task of the worker ended before its time.
+    #[error("stream '{stream}': a task ended unexpectedly: {reason}")]
+    Task {
+        /// The stream.
+        stream: Stream,
+        /// How it ended.
+        reason: String,
+    },
+}

@@ -1,0 +1,248 @@
+//! Which shards may be read now, and from where. Pure: shards as listed and the document in, a plan out.
+//!
+//! | the table knows the shard | its parents | then |
+//! | --- | --- | --- |
+//! | open | – | read on from its position |
+//! | ended | – | nothing |
+//! | not, or another incarnation | all ended in the table, or gone everywhere | pin it, then read |
+//! | not | some not ended | wait |
+
+use std::collections::BTreeMap;
+
+use bluelake_lake::{CheckpointDocument, ControlTotals, Position, SequenceNumber, ShardAdvance, ShardState};
+
+/// A shard as ListShards gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListedShard {
+    /// Shard id.
+    pub(crate) id: String,
+    /// StartingSequenceNumber.
+    pub(crate) starting_sequence: SequenceNumber,
+    /// Parent shard ids: none, one after a split, two after a merge.
+    pub(crate) parents: Vec<String>,
+}
+
+/// A shard that may be read, and from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReadableShard {
+    /// The shard.
+    pub(crate) shard: ListedShard,
+    /// Read on from here.
+    pub(crate) position: Position,
+    /// When the table last says that it was drained, milliseconds since the epoch.
+    pub(crate) drained_at: Option<i64>,
+}
+
+/// What to do about the shards of a stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LineagePlan {
+    /// First acts: commits without rows that pin the start of shards new to the table.
+    pub(crate) pins: Vec<ShardAdvance>,
+    /// Shards to read now (after the pins are committed, those pinned will be here).
+    pub(crate) readable: Vec<ReadableShard>,
+    /// Shards that wait for a parent.
+    pub(crate) waiting: Vec<String>,
+}
+
+/// Plans from the shards as listed and the document in force. `start` is for a stream new to the table.
+#[must_use]
+pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>, start: &Position) -> LineagePlan {
+    let known: BTreeMap<&str, &ListedShard> = listed.iter().map(|shard| (shard.id.as_str(), shard)).collect();
+    let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
+    let mut plan = LineagePlan::default();
+    for shard in listed {
+        match state_of(&shard.id).filter(|state| state.starting_sequence == shard.starting_sequence) {
+            Some(state) if state.ended => {}
+            Some(state) => plan.readable.push(ReadableShard {
+                shard: shard.clone(),
+                position: state.position.clone(),
+                drained_at: state.drained_at,
+            }),
+            None => {
+                let parents: Vec<(bool, Option<&ShardState>)> =
+                    shard.parents.iter().map(|id| (known.contains_key(id.as_str()), state_of(id))).collect();
+                if parents.iter().all(|(listed, state)| parent_is_done(*listed, *state)) {
+                    let states: Vec<_> = parents.into_iter().filter_map(|(_, state)| state).collect();
+                    let first = document.is_none();
+                    plan.pins.push(pin(shard, start_of(&states, first, start)));
+                } else {
+                    plan.waiting.push(shard.id.clone());
+                }
+            }
+        }
+    }
+    plan
+}
+
+/// A parent that left ListShards unread is gone with its records; one that the table never saw cannot be waited for.
+fn parent_is_done(listed: bool, state: Option<&ShardState>) -> bool {
+    match state {
+        Some(state) => state.ended,
+        None => !listed,
+    }
+}
+
+/// A child starts at the trim horizon. Only if every parent ended while still pinned at a time, without one record
+/// after it, may the child hold records from before that time: it inherits the pin.
+fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position {
+    if parents.is_empty() {
+        return if first { start.clone() } else { Position::TrimHorizon };
+    }
+    match parents.first().map(|parent| &parent.position) {
+        Some(position @ Position::AtTimestamp(_)) if parents.iter().all(|parent| parent.position == *position) => {
+            position.clone()
+        }
+        _ => Position::TrimHorizon,
+    }
+}
+
+fn pin(shard: &ListedShard, position: Position) -> ShardAdvance {
+    ShardAdvance {
+        shard: shard.id.clone(),
+        starting_sequence: shard.starting_sequence.clone(),
+        parents: shard.parents.clone(),
+        from_exclusive: None,
+        to_inclusive: position,
+        ended: false,
+        arrived_at: None,
+        drained_at: None,
+        counts: ControlTotals::default(),
+    }
+}
+
+/// The shard and all its ancestors that the table knows.
+#[must_use]
+pub(crate) fn ancestry(id: &str, document: &CheckpointDocument) -> Vec<String> {
+    let mut found = vec![id.to_owned()];
+    let mut next = 0;
+    while let Some(id) = found.get(next).cloned() {
+        for parent in document.shards.get(&id).map(|state| state.parents.as_slice()).unwrap_or_default() {
+            if !found.contains(parent) {
+                found.push(parent.clone());
+            }
+        }
+        next += 1;
+    }
+    found
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, parents: &[&str]) -> ListedShard {
+        ListedShard {
+            id: id.to_owned(),
+            starting_sequence: SequenceNumber::parse("1").unwrap(),
+            parents: parents.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn state(position: Position, ended: bool, parents: &[&str]) -> ShardState {
+        ShardState {
+            starting_sequence: SequenceNumber::parse("1").unwrap(),
+            parents: parents.iter().map(ToString::to_string).collect(),
+            position,
+            ended,
+            arrived_at: None,
+            drained_at: None,
+            totals: ControlTotals::default(),
+        }
+    }
+
+    fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
+        CheckpointDocument {
+            format: 1,
+            digest: String::new(),
+            number: 1,
+            previous: None,
+            batch_id: uuid::Uuid::nil(),
+            worker: "w".to_owned(),
+            bluelake_version: "0".to_owned(),
+            contract_version: 1,
+            stream_arn: "arn".to_owned(),
+            erasure_epoch: 0,
+            shards: shards.map(|(id, state)| (id.to_owned(), state)).into(),
+            ranges: Vec::new(),
+            retired: ControlTotals::default(),
+            erased: 0,
+            expired: 0,
+            rejected_files: Vec::new(),
+            last_rejected: None,
+        }
+    }
+
+    fn after(number: &str) -> Position {
+        Position::After(SequenceNumber::parse(number).unwrap())
+    }
+
+    fn ids(plan: &LineagePlan) -> (Vec<&str>, Vec<&str>, Vec<&str>) {
+        (
+            plan.pins.iter().map(|pin| pin.shard.as_str()).collect(),
+            plan.readable.iter().map(|readable| readable.shard.id.as_str()).collect(),
+            plan.waiting.iter().map(String::as_str).collect(),
+        )
+    }
+
+    #[test]
+    fn a_new_stream_pins_its_roots_and_lets_children_wait() {
+        let listed = [shard("parent", &[]), shard("child", &["parent"])];
+        let plan = plan(&listed, None, &Position::AtTimestamp(5));
+        assert_eq!(ids(&plan), (vec!["parent"], vec![], vec!["child"]));
+        assert_eq!(plan.pins[0].to_inclusive, Position::AtTimestamp(5));
+    }
+
+    #[test]
+    fn a_child_of_a_merge_waits_for_both_parents() {
+        let listed = [shard("a", &[]), shard("b", &[]), shard("child", &["a", "b"])];
+        let one = document([("a", state(after("9"), true, &[])), ("b", state(after("9"), false, &[]))]);
+        assert_eq!(ids(&plan(&listed, Some(&one), &Position::TrimHorizon)), (vec![], vec!["b"], vec!["child"]));
+        let both = document([("a", state(after("9"), true, &[])), ("b", state(after("9"), true, &[]))]);
+        let both = plan(&listed, Some(&both), &Position::AtTimestamp(5));
+        assert_eq!(ids(&both), (vec!["child"], vec![], vec![]));
+        assert_eq!(both.pins[0].to_inclusive, Position::TrimHorizon, "whatever the start position");
+    }
+
+    #[test]
+    fn a_parent_that_is_gone_everywhere_is_not_waited_for() {
+        let listed = [shard("child", &["gone"])];
+        assert_eq!(ids(&plan(&listed, None, &Position::TrimHorizon)), (vec!["child"], vec![], vec![]));
+    }
+
+    #[test]
+    fn a_parent_that_left_the_list_unfinished_keeps_its_child_waiting() {
+        let listed = [shard("child", &["a"])];
+        let document = document([("a", state(after("9"), false, &[]))]);
+        assert_eq!(ids(&plan(&listed, Some(&document), &Position::TrimHorizon)), (vec![], vec![], vec!["child"]));
+    }
+
+    #[test]
+    fn a_child_inherits_the_time_at_which_its_parent_ended_without_a_record() {
+        let listed = [shard("a", &[]), shard("child", &["a"])];
+        let document = document([("a", state(Position::AtTimestamp(5), true, &[]))]);
+        let plan = plan(&listed, Some(&document), &Position::TrimHorizon);
+        assert_eq!(plan.pins[0].to_inclusive, Position::AtTimestamp(5));
+    }
+
+    #[test]
+    fn a_stream_made_anew_under_its_name_is_pinned_again() {
+        let mut listed = [shard("a", &[])];
+        listed[0].starting_sequence = SequenceNumber::parse("2").unwrap();
+        let document = document([("a", state(after("9"), false, &[]))]);
+        let plan = plan(&listed, Some(&document), &Position::AtTimestamp(5));
+        assert_eq!(ids(&plan), (vec!["a"], vec![], vec![]));
+        assert_eq!(plan.pins[0].to_inclusive, Position::TrimHorizon);
+    }
+
+    #[test]
+    fn ancestry_reaches_back_over_splits_and_merges() {
+        let document = document([
+            ("a", state(after("9"), true, &[])),
+            ("b", state(after("9"), true, &[])),
+            ("c", state(after("9"), true, &["a", "b"])),
+            ("d", state(after("9"), false, &["c"])),
+        ]);
+        assert_eq!(ancestry("d", &document), ["d", "c", "a", "b"]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Settings of the ingest worker.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+/// Where reading starts in a stream that the lake does not know yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartPosition {
+    /// The oldest record that Kinesis holds.
+    TrimHorizon,
+    /// Now: resolved to a time once, when the stream is first seen, and kept.
+    Latest,
+    /// Records that arrived at or after this time.
+    AtTimestamp(DateTime<Utc>),
+}
+
+/// When what is buffered is committed, whichever comes first. For each stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushLimits {
+    /// Bytes held in Arrow buffers.
+    pub bytes: usize,
+    /// Rows held.
+    pub rows: usize,
+    /// Age of the oldest row held.
+    pub age: Duration,
+}
+
+impl Default for FlushLimits {
+    fn default() -> Self {
+        Self { bytes: 128 << 20, rows: 2_000_000, age: Duration::from_secs(60) }
+    }
+}
+
+/// How long an event id is remembered, by the shard's arrival time, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DedupLimits {
+    /// Ids older than this are forgotten.
+    pub span: Duration,
+    /// At most so many ids a shard; beyond that the oldest are forgotten early, and that is reported.
+    pub max_ids: usize,
+}
+
+impl Default for DedupLimits {
+    fn default() -> Self {
+        Self { span: Duration::from_secs(15 * 60), max_ids: 2_000_000 }
+    }
+}
+
+/// Settings of one worker for one stream.
+#[derive(Clone, Debug)]
+pub struct IngestOptions {
+    /// Stop when every shard has been read to its tip and committed.
+    pub once: bool,
+    /// Where reading starts in a stream that the lake does not know yet.
+    pub start: StartPosition,
+    /// When to commit.
+    pub flush: FlushLimits,
+    /// The deduplication window.
+    pub dedup: DedupLimits,
+    /// How often the list of shards is read again.
+    pub lineage_interval: Duration,
+    /// Name of the worker in the checkpoint documents.
+    pub worker: String,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+/// The wall clock, passed in so that tests can set it.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::new(Utc::now))
+    }
+
+    /// A clock that tells what `now` tells.
+    #[must_use]
+    pub fn from_fn(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}

@@ -1,0 +1,281 @@
+//! Reads one shard: pages of records through the decoder into chunks, from a position on, until the shard ends, its
+//! tip is reached (when only that is wanted), or it is told to stop.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_sdk_kinesis::{operation::get_records::GetRecordsOutput, types::Record};
+use backon::BackoffBuilder as _;
+use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
+use bluelake_schemas::Stream;
+use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    buffer::Chunk,
+    error::IngestError,
+    kinesis::{KinesisStream, ReadFault},
+    lineage::ReadableShard,
+    options::Clock,
+    progress::Progress,
+    window::{DedupWindow, EventPosition},
+};
+
+/// Kinesis allows five GetRecords calls a second on a shard.
+const CALL_INTERVAL: Duration = Duration::from_millis(200);
+/// Pause between calls at the tip.
+const TIP_INTERVAL: Duration = Duration::from_millis(1_000);
+/// Failures in a row after which a run that should end gives up.
+const MAX_FAILURES_ONCE: usize = 8;
+
+/// How a reader ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReaderEnd {
+    /// The shard is closed and was read to its end.
+    ShardEnded,
+    /// The tip was reached and only that was wanted.
+    AtTip,
+    /// It was told to stop, or nobody takes its chunks any more.
+    Stopped,
+}
+
+/// Reads one shard.
+pub(crate) struct ShardReader {
+    pub(crate) source: KinesisStream,
+    pub(crate) stream: Stream,
+    pub(crate) shard: ReadableShard,
+    pub(crate) decoder: Arc<Decoder>,
+    pub(crate) window: DedupWindow,
+    pub(crate) chunks: mpsc::Sender<Chunk>,
+    pub(crate) stop_at_tip: bool,
+    /// While drained, the position is committed at least this often.
+    pub(crate) drained_interval: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// What moves between reads and the decoding thread.
+struct Desk {
+    builder: BatchBuilder,
+    window: DedupWindow,
+}
+
+impl ShardReader {
+    /// Reads until the end. Chunks are contiguous: each starts where the one before it ended.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<ReaderEnd, IngestError> {
+        let this = stop.clone();
+        tokio::select! {
+            biased;
+            () = this.cancelled() => Ok(ReaderEnd::Stopped),
+            end = self.read() => end,
+        }
+    }
+
+    async fn read(self) -> Result<ReaderEnd, IngestError> {
+        let Self { source, stream, shard, decoder, window, chunks, stop_at_tip, drained_interval, clock, progress } =
+            self;
+        let mut desk = Desk { builder: decoder.batch(), window };
+        let mut position = shard.position;
+        let mut drained_at = shard.drained_at;
+        let shard = shard.shard;
+        let mut pages = Pages::new(&source, &shard.id, stop_at_tip);
+        loop {
+            let page = pages.next(&position).await?;
+            let lag = page.millis_behind_latest.unwrap_or(0);
+            let ended = page.next_shard_iterator.is_none();
+            let at_tip = page.records.is_empty() && lag == 0;
+            progress.observe_lag(&shard.id, lag);
+            let now = clock.now().timestamp_millis();
+            let interval = i64::try_from(drained_interval.as_millis()).unwrap_or(i64::MAX);
+            let tell_drained = at_tip && drained_at.is_none_or(|before| now.saturating_sub(before) >= interval);
+            if !page.records.is_empty() || ended || tell_drained {
+                let from = position.clone();
+                let read =
+                    decode(desk, page, shard.id.clone()).await.map_err(|fault| fault.of(stream, &source, &shard.id))?;
+                desk = read.desk;
+                if let Some(last) = read.last {
+                    position = Position::After(last);
+                }
+                if at_tip {
+                    drained_at = Some(now);
+                }
+                if desk.window.is_shortened() {
+                    progress.observe_shortened_window(&shard.id);
+                }
+                progress.observe_read(read.records, read.bytes, read.counts, read.rows.unknown_fields);
+                let advance = ShardAdvance {
+                    shard: shard.id.clone(),
+                    starting_sequence: shard.starting_sequence.clone(),
+                    parents: shard.parents.clone(),
+                    from_exclusive: Some(from),
+                    to_inclusive: position.clone(),
+                    ended,
+                    arrived_at: read.arrived_at,
+                    drained_at: at_tip.then_some(now),
+                    counts: read.counts,
+                };
+                if chunks.send(Chunk { advance, rows: read.rows }).await.is_err() {
+                    return Ok(ReaderEnd::Stopped);
+                }
+            }
+            if ended {
+                return Ok(ReaderEnd::ShardEnded);
+            }
+            if at_tip && stop_at_tip {
+                return Ok(ReaderEnd::AtTip);
+            }
+            pages.at_tip = at_tip;
+        }
+    }
+}
+
+/// Pages of one shard, paced and retried.
+struct Pages<'a> {
+    source: &'a KinesisStream,
+    shard: &'a str,
+    iterator: Option<String>,
+    last_call: Option<Instant>,
+    at_tip: bool,
+    max_failures: Option<usize>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(source: &'a KinesisStream, shard: &'a str, stop_at_tip: bool) -> Self {
+        let max_failures = stop_at_tip.then_some(MAX_FAILURES_ONCE);
+        Self { source, shard, iterator: None, last_call: None, at_tip: false, max_failures }
+    }
+
+    /// The page that follows `position`. Waits out throttling and failures.
+    async fn next(&mut self, position: &Position) -> Result<GetRecordsOutput, IngestError> {
+        let mut delays = backon::ExponentialBuilder::default()
+            .with_min_delay(CALL_INTERVAL)
+            .with_max_delay(Duration::from_secs(20))
+            .with_jitter()
+            .without_max_times()
+            .build();
+        let mut failures = 0;
+        loop {
+            self.pace().await;
+            let fault = match self.attempt(position).await {
+                Ok(page) => return Ok(page),
+                Err(fault) => fault,
+            };
+            let reason = match fault {
+                ReadFault::ExpiredIterator => {
+                    self.iterator = None;
+                    continue;
+                }
+                ReadFault::Final(error) => return Err(error),
+                ReadFault::Throttled(reason) => reason,
+                ReadFault::Transient(reason) => {
+                    failures += 1;
+                    reason
+                }
+            };
+            if self.max_failures.is_some_and(|most| failures >= most) {
+                return Err(IngestError::Kinesis {
+                    stream: self.source.name().to_owned(),
+                    operation: "GetRecords",
+                    reason: format!("{failures} failures in a row, the last: {reason}"),
+                    remedy: None,
+                });
+            }
+            tracing::warn!(stream = self.source.name(), shard = self.shard, reason, "reading again after a pause");
+            tokio::time::sleep(delays.next().unwrap_or(TIP_INTERVAL)).await;
+        }
+    }
+
+    async fn attempt(&mut self, position: &Position) -> Result<GetRecordsOutput, ReadFault> {
+        let iterator = match self.iterator.take() {
+            Some(iterator) => iterator,
+            None => self.source.iterator(self.shard, position).await?,
+        };
+        match self.source.records(&iterator).await {
+            Ok(page) => {
+                self.iterator.clone_from(&page.next_shard_iterator);
+                Ok(page)
+            }
+            Err(fault) => {
+                self.iterator = Some(iterator);
+                Err(fault)
+            }
+        }
+    }
+
+    async fn pace(&mut self) {
+        let interval = if self.at_tip { TIP_INTERVAL } else { CALL_INTERVAL };
+        if let Some(last) = self.last_call {
+            tokio::time::sleep_until(last + interval).await;
+        }
+        self.last_call = Some(Instant::now());
+    }
+}
+
+struct Decoded {
+    desk: Desk,
+    rows: DecodedBatch,
+    counts: ControlTotals,
+    records: u64,
+    bytes: u64,
+    last: Option<SequenceNumber>,
+    arrived_at: Option<i64>,
+}
+
+enum DecodeFault {
+    SequenceNumber,
+    NoArrivalTime,
+    Transform(bluelake_transform::TransformError),
+    Thread(tokio::task::JoinError),
+}
+
+impl DecodeFault {
+    fn of(self, stream: Stream, source: &KinesisStream, shard: &str) -> IngestError {
+        let protocol = |reason: &str| IngestError::Protocol {
+            stream: source.name().to_owned(),
+            shard: shard.to_owned(),
+            reason: reason.to_owned(),
+        };
+        match self {
+            Self::SequenceNumber => protocol("a record's sequence number is not a decimal number"),
+            Self::NoArrivalTime => protocol("a record has no arrival time"),
+            Self::Transform(source) => IngestError::Transform { stream, source },
+            Self::Thread(error) => IngestError::Task { stream, reason: error.to_string() },
+        }
+    }
+}
+
+/// Decodes a page on a thread of its own: it is work for the processor, not for the runtime.
+async fn decode(desk: Desk, page: GetRecordsOutput, shard: String) -> Result<Decoded, DecodeFault> {
+    tokio::task::spawn_blocking(move || decode_page(desk, &page.records, &shard)).await.map_err(DecodeFault::Thread)?
+}
+
+fn decode_page(mut desk: Desk, records: &[Record], shard: &str) -> Result<Decoded, DecodeFault> {
+    let mut counts = ControlTotals::default();
+    let mut bytes = 0;
+    let mut last = None;
+    let mut newest = None;
+    for record in records {
+        let sequence = record.sequence_number();
+        let arrived = record.approximate_arrival_timestamp().ok_or(DecodeFault::NoArrivalTime)?;
+        let arrived_at = arrived.to_millis().map_err(|_| DecodeFault::NoArrivalTime)?.saturating_mul(1_000);
+        let data = record.data().as_ref();
+        let position = RecordPosition { shard, sequence, arrived_at };
+        let window = &mut desk.window;
+        let result = desk.builder.push(&position, data, &mut |id, sub_sequence| {
+            window.is_duplicate(id, EventPosition { sequence, sub_sequence }, arrived_at)
+        });
+        counts += ControlTotals {
+            received: result.received,
+            stored: result.stored,
+            rejected: result.rejected,
+            duplicate: result.duplicate,
+        };
+        bytes += u64::try_from(data.len()).unwrap_or(u64::MAX);
+        last = Some(sequence);
+        newest = newest.max(Some(arrived_at));
+    }
+    let last = last.map(SequenceNumber::parse).transpose().map_err(|_| DecodeFault::SequenceNumber)?;
+    let rows = desk.builder.finish().map_err(DecodeFault::Transform)?;
+    let records = u64::try_from(records.len()).unwrap_or(u64::MAX);
+    Ok(Decoded { desk, rows, counts, records, bytes, last, arrived_at: newest })
+}

@@ -1,0 +1,189 @@
+//! A lake in a temporary folder and batches made by hand.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicUsize},
+};
+
+use arrow::{
+    array::{ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array},
+    datatypes::{DataType, SchemaRef},
+};
+use bluelake_lake::{
+    Batch, ControlTotals, DataFile, Lake, NewFile, Position, SequenceNumber, ShardAdvance, StreamTable, Uploader,
+    Writer, recent_events,
+};
+use bluelake_schemas::{Contract, Stream, rejected_events_schema};
+use bluelake_transform::{Partitions, TableLayout, encode};
+use uuid::Uuid;
+
+use crate::faulty_store::{Fault, FaultyStore};
+
+pub const STREAM: Stream = Stream::TransactionEvents;
+/// 2026-01-01T00:00:00Z in microseconds.
+const NEW_YEAR: i64 = 1_767_225_600_000_000;
+
+pub struct Fixture {
+    pub folder: tempfile::TempDir,
+    pub lake: Lake,
+    pub contract: Contract,
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = lake_at(folder.path());
+        let contract = Contract::embedded().unwrap();
+        lake.init(&contract).await.unwrap();
+        Self { folder, lake, contract }
+    }
+
+    /// The same lake over a store that meets `fault` on the next `times` puts whose path contains `pattern`.
+    pub fn faulty(&self, pattern: &'static str, fault: Fault, times: usize) -> Lake {
+        lake_at(self.folder.path()).with_store(|inner| {
+            Arc::new(FaultyStore { inner, pattern, fault, left: Arc::new(AtomicUsize::new(times)) })
+        })
+    }
+
+    pub async fn open(&self) -> StreamTable {
+        self.try_open(&self.lake).await.unwrap()
+    }
+
+    pub async fn try_open(&self, lake: &Lake) -> Result<StreamTable, bluelake_lake::LakeError> {
+        let writer = Writer {
+            worker: "test".to_owned(),
+            stream_arn: "arn:test".to_owned(),
+            contract_version: self.contract.version(),
+        };
+        StreamTable::open(lake, &self.contract, STREAM, writer).await
+    }
+
+    /// Sequence numbers of the rows in the event table.
+    pub async fn sequences(&self) -> Vec<String> {
+        let table = self.lake.table(STREAM.table()).await.unwrap();
+        let shards: BTreeSet<String> = ["shardId-0".to_owned(), "shardId-1".to_owned()].into();
+        let mut found = Vec::new();
+        recent_events(STREAM.table(), &table, &shards, 0, &mut |event| found.push(event.sequence.to_owned()))
+            .await
+            .unwrap();
+        found.sort();
+        found
+    }
+
+    pub async fn rejected_rows(&self) -> usize {
+        let table = self.lake.table("rejected_events").await.unwrap();
+        table.snapshot().unwrap().log_data().iter().map(|file| file.num_records().unwrap()).sum()
+    }
+}
+
+fn lake_at(folder: &std::path::Path) -> Lake {
+    Lake::at(&folder.to_str().unwrap().parse().unwrap(), None).unwrap()
+}
+
+/// The state that a shard is in after `sequence`.
+pub fn after(sequence: u32) -> Position {
+    Position::After(SequenceNumber::parse(&sequence.to_string()).unwrap())
+}
+
+pub fn advance(shard: &str, from: Option<Position>, to: Position, stored: u64, rejected: u64) -> ShardAdvance {
+    ShardAdvance {
+        shard: shard.to_owned(),
+        starting_sequence: SequenceNumber::parse("1").unwrap(),
+        parents: Vec::new(),
+        from_exclusive: from,
+        to_inclusive: to,
+        ended: false,
+        arrived_at: Some(NEW_YEAR),
+        drained_at: None,
+        counts: ControlTotals { received: stored + rejected, stored, rejected, duplicate: 0 },
+    }
+}
+
+/// A batch of positions alone.
+pub fn empty(table: &StreamTable, shards: Vec<ShardAdvance>) -> Batch {
+    Batch {
+        id: Uuid::now_v7(),
+        base: table.document().map_or(0, |document| document.number),
+        erasure_epoch: 0,
+        shards,
+        files: Vec::new(),
+        rejected_files: Vec::new(),
+    }
+}
+
+pub async fn pin(table: &mut StreamTable, shard: &str) {
+    let batch = empty(table, vec![advance(shard, None, Position::TrimHorizon, 0, 0)]);
+    table.commit(&batch).await.unwrap();
+}
+
+/// A batch that moves `shard` to `to` with the rows `sequences` and some rejected events.
+pub async fn batch(
+    table: &StreamTable,
+    shard: &str,
+    from: Position,
+    sequences: std::ops::RangeInclusive<u32>,
+    rejected: usize,
+) -> Batch {
+    let to = after(*sequences.end());
+    let rows: Vec<u32> = sequences.collect();
+    let schema = Contract::embedded().unwrap().stream(STREAM).table_schema();
+    let stored = u64::try_from(rows.len()).unwrap();
+    let step = advance(shard, Some(from), to, stored, u64::try_from(rejected).unwrap());
+    let mut batch = empty(table, vec![step]);
+    let events = rows_of(&schema, shard, &rows);
+    batch.files = upload(table.event_uploader(), batch.id, events, TableLayout::EVENTS).await;
+    if rejected > 0 {
+        let rows: Vec<u32> = (0..u32::try_from(rejected).unwrap()).collect();
+        let rows = rows_of(&rejected_events_schema(), shard, &rows);
+        batch.rejected_files = upload(table.rejected_uploader(), batch.id, rows, TableLayout::REJECTED).await;
+    }
+    batch
+}
+
+async fn upload(uploader: Uploader, id: Uuid, rows: RecordBatch, layout: TableLayout) -> Vec<DataFile> {
+    let mut files = Vec::new();
+    for (number, rows) in Partitions::plan(vec![rows], layout, 1_000).unwrap().enumerate() {
+        let file = encode(&rows.unwrap(), layout).unwrap();
+        let path = file.path(id, number);
+        let file = NewFile {
+            path,
+            partition_values: file.partition_values,
+            bytes: file.bytes,
+            rows: file.rows,
+            statistics: file.statistics,
+        };
+        files.push(uploader.upload(file).await.unwrap());
+    }
+    files
+}
+
+/// Rows that fill the required columns of `schema` and leave the rest null.
+fn rows_of(schema: &SchemaRef, shard: &str, sequences: &[u32]) -> RecordBatch {
+    let count = sequences.len();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| -> ArrayRef {
+            let text = |value: &dyn Fn(&u32) -> String| -> ArrayRef {
+                Arc::new(sequences.iter().map(|sequence| Some(value(sequence))).collect::<StringArray>())
+            };
+            match (field.name().as_str(), field.data_type()) {
+                ("event_id", _) => text(&|sequence| Uuid::from_u128(u128::from(*sequence)).to_string()),
+                ("event_type", _) => text(&|_| "donation".to_owned()),
+                ("stream", _) => text(&|_| STREAM.name().to_owned()),
+                ("stream_shard", _) => text(&|_| shard.to_owned()),
+                ("stream_sequence", _) => text(&ToString::to_string),
+                (_, DataType::Int32) => Arc::new(Int32Array::from(vec![0; count])),
+                (_, DataType::Date32) => Arc::new(Date32Array::from(vec![20_454; count])),
+                (_, DataType::Timestamp(_, _)) => {
+                    Arc::new(TimestampMicrosecondArray::from(vec![NEW_YEAR; count]).with_timezone("UTC"))
+                }
+                (_, kind) if field.is_nullable() => new_null_array(kind, count),
+                (_, DataType::Utf8) => text(&|_| "x".to_owned()),
+                (_, DataType::Binary) => Arc::new(arrow::array::BinaryArray::from_iter_values(vec![b"x"; count])),
+                (name, kind) => panic!("no value for {name}: {kind}"),
+            }
+        })
+        .collect();
+    RecordBatch::try_new(schema.clone(), columns).unwrap()
+}

@@ -1,0 +1,95 @@
+//! What is refused rather than guessed.
+
+use bluelake_lake::{Lake, LakeError, Position};
+
+use crate::{
+    faulty_store::Fault,
+    fixture::{Fixture, batch, pin},
+};
+
+const SHARD: &str = "shardId-0";
+
+async fn with_rows() -> (Fixture, std::path::PathBuf) {
+    let fixture = Fixture::new().await;
+    let mut table = fixture.open().await;
+    pin(&mut table, SHARD).await;
+    let rows = batch(&table, SHARD, Position::TrimHorizon, 1..=3, 0).await;
+    table.commit(&rows).await.unwrap();
+    let folder = fixture.folder.path().join("transactions");
+    (fixture, folder)
+}
+
+fn document(folder: &std::path::Path, number: u64) -> std::path::PathBuf {
+    folder.join(format!("_checkpoints/transaction-events/{number:020}.json"))
+}
+
+async fn refusal(fixture: &Fixture) -> String {
+    fixture.try_open(&fixture.lake).await.expect_err("must be refused").to_string()
+}
+
+#[tokio::test]
+async fn a_missing_document_is_refused() {
+    let (fixture, folder) = with_rows().await;
+    std::fs::remove_file(document(&folder, 2)).unwrap();
+    let message = refusal(&fixture).await;
+    assert!(message.contains("missing") && message.contains("00000002.json"), "{message}");
+}
+
+#[tokio::test]
+async fn an_altered_document_is_refused() {
+    let (fixture, folder) = with_rows().await;
+    let path = document(&folder, 2);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"stored\": 3", "\"stored\": 4")).unwrap();
+    let message = refusal(&fixture).await;
+    assert!(message.contains("digest"), "{message}");
+}
+
+#[tokio::test]
+async fn a_document_of_a_newer_format_is_refused() {
+    let (fixture, folder) = with_rows().await;
+    let path = document(&folder, 2);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    let message = refusal(&fixture).await;
+    assert!(message.contains("format 2"), "{message}");
+}
+
+#[tokio::test]
+async fn rows_of_another_program_are_refused() {
+    let (fixture, folder) = with_rows().await;
+    let log = folder.join("_delta_log");
+    let last = std::fs::read_to_string(log.join(format!("{:020}.json", 2))).unwrap();
+    let foreign: Vec<&str> = last.lines().filter(|line| !line.contains("\"txn\"")).collect();
+    let foreign = foreign.join("\n").replace("-00000.parquet", "-00001.parquet");
+    std::fs::write(log.join(format!("{:020}.json", 3)), foreign).unwrap();
+    let message = refusal(&fixture).await;
+    assert!(message.contains("6 rows") && message.contains("say 3"), "{message}");
+}
+
+#[tokio::test]
+async fn a_table_that_was_rolled_back_is_refused() {
+    let (fixture, folder) = with_rows().await;
+    for version in 1..=2 {
+        std::fs::remove_file(folder.join(format!("_delta_log/{version:020}.json"))).unwrap();
+    }
+    let message = refusal(&fixture).await;
+    assert!(message.contains("document 2"), "{message}");
+}
+
+#[tokio::test]
+async fn a_store_without_put_if_absent_is_refused() {
+    let fixture = Fixture::new().await;
+    let lake = fixture.faulty("_workers/probe", Fault::IgnoreCreate, 2);
+    let error = lake.probe_put_if_absent().await.expect_err("must be refused");
+    assert!(matches!(&error, LakeError::Refused { check, .. } if check.contains("put-if-absent")), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_without_tables_is_not_a_lake() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::at(&folder.path().to_str().unwrap().parse().unwrap(), None).unwrap();
+    let error = lake.table("transactions").await.expect_err("no table there");
+    assert!(matches!(error, LakeError::NotALake { .. }), "{error}");
+    assert!(error.to_string().contains("bluelake lake init"), "{error}");
+}
