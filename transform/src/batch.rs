@@ -1,0 +1,332 @@
+//! Records in, two Arrow batches out: the events that passed and the events that were rejected.
+//!
+//! Every value of a record ends in exactly one of three places: a row of events, a row of rejected events, or the count
+//! of duplicates. Rows of a batch stand in the order in which the records were pushed.
+
+use std::ops::AddAssign;
+use std::sync::Arc;
+
+use arrow::array::builder::{BinaryBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use bluelake_schemas::{Contract, Stream, rejected_events_schema};
+use uuid::Uuid;
+
+use crate::cell::Cell;
+use crate::column::{Column, times};
+use crate::error::TransformError;
+use crate::judge::Judge;
+use crate::object::ObjectFields;
+use crate::plan::Plan;
+use crate::reason::Rejected;
+use crate::record::Record;
+use crate::timestamp;
+
+/// Decodes the events of one stream: the contract compiled into a plan. Shared by all batches of the stream.
+#[derive(Debug)]
+pub struct Decoder {
+    stream: Stream,
+    contract_version: i32,
+    plan: Plan,
+    events_schema: SchemaRef,
+    rejected_schema: SchemaRef,
+}
+
+impl Decoder {
+    /// Compiles what the contract says about a stream.
+    ///
+    /// # Errors
+    /// [`TransformError::Layout`] when a column that decoding builds on is not there.
+    pub fn new(contract: &Contract, stream: Stream) -> Result<Self, TransformError> {
+        let of_stream = contract.stream(stream);
+        Ok(Self {
+            stream,
+            contract_version: contract.version(),
+            plan: Plan::compile(of_stream)?,
+            events_schema: of_stream.table_schema(),
+            rejected_schema: rejected_events_schema(),
+        })
+    }
+
+    /// The stream whose events it decodes.
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// An empty batch.
+    pub fn batch(self: &Arc<Self>) -> BatchBuilder {
+        BatchBuilder {
+            decoder: Arc::clone(self),
+            events: EventColumns::new(&self.plan),
+            rejected: RejectedColumns::new(),
+            fields: ObjectFields::default(),
+            judge: Judge::default(),
+            unknown_fields: 0,
+        }
+    }
+}
+
+/// Where a record came from; every row that comes from it says so.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordPosition<'a> {
+    /// Shard id.
+    pub shard: &'a str,
+    /// Sequence number of the record, decimal.
+    pub sequence: &'a str,
+    /// When the stream received the record, microseconds since 1970-01-01 UTC.
+    pub arrived_at: i64,
+}
+
+/// What became of events. Always `received = stored + rejected + duplicate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Values that the records held.
+    pub received: u64,
+    /// Rows of the event table.
+    pub stored: u64,
+    /// Rows of `rejected_events`.
+    pub rejected: u64,
+    /// Dropped because their event_id was seen before.
+    pub duplicate: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.stored += other.stored;
+        self.rejected += other.rejected;
+        self.duplicate += other.duplicate;
+    }
+}
+
+/// What a [`BatchBuilder`] held.
+#[derive(Clone, Debug)]
+pub struct DecodedBatch {
+    /// Rows of the stream's table, in its schema, partition columns included.
+    pub events: RecordBatch,
+    /// Rows of `rejected_events`, in its schema, partition columns included.
+    pub rejected: RecordBatch,
+    /// Fields of the stored events that the contract does not know and that are in `extras`.
+    pub unknown_fields: u64,
+}
+
+/// Arrow builders for the events of one stream, accepted and rejected.
+///
+/// A text column holds 2 GiB at most, so [`BatchBuilder::finish`] must be called before
+/// [`BatchBuilder::buffered_bytes`] comes near that.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    decoder: Arc<Decoder>,
+    events: EventColumns,
+    rejected: RejectedColumns,
+    fields: ObjectFields,
+    judge: Judge,
+    unknown_fields: u64,
+}
+
+impl BatchBuilder {
+    /// Decodes one Kinesis record.
+    ///
+    /// `is_duplicate(event_id, sub_sequence)` is asked once for each event that is otherwise valid; when it says `true`
+    /// the event is dropped and counted. A bad event is a row of the rejected, never an error.
+    pub fn push(
+        &mut self,
+        position: &RecordPosition<'_>,
+        data: &[u8],
+        is_duplicate: &mut dyn FnMut(Uuid, u32) -> bool,
+    ) -> Counts {
+        let Self { decoder, events, rejected, fields, judge, unknown_fields } = self;
+        let plan = &decoder.plan;
+        let mut counts = Counts::default();
+        let mut record = Record::new(data);
+        let text = record.text();
+        let mut sub_sequence = 0;
+        while let Some(item) = record.next(&plan.keys, &plan.names, fields) {
+            let judged = match item.fault {
+                Some(fault) => Err(fault),
+                None => judge.event(plan, text, fields, position.arrived_at),
+            };
+            let place = Place { position, sub_sequence };
+            match judged {
+                Err(reason) => {
+                    rejected.append(&reason, item.bytes, place);
+                    counts.rejected += 1;
+                }
+                Ok(event_id) if is_duplicate(event_id, sub_sequence) => counts.duplicate += 1,
+                Ok(_) => {
+                    events.append(plan, judge, text, place);
+                    *unknown_fields += judge.extras.fields();
+                    counts.stored += 1;
+                }
+            }
+            counts.received += 1;
+            sub_sequence += 1;
+        }
+        counts
+    }
+
+    /// Bytes that the rows take in Arrow, about. Costs nothing to ask.
+    pub fn buffered_bytes(&self) -> usize {
+        self.events.bytes + self.rejected.bytes
+    }
+
+    /// Rows, of events and of rejected events together.
+    pub fn rows(&self) -> usize {
+        self.events.rows + self.rejected.rows
+    }
+
+    /// Takes the rows that are held and begins anew.
+    ///
+    /// # Errors
+    /// [`TransformError::Arrow`] when the columns do not make a batch of the table's schema, which would be a fault
+    /// of this crate; the rows are lost then and their records must be read again.
+    pub fn finish(&mut self) -> Result<DecodedBatch, TransformError> {
+        let events = self.events.finish(&self.decoder);
+        let rejected = self.rejected.finish(&self.decoder);
+        let unknown_fields = std::mem::take(&mut self.unknown_fields);
+        Ok(DecodedBatch { events: events?, rejected: rejected?, unknown_fields })
+    }
+}
+
+/// Where a row came from.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    position: &'a RecordPosition<'a>,
+    sub_sequence: u32,
+}
+
+/// Columns of the event table: those of the contract, then extras, lineage and date.
+#[derive(Debug)]
+struct EventColumns {
+    contract: Vec<Column>,
+    extras: StringBuilder,
+    lineage: LineageColumns,
+    date: Date32Builder,
+    rows: usize,
+    bytes: usize,
+}
+
+impl EventColumns {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            contract: plan.kept().map(|(_, check)| Column::new(check)).collect(),
+            extras: StringBuilder::new(),
+            lineage: LineageColumns::default(),
+            date: Date32Builder::new(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Adds the event that passed the judge.
+    fn append(&mut self, plan: &Plan, judge: &mut Judge, text: &str, place: Place<'_>) {
+        let extras = judge.extras.finish();
+        self.extras.append_option(extras);
+        self.bytes += 8 + extras.map_or(0, str::len);
+        let source = judge.source(text);
+        for ((slot, _), column) in plan.kept().zip(&mut self.contract) {
+            self.bytes += column.append(judge.cell(slot), source);
+        }
+        let occurred_at = if let Cell::Integer(micros) = judge.cell(plan.occurred_at) { micros } else { 0 };
+        self.date.append_value(timestamp::date(occurred_at));
+        self.bytes += self.lineage.append(place);
+        self.rows += 1;
+    }
+
+    fn finish(&mut self, decoder: &Decoder) -> Result<RecordBatch, TransformError> {
+        let schema = &decoder.events_schema;
+        let contract = self.contract.iter_mut().zip(schema.fields());
+        let mut columns: Vec<ArrayRef> =
+            contract.map(|(column, field)| column.finish(field.data_type())).collect::<Result<_, _>>()?;
+        columns.push(Arc::new(self.extras.finish()));
+        columns.extend(self.lineage.finish(schema)?);
+        columns.push(Arc::new(self.date.finish()));
+        (self.rows, self.bytes) = (0, 0);
+        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+    }
+}
+
+/// Columns of `rejected_events`; those that are the same in every row are made at the end.
+#[derive(Debug)]
+struct RejectedColumns {
+    reason: StringBuilder,
+    field_path: StringBuilder,
+    event_bytes: BinaryBuilder,
+    lineage: LineageColumns,
+    date: Date32Builder,
+    rows: usize,
+    bytes: usize,
+}
+
+impl RejectedColumns {
+    fn new() -> Self {
+        Self {
+            reason: StringBuilder::new(),
+            field_path: StringBuilder::new(),
+            event_bytes: BinaryBuilder::new(),
+            lineage: LineageColumns::default(),
+            date: Date32Builder::new(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    fn append(&mut self, rejected: &Rejected, event_bytes: &[u8], place: Place<'_>) {
+        let field_path = rejected.field_path.as_deref();
+        self.reason.append_value(rejected.reason.as_str());
+        self.field_path.append_option(field_path);
+        self.event_bytes.append_value(event_bytes);
+        self.date.append_value(timestamp::date(place.position.arrived_at));
+        let texts = rejected.reason.as_str().len() + field_path.map_or(0, str::len) + event_bytes.len();
+        // Beside the texts: their offsets, the stream with its own, the contract version and the date.
+        self.bytes += texts + 44 + self.lineage.append(place);
+        self.rows += 1;
+    }
+
+    fn finish(&mut self, decoder: &Decoder) -> Result<RecordBatch, TransformError> {
+        let schema = &decoder.rejected_schema;
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(decoder.stream.name(), rows))),
+            Arc::new(self.reason.finish()),
+            Arc::new(self.field_path.finish()),
+            Arc::new(self.event_bytes.finish()),
+            Arc::new(Int32Array::from_value(decoder.contract_version, rows)),
+        ];
+        columns.extend(self.lineage.finish(schema)?);
+        columns.push(Arc::new(self.date.finish()));
+        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+    }
+}
+
+/// Shard, sequence number, sub-sequence number and arrival time: the same four in both tables.
+#[derive(Debug, Default)]
+struct LineageColumns {
+    shard: StringBuilder,
+    sequence: StringBuilder,
+    sub_sequence: Int32Builder,
+    arrived_at: TimestampMicrosecondBuilder,
+}
+
+impl LineageColumns {
+    fn append(&mut self, place: Place<'_>) -> usize {
+        let RecordPosition { shard, sequence, arrived_at } = *place.position;
+        self.shard.append_value(shard);
+        self.sequence.append_value(sequence);
+        // A record is split into far fewer values than 31 bits count.
+        self.sub_sequence.append_value(i32::try_from(place.sub_sequence).unwrap_or(i32::MAX));
+        self.arrived_at.append_value(arrived_at);
+        shard.len() + sequence.len() + 20
+    }
+
+    fn finish(&mut self, schema: &SchemaRef) -> Result<[ArrayRef; 4], TransformError> {
+        let arrived_at = schema.field_with_name("arrived_at")?.data_type();
+        Ok([
+            Arc::new(self.shard.finish()),
+            Arc::new(self.sequence.finish()),
+            Arc::new(self.sub_sequence.finish()),
+            times(&mut self.arrived_at, arrived_at),
+        ])
+    }
+}

@@ -1,0 +1,140 @@
+//! A checked value on its way to its column, and the check of every value that is not a list.
+
+use uuid::Uuid;
+
+use crate::json::{Token, Value};
+use crate::plan::Check;
+use crate::reason::ReasonCode;
+use crate::text;
+use crate::timestamp;
+
+/// A value that passed its check. Texts are ranges, so that nothing is copied before the whole event has passed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cell {
+    Null,
+    /// Range of the record's text.
+    Text {
+        start: usize,
+        end: usize,
+    },
+    /// Range of the texts whose escapes were resolved.
+    Unescaped {
+        start: usize,
+        end: usize,
+    },
+    /// Also a time in microseconds and a schema version.
+    Integer(i64),
+    Number(f64),
+    Boolean(bool),
+    Uuid(Uuid),
+    /// Cells of the entries, one entry after another, from `first` on.
+    List {
+        first: usize,
+        entries: usize,
+    },
+}
+
+/// Where the ranges and lists of cells point to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CellSource<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) unescaped: &'a str,
+    pub(crate) entries: &'a [Cell],
+}
+
+impl<'a> CellSource<'a> {
+    /// The text of a cell that is one.
+    pub(crate) fn text_of(&self, cell: Cell) -> Option<&'a str> {
+        match cell {
+            Cell::Text { start, end } => self.text.get(start..end),
+            Cell::Unescaped { start, end } => self.unescaped.get(start..end),
+            _ => None,
+        }
+    }
+}
+
+/// The text of a string value and its cell; escapes are resolved into `unescaped`.
+pub(crate) fn string<'a>(
+    text: &'a str,
+    value: Value,
+    unescaped: &'a mut String,
+) -> Result<(&'a str, Cell), ReasonCode> {
+    match value.token {
+        Token::String => Ok((value.inner(text), Cell::Text { start: value.start + 1, end: value.end - 1 })),
+        Token::EscapedString => {
+            let start = unescaped.len();
+            text::unescape(value.inner(text), unescaped);
+            let cell = Cell::Unescaped { start, end: unescaped.len() };
+            Ok((unescaped.get(start..).unwrap_or_default(), cell))
+        }
+        _ => Err(ReasonCode::WrongType),
+    }
+}
+
+/// Checks a value that is there and not null. Lists, event type and schema version are checked elsewhere.
+pub(crate) fn scalar(check: &Check, text: &str, value: Value, unescaped: &mut String) -> Result<Cell, ReasonCode> {
+    match check {
+        Check::Text { max_bytes, is_zip_code } => {
+            let (found, cell) = string(text, value, unescaped)?;
+            must(found.len() <= *max_bytes, ReasonCode::TooLarge)?;
+            must(!is_zip_code || is_five_digits(found), ReasonCode::BadFormat)?;
+            Ok(cell)
+        }
+        Check::Uuid => uuid(string(text, value, unescaped)?.0).map(Cell::Uuid),
+        Check::Enum { values, allowed } => {
+            let (found, cell) = string(text, value, unescaped)?;
+            let is_among = |values: &[String]| values.iter().any(|value| value == found);
+            must(is_among(values), ReasonCode::NotInEnum)?;
+            must(is_among(allowed), ReasonCode::RuleViolated)?;
+            Ok(cell)
+        }
+        Check::Integer { min, max } => {
+            let found = integer(text, value)?;
+            must((*min..=*max).contains(&found), ReasonCode::OutOfRange)?;
+            Ok(Cell::Integer(found))
+        }
+        Check::Number { min, max } => {
+            must(matches!(value.token, Token::Integer | Token::Number), ReasonCode::WrongType)?;
+            let found: f64 = value.raw(text).parse().map_err(|_| ReasonCode::WrongType)?;
+            // Infinite when it is beyond a double, and then in no range.
+            must((*min..=*max).contains(&found), ReasonCode::OutOfRange)?;
+            Ok(Cell::Number(found))
+        }
+        Check::Boolean => match value.token {
+            Token::True => Ok(Cell::Boolean(true)),
+            Token::False => Ok(Cell::Boolean(false)),
+            _ => Err(ReasonCode::WrongType),
+        },
+        Check::Timestamp => time(text, value, unescaped).map(Cell::Integer),
+        Check::List(_) | Check::EventType | Check::SchemaVersion => Err(ReasonCode::WrongType),
+    }
+}
+
+/// A whole number of 64 bits.
+pub(crate) fn integer(text: &str, value: Value) -> Result<i64, ReasonCode> {
+    must(value.token == Token::Integer, ReasonCode::WrongType)?;
+    // The scanner has seen a sign and digits, so only the size can be wrong.
+    value.raw(text).parse().map_err(|_| ReasonCode::OutOfRange)
+}
+
+fn time(text: &str, value: Value, unescaped: &mut String) -> Result<i64, ReasonCode> {
+    if value.token == Token::Integer {
+        return timestamp::from_epoch_milliseconds(value.raw(text)).ok_or(ReasonCode::ImplausibleTimestamp);
+    }
+    let (found, _) = string(text, value, unescaped)?;
+    timestamp::from_rfc3339(found).ok_or(ReasonCode::BadTimestamp)
+}
+
+/// A UUID with hyphens, in either case.
+fn uuid(text: &str) -> Result<Uuid, ReasonCode> {
+    must(text.len() == uuid::fmt::Hyphenated::LENGTH, ReasonCode::BadUuid)?;
+    Uuid::try_parse(text).map_err(|_| ReasonCode::BadUuid)
+}
+
+fn is_five_digits(text: &str) -> bool {
+    text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn must(holds: bool, otherwise: ReasonCode) -> Result<(), ReasonCode> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}

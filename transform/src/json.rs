@@ -1,0 +1,537 @@
+//! A strict pull scanner for JSON (RFC 8259): finds where values begin and end and what they are, and builds nothing.
+//!
+//! It never recurses: open containers are a stack of bits, so time and memory are linear in the bytes, however deep.
+//! What the grammar forbids ends the scan ([`NotJson`]); what only makes a value unfit (too deep, a NUL, half a
+//! surrogate pair) is noted in [`Faults`] and the scan goes on, so that the value's end is found.
+
+use crate::reason::ReasonCode;
+use crate::text;
+
+/// Deepest nesting of a value; a flat object is one level.
+pub(crate) const MAX_DEPTH: usize = 32;
+
+/// What a value is, as far as its text shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// No value at all: a field that was not there.
+    #[default]
+    Absent,
+    Null,
+    True,
+    False,
+    /// A number without fraction and exponent.
+    Integer,
+    /// A number with fraction or exponent.
+    Number,
+    /// A string without escapes.
+    String,
+    EscapedString,
+    Object,
+    Array,
+}
+
+/// A value's token and where it stands in the text, quotes and brackets included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Value {
+    pub(crate) token: Token,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl Value {
+    /// The value as it is written.
+    pub(crate) fn raw<'a>(&self, text: &'a str) -> &'a str {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// What stands between the quotes of a string, escapes as they are written.
+    pub(crate) fn inner<'a>(&self, text: &'a str) -> &'a str {
+        text.get(self.start + 1..self.end.saturating_sub(1)).unwrap_or_default()
+    }
+
+    pub(crate) fn contains(&self, position: usize) -> bool {
+        (self.start..self.end).contains(&position)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+}
+
+/// The text breaks the grammar; where the value ends is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotJson;
+
+/// What makes a well-formed value unfit: the first of each kind, and where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Faults {
+    pub(crate) too_deep: Option<usize>,
+    /// `not_utf8` for a lone surrogate escape, `bad_string` for a NUL.
+    pub(crate) string: Option<(ReasonCode, usize)>,
+}
+
+/// Containers that are open inside a value, one bit each: a shift register that spills full words.
+#[derive(Debug, Default)]
+struct Nesting {
+    depth: usize,
+    newest: u64,
+    spilled: Vec<u64>,
+}
+
+impl Nesting {
+    fn clear(&mut self) {
+        self.depth = 0;
+        self.newest = 0;
+        self.spilled.clear();
+    }
+
+    fn push(&mut self, is_object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.spilled.push(self.newest);
+            self.newest = 0;
+        }
+        self.newest = self.newest << 1 | u64::from(is_object);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.newest >>= 1;
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.newest = self.spilled.pop().unwrap_or_default();
+        }
+    }
+
+    fn is_object(&self) -> bool {
+        self.newest & 1 == 1
+    }
+}
+
+/// Walks over a text that is known to be UTF-8.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    nesting: Nesting,
+    pub(crate) faults: Faults,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(text: &'a str, at: usize) -> Self {
+        Self { bytes: text.as_bytes(), at, nesting: Nesting::default(), faults: Faults::default() }
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Result<u8, NotJson> {
+        let byte = self.peek().ok_or(NotJson)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    pub(crate) fn skip_white_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Takes the byte if it is the next one after white space.
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
+        self.skip_white_space();
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
+        if self.take(byte) { Ok(()) } else { Err(NotJson) }
+    }
+
+    /// Scans the value that begins here; `outer_depth` containers are open around it.
+    pub(crate) fn value(&mut self, outer_depth: usize) -> Result<Value, NotJson> {
+        match self.peek() {
+            Some(b'{' | b'[') => self.container(outer_depth),
+            _ => self.scalar(),
+        }
+    }
+
+    /// Scans the key that follows after white space, and its colon and the white space after that.
+    pub(crate) fn key(&mut self) -> Result<Value, NotJson> {
+        self.skip_white_space();
+        let key = self.string()?;
+        self.expect(b':')?;
+        self.skip_white_space();
+        Ok(key)
+    }
+
+    /// Notes that a container was opened at some depth.
+    pub(crate) fn enter(&mut self, depth: usize) {
+        if depth > MAX_DEPTH && self.faults.too_deep.is_none() {
+            self.faults.too_deep = Some(self.at);
+        }
+    }
+
+    fn container(&mut self, outer_depth: usize) -> Result<Value, NotJson> {
+        let start = self.at;
+        let token = if self.peek() == Some(b'{') { Token::Object } else { Token::Array };
+        self.nesting.clear();
+        loop {
+            // A value begins here, or closes before it has begun.
+            self.skip_white_space();
+            match self.peek() {
+                Some(b'{') => {
+                    self.open(true, outer_depth);
+                    if !self.take(b'}') {
+                        self.key()?;
+                        continue;
+                    }
+                    self.nesting.pop();
+                }
+                Some(b'[') => {
+                    self.open(false, outer_depth);
+                    if !self.take(b']') {
+                        continue;
+                    }
+                    self.nesting.pop();
+                }
+                _ => {
+                    self.scalar()?;
+                }
+            }
+            if self.closes_or_goes_on()? {
+                return Ok(Value { token, start, end: self.at });
+            }
+        }
+    }
+
+    fn open(&mut self, is_object: bool, outer_depth: usize) {
+        self.nesting.push(is_object);
+        self.enter(outer_depth + self.nesting.depth);
+        self.at += 1;
+    }
+
+    /// After a value: closes what ends here; `true` when that was the outermost container.
+    fn closes_or_goes_on(&mut self) -> Result<bool, NotJson> {
+        while self.nesting.depth > 0 {
+            self.skip_white_space();
+            let is_object = self.nesting.is_object();
+            match self.next()? {
+                b',' => {
+                    if is_object {
+                        self.key()?;
+                    }
+                    return Ok(false);
+                }
+                b'}' if is_object => self.nesting.pop(),
+                b']' if !is_object => self.nesting.pop(),
+                _ => return Err(NotJson),
+            }
+        }
+        Ok(true)
+    }
+
+    fn scalar(&mut self) -> Result<Value, NotJson> {
+        match self.peek() {
+            Some(b'"') => self.string(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal(b"true", Token::True),
+            Some(b'f') => self.literal(b"false", Token::False),
+            Some(b'n') => self.literal(b"null", Token::Null),
+            _ => Err(NotJson),
+        }
+    }
+
+    fn literal(&mut self, word: &[u8], token: Token) -> Result<Value, NotJson> {
+        let start = self.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        if !rest.starts_with(word) {
+            return Err(NotJson);
+        }
+        self.at += word.len();
+        Ok(Value { token, start, end: self.at })
+    }
+
+    fn number(&mut self) -> Result<Value, NotJson> {
+        let start = self.at;
+        self.at += usize::from(self.peek() == Some(b'-'));
+        match self.next()? {
+            b'0' => {}
+            b'1'..=b'9' => self.skip_digits(),
+            _ => return Err(NotJson),
+        }
+        let mut token = Token::Integer;
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+            token = Token::Number;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
+            self.digits()?;
+            token = Token::Number;
+        }
+        Ok(Value { token, start, end: self.at })
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let first = self.at;
+        self.skip_digits();
+        if self.at > first { Ok(()) } else { Err(NotJson) }
+    }
+
+    fn skip_digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn string(&mut self) -> Result<Value, NotJson> {
+        let start = self.at;
+        if self.next()? != b'"' {
+            return Err(NotJson);
+        }
+        let mut token = Token::String;
+        loop {
+            self.skip_plain();
+            match self.next()? {
+                b'"' => return Ok(Value { token, start, end: self.at }),
+                b'\\' => {
+                    token = Token::EscapedString;
+                    self.escape()?;
+                }
+                _ => return Err(NotJson),
+            }
+        }
+    }
+
+    /// Goes to the next quote, backslash or control character, eight bytes at a time.
+    fn skip_plain(&mut self) {
+        while let Some(chunk) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let stops = stops(u64::from_le_bytes(*chunk));
+            if stops != 0 {
+                self.at += stops.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
+        }
+        while self.peek().is_some_and(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            self.at += 1;
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), NotJson> {
+        match self.next()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => return Ok(()),
+            b'u' => {}
+            _ => return Err(NotJson),
+        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let unit = text::hex_unit(rest).ok_or(NotJson)?;
+        match unit {
+            0 => self.string_fault(ReasonCode::BadString),
+            0xDC00..=0xDFFF => self.string_fault(ReasonCode::NotUtf8),
+            // Without its other half, what follows is left to the next turn, which may yet find it malformed.
+            0xD800..=0xDBFF => match text::low_surrogate(rest.get(4..).unwrap_or_default()) {
+                Some(_) => self.at += 6,
+                None => self.string_fault(ReasonCode::NotUtf8),
+            },
+            _ => {}
+        }
+        self.at += 4;
+        Ok(())
+    }
+
+    fn string_fault(&mut self, reason: ReasonCode) {
+        self.faults.string.get_or_insert((reason, self.at));
+    }
+}
+
+/// The high bit of each byte that ends a plain run; bits above the lowest one set may be wrong.
+/// ("Determine if a word has a byte less than n", Sean Eron Anderson, Bit Twiddling Hacks.)
+fn stops(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = has_zero(word ^ (ONES * b'"' as u64));
+    let backslash = has_zero(word ^ (ONES * b'\\' as u64));
+    (control | quote | backslash) & HIGH
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    /// Whether the whole text is one value, and its faults.
+    fn scan(text: &str) -> Result<Faults, NotJson> {
+        let mut scanner = Scanner::new(text, 0);
+        scanner.skip_white_space();
+        scanner.value(0)?;
+        scanner.skip_white_space();
+        if scanner.peek().is_some() { Err(NotJson) } else { Ok(scanner.faults) }
+    }
+
+    /// serde_json's grammar without its limits on depth, numbers and surrogates.
+    fn serde_accepts(text: &str) -> bool {
+        serde_json::from_str::<IgnoredAny>(text).is_ok()
+    }
+
+    /// Pieces that make text that is nearly JSON.
+    fn json_like() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            proptest::sample::select(vec![
+                "{",
+                "}",
+                "[",
+                "]",
+                ",",
+                ":",
+                " ",
+                "\n",
+                "\"a\"",
+                "\"\"",
+                "0",
+                "-0",
+                "01",
+                "1.5",
+                "1.",
+                ".5",
+                "1e9",
+                "1E+",
+                "+1",
+                "-",
+                "true",
+                "false",
+                "null",
+                "nul",
+                "NaN",
+                "\"\\u0000\"",
+                "\"\\ud800\"",
+                "\"\\ud83d\\ude00\"",
+                "\"\\udc00\"",
+                "\"\\x\"",
+                "\"",
+                "\\",
+                "'a'",
+                "//",
+                "\u{1}",
+                "é",
+                "\"é\"",
+                "\"a\":",
+                "\"b\": 1",
+                "\"tab\t\"",
+                "\"\\ud800\\u12\"",
+                "\u{feff}",
+            ])
+            .prop_map(str::to_owned),
+            "\\PC{0,6}",
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    /// Valid JSON of any shape, printed by serde_json.
+    fn valid_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(6, 48, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                proptest::collection::btree_map(any::<String>(), inner, 0..6)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn the_grammar_is_exactly_that_of_serde_json(text in json_like()) {
+            prop_assert_eq!(scan(&text).is_ok(), serde_accepts(&text), "{:?}", text);
+        }
+
+        #[test]
+        fn what_serde_json_reads_as_a_value_has_no_fault_but_nul(text in json_like()) {
+            let has_nul = |faults: &Faults| matches!(faults.string, Some((ReasonCode::BadString, _)));
+            if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
+                let faults = scan(&text).unwrap();
+                prop_assert!(faults.string.is_none() || has_nul(&faults), "{:?}", text);
+            }
+        }
+
+        #[test]
+        fn valid_json_is_accepted_and_one_byte_less_is_not(value in valid_json(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let text = text.unwrap();
+            prop_assert!(scan(&text).is_ok());
+            let cut = text.char_indices().next_back().unwrap().0;
+            prop_assert_eq!(scan(&text[..cut]).is_ok(), serde_accepts(&text[..cut]));
+        }
+
+        #[test]
+        fn a_stop_is_found_wherever_it_is(prefix in "[ -!#-\\[\\]-~é😀]{0,40}", stop in proptest::sample::select(vec!['"', '\\', '\n', '\u{1f}'])) {
+            let text = format!("{prefix}{stop}{prefix}");
+            let mut scanner = Scanner::new(&text, 0);
+            scanner.skip_plain();
+            prop_assert_eq!(scanner.position(), prefix.len());
+        }
+    }
+
+    #[test]
+    fn number_forms_that_json_lacks_are_refused() {
+        for text in ["01", "+1", ".5", "1.", "0x10", "NaN", "Infinity", "-", "--1", "1e", "1e+", "-01", "1_000"] {
+            assert_eq!(scan(text), Err(NotJson), "{text}");
+            assert_eq!(scan(&format!("{{\"a\":{text}}}")), Err(NotJson), "{text}");
+        }
+        for text in ["0", "-0", "10", "1.5", "1e9", "1E-9", "-0.0e+1", "123456789012345678901234567890"] {
+            assert!(scan(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_33_is_too_deep_and_32_is_not() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            assert_eq!(scan(&nested(32)).unwrap().too_deep, None);
+            assert!(scan(&nested(33)).unwrap().too_deep.is_some());
+        }
+    }
+
+    #[test]
+    fn containers_close_in_the_order_in_which_they_opened_at_any_depth() {
+        for depth in [1, 31, 63, 64, 65, 127, 128, 129, 1000] {
+            let open: String = (0..depth).map(|level| if level % 3 == 0 { "[" } else { "{\"a\":" }).collect();
+            let close: String = (0..depth).rev().map(|level| if level % 3 == 0 { "]" } else { "}" }).collect();
+            assert!(scan(&format!("{open}1{close}")).is_ok(), "{depth}");
+            let wrong = close.replacen(']', "}", 1);
+            assert_eq!(scan(&format!("{open}1{wrong}")), Err(NotJson), "{depth}");
+        }
+    }
+
+    #[test]
+    fn half_a_million_brackets_need_no_stack() {
+        let scanned = std::thread::Builder::new().stack_size(64 * 1024).spawn(|| {
+            let open = "[".repeat(500_000);
+            assert_eq!(scan(&open), Err(NotJson));
+            assert!(scan(&format!("{open}{}", "]".repeat(500_000))).unwrap().too_deep.is_some());
+            assert_eq!(scan(&"{\"a\":".repeat(500_000)), Err(NotJson));
+        });
+        scanned.unwrap().join().unwrap();
+    }
+}

@@ -1,0 +1,212 @@
+//! Judges one event by the plan: every field is checked before anything is kept, in an order that never varies.
+//!
+//! Order: schema version, event type, the event type's fields in the order of the contract (a list's entries one after
+//! another), rules, size of the unknown fields. The first fault is the reason.
+
+use uuid::Uuid;
+
+use crate::cell::{self, Cell, CellSource};
+use crate::extras::Extras;
+use crate::json::{Scanner, Token, Value};
+use crate::object::ObjectFields;
+use crate::plan::{Check, EventPlan, ListPlan, Plan, Step};
+use crate::reason::{ReasonCode, Rejected};
+use crate::timestamp;
+
+/// Fields of an entry lie inside the event, its list and the entry.
+const ENTRY_OUTER_DEPTH: usize = 2;
+
+/// The outcome for the event that was judged last; used again for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    cells: Vec<Cell>,
+    entries: Vec<Cell>,
+    unescaped: String,
+    entry_fields: ObjectFields,
+    pub(crate) extras: Extras,
+}
+
+impl Judge {
+    /// Checks an object and gives its event_id. What passed is in [`Judge::cells`], by slot.
+    pub(crate) fn event(
+        &mut self,
+        plan: &Plan,
+        text: &str,
+        fields: &ObjectFields,
+        arrived_at: i64,
+    ) -> Result<Uuid, Rejected> {
+        self.clear(plan);
+        let version = schema_version(plan, text, fields)
+            .map_err(|reason| Rejected::field(reason, plan.name(plan.schema_version)))?;
+        self.set(plan.schema_version, Cell::Integer(version));
+        let event_plan = self
+            .event_type(plan, text, fields)
+            .map_err(|reason| Rejected::field(reason, plan.name(plan.event_type)))?;
+        for step in &event_plan.steps {
+            self.field(plan, *step, text, fields.get(step.slot))?;
+            if step.slot == plan.occurred_at {
+                self.is_plausible(plan, arrived_at)?;
+            }
+        }
+        self.rules_hold(plan, event_plan, text)?;
+        self.keep_unknown(plan, event_plan, text, fields);
+        if self.extras.is_too_large() {
+            return Err(Rejected::field(ReasonCode::TooLarge, "extras"));
+        }
+        match self.cell(plan.event_id) {
+            Cell::Uuid(event_id) => Ok(event_id),
+            _ => Err(Rejected::field(ReasonCode::MissingField, plan.name(plan.event_id))),
+        }
+    }
+
+    /// What stands in a slot after its check; null when nothing does.
+    pub(crate) fn cell(&self, slot: usize) -> Cell {
+        self.cells.get(slot).copied().unwrap_or(Cell::Null)
+    }
+
+    /// What the cells point to, in the text that was judged.
+    pub(crate) fn source<'a>(&'a self, text: &'a str) -> CellSource<'a> {
+        CellSource { text, unescaped: &self.unescaped, entries: &self.entries }
+    }
+
+    fn clear(&mut self, plan: &Plan) {
+        self.cells.clear();
+        self.cells.resize(plan.fields.len(), Cell::Null);
+        self.entries.clear();
+        self.unescaped.clear();
+        self.extras.clear();
+    }
+
+    fn set(&mut self, slot: usize, cell: Cell) {
+        if let Some(place) = self.cells.get_mut(slot) {
+            *place = cell;
+        }
+    }
+
+    fn event_type<'a>(
+        &mut self,
+        plan: &'a Plan,
+        text: &str,
+        fields: &ObjectFields,
+    ) -> Result<&'a EventPlan, ReasonCode> {
+        let value = present(fields.get(plan.event_type)).ok_or(ReasonCode::MissingField)?;
+        let (name, cell) = cell::string(text, value, &mut self.unescaped)?;
+        let found = plan.event_types.iter().find(|event_plan| event_plan.name == name);
+        self.set(plan.event_type, cell);
+        found.ok_or(ReasonCode::UnknownEventType)
+    }
+
+    fn field(&mut self, plan: &Plan, step: Step, text: &str, value: Value) -> Result<(), Rejected> {
+        let Step { slot, is_required } = step;
+        let reject = |reason| Rejected::field(reason, plan.name(slot));
+        let Some(value) = present(value) else {
+            return if is_required { Err(reject(ReasonCode::MissingField)) } else { Ok(()) };
+        };
+        let cell = match plan.fields.get(slot).map(|field| &field.check) {
+            Some(Check::List(list)) => self.list(list, plan.name(slot), text, value)?,
+            Some(check) => cell::scalar(check, text, value, &mut self.unescaped).map_err(reject)?,
+            None => return Ok(()),
+        };
+        self.set(slot, cell);
+        Ok(())
+    }
+
+    /// Scans a list a second time, now for what its entries hold; the first time has found it well-formed.
+    fn list(&mut self, list: &ListPlan, name: &str, text: &str, value: Value) -> Result<Cell, Rejected> {
+        if value.token != Token::Array {
+            return Err(Rejected::field(ReasonCode::WrongType, name));
+        }
+        let first = self.entries.len();
+        let mut entries = 0;
+        let mut scanner = Scanner::new(text, value.start + 1);
+        while !scanner.take(b']') {
+            scanner.take(b',');
+            scanner.skip_white_space();
+            self.entry(list, (name, entries), text, &mut scanner)?;
+            entries += 1;
+        }
+        Ok(Cell::List { first, entries })
+    }
+
+    fn entry(
+        &mut self,
+        list: &ListPlan,
+        (name, number): (&str, usize),
+        text: &str,
+        scanner: &mut Scanner<'_>,
+    ) -> Result<(), Rejected> {
+        if scanner.peek() != Some(b'{') {
+            return Err(Rejected::field(ReasonCode::WrongType, format!("{name}[{number}]")));
+        }
+        let scanned = self.entry_fields.scan(&list.keys, text, scanner, ENTRY_OUTER_DEPTH);
+        scanned.map_err(|_| Rejected::field(ReasonCode::NotJson, name))?;
+        let reject = |reason, field: &str| Rejected::field(reason, format!("{name}[{number}].{field}"));
+        if let Some(field) = self.entry_fields.duplicate().and_then(|slot| list.fields.get(slot)) {
+            return Err(reject(ReasonCode::DuplicateKey, &field.name));
+        }
+        for (slot, field) in list.fields.iter().enumerate() {
+            let cell = match present(self.entry_fields.get(slot)) {
+                Some(value) => cell::scalar(&field.check, text, value, &mut self.unescaped)
+                    .map_err(|reason| reject(reason, &field.name))?,
+                None if field.is_required => return Err(reject(ReasonCode::MissingField, &field.name)),
+                None => Cell::Null,
+            };
+            self.entries.push(cell);
+        }
+        if !self.entry_fields.unknown().is_empty() {
+            let number = number.to_string();
+            for unknown in self.entry_fields.unknown() {
+                let key = [name, "[", &number, "].", unknown.key.inner(text)];
+                self.extras.push(&key, unknown.value.raw(text));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_plausible(&self, plan: &Plan, arrived_at: i64) -> Result<(), Rejected> {
+        match self.cell(plan.occurred_at) {
+            Cell::Integer(occurred_at) if timestamp::is_plausible(occurred_at, arrived_at) => Ok(()),
+            _ => Err(Rejected::field(ReasonCode::ImplausibleTimestamp, plan.name(plan.occurred_at))),
+        }
+    }
+
+    fn rules_hold(&self, plan: &Plan, event_plan: &EventPlan, text: &str) -> Result<(), Rejected> {
+        let source = self.source(text);
+        let holds = |(slot, values): &(usize, Vec<String>)| {
+            source.text_of(self.cell(*slot)).map(|found| values.iter().any(|value| value == found))
+        };
+        let broken =
+            event_plan.rules.iter().find(|rule| holds(&rule.when) == Some(true) && holds(&rule.then) == Some(false));
+        match broken {
+            Some(rule) => Err(Rejected::field(ReasonCode::RuleViolated, plan.name(rule.then.0))),
+            None => Ok(()),
+        }
+    }
+
+    /// Unknown fields of the event, and fields of other event types. Those of list entries are there already.
+    fn keep_unknown(&mut self, plan: &Plan, event_plan: &EventPlan, text: &str, fields: &ObjectFields) {
+        for unknown in fields.unknown() {
+            self.extras.push(&[unknown.key.inner(text)], unknown.value.raw(text));
+        }
+        for slot in &event_plan.foreign {
+            let value = fields.get(*slot);
+            if value.token != Token::Absent {
+                self.extras.push(&[plan.name(*slot)], value.raw(text));
+            }
+        }
+    }
+}
+
+/// A value that is there and not null.
+fn present(value: Value) -> Option<Value> {
+    (!matches!(value.token, Token::Absent | Token::Null)).then_some(value)
+}
+
+fn schema_version(plan: &Plan, text: &str, fields: &ObjectFields) -> Result<i64, ReasonCode> {
+    let Some(value) = present(fields.get(plan.schema_version)) else { return Ok(1) };
+    match cell::integer(text, value)? {
+        version if version > plan.max_schema_version => Err(ReasonCode::UnsupportedSchemaVersion),
+        version if version < 1 => Err(ReasonCode::OutOfRange),
+        version => Ok(version),
+    }
+}

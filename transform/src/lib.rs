@@ -1,0 +1,28 @@
+//! Event bytes to Arrow batches and Parquet bytes, without I/O.
+//!
+//! Decoding takes records apart and judges each event by the contract, straight from the bytes into Arrow builders;
+//! partitioning sorts the rows into the files of a commit, and encoding writes those as Parquet. Nothing here reads a
+//! clock, a disk or a network, and no event can make it fail: a bad one is a row of the rejected.
+
+mod batch;
+mod cell;
+mod column;
+mod error;
+mod extras;
+mod json;
+mod judge;
+mod object;
+mod parquet_file;
+mod partition;
+mod plan;
+mod reason;
+mod record;
+mod statistics;
+mod text;
+mod timestamp;
+
+pub use batch::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
+pub use error::TransformError;
+pub use parquet_file::{EncodedFile, encode};
+pub use partition::{PartitionRows, Partitions, TableLayout};
+pub use reason::{ReasonCode, Rejected};
