@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::contract::{Condition, EventType, Field, FieldKind, Format, OnArrival, Rule, StreamContract};
+use crate::contract::{Condition, ENVELOPE_FILE, EventType, Field, FieldKind, Format, OnArrival, Rule, StreamContract};
 use crate::error::{ContractError, Fault};
 use crate::source::{
     Bound, ConditionSource, Enums, EnvelopeFile, EventTypeSource, FieldSource, RuleSource, StreamFile,
@@ -10,7 +10,6 @@ use crate::source::{
 use crate::stream::Stream;
 use crate::tables;
 
-const ENVELOPE_FILE: &str = "envelope.toml";
 const MAX_NAME_BYTES: usize = 64;
 const MAX_STRING_BYTES: i64 = 1 << 20;
 

@@ -17,7 +17,10 @@ use crate::source::{EnvelopeFile, StreamFile};
 use crate::stream::Stream;
 use crate::tables;
 
-const ENVELOPE_FILE: &str = "envelope.toml";
+pub(crate) const ENVELOPE_FILE: &str = "envelope.toml";
+
+/// Files of a contract, all three in one folder.
+pub const CONTRACT_FILES: [&str; 3] = [ENVELOPE_FILE, Stream::UserEvents.file(), Stream::TransactionEvents.file()];
 
 /// The whole contract: both streams at one version.
 #[derive(Clone, Debug)]

@@ -14,12 +14,11 @@ mod stream;
 mod tables;
 
 pub use contract::{
-    Condition, Contract, EventType, Field, FieldKind, Format, OnArrival, Presence, Rule, StreamContract,
+    CONTRACT_FILES, Condition, Contract, EventType, Field, FieldKind, Format, OnArrival, Presence, Rule, StreamContract,
 };
 pub use dictionary::DictionaryRow;
 pub use error::{ContractError, Fault};
 pub use stream::{Stream, UnknownStream};
 pub use tables::{
-    CONTRACT_FILES, DESCRIPTION_KEY, EVENT_PARTITIONS, LINEAGE_COLUMNS, REJECTED_PARTITIONS, REJECTED_TABLE,
-    rejected_events_schema,
+    DESCRIPTION_KEY, EVENT_PARTITIONS, LINEAGE_COLUMNS, REJECTED_PARTITIONS, REJECTED_TABLE, rejected_events_schema,
 };

@@ -37,7 +37,7 @@ impl Stream {
     }
 
     /// File of the contract that describes the stream.
-    pub(crate) fn file(self) -> &'static str {
+    pub(crate) const fn file(self) -> &'static str {
         match self {
             Stream::UserEvents => "user_events.toml",
             Stream::TransactionEvents => "transaction_events.toml",

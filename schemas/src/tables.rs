@@ -7,9 +7,6 @@ use arrow::datatypes::{DataType, Field as Column, Fields, Schema, SchemaRef, Tim
 
 use crate::contract::{Field, FieldKind, StreamContract};
 
-/// Files of a contract, all three in one folder.
-pub const CONTRACT_FILES: [&str; 3] = ["envelope.toml", "user_events.toml", "transaction_events.toml"];
-
 /// Partition columns of the event tables, outermost first.
 pub const EVENT_PARTITIONS: [&str; 2] = ["event_type", "event_date"];
 
