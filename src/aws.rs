@@ -1,0 +1,21 @@
+//! One AWS configuration for everything that talks to AWS: the SDK's own chain of variables, profiles, SSO, web
+//! identity and instance roles, with `AWS_ENDPOINT_URL…` as usual.
+
+use anyhow::{Result, bail};
+use aws_config::{BehaviorVersion, SdkConfig};
+
+/// Loads the usual chain. Nothing is contacted before the first request, except to find the region of an instance.
+pub(crate) async fn sdk_config() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest()).load().await
+}
+
+/// A client of Kinesis from the usual chain.
+///
+/// # Errors
+/// When no region is known: the SDK's own message for that comes late and does not say what to do.
+pub(crate) fn kinesis_client(config: &SdkConfig) -> Result<aws_sdk_kinesis::Client> {
+    if config.region().is_none() {
+        bail!("no AWS region: set AWS_REGION, or use a profile that names one");
+    }
+    Ok(aws_sdk_kinesis::Client::new(config))
+}

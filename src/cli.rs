@@ -1,0 +1,205 @@
+//! The command line: global options, the list of commands, and the way from one to the other.
+
+mod config;
+mod demo;
+mod dev_kinesis;
+pub(crate) mod generate;
+pub(crate) mod ingest;
+mod lake;
+pub(crate) mod report;
+mod schema;
+mod sql;
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use bluelake_lake::{Lake, LakeError, LakeLocation};
+use bluelake_schemas::Contract;
+use clap::{Args, Parser, Subcommand};
+
+use crate::aws;
+use crate::config::{Config, Override};
+use crate::failure::{Outcome, WrongUsage};
+use crate::logging;
+
+/// Lands Kinesis event streams exactly once in a Delta lake, and answers questions from it.
+#[derive(Debug, Parser)]
+#[command(name = "bluelake", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bluelake demo                                     everything at once, on this machine, with nothing configured
+  bluelake ingest --once --init                     read both streams to their tip into ./lake, then stop
+  bluelake --lake s3://bucket/lake ingest           keep reading until Ctrl-C or SIGTERM
+  bluelake sql 'SELECT count(*) FROM transactions'  ask the lake
+  bluelake report run donations --from 2026-10-01 --to 2026-11-01 --by week
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete.
+Settings come from bluelake.toml, then BLUELAKE_… variables, then flags; `bluelake config show` says which won.
+AWS credentials, region and endpoints come from the usual AWS variables and profiles.";
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The lake: a folder or s3://bucket/prefix [default: ./lake]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    lake: Option<String>,
+    /// Configuration file [default: bluelake.toml in the working folder, if there is one]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    config: Option<PathBuf>,
+    /// Folder of the event contract (envelope.toml, user_events.toml, transaction_events.toml) [default: built in]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    contract: Option<String>,
+    /// Print the result as JSON, for programs
+    #[arg(long, global = true, help_heading = "Global options")]
+    json: bool,
+    /// error, warn, info, debug, trace, or a filter such as info,aws_config=debug [default: warn]
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Global options")]
+    log_level: Option<String>,
+    /// Log lines on standard error as text or json [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global options")]
+    log_format: Option<String>,
+}
+
+impl Global {
+    fn overrides(&self) -> Vec<Override> {
+        let flags = [
+            ("lake", "--lake", &self.lake),
+            ("contract", "--contract", &self.contract),
+            ("log.level", "--log-level", &self.log_level),
+            ("log.format", "--log-format", &self.log_format),
+        ];
+        overrides(flags)
+    }
+}
+
+/// Makes overrides of the flags that were given: key, flag, text.
+pub(crate) fn overrides<'a>(
+    flags: impl IntoIterator<Item = (&'static str, &'static str, &'a Option<String>)>,
+) -> Vec<Override> {
+    let given = |(key, flag, text): (_, _, &Option<String>)| text.clone().map(|text| Override::new(key, text, flag));
+    flags.into_iter().filter_map(given).collect()
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make up realistic events and put them into Kinesis, a file or standard output
+    Generate(generate::GenerateArguments),
+    /// Read both streams into the lake, every event exactly once
+    Ingest(ingest::IngestArguments),
+    /// Create and look after the lake
+    #[command(subcommand)]
+    Lake(lake::LakeCommand),
+    /// Ask the lake a question in SQL
+    Sql(sql::SqlArguments),
+    /// Run the reports that come with Bluelake
+    #[command(subcommand)]
+    Report(report::ReportCommand),
+    /// Show what an event is: for producers and for readers of the tables
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
+    /// Show the configuration and where each setting came from
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Show all of Bluelake on this machine, with nothing configured
+    Demo(demo::DemoArguments),
+    /// Run a Kinesis on this machine, to try things by hand
+    DevKinesis(dev_kinesis::DevKinesisArguments),
+}
+
+impl Command {
+    fn overrides(&self) -> Vec<Override> {
+        match self {
+            Self::Ingest(arguments) => arguments.overrides(),
+            Self::Sql(arguments) => arguments.overrides(),
+            Self::Report(command) => command.overrides(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What a command is given besides its own arguments.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The checked configuration.
+    pub(crate) config: Config,
+    /// Whether results are wanted as JSON.
+    pub(crate) json: bool,
+}
+
+impl Session {
+    /// The event contract: from `--contract`, or the built-in one.
+    ///
+    /// # Errors
+    /// [`WrongUsage`] when the folder's files are missing or at fault; the cause names file and field.
+    pub(crate) fn contract(&self) -> Result<Contract> {
+        match &self.config.contract {
+            Some(folder) => Contract::load(folder)
+                .with_context(|| WrongUsage::new(format!("cannot use the event contract in {}", folder.display()))),
+            None => Contract::embedded().context("the built-in event contract is at fault"),
+        }
+    }
+
+    /// The lake's place, not looked into yet. The AWS configuration is loaded only for a bucket.
+    ///
+    /// # Errors
+    /// [`WrongUsage`] when the URL cannot be used.
+    pub(crate) async fn lake(&self) -> Result<Lake> {
+        let location: LakeLocation = self.config.lake.parse().map_err(|error: LakeError| {
+            anyhow::Error::new(error).context(WrongUsage::new("the lake's URL cannot be used"))
+        })?;
+        let aws = if location.is_bucket() { Some(aws::sdk_config().await) } else { None };
+        Ok(Lake::at(&location, aws.as_ref())?)
+    }
+}
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// Whatever keeps the command from being done; see [`crate::failure::exit_code`].
+pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
+    let Arguments { global, command } = arguments;
+    let mut flags = global.overrides();
+    flags.extend(command.overrides());
+    let config = Config::load(global.config.as_deref(), flags)?;
+    logging::start(&config.log)?;
+    let session = Session { config, json: global.json };
+    match command {
+        Command::Generate(arguments) => block_on(generate::run(&session, arguments)),
+        Command::Ingest(arguments) => block_on(ingest::run(&session, arguments)),
+        Command::Lake(command) => block_on(lake::run(&session, command)),
+        Command::Sql(arguments) => block_on(sql::run(&session, arguments)),
+        Command::Report(command) => block_on(report::run(&session, command)),
+        Command::Schema(command) => schema::run(&session, command),
+        Command::Config(command) => config::run(&session, command),
+        Command::Demo(arguments) => block_on(demo::run(&session, arguments)),
+        Command::DevKinesis(arguments) => block_on(dev_kinesis::run(&session, arguments)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let outcome = runtime.block_on(Box::pin(command));
+    // What is still running (an abandoned upload, a server) must not hold up the end of the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,134 @@
+//! `bluelake ingest`: both streams into the lake.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bluelake_schemas::Stream;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Session, overrides};
+use crate::config::Override;
+use crate::failure::Outcome;
+use crate::ingestion::{IngestResult, Ingestion};
+use crate::{aws, output, progress};
+
+/// Arguments of `bluelake ingest`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct IngestArguments {
+    /// Stop with exit code 0 when every shard has been read to its tip and committed
+    #[arg(long)]
+    once: bool,
+    /// Make the lake's bucket or folder and its tables when they are missing
+    #[arg(long)]
+    init: bool,
+    /// Exit with code 3 when events were rejected, although everything was read
+    #[arg(long)]
+    fail_on_rejected: bool,
+    /// Read this stream only; may be repeated [default: both]
+    #[arg(long = "stream", value_name = "NAME")]
+    streams: Vec<Stream>,
+    /// Commit what a stream has buffered when it holds so many bytes in memory [default: 128MiB]
+    #[arg(long, value_name = "SIZE")]
+    buffer_size: Option<String>,
+    /// Commit what a stream has buffered when it is so old [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    buffer_age: Option<String>,
+    /// Where to start in a stream that the lake does not know yet: trim-horizon, latest, or an RFC 3339 time
+    #[arg(long, value_name = "POSITION")]
+    start: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+The lake itself says how far each shard has been read: run it again, or after a crash, and it goes on there.
+Ctrl-C or SIGTERM commits what is buffered and ends with exit code 0.
+
+Examples:
+  bluelake ingest --once --init
+  bluelake --lake s3://bucket/lake ingest --buffer-size 64MiB --buffer-age 30s
+  bluelake ingest --stream transaction-events --start 2026-10-01T00:00:00Z
+  bluelake ingest --once --fail-on-rejected --json     for a scheduled job";
+
+/// Exit codes by the convention of shells: 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
+
+impl IngestArguments {
+    /// The settings that the flags change.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        overrides([
+            ("ingest.buffer-size", "--buffer-size", &self.buffer_size),
+            ("ingest.buffer-age", "--buffer-age", &self.buffer_age),
+            ("ingest.start", "--start", &self.start),
+        ])
+    }
+}
+
+/// Ingests until done or told to stop.
+pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result<Outcome> {
+    let contract = session.contract()?;
+    let lake = session.lake().await?;
+    let kinesis = aws::kinesis_client(&aws::sdk_config().await)?;
+    let chosen = |stream: &Stream| arguments.streams.is_empty() || arguments.streams.contains(stream);
+    let named = |stream: Stream| (stream, session.config.stream(stream).to_owned());
+    let ingestion = Ingestion {
+        kinesis,
+        streams: Stream::ALL.into_iter().filter(chosen).map(named).collect(),
+        lake,
+        contract,
+        settings: session.config.ingest.clone(),
+        once: arguments.once,
+        init: arguments.init,
+    };
+    let shutdown = CancellationToken::new();
+    let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
+    let bar = progress::reading();
+    let result = ingestion.run(shutdown, |received| bar.set_position(received)).await;
+    bar.finish_and_clear();
+    signals.abort();
+    let result = result?;
+    if session.json {
+        output::json(&result)?;
+    } else {
+        output::line(describe(&result))?;
+    }
+    let rejected = result.total(|stream| stream.rejected);
+    if arguments.fail_on_rejected && rejected > 0 {
+        tracing::error!(rejected, "events were rejected; see the table rejected_events");
+        return Ok(Outcome::Incomplete);
+    }
+    Ok(Outcome::Done)
+}
+
+/// Asks for an orderly end on the first SIGINT or SIGTERM. A second one ends the process as usual: what is not
+/// committed then is read again.
+async fn cancel_on_signal(shutdown: CancellationToken) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => TERMINATED,
+            _ = interrupt.recv() => INTERRUPTED,
+        }
+    };
+    next().await;
+    tracing::info!("told to stop: committing what is buffered");
+    shutdown.cancel();
+    let code = next().await;
+    std::process::exit(code)
+}
+
+/// What was read, as a table and a line about speed.
+pub(crate) fn describe(result: &IngestResult) -> String {
+    let header = ["stream", "received", "stored", "rejected", "duplicate", "commits", "files"];
+    let rows = result.streams.iter().map(|stream| {
+        let counts = [stream.received, stream.stored, stream.rejected, stream.duplicate, stream.commits, stream.files];
+        [stream.stream.name().to_owned()].into_iter().chain(counts.map(output::grouped)).collect::<Vec<_>>()
+    });
+    let table = output::table(&header, &[1, 2, 3, 4, 5, 6], rows);
+    let (received, bytes) = (result.total(|stream| stream.received), result.total(|stream| stream.bytes));
+    let rates = output::rates(received, bytes, Duration::from_secs_f64(result.seconds));
+    format!("{table}\nRead {rates}.")
+}

@@ -1,0 +1,62 @@
+//! `bluelake lake`: creating and looking after the lake.
+
+use anyhow::Result;
+use bluelake_lake::{InitOutcome, Lake};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::Session;
+use crate::failure::Outcome;
+use crate::output;
+
+/// Commands about the lake.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LakeCommand {
+    /// Make what is missing of the lake: the bucket or folder, and the tables
+    #[command(after_help = INIT_EXAMPLES)]
+    Init,
+}
+
+const INIT_EXAMPLES: &str = "\
+A bucket is made with encryption on and public access blocked; one that exists is left as it is.
+Run it again at any time: it only adds what is missing.
+
+Examples:
+  bluelake lake init
+  bluelake --lake s3://my-bucket/lake lake init";
+
+#[derive(Serialize)]
+struct Made<'a> {
+    lake: &'a str,
+    place_created: bool,
+    tables_created: &'a [String],
+}
+
+/// Runs one of the commands about the lake.
+pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outcome> {
+    match command {
+        LakeCommand::Init => init(session).await,
+    }
+}
+
+async fn init(session: &Session) -> Result<Outcome> {
+    let contract = session.contract()?;
+    let lake = session.lake().await?;
+    let made = lake.init(&contract).await?;
+    if session.json {
+        let InitOutcome { place_created, tables_created, .. } = &made;
+        output::json(&Made { lake: &session.config.lake, place_created: *place_created, tables_created })?;
+    } else {
+        output::line(describe(&lake, &made))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn describe(lake: &Lake, made: &InitOutcome) -> String {
+    let place = lake.location();
+    match (made.place_created, made.tables_created.as_slice()) {
+        (_, []) => format!("The lake {place} is there already, with all its tables."),
+        (true, tables) => format!("Made the lake {place} with the tables {}.", tables.join(", ")),
+        (false, tables) => format!("Made the tables {} in {place}.", tables.join(", ")),
+    }
+}

@@ -1,0 +1,163 @@
+//! `bluelake sql`: one read-only statement over the lake.
+
+use std::io::{BufWriter, IsTerminal as _, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bluelake_queries::{OutputFormat, write_results};
+use clap::Args;
+
+use super::Session;
+use crate::config::Override;
+use crate::failure::{Outcome, WrongUsage};
+use crate::output::{self, WholeFile};
+use crate::query::{self, QueryFlags};
+
+/// Arguments of `bluelake sql`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SqlArguments {
+    /// The statement: SELECT, WITH, EXPLAIN, SHOW or DESCRIBE
+    #[arg(value_name = "QUERY", required_unless_present = "file", conflicts_with = "file")]
+    query: Option<String>,
+    /// Read the statement from a file, or from standard input with -
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
+    #[command(flatten)]
+    limits: QueryFlags,
+}
+
+const EXAMPLES: &str = "\
+Tables: user_events, transactions, rejected_events.
+Views: users (latest state of each), interactions, donations, redemptions, transfers.
+
+Examples:
+  bluelake sql 'SELECT event_type, count(*) FROM transactions GROUP BY 1 ORDER BY 2 DESC'
+  bluelake sql 'SELECT * FROM donations LIMIT 10' --format csv --output donations.csv
+  bluelake sql --file question.sql --format parquet --output answer.parquet
+  echo 'SELECT reason, count(*) FROM rejected_events GROUP BY 1' | bluelake sql --file - --format ndjson
+  bluelake sql 'DESCRIBE transactions'";
+
+/// How a result is written, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct Form {
+    /// table, csv, json, ndjson or parquet [default: by the name of --output, otherwise table, or json with --json]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<OutputFormat>,
+    /// Write to a file, which appears only when it is complete
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Form {
+    /// The format that was asked for, in words or by the file's ending.
+    pub(crate) fn format(&self, json: bool) -> OutputFormat {
+        let ending = || self.output.as_deref().and_then(Path::extension)?.to_str()?.parse().ok();
+        let usual = if json { OutputFormat::Json } else { OutputFormat::Table };
+        self.format.or_else(ending).unwrap_or(usual)
+    }
+
+    /// Whether the result goes to standard output.
+    pub(crate) fn is_standard_output(&self) -> bool {
+        self.output.is_none()
+    }
+
+    /// Refuses to write bytes that a terminal cannot show.
+    ///
+    /// # Errors
+    /// [`WrongUsage`] for Parquet to a terminal.
+    pub(crate) fn check(&self, json: bool) -> Result<()> {
+        let binary = self.format(json).is_binary();
+        if binary && self.is_standard_output() && std::io::stdout().is_terminal() {
+            return Err(WrongUsage::new("parquet is not for terminals; add --output FILE").into());
+        }
+        Ok(())
+    }
+
+    /// Where the result goes.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub(crate) fn sink(&self) -> Result<Sink> {
+        Ok(match &self.output {
+            Some(path) => Sink::File(WholeFile::create(path)?),
+            None => Sink::StandardOutput(BufWriter::new(std::io::stdout())),
+        })
+    }
+}
+
+/// A file or standard output.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// A file that gets its name when it is complete.
+    File(WholeFile),
+    /// Standard output.
+    StandardOutput(BufWriter<std::io::Stdout>),
+}
+
+impl Sink {
+    /// Completes the result.
+    ///
+    /// # Errors
+    /// When the last bytes cannot be written.
+    pub(crate) fn finish(self) -> Result<()> {
+        match self {
+            Self::File(file) => file.finish(),
+            Self::StandardOutput(mut stdout) => Ok(stdout.flush()?),
+        }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(buffer),
+            Self::StandardOutput(stdout) => stdout.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::StandardOutput(stdout) => stdout.flush(),
+        }
+    }
+}
+
+impl SqlArguments {
+    /// The settings that the flags change.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        self.limits.overrides()
+    }
+
+    fn text(&self) -> Result<String> {
+        match (&self.query, &self.file) {
+            (Some(query), _) => Ok(query.clone()),
+            (None, Some(path)) if path.as_os_str() == "-" => {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).context("cannot read the statement from standard input")?;
+                Ok(text)
+            }
+            (None, Some(path)) => std::fs::read_to_string(path)
+                .with_context(|| WrongUsage::new(format!("cannot read the statement from {}", path.display()))),
+            (None, None) => Err(WrongUsage::new("no statement was given").into()),
+        }
+    }
+}
+
+/// Runs the statement and writes its result.
+pub(crate) async fn run(session: &Session, arguments: SqlArguments) -> Result<Outcome> {
+    arguments.form.check(session.json)?;
+    let text = arguments.text()?;
+    let queries = query::open(&session.lake().await?, &session.config).await?;
+    let mut stream = queries.query(&text).await?;
+    let mut sink = arguments.form.sink()?;
+    let written = match write_results(&mut stream, arguments.form.format(session.json), &mut sink).await {
+        Ok(_) => sink.finish(),
+        Err(error) => Err(error.into()),
+    };
+    written.map_err(|error| if arguments.form.is_standard_output() { output::or_closed(error) } else { error })?;
+    Ok(Outcome::Done)
+}

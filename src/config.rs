@@ -1,0 +1,281 @@
+//! Configuration: built-in defaults < `bluelake.toml` < `BLUELAKE_…` variables < flags.
+//!
+//! Every setting keeps where it came from, so that an error and `config show` can say it. Unknown keys are errors,
+//! because a misspelt setting that is ignored is worse than one that is refused.
+
+mod layers;
+mod settings;
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bluelake_schemas::Stream;
+use bytesize::ByteSize;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use crate::failure::WrongUsage;
+
+pub(crate) use layers::{Layers, Override, Value};
+pub(crate) use settings::{SETTINGS, Setting};
+
+/// The file that is read from the working folder when `--config` names none.
+pub(crate) const DEFAULT_FILE: &str = "bluelake.toml";
+
+/// Where reading of a shard begins that the lake does not know yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartPosition {
+    /// The oldest record that the stream still holds.
+    TrimHorizon,
+    /// What arrives from now on.
+    Latest,
+    /// Records that arrived at this time or later.
+    At(DateTime<Utc>),
+}
+
+/// Everything that can be set, checked and typed.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// A folder or an `s3://bucket/prefix` URL.
+    pub(crate) lake: String,
+    /// Folder of the contract's TOML files; the built-in contract when none.
+    pub(crate) contract: Option<PathBuf>,
+    /// The zone in which a report's day begins at midnight.
+    pub(crate) time_zone: Tz,
+    /// Name or ARN of the Kinesis stream for user events.
+    pub(crate) user_events: String,
+    /// Name or ARN of the Kinesis stream for transaction events.
+    pub(crate) transaction_events: String,
+    /// How a batch is bounded and where reading starts.
+    pub(crate) ingest: IngestSettings,
+    /// Limits of a query.
+    pub(crate) sql: SqlSettings,
+    /// What is logged and how.
+    pub(crate) log: LogSettings,
+    /// The raw values with their origins, for `config show`.
+    pub(crate) layers: Layers,
+}
+
+/// How a batch is bounded and where reading starts.
+#[derive(Debug, Clone)]
+pub(crate) struct IngestSettings {
+    /// A batch is committed when it holds this many bytes in memory.
+    pub(crate) buffer_size: ByteSize,
+    /// A batch is committed at this age.
+    pub(crate) buffer_age: Duration,
+    /// Where reading of a new shard begins.
+    pub(crate) start: StartPosition,
+}
+
+/// Limits of a query.
+#[derive(Debug, Clone)]
+pub(crate) struct SqlSettings {
+    /// Memory that sorting, grouping and joining may hold together.
+    pub(crate) memory_limit: ByteSize,
+    /// Time after which a query is stopped.
+    pub(crate) time_limit: Duration,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone)]
+pub(crate) struct LogSettings {
+    /// A level, or a filter such as `info,aws_config=debug`.
+    pub(crate) level: String,
+    /// Lines for people or for machines.
+    pub(crate) format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// One readable line an event.
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+impl Config {
+    /// Reads the file (`--config`, `BLUELAKE_CONFIG` or `bluelake.toml` if it exists) and the environment, lays the
+    /// flags over them, and checks every value.
+    ///
+    /// # Errors
+    /// [`WrongUsage`] for a file that is missing or not TOML, an unknown key or variable, or a value that does not fit.
+    pub(crate) fn load(file: Option<&Path>, flags: Vec<Override>) -> Result<Self> {
+        Self::resolve(Layers::load(file, std::env::vars_os(), flags)?)
+    }
+
+    /// The stream's name or ARN as the Kinesis API takes it.
+    pub(crate) fn stream(&self, stream: Stream) -> &str {
+        match stream {
+            Stream::UserEvents => &self.user_events,
+            Stream::TransactionEvents => &self.transaction_events,
+        }
+    }
+
+    /// The stream's name: what follows the last `/` of an ARN.
+    pub(crate) fn stream_name(&self, stream: Stream) -> &str {
+        let stream = self.stream(stream);
+        stream.rsplit_once('/').map_or(stream, |(_, name)| name)
+    }
+
+    fn resolve(layers: Layers) -> Result<Self> {
+        Ok(Self {
+            lake: layers.read("lake", not_empty)?,
+            contract: layers.read_optional("contract", |text| Ok(PathBuf::from(text)))?,
+            time_zone: layers.read("time-zone", time_zone)?,
+            user_events: layers.read("streams.user-events", not_empty)?,
+            transaction_events: layers.read("streams.transaction-events", not_empty)?,
+            ingest: IngestSettings {
+                buffer_size: layers.read("ingest.buffer-size", byte_size)?,
+                buffer_age: layers.read("ingest.buffer-age", duration)?,
+                start: layers.read("ingest.start", start_position)?,
+            },
+            sql: SqlSettings {
+                memory_limit: layers.read("sql.memory-limit", byte_size)?,
+                time_limit: layers.read("sql.time-limit", duration)?,
+            },
+            log: LogSettings {
+                level: layers.read("log.level", log_filter)?,
+                format: layers.read("log.format", log_format)?,
+            },
+            layers,
+        })
+    }
+}
+
+/// Turns a reader's complaint into an error that names the setting and where its value came from.
+fn complaint(setting: &str, value: &Value, detail: impl Display) -> anyhow::Error {
+    WrongUsage::new(format!("{setting} = {:?} ({}): {detail}", value.text, value.origin)).into()
+}
+
+fn not_empty(text: &str) -> Result<String> {
+    anyhow::ensure!(!text.trim().is_empty(), "must not be empty");
+    Ok(text.to_owned())
+}
+
+fn byte_size(text: &str) -> Result<ByteSize> {
+    let size: ByteSize =
+        text.parse().map_err(|_| anyhow::anyhow!("not a size; write for example 128MiB, 64MB or 1GiB"))?;
+    anyhow::ensure!(size.as_u64() > 0, "must be more than nothing");
+    Ok(size)
+}
+
+fn duration(text: &str) -> Result<Duration> {
+    let span = humantime::parse_duration(text).context("not a duration; write for example 60s, 5m or 1h 30m")?;
+    anyhow::ensure!(!span.is_zero(), "must be longer than nothing");
+    Ok(span)
+}
+
+fn time_zone(text: &str) -> Result<Tz> {
+    text.parse().map_err(|_| anyhow::anyhow!("not a time zone; write for example UTC or America/New_York"))
+}
+
+fn start_position(text: &str) -> Result<StartPosition> {
+    match text {
+        "trim-horizon" => Ok(StartPosition::TrimHorizon),
+        "latest" => Ok(StartPosition::Latest),
+        time => DateTime::parse_from_rfc3339(time)
+            .map(|at| StartPosition::At(at.to_utc()))
+            .map_err(|_| anyhow::anyhow!("neither trim-horizon, latest nor a time such as 2026-10-01T00:00:00Z")),
+    }
+}
+
+fn log_filter(text: &str) -> Result<String> {
+    tracing_subscriber::EnvFilter::try_new(text).context(
+        "not a log level; write error, warn, info, debug or trace, or a filter such as info,aws_config=debug",
+    )?;
+    Ok(text.to_owned())
+}
+
+fn log_format(text: &str) -> Result<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => anyhow::bail!("neither text nor json"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn resolve(
+        file: &str,
+        environment: &[(&str, &str)],
+        flags: &[(&'static str, &str, &'static str)],
+    ) -> Result<Config> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bluelake.toml");
+        std::fs::write(&path, file).unwrap();
+        let variables = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let flags = flags.iter().map(|(key, text, flag)| Override::new(key, *text, flag)).collect();
+        Config::resolve(Layers::load(Some(&path), variables, flags)?)
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        let config = resolve("", &[], &[]).unwrap();
+        assert_eq!(config.lake, "./lake");
+        assert_eq!(config.ingest.buffer_size, ByteSize::mib(128));
+        assert_eq!(config.ingest.buffer_age, Duration::from_secs(60));
+        assert_eq!(config.stream(Stream::UserEvents), "user-events");
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = "lake = 'from-file'\n[ingest]\nbuffer-size = '1MiB'\nbuffer-age = '5s'\n";
+        let environment = [("BLUELAKE_LAKE", "from-environment"), ("BLUELAKE_INGEST_BUFFER_SIZE", "2MiB")];
+        let config = resolve(file, &environment, &[("lake", "from-flag", "--lake")]).unwrap();
+        assert_eq!(config.lake, "from-flag");
+        assert_eq!(config.ingest.buffer_size, ByteSize::mib(2));
+        assert_eq!(config.ingest.buffer_age, Duration::from_secs(5));
+        let origins: Vec<String> = ["lake", "ingest.buffer-size", "time-zone"]
+            .iter()
+            .map(|key| config.layers.get(key).unwrap().origin.to_string())
+            .collect();
+        assert_eq!(origins, ["flag --lake", "variable BLUELAKE_INGEST_BUFFER_SIZE", "default"]);
+    }
+
+    #[test]
+    fn faulty_values_are_named_with_their_origin() {
+        let cases = [
+            ("ingest.buffer-size", "[ingest]\nbuffer-size = 'lots'", "not a size"),
+            ("ingest.buffer-age", "[ingest]\nbuffer-age = '0s'", "longer than nothing"),
+            ("ingest.start", "[ingest]\nstart = 'yesterday'", "neither trim-horizon"),
+            ("time-zone", "time-zone = 'Mars/Olympus'", "not a time zone"),
+            ("log.format", "[log]\nformat = 'xml'", "neither text nor json"),
+            ("lake", "lake = ' '", "must not be empty"),
+        ];
+        for (key, file, detail) in cases {
+            let message = format!("{:#}", resolve(file, &[], &[]).unwrap_err());
+            assert!(
+                message.contains(key) && message.contains(detail) && message.contains("bluelake.toml"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_keys_and_variables_are_named_with_the_nearest_known_one() {
+        let message = format!("{:#}", resolve("[ingest]\nbufer-size = '1MiB'", &[], &[]).unwrap_err());
+        assert!(message.contains("ingest.bufer-size") && message.contains("ingest.buffer-size"), "{message}");
+        let message = format!("{:#}", resolve("", &[("BLUELAKE_LAEK", "x")], &[]).unwrap_err());
+        assert!(message.contains("BLUELAKE_LAEK") && message.contains("BLUELAKE_LAKE"), "{message}");
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_set_and_a_foreign_one_is_left_alone() {
+        let config = resolve("lake = 'here'", &[("BLUELAKE_LAKE", ""), ("BLUE", "x")], &[]).unwrap();
+        assert_eq!(config.lake, "here");
+    }
+
+    #[test]
+    fn a_start_time_is_kept_in_utc() {
+        let config = resolve("", &[], &[("ingest.start", "2026-10-01T02:00:00+02:00", "--start")]).unwrap();
+        assert_eq!(config.ingest.start, StartPosition::At("2026-10-01T00:00:00Z".parse().unwrap()));
+    }
+}

@@ -1,0 +1,226 @@
+//! Layers of raw values: which text a setting has and where it came from.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::settings::{SETTINGS, VARIABLE_PREFIX};
+use super::{DEFAULT_FILE, complaint};
+use crate::failure::WrongUsage;
+
+/// Names the file to read, as `--config` does.
+const FILE_VARIABLE: &str = "BLUELAKE_CONFIG";
+
+/// Below this likeness a known key is not worth suggesting (Jaro–Winkler, 0 to 1).
+const LIKENESS: f64 = 0.75;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Built in.
+    Default,
+    /// This file.
+    File(PathBuf),
+    /// This environment variable.
+    Variable(String),
+    /// This flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => formatter.write_str("default"),
+            Self::File(path) => write!(formatter, "file {}", path.display()),
+            Self::Variable(name) => write!(formatter, "variable {name}"),
+            Self::Flag(flag) => write!(formatter, "flag {flag}"),
+        }
+    }
+}
+
+/// A setting's text and its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Value {
+    /// As it was written.
+    pub(crate) text: String,
+    /// Where it was written.
+    pub(crate) origin: Origin,
+}
+
+/// A flag that sets a setting.
+#[derive(Debug, Clone)]
+pub(crate) struct Override {
+    key: &'static str,
+    text: String,
+    flag: &'static str,
+}
+
+impl Override {
+    /// `flag` (with its dashes) gives the setting `key` this text.
+    pub(crate) fn new(key: &'static str, text: impl Into<String>, flag: &'static str) -> Self {
+        Self { key, text: text.into(), flag }
+    }
+}
+
+/// The winning text of every setting that has one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layers {
+    values: BTreeMap<&'static str, Value>,
+}
+
+impl Layers {
+    /// Lays file, environment and flags over the defaults.
+    ///
+    /// # Errors
+    /// [`WrongUsage`] for a file that cannot be read, or for unknown keys and variables.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+        flags: Vec<Override>,
+    ) -> Result<Self> {
+        let variables = own_variables(environment)?;
+        let mut layers = Self::default();
+        for setting in SETTINGS {
+            if let Some(text) = setting.default {
+                layers.put(setting.key, text.to_owned(), Origin::Default);
+            }
+        }
+        layers.lay_file(file.or(variables.file.as_deref()))?;
+        layers.lay_variables(variables.settings)?;
+        for flag in flags {
+            layers.put(flag.key, flag.text, Origin::Flag(flag.flag));
+        }
+        Ok(layers)
+    }
+
+    /// The winning value of `key`, if it has one.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
+    }
+
+    /// Reads a setting that always has a value.
+    pub(super) fn read<T>(&self, key: &str, reader: impl Fn(&str) -> Result<T>) -> Result<T> {
+        self.read_optional(key, reader)?.ok_or_else(|| WrongUsage::new(format!("{key} is not set")).into())
+    }
+
+    /// Reads a setting that may have no value.
+    pub(super) fn read_optional<T>(&self, key: &str, reader: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
+        let Some(value) = self.values.get(key) else { return Ok(None) };
+        reader(&value.text).map(Some).map_err(|detail| complaint(key, value, format!("{detail:#}")))
+    }
+
+    fn put(&mut self, key: &'static str, text: String, origin: Origin) {
+        self.values.insert(key, Value { text, origin });
+    }
+
+    fn lay_file(&mut self, named: Option<&Path>) -> Result<()> {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                let usage = WrongUsage::new(format!("cannot read the configuration file {}", path.display()));
+                return Err(anyhow::Error::new(error).context(usage));
+            }
+        };
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            WrongUsage::new(format!("{} is not valid TOML: {}", path.display(), error.to_string().trim_end()))
+        })?;
+        let mut found = Vec::new();
+        flatten(&table, "", &mut found);
+        for (key, value) in found {
+            let known = SETTINGS.iter().find(|setting| setting.key == key);
+            let Some(setting) = known else {
+                return Err(unknown(
+                    &format!("key {key} in {}", path.display()),
+                    &key,
+                    SETTINGS.iter().map(|s| s.key.to_owned()),
+                ));
+            };
+            let text = scalar(value).ok_or_else(|| {
+                WrongUsage::new(format!("{key} in {} must be a text or a whole number", path.display()))
+            })?;
+            self.put(setting.key, text, Origin::File(path.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn lay_variables(&mut self, variables: Vec<(String, String)>) -> Result<()> {
+        for (name, text) in variables {
+            let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == name) else {
+                let known = SETTINGS.iter().map(super::Setting::variable).chain([FILE_VARIABLE.to_owned()]);
+                return Err(unknown(&format!("environment variable {name}"), &name, known));
+            };
+            self.put(setting.key, text, Origin::Variable(name));
+        }
+        Ok(())
+    }
+}
+
+/// Our variables that are not empty.
+#[derive(Debug, Default)]
+struct Variables {
+    /// Name and text of each that should be a setting.
+    settings: Vec<(String, String)>,
+    /// The file that one of them names.
+    file: Option<PathBuf>,
+}
+
+fn own_variables(environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Variables> {
+    let mut variables = Variables::default();
+    for (name, text) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
+        if text.is_empty() {
+            continue;
+        }
+        if name == FILE_VARIABLE {
+            variables.file = Some(PathBuf::from(text));
+            continue;
+        }
+        let text =
+            text.into_string().map_err(|_| WrongUsage::new(format!("environment variable {name} is not UTF-8")))?;
+        variables.settings.push((name.to_owned(), text));
+    }
+    variables.settings.sort();
+    Ok(variables)
+}
+
+fn flatten<'a>(table: &'a toml::Table, prefix: &str, found: &mut Vec<(String, &'a toml::Value)>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            toml::Value::Table(inner) if !inner.is_empty() => flatten(inner, &key, found),
+            // An empty section sets nothing if it is one of ours; otherwise it is an unknown key like any other.
+            toml::Value::Table(_) if is_section(&key) => {}
+            _ => found.push((key, value)),
+        }
+    }
+}
+
+fn is_section(key: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+}
+
+fn scalar(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Datetime(time) => Some(time.to_string()),
+        _ => None,
+    }
+}
+
+fn unknown(what: &str, key: &str, known: impl Iterator<Item = String>) -> anyhow::Error {
+    let nearest = known
+        .map(|candidate| (strsim::jaro_winkler(key, &candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= LIKENESS)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right));
+    let hint = match nearest {
+        Some((_, candidate)) => format!("did you mean {candidate}?"),
+        None => "`bluelake config show` lists the known ones".to_owned(),
+    };
+    WrongUsage::new(format!("unknown {what}; {hint}")).into()
+}

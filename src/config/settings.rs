@@ -1,0 +1,54 @@
+//! The list of settings: keys, defaults and what they mean.
+
+/// One setting as it can be written in the file, the environment and (some) as a flag.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Dotted key of the file, for example `ingest.buffer-size`.
+    pub(crate) key: &'static str,
+    /// Value when nobody sets it.
+    pub(crate) default: Option<&'static str>,
+    /// One line for people.
+    pub(crate) meaning: &'static str,
+}
+
+impl Setting {
+    /// The environment variable, for example `BLUELAKE_INGEST_BUFFER_SIZE`.
+    pub(crate) fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.key.replace(['.', '-'], "_").to_ascii_uppercase())
+    }
+}
+
+/// What every environment variable of ours begins with.
+pub(super) const VARIABLE_PREFIX: &str = "BLUELAKE_";
+
+/// Every setting, in the order in which `config show` lists them.
+pub(crate) const SETTINGS: &[Setting] = &[
+    Setting { key: "lake", default: Some("./lake"), meaning: "folder or s3://bucket/prefix of the lake" },
+    Setting { key: "contract", default: None, meaning: "folder of the event contract; the built-in one if not set" },
+    Setting { key: "time-zone", default: Some("UTC"), meaning: "zone in which a report's day begins at midnight" },
+    Setting {
+        key: "streams.user-events",
+        default: Some("user-events"),
+        meaning: "name or ARN of the stream of user events",
+    },
+    Setting {
+        key: "streams.transaction-events",
+        default: Some("transaction-events"),
+        meaning: "name or ARN of the stream of transaction events",
+    },
+    Setting {
+        key: "ingest.buffer-size",
+        default: Some("128MiB"),
+        meaning: "commit a batch when it holds so many bytes",
+    },
+    Setting { key: "ingest.buffer-age", default: Some("60s"), meaning: "commit a batch when it is so old" },
+    Setting {
+        key: "ingest.start",
+        default: Some("trim-horizon"),
+        meaning: "where a new shard is read from: trim-horizon, latest or an RFC 3339 time",
+    },
+    Setting { key: "sql.memory-limit", default: Some("256MiB"), meaning: "memory that one query may hold" },
+    Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
+    Setting { key: "log.level", default: Some("warn"), meaning: "error, warn, info, debug, trace, or a filter" },
+    Setting { key: "log.format", default: Some("text"), meaning: "log lines as text or json" },
+];

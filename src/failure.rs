@@ -1,0 +1,97 @@
+//! How a command can end, and the exit code of each end.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All of it is done: exit code 0.
+    Done,
+    /// Done, but incomplete by a limit that the caller set: exit code 3.
+    Incomplete,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Incomplete => Self::from(3),
+        }
+    }
+}
+
+/// The caller asked for something that cannot be: wrong flags or configuration. Exit code 2.
+#[derive(Debug)]
+pub(crate) struct WrongUsage(String);
+
+impl WrongUsage {
+    /// `message` names the flag, key or file, and what to do.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for WrongUsage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUsage {}
+
+/// Whoever read our standard output has gone (`bluelake sql … | head`). Not a failure: exit code 0, in silence.
+#[derive(Debug)]
+pub(crate) struct ReaderGone;
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("nobody reads the standard output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// The exit code of an error.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<ReaderGone>().is_some() {
+        ExitCode::SUCCESS
+    } else if error.downcast_ref::<WrongUsage>().is_some() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::from(1)
+    }
+}
+
+/// The error and its causes, one a line; a cause that the line before already contains is left out.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let mut lines = vec![format!("error: {error}")];
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        if !lines.last().is_some_and(|previous| previous.contains(&text)) {
+            lines.push(format!("  caused by: {text}"));
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn usage_stays_usage_under_context() {
+        let error = anyhow::Error::from(WrongUsage::new("flag")).context("more").context("and more");
+        assert!(error.downcast_ref::<WrongUsage>().is_some());
+        let error = anyhow!("no such file").context(WrongUsage::new("cannot read x"));
+        assert!(error.downcast_ref::<WrongUsage>().is_some());
+    }
+
+    #[test]
+    fn a_repeated_cause_is_printed_once() {
+        let error = anyhow!("refused").context("connect: refused").context("cannot open the lake");
+        assert_eq!(describe(&error), "error: cannot open the lake\n  caused by: connect: refused");
+    }
+}

@@ -1,0 +1,170 @@
+//! One run of the ingest workers, as `bluelake ingest` and the demo start it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use aws_sdk_kinesis::Client;
+use bluelake_ingest::{
+    Clock, DedupLimits, FlushLimits, IngestOptions, KinesisStream, Progress, StartPosition, StreamSummary,
+    StreamWorker, run_workers,
+};
+use bluelake_lake::{InitOutcome, Lake};
+use bluelake_schemas::{Contract, Stream};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, IngestSettings};
+
+/// How often the list of a stream's shards is read again.
+const LINEAGE_INTERVAL: Duration = Duration::from_secs(30);
+/// How often progress is shown.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What is read, into what, and how.
+#[derive(Debug)]
+pub(crate) struct Ingestion {
+    /// Where the streams are.
+    pub(crate) kinesis: Client,
+    /// The streams, each with its name or ARN in Kinesis.
+    pub(crate) streams: Vec<(Stream, String)>,
+    /// Where the events go.
+    pub(crate) lake: Lake,
+    /// What an event is.
+    pub(crate) contract: Contract,
+    /// How batches are bounded and where reading starts.
+    pub(crate) settings: IngestSettings,
+    /// Stop at the tip of every shard.
+    pub(crate) once: bool,
+    /// Make what is missing of the lake.
+    pub(crate) init: bool,
+}
+
+/// What one stream gave.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StreamResult {
+    pub(crate) stream: Stream,
+    pub(crate) table: &'static str,
+    /// Version of the table after the last commit.
+    pub(crate) table_version: Option<u64>,
+    pub(crate) received: u64,
+    pub(crate) stored: u64,
+    pub(crate) rejected: u64,
+    pub(crate) duplicate: u64,
+    /// Fields that the contract does not know, kept in `extras`.
+    pub(crate) unknown_fields: u64,
+    /// Kinesis records read, and their bytes.
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) commits: u64,
+    pub(crate) files: u64,
+    pub(crate) file_bytes: u64,
+    /// Batches that were dropped because another worker had moved the shard.
+    pub(crate) fenced: u64,
+    /// A deduplication window held too many ids and was shorter than asked for.
+    pub(crate) window_shortened: bool,
+}
+
+/// What one run gave.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct IngestResult {
+    pub(crate) streams: Vec<StreamResult>,
+    /// From the first read to the last commit.
+    pub(crate) seconds: f64,
+}
+
+impl IngestResult {
+    /// The sum of one count over the streams.
+    pub(crate) fn total(&self, count: impl Fn(&StreamResult) -> u64) -> u64 {
+        self.streams.iter().map(count).sum()
+    }
+}
+
+impl Ingestion {
+    /// Checks that the streams are there, opens (or makes) the lake, and reads until done or told to stop.
+    /// `show` is called now and then with the number of events read.
+    ///
+    /// # Errors
+    /// The first error that is not waited out; what was committed before it stays committed.
+    pub(crate) async fn run(self, shutdown: CancellationToken, show: impl Fn(u64)) -> Result<IngestResult> {
+        let sources: Vec<_> = self
+            .streams
+            .iter()
+            .map(|(stream, name)| (*stream, KinesisStream::new(self.kinesis.clone(), name)))
+            .collect();
+        // Before the lake is made or touched: a misspelt stream must not leave an empty lake behind.
+        for (_, source) in &sources {
+            source.describe().await?;
+        }
+        if self.init {
+            let InitOutcome { tables_created, .. } = self.lake.init(&self.contract).await?;
+            tracing::info!(lake = %self.lake.location(), ?tables_created, "the lake is ready");
+        }
+        let options = self.options()?;
+        let mut workers = Vec::with_capacity(sources.len());
+        for (stream, source) in sources {
+            workers.push(StreamWorker::open(source, stream, &self.lake, &self.contract, options.clone()).await?);
+        }
+        let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
+        let started = Instant::now();
+        let running = run_workers(workers, shutdown);
+        let summaries = watch(running, &progress, show).await?;
+        let streams = summaries.iter().map(result).collect();
+        Ok(IngestResult { streams, seconds: started.elapsed().as_secs_f64() })
+    }
+
+    fn options(&self) -> Result<IngestOptions> {
+        let bytes = usize::try_from(self.settings.buffer_size.as_u64()).context("ingest.buffer-size is too large")?;
+        Ok(IngestOptions {
+            once: self.once,
+            start: match self.settings.start {
+                config::StartPosition::TrimHorizon => StartPosition::TrimHorizon,
+                config::StartPosition::Latest => StartPosition::Latest,
+                config::StartPosition::At(time) => StartPosition::AtTimestamp(time),
+            },
+            flush: FlushLimits { bytes, age: self.settings.buffer_age, ..FlushLimits::default() },
+            dedup: DedupLimits::default(),
+            lineage_interval: LINEAGE_INTERVAL,
+            worker: worker_name(),
+            clock: Clock::system(),
+        })
+    }
+}
+
+/// A name that a person can find: the machine's, where it is known, and the process's number.
+fn worker_name() -> String {
+    let machine = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    format!("{}-{}", machine.as_deref().unwrap_or("worker"), std::process::id())
+}
+
+async fn watch<T>(running: impl Future<Output = T>, progress: &[Arc<Progress>], show: impl Fn(u64)) -> T {
+    let mut running = std::pin::pin!(running);
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+    loop {
+        tokio::select! {
+            ended = &mut running => return ended,
+            _ = ticks.tick() => show(progress.iter().map(|progress| progress.snapshot().received).sum()),
+        }
+    }
+}
+
+fn result(summary: &StreamSummary) -> StreamResult {
+    let counts = summary.counts;
+    StreamResult {
+        stream: summary.stream,
+        table: summary.stream.table(),
+        table_version: summary.table_version,
+        received: counts.committed.received,
+        stored: counts.committed.stored,
+        rejected: counts.committed.rejected,
+        duplicate: counts.committed.duplicate,
+        unknown_fields: counts.unknown_fields,
+        records: counts.records,
+        bytes: counts.bytes,
+        commits: counts.commits,
+        files: counts.files,
+        file_bytes: counts.file_bytes,
+        fenced: summary.fenced,
+        window_shortened: counts.window_shortened,
+    }
+}

@@ -1,0 +1,37 @@
+//! The `bluelake` command: arguments, configuration, wiring and output. The work itself is done in the other rooms.
+
+mod aws;
+mod cli;
+mod config;
+mod demo;
+mod embedded;
+mod failure;
+mod ingestion;
+mod logging;
+mod output;
+mod progress;
+mod query;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match cli::run(arguments) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => report(&error),
+    }
+}
+
+/// Prints the error and its causes once to standard error.
+fn report(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<failure::ReaderGone>().is_none() {
+        // Nobody is left to tell when standard error is closed as well.
+        let _ = writeln!(std::io::stderr(), "{}", failure::describe(error));
+    }
+    failure::exit_code(error)
+}

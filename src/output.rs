@@ -1,0 +1,193 @@
+//! Results to standard output (or a file): tables for people, JSON for programs.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, IntoInnerError, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::failure::ReaderGone;
+
+/// Writes text as it is, with a newline behind it.
+///
+/// # Errors
+/// [`ReaderGone`] when standard output was closed by its reader.
+pub(crate) fn line(text: impl AsRef<str>) -> Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{}", text.as_ref()).and_then(|()| output.flush()).map_err(closed)
+}
+
+/// Writes a value as indented JSON.
+///
+/// # Errors
+/// As [`line`], and when the value cannot be written as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    line(serde_json::to_string_pretty(value).context("cannot write the result as JSON")?)
+}
+
+/// Turns a failed write to standard output into an error that `main` knows.
+fn closed(error: io::Error) -> anyhow::Error {
+    if error.kind() == ErrorKind::BrokenPipe {
+        anyhow::Error::new(ReaderGone)
+    } else {
+        anyhow::Error::new(error).context("cannot write to standard output")
+    }
+}
+
+/// As [`closed`], for an error that has the failed write somewhere among its causes. Only for work whose one pipe is
+/// standard output.
+pub(crate) fn or_closed(error: anyhow::Error) -> anyhow::Error {
+    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(is_closed) { anyhow::Error::new(ReaderGone) } else { error }
+}
+
+/// A file that gets its name only when it is complete: until then it is a neighbour, which is removed on failure.
+#[derive(Debug)]
+pub(crate) struct WholeFile {
+    path: PathBuf,
+    partial: PathBuf,
+    writer: Option<BufWriter<File>>,
+}
+
+impl WholeFile {
+    /// Starts to write what will be `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be made there; the error names it.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let mut name = path.file_name().map(OsStr::to_owned).unwrap_or_default();
+        name.push(format!(".{}.partial", std::process::id()));
+        let partial = path.with_file_name(name);
+        let file = File::create(&partial).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), partial, writer: Some(BufWriter::new(file)) })
+    }
+
+    /// Completes the file and gives it its name.
+    ///
+    /// # Errors
+    /// When that fails; the error names the file, and what was there before is unchanged.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let named = writer
+            .into_inner()
+            .map_err(IntoInnerError::into_error)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(&self.partial, &self.path));
+        if named.is_err() {
+            let _ = std::fs::remove_file(&self.partial);
+        }
+        named.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.writer.as_mut().map_or(Ok(0), |writer| writer.write(buffer))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if self.writer.take().is_some() {
+            let _ = std::fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// A table for people. Columns named in `numbers` (by index) are aligned to the right.
+pub(crate) fn table<R, C>(header: &[&str], numbers: &[usize], rows: R) -> Table
+where
+    R: IntoIterator<Item = C>,
+    C: IntoIterator<Item = String>,
+{
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.iter().map(Cell::new));
+    for row in rows {
+        table.add_row(row.into_iter().map(|text| Cell::new(printable(&text))));
+    }
+    for index in numbers {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The text with control characters made visible: data must not drive the reader's terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '\n' | '\t' => ' ',
+            control if control.is_control() => '\u{fffd}',
+            other => other,
+        })
+        .collect()
+}
+
+/// How fast: `2.1 MB in 0.4 s: 10,000 events/s, 4.5 MB/s`.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for people")]
+pub(crate) fn rates(events: u64, bytes: u64, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(0.001);
+    let megabytes = bytes as f64 / 1e6;
+    let per_second = (events as f64 / seconds).round() as u64;
+    format!("{megabytes:.1} MB in {seconds:.1} s: {} events/s, {:.1} MB/s", grouped(per_second), megabytes / seconds)
+}
+
+/// A whole number with separators: 1,234,567.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\u{7}"), "a\u{fffd}[31mb\u{fffd}");
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.csv");
+        std::fs::write(&path, "before").unwrap();
+        let mut abandoned = WholeFile::create(&path).unwrap();
+        abandoned.write_all(b"half").unwrap();
+        drop(abandoned);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let mut complete = WholeFile::create(&path).unwrap();
+        complete.write_all(b"after").unwrap();
+        complete.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "after");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

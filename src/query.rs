@@ -1,0 +1,57 @@
+//! A query session over the lake's tables, within the configured limits.
+
+use anyhow::{Context, Result};
+use bluelake_lake::{Lake, REJECTED_EVENTS};
+use bluelake_queries::{QueryOptions, QuerySession};
+use bluelake_schemas::Stream;
+use clap::Args;
+use datafusion::prelude::SessionContext;
+
+use crate::config::{Config, Override};
+
+/// Flags of every command that asks the lake.
+#[derive(Debug, Args)]
+pub(crate) struct QueryFlags {
+    /// Zone in which a day begins at midnight, such as America/Chicago [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// Memory that the query may hold, such as 1GiB [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<String>,
+    /// Time after which the query is stopped, such as 30s [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    time_limit: Option<String>,
+}
+
+impl QueryFlags {
+    /// The settings that the flags change.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        crate::cli::overrides([
+            ("time-zone", "--time-zone", &self.time_zone),
+            ("sql.memory-limit", "--memory-limit", &self.memory_limit),
+            ("sql.time-limit", "--time-limit", &self.time_limit),
+        ])
+    }
+}
+
+/// Opens all tables of the lake, each at its newest version.
+///
+/// # Errors
+/// When the place holds no lake or cannot be read.
+pub(crate) async fn open(lake: &Lake, config: &Config) -> Result<QuerySession> {
+    let state = SessionContext::new().state();
+    let names = Stream::ALL.map(Stream::table).into_iter().chain([REJECTED_EVENTS]);
+    let tables = names.map(|name| {
+        let state = &state;
+        async move { Ok::<_, anyhow::Error>((name.to_owned(), lake.table_provider(name, state).await?)) }
+    });
+    let tables = futures::future::try_join_all(tables).await?;
+    let options = QueryOptions {
+        memory_limit_bytes: usize::try_from(config.sql.memory_limit.as_u64())
+            .context("sql.memory-limit is too large")?,
+        time_limit: config.sql.time_limit,
+        time_zone: config.time_zone,
+        ..QueryOptions::default()
+    };
+    Ok(QuerySession::new(tables, options).await?)
+}

@@ -1,0 +1,209 @@
+//! Servers inside the test process, on free ports of 127.0.0.1.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::{BehaviorVersion, Region};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::StreamStatus;
+use ferrokinesis::store::StoreOptions;
+use hyper::Method;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder as Connection;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+/// Credentials that every server here takes.
+pub(crate) const ACCESS_KEY: &str = "test-access-key";
+pub(crate) const SECRET_KEY: &str = "test-secret-key";
+pub(crate) const REGION: &str = "us-east-1";
+
+/// The two streams, as the contract names them.
+pub(crate) const USER_EVENTS: &str = "user-events";
+pub(crate) const TRANSACTION_EVENTS: &str = "transaction-events";
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// An in-memory Kinesis.
+pub(crate) struct Kinesis {
+    pub(crate) endpoint: String,
+    pub(crate) client: Client,
+    server: JoinHandle<()>,
+}
+
+impl Kinesis {
+    /// One without streams.
+    pub(crate) async fn empty() -> Self {
+        let (listener, address) = listen().await;
+        let options = StoreOptions {
+            create_stream_ms: 0,
+            delete_stream_ms: 0,
+            update_stream_ms: 0,
+            shard_limit: 1_000,
+            aws_region: REGION.to_owned(),
+            ..StoreOptions::default()
+        };
+        let (router, _store) = ferrokinesis::create_app(options);
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let endpoint = format!("http://{address}");
+        let config = aws_sdk_kinesis::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "tests"))
+            .endpoint_url(&endpoint)
+            .build();
+        Self { endpoint, client: Client::from_conf(config), server }
+    }
+
+    /// One with both streams.
+    pub(crate) async fn with_streams(user_shards: i32, transaction_shards: i32) -> Self {
+        let kinesis = Self::empty().await;
+        kinesis.create_stream(USER_EVENTS, user_shards).await;
+        kinesis.create_stream(TRANSACTION_EVENTS, transaction_shards).await;
+        kinesis
+    }
+
+    pub(crate) async fn create_stream(&self, name: &str, shards: i32) {
+        self.client.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
+        loop {
+            let answer = self.client.describe_stream_summary().stream_name(name).send().await.unwrap();
+            if *answer.stream_description_summary().unwrap().stream_status() == StreamStatus::Active {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Puts one record and gives its shard and sequence number.
+    pub(crate) async fn put(&self, stream: &str, key: &str, data: &[u8]) -> (String, String) {
+        let put = self.client.put_record().stream_name(stream).partition_key(key).data(Blob::new(data));
+        let answer = put.send().await.unwrap();
+        (answer.shard_id().to_owned(), answer.sequence_number().to_owned())
+    }
+}
+
+impl Drop for Kinesis {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// An S3 over a temporary folder: one folder a bucket, one file an object.
+pub(crate) struct S3 {
+    pub(crate) endpoint: String,
+    folder: TempDir,
+    server: JoinHandle<()>,
+}
+
+impl S3 {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut builder = s3s::service::S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
+        builder.set_auth(s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let service = builder.build();
+        // Its conditional put checks and then writes; one put at a time makes that as atomic as S3's own.
+        let one_put = Arc::new(Mutex::new(()));
+        let (listener, address) = listen().await;
+        let server = tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (service, one_put) = (service.clone(), Arc::clone(&one_put));
+                let handler = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    let (service, one_put) = (service.clone(), Arc::clone(&one_put));
+                    async move {
+                        let _guard = if request.method() == Method::PUT { Some(one_put.lock().await) } else { None };
+                        hyper::service::Service::call(&service, request).await
+                    }
+                });
+                tokio::spawn(async move {
+                    // A client may hang up at any time.
+                    let _ = Connection::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), handler).await;
+                });
+            }
+        });
+        Self { endpoint: format!("http://{address}"), folder, server }
+    }
+
+    /// The folder that holds a bucket's objects.
+    pub(crate) fn bucket(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A server that answers every request alike, as a service does that refuses.
+pub(crate) struct Refusing {
+    pub(crate) endpoint: String,
+    server: JoinHandle<()>,
+}
+
+impl Refusing {
+    /// Answers in the JSON protocol of Kinesis.
+    pub(crate) async fn kinesis(status: u16, code: &str, message: &str) -> Self {
+        Self::start(status, "application/x-amz-json-1.1", format!(r#"{{"__type":"{code}","message":"{message}"}}"#))
+            .await
+    }
+
+    /// Answers in the XML protocol of S3.
+    pub(crate) async fn s3(status: u16, code: &str, message: &str) -> Self {
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        );
+        Self::start(status, "application/xml", body).await
+    }
+
+    async fn start(status: u16, content_type: &'static str, body: String) -> Self {
+        let (listener, address) = listen().await;
+        let answer = move || {
+            let body = body.clone();
+            async move {
+                let status = axum::http::StatusCode::from_u16(status).unwrap();
+                (status, [("content-type", content_type)], body)
+            }
+        };
+        let router = axum::Router::new().fallback(answer);
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { endpoint: format!("http://{address}"), server }
+    }
+}
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Variables that point the usual AWS chain at these servers and at nothing else.
+pub(crate) fn aws_variables(home: &Path) -> HashMap<String, String> {
+    let nowhere = home.join("no-such-file").display().to_string();
+    [
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+        ("AWS_REGION", REGION),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_CONFIG_FILE", &nowhere),
+        ("AWS_SHARED_CREDENTIALS_FILE", &nowhere),
+        // A port that nobody listens on: what a test does not name must not leave the machine.
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}
