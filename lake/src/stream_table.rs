@@ -66,13 +66,14 @@ pub struct StreamTable {
 }
 
 impl StreamTable {
-    /// Opens the table for writing: adds new columns of the contract, checks the table against its documents,
-    /// and brings `rejected_events` up to date.
+    /// Opens the table for writing: probes the store, adds new columns of the contract, checks the table against its
+    /// documents, and brings `rejected_events` up to date.
     ///
     /// # Errors
     /// [`LakeError::NotALake`] without tables; [`LakeError::Refused`] when a self-check fails.
     pub async fn open(lake: &Lake, contract: &Contract, stream: Stream, writer: Writer) -> Result<Self, LakeError> {
         let events = lake.table(stream.table()).await?;
+        lake.probe_put_if_absent().await?;
         let schema = contract.stream(stream).table_schema();
         let events = lake.with_columns_of(stream.table(), events, &schema).await?;
         let rejected = lake.table(REJECTED_EVENTS).await?;

@@ -81,7 +81,7 @@ async fn a_table_that_was_rolled_back_is_refused() {
 async fn a_store_without_put_if_absent_is_refused() {
     let fixture = Fixture::new().await;
     let lake = fixture.faulty("_workers/probe", Fault::IgnoreCreate, 2);
-    let error = lake.probe_put_if_absent().await.expect_err("must be refused");
+    let error = fixture.try_open(&lake).await.expect_err("must be refused");
     assert!(matches!(&error, LakeError::Refused { check, .. } if check.contains("put-if-absent")), "{error}");
 }
 
