@@ -1,0 +1,35 @@
+-- title: Donations
+-- question: Who gives how many points to whom, and how much is a typical gift?
+-- audience: finance, partner charities and local media
+-- parameter: from (date, default first) First day that counts, in the time zone of the session.
+-- parameter: to (date, default last) Last day that counts, itself included.
+-- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
+-- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
+-- column: donor_kind (text) What the donors are.
+-- column: recipient_kind (text) What the recipients are.
+-- column: donations (count) Gifts.
+-- column: points (points) Points given.
+-- column: donors (count) Different donors.
+-- column: recipients (count) Different recipients.
+-- column: average_points (points) Average gift.
+-- column: median_points (points) Median gift: as many are smaller as are bigger.
+-- chart: line x=period y=points series=recipient_kind
+
+-- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+SELECT
+    CAST(date_trunc($by, local_date) AS DATE) AS period,
+    donor_kind,
+    recipient_kind,
+    count(*) AS donations,
+    CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
+    count(DISTINCT donor_id) AS donors,
+    count(DISTINCT recipient_id) AS recipients,
+    CAST(avg(CAST(points AS DECIMAL(19, 0))) AS DECIMAL(21, 2)) AS average_points,
+    CAST(median(CAST(points AS DOUBLE)) AS DECIMAL(21, 2)) AS median_points
+FROM donations
+WHERE
+    local_date BETWEEN $from AND $to
+    -- Only prunes partitions: a local day lies within a day of the same UTC date.
+    AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3

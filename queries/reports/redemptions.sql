@@ -1,0 +1,35 @@
+-- title: Redemptions
+-- question: What are points spent on, and what is that worth?
+-- audience: finance, merchants and municipalities
+-- parameter: from (date, default first) First day that counts, in the time zone of the session.
+-- parameter: to (date, default last) Last day that counts, itself included.
+-- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
+-- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
+-- column: provider_kind (text) What accepts the points: merchant or municipality.
+-- column: purpose (text) What they pay for: goods, fine or fee.
+-- column: redemptions (count) Redemptions.
+-- column: points (points) Points spent.
+-- column: amount_cents (cents) Worth in US dollars of those that state it; empty when none does.
+-- column: other_currency (count) Redemptions whose worth is in another currency and therefore not in amount_cents.
+-- column: redeemers (count) Different members who redeemed.
+-- chart: bar x=period y=points series=purpose
+
+-- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+SELECT
+    CAST(date_trunc($by, local_date) AS DATE) AS period,
+    provider_kind,
+    purpose,
+    count(*) AS redemptions,
+    CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
+    CAST(
+        sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS BIGINT
+    ) AS amount_cents,
+    count(amount_cents) FILTER (WHERE currency <> 'USD') AS other_currency,
+    count(DISTINCT redeemer_id) AS redeemers
+FROM redemptions
+WHERE
+    local_date BETWEEN $from AND $to
+    -- Only prunes partitions: a local day lies within a day of the same UTC date.
+    AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3

@@ -1,0 +1,229 @@
+//! What can go wrong with a question, named by what the asker can do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use datafusion::error::DataFusionError;
+use tokio::task::JoinError;
+
+use crate::nearest::hint;
+
+/// Why a query, a report or its output failed.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The SQL text is longer than a query may be.
+    #[error("the SQL text has {bytes} bytes; at most {limit} are accepted")]
+    TooLong {
+        /// Length of the text.
+        bytes: usize,
+        /// Longest text accepted.
+        limit: usize,
+    },
+    /// The SQL text chains or joins more than the planner can take safely.
+    #[error("the query has {count} {what} in one place; at most {limit} are accepted{advice}")]
+    TooComplex {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many are accepted.
+        limit: usize,
+        /// What to write instead, or nothing.
+        advice: &'static str,
+    },
+    /// The text is not SQL.
+    #[error("the SQL cannot be parsed")]
+    Syntax(#[source] EngineError),
+    /// The statement is not one of those that only read.
+    #[error("{statement} is not allowed: {rule}")]
+    Forbidden {
+        /// The statement, such as `INSERT`.
+        statement: String,
+        /// What is allowed.
+        rule: &'static str,
+    },
+    /// A file path or URL stands where a table should.
+    #[error("{name:?} is not a table: files and URLs cannot be queried, only {}", known.join(", "))]
+    NotATable {
+        /// What was written.
+        name: String,
+        /// The tables and views there are.
+        known: Vec<String>,
+    },
+    /// There is no table or view of that name.
+    #[error("there is no table {name:?}{}; there are {}", hint(suggestion.as_ref()), if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    UnknownTable {
+        /// What was written.
+        name: String,
+        /// The nearest known name.
+        suggestion: Option<String>,
+        /// The tables and views there are.
+        known: Vec<String>,
+    },
+    /// A view of Bluelake's cannot be offered on this lake.
+    #[error("the view {name} is not available: {reason}")]
+    UnavailableView {
+        /// The view.
+        name: String,
+        /// What it lacks.
+        reason: String,
+    },
+    /// The query refers to columns, functions or types that do not fit.
+    #[error("the query cannot be planned")]
+    Plan(#[source] EngineError),
+    /// The query ran out of time and was stopped.
+    #[error("the query was stopped at its time limit of {limit:?}: narrow its period or raise the limit")]
+    TimeLimit {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The query needs more memory, or more disk to spill to, than it may have.
+    #[error(
+        "the query needs more than its memory limit of {limit_bytes} bytes: narrow its period, group by fewer values or raise the limit"
+    )]
+    MemoryLimit {
+        /// The limit.
+        limit_bytes: usize,
+        /// Which parts of the query hold how much.
+        source: EngineError,
+    },
+    /// The query failed while it ran.
+    #[error("the query failed")]
+    Execution(#[source] EngineError),
+    /// The session cannot be set up.
+    #[error("the query session cannot be set up")]
+    Session(#[source] EngineError),
+    /// The time zone is not in the IANA list.
+    #[error("there is no time zone {name:?}{}", hint(suggestion.as_ref()))]
+    UnknownTimeZone {
+        /// What was written.
+        name: String,
+        /// The nearest known name.
+        suggestion: Option<String>,
+    },
+    /// There is no output format of that name.
+    #[error("there is no output format {name:?}: use table, csv, json, ndjson or parquet")]
+    UnknownFormat {
+        /// What was written.
+        name: String,
+    },
+    /// The result cannot be written.
+    #[error("the result cannot be written")]
+    Output(#[source] std::io::Error),
+    /// The result cannot be put in the wanted format.
+    #[error("the result cannot be written as {format}")]
+    Format {
+        /// The format.
+        format: &'static str,
+        /// What the encoder said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A report file has a faulty header.
+    #[error("{file}:{line}: {fault}")]
+    Header {
+        /// The report file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong and what to do.
+        fault: String,
+    },
+    /// A folder or file of reports cannot be read.
+    #[error("cannot read reports from {}", path.display())]
+    ReportFolder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no report of that name.
+    #[error("there is no report {name:?}{}; there are {}", hint(suggestion.as_ref()), known.join(", "))]
+    UnknownReport {
+        /// What was written.
+        name: String,
+        /// The nearest known name.
+        suggestion: Option<String>,
+        /// The reports there are.
+        known: Vec<String>,
+    },
+    /// A report does not have that parameter.
+    #[error("the report {report} has no parameter {name:?}{}; it has {}", hint(suggestion.as_ref()), if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    UnknownParameter {
+        /// The report.
+        report: String,
+        /// What was written.
+        name: String,
+        /// The nearest known name.
+        suggestion: Option<String>,
+        /// The parameters there are.
+        known: Vec<String>,
+    },
+    /// A parameter of a report is missing or has a value that it cannot have.
+    #[error("parameter {name} of the report {report}: {fault}")]
+    Parameter {
+        /// The report.
+        report: String,
+        /// The parameter.
+        name: String,
+        /// What is wrong and what to do.
+        fault: String,
+    },
+    /// The SQL of a report does not give the columns that its header promises.
+    #[error("the report {report} returns the columns {} but its header says {}: correct the header or the SQL", found.join(", "), declared.join(", "))]
+    ReportColumns {
+        /// The report.
+        report: String,
+        /// The columns of the result.
+        found: Vec<String>,
+        /// The columns of the header.
+        declared: Vec<String>,
+    },
+}
+
+impl QueryError {
+    pub(crate) fn plan(source: DataFusionError) -> Self {
+        Self::Plan(EngineError::new(source))
+    }
+
+    pub(crate) fn session(source: DataFusionError) -> Self {
+        Self::Session(EngineError::new(source))
+    }
+
+    /// The task of a query panicked or was cancelled.
+    pub(crate) fn died(join: JoinError) -> Self {
+        Self::Execution(EngineError::new(DataFusionError::ExecutionJoin(Box::new(join))))
+    }
+
+    /// An error of a running query; running out of memory or spill space is told apart.
+    pub(crate) fn execution(source: DataFusionError, memory_limit_bytes: usize) -> Self {
+        if matches!(source.find_root(), DataFusionError::ResourcesExhausted(_)) {
+            Self::MemoryLimit { limit_bytes: memory_limit_bytes, source: EngineError::new(source) }
+        } else {
+            Self::Execution(EngineError::new(source))
+        }
+    }
+}
+
+/// What DataFusion said. Its errors repeat their source in their own text, so the chain of sources ends here.
+#[derive(Debug)]
+pub struct EngineError(Box<DataFusionError>);
+
+impl EngineError {
+    pub(crate) fn new(source: DataFusionError) -> Self {
+        Self(Box::new(source))
+    }
+
+    /// DataFusion's own error.
+    pub fn inner(&self) -> &DataFusionError {
+        &self.0
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.strip_backtrace())
+    }
+}
+
+impl std::error::Error for EngineError {}

@@ -1,0 +1,70 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::time::{Duration, Instant};
+
+use crate::testing::{chain, csv, options, tables};
+use crate::{QueryError, QueryOptions, QuerySession};
+
+async fn limited(options: QueryOptions) -> QuerySession {
+    QuerySession::new(tables(&[], &[]), options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runaway_join_ends_at_its_time_limit_and_the_session_lives() {
+    let limit = Duration::from_millis(500);
+    let session = limited(QueryOptions { time_limit: limit, ..options() }).await;
+    let runaway = [
+        "SELECT sum(a.value % 7 * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b",
+        "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b ON a.value < b.value",
+        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t",
+    ];
+    for sql in runaway {
+        let started = Instant::now();
+        let error = match session.query(sql).await {
+            Err(error) => error,
+            Ok(stream) => stream.collect().await.unwrap_err(),
+        };
+        assert!(matches!(error, QueryError::TimeLimit { .. }), "{sql}: {}", chain(&error));
+        assert!(started.elapsed() < limit * 6, "{sql} took {:?}", started.elapsed());
+    }
+    assert_eq!(csv(&session, "SELECT 1 AS n").await[1], "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_does_not_use_up_the_time_limit() {
+    let session = limited(QueryOptions { time_limit: Duration::from_millis(500), ..options() }).await;
+    let mut stream = session.query("SELECT value FROM generate_series(1, 100000)").await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(stream.next().await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_beyond_its_memory_says_so() {
+    let session = limited(QueryOptions { memory_limit_bytes: 1 << 20, ..options() }).await;
+    let sql = "SELECT sum(a.value + b.value) FROM generate_series(1, 5000000) a, generate_series(1, 5000000) b";
+    let error = session.collect(sql).await.unwrap_err();
+    assert!(matches!(error, QueryError::MemoryLimit { limit_bytes: 1_048_576, .. }), "{}", chain(&error));
+    assert!(chain(&error).contains("memory limit of 1048576 bytes"), "{}", chain(&error));
+    assert_eq!(csv(&session, "SELECT 1 AS n").await[1], "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_half_way_is_an_error_and_not_a_short_result() {
+    let session = limited(options()).await;
+    let error = session.collect("SELECT 1 / (value - 50000) FROM generate_series(1, 100000)").await.unwrap_err();
+    assert!(matches!(error, QueryError::Execution(_)), "{}", chain(&error));
+    assert!(chain(&error).to_lowercase().contains("divide by zero"), "{}", chain(&error));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complete_result_ends_with_none_and_stays_there() {
+    let session = limited(options()).await;
+    let mut stream = session.query("SELECT value FROM generate_series(1, 3)").await.unwrap();
+    let mut rows = 0;
+    while let Some(batch) = stream.next().await.unwrap() {
+        rows += batch.num_rows();
+    }
+    assert_eq!(rows, 3);
+    assert!(stream.next().await.unwrap().is_none());
+}

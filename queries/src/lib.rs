@@ -1,0 +1,35 @@
+//! Questions to the lake: one DataFusion session over its tables, read-only and confined, and the report catalogue.
+//!
+//! [`QuerySession`] registers the tables it is given, adds the views of `views/*.sql`, and runs one SQL statement at a
+//! time within limits of memory and time. [`ReportCatalog`] holds the reports of `reports/*.sql`. [`ResultWriter`] turns
+//! batches into a table, CSV, JSON or Parquet. Opening the lake and printing are left to others.
+
+mod catalog;
+mod cooperation;
+mod error;
+mod execute;
+mod guard;
+mod header;
+mod nearest;
+mod options;
+mod output;
+mod parameters;
+mod report;
+mod session;
+mod views;
+mod workers;
+
+#[cfg(test)]
+mod testing;
+
+pub use catalog::ReportCatalog;
+pub use error::{EngineError, QueryError};
+pub use execute::QueryStream;
+pub use header::{
+    Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit,
+};
+pub use options::{QueryOptions, parse_time_zone};
+pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, write_results};
+pub use parameters::{ReportParameters, ResolvedParameter};
+pub use report::{Provenance, Report, ReportResult};
+pub use session::QuerySession;

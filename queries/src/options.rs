@@ -1,0 +1,61 @@
+//! Limits and time zone of a session.
+
+use std::time::Duration;
+
+use chrono_tz::{TZ_VARIANTS, Tz};
+
+use crate::QueryError;
+use crate::nearest::nearest;
+
+/// Spilled intermediate results may take this many times the memory limit on disk.
+pub(crate) const SPILL_PER_MEMORY: u64 = 16;
+
+/// What a session may use, and the time zone that its days, weeks and months follow.
+#[derive(Clone, Debug)]
+pub struct QueryOptions {
+    /// Bytes that the queries of the session may hold together; sorts and groupings spill to the temporary directory
+    /// beyond their share, up to 16 times this limit.
+    pub memory_limit_bytes: usize,
+    /// Time that one query may take: planning, and waiting for its batches. Time that the reader of the result spends
+    /// between batches does not count.
+    pub time_limit: Duration,
+    /// Threads' worth of work that a plan is split into.
+    pub target_partitions: usize,
+    /// Zone of `local_date` in the views, of `now()` and of `timestamptz` literals without an offset.
+    pub time_zone: Tz,
+}
+
+impl Default for QueryOptions {
+    fn default() -> Self {
+        Self {
+            memory_limit_bytes: 1 << 30,
+            time_limit: Duration::from_secs(300),
+            target_partitions: std::thread::available_parallelism().map_or(1, usize::from),
+            time_zone: Tz::UTC,
+        }
+    }
+}
+
+/// Reads an IANA time zone name such as `America/Chicago`.
+///
+/// # Errors
+/// [`QueryError::UnknownTimeZone`], with the nearest known name.
+pub fn parse_time_zone(name: &str) -> Result<Tz, QueryError> {
+    name.parse().map_err(|_| QueryError::UnknownTimeZone {
+        name: name.to_owned(),
+        suggestion: nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name())),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_time_zone_is_refused_with_the_nearest_name() {
+        assert_eq!(parse_time_zone("America/Chicago").unwrap(), Tz::America__Chicago);
+        let message = parse_time_zone("America/Chigaco").unwrap_err().to_string();
+        assert!(message.contains("America/Chicago"), "{message}");
+    }
+}

@@ -1,0 +1,284 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{chain, event, options, report_csv, session, tables};
+use crate::{QueryOptions, ReportCatalog};
+
+/// A small generator of its own: the same numbers each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[self.below(words.len() as u64) as usize]
+    }
+}
+
+struct World {
+    transactions: Vec<Value>,
+}
+
+/// Transactions of all types around two ends of month, a leap day's absence, a daylight-saving change and midnights.
+fn world() -> World {
+    let mut numbers = Numbers(7);
+    let start: DateTime<Utc> = "2026-02-20T00:00:00Z".parse().unwrap();
+    let mut transactions = Vec::new();
+    for index in 0..1_200 {
+        let mut at = start + TimeDelta::seconds(numbers.below(30 * 86_400) as i64);
+        if index % 10 == 0 {
+            // On midnight and on the microsecond before it, in UTC and in Chicago's two offsets.
+            let hours = [0, 5, 6][numbers.below(3) as usize];
+            at = at.date_naive().and_hms_opt(hours, 0, 0).unwrap().and_utc();
+            at -= TimeDelta::microseconds(numbers.below(2) as i64);
+        }
+        let points = numbers.below(20) + 1;
+        let fields = match index % 4 {
+            0 => {
+                json!({"civilian_id": format!("c{}", numbers.below(15)), "officer_id": format!("o{}", numbers.below(4)),
+                "method": numbers.one_of(&["qr", "nearby", "event"]), "points_civilian": points,
+                "points_officer": numbers.below(9)})
+            }
+            1 => {
+                json!({"donor_id": format!("c{}", numbers.below(15)), "recipient_id": format!("x{}", numbers.below(5)),
+                "donor_kind": numbers.one_of(&["civilian", "police_officer"]),
+                "recipient_kind": numbers.one_of(&["charity", "family_in_need"]), "points": points})
+            }
+            2 => {
+                let goods = numbers.below(2) == 0;
+                let cents = numbers.below(4) > 0;
+                json!({"redeemer_id": format!("c{}", numbers.below(15)), "redeemer_kind": "civilian",
+                    "provider_id": "p", "provider_kind": if goods { "merchant" } else { "municipality" },
+                    "purpose": if goods { "goods" } else { numbers.one_of(&["fine", "fee"]) }, "points": points,
+                    "amount_cents": cents.then_some(points * 25),
+                    "currency": match numbers.below(5) { 0 => None, 1 => Some("CAD"), _ => Some("USD") }})
+            }
+            _ => json!({"from_officer_id": "o1", "to_officer_id": "o2", "points": points}),
+        };
+        let kind = ["interaction", "donation", "redemption", "transfer"][index % 4];
+        transactions.push(event(kind, &at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true), fields));
+    }
+    World { transactions }
+}
+
+#[derive(Clone, Copy)]
+struct Choice {
+    by: &'static str,
+    zone: Tz,
+    from: Option<&'static str>,
+    to: Option<&'static str>,
+}
+
+impl World {
+    /// The events of a type that a choice covers, grouped by period and the given columns; computed without SQL.
+    fn groups(&self, choice: Choice, event_type: &str, keys: &[&str]) -> BTreeMap<Vec<String>, Vec<&Value>> {
+        let day = |text: Option<&str>| text.map(|text| text.parse::<NaiveDate>().unwrap());
+        let mut groups = BTreeMap::<Vec<String>, Vec<&Value>>::new();
+        for event in self.transactions.iter().filter(|event| event["event_type"] == event_type) {
+            let at: DateTime<Utc> = event["occurred_at"].as_str().unwrap().parse().unwrap();
+            let date = at.with_timezone(&choice.zone).date_naive();
+            if day(choice.from).is_some_and(|from| date < from) || day(choice.to).is_some_and(|to| date > to) {
+                continue;
+            }
+            let period = match choice.by {
+                "day" => date,
+                "week" => date - Days::new(u64::from(date.weekday().num_days_from_monday())),
+                _ => date.with_day(1).unwrap(),
+            };
+            let mut key = vec![period.to_string()];
+            key.extend(keys.iter().map(|name| event[*name].as_str().unwrap().to_owned()));
+            groups.entry(key).or_default().push(event);
+        }
+        groups
+    }
+}
+
+fn sum(events: &[&Value], field: &str) -> u64 {
+    events.iter().filter_map(|event| event[field].as_u64()).sum()
+}
+
+fn distinct(events: &[&Value], field: &str) -> usize {
+    events.iter().map(|event| event[field].as_str().unwrap()).collect::<BTreeSet<_>>().len()
+}
+
+/// A number of hundredths with two decimals.
+fn hundredths(value: u64) -> String {
+    format!("{}.{:02}", value / 100, value % 100)
+}
+
+fn expected(world: &World, choice: Choice, report: &str) -> Vec<String> {
+    let rows = |event_type: &str, keys: &[&str], values: &dyn Fn(&[&Value]) -> Vec<String>| -> Vec<String> {
+        let groups = world.groups(choice, event_type, keys);
+        let line = |(key, events): (Vec<String>, Vec<&Value>)| [key, values(&events)].concat().join(",");
+        groups.into_iter().map(line).collect()
+    };
+    match report {
+        "donations" => rows("donation", &["donor_kind", "recipient_kind"], &|events| {
+            let (count, points) = (events.len() as u64, sum(events, "points"));
+            let mut sizes: Vec<_> = events.iter().map(|event| event["points"].as_u64().unwrap()).collect();
+            sizes.sort_unstable();
+            let (low, high) = (sizes[(sizes.len() - 1) / 2], sizes[sizes.len() / 2]);
+            vec![
+                count.to_string(),
+                points.to_string(),
+                distinct(events, "donor_id").to_string(),
+                distinct(events, "recipient_id").to_string(),
+                hundredths((200 * points + count) / (2 * count)),
+                hundredths((low + high) * 50),
+            ]
+        }),
+        "interactions" => rows("interaction", &["method"], &|events| {
+            let (civilian, officer) = (sum(events, "points_civilian"), sum(events, "points_officer"));
+            vec![
+                events.len().to_string(),
+                distinct(events, "civilian_id").to_string(),
+                distinct(events, "officer_id").to_string(),
+                civilian.to_string(),
+                officer.to_string(),
+                (civilian + officer).to_string(),
+            ]
+        }),
+        _ => rows("redemption", &["provider_kind", "purpose"], &|events| {
+            let (foreign, dollars): (Vec<&Value>, Vec<&Value>) =
+                events.iter().partition(|event| event["currency"] == "CAD");
+            let stated = dollars.iter().any(|event| event["amount_cents"].is_u64());
+            vec![
+                events.len().to_string(),
+                sum(events, "points").to_string(),
+                if stated { sum(&dollars, "amount_cents").to_string() } else { String::new() },
+                foreign.iter().filter(|event| event["amount_cents"].is_u64()).count().to_string(),
+                distinct(events, "redeemer_id").to_string(),
+            ]
+        }),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_report_agrees_with_numbers_computed_without_sql() {
+    let world = world();
+    let days = [
+        (None, None),
+        (Some("2026-02-28"), Some("2026-03-08")),
+        (Some("2026-03-01"), Some("2026-03-01")),
+        (None, Some("2026-02-28")),
+        (Some("2026-03-08"), None),
+        (Some("2030-01-01"), None),
+    ];
+    for zone in [Tz::UTC, Tz::America__Chicago, Tz::Pacific__Kiritimati] {
+        let options = QueryOptions { time_zone: zone, ..options() };
+        let session = QuerySession::new(tables(&[], &world.transactions), options).await.unwrap();
+        for report in ReportCatalog::embedded().unwrap().reports() {
+            for by in ["day", "week", "month"] {
+                for (from, to) in days {
+                    let parameters =
+                        ReportParameters::new().with("by", by).with_optional("from", from).with_optional("to", to);
+                    let result = report.run(&session, &parameters).await.unwrap();
+                    let rows = expected(&world, Choice { by, zone, from, to }, report.name());
+                    let found = report_csv(&result);
+                    assert_eq!(found[1..], rows, "{} by {by} in {zone} from {from:?} to {to:?}", report.name());
+                    assert!(from != Some("2026-03-01") || !rows.is_empty(), "the case is empty");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_report_says_what_it_was_computed_from() {
+    let session = session(&[], &[]).await;
+    let catalog = ReportCatalog::embedded().unwrap();
+    let parameters = ReportParameters::new().with("from", "2026-01-01");
+    let result = catalog.get("donations").unwrap().run(&session, &parameters).await.unwrap();
+    let provenance = serde_json::to_value(&result.provenance).unwrap();
+    assert_eq!(
+        provenance,
+        json!({
+            "report": "donations",
+            "parameters": [
+                {"name": "from", "value": "2026-01-01"},
+                {"name": "to", "value": null},
+                {"name": "by", "value": "day"},
+            ],
+            "time_zone": "UTC",
+            "tables": ["transactions"],
+            "bluelake_version": env!("CARGO_PKG_VERSION"),
+        })
+    );
+    assert_eq!(result.title, "Donations");
+    assert_eq!(result.columns.len(), result.schema.fields().len());
+}
+
+#[tokio::test]
+async fn a_report_on_empty_tables_is_empty_and_without_tables_says_what_is_missing() {
+    let empty = session(&[], &[]).await;
+    let bare = QuerySession::new(Vec::new(), options()).await.unwrap();
+    for report in ReportCatalog::embedded().unwrap().reports() {
+        let result = report.run(&empty, &ReportParameters::new()).await.unwrap();
+        assert_eq!(report_csv(&result).len(), 1, "{}", report.name());
+        let message = chain(&report.run(&bare, &ReportParameters::new()).await.unwrap_err());
+        let expected = format!("the view {} is not available: the lake has no table transactions", report.name());
+        assert_eq!(message, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_sum_beyond_64_bits_fails_and_never_wraps() {
+    let huge = i64::MAX;
+    let gift = |at| {
+        let fields = json!({"donor_id": "a", "donor_kind": "civilian", "recipient_id": "x", "recipient_kind": "charity",
+            "points": huge});
+        event("donation", at, fields)
+    };
+    let session = session(&[], &[gift("2026-01-01T00:00:00Z"), gift("2026-01-01T00:00:01Z")]).await;
+    let catalog = ReportCatalog::embedded().unwrap();
+    let error = catalog.get("donations").unwrap().run(&session, &ReportParameters::new()).await.unwrap_err();
+    assert!(matches!(error, QueryError::Execution(_)), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn values_of_parameters_are_data_and_never_sql() {
+    let session = session(&[], &[]).await;
+    let catalog = ReportCatalog::embedded().unwrap();
+    for value in ["day') AS DATE), 1 --", "'", "$from", "day; DROP TABLE transactions"] {
+        for name in ["by", "from"] {
+            let parameters = ReportParameters::new().with(name, value);
+            let error = catalog.get("donations").unwrap().run(&session, &parameters).await.unwrap_err();
+            assert!(matches!(error, QueryError::Parameter { .. }), "{}", chain(&error));
+        }
+    }
+    let header = "-- title: T\n-- question: Q?\n-- audience: A\n-- parameter: word (text, required) W.\n\
+                  -- parameter: least (integer, default 2) L.\n-- column: word (text) W.\n-- column: more (count) M.\n\n";
+    let report =
+        Report::parse("echo", "echo.sql", &format!("{header}SELECT $word AS word, $least + 1 AS more")).unwrap();
+    let parameters = ReportParameters::new().with("word", "'; DROP TABLE x --");
+    let result = report.run(&session, &parameters).await.unwrap();
+    assert_eq!(report_csv(&result), ["word,more", "'; DROP TABLE x --,3"]);
+}
+
+#[tokio::test]
+async fn a_report_that_breaks_its_header_or_writes_is_refused() {
+    let session = session(&[], &[]).await;
+    let header = "-- title: T\n-- question: Q?\n-- audience: A\n-- column: n (count) N.\n\n";
+    let parse = |sql: &str| Report::parse("mine", "mine.sql", &format!("{header}{sql}"));
+    let run = async |sql: &str| parse(sql).unwrap().run(&session, &ReportParameters::new()).await.unwrap_err();
+    let message = chain(&run("SELECT 1 AS m").await);
+    assert_eq!(message, "the report mine returns the columns m but its header says n: correct the header or the SQL");
+    assert!(matches!(run("DROP TABLE transactions").await, QueryError::Forbidden { .. }));
+    assert!(matches!(run("COPY (SELECT 1 AS n) TO 'x.csv'").await, QueryError::Forbidden { .. }));
+    assert!(parse("SELECT 1 AS n, 'open").unwrap_err().to_string().starts_with("mine.sql:6: "));
+}

@@ -1,0 +1,208 @@
+//! One DataFusion session over the tables of a lake.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::Statement;
+use tokio::time::Instant;
+
+use crate::cooperation::GiveWayInJoins;
+use crate::nearest::nearest;
+use crate::options::SPILL_PER_MEMORY;
+use crate::workers::Workers;
+use crate::{QueryError, QueryOptions, QueryStream, guard, views};
+
+const CATALOG: &str = "bluelake";
+const SCHEMA: &str = "public";
+const INFORMATION_SCHEMA: &str = "information_schema";
+/// Parts of a query that a message about memory names, biggest first.
+const MEMORY_CONSUMERS_SHOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
+
+/// Tables, views and limits; cheap to clone, and safe to share between concurrent queries.
+///
+/// The tables are the ones given to [`QuerySession::new`], pinned to the versions at which they were opened. Nothing
+/// else can be reached by SQL, and nothing can be changed by it.
+#[derive(Clone)]
+pub struct QuerySession {
+    context: SessionContext,
+    options: QueryOptions,
+    workers: Arc<Workers>,
+    /// Views that this lake cannot offer, with the reason.
+    unavailable: Arc<BTreeMap<String, String>>,
+}
+
+/// A query that is ready to run.
+pub(crate) struct Planned {
+    pub(crate) stream: SendableRecordBatchStream,
+    pub(crate) tables: Vec<String>,
+}
+
+impl QuerySession {
+    /// Registers the tables (`user_events`, `transactions`, `rejected_events`; any may be missing), then the views that
+    /// they allow.
+    ///
+    /// # Errors
+    /// [`QueryError::Session`] when DataFusion refuses the settings or a table.
+    pub async fn new(tables: Vec<(String, Arc<dyn TableProvider>)>, options: QueryOptions) -> Result<Self, QueryError> {
+        let runtime = runtime(&options).map_err(QueryError::session)?;
+        let state = SessionStateBuilder::new()
+            .with_config(config(&options))
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(GiveWayInJoins))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        for (name, table) in tables {
+            context.register_table(TableReference::bare(name), table).map_err(QueryError::session)?;
+        }
+        let unavailable = Arc::new(views::register(&context).await?);
+        let workers = Workers::new(options.target_partitions).map_err(|error| QueryError::session(error.into()))?;
+        Ok(Self { context, options, workers: Arc::new(workers), unavailable })
+    }
+
+    /// The limits and the time zone of the session.
+    pub fn options(&self) -> &QueryOptions {
+        &self.options
+    }
+
+    /// Names of the tables and views that can be queried, sorted.
+    pub fn tables(&self) -> Vec<String> {
+        let schema = self.context.catalog(CATALOG).and_then(|catalog| catalog.schema(SCHEMA));
+        let mut names = schema.map_or_else(Vec::new, |schema| schema.table_names());
+        names.sort();
+        names
+    }
+
+    /// Starts one read-only statement.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text, before anything runs; [`QueryError::TimeLimit`] when planning alone
+    /// exceeds the limit.
+    pub async fn query(&self, sql: &str) -> Result<QueryStream, QueryError> {
+        self.query_with(sql, Vec::new()).await
+    }
+
+    /// Starts one read-only statement with values for its named placeholders: `("from", …)` is `$from` in the text.
+    ///
+    /// # Errors
+    /// As [`QuerySession::query`]; [`QueryError::Plan`] for a placeholder without a value.
+    pub async fn query_with(
+        &self,
+        sql: &str,
+        parameters: Vec<(String, ScalarValue)>,
+    ) -> Result<QueryStream, QueryError> {
+        let started = Instant::now();
+        let (session, sql) = (self.clone(), sql.to_owned());
+        let task = self.workers.spawn(async move { session.plan(&sql, parameters).await });
+        let planned = match tokio::time::timeout(self.options.time_limit, task).await {
+            Err(_) => return Err(QueryError::TimeLimit { limit: self.options.time_limit }),
+            Ok(Err(join)) => {
+                return Err(QueryError::died(join));
+            }
+            Ok(Ok(planned)) => planned?,
+        };
+        let workers = Arc::clone(&self.workers);
+        Ok(QueryStream::start(workers, planned, &self.options, started.elapsed()))
+    }
+
+    /// Runs one read-only statement to its end and returns all batches.
+    ///
+    /// # Errors
+    /// As [`QuerySession::query`] and [`QueryStream::next`].
+    pub async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
+        self.query(sql).await?.collect().await
+    }
+
+    async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Planned, QueryError> {
+        let statement = guard::parse(sql)?;
+        let state = self.context.state();
+        let plan = match Box::pin(state.statement_to_plan(statement.clone())).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.table_error(&statement).unwrap_or_else(|| QueryError::plan(error))),
+        };
+        guard::verify(&plan)?;
+        let plan =
+            if parameters.is_empty() { plan } else { plan.with_param_values(parameters).map_err(QueryError::plan)? };
+        let tables = tables_read(&plan).map_err(QueryError::plan)?;
+        let frame = Box::pin(self.context.execute_logical_plan(plan)).await.map_err(QueryError::plan)?;
+        let stream = Box::pin(frame.execute_stream()).await.map_err(|error| match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => QueryError::execution(error, self.options.memory_limit_bytes),
+            _ => QueryError::plan(error),
+        })?;
+        Ok(Planned { stream, tables })
+    }
+
+    /// The first table that a statement names and that does not exist, as the reason why it cannot be planned.
+    fn table_error(&self, statement: &Statement) -> Option<QueryError> {
+        let state = self.context.state();
+        let references = state.resolve_table_references(statement).ok()?;
+        let missing = references.into_iter().find(|reference| {
+            reference.schema() != Some(INFORMATION_SCHEMA)
+                && !self.context.table_exist(reference.clone()).unwrap_or(false)
+                && !state.table_functions().contains_key(reference.table())
+        })?;
+        let (name, known) = (missing.table().to_owned(), self.tables());
+        Some(if let Some(reason) = self.unavailable.get(&name) {
+            QueryError::UnavailableView { name, reason: reason.clone() }
+        } else if is_path(&missing.to_string()) {
+            QueryError::NotATable { name: missing.to_string(), known }
+        } else {
+            QueryError::UnknownTable { suggestion: nearest(&name, known.iter().map(String::as_str)), name, known }
+        })
+    }
+}
+
+fn config(options: &QueryOptions) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_information_schema(true)
+        .with_target_partitions(options.target_partitions.max(1));
+    config.options_mut().execution.time_zone = Some(options.time_zone.name().to_owned());
+    config
+}
+
+fn runtime(options: &QueryOptions) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+    let pool = FairSpillPool::new(options.memory_limit_bytes);
+    let memory = u64::try_from(options.memory_limit_bytes).unwrap_or(u64::MAX);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, MEMORY_CONSUMERS_SHOWN)))
+        .with_max_temp_directory_size(memory.saturating_mul(SPILL_PER_MEMORY))
+        .build_arc()
+}
+
+/// Names of the lake's tables that a plan reads, views seen through, sorted.
+fn tables_read(plan: &LogicalPlan) -> Result<Vec<String>, DataFusionError> {
+    let mut tables = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && scan.table_name.schema() != Some(INFORMATION_SCHEMA)
+        {
+            tables.insert(scan.table_name.table().to_owned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(tables.into_iter().collect())
+}
+
+/// Whether a name was meant as a file or URL: the separators of one, or the ending of a data file.
+fn is_path(name: &str) -> bool {
+    let endings = [".parquet", ".csv", ".tsv", ".json", ".ndjson", ".arrow", ".avro", ".txt"];
+    let bare = name.trim_matches('"').to_lowercase();
+    bare.contains(['/', '\\', ':']) || endings.iter().any(|ending| bare.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests;
