@@ -23,6 +23,10 @@ use crate::config::{Config, Override};
 use crate::failure::{Outcome, WrongUsage};
 use crate::logging;
 
+/// Threads for decoding, encoding and files. More would not be faster on the machines that run workers, and each keeps
+/// memory of its own in the allocator.
+const BLOCKING_THREADS: usize = 6;
+
 /// Lands Kinesis event streams exactly once in a Delta lake, and answers questions from it.
 #[derive(Debug, Parser)]
 #[command(name = "bluelake", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
@@ -35,14 +39,14 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  bluelake demo                                     everything at once, on this machine, with nothing configured
-  bluelake ingest --once --init                     read both streams to their tip into ./lake, then stop
-  bluelake --lake s3://bucket/lake ingest           keep reading until Ctrl-C or SIGTERM
+  bluelake demo                                     all of it, on this machine, nothing configured
+  bluelake ingest --once --init                     both streams to their tip into ./lake
+  bluelake --lake s3://bucket/lake ingest           until Ctrl-C or SIGTERM
   bluelake sql 'SELECT count(*) FROM transactions'  ask the lake
-  bluelake report run donations --from 2026-10-01 --to 2026-11-01 --by week
+  bluelake report run donations --from 2026-10-01 --to 2026-10-31 --by week
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete.
-Settings come from bluelake.toml, then BLUELAKE_… variables, then flags; `bluelake config show` says which won.
+Settings come from bluelake.toml, then BLUELAKE_… variables, then flags: see `bluelake config show`.
 AWS credentials, region and endpoints come from the usual AWS variables and profiles.";
 
 /// Options that every command takes.
@@ -147,14 +151,23 @@ impl Session {
         }
     }
 
-    /// The lake's place, not looked into yet. The AWS configuration is loaded only for a bucket.
+    /// Where the lake is.
     ///
     /// # Errors
     /// [`WrongUsage`] when the URL cannot be used.
-    pub(crate) async fn lake(&self) -> Result<Lake> {
-        let location: LakeLocation = self.config.lake.parse().map_err(|error: LakeError| {
+    pub(crate) fn location(&self) -> Result<LakeLocation> {
+        let location = self.config.lake.parse();
+        location.map_err(|error: LakeError| {
             anyhow::Error::new(error).context(WrongUsage::new("the lake's URL cannot be used"))
-        })?;
+        })
+    }
+
+    /// The lake, not looked into yet. The AWS configuration is loaded only for a bucket.
+    ///
+    /// # Errors
+    /// As [`Session::location`], and when there is no region or there are no credentials for a bucket.
+    pub(crate) async fn lake(&self) -> Result<Lake> {
+        let location = self.location()?;
         let aws = if location.is_bucket() { Some(aws::sdk_config().await) } else { None };
         Ok(Lake::at(&location, aws.as_ref())?)
     }
@@ -185,8 +198,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
 }
 
 fn block_on(command: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let outcome = runtime.block_on(Box::pin(command));
     // What is still running (an abandoned upload, a server) must not hold up the end of the process.
     runtime.shutdown_background();

@@ -11,6 +11,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::types::StreamStatus;
+use axum::serve::ListenerExt as _;
 use bluelake_schemas::Stream;
 use ferrokinesis::store::StoreOptions;
 use tokio::net::TcpListener;
@@ -70,6 +71,12 @@ impl EmbeddedKinesis {
             ..StoreOptions::default()
         };
         let (router, _store) = ferrokinesis::create_app(options);
+        // Without this, small answers wait for the acknowledgement of what was sent before them.
+        let listener = listener.tap_io(|socket| {
+            if let Err(error) = socket.set_nodelay(true) {
+                tracing::debug!(%error, "the embedded Kinesis answers with delay");
+            }
+        });
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the embedded Kinesis stopped");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{
-    Clock, DedupLimits, FlushLimits, IngestOptions, KinesisStream, Progress, StartPosition, StreamSummary,
+    Admission, Clock, DedupLimits, FlushLimits, IngestOptions, KinesisStream, Progress, StartPosition, StreamSummary,
     StreamWorker, run_workers,
 };
 use bluelake_lake::{InitOutcome, Lake};
@@ -18,6 +18,8 @@ use crate::config::{self, IngestSettings};
 
 /// How often the list of a stream's shards is read again.
 const LINEAGE_INTERVAL: Duration = Duration::from_secs(30);
+/// Bytes of pages between Kinesis and the buffers: as JSON, as records and as rows a page weighs several times that.
+const PAGES_IN_FLIGHT: usize = 16 << 20;
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -125,6 +127,7 @@ impl Ingestion {
             flush: FlushLimits { bytes, age: self.settings.buffer_age, ..FlushLimits::default() },
             dedup: DedupLimits::default(),
             lineage_interval: LINEAGE_INTERVAL,
+            admission: Admission::new(PAGES_IN_FLIGHT),
             worker: worker_name(),
             clock: Clock::system(),
         })

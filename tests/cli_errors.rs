@@ -17,7 +17,7 @@ async fn wrong_usage_is_exit_code_2_and_names_the_word() {
         (&["ingst"], &["ingst", "ingest"]),
         (&["ingest", "--onse"], &["--onse", "--once"]),
         (&["ingest", "--buffer-size", "lots"], &["--buffer-size", "lots", "128MiB"]),
-        (&["ingest", "--buffer-age", "-1s"], &["--buffer-age"]),
+        (&["ingest", "--buffer-age", "0s"], &["--buffer-age"]),
         (&["ingest", "--start", "yesterday"], &["--start", "yesterday", "trim-horizon"]),
         (&["ingest", "--stream", "user-event"], &["user-event", "user-events"]),
         (&["generate", "--events", "many", "--to", "-"], &["--events", "many"]),
@@ -60,10 +60,15 @@ async fn unknown_settings_are_exit_code_2_with_the_nearest_known_one() {
 async fn a_faulty_contract_is_named_before_anything_is_made() {
     let machine = Machine::new();
     machine.run(&["--contract", "nowhere", "lake", "init"]).await.expect_code(2).expect_message(&["nowhere"]);
+    machine.copy_contract("contract");
     machine.write("contract/user_events.toml", "this is not TOML");
-    machine.write("contract/transaction_events.toml", "");
-    let finished = machine.run(&["--contract", "contract", "lake", "init"]).await;
-    finished.expect_code(2).expect_message(&["contract", "user_events.toml"]);
+    let init = ["--contract", "contract", "lake", "init"];
+    machine.run(&init).await.expect_code(2).expect_message(&["contract", "user_events.toml"]);
+    machine.copy_contract("contract");
+    let path = machine.path("contract/transaction_events.toml");
+    let text = std::fs::read_to_string(&path).unwrap().replace("type = \"integer\"", "type = \"intger\"");
+    std::fs::write(&path, text).unwrap();
+    machine.run(&init).await.expect_code(2).expect_message(&["transaction_events.toml", "intger"]);
     assert_eq!(left_behind(&machine), ["contract"]);
 }
 

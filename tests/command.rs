@@ -58,7 +58,7 @@ impl Finished {
 impl Machine {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut variables = aws_variables(folder.path());
+        let mut variables = aws_variables();
         variables.insert("HOME".to_owned(), folder.path().display().to_string());
         Self { folder, variables }
     }
@@ -94,6 +94,16 @@ impl Machine {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
+    }
+
+    /// Copies the files of the built-in contract into this folder below the working folder.
+    pub(crate) fn copy_contract(&self, folder: &str) {
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/events");
+        for entry in std::fs::read_dir(built_in).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            self.write(&format!("{folder}/{name}"), &std::fs::read_to_string(&path).unwrap());
+        }
     }
 
     fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {

@@ -1,7 +1,5 @@
 //! A new optional field is one edit in one file, and existing tables gain the column at the next start.
 
-use std::path::Path;
-
 use serde_json::json;
 
 use crate::command::Machine;
@@ -27,15 +25,6 @@ fn interaction(id: &str, event_name: Option<&str>) -> Vec<u8> {
     serde_json::to_vec(&event).unwrap()
 }
 
-fn copy_contract(machine: &Machine) {
-    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/events");
-    for entry in std::fs::read_dir(embedded).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        machine.write(&format!("contract/{name}"), &std::fs::read_to_string(&path).unwrap());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_table_gains_the_column_and_old_rows_have_null() {
     let kinesis = Kinesis::with_streams(1, 1).await;
@@ -47,7 +36,7 @@ async fn an_existing_table_gains_the_column_and_old_rows_have_null() {
     assert!(before[0].get("event_name").is_none());
     assert_eq!(before[0]["extras"], r#"{"event_name":"Block party"}"#, "unknown to the old contract, but not lost");
 
-    copy_contract(&machine);
+    machine.copy_contract("contract");
     let file = machine.path("contract/transaction_events.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let rules = text.find("[[rules]]").unwrap();

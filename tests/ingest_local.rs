@@ -7,7 +7,7 @@ use crate::lake_files::{newest_document, parquet_files};
 use crate::oracle::Workload;
 use crate::servers::{Kinesis, TRANSACTION_EVENTS};
 
-const WORKLOAD: Workload = Workload { events: 8_000, seed: 11, bad_rate: 0.02, duplicate_rate: 0.02 };
+const WORKLOAD: Workload = Workload { events: 8_000, seed: 11, bad_rate: 0.02, duplicate_rate: 0.02, days: 20 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_lands_once_and_a_rerun_reads_nothing_twice() {
@@ -19,11 +19,11 @@ async fn every_event_lands_once_and_a_rerun_reads_nothing_twice() {
         result["streams"].as_array().unwrap().iter().map(|stream| stream["received"].as_u64().unwrap()).sum::<u64>()
     };
     assert_eq!(received(&first), WORKLOAD.events);
-    WORKLOAD.verify(&machine, "./lake", machine.path("lake")).await;
+    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
 
     let again = machine.run(&["ingest", "--once", "--json"]).await.expect_code(0).json();
     assert_eq!(received(&again), 0);
-    WORKLOAD.verify(&machine, "./lake", machine.path("lake")).await;
+    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
     for file in parquet_files(&machine.path("lake"), "transactions") {
         assert!(file.starts_with("event_type=") && file.contains("/event_date="), "{file}");
     }
@@ -53,7 +53,7 @@ async fn sigterm_commits_what_is_buffered_and_ends_with_0() {
     wait(worker).await.expect_code(0);
     // What it had not read yet is read by the next one.
     machine.succeed(&["ingest", "--once"]).await;
-    WORKLOAD.verify(&machine, "./lake", machine.path("lake")).await;
+    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
 }
 
 /// Waits until the worker has pinned its shards: from then on it reads.
@@ -71,7 +71,7 @@ async fn small_buffers_make_more_commits_of_the_same_rows() {
     let machine = Machine::new().with_kinesis(&kinesis);
     WORKLOAD.put(&machine).await;
     machine.succeed(&["ingest", "--once", "--init", "--buffer-size", "256KiB"]).await;
-    WORKLOAD.verify(&machine, "./lake", machine.path("lake")).await;
+    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
     let document = newest_document(&machine.path("lake"), "transactions", TRANSACTION_EVENTS);
     assert!(document["number"].as_u64().unwrap() > 3, "{}", document["number"]);
 }

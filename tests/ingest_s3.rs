@@ -6,7 +6,7 @@ use crate::command::Machine;
 use crate::oracle::Workload;
 use crate::servers::{Kinesis, S3};
 
-const WORKLOAD: Workload = Workload { events: 5_000, seed: 12, bad_rate: 0.02, duplicate_rate: 0.02 };
+const WORKLOAD: Workload = Workload { events: 5_000, seed: 12, bad_rate: 0.02, duplicate_rate: 0.02, days: 20 };
 const LAKE: &str = "s3://bluelake-test/some/prefix";
 
 async fn rows(machine: &Machine, lake: &str, table: &str) -> Vec<Value> {
@@ -23,8 +23,8 @@ async fn a_bucket_holds_the_same_rows_as_a_folder() {
     machine.succeed(&["--lake", LAKE, "lake", "init"]).await;
     machine.succeed(&["--lake", LAKE, "ingest", "--once"]).await;
     machine.succeed(&["ingest", "--once", "--init"]).await;
-    WORKLOAD.verify(&machine, LAKE, s3.bucket("bluelake-test").join("some/prefix")).await;
-    WORKLOAD.verify(&machine, "./lake", machine.path("lake")).await;
+    WORKLOAD.verify(&machine, LAKE, &s3.bucket("bluelake-test").join("some/prefix")).await;
+    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
     for table in ["user_events", "transactions", "rejected_events"] {
         let (in_bucket, in_folder) = (rows(&machine, LAKE, table).await, rows(&machine, "./lake", table).await);
         assert!(!in_bucket.is_empty());

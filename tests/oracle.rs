@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::Path;
 
 use bluelake_generate::{EventKind, GeneratedEvent, Generator, GeneratorOptions, JournalEntry, JournalKind, Truth};
 use bluelake_generate::{payload_sha256, read_journal};
@@ -21,16 +21,18 @@ pub(crate) struct Workload {
     pub(crate) seed: u64,
     pub(crate) bad_rate: f64,
     pub(crate) duplicate_rate: f64,
+    /// Length of the period; fewer days are fewer partitions, and so fewer files in a commit.
+    pub(crate) days: u32,
 }
 
 const END: &str = "2026-11-01T00:00:00Z";
-const DAYS: u32 = 20;
 
 impl Workload {
     /// Puts the events into Kinesis by the command line, and keeps journal and truth in the working folder.
     pub(crate) async fn put(&self, machine: &Machine) {
-        let (events, seed, days) = (self.events.to_string(), self.seed.to_string(), DAYS.to_string());
+        let (events, seed, days) = (self.events.to_string(), self.seed.to_string(), self.days.to_string());
         let (bad, duplicate) = (self.bad_rate.to_string(), self.duplicate_rate.to_string());
+        let (journal, truth) = (self.journal_file(), self.truth_file());
         let arguments = [
             "generate",
             "--events",
@@ -48,9 +50,9 @@ impl Workload {
             "--to",
             "kinesis",
             "--journal",
-            "journal.ndjson",
+            &journal,
             "--truth",
-            "truth.json",
+            &truth,
         ];
         machine.succeed(&arguments).await;
     }
@@ -60,7 +62,7 @@ impl Workload {
         let options = GeneratorOptions {
             events: self.events,
             seed: self.seed,
-            days: DAYS,
+            days: self.days,
             end: END.parse().unwrap(),
             bad_rate: self.bad_rate,
             duplicate_rate: self.duplicate_rate,
@@ -70,39 +72,66 @@ impl Workload {
         (events, generator.into_truth())
     }
 
-    /// Compares the lake with the journal, and its totals with the truth. `lake` as for `--lake`; `folder` is where a
-    /// local reader finds its files.
-    pub(crate) async fn verify(&self, machine: &Machine, lake: &str, folder: PathBuf) {
-        let journal = journal(machine);
-        let (events, truth) = self.generated();
-        let written: Truth = serde_json::from_slice(&std::fs::read(machine.path("truth.json")).unwrap()).unwrap();
-        assert_eq!(written, truth, "the command line and the library must generate the same");
-        let payloads: HashMap<String, &GeneratedEvent> =
-            events.iter().map(|event| (payload_sha256(&event.bytes), event)).collect();
-        for stream in Stream::ALL {
-            let entries: Vec<_> = journal.iter().filter(|entry| entry.stream == stream).collect();
-            let rows = machine.query(lake, &format!("SELECT * FROM {}", stream.table())).await;
-            let rejected_sql = format!("SELECT * FROM rejected_events WHERE stream = '{stream}'");
-            let rejected = machine.query(lake, &rejected_sql).await;
-            verify_rows(&entries, &rows, &payloads);
-            verify_rejected(&entries, &rejected);
-            let totals = &truth.streams[&stream];
-            let found = control_totals(&folder, stream.table(), stream.name());
-            let bad = totals.bad.values().sum();
-            let expected =
-                Totals { received: totals.put, stored: totals.good, rejected: bad, duplicate: totals.duplicate };
-            assert_eq!(found, expected, "{stream}");
-            assert_eq!((rows.len() as u64, rejected.len() as u64), (totals.good, bad), "{stream}");
-        }
+    /// As [`verify`], for a lake into which only this was put.
+    pub(crate) async fn verify(&self, machine: &Machine, lake: &str, folder: &Path) {
+        verify(&[*self], machine, lake, folder).await;
+    }
+
+    /// The journal; a lost answer would make *exactly once* undecidable, and must not happen on loopback.
+    fn journal(&self, machine: &Machine) -> Vec<JournalEntry> {
+        let file = std::fs::File::open(machine.path(&self.journal_file())).unwrap();
+        let entries: Vec<_> = read_journal(BufReader::new(file)).map(Result::unwrap).collect();
+        assert!(entries.iter().all(|entry| entry.sequence.is_some()), "an answer of Kinesis was lost");
+        entries
+    }
+
+    fn journal_file(&self) -> String {
+        format!("journal-{}.ndjson", self.seed)
+    }
+
+    fn truth_file(&self) -> String {
+        format!("truth-{}.json", self.seed)
     }
 }
 
-/// The journal; an answer that was lost would make *exactly once* undecidable, and must not happen on loopback.
-fn journal(machine: &Machine) -> Vec<JournalEntry> {
-    let file = std::fs::File::open(machine.path("journal.ndjson")).unwrap();
-    let entries: Vec<_> = read_journal(BufReader::new(file)).map(Result::unwrap).collect();
-    assert!(entries.iter().all(|entry| entry.sequence.is_some()), "an answer of Kinesis was lost");
-    entries
+/// Compares a lake with the journals of all that was put, and its control totals with the truth. `lake` as for
+/// `--lake`; `folder` is where its files are on this machine.
+pub(crate) async fn verify(workloads: &[Workload], machine: &Machine, lake: &str, folder: &Path) {
+    let (mut events, mut journal, mut truths) = (Vec::new(), Vec::new(), Vec::new());
+    for workload in workloads {
+        let (generated, truth) = workload.generated();
+        let written = std::fs::read(machine.path(&workload.truth_file())).unwrap();
+        let written: Truth = serde_json::from_slice(&written).unwrap();
+        assert_eq!(written, truth, "the command line and the library must generate the same");
+        events.extend(generated);
+        truths.push(truth);
+        journal.extend(workload.journal(machine));
+    }
+    let payloads: HashMap<String, &GeneratedEvent> =
+        events.iter().map(|event| (payload_sha256(&event.bytes), event)).collect();
+    for stream in Stream::ALL {
+        let entries: Vec<_> = journal.iter().filter(|entry| entry.stream == stream).collect();
+        let rows = machine.query(lake, &format!("SELECT * FROM {}", stream.table())).await;
+        let rejected_sql = format!("SELECT * FROM rejected_events WHERE stream = '{stream}'");
+        let rejected = machine.query(lake, &rejected_sql).await;
+        verify_rows(&entries, &rows, &payloads);
+        verify_rejected(&entries, &rejected);
+        let expected = expected_totals(&truths, stream);
+        assert_eq!(control_totals(folder, stream.table(), stream.name()), expected, "{stream}");
+        let found = (rows.len() as u64, rejected.len() as u64);
+        assert_eq!(found, (expected.stored, expected.rejected), "{stream}");
+    }
+}
+
+fn expected_totals(truths: &[Truth], stream: Stream) -> Totals {
+    let mut sum = Totals { received: 0, stored: 0, rejected: 0, duplicate: 0 };
+    for totals in truths.iter().filter_map(|truth| truth.streams.get(&stream)) {
+        sum.received += totals.put;
+        sum.stored += totals.good;
+        sum.rejected += totals.bad.values().sum::<u64>();
+        sum.duplicate += totals.duplicate;
+    }
+    sum
 }
 
 /// Where a record is in its stream.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::StreamStatus;
+use axum::serve::{Listener, ListenerExt as _};
 use ferrokinesis::store::StoreOptions;
 use hyper::Method;
 use hyper::service::service_fn;
@@ -36,6 +36,11 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+/// Sends small answers at once, instead of waiting for the acknowledgement of what went before.
+fn at_once(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
+    listener.tap_io(|socket| socket.set_nodelay(true).unwrap())
+}
+
 /// An in-memory Kinesis.
 pub(crate) struct Kinesis {
     pub(crate) endpoint: String,
@@ -56,7 +61,7 @@ impl Kinesis {
             ..StoreOptions::default()
         };
         let (router, _store) = ferrokinesis::create_app(options);
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
         let endpoint = format!("http://{address}");
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -119,6 +124,7 @@ impl S3 {
         let server = tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
+                socket.set_nodelay(true).unwrap();
                 let (service, one_put) = (service.clone(), Arc::clone(&one_put));
                 let handler = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                     let (service, one_put) = (service.clone(), Arc::clone(&one_put));
@@ -179,7 +185,7 @@ impl Refusing {
             }
         };
         let router = axum::Router::new().fallback(answer);
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
         Self { endpoint: format!("http://{address}"), server }
     }
 }
@@ -191,15 +197,14 @@ impl Drop for Refusing {
 }
 
 /// Variables that point the usual AWS chain at these servers and at nothing else.
-pub(crate) fn aws_variables(home: &Path) -> HashMap<String, String> {
-    let nowhere = home.join("no-such-file").display().to_string();
+pub(crate) fn aws_variables() -> HashMap<String, String> {
     [
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AWS_REGION", REGION),
         ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_CONFIG_FILE", &nowhere),
-        ("AWS_SHARED_CREDENTIALS_FILE", &nowhere),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
         // A port that nobody listens on: what a test does not name must not leave the machine.
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
     ]

@@ -1,6 +1,7 @@
 //! `bluelake dev-kinesis`: the embedded Kinesis in the foreground.
 
 use anyhow::{Context, Result};
+use bluelake_schemas::Stream;
 use clap::{Args, value_parser};
 use serde::Serialize;
 
@@ -48,14 +49,14 @@ struct Started<'a> {
 pub(crate) async fn run(session: &Session, arguments: DevKinesisArguments) -> Result<Outcome> {
     let kinesis = EmbeddedKinesis::start(arguments.port).await?;
     let shards = Shards { user_events: arguments.user_shards, transaction_events: arguments.transaction_shards };
-    kinesis.create_streams(shards, |stream| session.config.stream(stream).to_owned()).await?;
+    kinesis.create_streams(shards, |stream| session.config.stream_name(stream).to_owned()).await?;
     announce(session, &kinesis.endpoint())?;
     tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     Ok(Outcome::Done)
 }
 
 fn announce(session: &Session, endpoint: &str) -> Result<()> {
-    let streams = [session.config.user_events.as_str(), session.config.transaction_events.as_str()];
+    let streams = Stream::ALL.map(|stream| session.config.stream_name(stream));
     if session.json {
         let started = Started { endpoint, region: REGION, access_key: ACCESS_KEY, secret_key: ACCESS_KEY, streams };
         // On one line, so that a program can read it while the server goes on.

@@ -16,9 +16,17 @@ pub(crate) struct Check {
     name: String,
     expected: i64,
     found: i64,
+    /// Part of another check; of interest to a person only when it differs.
+    #[serde(skip)]
+    detail: bool,
 }
 
 impl Check {
+    /// Whether a person wants to see it.
+    pub(crate) fn is_worth_showing(&self) -> bool {
+        !self.detail || !self.holds()
+    }
+
     /// Whether the lake tells the truth.
     pub(crate) fn holds(&self) -> bool {
         self.expected == self.found
@@ -27,7 +35,7 @@ impl Check {
 
 impl fmt::Display for Check {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, expected, found } = self;
+        let Self { name, expected, found, .. } = self;
         if self.holds() {
             write!(formatter, "  equal    {name}: {found}")
         } else {
@@ -53,16 +61,14 @@ pub(crate) async fn run(
         checks.push(check(format!("rows of {}", stream.table()), totals.good, rows)?);
         for (reason, expected) in &totals.bad {
             let sql = format!("SELECT count(*) FROM rejected_events WHERE stream = '{stream}' AND reason = '{reason}'");
-            checks.push(check(
-                format!("rejected from {stream} as {reason}"),
-                *expected,
-                one_number(queries, &sql).await?,
-            )?);
+            let found = one_number(queries, &sql).await?;
+            let check = check(format!("rejected from {stream} as {reason}"), *expected, found)?;
+            checks.push(Check { detail: true, ..check });
         }
     }
     let bad: u64 = truth.streams.values().flat_map(|totals| totals.bad.values()).sum();
     let rejected = one_number(queries, "SELECT count(*) FROM rejected_events").await?;
-    checks.push(check("rejected events".to_owned(), bad, rejected)?);
+    checks.push(check("rejected events, in all and by each reason".to_owned(), bad, rejected)?);
     if let Some(found) = duplicate {
         let expected: u64 = truth.streams.values().map(|totals| totals.duplicate).sum();
         checks.push(check("duplicates counted and dropped".to_owned(), expected, i64::try_from(found)?)?);
@@ -93,13 +99,18 @@ fn of_report(report: &ReportResult, truth: &Truth) -> Result<Vec<Check>> {
         .iter()
         .map(|column| {
             let found = sum(&report.batches, column).with_context(|| format!("report {name}"))?;
-            Ok(Check { name: format!("{column} of the report {name}"), expected: expected(column)?, found })
+            Ok(Check {
+                name: format!("{column} of the report {name}"),
+                expected: expected(column)?,
+                found,
+                detail: false,
+            })
         })
         .collect()
 }
 
 fn check(name: String, expected: u64, found: i64) -> Result<Check> {
-    Ok(Check { name, expected: i64::try_from(expected)?, found })
+    Ok(Check { name, expected: i64::try_from(expected)?, found, detail: false })
 }
 
 async fn one_number(queries: &QuerySession, sql: &str) -> Result<i64> {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bluelake_generate::{GeneratorOptions, Truth};
+use bluelake_lake::REJECTED_EVENTS;
+use bluelake_schemas::Stream;
 use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,9 @@ use crate::output::WholeFile;
 pub(crate) const BAD_RATE: f64 = 0.01;
 /// Share of repeated events.
 pub(crate) const DUPLICATE_RATE: f64 = 0.01;
+
+/// Folder of the demo's own files, beside the tables.
+const MARK: &str = "_demo";
 
 const EVENTS: u64 = 200_000;
 const SEED: u64 = 1;
@@ -52,11 +57,11 @@ impl DemoState {
     /// A new demo, marked as such before anything else is made.
     ///
     /// # Errors
-    /// [`WrongUsage`] when something else is in the folder.
+    /// [`WrongUsage`] when the folder holds another lake.
     pub(crate) fn start(folder: &Path, events: Option<u64>) -> Result<Self> {
-        if !is_empty(folder)? {
+        if has_tables(folder) {
             let message =
-                format!("{} holds something that no demo made; use --lake FOLDER with another one", folder.display());
+                format!("{} holds a lake that no demo made; use --lake FOLDER with another folder", folder.display());
             return Err(WrongUsage::new(message).into());
         }
         let end = Utc::now().date_naive().and_time(NaiveTime::MIN).and_utc();
@@ -119,35 +124,45 @@ pub(crate) fn read_truth(folder: &Path) -> Result<Truth> {
         .with_context(|| format!("{} is not what a demo wrote; --fresh starts again", path.display()))
 }
 
-/// Removes the lake of an earlier demo.
+/// Removes the lake of an earlier demo: its tables by name, and nothing else, because the folder may hold other things.
+/// The mark goes last, so that an interrupted removal can be repeated.
 ///
 /// # Errors
-/// [`WrongUsage`] when the folder holds something that no demo made.
+/// [`WrongUsage`] when the folder holds a lake that no demo made.
 pub(crate) fn clear(folder: &Path) -> Result<()> {
-    if is_empty(folder)? {
+    if !state_file(folder).is_file() {
+        if has_tables(folder) {
+            let message = format!("--fresh does not touch {}: no demo made the lake in it", folder.display());
+            return Err(WrongUsage::new(message).into());
+        }
         return Ok(());
     }
-    if !state_file(folder).is_file() {
-        let message = format!("--fresh does not touch {}: no demo made what is in it", folder.display());
-        return Err(WrongUsage::new(message).into());
+    for name in tables().chain(["_workers", MARK]) {
+        let path = folder.join(name);
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
     }
-    std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
+    Ok(())
 }
 
-fn is_empty(folder: &Path) -> Result<bool> {
-    match std::fs::read_dir(folder) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error).with_context(|| format!("cannot read the folder {}", folder.display())),
-    }
+fn tables() -> impl Iterator<Item = &'static str> {
+    Stream::ALL.map(Stream::table).into_iter().chain([REJECTED_EVENTS])
+}
+
+fn has_tables(folder: &Path) -> bool {
+    tables().any(|table| folder.join(table).exists())
 }
 
 fn state_file(folder: &Path) -> PathBuf {
-    folder.join("_demo").join("demo.json")
+    folder.join(MARK).join("demo.json")
 }
 
 fn truth_file(folder: &Path) -> PathBuf {
-    folder.join("_demo").join("truth.json")
+    folder.join(MARK).join("truth.json")
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<()> {
@@ -176,21 +191,24 @@ mod tests {
     }
 
     #[test]
-    fn what_no_demo_made_is_neither_used_nor_removed() {
+    fn a_lake_that_no_demo_made_is_neither_used_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("mine"), "x").unwrap();
+        std::fs::create_dir(folder.path().join("transactions")).unwrap();
         assert!(DemoState::start(folder.path(), None).is_err());
         assert!(clear(folder.path()).is_err());
-        assert!(folder.path().join("mine").is_file());
+        assert!(folder.path().join("transactions").is_dir());
     }
 
     #[test]
-    fn fresh_removes_a_lake_that_a_demo_made() {
+    fn fresh_removes_the_tables_of_a_demo_and_leaves_what_else_is_in_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let lake = folder.path().join("lake");
-        DemoState::start(&lake, None).unwrap();
-        clear(&lake).unwrap();
-        assert!(!lake.exists());
-        clear(&lake).unwrap();
+        std::fs::create_dir(folder.path().join("src")).unwrap();
+        clear(folder.path()).unwrap();
+        DemoState::start(folder.path(), None).unwrap();
+        std::fs::create_dir(folder.path().join("transactions")).unwrap();
+        clear(folder.path()).unwrap();
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["src"]);
+        clear(folder.path()).unwrap();
     }
 }
