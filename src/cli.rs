@@ -23,9 +23,9 @@ use crate::config::{Config, Override};
 use crate::failure::{Outcome, WrongUsage};
 use crate::logging;
 
-/// Threads for decoding, encoding and files. More would not be faster on the machines that run workers, and each keeps
-/// memory of its own in the allocator.
-const BLOCKING_THREADS: usize = 6;
+/// Threads for encoding and for files: at most one encoder a stream waits for uploads, and those always find a thread.
+/// More would not be faster, and each keeps memory of its own in the allocator.
+const BLOCKING_THREADS: usize = 4;
 
 /// Lands Kinesis event streams exactly once in a Delta lake, and answers questions from it.
 #[derive(Debug, Parser)]

@@ -86,6 +86,12 @@ impl Buffer {
         self.bytes >= limits.bytes || self.rows >= limits.rows
     }
 
+    /// Whether reading should wait while an earlier batch is still on its way: both are in memory then.
+    #[must_use]
+    pub(crate) fn is_well_filled(&self, limits: &FlushLimits) -> bool {
+        self.bytes >= limits.bytes / 4 || self.rows >= limits.rows / 4
+    }
+
     /// Whether nothing is held, not even a position.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {

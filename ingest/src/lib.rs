@@ -4,6 +4,7 @@
 //! in the commit that moves its shard's position past it. Decisions (`lineage`, `window`, `buffer`) are pure; I/O is at
 //! the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
 
+mod admission;
 mod buffer;
 mod error;
 mod flush;
@@ -17,6 +18,7 @@ mod round;
 mod window;
 mod worker;
 
+pub use admission::Admission;
 pub use error::IngestError;
 pub use kinesis::{KinesisStream, StreamDescription};
 pub use options::{Clock, DedupLimits, FlushLimits, IngestOptions, StartPosition};

@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
+use crate::admission::Admission;
+
 /// Where reading starts in a stream that the lake does not know yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartPosition {
@@ -60,6 +62,8 @@ pub struct IngestOptions {
     pub dedup: DedupLimits,
     /// How often the list of shards is read again.
     pub lineage_interval: Duration,
+    /// Bounds the pages that are read and not yet buffered, over all streams that share it.
+    pub admission: Admission,
     /// Name of the worker in the checkpoint documents.
     pub worker: String,
     /// The wall clock.

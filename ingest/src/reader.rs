@@ -12,6 +12,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admission::{Admission, Admitted},
     buffer::Chunk,
     error::IngestError,
     kinesis::{KinesisStream, ReadFault},
@@ -25,6 +26,8 @@ use crate::{
 const CALL_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause between calls at the tip.
 const TIP_INTERVAL: Duration = Duration::from_millis(1_000);
+/// Records decoded before other tasks get their turn: a few milliseconds of work.
+const RECORDS_AT_ONCE: usize = 500;
 /// Failures in a row after which a run that should end gives up.
 const MAX_FAILURES_ONCE: usize = 8;
 
@@ -50,11 +53,12 @@ pub(crate) struct ShardReader {
     pub(crate) stop_at_tip: bool,
     /// While drained, the position is committed at least this often.
     pub(crate) drained_interval: Duration,
+    pub(crate) admission: Admission,
     pub(crate) clock: Clock,
     pub(crate) progress: Arc<Progress>,
 }
 
-/// What moves between reads and the decoding thread.
+/// What decoding needs from page to page.
 struct Desk {
     builder: BatchBuilder,
     window: DedupWindow,
@@ -72,15 +76,26 @@ impl ShardReader {
     }
 
     async fn read(self) -> Result<ReaderEnd, IngestError> {
-        let Self { source, stream, shard, decoder, window, chunks, stop_at_tip, drained_interval, clock, progress } =
-            self;
+        let Self {
+            source,
+            stream,
+            shard,
+            decoder,
+            window,
+            chunks,
+            stop_at_tip,
+            drained_interval,
+            admission,
+            clock,
+            progress,
+        } = self;
         let mut desk = Desk { builder: decoder.batch(), window };
         let mut position = shard.position;
         let mut drained_at = shard.drained_at;
         let shard = shard.shard;
-        let mut pages = Pages::new(&source, &shard.id, stop_at_tip);
+        let mut pages = Pages::new(&source, &shard.id, admission, stop_at_tip);
         loop {
-            let page = pages.next(&position).await?;
+            let (page, _room) = pages.next(&position).await?;
             let lag = page.millis_behind_latest.unwrap_or(0);
             let ended = page.next_shard_iterator.is_none();
             let at_tip = page.records.is_empty() && lag == 0;
@@ -90,19 +105,21 @@ impl ShardReader {
             let tell_drained = at_tip && drained_at.is_none_or(|before| now.saturating_sub(before) >= interval);
             if !page.records.is_empty() || ended || tell_drained {
                 let from = position.clone();
-                let read =
-                    decode(desk, page, shard.id.clone()).await.map_err(|fault| fault.of(stream, &source, &shard.id))?;
-                desk = read.desk;
+                let read = decode(&mut desk, &page.records, &shard.id)
+                    .await
+                    .map_err(|fault| fault.of(stream, &source, &shard.id))?;
+                drop(page);
                 if let Some(last) = read.last {
                     position = Position::After(last);
                 }
                 if at_tip {
                     drained_at = Some(now);
                 }
+                pages.last_page = usize::try_from(read.tally.bytes).ok();
                 if desk.window.is_shortened() {
                     progress.observe_shortened_window(&shard.id);
                 }
-                progress.observe_read(read.records, read.bytes, read.counts, read.rows.unknown_fields);
+                progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
                 let advance = ShardAdvance {
                     shard: shard.id.clone(),
                     starting_sequence: shard.starting_sequence.clone(),
@@ -110,9 +127,9 @@ impl ShardReader {
                     from_exclusive: Some(from),
                     to_inclusive: position.clone(),
                     ended,
-                    arrived_at: read.arrived_at,
+                    arrived_at: read.tally.newest,
                     drained_at: at_tip.then_some(now),
-                    counts: read.counts,
+                    counts: read.tally.counts,
                 };
                 if chunks.send(Chunk { advance, rows: read.rows }).await.is_err() {
                     return Ok(ReaderEnd::Stopped);
@@ -133,6 +150,9 @@ impl ShardReader {
 struct Pages<'a> {
     source: &'a KinesisStream,
     shard: &'a str,
+    admission: Admission,
+    /// Bytes of the shard's last page that had records.
+    last_page: Option<usize>,
     iterator: Option<String>,
     last_call: Option<Instant>,
     at_tip: bool,
@@ -140,13 +160,13 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn new(source: &'a KinesisStream, shard: &'a str, stop_at_tip: bool) -> Self {
+    fn new(source: &'a KinesisStream, shard: &'a str, admission: Admission, stop_at_tip: bool) -> Self {
         let max_failures = stop_at_tip.then_some(MAX_FAILURES_ONCE);
-        Self { source, shard, iterator: None, last_call: None, at_tip: false, max_failures }
+        Self { source, shard, admission, last_page: None, iterator: None, last_call: None, at_tip: false, max_failures }
     }
 
-    /// The page that follows `position`. Waits out throttling and failures.
-    async fn next(&mut self, position: &Position) -> Result<GetRecordsOutput, IngestError> {
+    /// The page that follows `position`, and the room that it takes. Waits out throttling and failures.
+    async fn next(&mut self, position: &Position) -> Result<(GetRecordsOutput, Admitted), IngestError> {
         let mut delays = backon::ExponentialBuilder::default()
             .with_min_delay(CALL_INTERVAL)
             .with_max_delay(Duration::from_secs(20))
@@ -156,10 +176,12 @@ impl<'a> Pages<'a> {
         let mut failures = 0;
         loop {
             self.pace().await;
+            let room = self.admission.admit(self.last_page).await;
             let fault = match self.attempt(position).await {
-                Ok(page) => return Ok(page),
+                Ok(page) => return Ok((page, room)),
                 Err(fault) => fault,
             };
+            drop(room);
             let reason = match fault {
                 ReadFault::ExpiredIterator => {
                     self.iterator = None;
@@ -211,21 +233,25 @@ impl<'a> Pages<'a> {
     }
 }
 
-struct Decoded {
-    desk: Desk,
-    rows: DecodedBatch,
+#[derive(Default)]
+struct Tally {
     counts: ControlTotals,
-    records: u64,
     bytes: u64,
+    /// Newest arrival time, microseconds since the epoch.
+    newest: Option<i64>,
+}
+
+struct Decoded {
+    rows: DecodedBatch,
+    tally: Tally,
+    records: u64,
     last: Option<SequenceNumber>,
-    arrived_at: Option<i64>,
 }
 
 enum DecodeFault {
     SequenceNumber,
     NoArrivalTime,
     Transform(bluelake_transform::TransformError),
-    Thread(tokio::task::JoinError),
 }
 
 impl DecodeFault {
@@ -239,43 +265,47 @@ impl DecodeFault {
             Self::SequenceNumber => protocol("a record's sequence number is not a decimal number"),
             Self::NoArrivalTime => protocol("a record has no arrival time"),
             Self::Transform(source) => IngestError::Transform { stream, source },
-            Self::Thread(error) => IngestError::Task { stream, reason: error.to_string() },
         }
     }
 }
 
-/// Decodes a page on a thread of its own: it is work for the processor, not for the runtime.
-async fn decode(desk: Desk, page: GetRecordsOutput, shard: String) -> Result<Decoded, DecodeFault> {
-    tokio::task::spawn_blocking(move || decode_page(desk, &page.records, &shard)).await.map_err(DecodeFault::Thread)?
+/// Decodes a page in slices: other tasks get their turn in between, and the memory of a page stays with few threads.
+async fn decode(desk: &mut Desk, records: &[Record], shard: &str) -> Result<Decoded, DecodeFault> {
+    let mut tally = Tally::default();
+    for slice in records.chunks(RECORDS_AT_ONCE) {
+        for record in slice {
+            desk.push(record, shard, &mut tally)?;
+        }
+        tokio::task::yield_now().await;
+    }
+    let last = records.last().map(|record| SequenceNumber::parse(record.sequence_number()));
+    Ok(Decoded {
+        rows: desk.builder.finish().map_err(DecodeFault::Transform)?,
+        records: u64::try_from(records.len()).unwrap_or(u64::MAX),
+        last: last.transpose().map_err(|_| DecodeFault::SequenceNumber)?,
+        tally,
+    })
 }
 
-fn decode_page(mut desk: Desk, records: &[Record], shard: &str) -> Result<Decoded, DecodeFault> {
-    let mut counts = ControlTotals::default();
-    let mut bytes = 0;
-    let mut last = None;
-    let mut newest = None;
-    for record in records {
+impl Desk {
+    fn push(&mut self, record: &Record, shard: &str, tally: &mut Tally) -> Result<(), DecodeFault> {
         let sequence = record.sequence_number();
         let arrived = record.approximate_arrival_timestamp().ok_or(DecodeFault::NoArrivalTime)?;
         let arrived_at = arrived.to_millis().map_err(|_| DecodeFault::NoArrivalTime)?.saturating_mul(1_000);
         let data = record.data().as_ref();
         let position = RecordPosition { shard, sequence, arrived_at };
-        let window = &mut desk.window;
-        let result = desk.builder.push(&position, data, &mut |id, sub_sequence| {
+        let window = &mut self.window;
+        let result = self.builder.push(&position, data, &mut |id, sub_sequence| {
             window.is_duplicate(id, EventPosition { sequence, sub_sequence }, arrived_at)
         });
-        counts += ControlTotals {
+        tally.counts += ControlTotals {
             received: result.received,
             stored: result.stored,
             rejected: result.rejected,
             duplicate: result.duplicate,
         };
-        bytes += u64::try_from(data.len()).unwrap_or(u64::MAX);
-        last = Some(sequence);
-        newest = newest.max(Some(arrived_at));
+        tally.bytes += u64::try_from(data.len()).unwrap_or(u64::MAX);
+        tally.newest = tally.newest.max(Some(arrived_at));
+        Ok(())
     }
-    let last = last.map(SequenceNumber::parse).transpose().map_err(|_| DecodeFault::SequenceNumber)?;
-    let rows = desk.builder.finish().map_err(DecodeFault::Transform)?;
-    let records = u64::try_from(records.len()).unwrap_or(u64::MAX);
-    Ok(Decoded { desk, rows, counts, records, bytes, last, arrived_at: newest })
 }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Chunks between the readers and the buffer: a page each, few, so that a full buffer stops the reading soon.
-const CHUNKS_AHEAD: usize = 4;
+const CHUNKS_AHEAD: usize = 2;
 /// How often the loop looks at the age of what it holds.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -101,7 +101,8 @@ impl<'a> Round<'a> {
     }
 
     async fn wake(&mut self) -> Wake {
-        let full = self.buffer.is_full(&self.worker.options.flush);
+        let limits = &self.worker.options.flush;
+        let full = self.buffer.is_full(limits) || (self.flushing.is_some() && self.buffer.is_well_filled(limits));
         let flushing = async {
             match self.flushing.as_mut() {
                 Some(task) => task.await,
@@ -246,6 +247,7 @@ impl<'a> Round<'a> {
             chunks: self.sender.clone(),
             stop_at_tip: self.worker.options.once,
             drained_interval: self.worker.description.retention / 8,
+            admission: self.worker.options.admission.clone(),
             clock: self.worker.options.clock.clone(),
             progress: self.worker.progress.clone(),
         };

@@ -17,7 +17,7 @@ use object_store::{
 
 /// What happens to a put whose path contains `pattern`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The put lands, its answer is an error.
     LoseAnswer,
     /// The put lands, its answer says that the object was there already.
@@ -29,12 +29,12 @@ pub enum Fault {
 }
 
 #[derive(Debug)]
-pub struct FaultyStore {
-    pub inner: Arc<dyn ObjectStore>,
-    pub pattern: &'static str,
-    pub fault: Fault,
+pub(crate) struct FaultyStore {
+    pub(crate) inner: Arc<dyn ObjectStore>,
+    pub(crate) pattern: &'static str,
+    pub(crate) fault: Fault,
     /// Puts left that meet the fault.
-    pub left: Arc<AtomicUsize>,
+    pub(crate) left: Arc<AtomicUsize>,
 }
 
 impl fmt::Display for FaultyStore {

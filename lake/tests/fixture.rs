@@ -19,18 +19,18 @@ use uuid::Uuid;
 
 use crate::faulty_store::{Fault, FaultyStore};
 
-pub const STREAM: Stream = Stream::TransactionEvents;
+pub(crate) const STREAM: Stream = Stream::TransactionEvents;
 /// 2026-01-01T00:00:00Z in microseconds.
 const NEW_YEAR: i64 = 1_767_225_600_000_000;
 
-pub struct Fixture {
-    pub folder: tempfile::TempDir,
-    pub lake: Lake,
-    pub contract: Contract,
+pub(crate) struct Fixture {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) lake: Lake,
+    pub(crate) contract: Contract,
 }
 
 impl Fixture {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lake = lake_at(folder.path());
         let contract = Contract::embedded().unwrap();
@@ -39,17 +39,17 @@ impl Fixture {
     }
 
     /// The same lake over a store that meets `fault` on the next `times` puts whose path contains `pattern`.
-    pub fn faulty(&self, pattern: &'static str, fault: Fault, times: usize) -> Lake {
+    pub(crate) fn faulty(&self, pattern: &'static str, fault: Fault, times: usize) -> Lake {
         lake_at(self.folder.path()).with_store(|inner| {
             Arc::new(FaultyStore { inner, pattern, fault, left: Arc::new(AtomicUsize::new(times)) })
         })
     }
 
-    pub async fn open(&self) -> StreamTable {
+    pub(crate) async fn open(&self) -> StreamTable {
         self.try_open(&self.lake).await.unwrap()
     }
 
-    pub async fn try_open(&self, lake: &Lake) -> Result<StreamTable, bluelake_lake::LakeError> {
+    pub(crate) async fn try_open(&self, lake: &Lake) -> Result<StreamTable, bluelake_lake::LakeError> {
         let writer = Writer {
             worker: "test".to_owned(),
             stream_arn: "arn:test".to_owned(),
@@ -59,7 +59,7 @@ impl Fixture {
     }
 
     /// Sequence numbers of the rows in the event table.
-    pub async fn sequences(&self) -> Vec<String> {
+    pub(crate) async fn sequences(&self) -> Vec<String> {
         let table = self.lake.table(STREAM.table()).await.unwrap();
         let shards: BTreeSet<String> = ["shardId-0".to_owned(), "shardId-1".to_owned()].into();
         let mut found = Vec::new();
@@ -70,7 +70,7 @@ impl Fixture {
         found
     }
 
-    pub async fn rejected_rows(&self) -> usize {
+    pub(crate) async fn rejected_rows(&self) -> usize {
         let table = self.lake.table("rejected_events").await.unwrap();
         table.snapshot().unwrap().log_data().iter().map(|file| file.num_records().unwrap()).sum()
     }
@@ -81,11 +81,11 @@ fn lake_at(folder: &std::path::Path) -> Lake {
 }
 
 /// The state that a shard is in after `sequence`.
-pub fn after(sequence: u32) -> Position {
+pub(crate) fn after(sequence: u32) -> Position {
     Position::After(SequenceNumber::parse(&sequence.to_string()).unwrap())
 }
 
-pub fn advance(shard: &str, from: Option<Position>, to: Position, stored: u64, rejected: u64) -> ShardAdvance {
+pub(crate) fn advance(shard: &str, from: Option<Position>, to: Position, stored: u64, rejected: u64) -> ShardAdvance {
     ShardAdvance {
         shard: shard.to_owned(),
         starting_sequence: SequenceNumber::parse("1").unwrap(),
@@ -100,7 +100,7 @@ pub fn advance(shard: &str, from: Option<Position>, to: Position, stored: u64, r
 }
 
 /// A batch of positions alone.
-pub fn empty(table: &StreamTable, shards: Vec<ShardAdvance>) -> Batch {
+pub(crate) fn empty(table: &StreamTable, shards: Vec<ShardAdvance>) -> Batch {
     Batch {
         id: Uuid::now_v7(),
         base: table.document().map_or(0, |document| document.number),
@@ -111,13 +111,13 @@ pub fn empty(table: &StreamTable, shards: Vec<ShardAdvance>) -> Batch {
     }
 }
 
-pub async fn pin(table: &mut StreamTable, shard: &str) {
+pub(crate) async fn pin(table: &mut StreamTable, shard: &str) {
     let batch = empty(table, vec![advance(shard, None, Position::TrimHorizon, 0, 0)]);
     table.commit(&batch).await.unwrap();
 }
 
 /// A batch that moves `shard` to `to` with the rows `sequences` and some rejected events.
-pub async fn batch(
+pub(crate) async fn batch(
     table: &StreamTable,
     shard: &str,
     from: Position,

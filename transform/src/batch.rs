@@ -7,7 +7,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 use arrow::array::builder::{BinaryBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder};
-use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use bluelake_schemas::{Contract, Stream, rejected_events_schema};
 use uuid::Uuid;
@@ -242,8 +242,17 @@ impl EventColumns {
         columns.extend(self.lineage.finish(schema)?);
         columns.push(Arc::new(self.date.finish()));
         (self.rows, self.bytes) = (0, 0);
-        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+        batch(schema, columns)
     }
+}
+
+/// A batch that holds on to no more memory than its rows need: builders grow by doubling, and a buffer of many
+/// batches would be half air.
+fn batch(schema: &SchemaRef, mut columns: Vec<ArrayRef>) -> Result<RecordBatch, TransformError> {
+    for column in &mut columns {
+        Array::shrink_to_fit(column);
+    }
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
 /// Columns of `rejected_events`; those that are the same in every row are made at the end.
@@ -296,7 +305,7 @@ impl RejectedColumns {
         ];
         columns.extend(self.lineage.finish(schema)?);
         columns.push(Arc::new(self.date.finish()));
-        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+        batch(schema, columns)
     }
 }
 

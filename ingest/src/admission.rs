@@ -1,0 +1,59 @@
+//! Bounds the bytes of pages that are on their way from Kinesis to a buffer, over all shards and streams.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes that one permit stands for.
+const UNIT: usize = 64 << 10;
+/// What a page is taken to weigh before the first one of its shard has come.
+const FIRST_GUESS: usize = 1 << 20;
+
+/// A budget of bytes, shared by every reader. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    permits: Arc<Semaphore>,
+    units: usize,
+}
+
+/// Room for one page; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Admission {
+    /// A budget of `bytes`, at least one unit of 64 KiB.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        Self { permits: Arc::new(Semaphore::new(units)), units }
+    }
+
+    /// Waits for room for a page like the shard's last one. A page larger than the budget gets all of it.
+    pub(crate) async fn admit(&self, last_page: Option<usize>) -> Admitted {
+        let wanted = last_page.unwrap_or(FIRST_GUESS).div_ceil(UNIT).clamp(1, self.units);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        // The semaphore is never closed, so there is always a permit in the end.
+        Admitted { _permit: self.permits.clone().acquire_many_owned(wanted).await.ok() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_waits_until_there_is_room_for_one_like_the_last() {
+        let admission = Admission::new(1 << 20);
+        let first = admission.admit(Some(800 << 10)).await;
+        let second = tokio::time::timeout(Duration::from_secs(1), admission.admit(Some(400 << 10))).await;
+        assert!(second.is_err(), "over the budget");
+        let small = tokio::time::timeout(Duration::from_secs(1), admission.admit(Some(10))).await;
+        assert!(small.is_ok());
+        drop((first, small));
+        admission.admit(Some(64 << 20)).await;
+    }
+}
