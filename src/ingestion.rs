@@ -102,10 +102,10 @@ impl Ingestion {
             let InitOutcome { tables_created, .. } = self.lake.init(&self.contract).await?;
             tracing::info!(lake = %self.lake.location(), ?tables_created, "the lake is ready");
         }
-        let options = self.options()?;
         let mut workers = Vec::with_capacity(sources.len());
         for (stream, source) in sources {
-            workers.push(StreamWorker::open(source, stream, &self.lake, &self.contract, options.clone()).await?);
+            let options = self.options()?;
+            workers.push(StreamWorker::open(source, stream, &self.lake, &self.contract, options).await?);
         }
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
         let started = Instant::now();
@@ -115,8 +115,11 @@ impl Ingestion {
         Ok(IngestResult { streams, seconds: started.elapsed().as_secs_f64() })
     }
 
+    /// Options of one worker: the streams share out what is set for the process.
     fn options(&self) -> Result<IngestOptions> {
+        let streams = self.streams.len().max(1);
         let bytes = usize::try_from(self.settings.buffer_size.as_u64()).context("ingest.buffer-size is too large")?;
+        let bytes = (bytes / streams).max(1);
         Ok(IngestOptions {
             once: self.once,
             start: match self.settings.start {
@@ -127,7 +130,7 @@ impl Ingestion {
             flush: FlushLimits { bytes, age: self.settings.buffer_age, ..FlushLimits::default() },
             dedup: DedupLimits::default(),
             lineage_interval: LINEAGE_INTERVAL,
-            admission: Admission::new(PAGES_IN_FLIGHT),
+            admission: Admission::new(PAGES_IN_FLIGHT / streams),
             worker: worker_name(),
             clock: Clock::system(),
         })

@@ -18,6 +18,18 @@ pub enum IngestError {
         reason: String,
         /// What the operator can do.
         remedy: Option<&'static str>,
+        /// Trying again later may succeed.
+        transient: bool,
+    },
+    /// Records were discarded by Kinesis before they were read.
+    #[error(
+        "stream '{stream}': gap: shards {waiting:?} wait for a parent that was not read to its end and is no longer listed; its records are gone"
+    )]
+    Gap {
+        /// Name or ARN of the stream.
+        stream: String,
+        /// The shards that wait.
+        waiting: Vec<String>,
     },
     /// The lake failed.
     #[error(transparent)]
@@ -48,4 +60,16 @@ pub enum IngestError {
         /// How it ended.
         reason: String,
     },
+}
+
+impl IngestError {
+    /// Whether trying again later, without any change by an operator, may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Kinesis { transient, .. } => *transient,
+            Self::Lake(error) => error.is_transient(),
+            _ => false,
+        }
+    }
 }

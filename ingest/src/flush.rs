@@ -1,6 +1,6 @@
 //! Turns what was buffered into a committed batch: encode, upload, commit.
 
-use bluelake_lake::{Batch, CommitOutcome, DataFile, LakeError, NewFile, ShardAdvance, StreamTable, Uploader};
+use bluelake_lake::{Batch, CommitOutcome, DataFile, NewFile, ShardAdvance, StreamTable, Uploader};
 use bluelake_schemas::Stream;
 use bluelake_transform::{EncodedFile, Partitions, TableLayout, TransformError, encode};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -29,14 +29,20 @@ enum Target {
     Rejected,
 }
 
-/// Encodes, uploads and commits. Transient faults of the lake are waited out with the same files.
-pub(crate) async fn flush(mut table: StreamTable, buffered: Buffered, patience: Patience) -> Flushed {
+/// Encodes, uploads and commits. Transient faults of the lake are waited out with the same files. `erasure_epoch` is that
+/// of the time when the rows were read.
+pub(crate) async fn flush(
+    mut table: StreamTable,
+    buffered: Buffered,
+    erasure_epoch: u64,
+    patience: Patience,
+) -> Flushed {
     let Buffered { events, rejected, shards } = buffered;
-    let mut batch = empty_batch(&table, shards);
+    let mut batch = Batch { erasure_epoch, ..empty_batch(&table, shards) };
     let outcome = async {
         let encoded = encode_all(vec![(Target::Events, events), (Target::Rejected, rejected)]);
-        upload_all(&table, &mut batch, encoded, patience).await?;
-        commit(&mut table, &batch, patience).await.map_err(IngestError::from)
+        upload_all(&table, &mut batch, encoded, &patience).await?;
+        commit(&mut table, &batch, &patience).await
     }
     .await;
     Flushed { table, batch, outcome }
@@ -58,13 +64,13 @@ pub(crate) fn empty_batch(table: &StreamTable, shards: Vec<ShardAdvance>) -> Bat
 pub(crate) async fn commit(
     table: &mut StreamTable,
     batch: &Batch,
-    patience: Patience,
-) -> Result<CommitOutcome, LakeError> {
+    patience: &Patience,
+) -> Result<CommitOutcome, IngestError> {
     let mut pauses = patience.pauses();
     loop {
         match table.commit(batch).await {
             Ok(outcome) => return Ok(outcome),
-            Err(error) => pauses.wait_after("commit", error).await?,
+            Err(error) => pauses.wait_after("commit", error.into()).await?,
         }
     }
 }
@@ -108,10 +114,10 @@ async fn upload_all(
     table: &StreamTable,
     batch: &mut Batch,
     mut encoded: EncodedFiles,
-    patience: Patience,
+    patience: &Patience,
 ) -> Result<(), IngestError> {
     let stream = table.stream();
-    let mut uploads: JoinSet<Result<(Target, DataFile), LakeError>> = JoinSet::new();
+    let mut uploads: JoinSet<Result<(Target, DataFile), IngestError>> = JoinSet::new();
     let mut number = 0;
     while let Some(file) = encoded.recv().await {
         let (target, file) = file.map_err(|source| IngestError::Transform { stream, source })?;
@@ -131,6 +137,7 @@ async fn upload_all(
             rows: file.rows,
             statistics: file.statistics,
         };
+        let patience = patience.clone();
         uploads.spawn(async move { Ok((target, upload(uploader, file, patience).await?)) });
     }
     while !uploads.is_empty() {
@@ -141,19 +148,19 @@ async fn upload_all(
     Ok(())
 }
 
-async fn upload(uploader: Uploader, file: NewFile, patience: Patience) -> Result<DataFile, LakeError> {
+async fn upload(uploader: Uploader, file: NewFile, patience: Patience) -> Result<DataFile, IngestError> {
     let mut pauses = patience.pauses();
     loop {
         match uploader.upload(file.clone()).await {
             Ok(uploaded) => return Ok(uploaded),
-            Err(error) => pauses.wait_after("upload", error).await?,
+            Err(error) => pauses.wait_after("upload", error.into()).await?,
         }
     }
 }
 
 async fn take_upload(
     stream: Stream,
-    uploads: &mut JoinSet<Result<(Target, DataFile), LakeError>>,
+    uploads: &mut JoinSet<Result<(Target, DataFile), IngestError>>,
     batch: &mut Batch,
 ) -> Result<(), IngestError> {
     match uploads.join_next().await {

@@ -199,7 +199,11 @@ impl KinesisStream {
             ),
             None => None,
         };
-        IngestError::Kinesis { stream: self.given.clone(), operation, reason: describe(error), remedy }
+        let transient = match error.code() {
+            Some(code) => !is_final(code),
+            None => !matches!(error, SdkError::ConstructionFailure(_)),
+        };
+        IngestError::Kinesis { stream: self.given.clone(), operation, reason: describe(error), remedy, transient }
     }
 }
 

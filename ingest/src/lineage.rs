@@ -42,6 +42,8 @@ pub(crate) struct LineagePlan {
     pub(crate) readable: Vec<ReadableShard>,
     /// Shards that wait for a parent.
     pub(crate) waiting: Vec<String>,
+    /// Those of them that wait for ever: the parent is unfinished and no longer listed.
+    pub(crate) orphaned: Vec<String>,
 }
 
 /// Plans from the shards as listed and the document in force. `start` is for a stream new to the table.
@@ -66,6 +68,9 @@ pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>
                     let first = document.is_none();
                     plan.pins.push(pin(shard, start_of(&states, first, start)));
                 } else {
+                    if parents.iter().any(|(listed, state)| !listed && !parent_is_done(*listed, *state)) {
+                        plan.orphaned.push(shard.id.clone());
+                    }
                     plan.waiting.push(shard.id.clone());
                 }
             }
@@ -214,7 +219,17 @@ mod tests {
     fn a_parent_that_left_the_list_unfinished_keeps_its_child_waiting() {
         let listed = [shard("child", &["a"])];
         let document = document([("a", state(after("9"), false, &[]))]);
-        assert_eq!(ids(&plan(&listed, Some(&document), &Position::TrimHorizon)), (vec![], vec![], vec!["child"]));
+        let plan = plan(&listed, Some(&document), &Position::TrimHorizon);
+        assert_eq!(ids(&plan), (vec![], vec![], vec!["child"]));
+        assert_eq!(plan.orphaned, ["child"], "and that is a gap");
+    }
+
+    #[test]
+    fn a_child_of_a_stream_made_anew_does_not_take_the_old_parent_for_its_own() {
+        let mut listed = [shard("a", &[]), shard("child", &["a"])];
+        listed[0].starting_sequence = SequenceNumber::parse("2").unwrap();
+        let document = document([("a", state(after("9"), true, &[]))]);
+        assert_eq!(ids(&plan(&listed, Some(&document), &Position::TrimHorizon)), (vec!["a"], vec![], vec!["child"]));
     }
 
     #[test]

@@ -96,16 +96,17 @@ impl ShardReader {
         let mut pages = Pages::new(&source, &shard.id, admission, stop_at_tip);
         loop {
             let (page, _room) = pages.next(&position).await?;
-            let lag = page.millis_behind_latest.unwrap_or(0);
             let ended = page.next_shard_iterator.is_none();
-            let at_tip = page.records.is_empty() && lag == 0;
-            progress.observe_lag(&shard.id, lag);
+            let at_tip = page.records.is_empty() && page.millis_behind_latest == Some(0);
+            if let Some(lag) = page.millis_behind_latest {
+                progress.observe_lag(&shard.id, lag);
+            }
             let now = clock.now().timestamp_millis();
             let interval = i64::try_from(drained_interval.as_millis()).unwrap_or(i64::MAX);
             let tell_drained = at_tip && drained_at.is_none_or(|before| now.saturating_sub(before) >= interval);
             if !page.records.is_empty() || ended || tell_drained {
                 let from = position.clone();
-                let read = decode(&mut desk, &page.records, &shard.id)
+                let read = decode(&mut desk, &page.records, &shard.id, &position)
                     .await
                     .map_err(|fault| fault.of(stream, &source, &shard.id))?;
                 drop(page);
@@ -200,6 +201,7 @@ impl<'a> Pages<'a> {
                     operation: "GetRecords",
                     reason: format!("{failures} failures in a row, the last: {reason}"),
                     remedy: None,
+                    transient: true,
                 });
             }
             tracing::warn!(stream = self.source.name(), shard = self.shard, reason, "reading again after a pause");
@@ -270,19 +272,27 @@ impl DecodeFault {
 }
 
 /// Decodes a page in slices: other tasks get their turn in between, and the memory of a page stays with few threads.
-async fn decode(desk: &mut Desk, records: &[Record], shard: &str) -> Result<Decoded, DecodeFault> {
+/// A record at or before `position` was read already (the same answer twice) and is passed over.
+async fn decode(desk: &mut Desk, records: &[Record], shard: &str, position: &Position) -> Result<Decoded, DecodeFault> {
     let mut tally = Tally::default();
+    let mut last = match position {
+        Position::After(sequence) => Some(sequence.clone()),
+        Position::TrimHorizon | Position::AtTimestamp(_) => None,
+    };
     for slice in records.chunks(RECORDS_AT_ONCE) {
         for record in slice {
-            desk.push(record, shard, &mut tally)?;
+            let sequence = SequenceNumber::parse(record.sequence_number()).map_err(|_| DecodeFault::SequenceNumber)?;
+            if last.as_ref().is_none_or(|last| sequence > *last) {
+                desk.push(record, shard, &mut tally)?;
+                last = Some(sequence);
+            }
         }
         tokio::task::yield_now().await;
     }
-    let last = records.last().map(|record| SequenceNumber::parse(record.sequence_number()));
     Ok(Decoded {
         rows: desk.builder.finish().map_err(DecodeFault::Transform)?,
         records: u64::try_from(records.len()).unwrap_or(u64::MAX),
-        last: last.transpose().map_err(|_| DecodeFault::SequenceNumber)?,
+        last,
         tally,
     })
 }
@@ -307,5 +317,41 @@ impl Desk {
         tally.bytes += u64::try_from(data.len()).unwrap_or(u64::MAX);
         tally.newest = tally.newest.max(Some(arrived_at));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use aws_sdk_kinesis::primitives::{Blob, DateTime};
+    use bluelake_schemas::Contract;
+
+    use super::*;
+    use crate::options::DedupLimits;
+
+    fn record(sequence: u32) -> Record {
+        Record::builder()
+            .sequence_number(sequence.to_string())
+            .partition_key("p")
+            .approximate_arrival_timestamp(DateTime::from_secs(1_767_225_600))
+            .data(Blob::new(format!("not json {sequence}")))
+            .build()
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_same_answer_twice_is_read_once() {
+        let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
+        let mut desk = Desk { builder: Arc::new(decoder).batch(), window: DedupWindow::new(DedupLimits::default()) };
+        let page: Vec<Record> = (9..=12).map(record).collect();
+        let first = decode(&mut desk, &page, "shardId-0", &Position::TrimHorizon).await.ok().unwrap();
+        assert_eq!((first.tally.counts.received, first.tally.counts.rejected), (4, 4));
+        let position = Position::After(first.last.unwrap());
+        let again = decode(&mut desk, &page, "shardId-0", &position).await.ok().unwrap();
+        assert_eq!((again.tally.counts.received, again.rows.rejected.num_rows()), (0, 0));
+        assert_eq!(Position::After(again.last.unwrap()), position);
+        let overlap: Vec<Record> = (11..=14).map(record).collect();
+        let overlap = decode(&mut desk, &overlap, "shardId-0", &position).await.ok().unwrap();
+        assert_eq!(overlap.tally.counts.received, 2);
     }
 }

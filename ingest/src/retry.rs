@@ -1,56 +1,72 @@
-//! The one place that decides how long to go on trying against a lake that fails.
+//! The one place that decides how long to go on trying against a lake or a stream that fails.
 
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
-use bluelake_lake::LakeError;
+use tokio_util::sync::CancellationToken;
 
-/// Tries of a run that should end.
-const TRIES_ONCE: usize = 3;
+use crate::error::IngestError;
+
+/// Tries of a run that should end, and of any run once it was told to stop.
+const FEW_TRIES: usize = 3;
 
 /// How long to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Patience {
     /// A few tries, then the error.
     Few,
-    /// For as long as the fault may pass by itself.
-    Endless,
+    /// For as long as the fault may pass by itself; after the token is cancelled, a few tries more.
+    Until(CancellationToken),
 }
 
 /// Pauses between tries, with jitter, up to half a minute.
-pub(crate) struct Pauses(backon::ExponentialBackoff);
+pub(crate) struct Pauses {
+    delays: backon::ExponentialBackoff,
+    stop: Option<CancellationToken>,
+    left: usize,
+}
 
 impl Patience {
-    pub(crate) fn pauses(self) -> Pauses {
-        let builder = backon::ExponentialBuilder::default()
+    pub(crate) fn pauses(&self) -> Pauses {
+        let delays = backon::ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(200))
             .with_max_delay(Duration::from_secs(30))
-            .with_jitter();
-        Pauses(match self {
-            Self::Few => builder.with_max_times(TRIES_ONCE).build(),
-            Self::Endless => builder.without_max_times().build(),
-        })
+            .with_jitter()
+            .without_max_times()
+            .build();
+        let stop = match self {
+            Self::Few => None,
+            Self::Until(stop) => Some(stop.clone()),
+        };
+        Pauses { delays, stop, left: FEW_TRIES }
     }
 }
 
 impl Pauses {
     /// Waits before the next try, or gives the error back when there will be none.
-    pub(crate) async fn wait_after(&mut self, operation: &'static str, error: LakeError) -> Result<(), LakeError> {
-        if !error.is_transient() {
+    pub(crate) async fn wait_after(&mut self, operation: &'static str, error: IngestError) -> Result<(), IngestError> {
+        if !error.is_transient() || self.left == 0 {
             return Err(error);
         }
-        match self.0.next() {
-            Some(pause) => {
-                tracing::warn!(
-                    operation,
-                    error = &error as &dyn std::error::Error,
-                    pause_millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-                    "the lake failed; trying again"
-                );
-                tokio::time::sleep(pause).await;
-                Ok(())
+        let pause = self.delays.next().unwrap_or(Duration::from_secs(30));
+        tracing::warn!(
+            operation,
+            error = &error as &dyn std::error::Error,
+            pause_millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "failed; trying again"
+        );
+        match &self.stop {
+            Some(stop) if !stop.is_cancelled() => {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
             }
-            None => Err(error),
+            _ => {
+                self.left -= 1;
+                tokio::time::sleep(pause).await;
+            }
         }
+        Ok(())
     }
 }

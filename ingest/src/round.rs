@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{CommitOutcome, ControlTotals};
+use bluelake_lake::{CommitOutcome, ControlTotals, StreamTable};
 use tokio::{
     sync::mpsc,
     task::{JoinError, JoinHandle, JoinSet},
@@ -17,7 +17,7 @@ use crate::{
     buffer::{Buffer, Chunk},
     error::IngestError,
     flush::{Flushed, flush},
-    lineage::ReadableShard,
+    lineage::{LineagePlan, ReadableShard},
     reader::{ReaderEnd, ShardReader},
     window::DedupWindow,
     worker::StreamWorker,
@@ -49,6 +49,8 @@ pub(crate) struct Round<'a> {
     taken: BTreeSet<String>,
     flushing: Option<JoinHandle<Flushed>>,
     lineage_due: Instant,
+    /// That of the table when the round started: rows read since then may not land after an erasure.
+    erasure_epoch: u64,
     shard_ended: bool,
     shutdown: &'a CancellationToken,
     stop_readers: CancellationToken,
@@ -65,6 +67,8 @@ enum Wake {
 impl<'a> Round<'a> {
     pub(crate) fn new(worker: &'a mut StreamWorker, shutdown: &'a CancellationToken) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
+        let document = worker.table.as_ref().and_then(StreamTable::document);
+        let erasure_epoch = document.map_or(0, |document| document.erasure_epoch);
         Self {
             worker,
             buffer: Buffer::default(),
@@ -74,6 +78,7 @@ impl<'a> Round<'a> {
             taken: BTreeSet::new(),
             flushing: None,
             lineage_due: Instant::now(),
+            erasure_epoch,
             shard_ended: false,
             shutdown,
             stop_readers: shutdown.child_token(),
@@ -81,11 +86,14 @@ impl<'a> Round<'a> {
     }
 
     pub(crate) async fn run(mut self) -> Result<RoundEnd, IngestError> {
-        self.follow_lineage().await?;
+        let mut pauses = self.worker.patience(self.shutdown).pauses();
+        while let Err(error) = self.follow_lineage().await {
+            pauses.wait_after("follow the shards", error).await?;
+        }
         loop {
             self.start_flush_if_due();
             if self.is_idle() && !self.go_on().await? {
-                return Ok(RoundEnd::Done);
+                return self.finish().await;
             }
             match self.wake().await {
                 Wake::Chunk(chunk) => self.take_chunk(chunk)?,
@@ -95,7 +103,7 @@ impl<'a> Round<'a> {
                         return Ok(end);
                     }
                 }
-                Wake::Tick => self.refresh_lineage().await,
+                Wake::Tick => self.refresh_lineage().await?,
             }
         }
     }
@@ -146,7 +154,8 @@ impl<'a> Round<'a> {
         if let Some(table) = self.worker.table.take() {
             self.shard_ended = false;
             let buffered = self.buffer.take();
-            self.flushing = Some(tokio::spawn(flush(table, buffered, self.worker.patience())));
+            let patience = self.worker.patience(self.shutdown);
+            self.flushing = Some(tokio::spawn(flush(table, buffered, self.erasure_epoch, patience)));
         }
     }
 
@@ -170,7 +179,7 @@ impl<'a> Round<'a> {
                 );
                 if batch.shards.iter().any(|step| step.ended) {
                     self.lineage_due = Instant::now();
-                    self.refresh_lineage().await;
+                    self.refresh_lineage().await?;
                 }
                 Ok(None)
             }
@@ -195,44 +204,68 @@ impl<'a> Round<'a> {
         if !self.worker.options.once {
             return Ok(true);
         }
-        self.follow_lineage().await?;
-        let waiting = self.worker.avoided.values().any(|until| *until > Instant::now());
-        Ok(!self.readers.is_empty() || waiting)
+        let avoiding = self.worker.avoided.values().any(|until| *until > Instant::now());
+        if avoiding && self.lineage_due > Instant::now() {
+            return Ok(true);
+        }
+        let orphaned = self.follow_lineage().await?;
+        if self.readers.is_empty() && !avoiding && !orphaned.is_empty() {
+            return Err(IngestError::Gap { stream: self.worker.source.name().to_owned(), waiting: orphaned });
+        }
+        Ok(!self.readers.is_empty() || avoiding)
     }
 
-    /// Follows the lineage when it is time to; a failure of that is no reason to stop reading.
-    async fn refresh_lineage(&mut self) {
-        let due = self.lineage_due <= Instant::now() && self.worker.table.is_some();
-        if due
-            && !self.shutdown.is_cancelled()
-            && let Err(error) = self.follow_lineage().await
-        {
-            tracing::warn!(stream = %self.worker.stream, error = &error as &dyn std::error::Error, "the list of shards could not be followed");
+    /// Everything is committed; what follows the commits must not stay behind when nobody comes after.
+    async fn finish(self) -> Result<RoundEnd, IngestError> {
+        let mut pauses = self.worker.patience(self.shutdown).pauses();
+        while let Err(error) = self.worker.table()?.follow_rejected().await {
+            pauses.wait_after("bring rejected_events up to date", error.into()).await?;
+        }
+        Ok(RoundEnd::Done)
+    }
+
+    /// Follows the lineage when it is time to; a fault that may pass is no reason to stop reading.
+    async fn refresh_lineage(&mut self) -> Result<(), IngestError> {
+        if self.lineage_due > Instant::now() || self.worker.table.is_none() || self.shutdown.is_cancelled() {
+            return Ok(());
+        }
+        let stream = self.worker.stream;
+        match self.follow_lineage().await {
+            Ok(orphaned) if orphaned.is_empty() => Ok(()),
+            Ok(orphaned) => {
+                tracing::error!(%stream, shards = ?orphaned, "gap: these shards wait for a parent whose records are gone");
+                Ok(())
+            }
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "the shards could not be followed");
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Starts a reader for each shard that may be read now and has none.
-    async fn follow_lineage(&mut self) -> Result<(), IngestError> {
+    /// Starts a reader for each shard that may be read now and has none. Gives the shards that wait for ever.
+    async fn follow_lineage(&mut self) -> Result<Vec<String>, IngestError> {
         self.lineage_due = Instant::now() + self.worker.options.lineage_interval;
         let now = Instant::now();
         self.worker.avoided.retain(|_, until| *until > now);
         if let Some(first) = self.worker.avoided.values().min() {
             self.lineage_due = self.lineage_due.min(*first);
         }
-        let mut readable = self.worker.readable().await?;
+        let LineagePlan { mut readable, orphaned, .. } = self.worker.readable(self.shutdown).await?;
         readable.retain(|readable| {
             let id = &readable.shard.id;
             !self.taken.contains(id) && !self.worker.avoided.contains_key(id)
         });
         if readable.is_empty() {
-            return Ok(());
+            return Ok(orphaned);
         }
         let mut windows = self.worker.windows(&readable).await?;
         for shard in readable {
             let window = windows.remove(&shard.shard.id).unwrap_or_else(|| DedupWindow::new(self.worker.options.dedup));
             self.spawn_reader(shard, window);
         }
-        Ok(())
+        Ok(orphaned)
     }
 
     fn spawn_reader(&mut self, shard: ReadableShard, window: DedupWindow) {

@@ -2,13 +2,13 @@
 //! fenced.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bluelake_lake::{
-    CheckpointDocument, CommitOutcome, ControlTotals, Lake, Position, StreamTable, Writer, recent_events,
+    CheckpointDocument, CommitOutcome, ControlTotals, Lake, Position, RecentRanges, StreamTable, Writer, recent_events,
 };
 use bluelake_schemas::{Contract, Stream};
 use bluelake_transform::Decoder;
@@ -19,7 +19,7 @@ use crate::{
     error::IngestError,
     flush::{commit, empty_batch},
     kinesis::{KinesisStream, StreamDescription},
-    lineage::{ReadableShard, ancestry, plan},
+    lineage::{LineagePlan, ReadableShard, ancestry, plan},
     options::{IngestOptions, StartPosition},
     progress::{Progress, ProgressSnapshot},
     retry::Patience,
@@ -128,11 +128,16 @@ impl StreamWorker {
                     });
                 }
                 RoundEnd::Fenced(shards) => {
-                    tracing::warn!(stream = %self.stream, ?shards, "fenced: another worker moved these shards; going on from the table");
-                    self.fenced += 1;
+                    if !shards.is_empty() {
+                        tracing::warn!(stream = %self.stream, ?shards, "fenced: another worker moved these shards; going on from the table");
+                        self.fenced += 1;
+                    }
                     let until = Instant::now() + FENCED_PAUSE.mul_f64(rand::rng().random_range(0.2..1.0));
                     self.avoided.extend(shards.into_iter().map(|shard| (shard, until)));
-                    self.table()?.reload().await?;
+                    let mut pauses = self.patience(&shutdown).pauses();
+                    while let Err(error) = self.table()?.reload().await {
+                        pauses.wait_after("load the table", error.into()).await?;
+                    }
                 }
             }
         }
@@ -145,22 +150,23 @@ impl StreamWorker {
             .ok_or_else(|| IngestError::Task { stream, reason: "the table is lent to a flush".to_owned() })
     }
 
-    pub(crate) fn patience(&self) -> Patience {
-        if self.options.once { Patience::Few } else { Patience::Endless }
+    pub(crate) fn patience(&self, shutdown: &CancellationToken) -> Patience {
+        if self.options.once { Patience::Few } else { Patience::Until(shutdown.clone()) }
     }
 
-    /// Pins shards that are new to the table and gives those to read now.
-    pub(crate) async fn readable(&mut self) -> Result<Vec<ReadableShard>, IngestError> {
-        let listed = self.source.list_shards().await?;
+    /// Pins shards that are new to the table and gives the plan of those to read now.
+    pub(crate) async fn readable(&mut self, shutdown: &CancellationToken) -> Result<LineagePlan, IngestError> {
         for _ in 0..PIN_ROUNDS {
-            let (start, patience) = (self.start.clone(), self.patience());
+            // Listed anew each time: what is pinned must not be older than the document that it is pinned against.
+            let listed = self.source.list_shards().await?;
+            let (start, patience) = (self.start.clone(), self.patience(shutdown));
             let table = self.table()?;
             let plan = plan(&listed, table.document(), &start);
             if plan.pins.is_empty() {
-                return Ok(plan.readable);
+                return Ok(plan);
             }
             let batch = empty_batch(table, plan.pins);
-            if let CommitOutcome::Committed { .. } = commit(table, &batch, patience).await? {
+            if let CommitOutcome::Committed { .. } = commit(table, &batch, &patience).await? {
                 self.progress.observe_commit(ControlTotals::default(), 0, 0);
             }
         }
@@ -176,29 +182,35 @@ impl StreamWorker {
         &mut self,
         shards: &[ReadableShard],
     ) -> Result<BTreeMap<String, DedupWindow>, IngestError> {
+        // The limit is the worker's; each shard gets its share.
+        let mut dedup = self.options.dedup;
+        dedup.max_ids = (dedup.max_ids / shards.len().max(1)).max(1);
         let mut windows: BTreeMap<String, DedupWindow> =
-            shards.iter().map(|shard| (shard.shard.id.clone(), DedupWindow::new(self.options.dedup))).collect();
-        let (name, dedup) = (self.stream.table(), self.options.dedup);
+            shards.iter().map(|shard| (shard.shard.id.clone(), DedupWindow::new(dedup))).collect();
+        let name = self.stream.table();
         let table = self.table()?;
         let Some(document) = table.document() else {
             return Ok(windows);
         };
         let span = i64::try_from(dedup.span.as_micros()).unwrap_or(i64::MAX);
         let mut heirs: BTreeMap<String, Vec<(String, i64)>> = BTreeMap::new();
+        let mut wanted = RecentRanges::new();
         for shard in shards {
             let family = ancestry(&shard.shard.id, document);
-            if let Some(newest) = newest_arrival(&family, document) {
-                let since = newest.saturating_sub(span);
-                for member in family {
-                    heirs.entry(member).or_default().push((shard.shard.id.clone(), since));
-                }
+            let Some(newest) = newest_arrival(&family, document) else { continue };
+            let since = newest.saturating_sub(span);
+            for member in family {
+                let Some(last) = document.shards.get(&member).and_then(|state| state.arrived_at) else { continue };
+                let earliest = wanted.get(&member).map_or(since, |range| since.min(*range.start()));
+                wanted.insert(member.clone(), earliest..=last);
+                heirs.entry(member).or_default().push((shard.shard.id.clone(), since));
             }
         }
-        let Some(since) = heirs.values().flatten().map(|(_, since)| *since).min() else {
+        wanted.retain(|_, range| !range.is_empty());
+        if wanted.is_empty() {
             return Ok(windows);
-        };
-        let members: BTreeSet<String> = heirs.keys().cloned().collect();
-        recent_events(name, table.delta_table(), &members, since, &mut |event| {
+        }
+        recent_events(name, table.delta_table(), &wanted, &mut |event| {
             for (heir, since) in heirs.get(event.shard).into_iter().flatten() {
                 if let Some(window) = windows.get_mut(heir).filter(|_| event.arrived_at >= *since) {
                     let position = EventPosition { sequence: event.sequence, sub_sequence: event.sub_sequence };

@@ -3,10 +3,10 @@
 //! | the document says of the shard | the batch starts from | result |
 //! | --- | --- | --- |
 //! | nothing | nothing (a pin) | pinned |
-//! | another incarnation | nothing (a pin) | pinned; its totals retire |
+//! | an older incarnation | nothing (a pin) | pinned; its totals retire |
 //! | position P, open | P | moved |
 //! | position Q ≠ P, or ended, or nothing | P | fenced |
-//! | anything of this incarnation | nothing (a pin) | fenced |
+//! | this incarnation, or a newer one | nothing (a pin) | fenced |
 //! | any state, other erasure epoch | any | fenced |
 
 use std::collections::BTreeMap;
@@ -168,7 +168,8 @@ fn starts_from(step: &ShardAdvance, state: Option<&ShardState>) -> bool {
     let same_incarnation = |state: &ShardState| state.starting_sequence == step.starting_sequence;
     match (&step.from_exclusive, state) {
         (None, None) => true,
-        (None, Some(state)) => !same_incarnation(state),
+        // Only forward: a worker with an old list of shards must not bring an old incarnation back.
+        (None, Some(state)) => step.starting_sequence > state.starting_sequence,
         (Some(_), None) => false,
         (Some(from), Some(state)) => same_incarnation(state) && !state.ended && state.position == *from,
     }

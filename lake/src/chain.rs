@@ -8,8 +8,8 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::
 
 use crate::{document::CheckpointDocument, error::LakeError, lake::Lake};
 
-/// How many taken numbers a put steps over before it gives up.
-const MAX_TAKEN_NUMBERS: u64 = 1_000;
+/// How many races for a number a put may lose before it gives up.
+const MAX_LOST_RACES: usize = 50;
 
 /// Reads and writes the documents of one stream.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl DocumentChain {
     /// Puts the document under the first free number from its own on; its number is set to that.
     pub(crate) async fn put_new(&self, document: &mut CheckpointDocument) -> Result<(), LakeError> {
         let has_rejected = document.last_rejected == Some(document.number);
-        for _ in 0..MAX_TAKEN_NUMBERS {
+        for _ in 0..MAX_LOST_RACES {
             let bytes = document.seal().map_err(|error| LakeError::Document {
                 path: self.describe(document.number),
                 reason: error.to_string(),
@@ -60,9 +60,10 @@ impl DocumentChain {
             let path = self.path(document.number);
             match self.store.put_opts(&path, bytes.into(), create).await {
                 Ok(_) => return Ok(()),
-                // Perhaps our own, its answer lost: a number is cheap, so take the next.
+                // Perhaps our own, its answer lost. A number is cheap: take the one after the highest.
                 Err(object_store::Error::AlreadyExists { .. }) => {
-                    document.number += 1;
+                    let highest = self.highest(Some(document.number)).await?;
+                    document.number = highest.unwrap_or(document.number).max(document.number) + 1;
                     if has_rejected {
                         document.last_rejected = Some(document.number);
                     }
@@ -74,7 +75,7 @@ impl DocumentChain {
         }
         Err(LakeError::Document {
             path: self.describe(document.number),
-            reason: format!("{MAX_TAKEN_NUMBERS} numbers in a row are taken"),
+            reason: format!("{MAX_LOST_RACES} races for a number were lost"),
         })
     }
 
@@ -87,17 +88,23 @@ impl DocumentChain {
 
     /// The document with the highest number, committed or not.
     pub(crate) async fn newest(&self) -> Result<Option<CheckpointDocument>, LakeError> {
-        let highest = self
-            .store
-            .list(Some(&self.folder))
-            .try_filter_map(|meta| async move { Ok(number_of(&meta.location)) })
-            .try_fold(None, |highest, number| async move { Ok(highest.max(Some(number))) })
-            .await
-            .map_err(LakeError::store("list", &self.described))?;
-        match highest {
+        match self.highest(None).await? {
             Some(number) => self.get(number).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The highest number in use, looked for above `above`.
+    async fn highest(&self, above: Option<u64>) -> Result<Option<u64>, LakeError> {
+        let listed = match above {
+            Some(number) => self.store.list_with_offset(Some(&self.folder), &self.path(number)),
+            None => self.store.list(Some(&self.folder)),
+        };
+        listed
+            .try_filter_map(|meta| async move { Ok(number_of(&meta.location)) })
+            .try_fold(None, |highest, number| async move { Ok(highest.max(Some(number))) })
+            .await
+            .map_err(LakeError::store("list", &self.described))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
+
 /// An error of the lake room.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
@@ -50,7 +52,7 @@ pub enum LakeError {
         operation: &'static str,
         /// Delta's own error.
         #[source]
-        source: Box<deltalake::DeltaTableError>,
+        source: Box<DeltaTableError>,
     },
     /// A self-check failed: writing on would risk the numbers.
     #[error("table '{table}': refusing to write: {check}; {remedy}")]
@@ -92,7 +94,7 @@ pub enum LakeError {
 }
 
 impl LakeError {
-    pub(crate) fn table(table: &str, operation: &'static str) -> impl FnOnce(deltalake::DeltaTableError) -> Self {
+    pub(crate) fn table(table: &str, operation: &'static str) -> impl FnOnce(DeltaTableError) -> Self {
         let table = table.to_owned();
         move |source| Self::Table { table, operation, source: Box::new(source) }
     }
@@ -106,16 +108,42 @@ impl LakeError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Store { source, .. } => !matches!(
-                source,
-                object_store::Error::NotFound { .. }
-                    | object_store::Error::PermissionDenied { .. }
-                    | object_store::Error::Unauthenticated { .. }
-                    | object_store::Error::NotSupported { .. }
-            ),
-            Self::Table { .. } | Self::Contention { .. } => true,
+            Self::Store { source, .. } => store_fault_passes(source),
+            Self::Table { source, .. } => table_fault_passes(source),
+            Self::Contention { source, .. } => source.as_ref().is_none_or(|source| source.is_transient()),
             _ => false,
         }
+    }
+}
+
+fn store_fault_passes(error: &object_store::Error) -> bool {
+    use object_store::Error;
+    !matches!(
+        error,
+        Error::NotFound { .. }
+            | Error::PermissionDenied { .. }
+            | Error::Unauthenticated { .. }
+            | Error::NotSupported { .. }
+            | Error::NotImplemented { .. }
+            | Error::InvalidPath { .. }
+    )
+}
+
+/// A conflict, an unreachable store or a log that could not be read may pass; a refusal by the protocol does not.
+fn table_fault_passes(error: &DeltaTableError) -> bool {
+    match error {
+        DeltaTableError::ObjectStore { source } => store_fault_passes(source),
+        DeltaTableError::Transaction { source } => matches!(
+            source,
+            TransactionError::CommitConflict(_)
+                | TransactionError::MaxCommitAttempts(_)
+                | TransactionError::LogStoreError { .. }
+        ),
+        DeltaTableError::VersionAlreadyExists(_)
+        | DeltaTableError::KernelError(_)
+        | DeltaTableError::Kernel { .. }
+        | DeltaTableError::Io { .. } => true,
+        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A lake: a place, its object store, and the Delta tables in it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arrow::datatypes::{Field, SchemaRef};
 use aws_config::SdkConfig;
@@ -8,11 +8,12 @@ use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, 
 use datafusion::catalog::{Session, TableProvider};
 use deltalake::{
     DeltaTable,
-    kernel::{StructField, engine::arrow_conversion::TryIntoKernel as _, transaction::CommitProperties},
+    kernel::{DataType, StructField, engine::arrow_conversion::TryIntoKernel as _, transaction::CommitProperties},
     logstore::{StorageConfig, default_logstore},
     protocol::SaveMode,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::Path, prefix::PrefixStore};
+use rand::Rng as _;
 use uuid::Uuid;
 
 use crate::{
@@ -21,6 +22,11 @@ use crate::{
     error::LakeError,
     location::{LakeLocation, Place},
 };
+
+/// Tries to add columns, each on a fresh load.
+const SCHEMA_ATTEMPTS: usize = 6;
+/// A log checkpoint is written after each so many versions.
+const LOG_CHECKPOINT_INTERVAL: u64 = 20;
 
 /// Name of the table that keeps rejected events.
 pub const REJECTED_EVENTS: &str = "rejected_events";
@@ -127,13 +133,11 @@ impl Lake {
     /// # Errors
     /// When the place cannot be read, or what is there is not a readable Delta table.
     pub async fn find_table(&self, name: &str) -> Result<Option<DeltaTable>, LakeError> {
-        let log = self.table_path(name).join("_delta_log");
-        let listed =
-            self.root.list_with_delimiter(Some(&log)).await.map_err(LakeError::store("list", self.describe(&log)))?;
-        if listed.objects.is_empty() {
+        let mut table = self.unloaded(name)?;
+        let found = table.log_store().is_delta_table_location().await;
+        if !found.map_err(LakeError::table(name, "look for its Delta log"))? {
             return Ok(None);
         }
-        let mut table = self.unloaded(name)?;
         table.load().await.map_err(LakeError::table(name, "load its Delta log"))?;
         Ok(Some(table))
     }
@@ -157,28 +161,27 @@ impl Lake {
     pub(crate) async fn with_columns_of(
         &self,
         name: &str,
-        table: DeltaTable,
+        mut table: DeltaTable,
         schema: &SchemaRef,
     ) -> Result<DeltaTable, LakeError> {
-        let missing = missing_columns(name, &table, schema)?;
-        if missing.is_empty() {
-            return Ok(table);
-        }
-        let names: Vec<_> = missing.iter().map(|field| field.name().clone()).collect();
-        tracing::info!(table = name, columns = ?names, "adding columns of the contract");
-        let added = table.add_columns().with_fields(missing).with_commit_properties(quiet_commit(0)).await;
-        match added {
-            Ok(table) => Ok(table),
-            // Another worker may have been first, or the answer was lost: the table itself tells.
-            Err(error) => {
-                let table = self.table(name).await?;
-                if missing_columns(name, &table, schema)?.is_empty() {
-                    Ok(table)
-                } else {
-                    Err(LakeError::table(name, "add columns")(error))
-                }
+        let mut last_error = None;
+        for attempt in 0..SCHEMA_ATTEMPTS {
+            let missing = missing_columns(name, &table, schema)?;
+            if missing.is_empty() {
+                return Ok(table);
             }
+            let names: Vec<_> = missing.iter().map(|field| field.name().clone()).collect();
+            tracing::info!(table = name, columns = ?names, "adding columns of the contract");
+            tokio::time::sleep(jitter(attempt)).await;
+            let properties = quiet_commit(0);
+            match table.add_columns().with_fields(missing).with_commit_properties(properties).await {
+                Ok(table) => return Ok(table),
+                // A commit came between, or the answer was lost: the table itself tells.
+                Err(error) => last_error = Some(Box::new(LakeError::table(name, "add columns")(error))),
+            }
+            table = self.table(name).await?;
         }
+        Err(LakeError::Contention { table: name.to_owned(), attempts: SCHEMA_ATTEMPTS, source: last_error })
     }
 
     /// Makes sure that the store refuses to create what exists: the one thing that commits rest on.
@@ -264,7 +267,24 @@ impl Lake {
     }
 }
 
-/// Commit properties without the log checkpoint and log clean-up, which are done apart.
+/// Writes a log checkpoint when the table's version says that one is due. Best effort: readers only get slower without.
+pub(crate) async fn write_log_checkpoint_if_due(name: &str, table: &DeltaTable) {
+    let due = table.version().is_some_and(|version| version > 0 && version % LOG_CHECKPOINT_INTERVAL == 0);
+    if due && let Err(error) = deltalake::checkpoints::create_checkpoint(table, None).await {
+        tracing::warn!(table = name, %error, "no log checkpoint was written");
+    }
+}
+
+/// A wait before try `attempt` (from 0): anywhere between nothing and a ceiling that doubles up to 6.4 s.
+pub(crate) fn jitter(attempt: usize) -> Duration {
+    if attempt == 0 {
+        return Duration::ZERO;
+    }
+    let ceiling = 50_u64 << attempt.min(7);
+    Duration::from_millis(rand::rng().random_range(0..=ceiling))
+}
+
+/// Commit properties without the log checkpoint, which is written apart, and without log clean-up.
 pub(crate) fn quiet_commit(max_retries: usize) -> CommitProperties {
     CommitProperties::default()
         .with_max_retries(max_retries)
@@ -291,7 +311,14 @@ fn missing_columns(name: &str, table: &DeltaTable, schema: &SchemaRef) -> Result
     let mut missing = Vec::new();
     for wanted in kernel_fields(name, schema.fields().iter().map(AsRef::as_ref))? {
         match present.get(wanted.name()) {
-            Some(field) if field.data_type() == wanted.data_type() => {}
+            Some(field) if !field.is_nullable() && wanted.is_nullable() => {
+                return Err(LakeError::Refused {
+                    table: name.to_owned(),
+                    check: format!("column '{}' is required in the table and optional in the contract", wanted.name()),
+                    remedy: "keep the field required".to_owned(),
+                });
+            }
+            Some(field) if same_type(field.data_type(), wanted.data_type()) => {}
             Some(field) => {
                 return Err(LakeError::Refused {
                     table: name.to_owned(),
@@ -315,4 +342,22 @@ fn missing_columns(name: &str, table: &DeltaTable, schema: &SchemaRef) -> Result
         }
     }
     Ok(missing)
+}
+
+/// Whether two types are equal but for descriptions and other metadata of nested fields.
+fn same_type(left: &DataType, right: &DataType) -> bool {
+    match (left, right) {
+        (DataType::Array(left), DataType::Array(right)) => {
+            left.contains_null() == right.contains_null() && same_type(left.element_type(), right.element_type())
+        }
+        (DataType::Struct(left), DataType::Struct(right)) => {
+            left.fields().len() == right.fields().len()
+                && left.fields().zip(right.fields()).all(|(left, right)| {
+                    left.name() == right.name()
+                        && left.is_nullable() == right.is_nullable()
+                        && same_type(left.data_type(), right.data_type())
+                })
+        }
+        _ => left == right,
+    }
 }

@@ -27,7 +27,7 @@ pub use document::{CheckpointDocument, Position, ShardRange, ShardState};
 pub use error::LakeError;
 pub use lake::{InitOutcome, Lake, REJECTED_EVENTS};
 pub use location::LakeLocation;
-pub use recent::{RecentEvent, recent_events};
+pub use recent::{RecentEvent, RecentRanges, recent_events};
 pub use sequence::{NotASequenceNumber, SequenceNumber};
 pub use stream_table::{CommitOutcome, NewFile, StreamTable, Uploader};
 pub use totals::ControlTotals;

@@ -1,14 +1,17 @@
 //! Reads back the event ids of recent rows, from which a worker rebuilds its deduplication window.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Int32Type, TimestampMicrosecondType},
 };
 use deltalake::DeltaTable;
-use futures::TryStreamExt as _;
-use parquet::arrow::{ProjectionMask, async_reader::ParquetRecordBatchStreamBuilder};
+use futures::{StreamExt as _, TryStreamExt as _};
+use parquet::{
+    arrow::{ProjectionMask, async_reader::ParquetRecordBatchStreamBuilder},
+    errors::ParquetError,
+};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -33,25 +36,32 @@ const COLUMNS: [&str; 5] = ["event_id", "stream_shard", "stream_sequence", "stre
 
 #[derive(Deserialize)]
 struct Statistics {
+    #[serde(rename = "minValues")]
+    min_values: Option<Extremes>,
     #[serde(rename = "maxValues")]
-    max_values: Option<MaxValues>,
+    max_values: Option<Extremes>,
 }
 
 #[derive(Deserialize)]
-struct MaxValues {
+struct Extremes {
     arrived_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-/// Calls `found` for each row of `shards` that arrived at or after `since` (microseconds since the epoch), in the
-/// table as last loaded, in no order.
+/// Which rows are wanted: for each shard the range of arrival times, microseconds since the epoch.
+pub type RecentRanges = BTreeMap<String, RangeInclusive<i64>>;
+
+/// Files read at once.
+const FILES_AT_ONCE: usize = 8;
+
+/// Calls `found` for each wanted row in the table as last loaded, in no order. Files whose arrival times, by the log's
+/// statistics, meet no range are not read.
 ///
 /// # Errors
 /// When the log or a file cannot be read.
 pub async fn recent_events(
     name: &str,
     table: &DeltaTable,
-    shards: &BTreeSet<String>,
-    since: i64,
+    wanted: &RecentRanges,
     found: &mut (dyn FnMut(RecentEvent<'_>) + Send),
 ) -> Result<(), LakeError> {
     let log_store = table.log_store();
@@ -64,60 +74,60 @@ pub async fn recent_events(
         .await
         .map_err(LakeError::table(name, "list its files"))?;
     let store = table.object_store();
-    let wanted = Wanted { shards, since };
-    for (path, size, statistics) in files {
-        if may_hold_recent(statistics.as_deref(), since) {
-            let size = u64::try_from(size).unwrap_or_default();
-            let object = ParquetObject { store: store.clone(), path, size };
-            read_file(object, &wanted, found).await?;
+    let objects = files.into_iter().filter(|(_, _, statistics)| may_hold(statistics.as_deref(), wanted)).map(
+        |(path, size, _)| ParquetObject { store: store.clone(), path, size: u64::try_from(size).unwrap_or_default() },
+    );
+    let mut batches = futures::stream::iter(objects).map(read_file).buffer_unordered(FILES_AT_ONCE);
+    while let Some((path, batches)) = batches.try_next().await? {
+        for batch in batches {
+            collect(&batch, wanted, found).ok_or_else(|| LakeError::DataFile {
+                path: path.clone(),
+                reason: "its lineage columns are missing or of another type".to_owned(),
+            })?;
         }
     }
     Ok(())
 }
 
-struct Wanted<'a> {
-    shards: &'a BTreeSet<String>,
-    since: i64,
-}
-
-/// False only when the statistics prove that every row of the file arrived before `since`.
-fn may_hold_recent(statistics: Option<&str>, since: i64) -> bool {
-    statistics
+/// False only when the statistics prove that no row of the file is wanted.
+fn may_hold(statistics: Option<&str>, wanted: &RecentRanges) -> bool {
+    let arrivals = statistics
         .and_then(|text| serde_json::from_str::<Statistics>(text).ok())
-        .and_then(|statistics| statistics.max_values?.arrived_at)
-        .is_none_or(|newest| newest.timestamp_micros() >= since)
+        .and_then(|statistics| Some((statistics.min_values?.arrived_at?, statistics.max_values?.arrived_at?)));
+    arrivals.is_none_or(|(oldest, newest)| {
+        let (oldest, newest) = (oldest.timestamp_micros(), newest.timestamp_micros());
+        wanted.values().any(|range| *range.start() <= newest && oldest <= *range.end())
+    })
 }
 
-async fn read_file(
-    object: ParquetObject,
-    wanted: &Wanted<'_>,
-    found: &mut (dyn FnMut(RecentEvent<'_>) + Send),
-) -> Result<(), LakeError> {
-    let path = object.path.clone();
-    let fault = |error: parquet::errors::ParquetError| LakeError::DataFile {
-        path: path.to_string(),
-        reason: error.to_string(),
-    };
-    let builder = ParquetRecordBatchStreamBuilder::new(object).await.map_err(fault)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
-    let mut batches = builder.with_projection(mask).build().map_err(fault)?;
-    while let Some(batch) = batches.try_next().await.map_err(fault)? {
-        collect(&batch, wanted, found).ok_or_else(|| LakeError::DataFile {
-            path: path.to_string(),
-            reason: "its lineage columns are missing or of another type".to_owned(),
-        })?;
+/// The lineage columns of a whole file, with its path for messages.
+async fn read_file(object: ParquetObject) -> Result<(String, Vec<RecordBatch>), LakeError> {
+    let path = object.path.to_string();
+    let batches = async {
+        let builder = ParquetRecordBatchStreamBuilder::new(object).await?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        builder.with_projection(mask).build()?.try_collect().await
     }
-    Ok(())
+    .await;
+    match batches {
+        Ok(batches) => Ok((path, batches)),
+        Err(ParquetError::External(source)) => Err(match source.downcast::<object_store::Error>() {
+            Ok(source) => LakeError::Store { operation: "read", path, source: *source },
+            Err(source) => LakeError::DataFile { path, reason: source.to_string() },
+        }),
+        Err(error) => Err(LakeError::DataFile { path, reason: error.to_string() }),
+    }
 }
 
-fn collect(batch: &RecordBatch, wanted: &Wanted<'_>, found: &mut (dyn FnMut(RecentEvent<'_>) + Send)) -> Option<()> {
+fn collect(batch: &RecordBatch, wanted: &RecentRanges, found: &mut (dyn FnMut(RecentEvent<'_>) + Send)) -> Option<()> {
     let ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
     let shard = batch.column_by_name("stream_shard")?.as_string_opt::<i32>()?;
     let sequence = batch.column_by_name("stream_sequence")?.as_string_opt::<i32>()?;
     let sub_sequence = batch.column_by_name("stream_sub_sequence")?.as_primitive_opt::<Int32Type>()?;
     let arrived = batch.column_by_name("arrived_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
     for row in 0..batch.num_rows() {
-        if arrived.value(row) < wanted.since || !wanted.shards.contains(shard.value(row)) {
+        let arrived_at = arrived.value(row);
+        if !wanted.get(shard.value(row)).is_some_and(|range| range.contains(&arrived_at)) {
             continue;
         }
         found(RecentEvent {
@@ -125,7 +135,7 @@ fn collect(batch: &RecordBatch, wanted: &Wanted<'_>, found: &mut (dyn FnMut(Rece
             event_id: Uuid::parse_str(ids.value(row)).ok()?,
             sequence: sequence.value(row),
             sub_sequence: u32::try_from(sub_sequence.value(row)).ok()?,
-            arrived_at: arrived.value(row),
+            arrived_at,
         });
     }
     Some(())

@@ -11,7 +11,7 @@ use crate::{
     chain::DocumentChain,
     document::CheckpointDocument,
     error::LakeError,
-    lake::{REJECTED_EVENTS, quiet_commit},
+    lake::{REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
     stream_table::{append, transaction},
 };
 
@@ -43,13 +43,14 @@ impl RejectedFollower {
             return Ok(());
         };
         let mut last_error = None;
-        for _ in 0..FOLLOW_ATTEMPTS {
+        for attempt in 0..FOLLOW_ATTEMPTS {
+            tokio::time::sleep(jitter(attempt)).await;
             if self.reached.is_some_and(|reached| reached >= newest) {
                 return Ok(());
             }
             match self.attempt(document, newest).await {
                 Ok(()) => self.reached = Some(document.number),
-                Err(error @ LakeError::Table { .. }) => last_error = Some(Box::new(error)),
+                Err(error) if error.is_transient() => last_error = Some(Box::new(error)),
                 Err(error) => return Err(error),
             }
         }
@@ -73,11 +74,13 @@ impl RejectedFollower {
         }
         let mut actions = self.files_since(document, done).await?;
         actions.push(Action::Txn(transaction(&self.app_id, document.number)?));
-        CommitBuilder::from(quiet_commit(1))
+        let finished = CommitBuilder::from(quiet_commit(1))
             .with_actions(actions)
             .build(Some(&state), self.table.log_store(), append(&REJECTED_PARTITIONS))
             .await
             .map_err(LakeError::table(REJECTED_EVENTS, "commit"))?;
+        self.table.state = Some(finished.snapshot());
+        write_log_checkpoint_if_due(REJECTED_EVENTS, &self.table).await;
         Ok(())
     }
 

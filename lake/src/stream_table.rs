@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bluelake_schemas::{Contract, EVENT_PARTITIONS, Stream, rejected_events_schema};
+use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
 use bytes::Bytes;
 use deltalake::{
     DeltaTable,
@@ -14,7 +14,6 @@ use deltalake::{
     table::state::DeltaTableState,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
-use rand::Rng as _;
 
 use crate::{
     batch::{Batch, Refusal, Writer, advance},
@@ -22,7 +21,7 @@ use crate::{
     data_file::DataFile,
     document::CheckpointDocument,
     error::LakeError,
-    lake::{Lake, REJECTED_EVENTS, quiet_commit},
+    lake::{Lake, REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
     rejected::RejectedFollower,
     self_check,
 };
@@ -33,8 +32,6 @@ const COMMIT_ATTEMPTS: usize = 12;
 const INNER_RETRIES: usize = 3;
 /// A batch whose first file is older than this by the store's clock is dropped.
 const MAX_BATCH_AGE: Duration = Duration::from_secs(3600);
-/// A log checkpoint is written after each so many versions.
-const LOG_CHECKPOINT_INTERVAL: u64 = 20;
 
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,29 +149,26 @@ impl StreamTable {
     /// # Errors
     /// When neither could be settled: the batch may then be tried again as it is, with the same files.
     pub async fn commit(&mut self, batch: &Batch) -> Result<CommitOutcome, LakeError> {
-        self.check_files(batch).await?;
+        check_files(batch)?;
         let mut last_error = None;
         for attempt in 0..COMMIT_ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(jitter(attempt)).await;
-            }
+            tokio::time::sleep(jitter(attempt)).await;
             match self.attempt(batch).await {
-                Ok(Some(outcome)) => {
+                Ok(outcome) => {
                     if matches!(outcome, CommitOutcome::Committed { .. }) {
                         self.after_commit().await;
                     }
                     return Ok(outcome);
                 }
-                Ok(None) => {}
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(
+                    tracing::info!(
                         stream = %self.stream, batch = %batch.id, attempt,
                         error = &error as &dyn std::error::Error,
-                        "the outcome of a commit is unclear; reading the table back"
+                        "a commit was refused or not acknowledged; reading the table back"
                     );
                     last_error = Some(Box::new(error));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return self.settle(batch, error).await,
             }
         }
         Err(LakeError::Contention {
@@ -184,16 +178,26 @@ impl StreamTable {
         })
     }
 
-    /// One round: read back, decide, put a document, commit. `None` asks for another round.
-    async fn attempt(&mut self, batch: &Batch) -> Result<Option<CommitOutcome>, LakeError> {
+    /// After an error that will not pass: it may still hide a success.
+    async fn settle(&mut self, batch: &Batch, error: LakeError) -> Result<CommitOutcome, LakeError> {
+        match self.reload().await {
+            Ok(state) if self.chain_holds(batch).await.unwrap_or(false) => {
+                Ok(CommitOutcome::Committed { version: state.version() })
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// One round: read back, decide, put a document, commit. A transient error asks for another round.
+    async fn attempt(&mut self, batch: &Batch) -> Result<CommitOutcome, LakeError> {
         let state = self.reload().await?;
         if self.chain_holds(batch).await? {
-            return Ok(Some(CommitOutcome::Committed { version: state.version() }));
+            return Ok(CommitOutcome::Committed { version: state.version() });
         }
         let number = self.current.as_ref().map_or(0, |document| document.number) + 1;
         let mut document = match advance(self.current.as_ref(), number, batch, &self.writer) {
             Ok(document) => document,
-            Err(Refusal::Fenced(shards)) => return Ok(Some(CommitOutcome::Fenced { shards })),
+            Err(Refusal::Fenced(shards)) => return Ok(CommitOutcome::Fenced { shards }),
             Err(Refusal::Inconsistent(reason)) => {
                 return Err(LakeError::Refused {
                     table: self.stream.table().to_owned(),
@@ -204,22 +208,14 @@ impl StreamTable {
         };
         self.chain.put_new(&mut document).await?;
         if self.is_too_old(batch, document.number).await? {
-            return Ok(Some(CommitOutcome::Expired));
+            return Ok(CommitOutcome::Expired);
         }
-        let committed = self.commit_to_delta(&state, batch, document.number).await;
-        match committed {
-            Ok(version) => {
-                self.current = Some(document);
-                Ok(Some(CommitOutcome::Committed { version }))
-            }
-            Err(error) => {
-                tracing::debug!(stream = %self.stream, %error, "commit not acknowledged");
-                Ok(None)
-            }
-        }
+        let version = self.commit_to_delta(&state, batch, document.number).await?;
+        self.current = Some(document);
+        Ok(CommitOutcome::Committed { version })
     }
 
-    async fn commit_to_delta(&self, state: &DeltaTableState, batch: &Batch, number: u64) -> Result<u64, LakeError> {
+    async fn commit_to_delta(&mut self, state: &DeltaTableState, batch: &Batch, number: u64) -> Result<u64, LakeError> {
         let mut actions: Vec<Action> = batch.files.iter().map(|file| Action::Add(file.add_action())).collect();
         actions.push(Action::Txn(transaction(&self.app_id, number)?));
         let finished = CommitBuilder::from(quiet_commit(INNER_RETRIES))
@@ -227,6 +223,7 @@ impl StreamTable {
             .build(Some(state), self.events.log_store(), append(&EVENT_PARTITIONS))
             .await
             .map_err(LakeError::table(self.stream.table(), "commit"))?;
+        self.events.state = Some(finished.snapshot());
         Ok(finished.version())
     }
 
@@ -257,17 +254,6 @@ impl StreamTable {
         Ok(u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) > MAX_BATCH_AGE))
     }
 
-    /// Every file must be there, in full, under a name that is the batch's own.
-    async fn check_files(&self, batch: &Batch) -> Result<(), LakeError> {
-        for file in &batch.files {
-            self.event_uploader().check(file, batch).await?;
-        }
-        for file in &batch.rejected_files {
-            self.rejected_uploader().check(file, batch).await?;
-        }
-        Ok(())
-    }
-
     /// Work that may fail without harm: the follower and the log checkpoint catch up later.
     async fn after_commit(&mut self) {
         if let Err(error) = self.follow_rejected().await {
@@ -277,10 +263,7 @@ impl StreamTable {
                 "rejected_events is behind and will be brought up to date with the next commit"
             );
         }
-        let due = self.events.version().is_some_and(|version| version > 0 && version % LOG_CHECKPOINT_INTERVAL == 0);
-        if due && let Err(error) = deltalake::checkpoints::create_checkpoint(&self.events, None).await {
-            tracing::warn!(stream = %self.stream, %error, "no log checkpoint was written");
-        }
+        write_log_checkpoint_if_due(self.stream.table(), &self.events).await;
     }
 
     /// Brings `rejected_events` up to the document in force.
@@ -333,12 +316,6 @@ pub(crate) fn append(partitions: &[&str]) -> DeltaOperation {
     }
 }
 
-/// A wait that doubles with each attempt up to 6.4 s, anywhere between nothing and that.
-fn jitter(attempt: usize) -> Duration {
-    let ceiling = 50_u64 << attempt.min(7);
-    Duration::from_millis(rand::rng().random_range(0..=ceiling))
-}
-
 /// A Parquet file in memory that is to be uploaded.
 #[derive(Clone, Debug)]
 pub struct NewFile {
@@ -376,32 +353,40 @@ impl Uploader {
         let size = file.bytes.len();
         self.store.put(&location, file.bytes.into()).await.map_err(LakeError::store("write", &path))?;
         let meta = self.store.head(&location).await.map_err(LakeError::store("look at", &path))?;
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        if meta.size != size {
+            let reason = format!("it has {} bytes in the store, {size} were written", meta.size);
+            return Err(LakeError::DataFile { path, reason });
+        }
         Ok(DataFile {
             path,
             partition_values: file.partition_values.into_iter().collect(),
-            size: size.try_into().unwrap_or(u64::MAX),
+            size,
             modified_at: meta.last_modified.timestamp_millis(),
             rows: file.rows,
             statistics: file.statistics,
         })
     }
+}
 
-    async fn check(&self, file: &DataFile, batch: &Batch) -> Result<(), LakeError> {
-        let fault = |reason: String| LakeError::DataFile { path: file.path.clone(), reason };
-        if !file.path.contains(&batch.id.to_string()) {
-            return Err(fault("its name does not hold the batch id".to_owned()));
+/// Every file must stand in the folder that its partition values name, under a name that is the batch's own.
+fn check_files(batch: &Batch) -> Result<(), LakeError> {
+    let tables = [(&batch.files, EVENT_PARTITIONS), (&batch.rejected_files, REJECTED_PARTITIONS)];
+    for (files, columns) in tables {
+        for file in files {
+            let mut expected = String::new();
+            for column in columns {
+                let value = file.partition_values.get(column).map_or("", String::as_str);
+                expected.push_str(&format!("{column}={value}/"));
+            }
+            expected.push_str(&batch.id.to_string());
+            if file.partition_values.len() != columns.len() || !file.path.starts_with(&expected) {
+                return Err(LakeError::DataFile {
+                    path: file.path.clone(),
+                    reason: format!("its path should start with '{expected}'"),
+                });
+            }
         }
-        let folder: String = file.path.split('/').filter(|part| part.contains('=')).collect::<Vec<_>>().join("/");
-        let canonical =
-            file.partition_values.iter().all(|(column, value)| folder.contains(&format!("{column}={value}")));
-        if !canonical || file.partition_values.is_empty() {
-            return Err(fault("its partition values do not match its folder".to_owned()));
-        }
-        let meta =
-            self.store.head(&Path::from(file.path.as_str())).await.map_err(LakeError::store("look at", &file.path))?;
-        if meta.size != file.size {
-            return Err(fault(format!("it has {} bytes in the store, {} were written", meta.size, file.size)));
-        }
-        Ok(())
     }
+    Ok(())
 }

@@ -1,17 +1,14 @@
 //! A lake in a temporary folder and batches made by hand.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use arrow::{
     array::{ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array},
     datatypes::{DataType, SchemaRef},
 };
 use bluelake_lake::{
-    Batch, ControlTotals, DataFile, Lake, NewFile, Position, SequenceNumber, ShardAdvance, StreamTable, Uploader,
-    Writer, recent_events,
+    Batch, ControlTotals, DataFile, Lake, NewFile, Position, RecentRanges, SequenceNumber, ShardAdvance, StreamTable,
+    Uploader, Writer, recent_events,
 };
 use bluelake_schemas::{Contract, Stream, rejected_events_schema};
 use bluelake_transform::{Partitions, TableLayout, encode};
@@ -61,9 +58,9 @@ impl Fixture {
     /// Sequence numbers of the rows in the event table.
     pub(crate) async fn sequences(&self) -> Vec<String> {
         let table = self.lake.table(STREAM.table()).await.unwrap();
-        let shards: BTreeSet<String> = ["shardId-0".to_owned(), "shardId-1".to_owned()].into();
+        let wanted: RecentRanges = ["shardId-0", "shardId-1"].map(|shard| (shard.to_owned(), 0..=i64::MAX)).into();
         let mut found = Vec::new();
-        recent_events(STREAM.table(), &table, &shards, 0, &mut |event| found.push(event.sequence.to_owned()))
+        recent_events(STREAM.table(), &table, &wanted, &mut |event| found.push(event.sequence.to_owned()))
             .await
             .unwrap();
         found.sort();

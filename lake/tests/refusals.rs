@@ -93,3 +93,37 @@ async fn a_folder_without_tables_is_not_a_lake() {
     assert!(matches!(error, LakeError::NotALake { .. }), "{error}");
     assert!(error.to_string().contains("bluelake lake init"), "{error}");
 }
+
+/// The embedded contract with `from` replaced by `to` in the file of transaction events.
+fn changed_contract(from: &str, to: &str) -> bluelake_schemas::Contract {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/events");
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(source).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = if path.ends_with("transaction_events.toml") {
+            assert!(text.contains(from), "the contract has no {from:?}");
+            text.replace(from, to)
+        } else {
+            text
+        };
+        std::fs::write(folder.path().join(path.file_name().unwrap()), text).unwrap();
+    }
+    bluelake_schemas::Contract::load(folder.path()).unwrap()
+}
+
+#[tokio::test]
+async fn other_words_in_a_description_are_no_change_of_the_table() {
+    let mut fixture = Fixture::new().await;
+    fixture.contract = changed_contract("description = \"", "description = \"In other words: ");
+    fixture.open().await;
+}
+
+#[tokio::test]
+async fn another_type_of_a_column_is_refused() {
+    let mut fixture = Fixture::new().await;
+    fixture.contract =
+        changed_contract("type = \"number\"\nmin = 0\nunit = \"feet\"", "type = \"string\"\nunit = \"feet\"");
+    let message = refusal(&fixture).await;
+    assert!(message.contains("distance_ft"), "{message}");
+}

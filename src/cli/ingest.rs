@@ -30,7 +30,7 @@ pub(crate) struct IngestArguments {
     /// Read this stream only; may be repeated [default: both]
     #[arg(long = "stream", value_name = "NAME")]
     streams: Vec<Stream>,
-    /// Commit what a stream has buffered when it holds so many bytes in memory [default: 128MiB]
+    /// Commit at so many bytes of buffered rows in memory, shared out over the streams [default: 128MiB]
     #[arg(long, value_name = "SIZE")]
     buffer_size: Option<String>,
     /// Commit what a stream has buffered when it is so old [default: 60s]
