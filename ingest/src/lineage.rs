@@ -61,8 +61,15 @@ pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>
                 drained_at: state.drained_at,
             }),
             None => {
-                let parents: Vec<(bool, Option<&ShardState>)> =
-                    shard.parents.iter().map(|id| (known.contains_key(id.as_str()), state_of(id))).collect();
+                let parent = |id: &String| {
+                    // A stream made anew has shards of the old names; their states are not its parents'.
+                    let listed = known.get(id.as_str());
+                    let state = state_of(id).filter(|state| {
+                        listed.is_none_or(|listed| listed.starting_sequence == state.starting_sequence)
+                    });
+                    (listed.is_some(), state)
+                };
+                let parents: Vec<(bool, Option<&ShardState>)> = shard.parents.iter().map(parent).collect();
                 if parents.iter().all(|(listed, state)| parent_is_done(*listed, *state)) {
                     let states: Vec<_> = parents.into_iter().filter_map(|(_, state)| state).collect();
                     let first = document.is_none();

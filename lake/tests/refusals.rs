@@ -122,8 +122,7 @@ async fn other_words_in_a_description_are_no_change_of_the_table() {
 #[tokio::test]
 async fn another_type_of_a_column_is_refused() {
     let mut fixture = Fixture::new().await;
-    fixture.contract =
-        changed_contract("type = \"number\"\nmin = 0\nunit = \"feet\"", "type = \"string\"\nunit = \"feet\"");
+    fixture.contract = changed_contract("type = \"number\"\nmin = 0\nunit = \"feet\"", "type = \"string\"");
     let message = refusal(&fixture).await;
     assert!(message.contains("distance_ft"), "{message}");
 }

@@ -97,8 +97,8 @@ async fn ingest(demo: &Demo<'_>, kinesis: &EmbeddedKinesis, events: u64) -> Resu
 struct Present {
     /// Ids of the rows.
     rows: HashSet<Uuid>,
-    /// How often each rejected event is there; bad events may have equal bytes, and need not have an id.
-    rejected: HashMap<Vec<u8>, u64>,
+    /// How often each rejected event of a stream is there; bad events may have equal bytes, and need not have an id.
+    rejected: HashMap<(Stream, Vec<u8>), u64>,
 }
 
 impl Present {
@@ -112,11 +112,12 @@ impl Present {
             while let Some(batch) = ids.next().await? {
                 present.rows.extend(texts(&batch)?.filter_map(|id| Uuid::parse_str(id).ok()));
             }
-        }
-        let mut rejected = queries.query("SELECT event_bytes FROM rejected_events").await?;
-        while let Some(batch) = rejected.next().await? {
-            for bytes in binaries(&batch)? {
-                *present.rejected.entry(bytes.to_owned()).or_default() += 1;
+            let of_stream = format!("SELECT event_bytes FROM rejected_events WHERE stream = '{stream}'");
+            let mut rejected = queries.query(&of_stream).await?;
+            while let Some(batch) = rejected.next().await? {
+                for bytes in binaries(&batch)? {
+                    *present.rejected.entry((stream, bytes.to_owned())).or_default() += 1;
+                }
             }
         }
         Ok(present)
@@ -141,7 +142,7 @@ impl Present {
 
     fn has(&mut self, event: &GeneratedEvent) -> bool {
         match event.kind {
-            EventKind::Bad(_) => match self.rejected.get_mut(&event.bytes) {
+            EventKind::Bad(_) => match self.rejected.get_mut(&(event.stream, event.bytes.clone())) {
                 Some(left) if *left > 0 => {
                     *left -= 1;
                     true
