@@ -4,6 +4,7 @@
 //! region of its own: the user's AWS settings are neither read nor used, so nothing can go to a real account by mistake.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,10 +12,14 @@ use aws_credential_types::Credentials;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::types::StreamStatus;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use axum::serve::ListenerExt as _;
 use bluelake_schemas::Stream;
 use ferrokinesis::store::StoreOptions;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 /// The region that the embedded Kinesis says it is in.
@@ -71,6 +76,7 @@ impl EmbeddedKinesis {
             ..StoreOptions::default()
         };
         let (router, _store) = ferrokinesis::create_app(options);
+        let router = one_at_a_time(router);
         // Without this, small answers wait for the acknowledgement of what was sent before them.
         let listener = listener.tap_io(|socket| {
             if let Err(error) = socket.set_nodelay(true) {
@@ -123,6 +129,19 @@ impl EmbeddedKinesis {
         }
         Ok(())
     }
+}
+
+/// ferrokinesis 0.7 may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
+/// waiting for that lock. One request at a time cannot.
+fn one_at_a_time(router: Router) -> Router {
+    let turn = Arc::new(Mutex::new(()));
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let turn = turn.clone();
+        async move {
+            let _turn = turn.lock().await;
+            next.run(request).await
+        }
+    }))
 }
 
 impl Drop for EmbeddedKinesis {

@@ -19,7 +19,7 @@ use crate::config::{self, IngestSettings};
 /// How often the list of a stream's shards is read again.
 const LINEAGE_INTERVAL: Duration = Duration::from_secs(30);
 /// Bytes of pages between Kinesis and the buffers: as JSON, as records and as rows a page weighs several times that.
-const PAGES_IN_FLIGHT: usize = 10 << 20;
+const PAGES_IN_FLIGHT: usize = 20 << 20;
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 

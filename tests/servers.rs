@@ -10,6 +10,9 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::StreamStatus;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use axum::serve::{Listener, ListenerExt as _};
 use ferrokinesis::store::StoreOptions;
 use hyper::Method;
@@ -61,6 +64,7 @@ impl Kinesis {
             ..StoreOptions::default()
         };
         let (router, _store) = ferrokinesis::create_app(options);
+        let router = one_at_a_time(router);
         let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
         let endpoint = format!("http://{address}");
         let config = aws_sdk_kinesis::Config::builder()
@@ -97,6 +101,19 @@ impl Kinesis {
         let answer = put.send().await.unwrap();
         (answer.shard_id().to_owned(), answer.sequence_number().to_owned())
     }
+}
+
+/// ferrokinesis 0.7 may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
+/// waiting for that lock. One request at a time cannot.
+fn one_at_a_time(router: Router) -> Router {
+    let turn = Arc::new(Mutex::new(()));
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let turn = turn.clone();
+        async move {
+            let _turn = turn.lock().await;
+            next.run(request).await
+        }
+    }))
 }
 
 impl Drop for Kinesis {
