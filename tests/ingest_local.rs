@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::command::{Machine, wait};
 use crate::lake_files::{newest_document, parquet_files};
-use crate::oracle::Workload;
+use crate::oracle::{Workload, verify};
 use crate::servers::{Kinesis, TRANSACTION_EVENTS};
 
 const WORKLOAD: Workload = Workload { events: 8_000, seed: 11, bad_rate: 0.02, duplicate_rate: 0.02, days: 20 };
@@ -54,6 +54,30 @@ async fn sigterm_commits_what_is_buffered_and_ends_with_0() {
     // What it had not read yet is read by the next one.
     machine.succeed(&["ingest", "--once"]).await;
     WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_land_while_they_are_put_and_across_a_split() {
+    let kinesis = Kinesis::with_streams(1, 1).await;
+    let machine = Machine::new().with_kinesis(&kinesis);
+    let worker = machine.start(&["ingest", "--init", "--buffer-age", "1s"]);
+    let process = worker.id().unwrap().to_string();
+    until_read(&machine).await;
+    let after_the_split = Workload { seed: 12, ..WORKLOAD };
+    WORKLOAD.put(&machine).await;
+    kinesis.split(TRANSACTION_EVENTS).await;
+    after_the_split.put(&machine).await;
+    let children = "SELECT count(DISTINCT stream_shard) FROM transactions";
+    while machine.number("./lake", children).await < 3 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let ended = tokio::process::Command::new("kill").args(["-TERM", &process]).status().await.unwrap();
+    assert!(ended.success());
+    wait(worker).await.expect_code(0);
+    machine.succeed(&["ingest", "--once"]).await;
+    verify(&[WORKLOAD, after_the_split], &machine, "./lake", &machine.path("lake")).await;
+    let document = newest_document(&machine.path("lake"), "transactions", TRANSACTION_EVENTS);
+    assert_eq!(document["shards"]["shardId-000000000000"]["ended"], true);
 }
 
 /// Waits until the worker has pinned its shards: from then on it reads.

@@ -86,6 +86,18 @@ impl Kinesis {
 
     pub(crate) async fn create_stream(&self, name: &str, shards: i32) {
         self.client.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
+        self.until_active(name).await;
+    }
+
+    /// Splits the first shard of a stream with one shard in the middle.
+    pub(crate) async fn split(&self, stream: &str) {
+        let middle = (1_u128 << 127).to_string();
+        let split = self.client.split_shard().stream_name(stream).shard_to_split("shardId-000000000000");
+        split.new_starting_hash_key(middle).send().await.unwrap();
+        self.until_active(stream).await;
+    }
+
+    async fn until_active(&self, name: &str) {
         loop {
             let answer = self.client.describe_stream_summary().stream_name(name).send().await.unwrap();
             if *answer.stream_description_summary().unwrap().stream_status() == StreamStatus::Active {
