@@ -2,12 +2,12 @@
 
 use aws_sdk_kinesis::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     operation::get_records::GetRecordsOutput,
     primitives::DateTime as SdkDateTime,
     types::{Shard, ShardIteratorType},
 };
-use bluelake_lake::{Position, SequenceNumber};
+use bluelake_lake::{Position, SequenceNumber, causes};
 
 use crate::{error::IngestError, lineage::ListedShard};
 
@@ -234,6 +234,6 @@ where
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
-        (None, _) => DisplayErrorContext(error).to_string(),
+        (None, _) => causes(&error),
     }
 }

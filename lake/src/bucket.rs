@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_s3::{
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     types::{
         BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration, ServerSideEncryption,
         ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
@@ -19,7 +19,7 @@ use object_store::{
     aws::{AmazonS3, AmazonS3Builder, AwsCredential, S3ConditionalPut},
 };
 
-use crate::error::LakeError;
+use crate::error::{LakeError, causes};
 
 /// Hands the SDK's credentials, refreshed as the SDK does, to object_store.
 #[derive(Debug)]
@@ -176,7 +176,7 @@ where
         (Some(403), None, _) => "access denied; check the policy of the role".to_owned(),
         (Some(301), None, _) => "the bucket is in another region; set AWS_REGION to the bucket's".to_owned(),
         (Some(status), None, _) => format!("HTTP status {status}"),
-        (None, None, _) => DisplayErrorContext(error).to_string(),
+        (None, None, _) => causes(&error),
     };
     LakeError::Bucket { bucket: bucket.to_owned(), operation, reason }
 }

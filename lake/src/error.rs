@@ -159,3 +159,38 @@ fn hint(source: &object_store::Error) -> &'static str {
         _ => "",
     }
 }
+
+/// The first line of an error and of each of its causes, without repeats: the AWS SDK's own display of a failed call
+/// runs over many lines.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").to_owned();
+        if !line.is_empty() && !lines.iter().any(|before| before.contains(&line)) {
+            lines.push(line);
+        }
+        next = error.source();
+    }
+    lines.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_one_line_each_and_not_repeated() {
+        let inner = std::io::Error::other("no credentials\n  Environment: none");
+        let outer = LakeError::Store {
+            operation: "read",
+            path: "x".to_owned(),
+            source: object_store::Error::Generic { store: "S3", source: inner.into() },
+        };
+        let text = causes(&outer);
+        assert!(text.starts_with("cannot read 'x': ") && text.contains("no credentials"), "{text}");
+        assert!(!text.contains("Environment") && text.matches("no credentials").count() == 1, "{text}");
+    }
+}

@@ -24,7 +24,7 @@ mod totals;
 pub use batch::{Batch, ShardAdvance, Writer};
 pub use data_file::DataFile;
 pub use document::{CheckpointDocument, Position, ShardRange, ShardState};
-pub use error::LakeError;
+pub use error::{LakeError, causes};
 pub use lake::{InitOutcome, Lake, REJECTED_EVENTS};
 pub use location::LakeLocation;
 pub use recent::{RecentEvent, RecentRanges, recent_events};
