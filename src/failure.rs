@@ -67,7 +67,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
 pub(crate) fn describe(error: &anyhow::Error) -> String {
     let mut lines = vec![format!("error: {error}")];
     for cause in error.chain().skip(1) {
+        // The AWS SDK tells in further lines of everything that it tried; the first says what is wrong.
         let text = cause.to_string();
+        let text = text.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").to_owned();
         if !lines.last().is_some_and(|previous| previous.contains(&text)) {
             lines.push(format!("  caused by: {text}"));
         }

@@ -153,9 +153,7 @@ fn hint(source: &object_store::Error) -> &'static str {
         object_store::Error::PermissionDenied { .. } => {
             ": access denied; check the policy of the role (docs/operating.md)"
         }
-        object_store::Error::Unauthenticated { .. } => {
-            ": the credentials were refused; check AWS_PROFILE or AWS_ACCESS_KEY_ID"
-        }
+        object_store::Error::Unauthenticated { .. } => ": no valid credentials; check AWS_PROFILE or AWS_ACCESS_KEY_ID",
         _ => "",
     }
 }

@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
 use datafusion::catalog::{Session, TableProvider};
 use deltalake::{
-    DeltaTable,
+    DeltaTable, DeltaTableError,
     kernel::{DataType, StructField, engine::arrow_conversion::TryIntoKernel as _, transaction::CommitProperties},
     logstore::{StorageConfig, default_logstore},
     protocol::SaveMode,
@@ -135,7 +135,13 @@ impl Lake {
     pub async fn find_table(&self, name: &str) -> Result<Option<DeltaTable>, LakeError> {
         let mut table = self.unloaded(name)?;
         let found = table.log_store().is_delta_table_location().await;
-        if !found.map_err(LakeError::table(name, "look for its Delta log"))? {
+        let found = found.map_err(|error| match error {
+            DeltaTableError::ObjectStore { source } => {
+                LakeError::store("look for a table at", self.describe(&self.table_path(name)))(source)
+            }
+            other => LakeError::table(name, "look for its Delta log")(other),
+        });
+        if !found? {
             return Ok(None);
         }
         table.load().await.map_err(LakeError::table(name, "load its Delta log"))?;
@@ -149,9 +155,10 @@ impl Lake {
     pub async fn table_provider(&self, name: &str, session: &dyn Session) -> Result<Arc<dyn TableProvider>, LakeError> {
         let table = self.table(name).await?;
         table.update_datafusion_session(session).map_err(LakeError::table(name, "register its object store"))?;
-        table.table_provider().await.map_err(|error| {
-            LakeError::table(name, "plan a scan")(deltalake::DeltaTableError::generic(error.to_string()))
-        })
+        table
+            .table_provider()
+            .await
+            .map_err(|error| LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string())))
     }
 
     /// Adds the columns of `schema` that the table does not have yet, and gives it back reloaded.
@@ -296,9 +303,8 @@ fn kernel_fields<'a>(table: &str, fields: impl Iterator<Item = &'a Field>) -> Re
     fields
         .map(|field| {
             let kernel: Result<StructField, _> = field.try_into_kernel();
-            kernel.map_err(|error| {
-                LakeError::table(table, "write its schema")(deltalake::DeltaTableError::Arrow { source: error })
-            })
+            kernel
+                .map_err(|error| LakeError::table(table, "write its schema")(DeltaTableError::Arrow { source: error }))
         })
         .collect()
 }
