@@ -1,0 +1,1 @@
+//! An HTTP proxy that fails on purpose.
