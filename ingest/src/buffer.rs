@@ -149,6 +149,7 @@ mod tests {
                 arrived_at: Some(i64::from(to)),
                 drained_at: None,
                 counts: ControlTotals { received: stored, stored, rejected: 0, duplicate: 0 },
+                gap: None,
             },
             rows: DecodedBatch {
                 events: RecordBatch::try_from_iter([("n", column as _)]).unwrap(),

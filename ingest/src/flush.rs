@@ -55,6 +55,8 @@ pub(crate) fn empty_batch(table: &StreamTable, shards: Vec<ShardAdvance>) -> Bat
         base: table.document().map_or(0, |document| document.number),
         erasure_epoch: table.document().map_or(0, |document| document.erasure_epoch),
         shards,
+        retire: Vec::new(),
+        supplement: None,
         files: Vec::new(),
         rejected_files: Vec::new(),
     }

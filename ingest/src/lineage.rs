@@ -119,6 +119,7 @@ fn pin(shard: &ListedShard, position: Position) -> ShardAdvance {
         arrived_at: None,
         drained_at: None,
         counts: ControlTotals::default(),
+        gap: None,
     }
 }
 
@@ -182,6 +183,12 @@ mod tests {
             expired: 0,
             rejected_files: Vec::new(),
             last_rejected: None,
+            gaps: Vec::new(),
+            supplemented: ControlTotals::default(),
+            supplements: 0,
+            archive_ranges: Vec::new(),
+            last_archive: None,
+            previous_archive: None,
         }
     }
 

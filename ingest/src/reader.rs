@@ -131,6 +131,7 @@ impl ShardReader {
                     arrived_at: read.tally.newest,
                     drained_at: at_tip.then_some(now),
                     counts: read.tally.counts,
+                    gap: None,
                 };
                 if chunks.send(Chunk { advance, rows: read.rows }).await.is_err() {
                     return Ok(ReaderEnd::Stopped);

@@ -8,6 +8,9 @@
 //! | position Q ≠ P, or ended, or nothing | P | fenced |
 //! | this incarnation, or a newer one | nothing (a pin) | fenced |
 //! | any state, other erasure epoch | any | fenced |
+//!
+//! A gap is an advance to where the shard already is: found, it stops the shard; accepted, it lets it go on (or ends it,
+//! when the shard has vanished). A replay or backfill moves no shard; it is fenced by any other of its kind.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     data_file::DataFile,
-    document::{CheckpointDocument, DOCUMENT_FORMAT, Position, Predecessor, ShardRange, ShardState},
+    document::{ArchiveRange, CheckpointDocument, DOCUMENT_FORMAT, Gap, Position, Predecessor, ShardRange, ShardState},
     sequence::SequenceNumber,
     totals::ControlTotals,
 };
@@ -37,10 +40,23 @@ pub struct ShardAdvance {
     pub ended: bool,
     /// Arrival time of the newest record read, microseconds since the epoch.
     pub arrived_at: Option<i64>,
-    /// When the shard was seen drained, milliseconds since the epoch.
+    /// When it was known that nothing unread lay behind, milliseconds since the epoch ([`ShardState::drained_at`]).
     pub drained_at: Option<i64>,
     /// Control totals of the range.
     pub counts: ControlTotals,
+    /// A gap that was found here, or accepted.
+    pub gap: Option<Gap>,
+}
+
+/// Rows that a replay or a backfill adds beside the shards' progress.
+#[derive(Clone, Debug)]
+pub struct Supplement {
+    /// [`CheckpointDocument::supplements`] at the time when it was planned.
+    pub base: u64,
+    /// Control totals of the rows.
+    pub counts: ControlTotals,
+    /// Parts of archived objects that the rows come from; empty for a replay.
+    pub archive_ranges: Vec<ArchiveRange>,
 }
 
 /// What one commit adds: positions and files together, so that they cannot drift apart.
@@ -54,6 +70,10 @@ pub struct Batch {
     pub erasure_epoch: u64,
     /// One entry a shard.
     pub shards: Vec<ShardAdvance>,
+    /// Shards whose entries may be folded into the retired totals: ended, their children under way, and unlisted.
+    pub retire: Vec<String>,
+    /// What a replay or a backfill adds.
+    pub supplement: Option<Supplement>,
     /// Uploaded files for the event table.
     pub files: Vec<DataFile>,
     /// Uploaded files for `rejected_events`.
@@ -73,7 +93,7 @@ pub struct Writer {
 
 /// Why a batch may not be committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// The table has moved on: these shards are not where the batch started.
     Fenced(Vec<String>),
     /// The batch contradicts itself.
@@ -84,46 +104,88 @@ pub(crate) enum Refusal {
 ///
 /// # Errors
 /// [`Refusal::Fenced`] names the shards that moved; [`Refusal::Inconsistent`] says what does not add up.
-pub(crate) fn advance(
+pub fn advance(
     current: Option<&CheckpointDocument>,
     number: u64,
     batch: &Batch,
     writer: &Writer,
 ) -> Result<CheckpointDocument, Refusal> {
     check_batch(batch)?;
-    let fenced = fenced_shards(current, batch);
-    if !fenced.is_empty() {
+    if let Some(fenced) = fence(current, batch) {
         return Err(Refusal::Fenced(fenced));
     }
-    let mut shards = current.map(|document| document.shards.clone()).unwrap_or_default();
-    let mut retired = current.map(|document| document.retired).unwrap_or_default();
+    let mut next = successor(current, number, writer);
+    next.batch_id = batch.id;
+    next.erasure_epoch = batch.erasure_epoch;
     for step in &batch.shards {
-        apply(&mut shards, &mut retired, step);
+        apply(&mut next.shards, &mut next.retired, step);
+        if let Some(gap) = &step.gap {
+            // One entry a gap: accepting it takes the place of finding it.
+            next.gaps.retain(|known| known.accepted || known.shard != gap.shard);
+            next.gaps.push(gap.clone());
+        }
     }
-    let last_rejected = if batch.rejected_files.is_empty() {
-        current.and_then(|document| document.last_rejected)
-    } else {
-        Some(number)
-    };
-    Ok(CheckpointDocument {
+    next.ranges = batch.shards.iter().map(range).collect();
+    retire(&mut next, &batch.retire);
+    if let Some(supplement) = &batch.supplement {
+        next.supplemented += supplement.counts;
+        next.supplements += 1;
+        next.archive_ranges.clone_from(&supplement.archive_ranges);
+    }
+    if !next.archive_ranges.is_empty() {
+        next.last_archive = Some(number);
+    }
+    next.rejected_files.clone_from(&batch.rejected_files);
+    if !next.rejected_files.is_empty() {
+        next.last_rejected = Some(number);
+    }
+    Ok(next)
+}
+
+/// The next document as far as it does not depend on a batch: all that is carried on, nothing that is of one commit.
+fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer) -> CheckpointDocument {
+    let carried = current.cloned();
+    CheckpointDocument {
         format: DOCUMENT_FORMAT,
         digest: String::new(),
         number,
         previous: current.map(|document| Predecessor { number: document.number, digest: document.digest.clone() }),
-        batch_id: batch.id,
+        batch_id: Uuid::nil(),
         worker: writer.worker.clone(),
         bluelake_version: env!("CARGO_PKG_VERSION").to_owned(),
         contract_version: writer.contract_version,
         stream_arn: writer.stream_arn.clone(),
-        erasure_epoch: batch.erasure_epoch,
-        shards,
-        ranges: batch.shards.iter().map(range).collect(),
-        retired,
+        erasure_epoch: current.map_or(0, |document| document.erasure_epoch),
+        ranges: Vec::new(),
+        retired: current.map(|document| document.retired).unwrap_or_default(),
         erased: current.map_or(0, |document| document.erased),
         expired: current.map_or(0, |document| document.expired),
-        rejected_files: batch.rejected_files.clone(),
-        last_rejected,
-    })
+        rejected_files: Vec::new(),
+        last_rejected: current.and_then(|document| document.last_rejected),
+        supplemented: current.map(|document| document.supplemented).unwrap_or_default(),
+        supplements: current.map_or(0, |document| document.supplements),
+        archive_ranges: Vec::new(),
+        last_archive: current.and_then(|document| document.last_archive),
+        previous_archive: current.and_then(|document| document.last_archive),
+        gaps: carried.as_ref().map(|document| document.gaps.clone()).unwrap_or_default(),
+        shards: carried.map(|document| document.shards).unwrap_or_default(),
+    }
+}
+
+/// Folds shards into the retired totals that have ended and whose children are all under way. Others stay: the worker
+/// that asked for it may have seen an older document.
+fn retire(document: &mut CheckpointDocument, wanted: &[String]) {
+    for id in wanted {
+        let children = document.shards.values().filter(|state| state.parents.contains(id));
+        let under_way = children.fold(true, |all, child| all && matches!(child.position, Position::After(_)));
+        let ended = document.shards.get(id).is_some_and(|state| state.ended);
+        if ended
+            && under_way
+            && let Some(state) = document.shards.remove(id)
+        {
+            document.retired += state.totals;
+        }
+    }
 }
 
 fn check_batch(batch: &Batch) -> Result<(), Refusal> {
@@ -131,6 +193,10 @@ fn check_batch(batch: &Batch) -> Result<(), Refusal> {
     let mut rejected = 0;
     for step in &batch.shards {
         let forward = step.from_exclusive.as_ref().is_none_or(|from| from.reaches(&step.to_inclusive));
+        let gap_moves = step.gap.is_some() && step.from_exclusive.as_ref() != Some(&step.to_inclusive);
+        if gap_moves {
+            return Err(Refusal::Inconsistent(format!("the gap of shard {} moves its position", step.shard)));
+        }
         if !forward {
             return Err(Refusal::Inconsistent(format!("the position of shard {} would go back", step.shard)));
         }
@@ -139,6 +205,18 @@ fn check_batch(batch: &Batch) -> Result<(), Refusal> {
         }
         stored += step.counts.stored;
         rejected += step.counts.rejected;
+    }
+    if let Some(supplement) = &batch.supplement {
+        let mut ranges = ControlTotals::default();
+        for range in &supplement.archive_ranges {
+            ranges += range.counts;
+        }
+        let add_up = supplement.archive_ranges.is_empty() || ranges == supplement.counts;
+        if !supplement.counts.balance() || !add_up || !batch.shards.is_empty() {
+            return Err(Refusal::Inconsistent("the control totals of a replay or backfill do not balance".to_owned()));
+        }
+        stored += supplement.counts.stored;
+        rejected += supplement.counts.rejected;
     }
     let rows = |files: &[DataFile]| files.iter().map(|file| file.rows).sum::<u64>();
     if rows(&batch.files) != stored || rows(&batch.rejected_files) != rejected {
@@ -151,17 +229,18 @@ fn check_batch(batch: &Batch) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn fenced_shards(current: Option<&CheckpointDocument>, batch: &Batch) -> Vec<String> {
+/// The shards that are not where the batch started; `None` when the batch may go on. An empty list: not the shards, but
+/// the erasure epoch or another replay stands against it.
+fn fence(current: Option<&CheckpointDocument>, batch: &Batch) -> Option<Vec<String>> {
     let epoch = current.map_or(0, |document| document.erasure_epoch);
-    batch
-        .shards
-        .iter()
-        .filter(|step| {
-            let state = current.and_then(|document| document.shards.get(&step.shard));
-            epoch != batch.erasure_epoch || !starts_from(step, state)
-        })
-        .map(|step| step.shard.clone())
-        .collect()
+    let supplements = current.map_or(0, |document| document.supplements);
+    let moved = |step: &&ShardAdvance| {
+        let state = current.and_then(|document| document.shards.get(&step.shard));
+        epoch != batch.erasure_epoch || !starts_from(step, state)
+    };
+    let shards: Vec<String> = batch.shards.iter().filter(moved).map(|step| step.shard.clone()).collect();
+    let outrun = batch.supplement.as_ref().is_some_and(|supplement| supplement.base != supplements);
+    (!shards.is_empty() || outrun || epoch != batch.erasure_epoch).then_some(shards)
 }
 
 fn starts_from(step: &ShardAdvance, state: Option<&ShardState>) -> bool {

@@ -51,6 +51,7 @@ impl DocumentChain {
     /// Puts the document under the first free number from its own on; its number is set to that.
     pub(crate) async fn put_new(&self, document: &mut CheckpointDocument) -> Result<(), LakeError> {
         let has_rejected = document.last_rejected == Some(document.number);
+        let has_archive = document.last_archive == Some(document.number);
         for _ in 0..MAX_LOST_RACES {
             let bytes = document.seal().map_err(|error| LakeError::Document {
                 path: self.describe(document.number),
@@ -66,6 +67,9 @@ impl DocumentChain {
                     document.number = highest.unwrap_or(document.number).max(document.number) + 1;
                     if has_rejected {
                         document.last_rejected = Some(document.number);
+                    }
+                    if has_archive {
+                        document.last_archive = Some(document.number);
                     }
                 }
                 Err(error) => {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::{data_file::DataFile, sequence::SequenceNumber, totals::ControlTotals};
 
-/// Version of the document's format that this code writes and the only one that it reads.
-pub(crate) const DOCUMENT_FORMAT: u32 = 1;
+/// Version of the document's format that this code writes. It reads this one and those before it, which lack fields.
+pub(crate) const DOCUMENT_FORMAT: u32 = 2;
 
 /// How far a shard is in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,8 @@ pub struct ShardState {
     pub ended: bool,
     /// Arrival time of the newest committed record, microseconds since the epoch.
     pub arrived_at: Option<i64>,
-    /// When the shard was last seen drained, milliseconds since the epoch.
+    /// When it was last known that nothing unread lay behind: the shard was seen drained, was pinned, or a gap was
+    /// accepted. Milliseconds since the epoch.
     pub drained_at: Option<i64>,
     /// Control totals since the pin.
     pub totals: ControlTotals,
@@ -65,6 +66,56 @@ pub struct ShardRange {
     pub from_exclusive: Option<Position>,
     /// The state that it reached.
     pub to_inclusive: Position,
+    /// Control totals of the range.
+    pub counts: ControlTotals,
+}
+
+/// How records came to be discarded unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapCause {
+    /// The position is older than the stream's retention.
+    Retention,
+    /// The shard left the stream before it was read to its end.
+    Vanished,
+}
+
+/// Records that Kinesis may have discarded before they were read. The shard stands still until the gap is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// Shard id.
+    pub shard: String,
+    /// StartingSequenceNumber of the incarnation.
+    pub starting_sequence: SequenceNumber,
+    /// Everything up to here is committed.
+    pub after: Position,
+    /// Records that arrived after this time may be missing, milliseconds since the epoch; `None`: since the shard began.
+    pub from: Option<i64>,
+    /// Records that arrived before this time may be missing, milliseconds since the epoch; `None`: to the shard's end.
+    pub until: Option<i64>,
+    /// When it was found, milliseconds since the epoch.
+    pub found_at: i64,
+    /// How it came about.
+    pub cause: GapCause,
+    /// An operator let the shard go on (`--on-gap continue`).
+    pub accepted: bool,
+}
+
+/// Part of an archived object that a backfill brought in: bytes `from` to `to`, exclusive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveRange {
+    /// The object's URL or path.
+    pub object: String,
+    /// Version id, or ETag where the bucket has no versions, or size and time of a file.
+    pub version: String,
+    /// First byte (of the decompressed content).
+    pub from: u64,
+    /// Byte after the last.
+    pub to: u64,
+    /// The object was read to its end.
+    pub ended: bool,
     /// Control totals of the range.
     pub counts: ControlTotals,
 }
@@ -116,6 +167,29 @@ pub struct CheckpointDocument {
     pub rejected_files: Vec<DataFile>,
     /// The newest document up to this one that has such files.
     pub last_rejected: Option<u64>,
+    /// Every gap found so far; those not accepted stop their shards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+    /// Totals that replays and backfills added: their rows move no shard's position.
+    #[serde(default, skip_serializing_if = "ControlTotals::is_zero")]
+    pub supplemented: ControlTotals,
+    /// Commits of replays and backfills so far: one of them is fenced by any other.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub supplements: u64,
+    /// Parts of archived objects that this commit brought in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archive_ranges: Vec<ArchiveRange>,
+    /// The newest document up to this one that has archive ranges. Those are never pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_archive: Option<u64>,
+    /// `last_archive` of the document that this one builds on: the chain of archive ranges can be followed with nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_archive: Option<u64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Why bytes are not a usable document. Never quotes their content.
@@ -123,7 +197,7 @@ pub struct CheckpointDocument {
 pub enum DocumentFault {
     /// It was written by a newer version.
     #[error(
-        "format {found} is not known to this version (it knows {DOCUMENT_FORMAT}); use the newer Bluelake that wrote it"
+        "format {found} is not known to this version (it knows 1 to {DOCUMENT_FORMAT}); use the newer Bluelake that wrote it"
     )]
     UnknownFormat {
         /// The format that the document names.
@@ -144,10 +218,11 @@ pub enum DocumentFault {
 }
 
 impl CheckpointDocument {
-    /// Sum of the control totals of all shards, with those retired.
+    /// Sum of the control totals of all shards, with those retired, and of replays and backfills.
     #[must_use]
     pub fn totals(&self) -> ControlTotals {
         let mut sum = self.retired;
+        sum += self.supplemented;
         for shard in self.shards.values() {
             sum += shard.totals;
         }
@@ -158,6 +233,12 @@ impl CheckpointDocument {
     #[must_use]
     pub fn expected_rows(&self) -> Option<u64> {
         self.totals().stored.checked_sub(self.erased)?.checked_sub(self.expired)
+    }
+
+    /// The gap that stops a shard, if there is one.
+    #[must_use]
+    pub fn open_gap(&self, shard: &str) -> Option<&Gap> {
+        self.gaps.iter().find(|gap| gap.shard == shard && !gap.accepted)
     }
 
     /// Sets the digest and gives the bytes to store.
@@ -182,7 +263,7 @@ impl CheckpointDocument {
             DocumentFault::Malformed(format!("line {} column {}", error.line(), error.column()))
         };
         let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
-        if head.format != u64::from(DOCUMENT_FORMAT) {
+        if !(1..=u64::from(DOCUMENT_FORMAT)).contains(&head.format) {
             return Err(DocumentFault::UnknownFormat { found: head.format });
         }
         let document: Self = serde_json::from_slice(bytes).map_err(malformed)?;

@@ -21,9 +21,9 @@ mod sequence;
 mod stream_table;
 mod totals;
 
-pub use batch::{Batch, ShardAdvance, Writer};
+pub use batch::{Batch, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use data_file::DataFile;
-pub use document::{CheckpointDocument, Position, ShardRange, ShardState};
+pub use document::{ArchiveRange, CheckpointDocument, Gap, GapCause, Position, Predecessor, ShardRange, ShardState};
 pub use error::{LakeError, causes};
 pub use lake::{InitOutcome, Lake, REJECTED_EVENTS};
 pub use location::LakeLocation;

@@ -18,6 +18,12 @@ pub struct ControlTotals {
 }
 
 impl ControlTotals {
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether received = stored + rejected + duplicate.
     #[must_use]
     pub fn balance(&self) -> bool {

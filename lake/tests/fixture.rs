@@ -93,6 +93,7 @@ pub(crate) fn advance(shard: &str, from: Option<Position>, to: Position, stored:
         arrived_at: Some(NEW_YEAR),
         drained_at: None,
         counts: ControlTotals { received: stored + rejected, stored, rejected, duplicate: 0 },
+        gap: None,
     }
 }
 
@@ -103,6 +104,8 @@ pub(crate) fn empty(table: &StreamTable, shards: Vec<ShardAdvance>) -> Batch {
         base: table.document().map_or(0, |document| document.number),
         erasure_epoch: 0,
         shards,
+        retire: Vec::new(),
+        supplement: None,
         files: Vec::new(),
         rejected_files: Vec::new(),
     }
