@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bluelake_ingest::OnGap;
+use bluelake_lake::Heartbeats;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
@@ -67,6 +69,12 @@ pub(crate) struct IngestSettings {
     pub(crate) buffer_age: Duration,
     /// Where reading of a new shard begins.
     pub(crate) start: StartPosition,
+    /// The worker's name in the fleet, if one was given.
+    pub(crate) worker_id: Option<String>,
+    /// Most shards that the worker reads.
+    pub(crate) max_shards: Option<usize>,
+    /// What a shard does behind a gap.
+    pub(crate) on_gap: OnGap,
 }
 
 /// Limits of a query.
@@ -131,6 +139,9 @@ impl Config {
                 buffer_size: layers.read("ingest.buffer-size", byte_size)?,
                 buffer_age: layers.read("ingest.buffer-age", duration)?,
                 start: layers.read("ingest.start", start_position)?,
+                worker_id: layers.read_optional("ingest.worker-id", worker_id)?,
+                max_shards: layers.read_optional("ingest.max-shards", positive)?,
+                on_gap: layers.read("ingest.on-gap", on_gap)?,
             },
             sql: SqlSettings {
                 memory_limit: layers.read("sql.memory-limit", byte_size)?,
@@ -179,6 +190,25 @@ fn start_position(text: &str) -> Result<StartPosition> {
         time => DateTime::parse_from_rfc3339(time)
             .map(|at| StartPosition::At(at.to_utc()))
             .map_err(|_| anyhow::anyhow!("neither trim-horizon, latest nor a time such as 2026-10-01T00:00:00Z")),
+    }
+}
+
+fn worker_id(text: &str) -> Result<String> {
+    anyhow::ensure!(Heartbeats::is_valid_id(text), "not a name of 1 to 100 letters, digits, '.', '_' and '-'");
+    Ok(text.to_owned())
+}
+
+fn positive(text: &str) -> Result<usize> {
+    let number: usize = text.parse().map_err(|_| anyhow::anyhow!("not a whole number"))?;
+    anyhow::ensure!(number > 0, "must be at least 1");
+    Ok(number)
+}
+
+fn on_gap(text: &str) -> Result<OnGap> {
+    match text {
+        "stop" => Ok(OnGap::Stop),
+        "continue" => Ok(OnGap::Continue),
+        _ => anyhow::bail!("neither stop nor continue"),
     }
 }
 
@@ -246,6 +276,9 @@ mod tests {
             ("ingest.buffer-size", "[ingest]\nbuffer-size = 'lots'", "not a size"),
             ("ingest.buffer-age", "[ingest]\nbuffer-age = '0s'", "longer than nothing"),
             ("ingest.start", "[ingest]\nstart = 'yesterday'", "neither trim-horizon"),
+            ("ingest.worker-id", "[ingest]\nworker-id = 'a/b'", "not a name"),
+            ("ingest.max-shards", "[ingest]\nmax-shards = '0'", "at least 1"),
+            ("ingest.on-gap", "[ingest]\non-gap = 'ignore'", "neither stop nor continue"),
             ("time-zone", "time-zone = 'Mars/Olympus'", "not a time zone"),
             ("log.format", "[log]\nformat = 'xml'", "neither text nor json"),
             ("lake", "lake = ' '", "must not be empty"),

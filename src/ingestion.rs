@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{
-    Admission, Clock, DedupLimits, FlushLimits, IngestOptions, KinesisStream, Progress, StartPosition, StreamSummary,
-    StreamWorker, run_workers,
+    Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, Progress,
+    StartPosition, StreamSummary, StreamWorker, run_workers,
 };
-use bluelake_lake::{InitOutcome, Lake};
+use bluelake_lake::{Heartbeats, InitOutcome, Lake};
 use bluelake_schemas::{Contract, Stream};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,8 @@ pub(crate) struct StreamResult {
     pub(crate) fenced: u64,
     /// A deduplication window held too many ids and was shorter than asked for.
     pub(crate) window_shortened: bool,
+    /// Shards that stand still because Kinesis may have discarded records unread.
+    pub(crate) open_gaps: usize,
 }
 
 /// What one run gave.
@@ -103,20 +105,38 @@ impl Ingestion {
             tracing::info!(lake = %self.lake.location(), ?tables_created, "the lake is ready");
         }
         let mut workers = Vec::with_capacity(sources.len());
+        let started = Instant::now();
+        let worker = self.settings.worker_id.clone().unwrap_or_else(worker_name);
+        let fleet = self.join_fleet(&worker).await?;
         for (stream, source) in sources {
-            let options = self.options()?;
+            let options = IngestOptions { fleet: fleet.clone(), ..self.options(worker.clone())? };
             workers.push(StreamWorker::open(source, stream, &self.lake, &self.contract, options).await?);
         }
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
-        let started = Instant::now();
         let running = run_workers(workers, shutdown);
-        let summaries = watch(running, &progress, show).await?;
-        let streams = summaries.iter().map(result).collect();
+        let summaries = watch(running, &progress, show).await;
+        if let Some(fleet) = fleet {
+            fleet.leave().await;
+        }
+        let streams = summaries?.iter().map(result).collect();
         Ok(IngestResult { streams, seconds: started.elapsed().as_secs_f64() })
     }
 
+    /// A run to the tip reads every shard by itself: it ends, and then nobody would read the share of those that are
+    /// away. Given a name it takes part like any other.
+    async fn join_fleet(&self, worker: &str) -> Result<Option<Fleet>> {
+        if self.once && self.settings.worker_id.is_none() {
+            return Ok(None);
+        }
+        let streams: Vec<Stream> = self.streams.iter().map(|(stream, _)| *stream).collect();
+        let started_at = chrono::Utc::now().timestamp_millis();
+        let options =
+            FleetOptions { max_shards: self.settings.max_shards, ..FleetOptions::new(worker, &streams, started_at) };
+        Ok(Some(Fleet::join(&self.lake, options).await?))
+    }
+
     /// Options of one worker: the streams share out what is set for the process.
-    fn options(&self) -> Result<IngestOptions> {
+    fn options(&self, worker: String) -> Result<IngestOptions> {
         let streams = self.streams.len().max(1);
         let bytes = usize::try_from(self.settings.buffer_size.as_u64()).context("ingest.buffer-size is too large")?;
         let bytes = (bytes / streams).max(1);
@@ -131,15 +151,17 @@ impl Ingestion {
             dedup: DedupLimits::default(),
             lineage_interval: LINEAGE_INTERVAL,
             admission: Admission::new(PAGES_IN_FLIGHT / streams),
-            worker: worker_name(),
+            worker,
             clock: Clock::system(),
+            fleet: None,
+            on_gap: self.settings.on_gap,
         })
     }
 }
 
 /// A name that a person can find: the machine's, where it is known, and the process's number.
 fn worker_name() -> String {
-    let machine = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let machine = std::env::var("HOSTNAME").ok().filter(|name| Heartbeats::is_valid_id(name));
     format!("{}-{}", machine.as_deref().unwrap_or("worker"), std::process::id())
 }
 
@@ -172,5 +194,6 @@ fn result(summary: &StreamSummary) -> StreamResult {
         file_bytes: counts.file_bytes,
         fenced: summary.fenced,
         window_shortened: counts.window_shortened,
+        open_gaps: summary.open_gaps,
     }
 }

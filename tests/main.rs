@@ -22,6 +22,8 @@ mod bad_events;
 mod cli_errors;
 mod contract_grows;
 mod demo;
+mod fleet;
+mod gaps;
 mod help;
 mod ingest_local;
 mod ingest_s3;

@@ -9,7 +9,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::StreamStatus;
+use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
@@ -95,6 +95,54 @@ impl Kinesis {
         let split = self.client.split_shard().stream_name(stream).shard_to_split("shardId-000000000000");
         split.new_starting_hash_key(middle).send().await.unwrap();
         self.until_active(stream).await;
+    }
+
+    /// The shards that a put can reach now, with the hash keys that they cover, in the order of those.
+    pub(crate) async fn open_shards(&self, stream: &str) -> Vec<(String, u128, u128)> {
+        let answer = self.client.list_shards().stream_name(stream).send().await.unwrap();
+        let open = answer.shards().iter().filter(|shard| {
+            shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none())
+        });
+        let covered = |shard: &Shard| {
+            let range = shard.hash_key_range().unwrap();
+            let key = |text: &str| text.parse().unwrap();
+            (shard.shard_id().to_owned(), key(range.starting_hash_key()), key(range.ending_hash_key()))
+        };
+        let mut open: Vec<_> = open.map(covered).collect();
+        open.sort_by_key(|shard| shard.1);
+        open
+    }
+
+    /// Splits the open shard with the lowest hash keys in its middle.
+    pub(crate) async fn split_lowest(&self, stream: &str) {
+        let (shard, from, to) = self.open_shards(stream).await.remove(0);
+        let middle = (from + (to - from) / 2).to_string();
+        self.client
+            .split_shard()
+            .stream_name(stream)
+            .shard_to_split(shard)
+            .new_starting_hash_key(middle)
+            .send()
+            .await
+            .unwrap();
+        self.until_active(stream).await;
+    }
+
+    /// Merges the two open shards with the highest hash keys.
+    pub(crate) async fn merge_highest(&self, stream: &str) {
+        let open = self.open_shards(stream).await;
+        let [.., left, right] = open.as_slice() else { panic!("one shard cannot be merged") };
+        let merge = self.client.merge_shards().stream_name(stream).shard_to_merge(&left.0);
+        merge.adjacent_shard_to_merge(&right.0).send().await.unwrap();
+        self.until_active(stream).await;
+    }
+
+    /// Deletes a stream with all that is in it.
+    pub(crate) async fn delete_stream(&self, name: &str) {
+        self.client.delete_stream().stream_name(name).send().await.unwrap();
+        while self.client.describe_stream_summary().stream_name(name).send().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn until_active(&self, name: &str) {

@@ -98,6 +98,12 @@ impl Buffer {
         self.shards.is_empty()
     }
 
+    /// Whether anything of a shard is held, if only a position.
+    #[must_use]
+    pub(crate) fn holds(&self, shard: &str) -> bool {
+        self.shards.contains_key(shard)
+    }
+
     /// Takes out everything.
     pub(crate) fn take(&mut self) -> Buffered {
         let held = std::mem::take(self);

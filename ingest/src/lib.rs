@@ -7,7 +7,9 @@
 mod admission;
 mod buffer;
 mod error;
+mod fleet;
 mod flush;
+mod gap;
 mod kinesis;
 mod lineage;
 mod options;
@@ -20,7 +22,8 @@ mod worker;
 
 pub use admission::Admission;
 pub use error::IngestError;
+pub use fleet::{Fleet, FleetOptions};
 pub use kinesis::{KinesisStream, StreamDescription};
-pub use options::{Clock, DedupLimits, FlushLimits, IngestOptions, StartPosition};
+pub use options::{Clock, DedupLimits, FlushLimits, IngestOptions, OnGap, StartPosition};
 pub use progress::{Progress, ProgressSnapshot};
 pub use worker::{StreamSummary, StreamWorker, run_workers};

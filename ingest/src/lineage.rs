@@ -6,6 +6,9 @@
 //! | ended | – | nothing |
 //! | not, or another incarnation | all ended in the table, or gone everywhere | pin it, then read |
 //! | not | some not ended | wait |
+//!
+//! A shard of the table that is no longer listed has vanished if it is not ended (a gap), and its entry may retire if it
+//! is: once its children are under way and nothing of it can be left in Kinesis.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +32,8 @@ pub(crate) struct ReadableShard {
     pub(crate) shard: ListedShard,
     /// Read on from here.
     pub(crate) position: Position,
-    /// When the table last says that it was drained, milliseconds since the epoch.
-    pub(crate) drained_at: Option<i64>,
+    /// What the table says of it.
+    pub(crate) state: ShardState,
 }
 
 /// What to do about the shards of a stream.
@@ -42,13 +45,21 @@ pub(crate) struct LineagePlan {
     pub(crate) readable: Vec<ReadableShard>,
     /// Shards that wait for a parent.
     pub(crate) waiting: Vec<String>,
-    /// Those of them that wait for ever: the parent is unfinished and no longer listed.
-    pub(crate) orphaned: Vec<String>,
+    /// Unfinished shards of the table that are no longer listed.
+    pub(crate) vanished: Vec<String>,
+    /// Shards whose entries may be folded into the retired totals.
+    pub(crate) retirable: Vec<String>,
 }
 
-/// Plans from the shards as listed and the document in force. `start` is for a stream new to the table.
+/// Plans from the shards as listed and the document in force. `start` is for a stream new to the table, `now` in
+/// milliseconds since the epoch.
 #[must_use]
-pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>, start: &Position) -> LineagePlan {
+pub(crate) fn plan(
+    listed: &[ListedShard],
+    document: Option<&CheckpointDocument>,
+    start: &Position,
+    now: i64,
+) -> LineagePlan {
     let known: BTreeMap<&str, &ListedShard> = listed.iter().map(|shard| (shard.id.as_str(), shard)).collect();
     let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
     let mut plan = LineagePlan::default();
@@ -58,7 +69,7 @@ pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>
             Some(state) => plan.readable.push(ReadableShard {
                 shard: shard.clone(),
                 position: state.position.clone(),
-                drained_at: state.drained_at,
+                state: state.clone(),
             }),
             None => {
                 let parent = |id: &String| {
@@ -73,14 +84,21 @@ pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>
                 if parents.iter().all(|(listed, state)| parent_is_done(*listed, *state)) {
                     let states: Vec<_> = parents.into_iter().filter_map(|(_, state)| state).collect();
                     let first = document.is_none();
-                    plan.pins.push(pin(shard, start_of(&states, first, start)));
+                    plan.pins.push(pin(shard, start_of(&states, first, start), now));
                 } else {
-                    if parents.iter().any(|(listed, state)| !listed && !parent_is_done(*listed, *state)) {
-                        plan.orphaned.push(shard.id.clone());
-                    }
                     plan.waiting.push(shard.id.clone());
                 }
             }
+        }
+    }
+    for (id, state) in document.iter().flat_map(|document| &document.shards) {
+        if known.contains_key(id.as_str()) {
+            continue;
+        }
+        if !state.ended {
+            plan.vanished.push(id.clone());
+        } else if document.is_some_and(|document| children_are_under_way(id, document)) {
+            plan.retirable.push(id.clone());
         }
     }
     plan
@@ -92,6 +110,11 @@ fn parent_is_done(listed: bool, state: Option<&ShardState>) -> bool {
         Some(state) => state.ended,
         None => !listed,
     }
+}
+
+fn children_are_under_way(id: &String, document: &CheckpointDocument) -> bool {
+    let mut children = document.shards.values().filter(|state| state.parents.contains(id));
+    children.all(|child| matches!(child.position, Position::After(_)))
 }
 
 /// A child starts at the trim horizon. Only if every parent ended while still pinned at a time, without one record
@@ -108,7 +131,7 @@ fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position 
     }
 }
 
-fn pin(shard: &ListedShard, position: Position) -> ShardAdvance {
+fn pin(shard: &ListedShard, position: Position, now: i64) -> ShardAdvance {
     ShardAdvance {
         shard: shard.id.clone(),
         starting_sequence: shard.starting_sequence.clone(),
@@ -117,7 +140,8 @@ fn pin(shard: &ListedShard, position: Position) -> ShardAdvance {
         to_inclusive: position,
         ended: false,
         arrived_at: None,
-        drained_at: None,
+        // Whatever was discarded before the pin was never promised.
+        drained_at: Some(now),
         counts: ControlTotals::default(),
         gap: None,
     }
@@ -143,6 +167,8 @@ pub(crate) fn ancestry(id: &str, document: &CheckpointDocument) -> Vec<String> {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    const NOW: i64 = 7;
 
     fn shard(id: &str, parents: &[&str]) -> ListedShard {
         ListedShard {
@@ -207,7 +233,7 @@ mod tests {
     #[test]
     fn a_new_stream_pins_its_roots_and_lets_children_wait() {
         let listed = [shard("parent", &[]), shard("child", &["parent"])];
-        let plan = plan(&listed, None, &Position::AtTimestamp(5));
+        let plan = plan(&listed, None, &Position::AtTimestamp(5), NOW);
         assert_eq!(ids(&plan), (vec!["parent"], vec![], vec!["child"]));
         assert_eq!(plan.pins[0].to_inclusive, Position::AtTimestamp(5));
     }
@@ -216,9 +242,9 @@ mod tests {
     fn a_child_of_a_merge_waits_for_both_parents() {
         let listed = [shard("a", &[]), shard("b", &[]), shard("child", &["a", "b"])];
         let one = document([("a", state(after("9"), true, &[])), ("b", state(after("9"), false, &[]))]);
-        assert_eq!(ids(&plan(&listed, Some(&one), &Position::TrimHorizon)), (vec![], vec!["b"], vec!["child"]));
+        assert_eq!(ids(&plan(&listed, Some(&one), &Position::TrimHorizon, NOW)), (vec![], vec!["b"], vec!["child"]));
         let both = document([("a", state(after("9"), true, &[])), ("b", state(after("9"), true, &[]))]);
-        let both = plan(&listed, Some(&both), &Position::AtTimestamp(5));
+        let both = plan(&listed, Some(&both), &Position::AtTimestamp(5), NOW);
         assert_eq!(ids(&both), (vec!["child"], vec![], vec![]));
         assert_eq!(both.pins[0].to_inclusive, Position::TrimHorizon, "whatever the start position");
     }
@@ -226,16 +252,16 @@ mod tests {
     #[test]
     fn a_parent_that_is_gone_everywhere_is_not_waited_for() {
         let listed = [shard("child", &["gone"])];
-        assert_eq!(ids(&plan(&listed, None, &Position::TrimHorizon)), (vec!["child"], vec![], vec![]));
+        assert_eq!(ids(&plan(&listed, None, &Position::TrimHorizon, NOW)), (vec!["child"], vec![], vec![]));
     }
 
     #[test]
     fn a_parent_that_left_the_list_unfinished_keeps_its_child_waiting() {
         let listed = [shard("child", &["a"])];
         let document = document([("a", state(after("9"), false, &[]))]);
-        let plan = plan(&listed, Some(&document), &Position::TrimHorizon);
+        let plan = plan(&listed, Some(&document), &Position::TrimHorizon, NOW);
         assert_eq!(ids(&plan), (vec![], vec![], vec!["child"]));
-        assert_eq!(plan.orphaned, ["child"], "and that is a gap");
+        assert_eq!(plan.vanished, ["a"], "and that is a gap");
     }
 
     #[test]
@@ -243,14 +269,17 @@ mod tests {
         let mut listed = [shard("a", &[]), shard("child", &["a"])];
         listed[0].starting_sequence = SequenceNumber::parse("2").unwrap();
         let document = document([("a", state(after("9"), true, &[]))]);
-        assert_eq!(ids(&plan(&listed, Some(&document), &Position::TrimHorizon)), (vec!["a"], vec![], vec!["child"]));
+        assert_eq!(
+            ids(&plan(&listed, Some(&document), &Position::TrimHorizon, NOW)),
+            (vec!["a"], vec![], vec!["child"])
+        );
     }
 
     #[test]
     fn a_child_inherits_the_time_at_which_its_parent_ended_without_a_record() {
         let listed = [shard("a", &[]), shard("child", &["a"])];
         let document = document([("a", state(Position::AtTimestamp(5), true, &[]))]);
-        let plan = plan(&listed, Some(&document), &Position::TrimHorizon);
+        let plan = plan(&listed, Some(&document), &Position::TrimHorizon, NOW);
         assert_eq!(plan.pins[0].to_inclusive, Position::AtTimestamp(5));
     }
 
@@ -259,9 +288,23 @@ mod tests {
         let mut listed = [shard("a", &[])];
         listed[0].starting_sequence = SequenceNumber::parse("2").unwrap();
         let document = document([("a", state(after("9"), false, &[]))]);
-        let plan = plan(&listed, Some(&document), &Position::AtTimestamp(5));
+        let plan = plan(&listed, Some(&document), &Position::AtTimestamp(5), NOW);
         assert_eq!(ids(&plan), (vec!["a"], vec![], vec![]));
         assert_eq!(plan.pins[0].to_inclusive, Position::TrimHorizon);
+    }
+
+    #[test]
+    fn what_left_the_list_retires_when_it_has_ended() {
+        let listed = [shard("child", &["a"])];
+        let document = document([("a", state(after("9"), true, &[])), ("child", state(after("20"), false, &["a"]))]);
+        let plan = plan(&listed, Some(&document), &Position::TrimHorizon, NOW);
+        assert_eq!((plan.retirable, plan.vanished), (vec!["a".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn a_pin_says_when_it_was_made_so_that_its_age_can_be_told() {
+        let plan = plan(&[shard("a", &[])], None, &Position::TrimHorizon, NOW);
+        assert_eq!(plan.pins[0].drained_at, Some(NOW));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::admission::Admission;
+use crate::{admission::Admission, fleet::Fleet};
 
 /// Where reading starts in a stream that the lake does not know yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,19 @@ pub struct IngestOptions {
     pub worker: String,
     /// The wall clock.
     pub clock: Clock,
+    /// Shares the shards with other workers; `None` reads every shard.
+    pub fleet: Option<Fleet>,
+    /// What to do about records that Kinesis discarded unread.
+    pub on_gap: OnGap,
+}
+
+/// What to do about a gap. Either way it is written to the lake and reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// The shard stands still until somebody has looked.
+    Stop,
+    /// The shard goes on behind the gap.
+    Continue,
 }
 
 /// The wall clock, passed in so that tests can set it.

@@ -91,7 +91,7 @@ impl ShardReader {
         } = self;
         let mut desk = Desk { builder: decoder.batch(), window };
         let mut position = shard.position;
-        let mut drained_at = shard.drained_at;
+        let mut drained_at = shard.state.drained_at;
         let shard = shard.shard;
         let mut pages = Pages::new(&source, &shard.id, admission, stop_at_tip);
         loop {
@@ -110,17 +110,14 @@ impl ShardReader {
                     .await
                     .map_err(|fault| fault.of(stream, &source, &shard.id))?;
                 drop(page);
-                if let Some(last) = read.last {
+                if let Some(last) = read.last.clone() {
                     position = Position::After(last);
                 }
                 if at_tip {
                     drained_at = Some(now);
                 }
                 pages.last_page = usize::try_from(read.tally.bytes).ok();
-                if desk.window.is_shortened() {
-                    progress.observe_shortened_window(&shard.id);
-                }
-                progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
+                observe(&progress, &shard.id, &desk.window, &read);
                 let advance = ShardAdvance {
                     shard: shard.id.clone(),
                     starting_sequence: shard.starting_sequence.clone(),
@@ -146,6 +143,13 @@ impl ShardReader {
             pages.at_tip = at_tip;
         }
     }
+}
+
+fn observe(progress: &Progress, shard: &str, window: &DedupWindow, read: &Decoded) {
+    if window.is_shortened() {
+        progress.observe_shortened_window(shard);
+    }
+    progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
 }
 
 /// Pages of one shard, paced and retried.

@@ -2,13 +2,14 @@
 //! reader for each readable shard, buffers what they give and commits it, one batch at a time, while reading goes on.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{CommitOutcome, ControlTotals, StreamTable};
+use bluelake_lake::{CommitOutcome, ControlTotals, Gap, Heartbeat, StreamTable};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinError, JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -16,17 +17,22 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     buffer::{Buffer, Chunk},
     error::IngestError,
+    fleet::Fleet,
     flush::{Flushed, flush},
-    lineage::{LineagePlan, ReadableShard},
+    lineage::ReadableShard,
     reader::{ReaderEnd, ShardReader},
     window::DedupWindow,
-    worker::StreamWorker,
+    worker::{Readable, StreamWorker},
 };
 
 /// Chunks between the readers and the buffer: a page each, few, so that a full buffer stops the reading soon.
 const CHUNKS_AHEAD: usize = 2;
 /// How often the loop looks at the age of what it holds.
 const TICK: Duration = Duration::from_millis(250);
+/// How often the table is asked whether the parents of waiting shards have ended, when others may read those.
+const WAITING_INTERVAL: Duration = Duration::from_secs(3);
+
+type FleetWatch = watch::Receiver<Arc<Vec<Heartbeat>>>;
 
 /// How a round ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +43,8 @@ pub(crate) enum RoundEnd {
     Fenced(Vec<String>),
 }
 
-type ReaderOutcome = Result<ReaderEnd, IngestError>;
+/// A shard, and how its reader ended.
+type ReaderOutcome = (String, Result<ReaderEnd, IngestError>);
 
 pub(crate) struct Round<'a> {
     worker: &'a mut StreamWorker,
@@ -45,8 +52,15 @@ pub(crate) struct Round<'a> {
     sender: mpsc::Sender<Chunk>,
     chunks: mpsc::Receiver<Chunk>,
     readers: JoinSet<ReaderOutcome>,
-    /// Shards that have or had a reader in this round.
+    /// Shards that have or had a reader in this round: nobody else should start on them.
     taken: BTreeSet<String>,
+    /// Stops one reader each, as long as it runs.
+    stops: BTreeMap<String, CancellationToken>,
+    /// Shards that are another worker's now: let go when what was read of them is committed.
+    releasing: BTreeSet<String>,
+    /// The gaps that were told of last.
+    told_gaps: Vec<String>,
+    others: Option<FleetWatch>,
     flushing: Option<JoinHandle<Flushed>>,
     lineage_due: Instant,
     /// That of the table when the round started: rows read since then may not land after an erasure.
@@ -69,6 +83,10 @@ impl<'a> Round<'a> {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let document = worker.table.as_ref().and_then(StreamTable::document);
         let erasure_epoch = document.map_or(0, |document| document.erasure_epoch);
+        let others = worker.options.fleet.as_ref().map(Fleet::watch);
+        if let Some(fleet) = &worker.options.fleet {
+            fleet.hold(worker.stream, BTreeSet::new());
+        }
         Self {
             worker,
             buffer: Buffer::default(),
@@ -76,6 +94,10 @@ impl<'a> Round<'a> {
             chunks,
             readers: JoinSet::new(),
             taken: BTreeSet::new(),
+            stops: BTreeMap::new(),
+            releasing: BTreeSet::new(),
+            told_gaps: Vec::new(),
+            others,
             flushing: None,
             lineage_due: Instant::now(),
             erasure_epoch,
@@ -140,14 +162,54 @@ impl<'a> Round<'a> {
 
     fn take_reader(&mut self, ended: Result<ReaderOutcome, JoinError>) -> Result<(), IngestError> {
         let stream = self.worker.stream;
-        let outcome = ended.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
-        outcome.map(|_| ())
+        let (shard, outcome) = ended.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+        self.stops.remove(&shard);
+        // What the reader sent before it ended is still on its way, if only a chunk or two.
+        while let Ok(chunk) = self.chunks.try_recv() {
+            self.take_chunk(chunk)?;
+        }
+        outcome?;
+        self.let_go();
+        Ok(())
+    }
+
+    /// Stops the readers of shards that are another worker's now.
+    fn release_all_but(&mut self, mine: &BTreeSet<String>) {
+        for (shard, stop) in &self.stops {
+            if !mine.contains(shard) && self.releasing.insert(shard.clone()) {
+                tracing::info!(stream = %self.worker.stream, shard, "handing the shard over to another worker");
+                stop.cancel();
+            }
+        }
+    }
+
+    /// Lets go of the shards that are handed over and of which everything is committed.
+    fn let_go(&mut self) {
+        if self.flushing.is_some() {
+            return;
+        }
+        let (stops, buffer) = (&self.stops, &self.buffer);
+        let done = |shard: &&String| !stops.contains_key(*shard) && !buffer.holds(shard);
+        let done: Vec<String> = self.releasing.iter().filter(done).cloned().collect();
+        for shard in done {
+            self.releasing.remove(&shard);
+            self.taken.remove(&shard);
+        }
+        self.tell_holds();
+    }
+
+    fn tell_holds(&self) {
+        if let Some(fleet) = &self.worker.options.fleet {
+            fleet.hold(self.worker.stream, self.taken.clone());
+        }
     }
 
     /// Starts a flush when one is due and the table is here.
     fn start_flush_if_due(&mut self) {
         let drained = self.readers.is_empty() && self.chunks.is_empty();
-        let due = self.buffer.is_due(&self.worker.options.flush, Instant::now()) || self.shard_ended || drained;
+        let handing_over = self.releasing.iter().any(|shard| !self.stops.contains_key(shard));
+        let due = self.buffer.is_due(&self.worker.options.flush, Instant::now());
+        let due = due || self.shard_ended || drained || handing_over;
         if !due || self.buffer.is_empty() {
             return;
         }
@@ -177,6 +239,7 @@ impl<'a> Round<'a> {
                     %stream, version, batch = %batch.id, files = number, bytes,
                     stored = counts.stored, rejected = counts.rejected, duplicate = counts.duplicate, "committed"
                 );
+                self.let_go();
                 if batch.shards.iter().any(|step| step.ended) {
                     self.lineage_due = Instant::now();
                     self.refresh_lineage().await?;
@@ -208,9 +271,9 @@ impl<'a> Round<'a> {
         if avoiding && self.lineage_due > Instant::now() {
             return Ok(true);
         }
-        let orphaned = self.follow_lineage().await?;
-        if self.readers.is_empty() && !avoiding && !orphaned.is_empty() {
-            return Err(IngestError::Gap { stream: self.worker.source.name().to_owned(), waiting: orphaned });
+        let gaps = self.follow_lineage().await?;
+        if self.readers.is_empty() && !avoiding && !gaps.is_empty() {
+            return Err(IngestError::Gap { stream: self.worker.source.name().to_owned(), gaps });
         }
         Ok(!self.readers.is_empty() || avoiding)
     }
@@ -221,56 +284,78 @@ impl<'a> Round<'a> {
         while let Err(error) = self.worker.table()?.follow_rejected().await {
             pauses.wait_after("bring rejected_events up to date", error.into()).await?;
         }
+        if let Some(fleet) = &self.worker.options.fleet {
+            fleet.hold(self.worker.stream, BTreeSet::new());
+        }
         Ok(RoundEnd::Done)
     }
 
     /// Follows the lineage when it is time to; a fault that may pass is no reason to stop reading.
     async fn refresh_lineage(&mut self) -> Result<(), IngestError> {
-        if self.lineage_due > Instant::now() || self.worker.table.is_none() || self.shutdown.is_cancelled() {
+        let fleet_changed = self.others.as_mut().is_some_and(|others| others.has_changed().unwrap_or(false));
+        let due = fleet_changed || self.lineage_due <= Instant::now();
+        if !due || self.worker.table.is_none() || self.shutdown.is_cancelled() {
             return Ok(());
         }
-        let stream = self.worker.stream;
+        if let Some(others) = &mut self.others {
+            others.mark_unchanged();
+        }
         match self.follow_lineage().await {
-            Ok(orphaned) if orphaned.is_empty() => Ok(()),
-            Ok(orphaned) => {
-                tracing::error!(%stream, shards = ?orphaned, "gap: these shards wait for a parent whose records are gone");
+            Ok(gaps) => {
+                let shards: Vec<String> = gaps.into_iter().map(|gap| gap.shard).collect();
+                if !shards.is_empty() && self.told_gaps != shards {
+                    tracing::error!(stream = %self.worker.stream, ?shards, "gap: these shards stand still until they are let go on with --on-gap continue");
+                }
+                self.told_gaps = shards;
                 Ok(())
             }
             Err(error) if error.is_transient() => {
-                tracing::warn!(%stream, error = &error as &dyn std::error::Error, "the shards could not be followed");
+                tracing::warn!(stream = %self.worker.stream, error = &error as &dyn std::error::Error, "the shards could not be followed");
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Starts a reader for each shard that may be read now and has none. Gives the shards that wait for ever.
-    async fn follow_lineage(&mut self) -> Result<Vec<String>, IngestError> {
-        self.lineage_due = Instant::now() + self.worker.options.lineage_interval;
+    /// Starts a reader for each shard that may be read now and has none, and stops those of shards that are another
+    /// worker's. Gives the gaps that stop a shard.
+    async fn follow_lineage(&mut self) -> Result<Vec<Gap>, IngestError> {
         let now = Instant::now();
+        self.lineage_due = now + self.worker.options.lineage_interval;
         self.worker.avoided.retain(|_, until| *until > now);
+        let Readable { mut shards, mine, stopped, waiting } = self.worker.readable(self.shutdown).await?;
+        let in_company = self.worker.options.fleet.as_ref().is_some_and(|fleet| fleet.living() > 1);
+        if in_company && waiting > 0 {
+            // The parents may be another worker's: only the table tells when they have ended.
+            self.lineage_due = self.lineage_due.min(now + WAITING_INTERVAL);
+        }
         if let Some(first) = self.worker.avoided.values().min() {
             self.lineage_due = self.lineage_due.min(*first);
         }
-        let LineagePlan { mut readable, orphaned, .. } = self.worker.readable(self.shutdown).await?;
-        readable.retain(|readable| {
+        self.release_all_but(&mine);
+        shards.retain(|readable| {
             let id = &readable.shard.id;
             !self.taken.contains(id) && !self.worker.avoided.contains_key(id)
         });
-        if readable.is_empty() {
-            return Ok(orphaned);
+        if shards.is_empty() {
+            return Ok(stopped);
         }
-        let mut windows = self.worker.windows(&readable).await?;
-        for shard in readable {
+        // Told before the first read, so that a worker that comes now does not take them too.
+        self.taken.extend(shards.iter().map(|readable| readable.shard.id.clone()));
+        self.tell_holds();
+        let mut windows = self.worker.windows(&shards).await?;
+        for shard in shards {
             let window = windows.remove(&shard.shard.id).unwrap_or_else(|| DedupWindow::new(self.worker.options.dedup));
             self.spawn_reader(shard, window);
         }
-        Ok(orphaned)
+        Ok(stopped)
     }
 
     fn spawn_reader(&mut self, shard: ReadableShard, window: DedupWindow) {
         tracing::debug!(stream = %self.worker.stream, shard = shard.shard.id, position = ?shard.position, ids = window.len(), "reading");
-        self.taken.insert(shard.shard.id.clone());
+        let id = shard.shard.id.clone();
+        let stop = self.stop_readers.child_token();
+        self.stops.insert(id.clone(), stop.clone());
         let reader = ShardReader {
             source: self.worker.source.clone(),
             stream: self.worker.stream,
@@ -284,7 +369,7 @@ impl<'a> Round<'a> {
             clock: self.worker.options.clock.clone(),
             progress: self.worker.progress.clone(),
         };
-        self.readers.spawn(reader.run(self.stop_readers.clone()));
+        self.readers.spawn(async move { (id, reader.run(stop).await) });
     }
 }
 

@@ -2,13 +2,14 @@
 //! fenced.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bluelake_lake::{
-    CheckpointDocument, CommitOutcome, ControlTotals, Lake, Position, RecentRanges, StreamTable, Writer, recent_events,
+    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, RecentRanges, ShardAdvance,
+    ShardState, StreamTable, Writer, recent_events,
 };
 use bluelake_schemas::{Contract, Stream};
 use bluelake_transform::Decoder;
@@ -17,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::IngestError,
+    fleet::Share,
     flush::{commit, empty_batch},
+    gap,
     kinesis::{KinesisStream, StreamDescription},
     lineage::{LineagePlan, ReadableShard, ancestry, plan},
-    options::{IngestOptions, StartPosition},
+    options::{IngestOptions, OnGap, StartPosition},
     progress::{Progress, ProgressSnapshot},
     retry::Patience,
     round::{Round, RoundEnd},
@@ -43,6 +46,28 @@ pub struct StreamSummary {
     pub fenced: u64,
     /// Version of the event table after the last commit.
     pub table_version: Option<u64>,
+    /// Gaps that stop a shard.
+    pub open_gaps: usize,
+}
+
+/// Which shards a worker may read.
+#[derive(Debug, Default)]
+pub(crate) struct Readable {
+    /// Shards to read now.
+    pub(crate) shards: Vec<ReadableShard>,
+    /// All shards that are this worker's by the assignment.
+    pub(crate) mine: BTreeSet<String>,
+    /// Gaps that stop a shard of this worker each.
+    pub(crate) stopped: Vec<Gap>,
+    /// Shards that wait for a parent.
+    pub(crate) waiting: usize,
+}
+
+/// What has to be committed before anything is read, and what may be read then.
+struct FirstActs {
+    acts: Vec<ShardAdvance>,
+    retire: Vec<String>,
+    readable: Readable,
 }
 
 /// The worker of one stream.
@@ -120,7 +145,9 @@ impl StreamWorker {
         loop {
             match Round::new(&mut self, &shutdown).run().await? {
                 RoundEnd::Done => {
+                    let open = |document: &CheckpointDocument| document.gaps.iter().filter(|gap| !gap.accepted).count();
                     return Ok(StreamSummary {
+                        open_gaps: self.table()?.document().map_or(0, open),
                         stream: self.stream,
                         counts: self.progress.snapshot(),
                         fenced: self.fenced,
@@ -154,20 +181,34 @@ impl StreamWorker {
         if self.options.once { Patience::Few } else { Patience::Until(shutdown.clone()) }
     }
 
-    /// Pins shards that are new to the table and gives the plan of those to read now.
-    pub(crate) async fn readable(&mut self, shutdown: &CancellationToken) -> Result<LineagePlan, IngestError> {
+    /// Which shards this worker may read now, after the commits that must come before: pins of shards new to the table,
+    /// gaps, and entries that retire.
+    pub(crate) async fn readable(&mut self, shutdown: &CancellationToken) -> Result<Readable, IngestError> {
+        let patience = self.patience(shutdown);
         for _ in 0..PIN_ROUNDS {
+            if self.options.fleet.is_some() {
+                // The others commit too.
+                self.table()?.reload().await?;
+            }
             // Listed anew each time: what is pinned must not be older than the document that it is pinned against.
             let listed = self.source.list_shards().await?;
-            let (start, patience) = (self.start.clone(), self.patience(shutdown));
-            let table = self.table()?;
-            let plan = plan(&listed, table.document(), &start);
-            if plan.pins.is_empty() {
-                return Ok(plan);
+            let now = self.options.clock.now().timestamp_millis();
+            let start = self.start.clone();
+            let plan = plan(&listed, self.table()?.document(), &start, now);
+            let share = self.share(&plan);
+            let mut first = self.first_acts(plan, &share, now)?;
+            if first.acts.is_empty() && first.retire.is_empty() {
+                first.readable.shards.retain(|readable| !share.held.contains(&readable.shard.id));
+                return Ok(first.readable);
             }
-            let batch = empty_batch(table, plan.pins);
+            let table = self.table()?;
+            let batch = Batch { retire: first.retire, ..empty_batch(table, first.acts) };
             if let CommitOutcome::Committed { .. } = commit(table, &batch, &patience).await? {
                 self.progress.observe_commit(ControlTotals::default(), 0, 0);
+                for gap in batch.shards.into_iter().filter_map(|step| step.gap) {
+                    tracing::error!(stream = %self.stream, shard = gap.shard, cause = ?gap.cause, from = ?gap.from,
+                        until = ?gap.until, accepted = gap.accepted, "gap: Kinesis may have discarded records unread");
+                }
             }
         }
         Err(IngestError::Protocol {
@@ -175,6 +216,60 @@ impl StreamWorker {
             shard: "all".to_owned(),
             reason: format!("new shards could not be pinned in {PIN_ROUNDS} rounds: too many workers at once"),
         })
+    }
+
+    /// This worker's share of the shards that want a worker.
+    fn share(&self, plan: &LineagePlan) -> Share {
+        let wanting = plan.pins.iter().map(|pin| &pin.shard);
+        let wanting = wanting.chain(plan.readable.iter().map(|readable| &readable.shard.id)).chain(&plan.vanished);
+        let wanting = wanting.cloned().collect();
+        match &self.options.fleet {
+            Some(fleet) => fleet.share(self.stream, wanting),
+            None => Share { mine: wanting, ..Share::default() },
+        }
+    }
+
+    fn first_acts(&mut self, plan: LineagePlan, share: &Share, now: i64) -> Result<FirstActs, IngestError> {
+        let (retention, on_gap) = (self.description.retention, self.options.on_gap);
+        let document = self.table()?.document();
+        let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
+        let mut acts: Vec<ShardAdvance> = plan.pins.into_iter().filter(|pin| share.mine.contains(&pin.shard)).collect();
+        let mut readable = Readable { mine: share.mine.clone(), waiting: plan.waiting.len(), ..Readable::default() };
+        // Gives whether the shard may be read.
+        let mut settle = |id: &str, state: &ShardState, found: Option<Gap>| {
+            let open = document.and_then(|document| document.open_gap(id));
+            match (open, found, on_gap) {
+                (None, None, _) => return true,
+                (Some(open), _, OnGap::Stop) => readable.stopped.push(open.clone()),
+                (Some(open), _, OnGap::Continue) => {
+                    acts.push(gap::advance(state, Gap { accepted: true, ..open.clone() }, now));
+                }
+                (None, Some(found), _) => {
+                    let accepted = on_gap == OnGap::Continue;
+                    acts.push(gap::advance(state, Gap { accepted, ..found }, now));
+                }
+            }
+            false
+        };
+        let mine = plan.readable.into_iter().filter(|readable| share.mine.contains(&readable.shard.id));
+        let shards = mine
+            .filter(|shard| {
+                let found = gap::by_retention(&shard.shard.id, &shard.state, retention, now);
+                settle(&shard.shard.id, &shard.state, found)
+            })
+            .collect();
+        for id in plan.vanished.iter().filter(|id| share.mine.contains(*id)) {
+            if let Some(state) = state_of(id) {
+                settle(id, state, Some(gap::by_vanishing(id, state, retention, now)));
+            }
+        }
+        readable.shards = shards;
+        let out_of_reach = |id: &String| {
+            let known = state_of(id).and_then(gap::known_until).unwrap_or(now);
+            u64::try_from(now.saturating_sub(known)).is_ok_and(|age| Duration::from_millis(age) > retention)
+        };
+        let retire = plan.retirable.into_iter().filter(out_of_reach).collect();
+        Ok(FirstActs { acts, retire, readable })
     }
 
     /// Deduplication windows of shards about to be read, rebuilt from the table in one scan.

@@ -20,6 +20,7 @@ use crate::{
     bucket,
     durable::DurableFileSystem,
     error::LakeError,
+    heartbeats::WORKERS,
     location::{LakeLocation, Place},
 };
 
@@ -196,7 +197,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Refused`] when it does not.
     pub async fn probe_put_if_absent(&self) -> Result<(), LakeError> {
-        let path = self.prefix.clone().join("_workers").join(format!("probe-{}", Uuid::new_v4()));
+        let path = self.prefix.clone().join(WORKERS).join(format!("probe-{}", Uuid::new_v4()));
         let create = || PutOptions::from(PutMode::Create);
         let at = self.describe(&path);
         self.root.put_opts(&path, "1".into(), create()).await.map_err(LakeError::store("write", &at))?;

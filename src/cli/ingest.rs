@@ -39,11 +39,22 @@ pub(crate) struct IngestArguments {
     /// Where to start in a stream that the lake does not know yet: trim-horizon, latest, or an RFC 3339 time
     #[arg(long, value_name = "POSITION")]
     start: Option<String>,
+    /// Name of this worker among those that share the lake's streams [default: the machine's name and process number]
+    #[arg(long, value_name = "ID")]
+    worker_id: Option<String>,
+    /// Read at most so many shards in this worker [default: its even share]
+    #[arg(long, value_name = "NUMBER")]
+    max_shards: Option<String>,
+    /// What a shard does whose records Kinesis may have discarded unread: stop or continue [default: stop]
+    #[arg(long, value_name = "ACTION")]
+    on_gap: Option<String>,
 }
 
 const EXAMPLES: &str = "\
 The lake itself says how far each shard has been read: run it again, or after a crash, and it goes on there.
 Ctrl-C or SIGTERM commits what is buffered and ends with exit code 0.
+Start as many workers as you like on one lake: they share the shards, and take over from one that dies within 15 s.
+With --once a worker reads every shard by itself, unless it is given a --worker-id.
 
 Examples:
   bluelake ingest --once --init
@@ -62,6 +73,9 @@ impl IngestArguments {
             ("ingest.buffer-size", "--buffer-size", &self.buffer_size),
             ("ingest.buffer-age", "--buffer-age", &self.buffer_age),
             ("ingest.start", "--start", &self.start),
+            ("ingest.worker-id", "--worker-id", &self.worker_id),
+            ("ingest.max-shards", "--max-shards", &self.max_shards),
+            ("ingest.on-gap", "--on-gap", &self.on_gap),
         ])
     }
 }
@@ -93,6 +107,10 @@ pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result
         output::json(&result)?;
     } else {
         output::line(describe(&result))?;
+    }
+    if result.streams.iter().any(|stream| stream.open_gaps > 0) {
+        tracing::error!("shards stand still behind a gap; look at the log, then go on with --on-gap continue");
+        return Ok(Outcome::Incomplete);
     }
     let rejected = result.total(|stream| stream.rejected);
     if arguments.fail_on_rejected && rejected > 0 {

@@ -47,6 +47,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: Some("trim-horizon"),
         meaning: "where a new shard is read from: trim-horizon, latest or an RFC 3339 time",
     },
+    Setting {
+        key: "ingest.worker-id",
+        default: None,
+        meaning: "name of this worker in the fleet; the machine's name and the process's number if not set",
+    },
+    Setting { key: "ingest.max-shards", default: None, meaning: "read at most so many shards in this worker" },
+    Setting {
+        key: "ingest.on-gap",
+        default: Some("stop"),
+        meaning: "what a shard does whose records Kinesis may have discarded unread: stop or continue",
+    },
     Setting { key: "sql.memory-limit", default: Some("256MiB"), meaning: "memory that one query may hold" },
     Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
     Setting { key: "log.level", default: Some("warn"), meaning: "error, warn, info, debug, trace, or a filter" },

@@ -1,0 +1,138 @@
+//! Which worker should read which shard: rendezvous hashing over the living, with a bound on the load of each. Pure,
+//! and the same for every worker that sees the same workers and shards. Only efficiency depends on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bluelake_lake::Heartbeat;
+use sha2::{Digest as _, Sha256};
+
+/// A worker as far as the assignment cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) id: String,
+    pub(crate) streams: BTreeSet<String>,
+    pub(crate) max_shards: Option<usize>,
+}
+
+impl Member {
+    pub(crate) fn of(heartbeat: &Heartbeat) -> Self {
+        Self { id: heartbeat.worker.clone(), streams: heartbeat.streams.clone(), max_shards: heartbeat.max_shards }
+    }
+}
+
+/// Stream → its shards that want a reader.
+pub(crate) type Shards = BTreeMap<String, BTreeSet<String>>;
+
+/// The shards of each stream that `me` should read.
+///
+/// Every shard has an order of preference among the workers, by a hash of both. It goes to the first of them that has
+/// room: a worker takes its even share of a stream (rounded up) as long as another has room, and never more than it
+/// wants over all streams. So two workers differ by no more than one shard of a stream, and few shards move when one comes or goes.
+pub(crate) fn assigned_to(me: &str, members: &[Member], shards: &Shards) -> Shards {
+    let mut all_streams: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut mine = Shards::new();
+    for (stream, shards) in shards {
+        let able: Vec<&Member> = members.iter().filter(|member| member.streams.contains(stream)).collect();
+        let share = shards.len().div_ceil(able.len().max(1));
+        let mut load: BTreeMap<&str, usize> = BTreeMap::new();
+        let mine = mine.entry(stream.clone()).or_default();
+        for shard in shards {
+            let wants_more = |member: &&&Member| {
+                let total = all_streams.get(member.id.as_str()).copied().unwrap_or(0);
+                member.max_shards.is_none_or(|most| total < most)
+            };
+            let has_room = |member: &&&Member| load.get(member.id.as_str()).copied().unwrap_or(0) < share;
+            let by_preference = |member: &&&Member| weight(&member.id, stream, shard);
+            let willing = able.iter().filter(wants_more);
+            let chosen = willing.clone().filter(has_room).max_by_key(by_preference);
+            // Where others keep to a limit of their own, those without one take more than their share.
+            let Some(chosen) = chosen.or_else(|| willing.max_by_key(by_preference)) else { continue };
+            *load.entry(&chosen.id).or_default() += 1;
+            *all_streams.entry(&chosen.id).or_default() += 1;
+            if chosen.id == me {
+                mine.insert(shard.clone());
+            }
+        }
+    }
+    mine
+}
+
+/// Highest wins. SHA-256, because all versions and machines must agree on it.
+fn weight(worker: &str, stream: &str, shard: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [worker, stream, shard] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn member(id: &str, max_shards: Option<usize>) -> Member {
+        Member { id: id.to_owned(), streams: BTreeSet::from(["s".to_owned()]), max_shards }
+    }
+
+    fn members(ids: &[String]) -> Vec<Member> {
+        ids.iter().map(|id| member(id, None)).collect()
+    }
+
+    fn shards(count: usize) -> Shards {
+        Shards::from([("s".to_owned(), (0..count).map(|number| format!("shard-{number:04}")).collect())])
+    }
+
+    fn all(members: &[Member], shards: &Shards) -> BTreeMap<String, BTreeSet<String>> {
+        members
+            .iter()
+            .map(|member| (member.id.clone(), assigned_to(&member.id, members, shards)["s"].clone()))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_shard_has_exactly_one_worker_and_nobody_has_too_many(workers in 1_usize..12, count in 0_usize..60) {
+            let ids: Vec<String> = (0..workers).map(|number| format!("worker-{number}")).collect();
+            let assigned = all(&members(&ids), &shards(count));
+            let total: usize = assigned.values().map(BTreeSet::len).sum();
+            let distinct: BTreeSet<&String> = assigned.values().flatten().collect();
+            prop_assert_eq!((total, distinct.len()), (count, count));
+            prop_assert!(assigned.values().all(|shards| shards.len() <= count.div_ceil(workers)));
+        }
+    }
+
+    #[test]
+    fn few_shards_move_when_a_worker_leaves() {
+        let ids: Vec<String> = (0..10).map(|number| format!("worker-{number}")).collect();
+        let before = all(&members(&ids), &shards(1000));
+        let after = all(&members(&ids[1..]), &shards(1000));
+        let stayed: usize = after.iter().map(|(id, shards)| shards.intersection(&before[id]).count()).sum();
+        assert!(stayed >= 750, "of the 900 shards of the others only {stayed} stayed");
+    }
+
+    #[test]
+    fn a_worker_takes_no_more_than_it_wants_and_only_streams_that_it_reads() {
+        let workers = [member("a", Some(2)), member("b", None)];
+        let assigned = all(&workers, &shards(10));
+        assert_eq!((assigned["a"].len(), assigned["b"].len()), (2, 8), "a's limit");
+        let alone = all(&[member("a", Some(2))], &shards(10));
+        assert_eq!(alone["a"].len(), 2);
+        let other = Member { streams: BTreeSet::from(["other".to_owned()]), ..member("c", None) };
+        let assigned = all(&[member("a", None), other], &shards(10));
+        assert_eq!((assigned["a"].len(), assigned["c"].len()), (10, 0));
+    }
+
+    #[test]
+    fn one_who_reads_two_streams_counts_both_against_its_limit() {
+        let both = BTreeSet::from(["s".to_owned(), "t".to_owned()]);
+        let workers = [Member { streams: both, ..member("a", Some(3)) }];
+        let mut two = shards(2);
+        two.insert("t".to_owned(), BTreeSet::from(["x".to_owned(), "y".to_owned()]));
+        let mine = assigned_to("a", &workers, &two);
+        assert_eq!(mine.values().map(BTreeSet::len).sum::<usize>(), 3);
+    }
+}

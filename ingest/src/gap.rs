@@ -1,0 +1,121 @@
+//! When records may have been discarded before they were read. Pure.
+//!
+//! | the shard | then |
+//! | --- | --- |
+//! | still listed, and nothing was known of it for longer than the retention | gap by retention |
+//! | not ended, and no longer listed | gap: it has vanished |
+//! | idle, but seen drained within the retention | no gap |
+//! | ended | no gap |
+
+use std::time::Duration;
+
+use bluelake_lake::{ControlTotals, Gap, GapCause, ShardAdvance, ShardState};
+
+/// Until when everything is known to have been read, milliseconds since the epoch.
+pub(crate) fn known_until(state: &ShardState) -> Option<i64> {
+    let arrived = state.arrived_at.map(|micros| micros.div_euclid(1_000));
+    arrived.max(state.drained_at)
+}
+
+/// The gap of a shard whose position is older than the stream's retention. `now` in milliseconds since the epoch.
+pub(crate) fn by_retention(shard: &str, state: &ShardState, retention: Duration, now: i64) -> Option<Gap> {
+    let known = known_until(state)?;
+    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    let horizon = now.saturating_sub(retention);
+    let lost = !state.ended && known < horizon;
+    lost.then(|| gap(shard, state, GapCause::Retention, horizon, now))
+}
+
+/// The gap of an unfinished shard that has left the stream.
+pub(crate) fn by_vanishing(shard: &str, state: &ShardState, retention: Duration, now: i64) -> Gap {
+    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    gap(shard, state, GapCause::Vanished, now.saturating_sub(retention), now)
+}
+
+fn gap(shard: &str, state: &ShardState, cause: GapCause, until: i64, now: i64) -> Gap {
+    Gap {
+        shard: shard.to_owned(),
+        starting_sequence: state.starting_sequence.clone(),
+        after: state.position.clone(),
+        from: known_until(state),
+        until: Some(until.max(known_until(state).unwrap_or(i64::MIN))),
+        found_at: now,
+        cause,
+        accepted: false,
+    }
+}
+
+/// The commit that writes a gap into the lake. Accepted, it lets the shard go on, or ends it when it has vanished.
+/// `now` in milliseconds since the epoch.
+pub(crate) fn advance(state: &ShardState, gap: Gap, now: i64) -> ShardAdvance {
+    let vanished = gap.cause == GapCause::Vanished;
+    ShardAdvance {
+        shard: gap.shard.clone(),
+        starting_sequence: state.starting_sequence.clone(),
+        parents: state.parents.clone(),
+        from_exclusive: Some(state.position.clone()),
+        to_inclusive: state.position.clone(),
+        ended: gap.accepted && vanished,
+        arrived_at: None,
+        drained_at: gap.accepted.then_some(now),
+        counts: ControlTotals::default(),
+        gap: Some(Box::new(gap)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bluelake_lake::{Position, SequenceNumber};
+
+    use super::*;
+
+    const DAY: i64 = 24 * 3600 * 1000;
+    const RETENTION: Duration = Duration::from_secs(24 * 3600);
+
+    fn state(arrived_at: Option<i64>, drained_at: Option<i64>) -> ShardState {
+        ShardState {
+            starting_sequence: SequenceNumber::parse("1").unwrap(),
+            parents: Vec::new(),
+            position: Position::After(SequenceNumber::parse("9").unwrap()),
+            ended: false,
+            arrived_at: arrived_at.map(|millis| millis * 1_000),
+            drained_at,
+            totals: ControlTotals::default(),
+        }
+    }
+
+    #[test]
+    fn a_position_older_than_the_retention_is_a_gap_that_covers_what_may_be_lost() {
+        let behind = state(Some(100 * DAY), None);
+        assert_eq!(by_retention("a", &behind, RETENTION, 101 * DAY), None, "just held");
+        let gap = by_retention("a", &behind, RETENTION, 103 * DAY).unwrap();
+        assert_eq!((gap.from, gap.until, gap.cause), (Some(100 * DAY), Some(102 * DAY), GapCause::Retention));
+        assert_eq!(gap.after, behind.position);
+    }
+
+    #[test]
+    fn an_idle_shard_that_was_seen_drained_has_no_gap() {
+        let idle = state(Some(100 * DAY), Some(109 * DAY));
+        assert_eq!(by_retention("a", &idle, RETENTION, 110 * DAY), None);
+        assert!(by_retention("a", &idle, RETENTION, 110 * DAY + 1).is_some());
+    }
+
+    #[test]
+    fn a_shard_that_ended_has_no_gap() {
+        let ended = ShardState { ended: true, ..state(Some(DAY), None) };
+        assert_eq!(by_retention("a", &ended, RETENTION, 100 * DAY), None);
+    }
+
+    #[test]
+    fn an_accepted_gap_lets_the_shard_go_on_and_ends_a_vanished_one() {
+        let behind = state(Some(100 * DAY), None);
+        let found = by_retention("a", &behind, RETENTION, 103 * DAY).unwrap();
+        let step = advance(&behind, Gap { accepted: true, ..found.clone() }, 104 * DAY);
+        assert_eq!((step.ended, step.drained_at), (false, Some(104 * DAY)));
+        let held = advance(&behind, found, 104 * DAY);
+        assert_eq!((held.ended, held.drained_at), (false, None), "found only: the shard stands still");
+        let vanished = Gap { accepted: true, ..by_vanishing("a", &behind, RETENTION, 103 * DAY) };
+        assert!(advance(&behind, vanished, 104 * DAY).ended);
+    }
+}
