@@ -13,11 +13,44 @@ use crate::config::{LogFormat, LogSettings};
 /// # Errors
 /// When logging was started before.
 pub(crate) fn start(settings: &LogSettings) -> Result<()> {
-    let filter = EnvFilter::try_new(&settings.level)?;
+    let filter = EnvFilter::try_new(directives(&settings.level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())
+}
+
+/// The rooms, by the names under which they log.
+const ROOMS: [&str; 7] = [
+    "bluelake",
+    "bluelake_generate",
+    "bluelake_ingest",
+    "bluelake_lake",
+    "bluelake_queries",
+    "bluelake_schemas",
+    "bluelake_transform",
+];
+
+/// A plain level is about Bluelake alone: what the libraries say at `info` would bury it, kilobytes a commit. A filter is
+/// taken as it is.
+fn directives(level: &str) -> String {
+    if !matches!(level, "info" | "debug" | "trace") {
+        return level.to_owned();
+    }
+    let rooms = ROOMS.map(|room| format!("{room}={level}"));
+    format!("warn,{}", rooms.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_level_leaves_the_libraries_at_warn_and_a_filter_is_taken_as_it_is() {
+        assert!(directives("debug").starts_with("warn,bluelake=debug,"));
+        assert_eq!(directives("warn"), "warn");
+        assert_eq!(directives("info,aws_config=debug"), "info,aws_config=debug");
+    }
 }

@@ -16,7 +16,7 @@ fn portion(number: u64, events: u64) -> Workload {
 }
 
 fn start(machine: &Machine, id: &str) -> Child {
-    machine.start(&["ingest", "--worker-id", id, "--buffer-age", "1s", "--json", "--log-level", "info"])
+    machine.start(&["ingest", "--worker-id", id, "--buffer-age", "1s", "--json"])
 }
 
 /// The shards of a stream that a worker says it holds; `None` when it has no heartbeat.

@@ -86,6 +86,8 @@ async fn a_shard_that_vanished_unfinished_is_a_gap_and_a_stream_made_anew_is_rea
     kinesis.put(TRANSACTION_EVENTS, "a", b"not json").await;
     machine.succeed(&["ingest", "--once", "--init"]).await;
     kinesis.delete_stream(TRANSACTION_EVENTS).await;
+    // Sequence numbers hold the second of the stream's creation: another second, another incarnation.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     kinesis.create_stream(TRANSACTION_EVENTS, 1).await;
     for key in ["a", "b", "c"] {
         kinesis.put(TRANSACTION_EVENTS, key, b"not json either").await;

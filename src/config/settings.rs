@@ -60,6 +60,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting { key: "sql.memory-limit", default: Some("256MiB"), meaning: "memory that one query may hold" },
     Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
-    Setting { key: "log.level", default: Some("warn"), meaning: "error, warn, info, debug, trace, or a filter" },
+    Setting {
+        key: "log.level",
+        default: Some("warn"),
+        meaning: "error, warn, info, debug, trace (libraries stay at warn), or a filter",
+    },
     Setting { key: "log.format", default: Some("text"), meaning: "log lines as text or json" },
 ];
