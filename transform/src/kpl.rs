@@ -92,7 +92,7 @@ impl Aggregate {
 }
 
 /// Where Kinesis routes a partition key: its MD5 as a number, highest byte first.
-fn hash_key(partition_key: &str) -> u128 {
+pub fn hash_key(partition_key: &str) -> u128 {
     u128::from_be_bytes(Md5::digest(partition_key).into())
 }
 

@@ -25,7 +25,7 @@ mod timestamp;
 
 pub use batch::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
 pub use error::TransformError;
-pub use kpl::AggregatedRecordWriter;
+pub use kpl::{AggregatedRecordWriter, hash_key};
 pub use parquet_file::{EncodedFile, encode};
 pub use partition::{PartitionRows, Partitions, TableLayout};
 pub use reason::{ReasonCode, Rejected};
