@@ -18,6 +18,7 @@ mod lake_files;
 mod oracle;
 mod servers;
 
+mod aggregated;
 mod bad_events;
 mod cli_errors;
 mod contract_grows;

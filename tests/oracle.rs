@@ -30,6 +30,11 @@ const END: &str = "2026-11-01T00:00:00Z";
 impl Workload {
     /// Puts the events into Kinesis by the command line, and keeps journal and truth in the working folder.
     pub(crate) async fn put(&self, machine: &Machine) {
+        self.put_with(machine, &[]).await;
+    }
+
+    /// As [`Workload::put`], with more arguments for the generator.
+    pub(crate) async fn put_with(&self, machine: &Machine, more: &[&str]) {
         let (events, seed, days) = (self.events.to_string(), self.seed.to_string(), self.days.to_string());
         let (bad, duplicate) = (self.bad_rate.to_string(), self.duplicate_rate.to_string());
         let (journal, truth) = (self.journal_file(), self.truth_file());
@@ -54,7 +59,7 @@ impl Workload {
             "--truth",
             &truth,
         ];
-        machine.succeed(&arguments).await;
+        machine.succeed(&[&arguments, more].concat()).await;
     }
 
     /// The events, as the generator makes them.
@@ -78,7 +83,7 @@ impl Workload {
     }
 
     /// The journal; a lost answer would make *exactly once* undecidable, and must not happen on loopback.
-    fn journal(&self, machine: &Machine) -> Vec<JournalEntry> {
+    pub(crate) fn journal(&self, machine: &Machine) -> Vec<JournalEntry> {
         let file = std::fs::File::open(machine.path(&self.journal_file())).unwrap();
         let entries: Vec<_> = read_journal(BufReader::new(file)).map(Result::unwrap).collect();
         assert!(entries.iter().all(|entry| entry.sequence.is_some()), "an answer of Kinesis was lost");

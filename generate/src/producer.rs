@@ -7,10 +7,12 @@
 mod batch;
 mod kinesis;
 mod lane;
+mod packing;
 mod router;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use self::batch::Answered;
 use self::kinesis::{Kinesis, PutRecords};
 use self::lane::Lane;
+use self::packing::Packing;
 use self::router::Router;
 use crate::{Error, GeneratedEvent, Generator, Truth};
 
@@ -93,7 +96,7 @@ impl RetryPolicy {
     }
 }
 
-/// What became of one record of a request.
+/// What became of the record that an event was put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
     /// In the stream.
@@ -110,13 +113,13 @@ pub enum PutOutcome {
 /// Progress of a producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutCounts {
-    /// Records stored.
+    /// Events stored.
     pub stored: u64,
     /// Bytes of data of the records stored.
     pub bytes: u64,
-    /// Records put again because they were throttled or their outcome was unknown.
+    /// Events put again because they were throttled or their outcome was unknown.
     pub retried: u64,
-    /// Outcomes that stayed unknown, each of which may be a record in the stream.
+    /// Outcomes that stayed unknown, each of which may be an event in the stream.
     pub unknown: u64,
     /// Requests answered or lost.
     pub requests: u64,
@@ -127,17 +130,36 @@ pub struct PutCounts {
 pub struct Producer {
     kinesis: Arc<Kinesis>,
     retry: RetryPolicy,
+    aggregate: Option<NonZeroUsize>,
 }
 
 impl Producer {
     /// A producer over a configured client. The client's own retries are switched off for it.
     pub fn new(client: &aws_sdk_kinesis::Client, names: StreamNames, retry: RetryPolicy) -> Self {
-        Producer { kinesis: Arc::new(Kinesis::new(client, names)), retry }
+        Producer { kinesis: Arc::new(Kinesis::new(client, names)), retry, aggregate: None }
+    }
+
+    /// Puts so many events into each record, as the Kinesis Producer Library does: `None` puts one, as it is.
+    ///
+    /// An aggregate holds events of one shard, by the shards that are open when [`Producer::put`] begins.
+    #[must_use]
+    pub fn aggregating(mut self, events: Option<NonZeroUsize>) -> Self {
+        self.aggregate = events;
+        self
+    }
+
+    async fn packing(&self) -> Result<Packing, Error> {
+        let Some(events) = self.aggregate else { return Ok(Packing::Plain) };
+        let mut shards = BTreeMap::new();
+        for stream in Stream::ALL {
+            shards.insert(stream, self.kinesis.open_shards(stream).await?);
+        }
+        Ok(Packing::Aggregated { events: events.get(), shards })
     }
 
     /// Puts every event that arrives until the channel is closed, and returns when all are answered.
     ///
-    /// `on_answer` is called once for every record of every answer; its error stops the producer. `on_progress` is
+    /// `on_answer` is called once for every event of every answer; its error stops the producer. `on_progress` is
     /// called after each request. Both are called on the calling task, in no particular order between lanes.
     ///
     /// # Errors
@@ -149,7 +171,8 @@ impl Producer {
         on_answer: impl FnMut(&GeneratedEvent, &PutOutcome) -> io::Result<()>,
         on_progress: impl FnMut(PutCounts),
     ) -> Result<PutCounts, Error> {
-        put_all(Arc::clone(&self.kinesis), self.retry, events, on_answer, on_progress).await
+        let how = (self.retry, self.packing().await?);
+        put_all(Arc::clone(&self.kinesis), how, events, on_answer, on_progress).await
     }
 }
 
@@ -171,13 +194,13 @@ pub fn feed(mut generator: Generator, capacity: usize) -> (mpsc::Receiver<Genera
 
 async fn put_all<T: PutRecords>(
     transport: Arc<T>,
-    retry: RetryPolicy,
+    (retry, packing): (RetryPolicy, Packing),
     events: mpsc::Receiver<GeneratedEvent>,
     mut on_answer: impl FnMut(&GeneratedEvent, &PutOutcome) -> io::Result<()>,
     mut on_progress: impl FnMut(PutCounts),
 ) -> Result<PutCounts, Error> {
     let (answers, mut answered) = mpsc::channel::<Answered>(Stream::ALL.len() * LANES * ANSWERS_WAITING);
-    let mut router = Router::default();
+    let mut router = Router::new(packing);
     let mut tasks = JoinSet::new();
     for (stream, number) in Stream::ALL.into_iter().flat_map(|stream| (0..LANES).map(move |lane| (stream, lane))) {
         // One batch waits while another is in flight.
@@ -193,7 +216,9 @@ async fn put_all<T: PutRecords>(
     let mut counts = PutCounts::default();
     while let Some(request) = answered.recv().await {
         request.count(&mut counts);
-        for (event, outcome) in &request.outcomes {
+        let events =
+            request.outcomes.iter().flat_map(|(put, outcome)| put.events.iter().map(move |one| (one, outcome)));
+        for (event, outcome) in events {
             on_answer(event, outcome).map_err(|source| Error::Observer { source })?;
         }
         on_progress(counts);

@@ -308,7 +308,7 @@ impl Desk {
         let arrived = record.approximate_arrival_timestamp().ok_or(DecodeFault::NoArrivalTime)?;
         let arrived_at = arrived.to_millis().map_err(|_| DecodeFault::NoArrivalTime)?.saturating_mul(1_000);
         let data = record.data().as_ref();
-        let position = RecordPosition { shard, sequence, arrived_at };
+        let position = RecordPosition { shard, sequence, arrived_at, hash_keys: None };
         let window = &mut self.window;
         let result = self.builder.push(&position, data, &mut |id, sub_sequence| {
             window.is_duplicate(id, EventPosition { sequence, sub_sequence }, arrived_at)

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,9 @@ pub(crate) struct GenerateArguments {
     /// Write events of this stream only (not with --to kinesis, which needs both)
     #[arg(long, value_name = "STREAM")]
     stream: Option<Stream>,
+    /// Put so many events into each record, as the Kinesis Producer Library does (with --to kinesis)
+    #[arg(long, value_name = "N")]
+    aggregate: Option<NonZeroUsize>,
     /// Also write the truth as JSON: what the lake must say when everything has landed
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
@@ -117,6 +121,9 @@ fn check(arguments: &GenerateArguments) -> Result<()> {
         (Target::StandardOutput | Target::File(_), _, Some(_)) => {
             Err(WrongUsage::new("--journal needs --to kinesis: only Kinesis gives answers to write down").into())
         }
+        (Target::StandardOutput | Target::File(_), ..) if arguments.aggregate.is_some() => {
+            Err(WrongUsage::new("--aggregate needs --to kinesis: a file has no records").into())
+        }
         _ => Ok(()),
     }
 }
@@ -180,7 +187,8 @@ async fn put(session: &Session, arguments: &GenerateArguments, generator: Genera
     };
     let started = Instant::now();
     let bar = progress::events("putting into Kinesis", arguments.events);
-    let producer = Producer::new(&client, names, RetryPolicy { seed: arguments.seed, ..RetryPolicy::default() });
+    let producer = Producer::new(&client, names, RetryPolicy { seed: arguments.seed, ..RetryPolicy::default() })
+        .aggregating(arguments.aggregate);
     let (events, truth) = feed(generator, EVENTS_AHEAD);
     let counts = producer.put(events, on_answer, |counts| bar.set_position(counts.stored)).await?;
     bar.finish_and_clear();

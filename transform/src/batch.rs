@@ -14,12 +14,14 @@ use uuid::Uuid;
 
 use crate::cell::Cell;
 use crate::column::{Column, times};
+use crate::compression::{Compression, MAX_DECOMPRESSED_BYTES};
 use crate::error::TransformError;
 use crate::judge::Judge;
+use crate::kpl::{self, Aggregate};
 use crate::object::ObjectFields;
 use crate::plan::Plan;
-use crate::reason::Rejected;
-use crate::record::Record;
+use crate::reason::{ReasonCode, Rejected};
+use crate::record::{MAX_VALUES, Record};
 use crate::timestamp;
 
 /// Decodes the events of one stream: the contract compiled into a plan. Shared by all batches of the stream.
@@ -75,6 +77,8 @@ pub struct RecordPosition<'a> {
     pub sequence: &'a str,
     /// When the stream received the record, microseconds since 1970-01-01 UTC.
     pub arrived_at: i64,
+    /// Hash keys of the shard, both ends included, when known: sub-records of an aggregate that hash elsewhere are counted.
+    pub hash_keys: Option<(u128, u128)>,
 }
 
 /// What became of events. Always `received = stored + rejected + duplicate`.
@@ -88,6 +92,8 @@ pub struct Counts {
     pub rejected: u64,
     /// Dropped because their event_id was seen before.
     pub duplicate: u64,
+    /// Sub-records of aggregates that hash to another shard. They are kept: this is no part of the sum.
+    pub misrouted: u64,
 }
 
 impl AddAssign for Counts {
@@ -96,6 +102,7 @@ impl AddAssign for Counts {
         self.stored += other.stored;
         self.rejected += other.rejected;
         self.duplicate += other.duplicate;
+        self.misrouted += other.misrouted;
     }
 }
 
@@ -125,44 +132,83 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// Decodes one Kinesis record.
+    /// Decodes one Kinesis record: plain, compressed, or aggregated of such.
     ///
     /// `is_duplicate(event_id, sub_sequence)` is asked once for each event that is otherwise valid; when it says `true`
-    /// the event is dropped and counted. A bad event is a row of the rejected, never an error.
+    /// the event is dropped and counted. A bad event is a row of the rejected, never an error. A damaged aggregate is
+    /// one rejected event, whole; a payload that cannot be decompressed is one as well.
     pub fn push(
         &mut self,
         position: &RecordPosition<'_>,
         data: &[u8],
         is_duplicate: &mut dyn FnMut(Uuid, u32) -> bool,
     ) -> Counts {
+        let mut progress = Progress::new(position);
+        if !kpl::is_aggregated(data) {
+            self.payload(&mut progress, data, is_duplicate);
+            return progress.counts;
+        }
+        match Aggregate::open(data) {
+            Err(reason) => self.reject(&mut progress, &Rejected::whole(reason), data),
+            Ok(aggregate) => {
+                for sub_record in aggregate.data() {
+                    self.payload(&mut progress, sub_record, is_duplicate);
+                }
+                if progress.sub_sequence == 0 {
+                    self.reject(&mut progress, &Rejected::whole(ReasonCode::Empty), data);
+                }
+                progress.counts.misrouted = position.hash_keys.map_or(0, |hash_keys| aggregate.misrouted(hash_keys));
+            }
+        }
+        progress.counts
+    }
+
+    /// Decodes a record's data, or a sub-record's. What is compressed must hold events themselves.
+    fn payload(&mut self, progress: &mut Progress<'_>, data: &[u8], is_duplicate: &mut dyn FnMut(Uuid, u32) -> bool) {
+        let Some(compression) = Compression::of(data) else {
+            return self.values(progress, data, is_duplicate);
+        };
+        match compression.decompress(data, &mut progress.decompression_budget) {
+            Ok(inner) if kpl::is_aggregated(&inner) || Compression::of(&inner).is_some() => {
+                self.reject(progress, &Rejected::whole(ReasonCode::DecompressionFailed), data);
+            }
+            Ok(inner) => self.values(progress, &inner, is_duplicate),
+            Err(reason) => self.reject(progress, &Rejected::whole(reason), data),
+        }
+    }
+
+    /// Decodes the values of a text, one after another.
+    fn values(&mut self, progress: &mut Progress<'_>, data: &[u8], is_duplicate: &mut dyn FnMut(Uuid, u32) -> bool) {
         let Self { decoder, events, rejected, fields, judge, unknown_fields } = self;
         let plan = &decoder.plan;
-        let mut counts = Counts::default();
-        let mut record = Record::new(data);
+        let mut record = Record::new(data, progress.values_left());
         let text = record.text();
-        let mut sub_sequence = 0;
         while let Some(item) = record.next(&plan.keys, &plan.names, fields) {
+            let place = progress.place();
             let judged = match item.fault {
                 Some(fault) => Err(fault),
-                None => judge.event(plan, text, fields, position.arrived_at),
+                None => judge.event(plan, text, fields, place.position.arrived_at),
             };
-            let place = Place { position, sub_sequence };
             match judged {
                 Err(reason) => {
                     rejected.append(&reason, item.bytes, place);
-                    counts.rejected += 1;
+                    progress.counts.rejected += 1;
                 }
-                Ok(event_id) if is_duplicate(event_id, sub_sequence) => counts.duplicate += 1,
+                Ok(event_id) if is_duplicate(event_id, place.sub_sequence) => progress.counts.duplicate += 1,
                 Ok(_) => {
                     events.append(plan, judge, text, place);
                     *unknown_fields += judge.extras.fields();
-                    counts.stored += 1;
+                    progress.counts.stored += 1;
                 }
             }
-            counts.received += 1;
-            sub_sequence += 1;
+            progress.next();
         }
-        counts
+    }
+
+    fn reject(&mut self, progress: &mut Progress<'_>, reason: &Rejected, bytes: &[u8]) {
+        self.rejected.append(reason, bytes, progress.place());
+        progress.counts.rejected += 1;
+        progress.next();
     }
 
     /// Bytes that the rows take in Arrow, about. Costs nothing to ask.
@@ -185,6 +231,36 @@ impl BatchBuilder {
         let rejected = self.rejected.finish(&self.decoder);
         let unknown_fields = std::mem::take(&mut self.unknown_fields);
         Ok(DecodedBatch { events: events?, rejected: rejected?, unknown_fields })
+    }
+}
+
+/// How far one Kinesis record is decoded.
+struct Progress<'a> {
+    position: &'a RecordPosition<'a>,
+    sub_sequence: u32,
+    decompression_budget: usize,
+    counts: Counts,
+}
+
+impl<'a> Progress<'a> {
+    fn new(position: &'a RecordPosition<'a>) -> Self {
+        Self { position, sub_sequence: 0, decompression_budget: MAX_DECOMPRESSED_BYTES, counts: Counts::default() }
+    }
+
+    /// Where the next event stands.
+    fn place(&self) -> Place<'a> {
+        Place { position: self.position, sub_sequence: self.sub_sequence }
+    }
+
+    /// How many more values the record may be split into: what wraps them must not make them countless.
+    fn values_left(&self) -> usize {
+        MAX_VALUES.saturating_sub(usize::try_from(self.sub_sequence).unwrap_or(usize::MAX))
+    }
+
+    /// After an event, whatever became of it.
+    fn next(&mut self) {
+        self.counts.received += 1;
+        self.sub_sequence += 1;
     }
 }
 
@@ -320,7 +396,7 @@ struct LineageColumns {
 
 impl LineageColumns {
     fn append(&mut self, place: Place<'_>) -> usize {
-        let RecordPosition { shard, sequence, arrived_at } = *place.position;
+        let RecordPosition { shard, sequence, arrived_at, .. } = *place.position;
         self.shard.append_value(shard);
         self.sequence.append_value(sequence);
         // A record is split into far fewer values than 31 bits count.

@@ -7,10 +7,12 @@
 mod batch;
 mod cell;
 mod column;
+mod compression;
 mod error;
 mod extras;
 mod json;
 mod judge;
+mod kpl;
 mod object;
 mod parquet_file;
 mod partition;
@@ -23,6 +25,7 @@ mod timestamp;
 
 pub use batch::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
 pub use error::TransformError;
+pub use kpl::{AggregatedRecordWriter, hash_key};
 pub use parquet_file::{EncodedFile, encode};
 pub use partition::{PartitionRows, Partitions, TableLayout};
 pub use reason::{ReasonCode, Rejected};

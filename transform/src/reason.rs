@@ -43,11 +43,19 @@ pub enum ReasonCode {
     UnsupportedSchemaVersion,
     /// A text that does not have its field's form.
     BadFormat,
+    /// An aggregated record that is damaged, refers to keys it lacks, or holds another aggregate.
+    AggregationCorrupt,
+    /// An aggregated record of too many sub-records, or of too much data in them.
+    AggregationLimit,
+    /// A compressed payload that is damaged, or that holds another wrapped payload.
+    DecompressionFailed,
+    /// A compressed payload that becomes too long.
+    DecompressionLimit,
 }
 
 impl ReasonCode {
     /// Every code.
-    pub const ALL: [ReasonCode; 19] = [
+    pub const ALL: [ReasonCode; 23] = [
         ReasonCode::Empty,
         ReasonCode::NotJson,
         ReasonCode::NotObject,
@@ -67,6 +75,10 @@ impl ReasonCode {
         ReasonCode::UnknownEventType,
         ReasonCode::UnsupportedSchemaVersion,
         ReasonCode::BadFormat,
+        ReasonCode::AggregationCorrupt,
+        ReasonCode::AggregationLimit,
+        ReasonCode::DecompressionFailed,
+        ReasonCode::DecompressionLimit,
     ];
 
     /// The code as it is stored, lower case with underscores.
@@ -91,6 +103,10 @@ impl ReasonCode {
             ReasonCode::UnknownEventType => "unknown_event_type",
             ReasonCode::UnsupportedSchemaVersion => "unsupported_schema_version",
             ReasonCode::BadFormat => "bad_format",
+            ReasonCode::AggregationCorrupt => "aggregation_corrupt",
+            ReasonCode::AggregationLimit => "aggregation_limit",
+            ReasonCode::DecompressionFailed => "decompression_failed",
+            ReasonCode::DecompressionLimit => "decompression_limit",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One Kinesis record as the values that stand in it, one after another.
+//! One text, a record's or a sub-record's, as the values that stand in it, one after another.
 //!
 //! Values are separated by white space or nothing. Whatever is wrong with one value, the next is found, unless the text
 //! stops being JSON or UTF-8: then everything from there on is one rejected item. No byte is passed over but white
@@ -10,8 +10,8 @@ use crate::json::{Faults, NotJson, Scanner, Token, Value};
 use crate::object::{Keys, ObjectFields};
 use crate::reason::{ReasonCode, Rejected};
 
-/// Most values that a record is split into; a record of 10 MiB that holds more is not made of events.
-const MAX_VALUES: usize = 100_000;
+/// Most values that a Kinesis record is split into, over all its sub-records; a record of 10 MiB that holds more is not made of events.
+pub(crate) const MAX_VALUES: usize = 100_000;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -25,6 +25,7 @@ pub(crate) struct Record<'a> {
     is_cut: bool,
     scanner: Scanner<'a>,
     values: usize,
+    max_values: usize,
     is_done: bool,
 }
 
@@ -37,9 +38,10 @@ pub(crate) struct Item<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn new(data: &'a [u8]) -> Self {
+    /// At most `max_values` are split off; what follows them is one rejected item.
+    pub(crate) fn new(data: &'a [u8], max_values: usize) -> Self {
         let (text, is_cut) = readable(data);
-        Self { data, text, is_cut, scanner: Scanner::new(text, 0), values: 0, is_done: false }
+        Self { data, text, is_cut, scanner: Scanner::new(text, 0), values: 0, max_values, is_done: false }
     }
 
     /// The text that the positions of values refer to.
@@ -57,7 +59,7 @@ impl<'a> Record<'a> {
         if start == self.text.len() {
             return self.end();
         }
-        if self.values == MAX_VALUES {
+        if self.values == self.max_values {
             return Some(self.rest(start, ReasonCode::TooLarge));
         }
         self.scanner.faults = Faults::default();

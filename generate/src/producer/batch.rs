@@ -10,6 +10,50 @@ pub(crate) const MOST_RECORDS: usize = 500;
 /// Most bytes of data and keys in a request. Kinesis takes 5 MiB; some servers count that after base64.
 pub(crate) const MOST_BYTES: usize = 3_500 * 1_024;
 
+/// One Kinesis record: an event, or an aggregate of several for one shard.
+#[derive(Debug)]
+pub(crate) struct PutRecord {
+    pub(crate) events: Vec<GeneratedEvent>,
+    pub(crate) aggregate: Option<AggregateRecord>,
+}
+
+/// The bytes of an aggregate, and a hash key of the shard that it is for.
+#[derive(Debug)]
+pub(crate) struct AggregateRecord {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) hash_key: u128,
+}
+
+/// Partition key of all aggregates; their hash key routes them.
+const AGGREGATE_KEY: &str = "a";
+
+impl PutRecord {
+    /// A record of one event.
+    pub(crate) fn plain(event: GeneratedEvent) -> Self {
+        PutRecord { events: vec![event], aggregate: None }
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        match (&self.aggregate, self.events.as_slice()) {
+            (Some(aggregate), _) => &aggregate.bytes,
+            (None, [event, ..]) => &event.bytes,
+            (None, []) => &[],
+        }
+    }
+
+    pub(crate) fn partition_key(&self) -> &str {
+        match self.events.as_slice() {
+            [event, ..] if self.aggregate.is_none() => &event.partition_key,
+            _ => AGGREGATE_KEY,
+        }
+    }
+
+    /// Bytes that count for a request.
+    pub(crate) fn size(&self) -> usize {
+        self.data().len() + self.partition_key().len()
+    }
+}
+
 /// What the service said about one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RecordAnswer {
@@ -26,8 +70,8 @@ pub(crate) enum RecordAnswer {
 /// One request, as the observer is told of it.
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
-    pub(crate) outcomes: Vec<(Arc<GeneratedEvent>, PutOutcome)>,
-    /// Records of the request that must be put again.
+    pub(crate) outcomes: Vec<(Arc<PutRecord>, PutOutcome)>,
+    /// Events of the request that must be put again.
     pub(crate) left: usize,
 }
 
@@ -35,13 +79,13 @@ impl Answered {
     pub(crate) fn count(&self, counts: &mut PutCounts) {
         counts.requests += 1;
         counts.retried += wide(self.left);
-        for (event, outcome) in &self.outcomes {
+        for (record, outcome) in &self.outcomes {
             match outcome {
                 PutOutcome::Stored { .. } => {
-                    counts.stored += 1;
-                    counts.bytes += wide(event.bytes.len());
+                    counts.stored += wide(record.events.len());
+                    counts.bytes += wide(record.data().len());
                 }
-                PutOutcome::Unknown => counts.unknown += 1,
+                PutOutcome::Unknown => counts.unknown += wide(record.events.len()),
             }
         }
     }
@@ -54,15 +98,15 @@ impl Answered {
 /// Records that are not confirmed yet.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    pending: Vec<Arc<GeneratedEvent>>,
+    pending: Vec<Arc<PutRecord>>,
 }
 
 impl Batch {
-    pub(crate) fn new(events: Vec<GeneratedEvent>) -> Self {
-        Batch { pending: events.into_iter().map(Arc::new).collect() }
+    pub(crate) fn new(records: Vec<PutRecord>) -> Self {
+        Batch { pending: records.into_iter().map(Arc::new).collect() }
     }
 
-    pub(crate) fn pending(&self) -> &[Arc<GeneratedEvent>] {
+    pub(crate) fn pending(&self) -> &[Arc<PutRecord>] {
         &self.pending
     }
 
@@ -72,19 +116,19 @@ impl Batch {
         let mut answers = answers.into_iter();
         let mut answered = Answered::default();
         let mut left = Vec::new();
-        for event in self.pending.drain(..) {
+        for record in self.pending.drain(..) {
             match answers.next().unwrap_or(RecordAnswer::Unknown) {
                 RecordAnswer::Stored { shard, sequence } => {
-                    answered.outcomes.push((event, PutOutcome::Stored { shard, sequence }));
+                    answered.outcomes.push((record, PutOutcome::Stored { shard, sequence }));
                 }
-                RecordAnswer::Throttled => left.push(event),
+                RecordAnswer::Throttled => left.push(record),
                 RecordAnswer::Unknown => {
-                    answered.outcomes.push((Arc::clone(&event), PutOutcome::Unknown));
-                    left.push(event);
+                    answered.outcomes.push((Arc::clone(&record), PutOutcome::Unknown));
+                    left.push(record);
                 }
             }
         }
-        answered.left = left.len();
+        answered.left = events_of(&left);
         self.pending = left;
         answered
     }
@@ -93,10 +137,14 @@ impl Batch {
     pub(crate) fn lost(&self, maybe_stored: bool) -> Answered {
         let unknown = self.pending.iter().filter(|_| maybe_stored);
         Answered {
-            outcomes: unknown.map(|event| (Arc::clone(event), PutOutcome::Unknown)).collect(),
-            left: self.pending.len(),
+            outcomes: unknown.map(|record| (Arc::clone(record), PutOutcome::Unknown)).collect(),
+            left: events_of(&self.pending),
         }
     }
+}
+
+fn events_of(records: &[Arc<PutRecord>]) -> usize {
+    records.iter().map(|record| record.events.len()).sum()
 }
 
 fn wide(count: usize) -> u64 {
@@ -118,7 +166,7 @@ mod tests {
             bytes: b"{}".to_vec(),
             kind: EventKind::Good,
         };
-        Batch::new(ids.iter().map(event).collect())
+        Batch::new(ids.iter().map(event).map(PutRecord::plain).collect())
     }
 
     fn stored() -> RecordAnswer {
@@ -126,7 +174,7 @@ mod tests {
     }
 
     fn pending(batch: &Batch) -> Vec<&str> {
-        batch.pending().iter().map(|event| event.event_id.as_str()).collect()
+        batch.pending().iter().map(|record| record.events[0].event_id.as_str()).collect()
     }
 
     #[test]

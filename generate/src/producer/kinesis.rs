@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 use aws_sdk_kinesis::operation::put_records::PutRecordsError;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, Shard};
 use bluelake_schemas::Stream;
 
 use super::StreamNames;
-use super::batch::RecordAnswer;
-use crate::{Error, GeneratedEvent};
+use super::batch::{PutRecord, RecordAnswer};
+use crate::Error;
 
 /// A request that failed as a whole.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(crate) trait PutRecords: Send + Sync + 'static {
     fn put(
         &self,
         stream: Stream,
-        records: &[Arc<GeneratedEvent>],
+        records: &[Arc<PutRecord>],
     ) -> impl Future<Output = Result<Vec<RecordAnswer>, PutFailure>> + Send;
 
     /// Name of the stream in Kinesis.
@@ -50,12 +51,38 @@ impl Kinesis {
         let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
         Kinesis { client: aws_sdk_kinesis::Client::from_conf(config), names }
     }
+
+    /// Hash keys of each open shard, both ends included.
+    pub(crate) async fn open_shards(&self, stream: Stream) -> Result<Vec<(u128, u128)>, Error> {
+        let name = self.names.get(stream);
+        let mut ranges = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let request = self.client.list_shards();
+            let request = match token {
+                Some(token) => request.next_token(token),
+                None => request.stream_name(name),
+            };
+            let page = request.send().await.map_err(|error| {
+                if error.as_service_error().is_some_and(ListShardsError::is_resource_not_found_exception) {
+                    Error::StreamNotFound { stream: name.to_owned(), source: Box::new(error) }
+                } else {
+                    refused(name, error)
+                }
+            })?;
+            ranges.extend(page.shards().iter().filter_map(open_range));
+            token = page.next_token;
+            if token.is_none() {
+                return Ok(ranges);
+            }
+        }
+    }
 }
 
 impl PutRecords for Kinesis {
-    async fn put(&self, stream: Stream, records: &[Arc<GeneratedEvent>]) -> Result<Vec<RecordAnswer>, PutFailure> {
+    async fn put(&self, stream: Stream, records: &[Arc<PutRecord>]) -> Result<Vec<RecordAnswer>, PutFailure> {
         let name = self.names.get(stream);
-        let entries: Result<Vec<_>, _> = records.iter().map(|event| entry(event)).collect();
+        let entries: Result<Vec<_>, _> = records.iter().map(|record| entry(record)).collect();
         let entries = entries.map_err(|source| PutFailure::Final(refused(name, source)))?;
         let request = self.client.put_records().stream_name(name).set_records(Some(entries));
         match request.send().await {
@@ -69,9 +96,17 @@ impl PutRecords for Kinesis {
     }
 }
 
-fn entry(event: &GeneratedEvent) -> Result<PutRecordsRequestEntry, aws_sdk_kinesis::error::BuildError> {
-    let data = Blob::new(event.bytes.as_slice());
-    PutRecordsRequestEntry::builder().data(data).partition_key(&event.partition_key).build()
+fn entry(record: &PutRecord) -> Result<PutRecordsRequestEntry, aws_sdk_kinesis::error::BuildError> {
+    let hash_key = record.aggregate.as_ref().map(|aggregate| aggregate.hash_key.to_string());
+    let entry = PutRecordsRequestEntry::builder().data(Blob::new(record.data()));
+    entry.partition_key(record.partition_key()).set_explicit_hash_key(hash_key).build()
+}
+
+/// First and last hash key, if the shard is open.
+fn open_range(shard: &Shard) -> Option<(u128, u128)> {
+    let is_open = shard.sequence_number_range()?.ending_sequence_number().is_none();
+    let keys = shard.hash_key_range().filter(|_| is_open)?;
+    Some((keys.starting_hash_key().parse().ok()?, keys.ending_hash_key().parse().ok()?))
 }
 
 fn record_answer(entry: PutRecordsResultEntry) -> RecordAnswer {

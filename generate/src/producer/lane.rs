@@ -6,9 +6,9 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use bluelake_schemas::Stream;
 use tokio::sync::mpsc;
 
-use super::batch::{Answered, Batch};
+use super::batch::{Answered, Batch, PutRecord};
 use super::kinesis::{PutFailure, PutRecords};
-use crate::{Error, GeneratedEvent};
+use crate::Error;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -17,15 +17,15 @@ pub(crate) struct Lane<T> {
     pub(crate) transport: Arc<T>,
     /// Makes the delays of one row of attempts.
     pub(crate) delays: ExponentialBuilder,
-    pub(crate) batches: mpsc::Receiver<Vec<GeneratedEvent>>,
+    pub(crate) batches: mpsc::Receiver<Vec<PutRecord>>,
     pub(crate) answers: mpsc::Sender<Answered>,
 }
 
 impl<T: PutRecords> Lane<T> {
     /// Puts batch after batch until there are no more.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
-        while let Some(events) = self.batches.recv().await {
-            self.put(Batch::new(events)).await?;
+        while let Some(records) = self.batches.recv().await {
+            self.put(Batch::new(records)).await?;
         }
         Ok(())
     }

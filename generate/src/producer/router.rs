@@ -8,7 +8,8 @@ use std::time::Duration;
 use bluelake_schemas::Stream;
 use tokio::sync::mpsc;
 
-use super::batch::{MOST_BYTES, MOST_RECORDS};
+use super::batch::{MOST_BYTES, MOST_RECORDS, PutRecord};
+use super::packing::{Aggregates, Packing};
 use crate::{Error, GeneratedEvent};
 
 /// Events taken from the channel at a time.
@@ -19,20 +20,27 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// One lane's next batch, and the way to the lane.
 #[derive(Debug)]
 struct Outlet {
-    batches: mpsc::Sender<Vec<GeneratedEvent>>,
-    events: Vec<GeneratedEvent>,
+    batches: mpsc::Sender<Vec<PutRecord>>,
+    records: Vec<PutRecord>,
     bytes: usize,
+    aggregates: Aggregates,
 }
 
 /// The outlets of every stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Router {
     outlets: BTreeMap<Stream, Vec<Outlet>>,
+    packing: Packing,
 }
 
 impl Router {
-    pub(crate) fn add_lane(&mut self, stream: Stream, batches: mpsc::Sender<Vec<GeneratedEvent>>) {
-        self.outlets.entry(stream).or_default().push(Outlet { batches, events: Vec::new(), bytes: 0 });
+    pub(crate) fn new(packing: Packing) -> Self {
+        Router { outlets: BTreeMap::new(), packing }
+    }
+
+    pub(crate) fn add_lane(&mut self, stream: Stream, batches: mpsc::Sender<Vec<PutRecord>>) {
+        let outlet = Outlet { batches, records: Vec::new(), bytes: 0, aggregates: Aggregates::default() };
+        self.outlets.entry(stream).or_default().push(outlet);
     }
 
     /// Deals until the channel is closed or a lane has ended; the lane then says why.
@@ -62,13 +70,21 @@ impl Router {
         let Some(outlets) = self.outlets.get_mut(&event.stream) else { return false };
         let lane = lane_of(&event.partition_key, outlets.len());
         match outlets.get_mut(lane) {
-            Some(outlet) => outlet.push(event).await,
+            Some(outlet) => match outlet.aggregates.pack(&self.packing, event) {
+                Some(record) => outlet.push(record).await,
+                None => true,
+            },
             None => false,
         }
     }
 
     async fn flush(&mut self) -> bool {
         for outlet in self.outlets.values_mut().flatten() {
+            for record in outlet.aggregates.finish() {
+                if !outlet.push(record).await {
+                    return false;
+                }
+            }
             if !outlet.send().await {
                 return false;
             }
@@ -78,24 +94,24 @@ impl Router {
 }
 
 impl Outlet {
-    /// Adds an event; sends the batch first if the event would not fit, and afterwards if it is full.
-    async fn push(&mut self, event: GeneratedEvent) -> bool {
-        let size = event.bytes.len() + event.partition_key.len();
+    /// Adds a record; sends the batch first if the record would not fit, and afterwards if it is full.
+    async fn push(&mut self, record: PutRecord) -> bool {
+        let size = record.size();
         if self.bytes + size > MOST_BYTES && !self.send().await {
             return false;
         }
         self.bytes += size;
-        self.events.push(event);
-        self.events.len() < MOST_RECORDS || self.send().await
+        self.records.push(record);
+        self.records.len() < MOST_RECORDS || self.send().await
     }
 
     /// Sends what there is. False: the lane has ended.
     async fn send(&mut self) -> bool {
-        if self.events.is_empty() {
+        if self.records.is_empty() {
             return true;
         }
         self.bytes = 0;
-        self.batches.send(mem::take(&mut self.events)).await.is_ok()
+        self.batches.send(mem::take(&mut self.records)).await.is_ok()
     }
 }
 

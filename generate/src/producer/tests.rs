@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
-use super::batch::{MOST_BYTES, MOST_RECORDS, RecordAnswer};
+use super::batch::{MOST_BYTES, MOST_RECORDS, PutRecord, RecordAnswer};
 use super::kinesis::PutFailure;
 use super::*;
 use crate::{EventKind, GeneratorOptions, JournalWriter, read_journal};
@@ -36,10 +36,10 @@ impl Twin {
         Arc::new(Twin { script: Mutex::new(acts.into_iter().collect()), ..Twin::default() })
     }
 
-    fn store(&self, stream: Stream, event: &GeneratedEvent) -> RecordAnswer {
+    fn store(&self, stream: Stream, record: &PutRecord) -> RecordAnswer {
         let mut stored = self.stored.lock().unwrap();
         let shard = stored.entry(stream).or_default();
-        shard.push(event.clone());
+        shard.extend(record.events.iter().cloned());
         RecordAnswer::Stored { shard: stream.name().to_owned(), sequence: shard.len().to_string() }
     }
 
@@ -49,21 +49,21 @@ impl Twin {
 }
 
 impl PutRecords for Twin {
-    async fn put(&self, stream: Stream, records: &[Arc<GeneratedEvent>]) -> Result<Vec<RecordAnswer>, PutFailure> {
+    async fn put(&self, stream: Stream, records: &[Arc<PutRecord>]) -> Result<Vec<RecordAnswer>, PutFailure> {
         tokio::task::yield_now().await;
-        let bytes = records.iter().map(|event| event.bytes.len() + event.partition_key.len()).sum();
+        let bytes = records.iter().map(|record| record.size()).sum();
         self.requests.lock().unwrap().push((records.len(), bytes));
         let act = self.script.lock().unwrap().pop_front().or(self.forever).unwrap_or(Act::Store);
-        let store = |event: &Arc<GeneratedEvent>| self.store(stream, event);
+        let store = |record: &Arc<PutRecord>| self.store(stream, record);
         match act {
             Act::Store => Ok(records.iter().map(store).collect()),
             Act::ThrottleEveryThird => Ok((0_usize..)
                 .zip(records)
-                .map(|(place, event)| if place % 3 == 2 { RecordAnswer::Throttled } else { store(event) })
+                .map(|(place, record)| if place % 3 == 2 { RecordAnswer::Throttled } else { store(record) })
                 .collect()),
             Act::ThrottleAll => Err(PutFailure::Throttled("later".into())),
             Act::StoreAndLose => {
-                records.iter().for_each(|event| drop(store(event)));
+                records.iter().for_each(|record| drop(store(record)));
                 Err(PutFailure::Unknown("reset".into()))
             }
             Act::NoStream => Err(PutFailure::Final(Error::StreamNotFound {
@@ -92,10 +92,19 @@ fn generator(events: u64) -> Generator {
 
 /// Puts so many generated events; gives the result, and the journal.
 async fn put(twin: &Arc<Twin>, events: u64) -> (Result<PutCounts, Error>, Vec<crate::JournalEntry>) {
+    put_packed(twin, Packing::Plain, events).await
+}
+
+/// As [`put`], in records of this packing.
+async fn put_packed(
+    twin: &Arc<Twin>,
+    packing: Packing,
+    events: u64,
+) -> (Result<PutCounts, Error>, Vec<crate::JournalEntry>) {
     let (receiver, truth) = feed(generator(events), 1_000);
     let mut journal = JournalWriter::new(Vec::new());
     let answer = |event: &GeneratedEvent, outcome: &PutOutcome| journal.record(event, outcome);
-    let result = put_all(Arc::clone(twin), QUICK, receiver, answer, |_| ()).await;
+    let result = put_all(Arc::clone(twin), (QUICK, packing), receiver, answer, |_| ()).await;
     truth.await.unwrap();
     let journal = journal.finish().unwrap();
     (result, read_journal(journal.as_slice()).map(Result::unwrap).collect())
@@ -179,7 +188,7 @@ async fn attempts_without_progress_come_to_an_end() {
 async fn an_observer_that_fails_stops_the_producer() {
     let (receiver, truth) = feed(generator(5_000), 100);
     let full = |_: &GeneratedEvent, _: &PutOutcome| Err(io::Error::other("disk full"));
-    let result = put_all(Twin::scripted([]), QUICK, receiver, full, |_| ()).await;
+    let result = put_all(Twin::scripted([]), (QUICK, Packing::Plain), receiver, full, |_| ()).await;
     assert!(matches!(result, Err(Error::Observer { .. })), "{result:?}");
     truth.await.unwrap();
 }
@@ -190,7 +199,7 @@ async fn an_idle_source_does_not_hold_events_back() {
     let (sender, receiver) = mpsc::channel(10);
     let mut events = generator(3);
     sender.send(events.next().unwrap()).await.unwrap();
-    let producer = put_all(Arc::clone(&twin), QUICK, receiver, |_, _| Ok(()), |_| ());
+    let producer = put_all(Arc::clone(&twin), (QUICK, Packing::Plain), receiver, |_, _| Ok(()), |_| ());
     let watch = async {
         while twin.stored(Stream::UserEvents).is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -200,4 +209,26 @@ async fn an_idle_source_does_not_hold_events_back() {
     let (result, ()) = tokio::join!(producer, watch);
     assert_eq!(result.unwrap().stored, 1);
     assert_eq!(twin.stored(Stream::UserEvents)[0].kind, EventKind::Good);
+}
+
+#[tokio::test]
+async fn aggregates_are_put_again_whole_and_each_event_is_journalled_with_its_record() {
+    let middle = 1 << 127;
+    let ranges = vec![(0, middle - 1), (middle, u128::MAX)];
+    let shards = Stream::ALL.into_iter().map(|stream| (stream, ranges.clone())).collect();
+    let twin = Twin::scripted([Act::ThrottleEveryThird, Act::ThrottleAll, Act::ThrottleEveryThird]);
+    let (result, journal) = put_packed(&twin, Packing::Aggregated { events: 10, shards }, 5_000).await;
+    let counts = result.unwrap();
+    assert_eq!((counts.stored, counts.unknown, journal.len()), (5_000, 0, 5_000));
+    assert!(counts.retried > 0);
+    let stored = Stream::ALL.into_iter().flat_map(|stream| twin.stored(stream));
+    assert_eq!(bytes_of(stored), bytes_of(generator(5_000)));
+    let records: usize = twin.requests.lock().unwrap().iter().map(|(records, _)| records).sum();
+    assert!(records < 1_500, "{records} records for 5,000 events");
+    let mut by_sequence: BTreeMap<_, usize> = BTreeMap::new();
+    for entry in &journal {
+        *by_sequence.entry((entry.stream, entry.sequence.clone())).or_default() += 1;
+    }
+    assert!(by_sequence.values().all(|events| *events <= 10));
+    assert!(by_sequence.values().filter(|events| **events == 10).count() > 400);
 }

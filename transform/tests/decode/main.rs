@@ -12,6 +12,7 @@
 mod bad_input;
 mod properties;
 mod rows;
+mod wrapped;
 
 use std::sync::{Arc, LazyLock};
 
@@ -31,7 +32,7 @@ fn builder(stream: Stream) -> BatchBuilder {
 }
 
 fn position(sequence: &str) -> RecordPosition<'_> {
-    RecordPosition { shard: "shardId-000000000007", sequence, arrived_at: ARRIVED_AT }
+    RecordPosition { shard: "shardId-000000000007", sequence, arrived_at: ARRIVED_AT, hash_keys: None }
 }
 
 /// Decodes one record of a stream; nothing is a duplicate.

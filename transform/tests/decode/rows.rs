@@ -138,7 +138,7 @@ fn a_duplicate_is_asked_for_once_per_valid_event_dropped_and_counted() {
         sub_sequence == 0
     });
     assert_eq!(asked, [(EVENT_ID.to_owned(), 0), (EVENT_ID.to_owned(), 2)]);
-    assert_eq!(counts, Counts { received: 3, stored: 1, rejected: 1, duplicate: 1 });
+    assert_eq!(counts, Counts { received: 3, stored: 1, rejected: 1, duplicate: 1, misrouted: 0 });
     let batch = builder.finish().unwrap();
     assert_eq!((text(&batch.events, "event_type", 0).unwrap().as_str(), batch.unknown_fields), ("donation", 0));
 }
@@ -174,9 +174,9 @@ fn a_builder_begins_anew_after_finish_and_knows_its_size() {
 
 #[test]
 fn counts_add_up() {
-    let mut sum = Counts { received: 3, stored: 1, rejected: 1, duplicate: 1 };
-    sum += Counts { received: 2, stored: 2, rejected: 0, duplicate: 0 };
-    assert_eq!(sum, Counts { received: 5, stored: 3, rejected: 1, duplicate: 1 });
+    let mut sum = Counts { received: 3, stored: 1, rejected: 1, duplicate: 1, misrouted: 0 };
+    sum += Counts { received: 2, stored: 2, rejected: 0, duplicate: 0, misrouted: 0 };
+    assert_eq!(sum, Counts { received: 5, stored: 3, rejected: 1, duplicate: 1, misrouted: 0 });
 }
 
 #[test]
