@@ -447,6 +447,7 @@ async fn verify_names_rejected_files_that_the_documents_do_not_name() {
     let report = report(&fixture).await;
     assert_eq!(failed(&report), ["uniqueness", "rejected"], "{:#?}", report.checks);
     expect_example(&report, "rejected", "no document names it");
+    expect_example(&report, "rejected", "holds 4 rows by its log, the document in force counts 3 rejected");
 }
 
 #[tokio::test]

@@ -183,12 +183,18 @@ pub(super) fn checks(found: DocumentFindings, history: &History) -> Vec<Check> {
 
 /// Rows that the event table must hold; `None` when that is no number.
 pub(super) fn expected_rows(document: &CheckpointDocument) -> Option<u64> {
+    total(document, |totals| totals.stored)?.checked_sub(document.erased)?.checked_sub(document.expired)
+}
+
+/// Events rejected so far; `None` when that is no number.
+pub(super) fn rejected_total(document: &CheckpointDocument) -> Option<u64> {
+    total(document, |totals| totals.rejected)
+}
+
+/// As [`CheckpointDocument::totals`], for documents that may hold anything.
+fn total(document: &CheckpointDocument, count: impl Fn(&ControlTotals) -> u64) -> Option<u64> {
     let shards = document.shards.values().map(|state| &state.totals);
-    let mut stored: u64 = 0;
-    for totals in shards.chain([&document.retired, &document.supplemented]) {
-        stored = stored.checked_add(totals.stored)?;
-    }
-    stored.checked_sub(document.erased)?.checked_sub(document.expired)
+    shards.chain([&document.retired, &document.supplemented]).map(count).try_fold(0, u64::checked_add)
 }
 
 /// What must hold inside a document.

@@ -7,7 +7,7 @@ use deltalake::DeltaTable;
 
 use super::{
     Subject,
-    documents::{History, NamedFile, Reach},
+    documents::{History, NamedFile, Reach, rejected_total},
     files::{ActiveFile, active_files},
     readable,
     report::{Check, Findings},
@@ -40,15 +40,19 @@ pub(super) async fn check(
         format!("it is behind: it follows document {follows}, document {last} has more; the next commit brings them")
     });
     let broken = match &history.reach {
-        Reach::Whole => None,
-        Reach::Pruned(_) => history.gap().filter(|_| !rewritten),
         Reach::Broken(reason) => Some(reason.clone()),
+        Reach::Whole | Reach::Pruned(_) => None,
     };
     if rewritten {
         let check = findings.into_check("rejected").with_note(note);
         return Ok((check.unless(Some("maintenance has rewritten its files".to_owned())), files));
     }
     compare(&files, history, follows, &mut findings);
+    if behind.is_none() {
+        count_rows(&files, subject, &mut findings);
+    }
+    let pruned = history.gap().filter(|_| broken.is_none()).map(|gap| format!("{gap}: their files are only counted"));
+    let note = note.into_iter().chain(pruned).reduce(|left, right| format!("{left}; {right}"));
     Ok((findings.into_check("rejected").with_note(note).unless(broken), files))
 }
 
@@ -109,6 +113,19 @@ fn compare(files: &[ActiveFile], history: &History, follows: u64, findings: &mut
             findings
                 .add(|| format!("{REJECTED_EVENTS}/{path}: document {} names it, the log lacks it", named.document));
         }
+    }
+}
+
+/// Pure: rows of all the files against the total of the document in force.
+fn count_rows(files: &[ActiveFile], subject: &Subject, findings: &mut Findings) {
+    let expected = match (&subject.document, subject.number) {
+        (Some(document), _) => rejected_total(document),
+        (None, None) => Some(0),
+        (None, Some(_)) => return,
+    };
+    let rows = files.iter().filter_map(|file| file.rows).fold(0, u64::saturating_add);
+    if let Some(expected) = expected.filter(|expected| *expected != rows) {
+        findings.add(|| format!("it holds {rows} rows by its log, the document in force counts {expected} rejected"));
     }
 }
 
