@@ -6,6 +6,7 @@ mod dev_kinesis;
 pub(crate) mod generate;
 pub(crate) mod ingest;
 mod lake;
+mod lake_verify;
 pub(crate) mod report;
 mod schema;
 mod sql;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(crate) enum Outcome {
     /// All of it is done: exit code 0.
     Done,
-    /// Done, but incomplete by a limit that the caller set: exit code 3.
+    /// Done, but incomplete by a limit that the caller set, or with a check that failed: exit code 3.
     Incomplete,
 }
 

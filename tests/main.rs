@@ -29,4 +29,5 @@ mod help;
 mod ingest_local;
 mod ingest_s3;
 mod kill_and_restart;
+mod lake_verify;
 mod settings;

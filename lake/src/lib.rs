@@ -21,6 +21,7 @@ mod self_check;
 mod sequence;
 mod stream_table;
 mod totals;
+mod verify;
 
 pub use batch::{Batch, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use data_file::DataFile;
@@ -33,3 +34,4 @@ pub use recent::{RecentEvent, RecentRanges, recent_events};
 pub use sequence::{NotASequenceNumber, SequenceNumber};
 pub use stream_table::{CommitOutcome, NewFile, StreamTable, Uploader};
 pub use totals::ControlTotals;
+pub use verify::{Check, CheckOutcome, Found, StreamReport, VerifyOptions, VerifyReport, verify};

@@ -124,17 +124,46 @@ pub(crate) async fn batch(
     sequences: std::ops::RangeInclusive<u32>,
     rejected: usize,
 ) -> Batch {
+    batch_of(table, (shard, from), sequences, rejected, RowShape::default()).await
+}
+
+/// How the rows of a batch differ from plain ones.
+#[derive(Clone, Copy)]
+pub(crate) struct RowShape {
+    /// The id of each event is its sequence number less this.
+    pub(crate) id_offset: u32,
+    /// Days since the epoch that the rows say they are of.
+    pub(crate) event_date: i32,
+    /// Seconds that they arrived after New Year.
+    pub(crate) arrived: i64,
+}
+
+impl Default for RowShape {
+    fn default() -> Self {
+        Self { id_offset: 0, event_date: 20_454, arrived: 0 }
+    }
+}
+
+/// As [`batch`], with rows of another shape.
+pub(crate) async fn batch_of(
+    table: &StreamTable,
+    (shard, from): (&str, Position),
+    sequences: std::ops::RangeInclusive<u32>,
+    rejected: usize,
+    shape: RowShape,
+) -> Batch {
     let to = after(*sequences.end());
     let rows: Vec<u32> = sequences.collect();
     let schema = Contract::embedded().unwrap().stream(STREAM).table_schema();
     let stored = u64::try_from(rows.len()).unwrap();
     let step = advance(shard, Some(from), to, stored, u64::try_from(rejected).unwrap());
     let mut batch = empty(table, vec![step]);
-    let events = rows_of(&schema, shard, &rows);
+    let events = rows_of(&schema, shard, &rows, shape);
     batch.files = upload(table.event_uploader(), batch.id, events, TableLayout::EVENTS).await;
     if rejected > 0 {
-        let rows: Vec<u32> = (0..u32::try_from(rejected).unwrap()).collect();
-        let rows = rows_of(&rejected_events_schema(), shard, &rows);
+        // Sub-records of the last record, beside its event.
+        let rows = vec![*rows.last().unwrap(); rejected];
+        let rows = rows_of(&rejected_events_schema(), shard, &rows, RowShape::default());
         batch.rejected_files = upload(table.rejected_uploader(), batch.id, rows, TableLayout::REJECTED).await;
     }
     batch
@@ -158,8 +187,9 @@ async fn upload(uploader: Uploader, id: Uuid, rows: RecordBatch, layout: TableLa
 }
 
 /// Rows that fill the required columns of `schema` and leave the rest null.
-fn rows_of(schema: &SchemaRef, shard: &str, sequences: &[u32]) -> RecordBatch {
+fn rows_of(schema: &SchemaRef, shard: &str, sequences: &[u32], shape: RowShape) -> RecordBatch {
     let count = sequences.len();
+    let rejected = schema.field_with_name("reason").is_ok();
     let columns = schema
         .fields()
         .iter()
@@ -168,13 +198,22 @@ fn rows_of(schema: &SchemaRef, shard: &str, sequences: &[u32]) -> RecordBatch {
                 Arc::new(sequences.iter().map(|sequence| Some(value(sequence))).collect::<StringArray>())
             };
             match (field.name().as_str(), field.data_type()) {
-                ("event_id", _) => text(&|sequence| Uuid::from_u128(u128::from(*sequence)).to_string()),
+                ("event_id", _) => {
+                    text(&|sequence| Uuid::from_u128(u128::from(*sequence - shape.id_offset)).to_string())
+                }
                 ("event_type", _) => text(&|_| "donation".to_owned()),
                 ("stream", _) => text(&|_| STREAM.name().to_owned()),
                 ("stream_shard", _) => text(&|_| shard.to_owned()),
                 ("stream_sequence", _) => text(&ToString::to_string),
+                ("stream_sub_sequence", _) if rejected => {
+                    Arc::new((1..=i32::try_from(count).unwrap()).collect::<Int32Array>())
+                }
                 (_, DataType::Int32) => Arc::new(Int32Array::from(vec![0; count])),
-                (_, DataType::Date32) => Arc::new(Date32Array::from(vec![20_454; count])),
+                (_, DataType::Date32) => Arc::new(Date32Array::from(vec![shape.event_date; count])),
+                ("arrived_at", _) => {
+                    let arrived = NEW_YEAR + shape.arrived * 1_000_000;
+                    Arc::new(TimestampMicrosecondArray::from(vec![arrived; count]).with_timezone("UTC"))
+                }
                 (_, DataType::Timestamp(_, _)) => {
                     Arc::new(TimestampMicrosecondArray::from(vec![NEW_YEAR; count]).with_timezone("UTC"))
                 }

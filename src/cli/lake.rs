@@ -5,7 +5,7 @@ use bluelake_lake::{InitOutcome, Lake};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::Session;
+use super::{Session, lake_verify};
 use crate::failure::Outcome;
 use crate::output;
 
@@ -15,6 +15,8 @@ pub(crate) enum LakeCommand {
     /// Make what is missing of the lake: the bucket or folder, and the tables
     #[command(after_help = INIT_EXAMPLES)]
     Init,
+    /// Prove from the lake alone that it holds what it promises
+    Verify(lake_verify::VerifyArguments),
 }
 
 const INIT_EXAMPLES: &str = "\
@@ -36,6 +38,7 @@ struct Made<'a> {
 pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outcome> {
     match command {
         LakeCommand::Init => init(session).await,
+        LakeCommand::Verify(arguments) => lake_verify::run(session, arguments).await,
     }
 }
 

@@ -1,0 +1,204 @@
+//! Proves the invariants of a lake from the lake alone: its Delta logs, checkpoint documents and data files. Reads only.
+//!
+//! What is proved is what one snapshot of an event table and the document that it names say; `rejected_events` is loaded
+//! after them, and what later documents gave to it is left out. So it may run beside an ingest.
+//!
+//! Memory: two documents at a time; an entry for every active file, every shard that a document names and every rejected
+//! file; and the rows of one pass. A pass holds the rows whose hash falls to it, at most about
+//! [`VerifyOptions::rows_per_pass`] of them at 80 bytes each (32 of the position, 48 of the event id); a table with more
+//! rows is read several times.
+//! Positions are told apart by 128 bits of a SHA-256.
+
+mod documents;
+mod duplicates;
+mod files;
+mod rejected;
+mod report;
+mod rows;
+
+use std::time::{Duration, Instant};
+
+use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream};
+use deltalake::{DeltaTable, table::state::DeltaTableState};
+
+use crate::{
+    chain::DocumentChain,
+    document::CheckpointDocument,
+    error::LakeError,
+    lake::{Lake, REJECTED_EVENTS},
+    stream_table::document_number,
+};
+use documents::{DocumentFindings, History};
+use files::ActiveFile;
+use report::Findings;
+pub use report::{Check, CheckOutcome, Found, StreamReport, VerifyReport};
+
+/// How a lake is verified.
+#[derive(Clone, Debug)]
+pub struct VerifyOptions {
+    /// The deduplication window that ingest ran with.
+    pub window: Duration,
+    /// The part of the data files whose bodies are read, above 0 and up to 1; `None` reads all.
+    pub sample: Option<f64>,
+    /// Chooses the files of a sample: the same seed chooses the same ones.
+    pub seed: u64,
+    /// Rows that are held in memory at a time.
+    pub rows_per_pass: u64,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(15 * 60), sample: None, seed: 0, rows_per_pass: 2_000_000 }
+    }
+}
+
+/// Verifies both streams of a lake.
+///
+/// # Errors
+/// When the lake cannot be looked into: no tables, an unreadable Delta log, a store that refuses. What is wrong *in* the
+/// lake, also a document or data file that is missing, is in the report.
+pub async fn verify(lake: &Lake, options: &VerifyOptions) -> Result<VerifyReport, LakeError> {
+    let started = Instant::now();
+    let mut streams = Vec::new();
+    for stream in Stream::ALL {
+        streams.push(verify_stream(lake, stream, options).await?);
+    }
+    Ok(VerifyReport {
+        lake: lake.location().to_string(),
+        holds: streams.iter().all(StreamReport::holds),
+        window_seconds: options.window.as_secs(),
+        sample: options.sample,
+        seed: options.sample.map(|_| options.seed),
+        seconds: started.elapsed().as_secs_f64(),
+        streams,
+    })
+}
+
+/// One stream as it was at one version of its event table.
+struct Subject {
+    stream: Stream,
+    app_id: String,
+    chain: DocumentChain,
+    events: DeltaTable,
+    state: DeltaTableState,
+    /// Number of the document in force.
+    number: Option<u64>,
+    document: Option<CheckpointDocument>,
+    /// What was wrong with the table's reference to its document.
+    chain_findings: Findings,
+}
+
+async fn verify_stream(lake: &Lake, stream: Stream, options: &VerifyOptions) -> Result<StreamReport, LakeError> {
+    let started = Instant::now();
+    let mut subject = Subject::load(lake, stream).await?;
+    let (history, mut found) = match &subject.document {
+        Some(document) => documents::walk(&subject.chain, document).await?,
+        None if subject.number.is_none() => (History::empty(), DocumentFindings::default()),
+        None => (History::unreadable(), DocumentFindings::default()),
+    };
+    found.chain.append(std::mem::take(&mut subject.chain_findings));
+    let mut active = files::active_files(stream.table(), &subject.events, &EVENT_PARTITIONS).await?;
+    let event_files = active.len();
+    let event_rows = row_check(&subject, &active);
+
+    let follower = lake.table(REJECTED_EVENTS).await?;
+    let (rejected, rejected_files) = rejected::check(lake, &subject, &history, &follower).await?;
+    let rejected_count = rejected_files.len();
+    active.extend(rejected_files);
+
+    let mut findings = files::check_log(lake, &mut active).await?;
+    let read = rows::check(&active, &mut findings, &history, options).await?;
+    let mut checks = documents::checks(found, &history);
+    checks.push(event_rows);
+    checks.push(findings.into_check("files").with_note(read.sample_note()));
+    let (files_read, rows, warnings) = (read.files_read, read.rows, read.warnings.found());
+    checks.extend(read.checks(&history, subject.document.is_some()));
+    checks.push(rejected);
+    Ok(StreamReport {
+        stream: stream.name(),
+        table: stream.table(),
+        document: subject.number,
+        documents: history.documents,
+        files: event_files,
+        rejected_files: rejected_count,
+        files_read,
+        rows,
+        seconds: started.elapsed().as_secs_f64(),
+        warnings,
+        checks,
+    })
+}
+
+impl Subject {
+    async fn load(lake: &Lake, stream: Stream) -> Result<Self, LakeError> {
+        let name = stream.table();
+        let events = lake.table(name).await?;
+        let state = events.snapshot().map_err(LakeError::table(name, "load its Delta log"))?.clone();
+        let app_id = format!("bluelake/{stream}");
+        let chain = DocumentChain::new(lake, stream);
+        let mut findings = Findings::default();
+        let retention = "delta.setTransactionRetentionDuration";
+        if state.metadata().configuration().contains_key(retention) {
+            findings.add(|| format!("property {retention} is set, which makes Delta forget how far the table is"));
+        }
+        let number = document_number(name, &events, &state, &app_id).await?;
+        let document = match number {
+            Some(number) => readable(chain.get(number).await, &mut findings)?,
+            None => {
+                let newest = readable(chain.newest().await, &mut findings)?.flatten();
+                if let Some(newest) = newest.filter(|newest| newest.previous.is_some()) {
+                    findings.add(|| {
+                        format!(
+                            "the table has no txn '{app_id}' although document {} builds on a commit",
+                            newest.number
+                        )
+                    });
+                }
+                None
+            }
+        };
+        Ok(Self { stream, app_id, chain, events, state, number, document, chain_findings: findings })
+    }
+}
+
+/// What a document holds; one that is missing or at fault is a finding, an unreachable store an error.
+fn readable<T>(read: Result<T, LakeError>, findings: &mut Findings) -> Result<Option<T>, LakeError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ LakeError::Document { .. }) => {
+            findings.add(|| error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Rows by the log's statistics against those that the document says.
+fn row_check(subject: &Subject, active: &[ActiveFile]) -> Check {
+    let mut findings = Findings::default();
+    let mut rows: u64 = 0;
+    for file in active {
+        match file.rows {
+            Some(count) => rows = rows.saturating_add(count),
+            None => findings.add(|| format!("{}: the log has no row count for it", file.path)),
+        }
+    }
+    let expected = match (&subject.document, subject.number) {
+        (Some(document), _) => documents::expected_rows(document),
+        (None, None) => Some(0),
+        (None, Some(number)) => return Check::not_checked("rows", format!("document {number} cannot be read")),
+    };
+    match expected {
+        Some(expected) if expected == rows => {}
+        Some(expected) => findings.add(|| {
+            format!("version {} holds {rows} rows by its log, its document says {expected}", subject.state.version())
+        }),
+        None => findings.add(|| "the document has erased and expired more rows than were stored".to_owned()),
+    }
+    findings.into_check("rows")
+}
+
+/// Partition columns of the table that a file belongs to.
+fn partitions_of(table: &str) -> [&'static str; 2] {
+    if table == REJECTED_EVENTS { REJECTED_PARTITIONS } else { EVENT_PARTITIONS }
+}

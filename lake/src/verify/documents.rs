@@ -1,0 +1,443 @@
+//! The chain of documents, read from the one in force to the first: that it is whole, and that every document follows
+//! from its predecessor by the rules of [`crate::advance`]. The rules themselves ([`replay`]) are pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::report::{Check, Findings};
+use crate::{
+    chain::DocumentChain,
+    document::{CheckpointDocument, Position, ShardRange, ShardState},
+    error::LakeError,
+    sequence::SequenceNumber,
+    totals::ControlTotals,
+};
+
+/// So many documents of the chain are never pruned.
+const NEVER_PRUNED: u64 = 1_000;
+
+/// What each check of the documents found.
+#[derive(Debug, Default)]
+pub(super) struct DocumentFindings {
+    pub(super) chain: Findings,
+    pub(super) positions: Findings,
+    pub(super) lineage: Findings,
+    pub(super) totals: Findings,
+}
+
+/// How far back the documents go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To the first commit.
+    Whole,
+    /// To a document whose predecessors were pruned.
+    Pruned(u64),
+    /// To a fault; with the reason that keeps the other checks from an answer.
+    Broken(String),
+}
+
+/// A file that a document gives to `rejected_events`.
+#[derive(Debug)]
+pub(super) struct NamedFile {
+    pub(super) document: u64,
+    pub(super) rows: u64,
+    pub(super) size: u64,
+}
+
+/// What the documents say of a shard, all its incarnations together.
+#[derive(Debug, Default)]
+pub(super) struct ShardHistory {
+    /// Its place among the shards.
+    pub(super) index: u32,
+    pub(super) parents: BTreeSet<String>,
+    /// Nothing after it is committed; `None`: nothing is.
+    pub(super) highest: Option<SequenceNumber>,
+}
+
+/// What is left of the documents after the walk.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) documents: u64,
+    pub(super) reach: Reach,
+    pub(super) shards: BTreeMap<String, ShardHistory>,
+    pub(super) rejected: BTreeMap<String, NamedFile>,
+    /// Rows came from archives, under names that need not be shards.
+    pub(super) has_archives: bool,
+}
+
+impl History {
+    pub(super) fn empty() -> Self {
+        Self {
+            documents: 0,
+            reach: Reach::Whole,
+            shards: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            has_archives: false,
+        }
+    }
+
+    pub(super) fn unreadable() -> Self {
+        Self { reach: Reach::Broken("the document in force cannot be read".to_owned()), ..Self::empty() }
+    }
+
+    /// Why the documents do not tell all; `None` when they do.
+    pub(super) fn gap(&self) -> Option<String> {
+        match &self.reach {
+            Reach::Whole => None,
+            Reach::Pruned(number) => Some(format!("documents before {number} were pruned")),
+            Reach::Broken(reason) => Some(reason.clone()),
+        }
+    }
+
+    fn take_in(&mut self, document: &CheckpointDocument, next: Option<&CheckpointDocument>) {
+        self.documents += 1;
+        self.has_archives |= document.last_archive.is_some();
+        for file in &document.rejected_files {
+            let named = NamedFile { document: document.number, rows: file.rows, size: file.size };
+            self.rejected.insert(file.path.clone(), named);
+        }
+        for (id, state) in &document.shards {
+            let later = next.and_then(|next| next.shards.get(id));
+            if later.is_some_and(|later| later.starting_sequence == state.starting_sequence) {
+                continue;
+            }
+            let history = self.shards.entry(id.clone()).or_default();
+            history.parents.extend(state.parents.iter().cloned());
+            if let Position::After(position) = &state.position {
+                history.highest = history.highest.take().max(Some(position.clone()));
+            }
+        }
+    }
+
+    fn number_shards(&mut self) {
+        for (index, shard) in (0..).zip(self.shards.values_mut()) {
+            shard.index = index;
+        }
+    }
+}
+
+/// Reads the chain back from `newest` and replays each document on its predecessor.
+pub(super) async fn walk(
+    chain: &DocumentChain,
+    newest: &CheckpointDocument,
+) -> Result<(History, DocumentFindings), LakeError> {
+    let mut history = History::empty();
+    let mut found = DocumentFindings::default();
+    history.take_in(newest, None);
+    let mut document = newest.clone();
+    check_balance(newest, &mut found.totals);
+    while let Some(predecessor) = document.previous.clone() {
+        if predecessor.number >= document.number {
+            found.chain.add(|| format!("document {} builds on document {}", document.number, predecessor.number));
+            history.reach = Reach::Broken(format!("the chain is broken at document {}", document.number));
+            break;
+        }
+        let previous = match chain.get(predecessor.number).await {
+            Ok(previous) => previous,
+            Err(error @ LakeError::Document { .. }) => {
+                let missing = is_missing(chain, predecessor.number).await?;
+                if missing && history.documents >= NEVER_PRUNED {
+                    history.reach = Reach::Pruned(document.number);
+                } else {
+                    found.chain.add(|| error.to_string());
+                    history.reach = Reach::Broken(format!("the chain is broken before document {}", document.number));
+                }
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        if previous.digest != predecessor.digest {
+            found.chain.add(|| {
+                format!("document {}: document {} is not the one that it builds on", document.number, previous.number)
+            });
+        }
+        replay(Some(&previous), &document, &mut found);
+        history.take_in(&previous, Some(&document));
+        document = previous;
+    }
+    if document.previous.is_none() {
+        replay(None, &document, &mut found);
+    }
+    history.number_shards();
+    Ok((history, found))
+}
+
+async fn is_missing(chain: &DocumentChain, number: u64) -> Result<bool, LakeError> {
+    match chain.written_at(number).await {
+        Ok(_) => Ok(false),
+        Err(LakeError::Store { source: object_store::Error::NotFound { .. }, .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// The checks of the documents. Past a fault in the chain nothing is known, so no check passes.
+pub(super) fn checks(found: DocumentFindings, history: &History) -> Vec<Check> {
+    let broken = match &history.reach {
+        Reach::Broken(reason) => Some(reason.clone()),
+        Reach::Whole | Reach::Pruned(_) => None,
+    };
+    let note = if broken.is_none() { history.gap() } else { None };
+    let others = [("positions", found.positions), ("lineage", found.lineage), ("totals", found.totals)]
+        .map(|(name, findings)| findings.into_check(name).unless(broken.clone()).with_note(note.clone()));
+    std::iter::once(found.chain.into_check("chain").with_note(note.clone())).chain(others).collect()
+}
+
+/// Rows that the event table must hold; `None` when that is no number.
+pub(super) fn expected_rows(document: &CheckpointDocument) -> Option<u64> {
+    total(document, |totals| totals.stored)?.checked_sub(document.erased)?.checked_sub(document.expired)
+}
+
+/// Events rejected so far; `None` when that is no number.
+pub(super) fn rejected_total(document: &CheckpointDocument) -> Option<u64> {
+    total(document, |totals| totals.rejected)
+}
+
+/// As [`CheckpointDocument::totals`], for documents that may hold anything.
+fn total(document: &CheckpointDocument, count: impl Fn(&ControlTotals) -> u64) -> Option<u64> {
+    let shards = document.shards.values().map(|state| &state.totals);
+    shards.chain([&document.retired, &document.supplemented]).map(count).try_fold(0, u64::checked_add)
+}
+
+/// What must hold inside a document.
+fn check_balance(document: &CheckpointDocument, totals: &mut Findings) {
+    let shards = document.shards.iter().map(|(id, state)| (format!("shard {id}"), &state.totals));
+    let ranges = document.ranges.iter().map(|range| (format!("the range of shard {}", range.shard), &range.counts));
+    let others = [("retired shards", &document.retired), ("replays and backfills", &document.supplemented)];
+    for (what, counts) in shards.chain(ranges).chain(others.map(|(what, counts)| (what.to_owned(), counts))) {
+        if !counts.balance() {
+            totals
+                .add(|| format!("document {}: {what}: received is not stored + rejected + duplicate", document.number));
+        }
+    }
+    if expected_rows(document).is_none() {
+        totals.add(|| format!("document {}: more rows are erased and expired than were stored", document.number));
+    }
+}
+
+/// Checks that `next` follows from `previous` by the rules by which commits advance a table.
+pub(super) fn replay(previous: Option<&CheckpointDocument>, next: &CheckpointDocument, found: &mut DocumentFindings) {
+    // The walk balances the newest document; every other one is somebody's predecessor.
+    if let Some(previous) = previous {
+        check_balance(previous, &mut found.totals);
+    }
+    check_carried(previous, next, &mut found.chain);
+    let mut replayed =
+        Replay { previous, next, retired: previous.map_or_else(ControlTotals::default, |it| it.retired) };
+    let mut moved = BTreeSet::new();
+    for range in &next.ranges {
+        if !moved.insert(range.shard.as_str()) {
+            found.positions.add(|| format!("document {}: two ranges of shard {}", next.number, range.shard));
+            continue;
+        }
+        replayed.range(range, found);
+    }
+    replayed.unmoved(&moved, found);
+    if replayed.retired != next.retired {
+        found.totals.add(|| format!("document {}: totals of retired shards do not add up", next.number));
+    }
+    check_supplement(previous, next, &mut found.totals);
+}
+
+/// Epoch, and the references to earlier documents.
+fn check_carried(previous: Option<&CheckpointDocument>, next: &CheckpointDocument, chain: &mut Findings) {
+    let number = next.number;
+    if previous.is_some_and(|previous| previous.erasure_epoch > next.erasure_epoch) {
+        chain.add(|| format!("document {number}: the erasure epoch falls"));
+    }
+    let newest = |has_own: bool, before: Option<u64>| if has_own { Some(number) } else { before };
+    let last_rejected = previous.and_then(|previous| previous.last_rejected);
+    if next.last_rejected != newest(!next.rejected_files.is_empty(), last_rejected) {
+        chain.add(|| format!("document {number}: it names another document as the last with rejected events"));
+    }
+    let last_archive = previous.and_then(|previous| previous.last_archive);
+    if next.last_archive != newest(!next.archive_ranges.is_empty(), last_archive) {
+        chain.add(|| format!("document {number}: it names another document as the last with archives"));
+    }
+}
+
+/// Replays of a stream's events and backfills of archives, and the rows that left.
+fn check_supplement(previous: Option<&CheckpointDocument>, next: &CheckpointDocument, totals: &mut Findings) {
+    let number = next.number;
+    let before = previous.map(|previous| previous.supplemented).unwrap_or_default();
+    let supplements = previous.map_or(0, |previous| previous.supplements);
+    let added = difference(&next.supplemented, &before);
+    let mut archived = Some(ControlTotals::default());
+    for range in &next.archive_ranges {
+        archived = archived.and_then(|sum| sum_of(&sum, &range.counts));
+    }
+    let adds_up = match added {
+        Some(added) if next.supplements == supplements => added.is_zero() && next.archive_ranges.is_empty(),
+        Some(added) if Some(next.supplements) == supplements.checked_add(1) => {
+            let from_archives = next.archive_ranges.is_empty() || archived == Some(added);
+            added.balance() && from_archives && next.ranges.is_empty()
+        }
+        _ => false,
+    };
+    if !adds_up {
+        totals.add(|| format!("document {number}: totals of replays and backfills do not add up"));
+    }
+    let (erased, expired) = previous.map_or((0, 0), |previous| (previous.erased, previous.expired));
+    if next.erased < erased || next.expired < expired {
+        totals.add(|| format!("document {number}: rows erased or expired become fewer"));
+    }
+    let counts = next.ranges.iter().map(|range| range.counts.rejected);
+    let counted = counts.chain([added.map_or(0, |added| added.rejected)]).try_fold(0_u64, u64::checked_add);
+    let named = next.rejected_files.iter().map(|file| file.rows).try_fold(0_u64, u64::checked_add);
+    if counted.is_none() || counted != named {
+        totals.add(|| format!("document {number}: its files hold other than its count of rejected events"));
+    }
+}
+
+fn sum_of(left: &ControlTotals, right: &ControlTotals) -> Option<ControlTotals> {
+    Some(ControlTotals {
+        received: left.received.checked_add(right.received)?,
+        stored: left.stored.checked_add(right.stored)?,
+        rejected: left.rejected.checked_add(right.rejected)?,
+        duplicate: left.duplicate.checked_add(right.duplicate)?,
+    })
+}
+
+fn difference(left: &ControlTotals, right: &ControlTotals) -> Option<ControlTotals> {
+    Some(ControlTotals {
+        received: left.received.checked_sub(right.received)?,
+        stored: left.stored.checked_sub(right.stored)?,
+        rejected: left.rejected.checked_sub(right.rejected)?,
+        duplicate: left.duplicate.checked_sub(right.duplicate)?,
+    })
+}
+
+struct Replay<'a> {
+    previous: Option<&'a CheckpointDocument>,
+    next: &'a CheckpointDocument,
+    /// Totals of retired shards as they must be.
+    retired: ControlTotals,
+}
+
+impl Replay<'_> {
+    fn range(&mut self, range: &ShardRange, found: &mut DocumentFindings) {
+        let number = self.next.number;
+        let shard = &range.shard;
+        let before = self.previous.and_then(|previous| previous.shards.get(shard));
+        let after = self.next.shards.get(shard);
+        if let Err(reason) = range_starts(range, before, after) {
+            found.positions.add(|| format!("document {number}, shard {shard}: {reason}"));
+        }
+        if range.from_exclusive.as_ref().is_some_and(|from| !from.reaches(&range.to_inclusive)) {
+            found.positions.add(|| format!("document {number}, shard {shard}: the position goes back"));
+        }
+        if after.is_some_and(|after| after.position != range.to_inclusive) {
+            found.positions.add(|| format!("document {number}, shard {shard}: its state is not where its range ends"));
+        }
+        if let (None, Some(after)) = (&range.from_exclusive, after) {
+            self.check_parents(shard, after, &mut found.lineage);
+        }
+        let carried = before.filter(|_| range.from_exclusive.is_some()).map(|before| before.totals).unwrap_or_default();
+        if let (None, Some(before)) = (&range.from_exclusive, before) {
+            self.retire(&before.totals, &mut found.totals);
+        }
+        let expected = sum_of(&carried, &range.counts);
+        match (after, expected) {
+            (Some(after), Some(expected)) if after.totals == expected => {}
+            (None, Some(expected)) => {
+                self.check_retired(shard, before.is_some(), &mut found.positions);
+                self.retire(&expected, &mut found.totals);
+            }
+            _ => found.totals.add(|| {
+                format!("document {number}, shard {shard}: its totals are not those before and those of its range")
+            }),
+        }
+    }
+
+    /// Shards without a range stay as they are, or retire.
+    fn unmoved(&mut self, moved: &BTreeSet<&str>, found: &mut DocumentFindings) {
+        let number = self.next.number;
+        for (id, before) in self.previous.into_iter().flat_map(|previous| &previous.shards) {
+            if moved.contains(id.as_str()) {
+                continue;
+            }
+            match self.next.shards.get(id) {
+                Some(after) => {
+                    let stays = before.position == after.position
+                        && before.ended == after.ended
+                        && before.starting_sequence == after.starting_sequence;
+                    if !stays {
+                        found.positions.add(|| format!("document {number}, shard {id}: it moved without a range"));
+                    }
+                    if before.totals != after.totals {
+                        found
+                            .totals
+                            .add(|| format!("document {number}, shard {id}: its totals changed without a range"));
+                    }
+                }
+                None => {
+                    self.check_retired(id, before.ended, &mut found.positions);
+                    self.retire(&before.totals, &mut found.totals);
+                }
+            }
+        }
+        for id in self.next.shards.keys().filter(|id| !moved.contains(id.as_str())) {
+            if self.previous.is_none_or(|previous| !previous.shards.contains_key(id)) {
+                found.positions.add(|| format!("document {number}, shard {id}: it appeared without a range"));
+            }
+        }
+    }
+
+    fn retire(&mut self, totals: &ControlTotals, findings: &mut Findings) {
+        match sum_of(&self.retired, totals) {
+            Some(sum) => self.retired = sum,
+            None => findings.add(|| format!("document {}: totals of retired shards overflow", self.next.number)),
+        }
+    }
+
+    /// A shard may leave the document when it has ended and its children are under way.
+    fn check_retired(&self, shard: &String, ended: bool, positions: &mut Findings) {
+        let mut children = self.next.shards.values().filter(|state| state.parents.contains(shard));
+        let under_way = children.all(|child| matches!(child.position, Position::After(_)) || child.ended);
+        if !ended || !under_way {
+            positions.add(|| {
+                format!("document {}, shard {shard}: it left before it ended or its children began", self.next.number)
+            });
+        }
+    }
+
+    /// A child is pinned when its parents have ended or are gone, and no parent is pinned after its child.
+    fn check_parents(&self, shard: &str, pinned: &ShardState, lineage: &mut Findings) {
+        let number = self.next.number;
+        for parent in &pinned.parents {
+            if self.next.shards.get(parent).is_some_and(|state| !state.ended) {
+                lineage.add(|| format!("document {number}: shard {shard} is pinned before its parent {parent} ended"));
+            }
+        }
+        let known = self.previous.into_iter().flat_map(|previous| &previous.shards);
+        for (child, state) in known {
+            // A child of the same name from before a stream was made anew begins before its namesake's parent.
+            let is_child = state.parents.iter().any(|parent| parent == shard);
+            if is_child && state.starting_sequence > pinned.starting_sequence {
+                lineage.add(|| format!("document {number}: shard {shard} is pinned after its child {child}"));
+            }
+        }
+    }
+}
+
+/// Whether a range starts at the state that the shard was in.
+fn range_starts(
+    range: &ShardRange,
+    before: Option<&ShardState>,
+    after: Option<&ShardState>,
+) -> Result<(), &'static str> {
+    match (&range.from_exclusive, before) {
+        (None, None) => Ok(()),
+        (None, Some(before)) => match after {
+            Some(after) if after.starting_sequence <= before.starting_sequence => {
+                Err("it is pinned again although the table has it")
+            }
+            _ => Ok(()),
+        },
+        (Some(_), None) => Err("its range starts although it was never pinned"),
+        (Some(_), Some(before)) if before.ended => Err("it goes on after its end"),
+        (Some(from), Some(before)) if before.position != *from => Err("its range does not start where it stood before"),
+        (Some(_), Some(before)) => match after {
+            Some(after) if after.starting_sequence != before.starting_sequence => Err("its incarnation changed"),
+            _ => Ok(()),
+        },
+    }
+}

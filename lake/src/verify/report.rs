@@ -1,0 +1,155 @@
+//! What was found: checks by name, each with its outcome and a few examples.
+
+use serde::Serialize;
+
+/// Examples that are kept of what one check finds.
+const EXAMPLES: usize = 5;
+
+/// The result of verifying a lake.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifyReport {
+    /// The lake's place, as given.
+    pub lake: String,
+    /// No check failed.
+    pub holds: bool,
+    /// The deduplication window that was looked for repeated ids, seconds.
+    pub window_seconds: u64,
+    /// The part of the data files whose bodies were read; `None` is all.
+    pub sample: Option<f64>,
+    /// The seed that chose them.
+    pub seed: Option<u64>,
+    /// How long it took.
+    pub seconds: f64,
+    /// One report a stream.
+    pub streams: Vec<StreamReport>,
+}
+
+/// What was found of one stream: its event table and its part of `rejected_events`.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamReport {
+    /// The stream.
+    pub stream: &'static str,
+    /// Its event table.
+    pub table: &'static str,
+    /// Number of the document in force; `None` before the first commit.
+    pub document: Option<u64>,
+    /// Documents that were read.
+    pub documents: u64,
+    /// Files of the event table.
+    pub files: usize,
+    /// Files of the stream in `rejected_events`.
+    pub rejected_files: usize,
+    /// Files of both tables whose bodies were read.
+    pub files_read: usize,
+    /// Rows in them.
+    pub rows: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What is no failure and yet worth a look.
+    pub warnings: Found,
+    /// Every check, in the order in which they are described.
+    pub checks: Vec<Check>,
+}
+
+impl StreamReport {
+    /// Whether no check failed.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !self.checks.iter().any(|check| matches!(check.outcome, CheckOutcome::Failed(_)))
+    }
+}
+
+/// One check and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: CheckOutcome,
+    /// What it did not cover, or found that is no failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum CheckOutcome {
+    /// It holds.
+    Passed,
+    /// It does not hold.
+    Failed(Found),
+    /// It could not be told.
+    NotChecked {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// How much was found, and the first of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// How often.
+    pub found: u64,
+    /// The first ones, at most five. They hold names and positions, never values of an event but its id.
+    pub examples: Vec<String>,
+}
+
+impl Check {
+    pub(super) fn not_checked(name: &'static str, reason: impl Into<String>) -> Self {
+        Self { name, outcome: CheckOutcome::NotChecked { reason: reason.into() }, note: None }
+    }
+
+    pub(super) fn with_note(mut self, note: Option<String>) -> Self {
+        self.note = note;
+        self
+    }
+
+    /// Takes a pass back for a reason; a failure stays one.
+    pub(super) fn unless(self, reason: Option<String>) -> Self {
+        match (&self.outcome, reason) {
+            (CheckOutcome::Passed, Some(reason)) => Self::not_checked(self.name, reason),
+            _ => self,
+        }
+    }
+}
+
+/// Collects what one check finds.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Found);
+
+impl Findings {
+    /// Counts one more; `example` is called only for those that are kept.
+    pub(super) fn add(&mut self, example: impl FnOnce() -> String) {
+        if self.count() {
+            self.show(example());
+        }
+    }
+
+    /// Counts one more; whether it is among the first, which are shown.
+    pub(super) fn count(&mut self) -> bool {
+        self.0.found += 1;
+        usize::try_from(self.0.found).is_ok_and(|found| found <= EXAMPLES)
+    }
+
+    /// Shows one that was counted.
+    pub(super) fn show(&mut self, example: String) {
+        self.0.examples.push(example);
+    }
+
+    pub(super) fn append(&mut self, other: Self) {
+        self.0.found += other.0.found;
+        self.0.examples.extend(other.0.examples);
+        self.0.examples.truncate(EXAMPLES);
+    }
+
+    pub(super) fn found(&self) -> Found {
+        self.0.clone()
+    }
+
+    pub(super) fn into_check(self, name: &'static str) -> Check {
+        let outcome = if self.0.found == 0 { CheckOutcome::Passed } else { CheckOutcome::Failed(self.0) };
+        Check { name, outcome, note: None }
+    }
+}
