@@ -45,7 +45,7 @@ pub struct ShardAdvance {
     /// Control totals of the range.
     pub counts: ControlTotals,
     /// A gap that was found here, or accepted.
-    pub gap: Option<Gap>,
+    pub gap: Option<Box<Gap>>,
 }
 
 /// Rows that a replay or a backfill adds beside the shards' progress.
@@ -122,7 +122,7 @@ pub fn advance(
         if let Some(gap) = &step.gap {
             // One entry a gap: accepting it takes the place of finding it.
             next.gaps.retain(|known| known.accepted || known.shard != gap.shard);
-            next.gaps.push(gap.clone());
+            next.gaps.push(gap.as_ref().clone());
         }
     }
     next.ranges = batch.shards.iter().map(range).collect();
@@ -176,8 +176,8 @@ fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer)
 /// that asked for it may have seen an older document.
 fn retire(document: &mut CheckpointDocument, wanted: &[String]) {
     for id in wanted {
-        let children = document.shards.values().filter(|state| state.parents.contains(id));
-        let under_way = children.fold(true, |all, child| all && matches!(child.position, Position::After(_)));
+        let mut children = document.shards.values().filter(|state| state.parents.contains(id));
+        let under_way = children.all(|child| matches!(child.position, Position::After(_)));
         let ended = document.shards.get(id).is_some_and(|state| state.ended);
         if ended
             && under_way
@@ -289,3 +289,7 @@ fn range(step: &ShardAdvance) -> ShardRange {
         counts: step.counts,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

@@ -5,3 +5,4 @@ mod commit;
 mod faulty_store;
 mod fixture;
 mod refusals;
+mod upkeep;
