@@ -289,3 +289,7 @@ fn range(step: &ShardAdvance) -> ShardRange {
         counts: step.counts,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

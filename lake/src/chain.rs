@@ -6,10 +6,22 @@ use bluelake_schemas::Stream;
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::Path};
 
-use crate::{document::CheckpointDocument, error::LakeError, lake::Lake};
+use crate::{
+    document::{ArchiveRange, CheckpointDocument},
+    error::LakeError,
+    lake::Lake,
+};
 
 /// How many races for a number a put may lose before it gives up.
 const MAX_LOST_RACES: usize = 50;
+
+/// A document in a listing of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListedDocument {
+    pub(crate) number: u64,
+    /// By the store's clock, milliseconds since the epoch.
+    pub(crate) written_at: i64,
+}
 
 /// Reads and writes the documents of one stream.
 #[derive(Clone, Debug)]
@@ -88,6 +100,40 @@ impl DocumentChain {
         let meta =
             self.store.head(&self.path(number)).await.map_err(LakeError::store("look at", self.describe(number)))?;
         Ok(meta.last_modified.timestamp_millis())
+    }
+
+    /// Every document, committed or not, in no order.
+    pub(crate) async fn list(&self) -> Result<Vec<ListedDocument>, LakeError> {
+        self.store
+            .list(Some(&self.folder))
+            .try_filter_map(|meta| async move {
+                let written_at = meta.last_modified.timestamp_millis();
+                Ok(number_of(&meta.location).map(|number| ListedDocument { number, written_at }))
+            })
+            .try_collect()
+            .await
+            .map_err(LakeError::store("list", &self.described))
+    }
+
+    /// Deletes a document; one that is gone already is no error.
+    pub(crate) async fn delete(&self, number: u64) -> Result<(), LakeError> {
+        match self.store.delete(&self.path(number)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(LakeError::store("delete", self.describe(number))(error)),
+        }
+    }
+
+    /// The parts of archived objects that `document` and those before it brought in, newest first.
+    pub(crate) async fn archive_ranges(&self, document: &CheckpointDocument) -> Result<Vec<ArchiveRange>, LakeError> {
+        let mut ranges = document.archive_ranges.clone();
+        let own = (document.last_archive == Some(document.number)).then_some(document.previous_archive);
+        let mut next = own.unwrap_or(document.last_archive);
+        while let Some(number) = next {
+            let found = self.get(number).await?;
+            ranges.extend(found.archive_ranges);
+            next = found.previous_archive;
+        }
+        Ok(ranges)
     }
 
     /// The document with the highest number, committed or not.

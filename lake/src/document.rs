@@ -283,3 +283,7 @@ impl CheckpointDocument {
         Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

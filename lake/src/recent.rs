@@ -1,11 +1,16 @@
-//! Reads back the event ids of recent rows, from which a worker rebuilds its deduplication window.
+//! Reads back where the rows of the tables came from: for the deduplication window of a worker, and for replays and
+//! backfills, which add only what is missing.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Int32Type, TimestampMicrosecondType},
 };
+use bluelake_schemas::Stream;
 use deltalake::DeltaTable;
 use futures::{StreamExt as _, TryStreamExt as _};
 use parquet::{
@@ -15,7 +20,7 @@ use parquet::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::{error::LakeError, parquet_object::ParquetObject};
+use crate::{error::LakeError, lake::REJECTED_EVENTS, parquet_object::ParquetObject};
 
 /// A row's event id and where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +37,20 @@ pub struct RecentEvent<'a> {
     pub arrived_at: i64,
 }
 
-const COLUMNS: [&str; 5] = ["event_id", "stream_shard", "stream_sequence", "stream_sub_sequence", "arrived_at"];
+/// Where a rejected event came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RejectedPosition<'a> {
+    /// The shard of its record.
+    pub shard: &'a str,
+    /// Sequence number of its record.
+    pub sequence: &'a str,
+    /// Position inside the record.
+    pub sub_sequence: u32,
+}
+
+const EVENT_COLUMNS: &[&str] = &["event_id", "stream_shard", "stream_sequence", "stream_sub_sequence", "arrived_at"];
+const REJECTED_COLUMNS: &[&str] = &["stream_shard", "stream_sequence", "stream_sub_sequence", "arrived_at"];
+const ID_COLUMNS: &[&str] = &["event_id"];
 
 #[derive(Deserialize)]
 struct Statistics {
@@ -45,6 +63,7 @@ struct Statistics {
 #[derive(Deserialize)]
 struct Extremes {
     arrived_at: Option<chrono::DateTime<chrono::Utc>>,
+    stream_shard: Option<String>,
 }
 
 /// Which rows are wanted: for each shard the range of arrival times, microseconds since the epoch.
@@ -64,48 +83,148 @@ pub async fn recent_events(
     wanted: &RecentRanges,
     found: &mut (dyn FnMut(RecentEvent<'_>) + Send),
 ) -> Result<(), LakeError> {
-    let log_store = table.log_store();
-    let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
-    let files: Vec<_> = state
-        .snapshot()
-        .file_views(log_store.as_ref(), None)
-        .map_ok(|file| (file.object_store_path(), file.size(), file.stats()))
-        .try_collect()
-        .await
-        .map_err(LakeError::table(name, "list its files"))?;
-    let store = table.object_store();
-    let objects = files.into_iter().filter(|(_, _, statistics)| may_hold(statistics.as_deref(), wanted)).map(
-        |(path, size, _)| ParquetObject { store: store.clone(), path, size: u64::try_from(size).unwrap_or_default() },
-    );
-    let mut batches = futures::stream::iter(objects).map(read_file).buffer_unordered(FILES_AT_ONCE);
-    while let Some((path, batches)) = batches.try_next().await? {
-        for batch in batches {
-            collect(&batch, wanted, found).ok_or_else(|| LakeError::DataFile {
-                path: path.clone(),
-                reason: "its lineage columns are missing or of another type".to_owned(),
-            })?;
+    let chosen = |_: &str, statistics: Option<&str>| may_hold(statistics, wanted);
+    let scan = Scan { name, table, columns: EVENT_COLUMNS };
+    scan.run(&chosen, &mut |batch| {
+        let ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
+        each_row(batch, wanted, &mut |row, place, arrived_at| {
+            found(RecentEvent {
+                shard: place.shard,
+                event_id: Uuid::parse_str(ids.value(row)).ok()?,
+                sequence: place.sequence,
+                sub_sequence: place.sub_sequence,
+                arrived_at,
+            });
+            Some(())
+        })
+    })
+    .await
+}
+
+/// Calls `found` for each wanted row of a stream in `rejected_events` as last loaded, in no order.
+///
+/// # Errors
+/// When the log or a file cannot be read.
+pub async fn rejected_positions(
+    stream: Stream,
+    rejected: &DeltaTable,
+    wanted: &RecentRanges,
+    found: &mut (dyn FnMut(RejectedPosition<'_>) + Send),
+) -> Result<(), LakeError> {
+    // The shards of different streams have the same ids.
+    let folder = format!("stream={stream}/");
+    let chosen = |path: &str, statistics: Option<&str>| path.starts_with(&folder) && may_hold(statistics, wanted);
+    let scan = Scan { name: REJECTED_EVENTS, table: rejected, columns: REJECTED_COLUMNS };
+    scan.run(&chosen, &mut |batch| {
+        each_row(batch, wanted, &mut |_, place, _| {
+            found(place);
+            Some(())
+        })
+    })
+    .await
+}
+
+/// Calls `found` with each event id in some partitions of the table as last loaded, in no order. A partition is named by
+/// its folder: `event_type=…/event_date=…/`.
+///
+/// # Errors
+/// When the log or a file cannot be read.
+pub async fn event_ids(
+    name: &str,
+    table: &DeltaTable,
+    partitions: &BTreeSet<String>,
+    found: &mut (dyn FnMut(Uuid) + Send),
+) -> Result<(), LakeError> {
+    let chosen = |path: &str, _: Option<&str>| {
+        path.rfind('/').and_then(|end| path.get(..=end)).is_some_and(|folder| partitions.contains(folder))
+    };
+    let scan = Scan { name, table, columns: ID_COLUMNS };
+    scan.run(&chosen, &mut |batch| {
+        let ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
+        for row in 0..batch.num_rows() {
+            found(Uuid::parse_str(ids.value(row)).ok()?);
         }
+        Some(())
+    })
+    .await
+}
+
+/// Some columns of some files of a table.
+struct Scan<'a> {
+    name: &'a str,
+    table: &'a DeltaTable,
+    columns: &'static [&'static str],
+}
+
+impl Scan<'_> {
+    /// Reads the files that are `chosen` by path and statistics; `take` gives `None` for a batch of another shape.
+    async fn run(
+        &self,
+        chosen: &(dyn Fn(&str, Option<&str>) -> bool + Sync),
+        take: &mut (dyn FnMut(&RecordBatch) -> Option<()> + Send),
+    ) -> Result<(), LakeError> {
+        let Self { name, table, columns } = *self;
+        let log_store = table.log_store();
+        let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
+        let files: Vec<_> = state
+            .snapshot()
+            .file_views(log_store.as_ref(), None)
+            .map_ok(|file| (file.object_store_path(), file.size(), file.stats()))
+            .try_collect()
+            .await
+            .map_err(LakeError::table(name, "list its files"))?;
+        let store = table.object_store();
+        let objects: Vec<ParquetObject> = files
+            .into_iter()
+            .filter(|(path, _, statistics)| chosen(path.as_ref(), statistics.as_deref()))
+            .map(|(path, size, _)| ParquetObject {
+                store: store.clone(),
+                path,
+                size: u64::try_from(size).unwrap_or_default(),
+            })
+            .collect();
+        let read = |object| read_file(object, columns);
+        let mut batches = futures::stream::iter(objects).map(read).buffer_unordered(FILES_AT_ONCE);
+        while let Some((path, batches)) = batches.try_next().await? {
+            for batch in batches {
+                take(&batch).ok_or_else(|| LakeError::DataFile {
+                    path: path.clone(),
+                    reason: "its id or lineage columns are missing or of another type".to_owned(),
+                })?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// False only when the statistics prove that no row of the file is wanted.
 fn may_hold(statistics: Option<&str>, wanted: &RecentRanges) -> bool {
-    let arrivals = statistics
+    let extremes = statistics
         .and_then(|text| serde_json::from_str::<Statistics>(text).ok())
-        .and_then(|statistics| Some((statistics.min_values?.arrived_at?, statistics.max_values?.arrived_at?)));
-    arrivals.is_none_or(|(oldest, newest)| {
-        let (oldest, newest) = (oldest.timestamp_micros(), newest.timestamp_micros());
-        wanted.values().any(|range| *range.start() <= newest && oldest <= *range.end())
-    })
+        .and_then(|statistics| Some((statistics.min_values?, statistics.max_values?)));
+    let Some((lowest, highest)) = extremes else { return true };
+    let arrives = |range: &RangeInclusive<i64>| match (lowest.arrived_at, highest.arrived_at) {
+        (Some(oldest), Some(newest)) => {
+            *range.start() <= newest.timestamp_micros() && oldest.timestamp_micros() <= *range.end()
+        }
+        _ => true,
+    };
+    let has_shard = |shard: &String| {
+        lowest.stream_shard.as_ref().is_none_or(|first| first <= shard)
+            && highest.stream_shard.as_ref().is_none_or(|last| shard <= last)
+    };
+    wanted.iter().any(|(shard, range)| has_shard(shard) && arrives(range))
 }
 
-/// The lineage columns of a whole file, with its path for messages.
-async fn read_file(object: ParquetObject) -> Result<(String, Vec<RecordBatch>), LakeError> {
+/// Some columns of a whole file, with its path for messages.
+async fn read_file(
+    object: ParquetObject,
+    columns: &'static [&'static str],
+) -> Result<(String, Vec<RecordBatch>), LakeError> {
     let path = object.path.to_string();
     let batches = async {
         let builder = ParquetRecordBatchStreamBuilder::new(object).await?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         builder.with_projection(mask).build()?.try_collect().await
     }
     .await;
@@ -119,24 +238,55 @@ async fn read_file(object: ParquetObject) -> Result<(String, Vec<RecordBatch>), 
     }
 }
 
-fn collect(batch: &RecordBatch, wanted: &RecentRanges, found: &mut (dyn FnMut(RecentEvent<'_>) + Send)) -> Option<()> {
-    let ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
+/// Calls `found` with number, place and arrival time of each wanted row.
+fn each_row(
+    batch: &RecordBatch,
+    wanted: &RecentRanges,
+    found: &mut dyn FnMut(usize, RejectedPosition<'_>, i64) -> Option<()>,
+) -> Option<()> {
     let shard = batch.column_by_name("stream_shard")?.as_string_opt::<i32>()?;
     let sequence = batch.column_by_name("stream_sequence")?.as_string_opt::<i32>()?;
     let sub_sequence = batch.column_by_name("stream_sub_sequence")?.as_primitive_opt::<Int32Type>()?;
     let arrived = batch.column_by_name("arrived_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
     for row in 0..batch.num_rows() {
         let arrived_at = arrived.value(row);
-        if !wanted.get(shard.value(row)).is_some_and(|range| range.contains(&arrived_at)) {
-            continue;
+        if wanted.get(shard.value(row)).is_some_and(|range| range.contains(&arrived_at)) {
+            let place = RejectedPosition {
+                shard: shard.value(row),
+                sequence: sequence.value(row),
+                sub_sequence: u32::try_from(sub_sequence.value(row)).ok()?,
+            };
+            found(row, place, arrived_at)?;
         }
-        found(RecentEvent {
-            shard: shard.value(row),
-            event_id: Uuid::parse_str(ids.value(row)).ok()?,
-            sequence: sequence.value(row),
-            sub_sequence: u32::try_from(sub_sequence.value(row)).ok()?,
-            arrived_at,
-        });
     }
     Some(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_passed_over_only_when_its_statistics_prove_that_nothing_is_wanted() {
+        let wanted: RecentRanges = [("shardId-5".to_owned(), 1_767_225_600_000_000..=1_767_225_700_000_000)].into();
+        let file = |low: &str, high: &str| format!(r#"{{"minValues":{low},"maxValues":{high}}}"#);
+        let times = |shard: &str, time: &str| format!(r#"{{"stream_shard":"{shard}","arrived_at":"{time}"}}"#);
+        let (before, within, after) = ("2025-12-31T00:00:00Z", "2026-01-01T00:01:00Z", "2026-01-02T00:00:00Z");
+        let cases = [
+            (file(&times("shardId-1", before), &times("shardId-9", after)), true),
+            (file(&times("shardId-5", within), &times("shardId-5", within)), true),
+            (file(&times("shardId-1", before), &times("shardId-9", before)), false),
+            (file(&times("shardId-1", after), &times("shardId-9", after)), false),
+            (file(&times("shardId-6", within), &times("shardId-9", within)), false),
+            (file(&times("shardId-1", within), &times("shardId-4", within)), false),
+            (file("{}", "{}"), true),
+            ("{}".to_owned(), true),
+            ("not json".to_owned(), true),
+        ];
+        for (statistics, expected) in cases {
+            assert_eq!(may_hold(Some(&statistics), &wanted), expected, "{statistics}");
+        }
+        assert!(may_hold(None, &wanted));
+    }
 }

@@ -37,6 +37,11 @@ impl RejectedFollower {
         &self.table
     }
 
+    /// How far the table is known to be; `None` before the first look.
+    pub(crate) fn reached(&self) -> Option<u64> {
+        self.reached
+    }
+
     /// Adds the files of every document up to `document` that the table does not have yet, in one commit.
     pub(crate) async fn follow(&mut self, document: &CheckpointDocument) -> Result<(), LakeError> {
         let Some(newest) = document.last_rejected else {

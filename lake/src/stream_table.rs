@@ -19,8 +19,9 @@ use crate::{
     batch::{Batch, Refusal, Writer, advance},
     chain::DocumentChain,
     data_file::DataFile,
-    document::CheckpointDocument,
+    document::{ArchiveRange, CheckpointDocument},
     error::LakeError,
+    housekeeping::Housekeeping,
     lake::{Lake, REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
     rejected::RejectedFollower,
     self_check,
@@ -60,6 +61,11 @@ pub struct StreamTable {
     rejected: RejectedFollower,
     writer: Writer,
     app_id: String,
+    /// Version that was checked against its document, or that a commit of ours made out of such a one.
+    checked: Option<u64>,
+    housekeeping: Housekeeping,
+    /// Commits until old documents and log files are cleared away.
+    commits_until_round: u32,
 }
 
 impl StreamTable {
@@ -85,11 +91,21 @@ impl StreamTable {
             current: None,
             writer,
             app_id,
+            checked: None,
+            housekeeping: Housekeeping::default(),
+            commits_until_round: Housekeeping::default().next_round(),
         };
-        let state = table.reload().await?;
-        self_check::check(stream, &state, table.current.as_ref(), &table.chain).await?;
+        table.reload().await?;
         table.follow_rejected().await?;
         Ok(table)
+    }
+
+    /// Sets what is kept of old documents and logs, and how often the rest is cleared away.
+    #[must_use]
+    pub fn with_housekeeping(mut self, housekeeping: Housekeeping) -> Self {
+        self.commits_until_round = housekeeping.next_round();
+        self.housekeeping = housekeeping;
+        self
     }
 
     /// The document in force; `None` before the first commit.
@@ -122,10 +138,28 @@ impl StreamTable {
         &self.events
     }
 
-    /// Loads the newest version and its document.
+    /// `rejected_events`, as last loaded; up to date with the document in force after [`StreamTable::follow_rejected`].
+    #[must_use]
+    pub fn rejected_table(&self) -> &DeltaTable {
+        self.rejected.table()
+    }
+
+    /// The parts of archived objects that backfills brought in so far, newest first.
     ///
     /// # Errors
-    /// When the log or the document cannot be read or is not what it should be.
+    /// When a document that holds some cannot be read.
+    pub async fn archive_ranges(&self) -> Result<Vec<ArchiveRange>, LakeError> {
+        match &self.current {
+            Some(document) => self.chain.archive_ranges(document).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Loads the newest version and its document, and checks them against each other when others moved the table.
+    ///
+    /// # Errors
+    /// When the log or the document cannot be read or is not what it should be, and [`LakeError::Refused`] when the check
+    /// fails.
     pub async fn reload(&mut self) -> Result<DeltaTableState, LakeError> {
         self.events
             .update_incremental(None)
@@ -141,6 +175,10 @@ impl StreamTable {
             Some(number) => Some(self.chain.get(number).await?),
             None => None,
         };
+        if self.checked != Some(state.version()) {
+            self_check::check(self.stream, &state, self.current.as_ref(), &self.chain).await?;
+            self.checked = Some(state.version());
+        }
         Ok(state)
     }
 
@@ -224,6 +262,8 @@ impl StreamTable {
             .await
             .map_err(LakeError::table(self.stream.table(), "commit"))?;
         self.events.state = Some(finished.snapshot());
+        // With commits of others between the two versions, the next load checks.
+        self.checked = (finished.version() == state.version() + 1).then_some(finished.version());
         Ok(finished.version())
     }
 
@@ -264,6 +304,32 @@ impl StreamTable {
             );
         }
         write_log_checkpoint_if_due(self.stream.table(), &self.events).await;
+        self.commits_until_round = self.commits_until_round.saturating_sub(1);
+        if self.commits_until_round == 0 {
+            self.commits_until_round = self.housekeeping.next_round();
+            if let Err(error) = self.clear_away().await {
+                tracing::warn!(
+                    stream = %self.stream,
+                    error = &error as &dyn std::error::Error,
+                    "old checkpoint documents or log files were not cleared away"
+                );
+            }
+        }
+    }
+
+    /// Deletes old documents and old files of the Delta logs.
+    async fn clear_away(&self) -> Result<(), LakeError> {
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        // It was just put: the store's clock says what time it is.
+        let now = self.chain.written_at(current.number).await?;
+        let followed = self.rejected.reached();
+        let documents = self.housekeeping.prune_documents(&self.chain, current, followed, now).await?;
+        let mut log_files = self.housekeeping.prune_log(self.stream.table(), &self.events, now).await?;
+        log_files += self.housekeeping.prune_log(REJECTED_EVENTS, self.rejected.table(), now).await?;
+        tracing::debug!(stream = %self.stream, documents, log_files, "cleared away what nobody needs any more");
+        Ok(())
     }
 
     /// Brings `rejected_events` up to the document in force.

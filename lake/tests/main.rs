@@ -5,4 +5,5 @@ mod commit;
 mod faulty_store;
 mod fixture;
 mod refusals;
+mod upkeep;
 mod verify;

@@ -1,0 +1,110 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// A document as a version that knew format 1 wrote it, with its digest left open.
+const FORMAT_1: &str = concat!(
+    r#"{"format":1,"digest":"DIGEST","number":3,"previous":{"number":2,"digest":"ab"},"#,
+    r#""batch_id":"018f0000-0000-7000-8000-000000000001","worker":"w","bluelake_version":"0.1.0","#,
+    r#""contract_version":1,"stream_arn":"arn","erasure_epoch":0,"shards":{"shardId-0":{"starting_sequence":"1","#,
+    r#""parents":[],"position":{"after":"9"},"ended":false,"arrived_at":5,"drained_at":null,"#,
+    r#""totals":{"received":3,"stored":2,"rejected":1,"duplicate":0}}},"ranges":[],"#,
+    r#""retired":{"received":0,"stored":0,"rejected":0,"duplicate":0},"erased":0,"expired":0,"#,
+    r#""rejected_files":[],"last_rejected":null}"#
+);
+
+fn with_digest(text: &str) -> String {
+    let hash = Sha256::digest(text.replace("DIGEST", "").as_bytes());
+    text.replace("DIGEST", &hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+#[test]
+fn a_document_of_format_1_is_read_with_the_digest_that_it_was_given() {
+    let document = CheckpointDocument::read(with_digest(FORMAT_1).as_bytes(), 3).unwrap();
+    assert_eq!(document.expected_rows(), Some(2));
+    assert_eq!((document.gaps.len(), document.supplements, document.last_archive), (0, 0, None));
+}
+
+#[test]
+fn an_altered_document_of_format_1_is_refused() {
+    let altered = with_digest(FORMAT_1).replace(r#""stored":2,"rejected":1"#, r#""stored":3,"rejected":0"#);
+    assert_eq!(CheckpointDocument::read(altered.as_bytes(), 3), Err(DocumentFault::Altered));
+}
+
+#[test]
+fn formats_that_are_not_known_are_refused_before_anything_else() {
+    for format in [0, DOCUMENT_FORMAT + 1, 1_000] {
+        let text = format!(r#"{{"format":{format},"what":"ever"}}"#);
+        let found = u64::from(format);
+        assert_eq!(CheckpointDocument::read(text.as_bytes(), 3), Err(DocumentFault::UnknownFormat { found }));
+    }
+}
+
+fn totals() -> impl Strategy<Value = ControlTotals> {
+    (0..1_000_u64, 0..1_000_u64, 0..1_000_u64).prop_map(|(stored, rejected, duplicate)| ControlTotals {
+        received: stored + rejected + duplicate,
+        stored,
+        rejected,
+        duplicate,
+    })
+}
+
+fn position() -> impl Strategy<Value = Position> {
+    prop_oneof![
+        Just(Position::TrimHorizon),
+        any::<i64>().prop_map(Position::AtTimestamp),
+        "[1-9][0-9]{0,55}".prop_map(|text| Position::After(SequenceNumber::parse(&text).unwrap())),
+    ]
+}
+
+fn gaps() -> impl Strategy<Value = Vec<Gap>> {
+    let gap = (position(), any::<Option<i64>>(), any::<bool>()).prop_map(|(after, from, accepted)| Gap {
+        shard: "shardId-0".to_owned(),
+        starting_sequence: SequenceNumber::parse("1").unwrap(),
+        after,
+        from,
+        until: None,
+        found_at: 1,
+        cause: if accepted { GapCause::Vanished } else { GapCause::Retention },
+        accepted,
+    });
+    proptest::collection::vec(gap, 0..3)
+}
+
+fn archive_ranges() -> impl Strategy<Value = Vec<ArchiveRange>> {
+    let range = ("\\PC{0,20}", any::<u64>(), any::<bool>(), totals()).prop_map(|(object, to, ended, counts)| {
+        ArchiveRange { object, version: "v".to_owned(), from: 0, to, ended, counts }
+    });
+    proptest::collection::vec(range, 0..3)
+}
+
+fn documents() -> impl Strategy<Value = CheckpointDocument> {
+    let links = (any::<Option<u64>>(), any::<Option<u64>>(), any::<u64>());
+    (position(), totals(), gaps(), archive_ranges(), links).prop_map(
+        |(position, totals, gaps, archive_ranges, links)| {
+            let base = CheckpointDocument::read(with_digest(FORMAT_1).as_bytes(), 3).unwrap();
+            let mut shards = base.shards.clone();
+            shards.get_mut("shardId-0").unwrap().position = position;
+            let (last_archive, previous_archive, supplements) = links;
+            CheckpointDocument {
+                format: DOCUMENT_FORMAT,
+                shards,
+                supplemented: totals,
+                gaps,
+                archive_ranges,
+                last_archive,
+                previous_archive,
+                supplements,
+                ..base
+            }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_is_sealed_is_read_back(mut document in documents()) {
+        let bytes = document.seal().unwrap();
+        prop_assert_eq!(CheckpointDocument::read(&bytes, document.number), Ok(document));
+    }
+}
