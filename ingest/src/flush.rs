@@ -1,5 +1,6 @@
 //! Turns what was buffered into a committed batch: encode, upload, commit.
 
+use arrow::array::RecordBatch;
 use bluelake_lake::{Batch, CommitOutcome, DataFile, NewFile, ShardAdvance, StreamTable, Uploader};
 use bluelake_schemas::Stream;
 use bluelake_transform::{EncodedFile, Partitions, TableLayout, TransformError, encode};
@@ -37,7 +38,8 @@ pub(crate) async fn flush(
     erasure_epoch: u64,
     patience: Patience,
 ) -> Flushed {
-    let Buffered { events, rejected, shards } = buffered;
+    let Buffered { rows, shards } = buffered;
+    let (events, rejected) = rows.into_iter().map(|rows| (rows.events, rows.rejected)).unzip();
     let mut batch = Batch { erasure_epoch, ..empty_batch(&table, shards) };
     let outcome = async {
         let encoded = encode_all(vec![(Target::Events, events), (Target::Rejected, rejected)]);
@@ -80,7 +82,7 @@ pub(crate) async fn commit(
 type EncodedFiles = mpsc::Receiver<Result<(Target, EncodedFile), TransformError>>;
 
 /// Encodes on a thread of its own, a file at a time, no further ahead than the channel holds.
-fn encode_all(rows: Vec<(Target, Vec<arrow::array::RecordBatch>)>) -> EncodedFiles {
+fn encode_all(rows: Vec<(Target, Vec<RecordBatch>)>) -> EncodedFiles {
     let (sender, receiver) = mpsc::channel(ENCODED_AHEAD);
     tokio::task::spawn_blocking(move || {
         for (target, batches) in rows {

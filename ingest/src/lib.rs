@@ -1,11 +1,12 @@
 //! Kinesis shards to batches to commits: lineage, reading, deduplication, buffering, and the worker loop.
 //!
 //! Guarantees: every record that Kinesis still held when it was read is counted once, as stored, rejected or duplicate,
-//! in the commit that moves its shard's position past it. Decisions (`lineage`, `window`, `buffer`) are pure; I/O is at
+//! in the commit that moves its shard's position past it. Decisions (`lineage`, `cursor`, `window`, `buffer`) are pure; I/O is at
 //! the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
 
 mod admission;
 mod buffer;
+mod cursor;
 mod error;
 mod flush;
 mod kinesis;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_kinesis::{operation::get_records::GetRecordsOutput, types::Record};
 use backon::BackoffBuilder as _;
-use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
+use bluelake_lake::{ControlTotals, Position, SequenceNumber};
 use bluelake_schemas::Stream;
 use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition};
 use tokio::{sync::mpsc, time::Instant};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::{Admission, Admitted},
     buffer::Chunk,
+    cursor::{PageFacts, ShardCursor},
     error::IngestError,
     kinesis::{KinesisStream, ReadFault},
     lineage::ReadableShard,
@@ -90,62 +91,58 @@ impl ShardReader {
             progress,
         } = self;
         let mut desk = Desk { builder: decoder.batch(), window };
-        let mut position = shard.position;
-        let mut drained_at = shard.drained_at;
-        let shard = shard.shard;
-        let mut pages = Pages::new(&source, &shard.id, admission, stop_at_tip);
+        let ReadableShard { shard, position, drained_at } = shard;
+        let id = shard.id.clone();
+        let mut cursor = ShardCursor::new(shard, position, drained_at, drained_interval);
+        let mut pages = Pages::new(&source, &id, admission, stop_at_tip);
         loop {
-            let (page, _room) = pages.next(&position).await?;
-            let ended = page.next_shard_iterator.is_none();
-            let at_tip = page.records.is_empty() && page.millis_behind_latest == Some(0);
+            let (page, _room) = pages.next(cursor.position()).await?;
+            let fault = |fault: DecodeFault| fault.of(stream, &source, &id);
             if let Some(lag) = page.millis_behind_latest {
-                progress.observe_lag(&shard.id, lag);
+                progress.observe_lag(&id, lag);
             }
-            let now = clock.now().timestamp_millis();
-            let interval = i64::try_from(drained_interval.as_millis()).unwrap_or(i64::MAX);
-            let tell_drained = at_tip && drained_at.is_none_or(|before| now.saturating_sub(before) >= interval);
-            if !page.records.is_empty() || ended || tell_drained {
-                let from = position.clone();
-                let read = decode(&mut desk, &page.records, &shard.id, &position)
-                    .await
-                    .map_err(|fault| fault.of(stream, &source, &shard.id))?;
+            let outcome = cursor.take(&facts(&page).map_err(fault)?, clock.now().timestamp_millis());
+            if let Some(step) = outcome.step {
+                let read = decode(&mut desk, &page.records, &outcome.new, &id).await.map_err(fault)?;
                 drop(page);
-                if let Some(last) = read.last {
-                    position = Position::After(last);
-                }
-                if at_tip {
-                    drained_at = Some(now);
-                }
                 pages.last_page = usize::try_from(read.tally.bytes).ok();
-                if desk.window.is_shortened() {
-                    progress.observe_shortened_window(&shard.id);
-                }
-                progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
-                let advance = ShardAdvance {
-                    shard: shard.id.clone(),
-                    starting_sequence: shard.starting_sequence.clone(),
-                    parents: shard.parents.clone(),
-                    from_exclusive: Some(from),
-                    to_inclusive: position.clone(),
-                    ended,
-                    arrived_at: read.tally.newest,
-                    drained_at: at_tip.then_some(now),
-                    counts: read.tally.counts,
-                    gap: None,
-                };
+                observe(&progress, &id, &desk.window, &read);
+                let advance = step.advance(read.tally.counts, read.tally.newest);
                 if chunks.send(Chunk { advance, rows: read.rows }).await.is_err() {
                     return Ok(ReaderEnd::Stopped);
                 }
             }
-            if ended {
+            if outcome.ended {
                 return Ok(ReaderEnd::ShardEnded);
             }
-            if at_tip && stop_at_tip {
+            if outcome.at_tip && stop_at_tip {
                 return Ok(ReaderEnd::AtTip);
             }
-            pages.at_tip = at_tip;
+            pages.at_tip = outcome.at_tip;
         }
     }
+}
+
+/// What the cursor wants to know of a page.
+fn facts(page: &GetRecordsOutput) -> Result<PageFacts, DecodeFault> {
+    let sequence = |record: &Record| SequenceNumber::parse(record.sequence_number());
+    Ok(PageFacts {
+        sequences: page
+            .records
+            .iter()
+            .map(sequence)
+            .collect::<Result<_, _>>()
+            .map_err(|_| DecodeFault::SequenceNumber)?,
+        millis_behind: page.millis_behind_latest,
+        end_of_shard: page.next_shard_iterator.is_none(),
+    })
+}
+
+fn observe(progress: &Progress, shard: &str, window: &DedupWindow, read: &Decoded) {
+    if window.is_shortened() {
+        progress.observe_shortened_window(shard);
+    }
+    progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
 }
 
 /// Pages of one shard, paced and retried.
@@ -248,7 +245,6 @@ struct Decoded {
     rows: DecodedBatch,
     tally: Tally,
     records: u64,
-    last: Option<SequenceNumber>,
 }
 
 enum DecodeFault {
@@ -272,28 +268,19 @@ impl DecodeFault {
     }
 }
 
-/// Decodes a page in slices: other tasks get their turn in between, and the memory of a page stays with few threads.
-/// A record at or before `position` was read already (the same answer twice) and is passed over.
-async fn decode(desk: &mut Desk, records: &[Record], shard: &str, position: &Position) -> Result<Decoded, DecodeFault> {
+/// Decodes the records of a page that are new, in slices: other tasks get their turn in between, and the memory of a page
+/// stays with few threads.
+async fn decode(desk: &mut Desk, records: &[Record], new: &[usize], shard: &str) -> Result<Decoded, DecodeFault> {
     let mut tally = Tally::default();
-    let mut last = match position {
-        Position::After(sequence) => Some(sequence.clone()),
-        Position::TrimHorizon | Position::AtTimestamp(_) => None,
-    };
-    for slice in records.chunks(RECORDS_AT_ONCE) {
-        for record in slice {
-            let sequence = SequenceNumber::parse(record.sequence_number()).map_err(|_| DecodeFault::SequenceNumber)?;
-            if last.as_ref().is_none_or(|last| sequence > *last) {
-                desk.push(record, shard, &mut tally)?;
-                last = Some(sequence);
-            }
+    for slice in new.chunks(RECORDS_AT_ONCE) {
+        for record in slice.iter().filter_map(|index| records.get(*index)) {
+            desk.push(record, shard, &mut tally)?;
         }
         tokio::task::yield_now().await;
     }
     Ok(Decoded {
         rows: desk.builder.finish().map_err(DecodeFault::Transform)?,
-        records: u64::try_from(records.len()).unwrap_or(u64::MAX),
-        last,
+        records: u64::try_from(new.len()).unwrap_or(u64::MAX),
         tally,
     })
 }
@@ -341,18 +328,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_answer_twice_is_read_once() {
+    async fn only_the_new_records_of_a_page_are_decoded() {
         let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
         let mut desk = Desk { builder: Arc::new(decoder).batch(), window: DedupWindow::new(DedupLimits::default()) };
         let page: Vec<Record> = (9..=12).map(record).collect();
-        let first = decode(&mut desk, &page, "shardId-0", &Position::TrimHorizon).await.ok().unwrap();
-        assert_eq!((first.tally.counts.received, first.tally.counts.rejected), (4, 4));
-        let position = Position::After(first.last.unwrap());
-        let again = decode(&mut desk, &page, "shardId-0", &position).await.ok().unwrap();
-        assert_eq!((again.tally.counts.received, again.rows.rejected.num_rows()), (0, 0));
-        assert_eq!(Position::After(again.last.unwrap()), position);
-        let overlap: Vec<Record> = (11..=14).map(record).collect();
-        let overlap = decode(&mut desk, &overlap, "shardId-0", &position).await.ok().unwrap();
-        assert_eq!(overlap.tally.counts.received, 2);
+        let read = decode(&mut desk, &page, &[1, 2, 3], "shardId-0").await.ok().unwrap();
+        assert_eq!((read.tally.counts.received, read.tally.counts.rejected, read.records), (3, 3, 3));
+        assert_eq!((read.rows.rejected.num_rows(), read.tally.newest), (3, Some(1_767_225_600_000_000)));
+        let nothing = decode(&mut desk, &page, &[], "shardId-0").await.ok().unwrap();
+        assert_eq!((nothing.tally.counts.received, nothing.rows.rejected.num_rows()), (0, 0));
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct Round<'a> {
 
 /// What the loop woke up for.
 enum Wake {
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
     Reader(Result<ReaderOutcome, JoinError>),
     Flushed(Box<Result<Flushed, JoinError>>),
     Tick,
@@ -96,7 +96,7 @@ impl<'a> Round<'a> {
                 return self.finish().await;
             }
             match self.wake().await {
-                Wake::Chunk(chunk) => self.take_chunk(chunk)?,
+                Wake::Chunk(chunk) => self.take_chunk(*chunk)?,
                 Wake::Reader(ended) => self.take_reader(ended)?,
                 Wake::Flushed(flushed) => {
                     if let Some(end) = self.take_flushed(*flushed).await? {
@@ -122,7 +122,7 @@ impl<'a> Round<'a> {
                 self.flushing = None;
                 Wake::Flushed(Box::new(flushed))
             }
-            Some(chunk) = self.chunks.recv(), if !full => Wake::Chunk(chunk),
+            Some(chunk) = self.chunks.recv(), if !full => Wake::Chunk(Box::new(chunk)),
             Some(ended) = self.readers.join_next(), if !self.readers.is_empty() => Wake::Reader(ended),
             () = tokio::time::sleep(TICK) => Wake::Tick,
         }
