@@ -141,7 +141,11 @@ impl<'a> Round<'a> {
     fn take_reader(&mut self, ended: Result<ReaderOutcome, JoinError>) -> Result<(), IngestError> {
         let stream = self.worker.stream;
         let outcome = ended.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
-        outcome.map(|_| ())
+        if outcome? == ReaderEnd::ShardVanished {
+            // The lineage tells what became of it.
+            self.lineage_due = Instant::now();
+        }
+        Ok(())
     }
 
     /// Starts a flush when one is due and the table is here.

@@ -2,7 +2,7 @@
 //! fenced.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -83,7 +83,7 @@ impl StreamWorker {
         let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
         let start = match options.start {
             StartPosition::TrimHorizon => Position::TrimHorizon,
-            StartPosition::Latest => Position::AtTimestamp(options.clock.now().timestamp_millis()),
+            StartPosition::Latest => Position::AtTimestamp(description.now(options.clock.now()).timestamp_millis()),
             StartPosition::AtTimestamp(time) => Position::AtTimestamp(time.timestamp_millis()),
         };
         Ok(Self {
@@ -237,10 +237,11 @@ pub async fn run_workers(
 ) -> Result<Vec<StreamSummary>, IngestError> {
     let shutdown = shutdown.child_token();
     let mut running = tokio::task::JoinSet::new();
+    let mut streams = HashMap::new();
     for worker in workers {
         let stream = worker.stream;
         let run = worker.run(shutdown.clone());
-        running.spawn(async move { (stream, run.await) });
+        streams.insert(running.spawn(async move { (stream, run.await) }).id(), stream);
     }
     let mut summaries = Vec::new();
     let mut first_error = None;
@@ -253,8 +254,9 @@ pub async fn run_workers(
                 shutdown.cancel();
             }
             Err(error) => {
-                let reason = error.to_string();
-                first_error.get_or_insert(IngestError::Task { stream: Stream::UserEvents, reason });
+                let stream = streams.get(&error.id()).copied().unwrap_or(Stream::UserEvents);
+                tracing::error!(%stream, %error, "the worker ended unexpectedly; the others flush and leave");
+                first_error.get_or_insert(IngestError::Task { stream, reason: error.to_string() });
                 shutdown.cancel();
             }
         }
