@@ -53,13 +53,18 @@ impl Drop for Kinesis {
 
 impl Kinesis {
     async fn start(shards: i32, fault: Fault) -> Self {
+        Self::with_sessions(shards, Duration::from_secs(60), fault).await
+    }
+
+    /// Subscriptions last for `session`. ferrokinesis 0.7 drops the sequence number and the time of a starting position
+    /// and begins every subscription at the start of the shard: what was read before comes again.
+    async fn with_sessions(shards: i32, session: Duration, fault: Fault) -> Self {
         let options = StoreOptions {
             create_stream_ms: 0,
             update_stream_ms: 0,
             shard_limit: 100,
-            // So that a subscription gives a few events and has to be renewed.
             subscribe_to_shard_event_record_limit: 60,
-            subscribe_to_shard_session_ms: 300,
+            subscribe_to_shard_session_ms: session.as_millis().try_into().unwrap(),
             ..StoreOptions::default()
         };
         let (router, _store) = ferrokinesis::create_app(options);
@@ -246,7 +251,7 @@ async fn only_the_new_records_of_a_page_are_decoded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fan_out_gives_the_rows_of_polling_over_renewals_and_a_split() {
+async fn fan_out_gives_the_rows_of_polling_over_a_split_too() {
     let kinesis = Kinesis::start(2, |_, _| None).await;
     kinesis.put(0, 400).await;
     kinesis.split("shardId-000000000000").await;
@@ -263,7 +268,7 @@ async fn fan_out_gives_the_rows_of_polling_over_renewals_and_a_split() {
     assert_eq!(pushed["shardId-000000000001"].end, ReaderEnd::AtTip);
     assert_eq!(kinesis.called("GetRecords").len(), polls, "nothing was polled");
     assert_eq!(kinesis.called("RegisterStreamConsumer").len(), 1, "the shards share one consumer");
-    assert!(kinesis.called("SubscribeToShard").len() > 4, "a subscription ended and was renewed");
+    assert_eq!(kinesis.called("SubscribeToShard").len(), 4);
     // The next run finds the consumer, and a position inside the shard.
     let shard = shards[1].clone();
     let first = polled[&shard.id].rows.as_ref().unwrap().column_by_name("stream_sequence").unwrap();
@@ -273,6 +278,38 @@ async fn fan_out_gives_the_rows_of_polling_over_renewals_and_a_split() {
     let polled = polled[&shard.id].rows.as_ref().unwrap();
     assert_eq!(rest.rows.unwrap(), polled.slice(1, polled.num_rows() - 1));
     assert_eq!(kinesis.called("RegisterStreamConsumer").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_ended_is_renewed_after_the_last_record_read() {
+    let kinesis = Kinesis::with_sessions(1, Duration::from_millis(300), |_, _| None).await;
+    kinesis.put(0, 50).await;
+    let shard = kinesis.shards().await.remove(0);
+    let (sender, mut chunks) = mpsc::channel(2);
+    let stop = CancellationToken::new();
+    let stream = kinesis.stream().with_fan_out("tests");
+    let reader = ShardReader { stop_at_tip: false, ..reader(stream, shard, Position::TrimHorizon, sender) };
+    let reading = tokio::spawn(reader.run(stop.clone()));
+    let mut next = async || {
+        let chunk = loop {
+            let chunk = chunks.recv().await.unwrap();
+            if chunk.rows.rejected.num_rows() > 0 {
+                break chunk;
+            }
+        };
+        (chunk.advance.to_inclusive, chunk.rows.rejected.num_rows())
+    };
+    let (position, rows) = next().await;
+    assert_eq!(rows, 50);
+    // The first subscription is over by now.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    kinesis.put(50, 60).await;
+    assert_eq!(next().await.1, 10, "those before the position are passed over");
+    let Position::After(last) = position else { panic!("nothing was read") };
+    let renewed = kinesis.called("SubscribeToShard").remove(1);
+    assert!(renewed.contains("AFTER_SEQUENCE_NUMBER") && renewed.contains(last.as_str()), "{renewed}");
+    stop.cancel();
+    assert_eq!(reading.await.unwrap().unwrap(), ReaderEnd::Stopped);
 }
 
 #[tokio::test(flavor = "multi_thread")]
