@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bluelake_ingest::MemoryBudget;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
@@ -61,12 +62,18 @@ pub(crate) struct Config {
 /// How a batch is bounded and where reading starts.
 #[derive(Debug, Clone)]
 pub(crate) struct IngestSettings {
-    /// A batch is committed when it holds this many bytes in memory.
-    pub(crate) buffer_size: ByteSize,
+    /// Memory that ingest may take.
+    pub(crate) memory_budget: ByteSize,
+    /// A batch is committed when its files come to this many bytes.
+    pub(crate) file_size: ByteSize,
+    /// A batch is committed when its rows come to this many bytes of memory.
+    pub(crate) buffer_size: Option<ByteSize>,
     /// A batch is committed at this age.
     pub(crate) buffer_age: Duration,
     /// Where reading of a new shard begins.
     pub(crate) start: StartPosition,
+    /// The registered consumer that reads by enhanced fan-out.
+    pub(crate) fan_out: Option<String>,
 }
 
 /// Limits of a query.
@@ -128,9 +135,12 @@ impl Config {
             user_events: layers.read("streams.user-events", not_empty)?,
             transaction_events: layers.read("streams.transaction-events", not_empty)?,
             ingest: IngestSettings {
-                buffer_size: layers.read("ingest.buffer-size", byte_size)?,
+                memory_budget: layers.read("ingest.memory-budget", memory_budget)?,
+                file_size: layers.read("ingest.file-size", byte_size)?,
+                buffer_size: layers.read_optional("ingest.buffer-size", byte_size)?,
                 buffer_age: layers.read("ingest.buffer-age", duration)?,
                 start: layers.read("ingest.start", start_position)?,
+                fan_out: layers.read_optional("ingest.fan-out", consumer_name)?,
             },
             sql: SqlSettings {
                 memory_limit: layers.read("sql.memory-limit", byte_size)?,
@@ -160,6 +170,23 @@ fn byte_size(text: &str) -> Result<ByteSize> {
         text.parse().map_err(|_| anyhow::anyhow!("not a size; write for example 128MiB, 64MB or 1GiB"))?;
     anyhow::ensure!(size.as_u64() > 0, "must be more than nothing");
     Ok(size)
+}
+
+fn memory_budget(text: &str) -> Result<ByteSize> {
+    let least = ByteSize(u64::try_from(MemoryBudget::MINIMUM.0)?);
+    let size = byte_size(text)?;
+    anyhow::ensure!(size >= least, "must be at least {}", least.display().iec());
+    Ok(size)
+}
+
+/// As Kinesis takes it.
+fn consumer_name(text: &str) -> Result<String> {
+    let fits = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    anyhow::ensure!(
+        (1..=128).contains(&text.len()) && text.chars().all(fits),
+        "not a name of 1 to 128 letters, digits, '_', '.' and '-'"
+    );
+    Ok(text.to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration> {
@@ -220,7 +247,9 @@ mod tests {
     fn defaults_are_valid() {
         let config = resolve("", &[], &[]).unwrap();
         assert_eq!(config.lake, "./lake");
-        assert_eq!(config.ingest.buffer_size, ByteSize::mib(128));
+        assert_eq!(config.ingest.memory_budget, ByteSize::gib(1));
+        assert_eq!(config.ingest.file_size, ByteSize::mib(128));
+        assert_eq!((config.ingest.buffer_size, config.ingest.fan_out.as_deref()), (None, None));
         assert_eq!(config.ingest.buffer_age, Duration::from_secs(60));
         assert_eq!(config.stream(Stream::UserEvents), "user-events");
     }
@@ -231,7 +260,7 @@ mod tests {
         let environment = [("BLUELAKE_LAKE", "from-environment"), ("BLUELAKE_INGEST_BUFFER_SIZE", "2MiB")];
         let config = resolve(file, &environment, &[("lake", "from-flag", "--lake")]).unwrap();
         assert_eq!(config.lake, "from-flag");
-        assert_eq!(config.ingest.buffer_size, ByteSize::mib(2));
+        assert_eq!(config.ingest.buffer_size, Some(ByteSize::mib(2)));
         assert_eq!(config.ingest.buffer_age, Duration::from_secs(5));
         let origins: Vec<String> = ["lake", "ingest.buffer-size", "time-zone"]
             .iter()
@@ -244,6 +273,8 @@ mod tests {
     fn faulty_values_are_named_with_their_origin() {
         let cases = [
             ("ingest.buffer-size", "[ingest]\nbuffer-size = 'lots'", "not a size"),
+            ("ingest.memory-budget", "[ingest]\nmemory-budget = '64MiB'", "at least 128"),
+            ("ingest.fan-out", "[ingest]\nfan-out = 'a/b'", "not a name"),
             ("ingest.buffer-age", "[ingest]\nbuffer-age = '0s'", "longer than nothing"),
             ("ingest.start", "[ingest]\nstart = 'yesterday'", "neither trim-horizon"),
             ("time-zone", "time-zone = 'Mars/Olympus'", "not a time zone"),

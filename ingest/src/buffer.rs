@@ -1,7 +1,10 @@
 //! What was read and decoded and is not yet committed: rows and positions together, so that they cannot drift apart.
 //! Pure: it takes the time and says when a flush is due. It knows no more of rows than their number and weight.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use bluelake_lake::{Position, ShardAdvance};
 use bluelake_transform::DecodedBatch;
@@ -41,6 +44,8 @@ pub(crate) struct Chunk<R = DecodedBatch> {
 pub(crate) struct Buffered<R = DecodedBatch> {
     /// The rows, as they came.
     pub(crate) rows: Vec<R>,
+    /// Bytes of memory that they take.
+    pub(crate) row_bytes: usize,
     /// How far each shard moved.
     pub(crate) shards: Vec<ShardAdvance>,
 }
@@ -55,19 +60,70 @@ pub(crate) struct NotContiguous {
     pub(crate) found: Position,
 }
 
+/// Files of a batch are dropped by the lake when the oldest is an hour old; it is committed well before.
+const LONGEST_AHEAD: Duration = Duration::from_secs(45 * 60);
+
 /// Buffers chunks of the shards of one stream.
+///
+/// When memory runs short before a commit is due, rows go ahead: they are lent out, the largest partitions of them are
+/// written as files of the coming batch, and the rest is given back. Positions stay, so that all of it is one commit.
 #[derive(Debug)]
 pub(crate) struct Buffer<R = DecodedBatch> {
     rows: Vec<R>,
     shards: BTreeMap<String, ShardAdvance>,
+    held: Weight,
+    lent: Weight,
+    ahead: Weight,
+    /// Bytes of the files that went ahead.
+    ahead_file_bytes: usize,
+    first_ahead: Option<Instant>,
+    oldest: Option<Instant>,
+    density: FileDensity,
+}
+
+/// Rows and the memory that they take or took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Weight {
     bytes: usize,
     count: usize,
-    oldest: Option<Instant>,
+}
+
+/// How many bytes of file become of rows in memory, learnt from the files written so far.
+#[derive(Clone, Copy, Debug)]
+struct FileDensity {
+    per_kibibyte: usize,
+}
+
+impl FileDensity {
+    /// Files of the smallest events are about a fifth of their rows; until some are written, that is assumed.
+    const FIRST_GUESS: Self = Self { per_kibibyte: 205 };
+
+    fn estimate(self, row_bytes: usize) -> usize {
+        (row_bytes / 1024).saturating_mul(self.per_kibibyte)
+    }
+
+    /// The newest files count for a quarter.
+    fn learn(&mut self, row_bytes: usize, file_bytes: usize) {
+        // Files of a few rows are mostly footer.
+        if row_bytes >= 1 << 20 {
+            self.per_kibibyte = (3 * self.per_kibibyte + file_bytes / (row_bytes / 1024)) / 4;
+        }
+    }
 }
 
 impl<R> Default for Buffer<R> {
     fn default() -> Self {
-        Self { rows: Vec::new(), shards: BTreeMap::new(), bytes: 0, count: 0, oldest: None }
+        Self {
+            rows: Vec::new(),
+            shards: BTreeMap::new(),
+            held: Weight::default(),
+            lent: Weight::default(),
+            ahead: Weight::default(),
+            ahead_file_bytes: 0,
+            first_ahead: None,
+            oldest: None,
+            density: FileDensity::FIRST_GUESS,
+        }
     }
 }
 
@@ -85,30 +141,65 @@ impl<R: Rows> Buffer<R> {
             }
         }
         self.oldest.get_or_insert(now);
-        if rows.count() > 0 {
-            self.bytes += rows.bytes();
-            self.count += rows.count();
-            self.rows.push(rows);
-        }
+        self.hold(rows);
         Ok(())
     }
 
-    /// Whether what is held should be committed now.
+    fn hold(&mut self, rows: R) {
+        if rows.count() > 0 {
+            self.held.bytes += rows.bytes();
+            self.held.count += rows.count();
+            self.rows.push(rows);
+        }
+    }
+
+    /// Whether the batch should be committed now.
     #[must_use]
     pub(crate) fn is_due(&self, limits: &FlushLimits, now: Instant) -> bool {
-        self.is_full(limits) || self.oldest.is_some_and(|oldest| now.duration_since(oldest) >= limits.age)
+        let of_age = |since: Option<Instant>, age| since.is_some_and(|since| now.duration_since(since) >= age);
+        let bytes = self.held.bytes + self.lent.bytes + self.ahead.bytes;
+        let count = self.held.count + self.lent.count + self.ahead.count;
+        let file_bytes = self.ahead_file_bytes + self.density.estimate(self.held.bytes + self.lent.bytes);
+        bytes >= limits.batch_bytes
+            || count >= limits.rows
+            || file_bytes >= limits.file_bytes
+            || of_age(self.oldest, limits.age)
+            || of_age(self.first_ahead, LONGEST_AHEAD)
     }
 
-    /// Whether reading should wait for a commit.
+    /// Whether reading should wait until rows have gone ahead or are committed.
     #[must_use]
     pub(crate) fn is_full(&self, limits: &FlushLimits) -> bool {
-        self.bytes >= limits.bytes || self.count >= limits.rows
+        self.held.bytes + self.lent.bytes >= limits.memory.min(limits.batch_bytes)
+            || self.held.count + self.lent.count >= limits.rows
     }
 
-    /// Whether reading should wait while an earlier batch is still on its way: both are in memory then.
+    /// Whether it is half full: then rows should go ahead, and reading should wait while an earlier batch is still on
+    /// its way, for both are in memory then.
     #[must_use]
-    pub(crate) fn is_well_filled(&self, limits: &FlushLimits) -> bool {
-        self.bytes >= limits.bytes / 4 || self.count >= limits.rows / 4
+    pub(crate) fn is_half_full(&self, limits: &FlushLimits) -> bool {
+        self.held.bytes >= limits.memory.min(limits.batch_bytes) / 2
+    }
+
+    /// Lends the rows out, for some of them to be written ahead of the commit.
+    pub(crate) fn lend(&mut self, now: Instant) -> Vec<R> {
+        self.first_ahead.get_or_insert(now);
+        self.lent = std::mem::take(&mut self.held);
+        std::mem::take(&mut self.rows)
+    }
+
+    /// Takes back what was lent and not written; `file_bytes` were written of the others.
+    pub(crate) fn give_back(&mut self, rest: Option<R>, file_bytes: usize) {
+        let lent = std::mem::take(&mut self.lent);
+        let kept = rest.as_ref().map_or(Weight::default(), |rest| Weight { bytes: rest.bytes(), count: rest.count() });
+        let written = lent.bytes.saturating_sub(kept.bytes);
+        self.ahead.bytes += written;
+        self.ahead.count += lent.count.saturating_sub(kept.count);
+        self.ahead_file_bytes += file_bytes;
+        self.density.learn(written, file_bytes);
+        if let Some(rest) = rest {
+            self.hold(rest);
+        }
     }
 
     /// Whether nothing is held, not even a position.
@@ -124,10 +215,16 @@ impl<R: Rows> Buffer<R> {
         self.shards.contains_key(shard)
     }
 
-    /// Takes out everything.
+    /// Takes out everything that is held, to be committed with what went ahead. Nothing may be lent out.
     pub(crate) fn take(&mut self) -> Buffered<R> {
-        let held = std::mem::take(self);
-        Buffered { rows: held.rows, shards: held.shards.into_values().collect() }
+        let density = self.density;
+        let held = std::mem::replace(self, Self { density, ..Self::default() });
+        Buffered { rows: held.rows, row_bytes: held.held.bytes, shards: held.shards.into_values().collect() }
+    }
+
+    /// Learns from the files of a batch that was taken out.
+    pub(crate) fn learn(&mut self, row_bytes: usize, file_bytes: usize) {
+        self.density.learn(row_bytes, file_bytes);
     }
 }
 
@@ -150,8 +247,6 @@ fn join(held: &mut ShardAdvance, next: ShardAdvance) -> Result<(), NotContiguous
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use std::time::Duration;
-
     use bluelake_lake::{ControlTotals, SequenceNumber};
 
     use super::*;
@@ -221,21 +316,84 @@ mod tests {
         assert_eq!(buffer.take().rows.len(), 1);
     }
 
+    const LIMITS: FlushLimits = FlushLimits {
+        memory: 1 << 20,
+        batch_bytes: usize::MAX,
+        file_bytes: usize::MAX,
+        rows: 10,
+        age: Duration::from_secs(60),
+    };
+
+    fn holding(rows: usize) -> Buffer<Eights> {
+        let mut buffer = Buffer::default();
+        buffer.add(chunk("a", 1, 2, rows), Instant::now()).unwrap();
+        buffer
+    }
+
     #[test]
     fn a_flush_is_due_by_rows_bytes_or_age_whichever_is_first() {
         let now = Instant::now();
-        let limits = FlushLimits { bytes: 1 << 20, rows: 10, age: Duration::from_secs(60) };
         let mut buffer = Buffer::<Eights>::default();
-        assert!(!buffer.is_due(&limits, now + Duration::from_secs(600)), "nothing is held");
+        assert!(!buffer.is_due(&LIMITS, now + Duration::from_secs(600)), "nothing is held");
         buffer.add(chunk("a", 1, 2, 9), now).unwrap();
-        assert!(!buffer.is_due(&limits, now + Duration::from_secs(59)));
-        assert!(buffer.is_due(&limits, now + Duration::from_secs(60)));
+        assert!(!buffer.is_due(&LIMITS, now + Duration::from_secs(59)));
+        assert!(buffer.is_due(&LIMITS, now + Duration::from_secs(60)));
         buffer.add(chunk("a", 2, 3, 1), now).unwrap();
-        assert!(buffer.is_due(&limits, now) && buffer.is_full(&limits));
-        let small = FlushLimits { bytes: 8, ..limits };
-        let mut buffer = Buffer::default();
-        buffer.add(chunk("a", 1, 2, 1), now).unwrap();
-        assert!(buffer.is_full(&small));
+        assert!(buffer.is_due(&LIMITS, now) && buffer.is_full(&LIMITS));
+        let small = FlushLimits { batch_bytes: 8, ..LIMITS };
+        let buffer = holding(1);
+        assert!(buffer.is_full(&small) && buffer.is_due(&small, now));
+    }
+
+    #[test]
+    fn a_flush_is_due_by_the_size_that_the_files_will_have() {
+        let limits = FlushLimits { memory: usize::MAX, file_bytes: 1 << 20, rows: usize::MAX, ..LIMITS };
+        let rows = |mebibytes: usize| (mebibytes << 20) / 8;
+        let now = Instant::now();
+        assert!(!holding(rows(4)).is_due(&limits, now));
+        assert!(holding(rows(6)).is_due(&limits, now), "a fifth of it is assumed");
+        let mut buffer = Buffer::<Eights>::default();
+        for _ in 0..10 {
+            buffer.learn(10 << 20, 1 << 20);
+        }
+        buffer.add(chunk("a", 1, 2, rows(8)), now).unwrap();
+        assert!(!buffer.is_due(&limits, now), "a tenth is known");
+        buffer.take();
+        buffer.add(chunk("a", 2, 3, rows(11)), now).unwrap();
+        assert!(buffer.is_due(&limits, now), "and still after a batch");
+    }
+
+    #[test]
+    fn rows_that_go_ahead_make_room_and_count_for_the_batch() {
+        let now = Instant::now();
+        let limits = FlushLimits { memory: 80, file_bytes: 1_000, ..LIMITS };
+        let mut buffer = holding(6);
+        assert!(buffer.is_half_full(&limits) && !buffer.is_full(&limits) && !buffer.is_due(&limits, now));
+        let lent = buffer.lend(now);
+        assert_eq!((lent.len(), lent[0].count()), (1, 6));
+        buffer.add(chunk("a", 2, 3, 3), now).unwrap();
+        assert!(!buffer.is_full(&limits));
+        buffer.add(chunk("b", 2, 3, 1), now).unwrap();
+        assert!(buffer.is_full(&limits), "what is lent is still in memory");
+        assert!(buffer.is_due(&limits, now), "ten rows in all");
+        buffer.give_back(Some(Eights(2)), 30);
+        assert!(!buffer.is_full(&limits) && buffer.is_due(&limits, now), "still ten rows in all");
+        let taken = buffer.take();
+        assert_eq!(taken.rows.iter().map(Rows::count).sum::<usize>(), 6, "four are in files");
+        assert_eq!((taken.row_bytes, taken.shards.len()), (48, 2));
+        assert!(!buffer.is_due(&limits, now + Duration::from_secs(3_600)) && buffer.is_empty());
+    }
+
+    #[test]
+    fn files_that_went_ahead_make_a_batch_due_before_the_lake_drops_it() {
+        let limits = FlushLimits { age: Duration::MAX, ..LIMITS };
+        let now = Instant::now();
+        let mut buffer = holding(2);
+        assert!(!buffer.is_due(&limits, now + Duration::from_secs(7_200)));
+        buffer.lend(now);
+        buffer.give_back(Some(Eights(1)), 1);
+        assert!(!buffer.is_due(&limits, now + LONGEST_AHEAD / 2));
+        assert!(buffer.is_due(&limits, now + LONGEST_AHEAD));
     }
 
     #[test]

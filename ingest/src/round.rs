@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     buffer::{Buffer, Chunk},
     error::IngestError,
-    flush::{Flushed, flush},
+    flush::{Draft, Flushed, Uploaders, WrittenAhead, flush, write_ahead},
     lineage::{LineagePlan, ReadableShard},
     reader::{ReaderEnd, ShardReader},
     window::DedupWindow,
@@ -48,6 +48,11 @@ pub(crate) struct Round<'a> {
     /// Shards that have or had a reader in this round.
     taken: BTreeSet<String>,
     flushing: Option<JoinHandle<Flushed>>,
+    /// The batch that fills, from its first row on; not here while some of its rows are written ahead.
+    draft: Option<Draft>,
+    writing_ahead: Option<JoinHandle<Result<WrittenAhead, IngestError>>>,
+    /// Where files go, while the table is lent to a flush too.
+    uploaders: Option<Uploaders>,
     lineage_due: Instant,
     /// That of the table when the round started: rows read since then may not land after an erasure.
     erasure_epoch: u64,
@@ -61,6 +66,7 @@ enum Wake {
     Chunk(Box<Chunk>),
     Reader(Result<ReaderOutcome, JoinError>),
     Flushed(Box<Result<Flushed, JoinError>>),
+    WrittenAhead(Box<Result<Result<WrittenAhead, IngestError>, JoinError>>),
     Tick,
 }
 
@@ -69,6 +75,7 @@ impl<'a> Round<'a> {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let document = worker.table.as_ref().and_then(StreamTable::document);
         let erasure_epoch = document.map_or(0, |document| document.erasure_epoch);
+        let uploaders = worker.table.as_ref().map(Uploaders::of);
         Self {
             worker,
             buffer: Buffer::default(),
@@ -77,6 +84,9 @@ impl<'a> Round<'a> {
             readers: JoinSet::new(),
             taken: BTreeSet::new(),
             flushing: None,
+            draft: None,
+            writing_ahead: None,
+            uploaders,
             lineage_due: Instant::now(),
             erasure_epoch,
             shard_ended: false,
@@ -103,6 +113,7 @@ impl<'a> Round<'a> {
                         return Ok(end);
                     }
                 }
+                Wake::WrittenAhead(written) => self.take_written_ahead(*written)?,
                 Wake::Tick => self.refresh_lineage().await?,
             }
         }
@@ -110,17 +121,17 @@ impl<'a> Round<'a> {
 
     async fn wake(&mut self) -> Wake {
         let limits = &self.worker.options.flush;
-        let full = self.buffer.is_full(limits) || (self.flushing.is_some() && self.buffer.is_well_filled(limits));
-        let flushing = async {
-            match self.flushing.as_mut() {
-                Some(task) => task.await,
-                None => std::future::pending().await,
-            }
-        };
+        let full = self.buffer.is_full(limits) || (self.flushing.is_some() && self.buffer.is_half_full(limits));
+        let flushing = ended(self.flushing.as_mut());
+        let writing_ahead = ended(self.writing_ahead.as_mut());
         tokio::select! {
             flushed = flushing => {
                 self.flushing = None;
                 Wake::Flushed(Box::new(flushed))
+            }
+            written = writing_ahead => {
+                self.writing_ahead = None;
+                Wake::WrittenAhead(Box::new(written))
             }
             Some(chunk) = self.chunks.recv(), if !full => Wake::Chunk(Box::new(chunk)),
             Some(ended) = self.readers.join_next(), if !self.readers.is_empty() => Wake::Reader(ended),
@@ -130,6 +141,9 @@ impl<'a> Round<'a> {
 
     fn take_chunk(&mut self, chunk: Chunk) -> Result<(), IngestError> {
         self.shard_ended |= chunk.advance.ended;
+        if self.writing_ahead.is_none() {
+            self.draft.get_or_insert_with(Draft::new);
+        }
         let shard = chunk.advance.shard.clone();
         self.buffer.add(chunk, Instant::now()).map_err(|fault| IngestError::Protocol {
             stream: self.worker.source.name().to_owned(),
@@ -152,24 +166,52 @@ impl<'a> Round<'a> {
     fn start_flush_if_due(&mut self) {
         let drained = self.readers.is_empty() && self.chunks.is_empty();
         let due = self.buffer.is_due(&self.worker.options.flush, Instant::now()) || self.shard_ended || drained;
-        if !due || self.buffer.is_empty() {
+        if self.buffer.is_empty() || self.writing_ahead.is_some() {
             return;
         }
-        if let Some(table) = self.worker.table.take() {
+        if !due {
+            self.write_ahead_if_short_of_memory();
+        } else if let Some(table) = self.worker.table.take() {
             self.shard_ended = false;
             let buffered = self.buffer.take();
             let patience = self.worker.patience(self.shutdown);
-            self.flushing = Some(tokio::spawn(flush(table, buffered, self.erasure_epoch, patience)));
+            let draft = self.draft.take().unwrap_or_else(Draft::new);
+            self.flushing = Some(tokio::spawn(flush(table, draft, buffered, self.erasure_epoch, patience)));
         }
+    }
+
+    /// While an earlier batch is on its way, its rows are in memory too: reading waits for that instead.
+    fn write_ahead_if_short_of_memory(&mut self) {
+        if self.flushing.is_some() || !self.buffer.is_half_full(&self.worker.options.flush) {
+            return;
+        }
+        if let (Some(draft), Some(uploaders)) = (self.draft.take(), self.uploaders.clone()) {
+            let rows = self.buffer.lend(Instant::now());
+            let patience = self.worker.patience(self.shutdown);
+            self.writing_ahead = Some(tokio::spawn(write_ahead(uploaders, draft, rows, patience)));
+        }
+    }
+
+    fn take_written_ahead(
+        &mut self,
+        written: Result<Result<WrittenAhead, IngestError>, JoinError>,
+    ) -> Result<(), IngestError> {
+        let stream = self.worker.stream;
+        let written = written.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+        let WrittenAhead { draft, rest, file_bytes } = written?;
+        self.draft = Some(draft);
+        self.buffer.give_back(rest, file_bytes);
+        Ok(())
     }
 
     async fn take_flushed(&mut self, flushed: Result<Flushed, JoinError>) -> Result<Option<RoundEnd>, IngestError> {
         let stream = self.worker.stream;
-        let Flushed { table, batch, outcome } =
+        let Flushed { table, batch, row_bytes, file_bytes, outcome } =
             flushed.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
         self.worker.table = Some(table);
         match outcome? {
             CommitOutcome::Committed { version } => {
+                self.buffer.learn(row_bytes, file_bytes);
                 let mut counts = ControlTotals::default();
                 for step in &batch.shards {
                     counts += step.counts;
@@ -289,6 +331,14 @@ impl<'a> Round<'a> {
             progress: self.worker.progress.clone(),
         };
         self.readers.spawn(reader.run(self.stop_readers.clone()));
+    }
+}
+
+/// Waits for a task, if there is one.
+async fn ended<T>(task: Option<&mut JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 
