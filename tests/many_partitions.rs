@@ -10,7 +10,7 @@ use crate::command::{Machine, wait};
 use crate::servers::{Kinesis, TRANSACTION_EVENTS};
 
 const DATES: u64 = 1_250;
-const EVENTS: u64 = 60_000;
+const EVENTS: u64 = 120_000;
 /// Events in one put.
 const PUT: u64 = 500;
 const MEBIBYTE: u64 = 1024;
@@ -79,6 +79,7 @@ async fn five_thousand_partitions_land_within_the_memory_budget() {
     assert_eq!(transactions["stored"], EVENTS, "{result}");
     // The largest partitions were written ahead, the others with the commit, and it was one.
     assert!(transactions["files"].as_u64().unwrap() > 4 * DATES, "{result}");
+    assert_eq!(transactions["commits"], 2, "the first pins the shards: {result}");
     assert_eq!(machine.number("./lake", "SELECT count(*) FROM transactions").await, EVENTS as i64);
     assert_eq!(machine.number("./lake", "SELECT count(DISTINCT event_id) FROM transactions").await, EVENTS as i64);
     let partitions = "SELECT count(*) FROM (SELECT DISTINCT event_type, event_date FROM transactions)";

@@ -345,10 +345,10 @@ mod tests {
             let files = partitions.map(|rows| encode(&rows.unwrap(), layout_of(target)).unwrap());
             written.extend(files.map(|file| (target, file.partition_values[1].1.clone(), file.rows)));
         }
-        // Of 16 events, days 3 and 4 have 6 and 4; the rejected are one partition.
+        // Of 16 events, days 1 to 4 have 2, 4, 6 and 4; the rejected are one partition.
         assert_eq!(written.len(), 3, "{written:?}");
         assert_eq!(written[0], (Target::Events, "2026-01-03".to_owned(), 6));
-        assert_eq!(written[1], (Target::Events, "2026-01-04".to_owned(), 4));
+        assert_eq!(written[1], (Target::Events, "2026-01-02".to_owned(), 4));
         assert_eq!((written[2].0, written[2].2), (Target::Rejected, 7));
         assert_eq!((rest.events.num_rows(), rest.rejected.num_rows()), (6, 0));
         let days = plan_all(vec![rest]).unwrap().into_iter().flat_map(|(_, partitions)| partitions);
