@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bluelake_ingest::OnGap;
+use bluelake_ingest::{MemoryBudget, OnGap};
 use bluelake_lake::Heartbeats;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
@@ -63,8 +63,12 @@ pub(crate) struct Config {
 /// How a batch is bounded and where reading starts.
 #[derive(Debug, Clone)]
 pub(crate) struct IngestSettings {
-    /// A batch is committed when it holds this many bytes in memory.
-    pub(crate) buffer_size: ByteSize,
+    /// Memory that ingest may take.
+    pub(crate) memory_budget: ByteSize,
+    /// A batch is committed when its files come to this many bytes.
+    pub(crate) file_size: ByteSize,
+    /// A batch is committed when its rows come to this many bytes of memory.
+    pub(crate) buffer_size: Option<ByteSize>,
     /// A batch is committed at this age.
     pub(crate) buffer_age: Duration,
     /// Where reading of a new shard begins.
@@ -75,6 +79,8 @@ pub(crate) struct IngestSettings {
     pub(crate) max_shards: Option<usize>,
     /// What a shard does behind a gap.
     pub(crate) on_gap: OnGap,
+    /// The registered consumer that reads by enhanced fan-out.
+    pub(crate) fan_out: Option<String>,
 }
 
 /// Limits of a query.
@@ -136,12 +142,15 @@ impl Config {
             user_events: layers.read("streams.user-events", not_empty)?,
             transaction_events: layers.read("streams.transaction-events", not_empty)?,
             ingest: IngestSettings {
-                buffer_size: layers.read("ingest.buffer-size", byte_size)?,
+                memory_budget: layers.read("ingest.memory-budget", memory_budget)?,
+                file_size: layers.read("ingest.file-size", byte_size)?,
+                buffer_size: layers.read_optional("ingest.buffer-size", byte_size)?,
                 buffer_age: layers.read("ingest.buffer-age", duration)?,
                 start: layers.read("ingest.start", start_position)?,
                 worker_id: layers.read_optional("ingest.worker-id", worker_id)?,
                 max_shards: layers.read_optional("ingest.max-shards", positive)?,
                 on_gap: layers.read("ingest.on-gap", on_gap)?,
+                fan_out: layers.read_optional("ingest.fan-out", consumer_name)?,
             },
             sql: SqlSettings {
                 memory_limit: layers.read("sql.memory-limit", byte_size)?,
@@ -171,6 +180,23 @@ fn byte_size(text: &str) -> Result<ByteSize> {
         text.parse().map_err(|_| anyhow::anyhow!("not a size; write for example 128MiB, 64MB or 1GiB"))?;
     anyhow::ensure!(size.as_u64() > 0, "must be more than nothing");
     Ok(size)
+}
+
+fn memory_budget(text: &str) -> Result<ByteSize> {
+    let least = ByteSize(u64::try_from(MemoryBudget::MINIMUM.0)?);
+    let size = byte_size(text)?;
+    anyhow::ensure!(size >= least, "must be at least {}", least.display().iec());
+    Ok(size)
+}
+
+/// As Kinesis takes it.
+fn consumer_name(text: &str) -> Result<String> {
+    let fits = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    anyhow::ensure!(
+        (1..=128).contains(&text.len()) && text.chars().all(fits),
+        "not a name of 1 to 128 letters, digits, '_', '.' and '-'"
+    );
+    Ok(text.to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration> {
@@ -250,7 +276,9 @@ mod tests {
     fn defaults_are_valid() {
         let config = resolve("", &[], &[]).unwrap();
         assert_eq!(config.lake, "./lake");
-        assert_eq!(config.ingest.buffer_size, ByteSize::mib(128));
+        assert_eq!(config.ingest.memory_budget, ByteSize::gib(1));
+        assert_eq!(config.ingest.file_size, ByteSize::mib(128));
+        assert_eq!((config.ingest.buffer_size, config.ingest.fan_out.as_deref()), (None, None));
         assert_eq!(config.ingest.buffer_age, Duration::from_secs(60));
         assert_eq!(config.stream(Stream::UserEvents), "user-events");
     }
@@ -261,7 +289,7 @@ mod tests {
         let environment = [("BLUELAKE_LAKE", "from-environment"), ("BLUELAKE_INGEST_BUFFER_SIZE", "2MiB")];
         let config = resolve(file, &environment, &[("lake", "from-flag", "--lake")]).unwrap();
         assert_eq!(config.lake, "from-flag");
-        assert_eq!(config.ingest.buffer_size, ByteSize::mib(2));
+        assert_eq!(config.ingest.buffer_size, Some(ByteSize::mib(2)));
         assert_eq!(config.ingest.buffer_age, Duration::from_secs(5));
         let origins: Vec<String> = ["lake", "ingest.buffer-size", "time-zone"]
             .iter()
@@ -274,6 +302,8 @@ mod tests {
     fn faulty_values_are_named_with_their_origin() {
         let cases = [
             ("ingest.buffer-size", "[ingest]\nbuffer-size = 'lots'", "not a size"),
+            ("ingest.memory-budget", "[ingest]\nmemory-budget = '64MiB'", "at least 128"),
+            ("ingest.fan-out", "[ingest]\nfan-out = 'a/b'", "not a name"),
             ("ingest.buffer-age", "[ingest]\nbuffer-age = '0s'", "longer than nothing"),
             ("ingest.start", "[ingest]\nstart = 'yesterday'", "neither trim-horizon"),
             ("ingest.worker-id", "[ingest]\nworker-id = 'a/b'", "not a name"),

@@ -5,6 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::ready;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,11 +14,16 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::types::StreamStatus;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::serve::ListenerExt as _;
 use bluelake_schemas::Stream;
 use ferrokinesis::store::StoreOptions;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -132,16 +138,34 @@ impl EmbeddedKinesis {
 }
 
 /// ferrokinesis 0.7 may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
-/// waiting for that lock. One request at a time cannot.
+/// waiting for that lock. One request at a time cannot. The body of a subscription goes on reading the store after its
+/// request was answered: it takes a turn for each look, and none for the pauses between them.
 fn one_at_a_time(router: Router) -> Router {
     let turn = Arc::new(Mutex::new(()));
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let turn = turn.clone();
         async move {
-            let _turn = turn.lock().await;
-            next.run(request).await
+            let answer = {
+                let _turn = turn.lock().await;
+                next.run(request).await
+            };
+            let pushes = |kind: &HeaderValue| kind == "application/vnd.amazon.eventstream";
+            if answer.headers().get(CONTENT_TYPE).is_some_and(pushes) { in_turns(answer, turn) } else { answer }
         }
     }))
+}
+
+fn in_turns(answer: Response, turn: Arc<Mutex<()>>) -> Response {
+    let (parts, body) = answer.into_parts();
+    let mut body = body.into_data_stream();
+    let mut waiting = None;
+    let looks = futures::stream::poll_fn(move |context| {
+        let wait = waiting.get_or_insert_with(|| turn.clone().lock_owned().boxed());
+        let _turn = ready!(wait.poll_unpin(context));
+        waiting = None;
+        body.poll_next_unpin(context)
+    });
+    Response::from_parts(parts, Body::from_stream(looks))
 }
 
 impl Drop for EmbeddedKinesis {

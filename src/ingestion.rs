@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{
-    Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, Progress,
-    StartPosition, StreamSummary, StreamWorker, run_workers,
+    Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
+    Progress, StartPosition, StreamSummary, StreamWorker, run_workers,
 };
 use bluelake_lake::{Heartbeats, InitOutcome, Lake};
 use bluelake_schemas::{Contract, Stream};
+use bytesize::ByteSize;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +19,6 @@ use crate::config::{self, IngestSettings};
 
 /// How often the list of a stream's shards is read again.
 const LINEAGE_INTERVAL: Duration = Duration::from_secs(30);
-/// Bytes of pages between Kinesis and the buffers: as JSON, as records and as rows a page weighs several times that.
-const PAGES_IN_FLIGHT: usize = 20 << 20;
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -91,11 +90,7 @@ impl Ingestion {
     /// # Errors
     /// The first error that is not waited out; what was committed before it stays committed.
     pub(crate) async fn run(self, shutdown: CancellationToken, show: impl Fn(u64)) -> Result<IngestResult> {
-        let sources: Vec<_> = self
-            .streams
-            .iter()
-            .map(|(stream, name)| (*stream, KinesisStream::new(self.kinesis.clone(), name)))
-            .collect();
+        let sources: Vec<_> = self.streams.iter().map(|(stream, name)| (*stream, self.source(name))).collect();
         // Before the lake is made or touched: a misspelt stream must not leave an empty lake behind.
         for (_, source) in &sources {
             source.describe().await?;
@@ -104,12 +99,16 @@ impl Ingestion {
             let InitOutcome { tables_created, .. } = self.lake.init(&self.contract).await?;
             tracing::info!(lake = %self.lake.location(), ?tables_created, "the lake is ready");
         }
+        let budget = MemoryBudget(bytes("ingest.memory-budget", self.settings.memory_budget)?);
+        // One for all: a stream that has little to read leaves its room to the other.
+        let admission = Admission::new(budget.page_bytes());
         let mut workers = Vec::with_capacity(sources.len());
         let started = Instant::now();
         let worker = self.settings.worker_id.clone().unwrap_or_else(worker_name);
         let fleet = self.join_fleet(&worker).await?;
         for (stream, source) in sources {
-            let options = IngestOptions { fleet: fleet.clone(), ..self.options(worker.clone())? };
+            let options = self.options(budget, admission.clone())?;
+            let options = IngestOptions { fleet: fleet.clone(), worker: worker.clone(), ..options };
             workers.push(StreamWorker::open(source, stream, &self.lake, &self.contract, options).await?);
         }
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
@@ -135,11 +134,28 @@ impl Ingestion {
         Ok(Some(Fleet::join(&self.lake, options).await?))
     }
 
+    fn source(&self, name: &str) -> KinesisStream {
+        let stream = KinesisStream::new(self.kinesis.clone(), name);
+        match &self.settings.fan_out {
+            Some(consumer) => stream.with_fan_out(consumer),
+            None => stream,
+        }
+    }
+
     /// Options of one worker: the streams share out what is set for the process.
-    fn options(&self, worker: String) -> Result<IngestOptions> {
+    fn options(&self, budget: MemoryBudget, admission: Admission) -> Result<IngestOptions> {
         let streams = self.streams.len().max(1);
-        let bytes = usize::try_from(self.settings.buffer_size.as_u64()).context("ingest.buffer-size is too large")?;
-        let bytes = (bytes / streams).max(1);
+        let batch_bytes = match self.settings.buffer_size {
+            Some(size) => (bytes("ingest.buffer-size", size)? / streams).max(1),
+            None => usize::MAX,
+        };
+        let flush = FlushLimits {
+            memory: budget.row_bytes(streams),
+            batch_bytes,
+            file_bytes: bytes("ingest.file-size", self.settings.file_size)?,
+            age: self.settings.buffer_age,
+            ..FlushLimits::default()
+        };
         Ok(IngestOptions {
             once: self.once,
             start: match self.settings.start {
@@ -147,16 +163,20 @@ impl Ingestion {
                 config::StartPosition::Latest => StartPosition::Latest,
                 config::StartPosition::At(time) => StartPosition::AtTimestamp(time),
             },
-            flush: FlushLimits { bytes, age: self.settings.buffer_age, ..FlushLimits::default() },
-            dedup: DedupLimits::default(),
+            flush,
+            dedup: DedupLimits { max_ids: budget.dedup_ids(streams), ..DedupLimits::default() },
             lineage_interval: LINEAGE_INTERVAL,
-            admission: Admission::new(PAGES_IN_FLIGHT / streams),
-            worker,
+            admission,
+            worker: worker_name(),
             clock: Clock::system(),
             fleet: None,
             on_gap: self.settings.on_gap,
         })
     }
+}
+
+fn bytes(setting: &str, size: ByteSize) -> Result<usize> {
+    usize::try_from(size.as_u64()).with_context(|| format!("{setting} is too large"))
 }
 
 /// A name that a person can find: the machine's, where it is known, and the process's number.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::ready;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -11,10 +12,15 @@ use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::serve::{Listener, ListenerExt as _};
 use ferrokinesis::store::StoreOptions;
+use futures::{FutureExt as _, StreamExt as _};
 use hyper::Method;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -164,16 +170,34 @@ impl Kinesis {
 }
 
 /// ferrokinesis 0.7 may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
-/// waiting for that lock. One request at a time cannot.
+/// waiting for that lock. One request at a time cannot. The body of a subscription goes on reading the store after its
+/// request was answered: it takes a turn for each look, and none for the pauses between them.
 fn one_at_a_time(router: Router) -> Router {
     let turn = Arc::new(Mutex::new(()));
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let turn = turn.clone();
         async move {
-            let _turn = turn.lock().await;
-            next.run(request).await
+            let answer = {
+                let _turn = turn.lock().await;
+                next.run(request).await
+            };
+            let pushes = |kind: &HeaderValue| kind == "application/vnd.amazon.eventstream";
+            if answer.headers().get(CONTENT_TYPE).is_some_and(pushes) { in_turns(answer, turn) } else { answer }
         }
     }))
+}
+
+fn in_turns(answer: Response, turn: Arc<Mutex<()>>) -> Response {
+    let (parts, body) = answer.into_parts();
+    let mut body = body.into_data_stream();
+    let mut waiting = None;
+    let looks = futures::stream::poll_fn(move |context| {
+        let wait = waiting.get_or_insert_with(|| turn.clone().lock_owned().boxed());
+        let _turn = ready!(wait.poll_unpin(context));
+        waiting = None;
+        body.poll_next_unpin(context)
+    });
+    Response::from_parts(parts, Body::from_stream(looks))
 }
 
 impl Drop for Kinesis {

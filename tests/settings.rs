@@ -25,7 +25,7 @@ async fn config_show_names_the_origin_of_every_value() {
 #[tokio::test]
 async fn config_show_is_readable_for_people_too() {
     let text = Machine::new().succeed(&["config", "show"]).await;
-    assert!(text.contains("ingest.buffer-size") && text.contains("128MiB") && text.contains("default"), "{text}");
+    assert!(text.contains("ingest.file-size") && text.contains("128MiB") && text.contains("default"), "{text}");
 }
 
 #[tokio::test]

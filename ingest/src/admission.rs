@@ -19,7 +19,21 @@ pub struct Admission {
 /// Room for one page; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    _permit: Option<OwnedSemaphorePermit>,
+    permits: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Admitted {
+    /// Takes more room for a page that turned out heavier, as far as there is any: the page is here already.
+    pub(crate) fn grow(&mut self, bytes: usize) {
+        let Some(permit) = &mut self.permit else { return };
+        let missing = bytes.div_ceil(UNIT).saturating_sub(permit.num_permits()).min(self.permits.available_permits());
+        if let Some(more) =
+            u32::try_from(missing).ok().and_then(|more| self.permits.clone().try_acquire_many_owned(more).ok())
+        {
+            permit.merge(more);
+        }
+    }
 }
 
 impl Admission {
@@ -35,7 +49,8 @@ impl Admission {
         let wanted = last_page.unwrap_or(FIRST_GUESS).div_ceil(UNIT).clamp(1, self.units);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         // The semaphore is never closed, so there is always a permit in the end.
-        Admitted { _permit: self.permits.clone().acquire_many_owned(wanted).await.ok() }
+        let permit = self.permits.clone().acquire_many_owned(wanted).await.ok();
+        Admitted { permits: self.permits.clone(), permit }
     }
 }
 
@@ -54,5 +69,18 @@ mod tests {
         assert!(small.is_some());
         drop((first, small));
         assert!(admission.admit(Some(64 << 20)).now_or_never().is_some(), "larger than the budget gets all of it");
+    }
+
+    #[tokio::test]
+    async fn a_page_that_turned_out_heavier_takes_what_room_there_is() {
+        let admission = Admission::new(1 << 20);
+        let mut page = admission.admit(Some(10)).await;
+        page.grow(512 << 10);
+        assert!(admission.admit(Some(600 << 10)).now_or_never().is_none(), "half of the room is taken");
+        let other = admission.admit(Some(500 << 10)).now_or_never();
+        assert!(other.is_some());
+        page.grow(64 << 20);
+        drop(page);
+        assert!(admission.admit(Some(512 << 10)).now_or_never().is_some(), "all of it was given back");
     }
 }

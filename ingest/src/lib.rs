@@ -1,18 +1,24 @@
 //! Kinesis shards to batches to commits: lineage, reading, deduplication, buffering, and the worker loop.
 //!
 //! Guarantees: every record that Kinesis still held when it was read is counted once, as stored, rejected or duplicate,
-//! in the commit that moves its shard's position past it. Decisions (`lineage`, `window`, `buffer`) are pure; I/O is at
+//! in the commit that moves its shard's position past it. Decisions (`lineage`, `cursor`, `window`, `buffer`, `pace`, `memory`) are pure; I/O is at
 //! the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
 
 mod admission;
 mod buffer;
+mod cursor;
 mod error;
+mod fan_out;
 mod fleet;
 mod flush;
 mod gap;
 mod kinesis;
 mod lineage;
+mod memory;
 mod options;
+mod pace;
+mod pages;
+mod polling;
 mod progress;
 mod reader;
 mod retry;
@@ -24,6 +30,7 @@ pub use admission::Admission;
 pub use error::IngestError;
 pub use fleet::{Fleet, FleetOptions};
 pub use kinesis::{KinesisStream, StreamDescription};
+pub use memory::MemoryBudget;
 pub use options::{Clock, DedupLimits, FlushLimits, IngestOptions, OnGap, StartPosition};
 pub use progress::{Progress, ProgressSnapshot};
 pub use worker::{StreamSummary, StreamWorker, run_workers};

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::{admission::Admission, fleet::Fleet};
+use crate::{admission::Admission, fleet::Fleet, memory::MemoryBudget};
 
 /// Where reading starts in a stream that the lake does not know yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,20 +17,31 @@ pub enum StartPosition {
     AtTimestamp(DateTime<Utc>),
 }
 
-/// When what is buffered is committed, whichever comes first. For each stream.
+/// When what is buffered is committed, whichever comes first, and what of it may be in memory. For each stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushLimits {
-    /// Bytes held in Arrow buffers.
-    pub bytes: usize,
-    /// Rows held.
+    /// Bytes of rows in memory (Arrow buffers), of the batch that is filling and of the one that is on its way. When half
+    /// of it is full and no commit is due, the largest partitions are written ahead.
+    pub memory: usize,
+    /// Bytes of rows of one batch, wherever they are.
+    pub batch_bytes: usize,
+    /// Bytes of the files of one batch, by estimate.
+    pub file_bytes: usize,
+    /// Rows of one batch.
     pub rows: usize,
-    /// Age of the oldest row held.
+    /// Age of the oldest row of a batch.
     pub age: Duration,
 }
 
 impl Default for FlushLimits {
     fn default() -> Self {
-        Self { bytes: 128 << 20, rows: 2_000_000, age: Duration::from_secs(60) }
+        Self {
+            memory: MemoryBudget(1 << 30).row_bytes(2),
+            batch_bytes: usize::MAX,
+            file_bytes: 128 << 20,
+            rows: 2_000_000,
+            age: Duration::from_secs(60),
+        }
     }
 }
 

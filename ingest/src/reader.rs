@@ -3,33 +3,28 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_sdk_kinesis::{operation::get_records::GetRecordsOutput, types::Record};
-use backon::BackoffBuilder as _;
-use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
+use aws_sdk_kinesis::types::Record;
+use bluelake_lake::{ControlTotals, SequenceNumber};
 use bluelake_schemas::Stream;
-use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition};
-use tokio::{sync::mpsc, time::Instant};
+use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition, TransformError};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admission::{Admission, Admitted},
-    buffer::Chunk,
+    admission::Admission,
+    buffer::{Chunk, shrunk},
+    cursor::{PageFacts, ShardCursor},
     error::IngestError,
-    kinesis::{KinesisStream, ReadFault},
+    kinesis::KinesisStream,
     lineage::ReadableShard,
     options::Clock,
+    pages::{Next, Page, Pages, ShardSource},
     progress::Progress,
     window::{DedupWindow, EventPosition},
 };
 
-/// Kinesis allows five GetRecords calls a second on a shard.
-const CALL_INTERVAL: Duration = Duration::from_millis(200);
-/// Pause between calls at the tip.
-const TIP_INTERVAL: Duration = Duration::from_millis(1_000);
 /// Records decoded before other tasks get their turn: a few milliseconds of work.
 const RECORDS_AT_ONCE: usize = 500;
-/// Failures in a row after which a run that should end gives up.
-const MAX_FAILURES_ONCE: usize = 8;
 
 /// How a reader ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +33,8 @@ pub(crate) enum ReaderEnd {
     ShardEnded,
     /// The tip was reached and only that was wanted.
     AtTip,
+    /// The shard has left the stream before it was read to its end.
+    ShardVanished,
     /// It was told to stop, or nobody takes its chunks any more.
     Stopped,
 }
@@ -90,59 +87,52 @@ impl ShardReader {
             progress,
         } = self;
         let mut desk = Desk { builder: decoder.batch(), window };
-        let mut position = shard.position;
-        let mut drained_at = shard.state.drained_at;
-        let shard = shard.shard;
-        let mut pages = Pages::new(&source, &shard.id, admission, stop_at_tip);
+        let ReadableShard { shard, position, state } = shard;
+        let id = shard.id.clone();
+        let mut cursor = ShardCursor::new(shard, position, state.drained_at, drained_interval);
+        let mut pages = Pages::new(ShardSource { stream: source.clone(), shard: id.clone(), admission }, stop_at_tip);
         loop {
-            let (page, _room) = pages.next(&position).await?;
-            let ended = page.next_shard_iterator.is_none();
-            let at_tip = page.records.is_empty() && page.millis_behind_latest == Some(0);
-            if let Some(lag) = page.millis_behind_latest {
-                progress.observe_lag(&shard.id, lag);
+            let (page, _room) = match pages.next(cursor.position()).await? {
+                Next::Page(page, room) => (page, room),
+                Next::Vanished => return Ok(ReaderEnd::ShardVanished),
+            };
+            let fault = |fault: DecodeFault| fault.of(stream, &source, &id);
+            if let Some(lag) = page.millis_behind {
+                progress.observe_lag(&id, lag);
             }
-            let now = clock.now().timestamp_millis();
-            let interval = i64::try_from(drained_interval.as_millis()).unwrap_or(i64::MAX);
-            let tell_drained = at_tip && drained_at.is_none_or(|before| now.saturating_sub(before) >= interval);
-            if !page.records.is_empty() || ended || tell_drained {
-                let from = position.clone();
-                let read = decode(&mut desk, &page.records, &shard.id, &position)
-                    .await
-                    .map_err(|fault| fault.of(stream, &source, &shard.id))?;
+            let outcome = cursor.take(&facts(&page).map_err(fault)?, clock.now().timestamp_millis());
+            if let Some(step) = outcome.step {
+                let read = decode(&mut desk, &page.records, &outcome.new, &id).await.map_err(fault)?;
                 drop(page);
-                if let Some(last) = read.last.clone() {
-                    position = Position::After(last);
-                }
-                if at_tip {
-                    drained_at = Some(now);
-                }
-                pages.last_page = usize::try_from(read.tally.bytes).ok();
-                observe(&progress, &shard.id, &desk.window, &read);
-                let advance = ShardAdvance {
-                    shard: shard.id.clone(),
-                    starting_sequence: shard.starting_sequence.clone(),
-                    parents: shard.parents.clone(),
-                    from_exclusive: Some(from),
-                    to_inclusive: position.clone(),
-                    ended,
-                    arrived_at: read.tally.newest,
-                    drained_at: at_tip.then_some(now),
-                    counts: read.tally.counts,
-                    gap: None,
-                };
+                observe(&progress, &id, &desk.window, &read);
+                let advance = step.advance(read.tally.counts, read.tally.newest);
                 if chunks.send(Chunk { advance, rows: read.rows }).await.is_err() {
                     return Ok(ReaderEnd::Stopped);
                 }
             }
-            if ended {
+            if outcome.ended {
                 return Ok(ReaderEnd::ShardEnded);
             }
-            if at_tip && stop_at_tip {
+            if outcome.at_tip && stop_at_tip {
                 return Ok(ReaderEnd::AtTip);
             }
-            pages.at_tip = at_tip;
         }
     }
+}
+
+/// What the cursor wants to know of a page.
+fn facts(page: &Page) -> Result<PageFacts, DecodeFault> {
+    let sequence = |record: &Record| SequenceNumber::parse(record.sequence_number());
+    Ok(PageFacts {
+        sequences: page
+            .records
+            .iter()
+            .map(sequence)
+            .collect::<Result<_, _>>()
+            .map_err(|_| DecodeFault::SequenceNumber)?,
+        millis_behind: page.millis_behind,
+        end_of_shard: page.end_of_shard,
+    })
 }
 
 fn observe(progress: &Progress, shard: &str, window: &DedupWindow, read: &Decoded) {
@@ -150,94 +140,6 @@ fn observe(progress: &Progress, shard: &str, window: &DedupWindow, read: &Decode
         progress.observe_shortened_window(shard);
     }
     progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
-}
-
-/// Pages of one shard, paced and retried.
-struct Pages<'a> {
-    source: &'a KinesisStream,
-    shard: &'a str,
-    admission: Admission,
-    /// Bytes of the shard's last page that had records.
-    last_page: Option<usize>,
-    iterator: Option<String>,
-    last_call: Option<Instant>,
-    at_tip: bool,
-    max_failures: Option<usize>,
-}
-
-impl<'a> Pages<'a> {
-    fn new(source: &'a KinesisStream, shard: &'a str, admission: Admission, stop_at_tip: bool) -> Self {
-        let max_failures = stop_at_tip.then_some(MAX_FAILURES_ONCE);
-        Self { source, shard, admission, last_page: None, iterator: None, last_call: None, at_tip: false, max_failures }
-    }
-
-    /// The page that follows `position`, and the room that it takes. Waits out throttling and failures.
-    async fn next(&mut self, position: &Position) -> Result<(GetRecordsOutput, Admitted), IngestError> {
-        let mut delays = backon::ExponentialBuilder::default()
-            .with_min_delay(CALL_INTERVAL)
-            .with_max_delay(Duration::from_secs(20))
-            .with_jitter()
-            .without_max_times()
-            .build();
-        let mut failures = 0;
-        loop {
-            self.pace().await;
-            let room = self.admission.admit(self.last_page).await;
-            let fault = match self.attempt(position).await {
-                Ok(page) => return Ok((page, room)),
-                Err(fault) => fault,
-            };
-            drop(room);
-            let reason = match fault {
-                ReadFault::ExpiredIterator => {
-                    self.iterator = None;
-                    continue;
-                }
-                ReadFault::Final(error) => return Err(error),
-                ReadFault::Throttled(reason) => reason,
-                ReadFault::Transient(reason) => {
-                    failures += 1;
-                    reason
-                }
-            };
-            if self.max_failures.is_some_and(|most| failures >= most) {
-                return Err(IngestError::Kinesis {
-                    stream: self.source.name().to_owned(),
-                    operation: "GetRecords",
-                    reason: format!("{failures} failures in a row, the last: {reason}"),
-                    remedy: None,
-                    transient: true,
-                });
-            }
-            tracing::warn!(stream = self.source.name(), shard = self.shard, reason, "reading again after a pause");
-            tokio::time::sleep(delays.next().unwrap_or(TIP_INTERVAL)).await;
-        }
-    }
-
-    async fn attempt(&mut self, position: &Position) -> Result<GetRecordsOutput, ReadFault> {
-        let iterator = match self.iterator.take() {
-            Some(iterator) => iterator,
-            None => self.source.iterator(self.shard, position).await?,
-        };
-        match self.source.records(&iterator).await {
-            Ok(page) => {
-                self.iterator.clone_from(&page.next_shard_iterator);
-                Ok(page)
-            }
-            Err(fault) => {
-                self.iterator = Some(iterator);
-                Err(fault)
-            }
-        }
-    }
-
-    async fn pace(&mut self) {
-        let interval = if self.at_tip { TIP_INTERVAL } else { CALL_INTERVAL };
-        if let Some(last) = self.last_call {
-            tokio::time::sleep_until(last + interval).await;
-        }
-        self.last_call = Some(Instant::now());
-    }
 }
 
 #[derive(Default)]
@@ -252,13 +154,12 @@ struct Decoded {
     rows: DecodedBatch,
     tally: Tally,
     records: u64,
-    last: Option<SequenceNumber>,
 }
 
 enum DecodeFault {
     SequenceNumber,
     NoArrivalTime,
-    Transform(bluelake_transform::TransformError),
+    Transform(TransformError),
 }
 
 impl DecodeFault {
@@ -276,28 +177,23 @@ impl DecodeFault {
     }
 }
 
-/// Decodes a page in slices: other tasks get their turn in between, and the memory of a page stays with few threads.
-/// A record at or before `position` was read already (the same answer twice) and is passed over.
-async fn decode(desk: &mut Desk, records: &[Record], shard: &str, position: &Position) -> Result<Decoded, DecodeFault> {
+/// Decodes the records of a page that are new, in slices: other tasks get their turn in between, and the memory of a page
+/// stays with few threads.
+async fn decode(desk: &mut Desk, records: &[Record], new: &[usize], shard: &str) -> Result<Decoded, DecodeFault> {
     let mut tally = Tally::default();
-    let mut last = match position {
-        Position::After(sequence) => Some(sequence.clone()),
-        Position::TrimHorizon | Position::AtTimestamp(_) => None,
-    };
-    for slice in records.chunks(RECORDS_AT_ONCE) {
-        for record in slice {
-            let sequence = SequenceNumber::parse(record.sequence_number()).map_err(|_| DecodeFault::SequenceNumber)?;
-            if last.as_ref().is_none_or(|last| sequence > *last) {
-                desk.push(record, shard, &mut tally)?;
-                last = Some(sequence);
-            }
+    for slice in new.chunks(RECORDS_AT_ONCE) {
+        for record in slice.iter().filter_map(|index| records.get(*index)) {
+            desk.push(record, shard, &mut tally)?;
         }
         tokio::task::yield_now().await;
     }
     Ok(Decoded {
-        rows: desk.builder.finish().map_err(DecodeFault::Transform)?,
-        records: u64::try_from(records.len()).unwrap_or(u64::MAX),
-        last,
+        rows: desk
+            .builder
+            .finish()
+            .and_then(|rows| shrunk(rows).map_err(TransformError::from))
+            .map_err(DecodeFault::Transform)?,
+        records: u64::try_from(new.len()).unwrap_or(u64::MAX),
         tally,
     })
 }
@@ -326,37 +222,5 @@ impl Desk {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use aws_sdk_kinesis::primitives::{Blob, DateTime};
-    use bluelake_schemas::Contract;
-
-    use super::*;
-    use crate::options::DedupLimits;
-
-    fn record(sequence: u32) -> Record {
-        Record::builder()
-            .sequence_number(sequence.to_string())
-            .partition_key("p")
-            .approximate_arrival_timestamp(DateTime::from_secs(1_767_225_600))
-            .data(Blob::new(format!("not json {sequence}")))
-            .build()
-            .unwrap()
-    }
-
-    #[tokio::test]
-    async fn the_same_answer_twice_is_read_once() {
-        let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
-        let mut desk = Desk { builder: Arc::new(decoder).batch(), window: DedupWindow::new(DedupLimits::default()) };
-        let page: Vec<Record> = (9..=12).map(record).collect();
-        let first = decode(&mut desk, &page, "shardId-0", &Position::TrimHorizon).await.ok().unwrap();
-        assert_eq!((first.tally.counts.received, first.tally.counts.rejected), (4, 4));
-        let position = Position::After(first.last.unwrap());
-        let again = decode(&mut desk, &page, "shardId-0", &position).await.ok().unwrap();
-        assert_eq!((again.tally.counts.received, again.rows.rejected.num_rows()), (0, 0));
-        assert_eq!(Position::After(again.last.unwrap()), position);
-        let overlap: Vec<Record> = (11..=14).map(record).collect();
-        let overlap = decode(&mut desk, &overlap, "shardId-0", &position).await.ok().unwrap();
-        assert_eq!(overlap.tally.counts.received, 2);
-    }
-}
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests;

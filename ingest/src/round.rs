@@ -18,7 +18,7 @@ use crate::{
     buffer::{Buffer, Chunk},
     error::IngestError,
     fleet::Fleet,
-    flush::{Flushed, flush},
+    flush::{Draft, Flushed, Uploaders, WrittenAhead, flush, write_ahead},
     lineage::ReadableShard,
     reader::{ReaderEnd, ShardReader},
     window::DedupWindow,
@@ -31,6 +31,9 @@ const CHUNKS_AHEAD: usize = 2;
 const TICK: Duration = Duration::from_millis(250);
 /// How often the table is asked whether the parents of waiting shards have ended, when others may read those.
 const WAITING_INTERVAL: Duration = Duration::from_secs(3);
+
+/// A shard that Kinesis says is not there, although it is listed, is asked for again after so long.
+const VANISHED_PAUSE: Duration = Duration::from_secs(5);
 
 type FleetWatch = watch::Receiver<Arc<Vec<Heartbeat>>>;
 
@@ -62,6 +65,11 @@ pub(crate) struct Round<'a> {
     told_gaps: Vec<String>,
     others: Option<FleetWatch>,
     flushing: Option<JoinHandle<Flushed>>,
+    /// The batch that fills, from its first row on; not here while some of its rows are written ahead.
+    draft: Option<Draft>,
+    writing_ahead: Option<JoinHandle<Result<WrittenAhead, IngestError>>>,
+    /// Where files go, while the table is lent to a flush too.
+    uploaders: Option<Uploaders>,
     lineage_due: Instant,
     /// That of the table when the round started: rows read since then may not land after an erasure.
     erasure_epoch: u64,
@@ -72,9 +80,10 @@ pub(crate) struct Round<'a> {
 
 /// What the loop woke up for.
 enum Wake {
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
     Reader(Result<ReaderOutcome, JoinError>),
     Flushed(Box<Result<Flushed, JoinError>>),
+    WrittenAhead(Box<Result<Result<WrittenAhead, IngestError>, JoinError>>),
     Tick,
 }
 
@@ -87,6 +96,7 @@ impl<'a> Round<'a> {
         if let Some(fleet) = &worker.options.fleet {
             fleet.hold(worker.stream, BTreeSet::new());
         }
+        let uploaders = worker.table.as_ref().map(Uploaders::of);
         Self {
             worker,
             buffer: Buffer::default(),
@@ -99,6 +109,9 @@ impl<'a> Round<'a> {
             told_gaps: Vec::new(),
             others,
             flushing: None,
+            draft: None,
+            writing_ahead: None,
+            uploaders,
             lineage_due: Instant::now(),
             erasure_epoch,
             shard_ended: false,
@@ -118,13 +131,14 @@ impl<'a> Round<'a> {
                 return self.finish().await;
             }
             match self.wake().await {
-                Wake::Chunk(chunk) => self.take_chunk(chunk)?,
+                Wake::Chunk(chunk) => self.take_chunk(*chunk)?,
                 Wake::Reader(ended) => self.take_reader(ended)?,
                 Wake::Flushed(flushed) => {
                     if let Some(end) = self.take_flushed(*flushed).await? {
                         return Ok(end);
                     }
                 }
+                Wake::WrittenAhead(written) => self.take_written_ahead(*written)?,
                 Wake::Tick => self.refresh_lineage().await?,
             }
         }
@@ -132,19 +146,19 @@ impl<'a> Round<'a> {
 
     async fn wake(&mut self) -> Wake {
         let limits = &self.worker.options.flush;
-        let full = self.buffer.is_full(limits) || (self.flushing.is_some() && self.buffer.is_well_filled(limits));
-        let flushing = async {
-            match self.flushing.as_mut() {
-                Some(task) => task.await,
-                None => std::future::pending().await,
-            }
-        };
+        let full = self.buffer.is_full(limits) || (self.flushing.is_some() && self.buffer.is_half_full(limits));
+        let flushing = ended(self.flushing.as_mut());
+        let writing_ahead = ended(self.writing_ahead.as_mut());
         tokio::select! {
             flushed = flushing => {
                 self.flushing = None;
                 Wake::Flushed(Box::new(flushed))
             }
-            Some(chunk) = self.chunks.recv(), if !full => Wake::Chunk(chunk),
+            written = writing_ahead => {
+                self.writing_ahead = None;
+                Wake::WrittenAhead(Box::new(written))
+            }
+            Some(chunk) = self.chunks.recv(), if !full => Wake::Chunk(Box::new(chunk)),
             Some(ended) = self.readers.join_next(), if !self.readers.is_empty() => Wake::Reader(ended),
             () = tokio::time::sleep(TICK) => Wake::Tick,
         }
@@ -152,6 +166,9 @@ impl<'a> Round<'a> {
 
     fn take_chunk(&mut self, chunk: Chunk) -> Result<(), IngestError> {
         self.shard_ended |= chunk.advance.ended;
+        if self.writing_ahead.is_none() {
+            self.draft.get_or_insert_with(Draft::new);
+        }
         let shard = chunk.advance.shard.clone();
         self.buffer.add(chunk, Instant::now()).map_err(|fault| IngestError::Protocol {
             stream: self.worker.source.name().to_owned(),
@@ -168,7 +185,12 @@ impl<'a> Round<'a> {
         while let Ok(chunk) = self.chunks.try_recv() {
             self.take_chunk(chunk)?;
         }
-        outcome?;
+        if outcome? == ReaderEnd::ShardVanished {
+            // The lineage tells what became of it, once everything that was read of it is committed.
+            self.lineage_due = Instant::now();
+            self.worker.avoided.insert(shard.clone(), Instant::now() + VANISHED_PAUSE);
+            self.releasing.insert(shard);
+        }
         self.let_go();
         Ok(())
     }
@@ -210,24 +232,52 @@ impl<'a> Round<'a> {
         let handing_over = self.releasing.iter().any(|shard| !self.stops.contains_key(shard));
         let due = self.buffer.is_due(&self.worker.options.flush, Instant::now());
         let due = due || self.shard_ended || drained || handing_over;
-        if !due || self.buffer.is_empty() {
+        if self.buffer.is_empty() || self.writing_ahead.is_some() {
             return;
         }
-        if let Some(table) = self.worker.table.take() {
+        if !due {
+            self.write_ahead_if_short_of_memory();
+        } else if let Some(table) = self.worker.table.take() {
             self.shard_ended = false;
             let buffered = self.buffer.take();
             let patience = self.worker.patience(self.shutdown);
-            self.flushing = Some(tokio::spawn(flush(table, buffered, self.erasure_epoch, patience)));
+            let draft = self.draft.take().unwrap_or_else(Draft::new);
+            self.flushing = Some(tokio::spawn(flush(table, draft, buffered, self.erasure_epoch, patience)));
         }
+    }
+
+    /// While an earlier batch is on its way, its rows are in memory too: reading waits for that instead.
+    fn write_ahead_if_short_of_memory(&mut self) {
+        if self.flushing.is_some() || !self.buffer.is_half_full(&self.worker.options.flush) {
+            return;
+        }
+        if let (Some(draft), Some(uploaders)) = (self.draft.take(), self.uploaders.clone()) {
+            let rows = self.buffer.lend(Instant::now());
+            let patience = self.worker.patience(self.shutdown);
+            self.writing_ahead = Some(tokio::spawn(write_ahead(uploaders, draft, rows, patience)));
+        }
+    }
+
+    fn take_written_ahead(
+        &mut self,
+        written: Result<Result<WrittenAhead, IngestError>, JoinError>,
+    ) -> Result<(), IngestError> {
+        let stream = self.worker.stream;
+        let written = written.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+        let WrittenAhead { draft, rest, file_bytes } = written?;
+        self.draft = Some(draft);
+        self.buffer.give_back(rest, file_bytes);
+        Ok(())
     }
 
     async fn take_flushed(&mut self, flushed: Result<Flushed, JoinError>) -> Result<Option<RoundEnd>, IngestError> {
         let stream = self.worker.stream;
-        let Flushed { table, batch, outcome } =
+        let Flushed { table, batch, row_bytes, file_bytes, outcome } =
             flushed.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
         self.worker.table = Some(table);
         match outcome? {
             CommitOutcome::Committed { version } => {
+                self.buffer.learn(row_bytes, file_bytes);
                 let mut counts = ControlTotals::default();
                 for step in &batch.shards {
                     counts += step.counts;
@@ -294,7 +344,8 @@ impl<'a> Round<'a> {
     async fn refresh_lineage(&mut self) -> Result<(), IngestError> {
         let fleet_changed = self.others.as_mut().is_some_and(|others| others.has_changed().unwrap_or(false));
         let due = fleet_changed || self.lineage_due <= Instant::now();
-        if !due || self.worker.table.is_none() || self.shutdown.is_cancelled() {
+        let letting_go = self.releasing.iter().any(|shard| self.buffer.holds(shard));
+        if !due || letting_go || self.worker.table.is_none() || self.shutdown.is_cancelled() {
             return Ok(());
         }
         if let Some(others) = &mut self.others {
@@ -323,7 +374,7 @@ impl<'a> Round<'a> {
         let now = Instant::now();
         self.lineage_due = now + self.worker.options.lineage_interval;
         self.worker.avoided.retain(|_, until| *until > now);
-        let Readable { mut shards, mine, stopped, waiting } = self.worker.readable(self.shutdown).await?;
+        let Readable { mut shards, mine, stopped, waiting } = self.worker.readable(&self.taken, self.shutdown).await?;
         let in_company = self.worker.options.fleet.as_ref().is_some_and(|fleet| fleet.living() > 1);
         if in_company && waiting > 0 {
             // The parents may be another worker's: only the table tells when they have ended.
@@ -370,6 +421,14 @@ impl<'a> Round<'a> {
             progress: self.worker.progress.clone(),
         };
         self.readers.spawn(async move { (id, reader.run(stop).await) });
+    }
+}
+
+/// Waits for a task, if there is one.
+async fn ended<T>(task: Option<&mut JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 

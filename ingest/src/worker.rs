@@ -2,7 +2,7 @@
 //! fenced.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -108,7 +108,7 @@ impl StreamWorker {
         let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
         let start = match options.start {
             StartPosition::TrimHorizon => Position::TrimHorizon,
-            StartPosition::Latest => Position::AtTimestamp(options.clock.now().timestamp_millis()),
+            StartPosition::Latest => Position::AtTimestamp(description.now(options.clock.now()).timestamp_millis()),
             StartPosition::AtTimestamp(time) => Position::AtTimestamp(time.timestamp_millis()),
         };
         Ok(Self {
@@ -182,8 +182,12 @@ impl StreamWorker {
     }
 
     /// Which shards this worker may read now, after the commits that must come before: pins of shards new to the table,
-    /// gaps, and entries that retire.
-    pub(crate) async fn readable(&mut self, shutdown: &CancellationToken) -> Result<Readable, IngestError> {
+    /// gaps, and entries that retire. A shard of which something read is not committed yet has not vanished.
+    pub(crate) async fn readable(
+        &mut self,
+        reading: &BTreeSet<String>,
+        shutdown: &CancellationToken,
+    ) -> Result<Readable, IngestError> {
         let patience = self.patience(shutdown);
         for _ in 0..PIN_ROUNDS {
             if self.options.fleet.is_some() {
@@ -194,7 +198,8 @@ impl StreamWorker {
             let listed = self.source.list_shards().await?;
             let now = self.options.clock.now().timestamp_millis();
             let start = self.start.clone();
-            let plan = plan(&listed, self.table()?.document(), &start, now);
+            let mut plan = plan(&listed, self.table()?.document(), &start, now);
+            plan.vanished.retain(|shard| !reading.contains(shard));
             let share = self.share(&plan);
             let mut first = self.first_acts(plan, &share, now)?;
             if first.acts.is_empty() && first.retire.is_empty() {
@@ -332,10 +337,11 @@ pub async fn run_workers(
 ) -> Result<Vec<StreamSummary>, IngestError> {
     let shutdown = shutdown.child_token();
     let mut running = tokio::task::JoinSet::new();
+    let mut streams = HashMap::new();
     for worker in workers {
         let stream = worker.stream;
         let run = worker.run(shutdown.clone());
-        running.spawn(async move { (stream, run.await) });
+        streams.insert(running.spawn(async move { (stream, run.await) }).id(), stream);
     }
     let mut summaries = Vec::new();
     let mut first_error = None;
@@ -348,8 +354,9 @@ pub async fn run_workers(
                 shutdown.cancel();
             }
             Err(error) => {
-                let reason = error.to_string();
-                first_error.get_or_insert(IngestError::Task { stream: Stream::UserEvents, reason });
+                let stream = streams.get(&error.id()).copied().unwrap_or(Stream::UserEvents);
+                tracing::error!(%stream, %error, "the worker ended unexpectedly; the others flush and leave");
+                first_error.get_or_insert(IngestError::Task { stream, reason: error.to_string() });
                 shutdown.cancel();
             }
         }

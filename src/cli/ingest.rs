@@ -30,7 +30,13 @@ pub(crate) struct IngestArguments {
     /// Read this stream only; may be repeated [default: both]
     #[arg(long = "stream", value_name = "NAME")]
     streams: Vec<Stream>,
-    /// Commit at so many bytes of buffered rows in memory, shared out over the streams [default: 128MiB]
+    /// Memory that ingest may take; reading waits rather than take more [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<String>,
+    /// Commit when the files of a stream's batch come to so many bytes [default: 128MiB]
+    #[arg(long, value_name = "SIZE")]
+    file_size: Option<String>,
+    /// Commit at so many bytes of rows, as in memory, shared out over the streams [default: no such limit]
     #[arg(long, value_name = "SIZE")]
     buffer_size: Option<String>,
     /// Commit what a stream has buffered when it is so old [default: 60s]
@@ -48,6 +54,9 @@ pub(crate) struct IngestArguments {
     /// What a shard does whose records Kinesis may have discarded unread: stop or continue [default: stop]
     #[arg(long, value_name = "ACTION")]
     on_gap: Option<String>,
+    /// Read by enhanced fan-out, as the registered consumer of this name [default name: bluelake]
+    #[arg(long, value_name = "CONSUMER", num_args = 0..=1, require_equals = true, default_missing_value = "bluelake")]
+    fan_out: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -58,7 +67,7 @@ With --once a worker reads every shard by itself, unless it is given a --worker-
 
 Examples:
   bluelake ingest --once --init
-  bluelake --lake s3://bucket/lake ingest --buffer-size 64MiB --buffer-age 30s
+  bluelake --lake s3://bucket/lake ingest --memory-budget 512MiB --buffer-age 30s
   bluelake ingest --stream transaction-events --start 2026-10-01T00:00:00Z
   bluelake ingest --once --fail-on-rejected --json     for a scheduled job";
 
@@ -70,12 +79,15 @@ impl IngestArguments {
     /// The settings that the flags change.
     pub(crate) fn overrides(&self) -> Vec<Override> {
         overrides([
+            ("ingest.memory-budget", "--memory-budget", &self.memory_budget),
+            ("ingest.file-size", "--file-size", &self.file_size),
             ("ingest.buffer-size", "--buffer-size", &self.buffer_size),
             ("ingest.buffer-age", "--buffer-age", &self.buffer_age),
             ("ingest.start", "--start", &self.start),
             ("ingest.worker-id", "--worker-id", &self.worker_id),
             ("ingest.max-shards", "--max-shards", &self.max_shards),
             ("ingest.on-gap", "--on-gap", &self.on_gap),
+            ("ingest.fan-out", "--fan-out", &self.fan_out),
         ])
     }
 }

@@ -37,9 +37,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
         meaning: "name or ARN of the stream of transaction events",
     },
     Setting {
-        key: "ingest.buffer-size",
+        key: "ingest.memory-budget",
+        default: Some("1GiB"),
+        meaning: "memory that ingest may take; reading waits rather than take more",
+    },
+    Setting {
+        key: "ingest.file-size",
         default: Some("128MiB"),
-        meaning: "commit a batch when it holds so many bytes",
+        meaning: "commit a batch when its files come to so many bytes",
+    },
+    Setting {
+        key: "ingest.buffer-size",
+        default: None,
+        meaning: "commit a batch when its rows come to so many bytes of memory, if that is sooner",
+    },
+    Setting {
+        key: "ingest.fan-out",
+        default: None,
+        meaning: "name of the consumer that reads by enhanced fan-out; polling if not set",
     },
     Setting { key: "ingest.buffer-age", default: Some("60s"), meaning: "commit a batch when it is so old" },
     Setting {

@@ -102,6 +102,32 @@ impl Partitions {
         Ok(Self { batches, file_columns, texts, order, next: 0, max_rows: max_rows.max(1) })
     }
 
+    /// Keeps only the largest partitions, until they hold at least `rows` rows, and gives the rows of all others as one
+    /// batch of the schema that was planned, copied, so that the batches planned can go.
+    ///
+    /// # Errors
+    /// When the rows do not fit into one batch: a text column holds 2 GiB at most.
+    pub fn split_largest(mut self, rows: usize) -> Result<(Self, Option<RecordBatch>), TransformError> {
+        let mut runs: Vec<&[RowKey]> =
+            self.order.chunk_by(|left, right| left.text == right.text && left.date == right.date).collect();
+        runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
+        let mut kept = 0;
+        let largest = runs.iter().take_while(|run| {
+            let wanted = kept < rows;
+            kept += run.len();
+            wanted
+        });
+        let (largest, others) = runs.split_at(largest.count());
+        let rest: Vec<_> = others.iter().flat_map(|run| run.iter().map(|key| (key.batch, key.row))).collect();
+        let rest = if rest.is_empty() {
+            None
+        } else {
+            Some(interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), &rest)?)
+        };
+        self.order = largest.concat();
+        Ok((self, rest))
+    }
+
     fn take_run(&mut self) -> Option<Run> {
         let rest = self.order.get(self.next..)?;
         let first = *rest.first()?;
@@ -163,5 +189,58 @@ impl<'a> LayoutColumns<'a> {
                 .as_primitive_opt::<TimestampMicrosecondType>()
                 .ok_or(wrong_type(layout.sort_by))?,
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Date32Array, TimestampMicrosecondArray};
+
+    use super::*;
+
+    /// Rows of these types and days; the time is the row's number, backwards.
+    fn batch(rows: &[(&str, i32)]) -> RecordBatch {
+        let texts: StringArray = rows.iter().map(|row| Some(row.0)).collect();
+        let dates: Date32Array = rows.iter().map(|row| Some(row.1)).collect();
+        let times: TimestampMicrosecondArray = (0_i64..).take(rows.len()).map(|row| Some(-row)).collect();
+        let columns: [(&str, ArrayRef); 3] =
+            [("event_type", Arc::new(texts)), ("event_date", Arc::new(dates)), ("occurred_at", Arc::new(times))];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn plan(batches: &[RecordBatch]) -> Partitions {
+        Partitions::plan(batches.to_vec(), TableLayout::EVENTS, usize::MAX).unwrap()
+    }
+
+    fn sizes(partitions: Partitions) -> Vec<(String, i32, usize)> {
+        let size = |part: PartitionRows| (part.text_value, part.date_value, part.rows.num_rows());
+        partitions.map(|part| size(part.unwrap())).collect()
+    }
+
+    #[test]
+    fn the_largest_partitions_are_split_off_and_the_rest_can_be_planned_again() {
+        let batches = [
+            batch(&[("a", 1), ("a", 2), ("a", 2), ("b", 1)]),
+            batch(&[("a", 2), ("b", 1), ("b", 3), ("a", 1), ("b", 1), ("b", 1)]),
+        ];
+        let all = sizes(plan(&batches));
+        assert_eq!(all.iter().map(|part| part.2).collect::<Vec<_>>(), [2, 3, 4, 1]);
+        for rows in 0..=11 {
+            let (largest, rest) = plan(&batches).split_largest(rows).unwrap();
+            let largest = sizes(largest);
+            let rest = rest.map(|rest| sizes(plan(&[rest]))).unwrap_or_default();
+            assert!(largest.iter().map(|part| part.2).sum::<usize>() >= rows.min(10));
+            let smallest_kept = largest.iter().map(|part| part.2).min().unwrap_or(usize::MAX);
+            assert!(rest.iter().all(|part| part.2 <= smallest_kept), "{largest:?} before {rest:?}");
+            let mut together = [largest, rest].concat();
+            together.sort();
+            assert_eq!(together, all, "no row is lost or doubled");
+        }
+        let (five, rest) = plan(&batches).split_largest(5).unwrap();
+        assert_eq!(sizes(five), [("b".to_owned(), 1, 4), ("a".to_owned(), 2, 3)]);
+        assert_eq!(rest.unwrap().num_rows(), 3);
     }
 }

@@ -1,0 +1,240 @@
+//! How far one shard has been read, and what a page moves. Pure: pages and the time in, what to do out.
+//!
+//! | the page | the cursor |
+//! | --- | --- |
+//! | has records behind the position | moves to the last of them |
+//! | has only records at or before it (the same answer twice) | stays, and passes over them |
+//! | is empty, 0 ms behind | is at the tip; says so once an interval |
+//! | is empty, behind | goes on: empty is not the end |
+//! | is the last of a closed shard | has ended |
+
+use std::time::Duration;
+
+use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
+
+use crate::lineage::ListedShard;
+
+/// What a page says, without its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PageFacts {
+    /// Sequence numbers of its records, in the order of the page.
+    pub(crate) sequences: Vec<SequenceNumber>,
+    /// Milliseconds behind the tip, if the page says so.
+    pub(crate) millis_behind: Option<i64>,
+    /// The shard is closed and nothing follows this page.
+    pub(crate) end_of_shard: bool,
+}
+
+/// What a page means for its shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PageOutcome {
+    /// Indices of the records that were not read before, ascending.
+    pub(crate) new: Vec<usize>,
+    /// How the shard moves, when there is anything to tell.
+    pub(crate) step: Option<Step>,
+    /// Nothing unread lies behind this page for now.
+    pub(crate) at_tip: bool,
+    /// The shard was read to its end.
+    pub(crate) ended: bool,
+}
+
+/// A move of a shard, still without the totals of the records in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    shard: ListedShard,
+    from_exclusive: Position,
+    to_inclusive: Position,
+    ended: bool,
+    drained_at: Option<i64>,
+}
+
+impl Step {
+    /// The move with the control totals of its records and the newest arrival time among them (microseconds since the
+    /// epoch).
+    #[must_use]
+    pub(crate) fn advance(self, counts: ControlTotals, arrived_at: Option<i64>) -> ShardAdvance {
+        ShardAdvance {
+            shard: self.shard.id,
+            starting_sequence: self.shard.starting_sequence,
+            parents: self.shard.parents,
+            from_exclusive: Some(self.from_exclusive),
+            to_inclusive: self.to_inclusive,
+            ended: self.ended,
+            arrived_at,
+            drained_at: self.drained_at,
+            counts,
+            gap: None,
+        }
+    }
+}
+
+/// How far one shard has been read.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardCursor {
+    shard: ListedShard,
+    position: Position,
+    drained_at: Option<i64>,
+    drained_interval: i64,
+    ended: bool,
+}
+
+impl ShardCursor {
+    /// Stands at `position`. `drained_at` (milliseconds since the epoch) is when the shard was last told to be drained;
+    /// while it stays so, that is told again after `drained_interval`.
+    #[must_use]
+    pub(crate) fn new(
+        shard: ListedShard,
+        position: Position,
+        drained_at: Option<i64>,
+        drained_interval: Duration,
+    ) -> Self {
+        let drained_interval = i64::try_from(drained_interval.as_millis()).unwrap_or(i64::MAX);
+        Self { shard, position, drained_at, drained_interval, ended: false }
+    }
+
+    /// Reading goes on behind this.
+    #[must_use]
+    pub(crate) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Takes a page at `now` (milliseconds since the epoch) and moves. The steps of a cursor join without a hole:
+    /// each must be handed on, or reading starts over from the table.
+    pub(crate) fn take(&mut self, page: &PageFacts, now: i64) -> PageOutcome {
+        let from_exclusive = self.position.clone();
+        let mut new = Vec::with_capacity(page.sequences.len());
+        let mut last = match &self.position {
+            Position::After(sequence) => Some(sequence),
+            Position::TrimHorizon | Position::AtTimestamp(_) => None,
+        };
+        for (index, sequence) in page.sequences.iter().enumerate() {
+            if last.is_none_or(|last| sequence > last) {
+                new.push(index);
+                last = Some(sequence);
+            }
+        }
+        if let Some(last) = last.filter(|_| !new.is_empty()) {
+            self.position = Position::After(last.clone());
+        }
+        let at_tip = page.sequences.is_empty() && page.millis_behind == Some(0);
+        let due = |before: i64| now.saturating_sub(before) >= self.drained_interval;
+        let tell_drained = at_tip && self.drained_at.is_none_or(due);
+        self.ended |= page.end_of_shard;
+        let tell = !new.is_empty() || self.ended || tell_drained;
+        let drained_at = (tell && at_tip).then_some(now);
+        self.drained_at = drained_at.or(self.drained_at);
+        let step = tell.then(|| Step {
+            shard: self.shard.clone(),
+            from_exclusive,
+            to_inclusive: self.position.clone(),
+            ended: self.ended,
+            drained_at,
+        });
+        PageOutcome { new, step, at_tip, ended: self.ended }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: i64 = 60_000;
+
+    fn number(value: u64) -> SequenceNumber {
+        SequenceNumber::parse(&value.to_string()).unwrap()
+    }
+
+    fn after(value: u64) -> Position {
+        Position::After(number(value))
+    }
+
+    fn cursor(position: Position) -> ShardCursor {
+        let shard = ListedShard { id: "s".to_owned(), starting_sequence: number(1), parents: vec!["p".to_owned()] };
+        ShardCursor::new(shard, position, None, Duration::from_secs(600))
+    }
+
+    fn page(numbers: &[u64], millis_behind: i64) -> PageFacts {
+        PageFacts {
+            sequences: numbers.iter().copied().map(number).collect(),
+            millis_behind: Some(millis_behind),
+            end_of_shard: false,
+        }
+    }
+
+    #[test]
+    fn records_at_or_before_the_position_are_passed_over() {
+        let mut cursor = cursor(Position::TrimHorizon);
+        assert_eq!(cursor.take(&page(&[8, 9, 10, 11], 5), 0).new, [0, 1, 2, 3], "compared as numbers: 9 < 10");
+        let again = cursor.take(&page(&[8, 9, 10, 11], 5), 0);
+        assert_eq!((again.new.len(), again.step), (0, None), "the same answer twice");
+        let overlap = cursor.take(&page(&[10, 11, 12, 13], 0), 0);
+        assert_eq!(overlap.new, [2, 3]);
+        let step = overlap.step.unwrap().advance(ControlTotals::default(), Some(7));
+        assert_eq!((step.from_exclusive, step.to_inclusive, step.arrived_at), (Some(after(11)), after(13), Some(7)));
+        assert_eq!(cursor.position(), &after(13));
+        assert!(!overlap.at_tip, "records came: there may be more");
+    }
+
+    #[test]
+    fn the_tip_is_an_empty_page_that_is_not_behind() {
+        let mut cursor = cursor(after(5));
+        assert_eq!(cursor.take(&page(&[], 1), 0), PageOutcome { new: vec![], step: None, at_tip: false, ended: false });
+        let unsaid = PageFacts { millis_behind: None, ..PageFacts::default() };
+        assert!(!cursor.take(&unsaid, 0).at_tip);
+        assert!(cursor.take(&page(&[], 0), 0).at_tip);
+    }
+
+    #[test]
+    fn being_drained_is_told_at_once_and_then_once_an_interval() {
+        let mut cursor = cursor(Position::AtTimestamp(3));
+        let told: Vec<i64> = (0..25)
+            .map(|minute| minute * MINUTE)
+            .filter_map(|now| {
+                let step = cursor.take(&page(&[], 0), now).step?.advance(ControlTotals::default(), None);
+                assert_eq!(step.from_exclusive.as_ref(), Some(&step.to_inclusive), "the position stays");
+                assert_eq!(step.drained_at, Some(now));
+                Some(now / MINUTE)
+            })
+            .collect();
+        assert_eq!(told, [0, 10, 20]);
+    }
+
+    #[test]
+    fn the_end_is_told_with_its_last_records_or_without() {
+        for numbers in [&[6, 7][..], &[]] {
+            let mut cursor = cursor(after(5));
+            let last = PageFacts { end_of_shard: true, ..page(numbers, 0) };
+            let outcome = cursor.take(&last, 0);
+            let step = outcome.step.unwrap().advance(ControlTotals::default(), None);
+            assert!(outcome.ended && step.ended);
+            assert_eq!(step.to_inclusive, after(*numbers.last().unwrap_or(&5)));
+            assert_eq!(step.parents, ["p"]);
+        }
+    }
+
+    proptest! {
+        /// Whatever pages come, repeated or overlapping, each record is new exactly once and the steps join.
+        #[test]
+        fn every_record_is_new_once(cuts in proptest::collection::vec((0_usize..40, 0_usize..12), 1..60)) {
+            let mut cursor = cursor(Position::TrimHorizon);
+            let (mut seen, mut reached) = (Vec::<u64>::new(), Position::TrimHorizon);
+            for (start, length) in cuts {
+                // A source never leaves a hole: it reads on from the position, or answers something older.
+                let start = start.min(seen.len());
+                let numbers: Vec<u64> = (start..start + length).map(|index| 100 + 3 * index as u64).collect();
+                let outcome = cursor.take(&page(&numbers, 9), 0);
+                seen.extend(outcome.new.iter().filter_map(|index| numbers.get(*index)));
+                if let Some(step) = outcome.step {
+                    let step = step.advance(ControlTotals::default(), None);
+                    prop_assert_eq!(step.from_exclusive, Some(reached));
+                    reached = step.to_inclusive;
+                }
+            }
+            let whole: Vec<u64> = (0..seen.len()).map(|index| 100 + 3 * index as u64).collect();
+            prop_assert_eq!(seen, whole);
+        }
+    }
+}

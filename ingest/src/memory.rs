@@ -1,0 +1,60 @@
+//! One memory budget for the process, shared out by fixed rules. Pure.
+//!
+//! | share | for | measured in |
+//! | --- | --- | --- |
+//! | 1/8 | pages on their way from Kinesis to a buffer, over all streams | their data weighs four times as much with the answer that it came in and the rows that come of it |
+//! | 1/4 | rows that are buffered, being written ahead or being committed, shared out over the streams | Arrow buffers |
+//! | 1/4 | what writing those needs besides: sorted copies, column writers, files before they are uploaded | – |
+//! | 1/4 | event ids of the deduplication windows, shared out over the streams | 64 bytes an id |
+//! | 1/8 | everything else: the program, the tables' logs, connections | – |
+
+/// A page's data, its answer as text, its records and its rows are in memory at once.
+const PAGE_COPIES: usize = 4;
+/// An id with its position, its time and the room that a hash table leaves free.
+const BYTES_PER_ID: usize = 64;
+
+/// Memory that ingest may take, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBudget(pub usize);
+
+impl MemoryBudget {
+    /// The least that makes sense: the program itself and a page or two.
+    pub const MINIMUM: Self = Self(128 << 20);
+
+    /// Bytes of record data on their way, over all streams.
+    #[must_use]
+    pub fn page_bytes(self) -> usize {
+        self.0 / 8 / PAGE_COPIES
+    }
+
+    /// Bytes of rows that one of so many streams may hold.
+    #[must_use]
+    pub fn row_bytes(self, streams: usize) -> usize {
+        self.0 / 4 / streams.max(1)
+    }
+
+    /// Event ids that one of so many streams may remember.
+    #[must_use]
+    pub fn dedup_ids(self, streams: usize) -> usize {
+        self.0 / 4 / BYTES_PER_ID / streams.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_stay_within_the_budget() {
+        for total in [MemoryBudget::MINIMUM.0, 256 << 20, 1 << 30] {
+            for streams in 1..=3 {
+                let budget = MemoryBudget(total);
+                let rows = budget.row_bytes(streams) * streams;
+                let ids = budget.dedup_ids(streams) * streams * BYTES_PER_ID;
+                let sum = budget.page_bytes() * PAGE_COPIES + 2 * rows + ids;
+                assert!(sum <= total - total / 8 && sum > total * 8 / 10, "{sum} of {total}");
+            }
+        }
+        assert_eq!(MemoryBudget(1 << 30).row_bytes(2), 128 << 20);
+    }
+}

@@ -1,0 +1,35 @@
+//! Enhanced fan-out from outside: the same rows as by polling.
+
+use crate::command::Machine;
+use crate::oracle::{Workload, verify};
+use crate::servers::{Kinesis, TRANSACTION_EVENTS};
+
+const BEFORE: Workload = Workload { events: 6_000, seed: 31, bad_rate: 0.02, duplicate_rate: 0.02, days: 10 };
+const AFTER: Workload = Workload { seed: 32, ..BEFORE };
+
+const TABLES: [&str; 3] = ["user_events", "transactions", "rejected_events"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fan_out_lands_the_rows_of_polling_over_a_split_too() {
+    let kinesis = Kinesis::with_streams(1, 1).await;
+    let machine = Machine::new().with_kinesis(&kinesis);
+    BEFORE.put(&machine).await;
+    kinesis.split(TRANSACTION_EVENTS).await;
+    AFTER.put(&machine).await;
+    machine.succeed(&["--lake", "./polled", "ingest", "--once", "--init"]).await;
+    let fan_out = ["--lake", "./pushed", "--log-level", "info", "ingest", "--once", "--init", "--fan-out"];
+    let finished = machine.run(&fan_out).await.expect_code(0).expect_message(&["reading by enhanced fan-out"]);
+    assert!(!finished.stderr.contains("polling instead"), "{}", finished.stderr);
+    for table in TABLES {
+        let place = if table == "rejected_events" { "stream, " } else { "" };
+        let sql = format!("SELECT * FROM {table} ORDER BY {place}stream_shard, stream_sequence, stream_sub_sequence");
+        let polled = machine.query("./polled", &sql).await;
+        assert!(polled.len() > 100, "{table}: {} rows", polled.len());
+        assert_eq!(machine.query("./pushed", &sql).await, polled, "{table}");
+    }
+    verify(&[BEFORE, AFTER], &machine, "./pushed", &machine.path("pushed")).await;
+    // The next run goes on from there.
+    let again = machine.run(&["--lake", "./pushed", "ingest", "--once", "--fan-out=bluelake", "--json"]).await;
+    let again = again.expect_code(0).json();
+    assert!(again["streams"].as_array().unwrap().iter().all(|stream| stream["received"] == 0), "{again}");
+}
