@@ -6,10 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::{
-    array::{Array as _, RecordBatch, RecordBatchOptions},
-    error::ArrowError,
-};
 use bluelake_lake::{Position, ShardAdvance};
 use bluelake_transform::DecodedBatch;
 
@@ -30,21 +26,8 @@ impl Rows for DecodedBatch {
 
     fn bytes(&self) -> usize {
         let held = [&self.events, &self.rejected].into_iter().filter(|batch| batch.num_rows() > 0);
-        held.map(RecordBatch::get_array_memory_size).sum()
+        held.map(arrow::array::RecordBatch::get_array_memory_size).sum()
     }
-}
-
-/// The rows without the room that their builders left for more: of a page with few records that is nearly all of it.
-///
-/// # Errors
-/// None in practice: the columns are those of a batch.
-pub(crate) fn shrunk(rows: DecodedBatch) -> Result<DecodedBatch, ArrowError> {
-    let shrink = |batch: RecordBatch| {
-        let (schema, mut columns, count) = batch.into_parts();
-        columns.iter_mut().for_each(|column| column.shrink_to_fit());
-        RecordBatch::try_new_with_options(schema, columns, &RecordBatchOptions::new().with_row_count(Some(count)))
-    };
-    Ok(DecodedBatch { events: shrink(rows.events)?, rejected: shrink(rows.rejected)?, ..rows })
 }
 
 /// What one read of one shard gave.
@@ -410,34 +393,6 @@ mod tests {
         buffer.give_back(Some(Eights(1)), 1);
         assert!(!buffer.is_due(&limits, now + LONGEST_AHEAD / 2));
         assert!(buffer.is_due(&limits, now + LONGEST_AHEAD));
-    }
-
-    #[test]
-    fn rows_of_a_small_page_take_little_memory() {
-        let contract = bluelake_schemas::Contract::embedded().unwrap();
-        let decoder = bluelake_transform::Decoder::new(&contract, bluelake_schemas::Stream::TransactionEvents).unwrap();
-        let mut builder = std::sync::Arc::new(decoder).batch();
-        let mut page = |events: usize| {
-            for number in 0..events {
-                let event = format!(
-                    r#"{{"event_id":"00000000-0000-4000-8000-{number:012}","event_type":"transfer","source":"scoring","channel":"web",
-                    "occurred_at":"2026-01-01T00:00:00Z","from_officer_id":"a","to_officer_id":"b","points":1}}"#
-                );
-                let position = bluelake_transform::RecordPosition {
-                    shard: "s",
-                    sequence: "1",
-                    arrived_at: 1_790_000_000_000_000,
-                    hash_keys: None,
-                };
-                assert_eq!(builder.push(&position, event.as_bytes(), &mut |_, _| false).stored, 1);
-            }
-            builder.finish().unwrap()
-        };
-        let loose = page(3);
-        let (before, events) = (loose.bytes(), loose.events.clone());
-        let tight = shrunk(page(3)).unwrap();
-        assert_eq!(tight.events, events);
-        assert!(tight.bytes() < 16 << 10 && tight.bytes() < before / 4, "{} of {before}", tight.bytes());
     }
 
     #[test]

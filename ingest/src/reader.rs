@@ -6,13 +6,13 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_kinesis::types::Record;
 use bluelake_lake::{ControlTotals, SequenceNumber};
 use bluelake_schemas::Stream;
-use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition, TransformError};
+use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::Admission,
-    buffer::{Chunk, shrunk},
+    buffer::Chunk,
     cursor::{PageFacts, ShardCursor},
     error::IngestError,
     kinesis::KinesisStream,
@@ -159,7 +159,7 @@ struct Decoded {
 enum DecodeFault {
     SequenceNumber,
     NoArrivalTime,
-    Transform(TransformError),
+    Transform(bluelake_transform::TransformError),
 }
 
 impl DecodeFault {
@@ -188,11 +188,7 @@ async fn decode(desk: &mut Desk, records: &[Record], new: &[usize], shard: &str)
         tokio::task::yield_now().await;
     }
     Ok(Decoded {
-        rows: desk
-            .builder
-            .finish()
-            .and_then(|rows| shrunk(rows).map_err(TransformError::from))
-            .map_err(DecodeFault::Transform)?,
+        rows: desk.builder.finish().map_err(DecodeFault::Transform)?,
         records: u64::try_from(new.len()).unwrap_or(u64::MAX),
         tally,
     })
