@@ -9,7 +9,7 @@ use aws_sdk_kinesis::{
 };
 use bluelake_lake::{Position, SequenceNumber, causes};
 
-use crate::{error::IngestError, lineage::ListedShard};
+use crate::{error::IngestError, lineage::ListedShard, progress::count_fault};
 
 /// Most records that one GetRecords call may return; the service's own maximum.
 const MAX_RECORDS: i32 = 10_000;
@@ -161,7 +161,7 @@ impl KinesisStream {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        match error.code() {
+        let fault = match error.code() {
             Some("ExpiredIteratorException") => ReadFault::ExpiredIterator,
             Some(
                 "ProvisionedThroughputExceededException"
@@ -171,7 +171,9 @@ impl KinesisStream {
             ) => ReadFault::Throttled(describe(error)),
             Some(code) if is_final(code) => ReadFault::Final(self.failure(operation, error)),
             _ => ReadFault::Transient(describe(error)),
-        }
+        };
+        count_fault(operation, &fault);
+        fault
     }
 
     fn failure<E>(&self, operation: &'static str, error: SdkError<E>) -> IngestError

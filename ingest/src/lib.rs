@@ -15,6 +15,7 @@ mod progress;
 mod reader;
 mod retry;
 mod round;
+mod watchdog;
 mod window;
 mod worker;
 
@@ -22,5 +23,9 @@ pub use admission::Admission;
 pub use error::IngestError;
 pub use kinesis::{KinesisStream, StreamDescription};
 pub use options::{Clock, DedupLimits, FlushLimits, IngestOptions, StartPosition};
-pub use progress::{Progress, ProgressSnapshot};
+pub use progress::{
+    METRICS, MetricDescription, MetricKind, Progress, ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase,
+    describe_metrics, publish_metrics,
+};
+pub use watchdog::{Concern, WatchdogLimits, examine};
 pub use worker::{StreamSummary, StreamWorker, run_workers};

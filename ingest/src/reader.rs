@@ -18,7 +18,7 @@ use crate::{
     kinesis::{KinesisStream, ReadFault},
     lineage::ReadableShard,
     options::Clock,
-    progress::Progress,
+    progress::{Progress, Reading},
     window::{DedupWindow, EventPosition},
 };
 
@@ -67,6 +67,8 @@ struct Desk {
 impl ShardReader {
     /// Reads until the end. Chunks are contiguous: each starts where the one before it ended.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<ReaderEnd, IngestError> {
+        let known_until = self.shard.drained_at;
+        let _reading = Reading::start(&self.progress, &self.shard.shard.id, known_until, self.window.len());
         let this = stop.clone();
         tokio::select! {
             biased;
@@ -98,9 +100,7 @@ impl ShardReader {
             let (page, _room) = pages.next(&position).await?;
             let ended = page.next_shard_iterator.is_none();
             let at_tip = page.records.is_empty() && page.millis_behind_latest == Some(0);
-            if let Some(lag) = page.millis_behind_latest {
-                progress.observe_lag(&shard.id, lag);
-            }
+            progress.observe_answer(&shard.id, page.millis_behind_latest, page.records.is_empty());
             let now = clock.now().timestamp_millis();
             let interval = i64::try_from(drained_interval.as_millis()).unwrap_or(i64::MAX);
             let tell_drained = at_tip && drained_at.is_none_or(|before| now.saturating_sub(before) >= interval);
@@ -117,9 +117,7 @@ impl ShardReader {
                     drained_at = Some(now);
                 }
                 pages.last_page = usize::try_from(read.tally.bytes).ok();
-                if desk.window.is_shortened() {
-                    progress.observe_shortened_window(&shard.id);
-                }
+                progress.observe_window(&shard.id, desk.window.len(), desk.window.is_shortened());
                 progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
                 let advance = ShardAdvance {
                     shard: shard.id.clone(),

@@ -69,6 +69,7 @@ impl<'a> Round<'a> {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let document = worker.table.as_ref().and_then(StreamTable::document);
         let erasure_epoch = document.map_or(0, |document| document.erasure_epoch);
+        worker.progress.observe_round();
         Self {
             worker,
             buffer: Buffer::default(),
@@ -131,6 +132,7 @@ impl<'a> Round<'a> {
     fn take_chunk(&mut self, chunk: Chunk) -> Result<(), IngestError> {
         self.shard_ended |= chunk.advance.ended;
         let shard = chunk.advance.shard.clone();
+        self.worker.progress.observe_buffered(&chunk);
         self.buffer.add(chunk, Instant::now()).map_err(|fault| IngestError::Protocol {
             stream: self.worker.source.name().to_owned(),
             shard,
@@ -154,6 +156,7 @@ impl<'a> Round<'a> {
         if let Some(table) = self.worker.table.take() {
             self.shard_ended = false;
             let buffered = self.buffer.take();
+            self.worker.progress.observe_flush();
             let patience = self.worker.patience(self.shutdown);
             self.flushing = Some(tokio::spawn(flush(table, buffered, self.erasure_epoch, patience)));
         }
@@ -173,6 +176,7 @@ impl<'a> Round<'a> {
                 let files = batch.files.iter().chain(&batch.rejected_files);
                 let (number, bytes) = files.fold((0, 0), |(number, bytes), file| (number + 1, bytes + file.size));
                 self.worker.progress.observe_commit(counts, number, bytes);
+                self.worker.progress.observe_batch(&batch);
                 tracing::info!(
                     %stream, version, batch = %batch.id, files = number, bytes,
                     stored = counts.stored, rejected = counts.rejected, duplicate = counts.duplicate, "committed"
@@ -252,7 +256,8 @@ impl<'a> Round<'a> {
         if let Some(first) = self.worker.avoided.values().min() {
             self.lineage_due = self.lineage_due.min(*first);
         }
-        let LineagePlan { mut readable, orphaned, .. } = self.worker.readable(self.shutdown).await?;
+        let LineagePlan { mut readable, waiting, orphaned, .. } = self.worker.readable(self.shutdown).await?;
+        self.worker.progress.observe_lineage(waiting.len(), orphaned.len());
         readable.retain(|readable| {
             let id = &readable.shard.id;
             !self.taken.contains(id) && !self.worker.avoided.contains_key(id)
