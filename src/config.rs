@@ -7,6 +7,7 @@ mod layers;
 mod settings;
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(crate) struct IngestSettings {
     pub(crate) buffer_age: Duration,
     /// Where reading of a new shard begins.
     pub(crate) start: StartPosition,
+    /// Where metrics and health are served, if they are.
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// Limits of a query.
@@ -131,6 +134,7 @@ impl Config {
                 buffer_size: layers.read("ingest.buffer-size", byte_size)?,
                 buffer_age: layers.read("ingest.buffer-age", duration)?,
                 start: layers.read("ingest.start", start_position)?,
+                listen: layers.read_optional("ingest.listen", address)?,
             },
             sql: SqlSettings {
                 memory_limit: layers.read("sql.memory-limit", byte_size)?,
@@ -162,7 +166,7 @@ fn byte_size(text: &str) -> Result<ByteSize> {
     Ok(size)
 }
 
-fn duration(text: &str) -> Result<Duration> {
+pub(crate) fn duration(text: &str) -> Result<Duration> {
     let span = humantime::parse_duration(text).context("not a duration; write for example 60s, 5m or 1h 30m")?;
     anyhow::ensure!(!span.is_zero(), "must be longer than nothing");
     Ok(span)
@@ -180,6 +184,10 @@ fn start_position(text: &str) -> Result<StartPosition> {
             .map(|at| StartPosition::At(at.to_utc()))
             .map_err(|_| anyhow::anyhow!("neither trim-horizon, latest nor a time such as 2026-10-01T00:00:00Z")),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|_| anyhow::anyhow!("not an address and port; write for example 127.0.0.1:9464 or [::1]:9464"))
 }
 
 fn log_filter(text: &str) -> Result<String> {
@@ -246,6 +254,7 @@ mod tests {
             ("ingest.buffer-size", "[ingest]\nbuffer-size = 'lots'", "not a size"),
             ("ingest.buffer-age", "[ingest]\nbuffer-age = '0s'", "longer than nothing"),
             ("ingest.start", "[ingest]\nstart = 'yesterday'", "neither trim-horizon"),
+            ("ingest.listen", "[ingest]\nlisten = '9464'", "127.0.0.1:9464"),
             ("time-zone", "time-zone = 'Mars/Olympus'", "not a time zone"),
             ("log.format", "[log]\nformat = 'xml'", "neither text nor json"),
             ("lake", "lake = ' '", "must not be empty"),

@@ -146,12 +146,21 @@ impl KinesisStream {
 
     /// The next records of a shard.
     pub(crate) async fn records(&self, iterator: &str) -> Result<GetRecordsOutput, ReadFault> {
+        self.get_records(iterator, MAX_RECORDS).await
+    }
+
+    /// The next record of a shard, for the lag that the answer tells.
+    pub(crate) async fn peek(&self, iterator: &str) -> Result<GetRecordsOutput, ReadFault> {
+        self.get_records(iterator, 1).await
+    }
+
+    async fn get_records(&self, iterator: &str, limit: i32) -> Result<GetRecordsOutput, ReadFault> {
         let (_, arn) = self.name_and_arn();
         self.client
             .get_records()
             .shard_iterator(iterator)
             .set_stream_arn(arn)
-            .limit(MAX_RECORDS)
+            .limit(limit)
             .send()
             .await
             .map_err(|error| self.fault("GetRecords", error))

@@ -11,6 +11,7 @@ mod flush;
 mod kinesis;
 mod lineage;
 mod options;
+mod probe;
 mod progress;
 mod reader;
 mod retry;
@@ -23,6 +24,7 @@ pub use admission::Admission;
 pub use error::IngestError;
 pub use kinesis::{KinesisStream, StreamDescription};
 pub use options::{Clock, DedupLimits, FlushLimits, IngestOptions, StartPosition};
+pub use probe::{Behind, ShardProbe, StreamProbe, probe};
 pub use progress::{
     METRICS, MetricDescription, MetricKind, Progress, ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase,
     describe_metrics, publish_metrics,

@@ -279,7 +279,7 @@ impl StreamTable {
 }
 
 /// Number of the document in force by the table's own `txn`.
-async fn document_number(
+pub(crate) async fn document_number(
     name: &str,
     table: &DeltaTable,
     state: &DeltaTableState,

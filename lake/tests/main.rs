@@ -4,4 +4,5 @@
 mod commit;
 mod faulty_store;
 mod fixture;
+mod inspect;
 mod refusals;

@@ -39,6 +39,9 @@ pub(crate) struct IngestArguments {
     /// Where to start in a stream that the lake does not know yet: trim-horizon, latest, or an RFC 3339 time
     #[arg(long, value_name = "POSITION")]
     start: Option<String>,
+    /// Serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9464 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -48,6 +51,7 @@ Ctrl-C or SIGTERM commits what is buffered and ends with exit code 0.
 Examples:
   bluelake ingest --once --init
   bluelake --lake s3://bucket/lake ingest --buffer-size 64MiB --buffer-age 30s
+  bluelake ingest --listen 127.0.0.1:9464 --log-format json     to be watched by Prometheus and Kubernetes
   bluelake ingest --stream transaction-events --start 2026-10-01T00:00:00Z
   bluelake ingest --once --fail-on-rejected --json     for a scheduled job";
 
@@ -62,6 +66,7 @@ impl IngestArguments {
             ("ingest.buffer-size", "--buffer-size", &self.buffer_size),
             ("ingest.buffer-age", "--buffer-age", &self.buffer_age),
             ("ingest.start", "--start", &self.start),
+            ("ingest.listen", "--listen", &self.listen),
         ])
     }
 }

@@ -47,6 +47,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: Some("trim-horizon"),
         meaning: "where a new shard is read from: trim-horizon, latest or an RFC 3339 time",
     },
+    Setting {
+        key: "ingest.listen",
+        default: None,
+        meaning: "address and port of /metrics, /healthz and /readyz; none if not set",
+    },
     Setting { key: "sql.memory-limit", default: Some("256MiB"), meaning: "memory that one query may hold" },
     Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
     Setting { key: "log.level", default: Some("warn"), meaning: "error, warn, info, debug, trace, or a filter" },

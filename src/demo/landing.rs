@@ -82,7 +82,7 @@ async fn ingest(demo: &Demo<'_>, kinesis: &EmbeddedKinesis, events: u64) -> Resu
         streams: Stream::ALL.map(|stream| (stream, stream.name().to_owned())).to_vec(),
         lake: demo.lake.clone(),
         contract: demo.contract.clone(),
-        settings: IngestSettings { buffer_size: settings.buffer_size.min(BUFFER_SIZE), ..settings },
+        settings: IngestSettings { buffer_size: settings.buffer_size.min(BUFFER_SIZE), listen: None, ..settings },
         once: true,
         init: true,
     };

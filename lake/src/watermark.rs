@@ -1,0 +1,173 @@
+//! Up to which arrival time a table has its stream complete. Pure.
+//!
+//! | the shard's entry | it is complete up to |
+//! | --- | --- |
+//! | open, just seen at its tip from the position that is committed | that moment |
+//! | open, with committed records | the newest of them |
+//! | open, nothing committed, pinned at a time | that time |
+//! | open, nothing committed, pinned at the trim horizon | the end of its parents; without parents, nothing is known |
+//! | ended, with children in the document | does not count: the children tell |
+//! | ended, without any | its newest record: its children are not in the table yet |
+//!
+//! A stream is complete up to the smallest of these. `drained_at` does not count: it also says when a shard was pinned or
+//! a gap was accepted, and then older records are still unread behind the position.
+
+use std::collections::BTreeMap;
+
+use crate::document::{CheckpointDocument, Position, ShardState};
+
+impl ShardState {
+    /// Records that arrived up to here are committed, or were never there, or were never promised: milliseconds since the
+    /// epoch; `None` when that is not known. The shard loses records when this becomes older than the retention.
+    #[must_use]
+    pub fn safe_until(&self) -> Option<i64> {
+        arrived(self).max(self.drained_at)
+    }
+}
+
+fn arrived(state: &ShardState) -> Option<i64> {
+    state.arrived_at.map(|micros| micros.div_euclid(1_000))
+}
+
+impl CheckpointDocument {
+    /// The arrival time up to which the table has every record of the stream, milliseconds since the epoch; `None` when
+    /// nothing is known. `at_tip`: shards that were just seen at their tip from the position in this document, and when.
+    /// Records lost in a gap that was accepted are not waited for.
+    #[must_use]
+    pub fn watermark(&self, at_tip: &BTreeMap<String, i64>) -> Option<i64> {
+        let has_children = |id: &String| self.shards.values().any(|state| state.parents.contains(id));
+        let counted = self.shards.iter().filter(|(id, state)| !state.ended || !has_children(id));
+        let mut least = None;
+        for (id, state) in counted {
+            let seen = at_tip.get(id).copied().filter(|_| !state.ended);
+            let until = seen.max(self.complete_until(state, 0))?;
+            least = Some(least.map_or(until, |least: i64| least.min(until)));
+        }
+        least
+    }
+
+    /// `depth` bounds the way up to the ancestors: entries that name each other as parents must not hold up a monitor.
+    fn complete_until(&self, state: &ShardState, depth: usize) -> Option<i64> {
+        match (&state.position, arrived(state)) {
+            (_, Some(newest)) => Some(newest),
+            (Position::AtTimestamp(time), None) => Some(*time),
+            (_, None) if depth > self.shards.len() => None,
+            (_, None) => {
+                let parents = state.parents.iter().filter_map(|parent| self.shards.get(parent));
+                parents.map(|parent| self.complete_until(parent, depth + 1)).min().flatten()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{sequence::SequenceNumber, totals::ControlTotals};
+
+    fn state(position: Position, arrived_millis: Option<i64>, ended: bool, parents: &[&str]) -> ShardState {
+        ShardState {
+            starting_sequence: SequenceNumber::parse("1").unwrap(),
+            parents: parents.iter().map(ToString::to_string).collect(),
+            position,
+            ended,
+            arrived_at: arrived_millis.map(|millis| millis * 1_000),
+            drained_at: Some(9_999),
+            totals: ControlTotals::default(),
+        }
+    }
+
+    fn read(arrived_millis: i64) -> ShardState {
+        state(Position::After(SequenceNumber::parse("5").unwrap()), Some(arrived_millis), false, &[])
+    }
+
+    fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
+        CheckpointDocument {
+            format: 2,
+            digest: String::new(),
+            number: 1,
+            previous: None,
+            batch_id: Uuid::nil(),
+            worker: String::new(),
+            bluelake_version: String::new(),
+            contract_version: 1,
+            stream_arn: String::new(),
+            erasure_epoch: 0,
+            shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
+            ranges: Vec::new(),
+            retired: ControlTotals::default(),
+            erased: 0,
+            expired: 0,
+            rejected_files: Vec::new(),
+            last_rejected: None,
+            gaps: Vec::new(),
+            supplemented: ControlTotals::default(),
+            supplements: 0,
+            archive_ranges: Vec::new(),
+            last_archive: None,
+            previous_archive: None,
+        }
+    }
+
+    fn offline<const N: usize>(shards: [(&str, ShardState); N]) -> Option<i64> {
+        document(shards).watermark(&BTreeMap::new())
+    }
+
+    #[test]
+    fn the_shard_that_is_furthest_behind_decides() {
+        assert_eq!(offline([("a", read(700)), ("b", read(300))]), Some(300));
+        assert_eq!(offline([]), None);
+    }
+
+    #[test]
+    fn a_shard_seen_at_its_tip_is_complete_up_to_that_moment() {
+        let document = document([("a", read(700)), ("b", read(300))]);
+        assert_eq!(document.watermark(&BTreeMap::from([("b".to_owned(), 5_000)])), Some(700));
+        let both = BTreeMap::from([("a".to_owned(), 5_001), ("b".to_owned(), 5_000)]);
+        assert_eq!(document.watermark(&both), Some(5_000));
+    }
+
+    #[test]
+    fn the_time_of_a_pin_or_of_an_accepted_gap_claims_nothing() {
+        // `drained_at` of every state here is 9,999, newer than all that is committed.
+        assert_eq!(offline([("a", read(300))]), Some(300));
+        assert_eq!(offline([("a", state(Position::TrimHorizon, None, false, &[]))]), None);
+        assert_eq!(offline([("a", state(Position::AtTimestamp(200), None, false, &[]))]), Some(200));
+    }
+
+    #[test]
+    fn an_ended_shard_counts_only_until_its_children_are_in_the_table() {
+        let after = || Position::After(SequenceNumber::parse("5").unwrap());
+        let parent = || state(after(), Some(400), true, &[]);
+        assert_eq!(offline([("other", read(900)), ("parent", parent())]), Some(400), "children unseen");
+        let child = |arrived| state(after(), Some(arrived), false, &["parent"]);
+        assert_eq!(offline([("other", read(900)), ("parent", parent()), ("child", child(800))]), Some(800));
+        let pinned = state(Position::TrimHorizon, None, false, &["parent"]);
+        assert_eq!(offline([("other", read(900)), ("parent", parent()), ("child", pinned)]), Some(400));
+    }
+
+    #[test]
+    fn a_merge_waits_for_the_parent_that_ended_first() {
+        let after = || Position::After(SequenceNumber::parse("5").unwrap());
+        let left = state(after(), Some(400), true, &[]);
+        let right = state(after(), Some(500), true, &[]);
+        let child = state(Position::TrimHorizon, None, false, &["left", "right"]);
+        assert_eq!(offline([("left", left), ("right", right), ("child", child)]), Some(400));
+    }
+
+    #[test]
+    fn entries_that_name_each_other_end_the_search() {
+        let one = state(Position::TrimHorizon, None, false, &["b"]);
+        let other = state(Position::TrimHorizon, None, false, &["a"]);
+        assert_eq!(offline([("a", one), ("b", other)]), None);
+    }
+
+    #[test]
+    fn records_are_safe_up_to_what_is_committed_or_was_seen_drained() {
+        assert_eq!(read(300).safe_until(), Some(9_999));
+        assert_eq!(ShardState { drained_at: None, ..read(300) }.safe_until(), Some(300));
+    }
+}
