@@ -9,6 +9,7 @@ mod lake;
 pub(crate) mod report;
 mod schema;
 mod sql;
+mod status;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ Examples:
   bluelake demo                                     all of it, on this machine, nothing configured
   bluelake ingest --once --init                     both streams to their tip into ./lake
   bluelake --lake s3://bucket/lake ingest           until Ctrl-C or SIGTERM
+  bluelake status                                   how far it is, and whether all is well
   bluelake sql 'SELECT count(*) FROM transactions'  ask the lake
   bluelake report run donations --from 2026-10-01 --to 2026-10-31 --by week
 
@@ -98,6 +100,8 @@ enum Command {
     Generate(generate::GenerateArguments),
     /// Read both streams into the lake, every event exactly once
     Ingest(ingest::IngestArguments),
+    /// Show how far the lake is in each stream, and whether that is as it should be
+    Status(status::StatusArguments),
     /// Create and look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
@@ -187,6 +191,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
     match command {
         Command::Generate(arguments) => block_on(generate::run(&session, arguments)),
         Command::Ingest(arguments) => block_on(ingest::run(&session, arguments)),
+        Command::Status(arguments) => block_on(status::run(&session, arguments)),
         Command::Lake(command) => block_on(lake::run(&session, command)),
         Command::Sql(arguments) => block_on(sql::run(&session, arguments)),
         Command::Report(command) => block_on(report::run(&session, command)),

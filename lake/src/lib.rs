@@ -34,3 +34,4 @@ pub use recent::{RecentEvent, RecentRanges, recent_events};
 pub use sequence::{NotASequenceNumber, SequenceNumber};
 pub use stream_table::{CommitOutcome, NewFile, StreamTable, Uploader};
 pub use totals::ControlTotals;
+pub use watermark::SeenInKinesis;

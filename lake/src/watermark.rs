@@ -6,8 +6,8 @@
 //! | open, with committed records | the newest of them |
 //! | open, nothing committed, pinned at a time | that time |
 //! | open, nothing committed, pinned at the trim horizon | the end of its parents; without parents, nothing is known |
-//! | ended, with children in the document | does not count: the children tell |
-//! | ended, without any | its newest record: its children are not in the table yet |
+//! | ended, with all its children in the document | does not count: the children tell |
+//! | ended, without some of them | its newest record: what the missing child holds is not in the table yet |
 //!
 //! A stream is complete up to the smallest of these. `drained_at` does not count: it also says when a shard was pinned or
 //! a gap was accepted, and then older records are still unread behind the position.
@@ -15,6 +15,15 @@
 use std::collections::BTreeMap;
 
 use crate::document::{CheckpointDocument, Position, ShardState};
+
+/// What was just seen of a stream in Kinesis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenInKinesis {
+    /// Shards at their tip from the position in the document, and when, milliseconds since the epoch.
+    pub at_tip: BTreeMap<String, i64>,
+    /// Listed shards that the document does not have, with their parents.
+    pub unpinned: BTreeMap<String, Vec<String>>,
+}
 
 impl ShardState {
     /// Records that arrived up to here are committed, or were never there, or were never promised: milliseconds since the
@@ -31,19 +40,39 @@ fn arrived(state: &ShardState) -> Option<i64> {
 
 impl CheckpointDocument {
     /// The arrival time up to which the table has every record of the stream, milliseconds since the epoch; `None` when
-    /// nothing is known. `at_tip`: shards that were just seen at their tip from the position in this document, and when.
-    /// Records lost in a gap that was accepted are not waited for.
+    /// nothing is known. Without `seen`, the document alone tells. Records lost in a gap that was accepted are not waited
+    /// for.
     #[must_use]
-    pub fn watermark(&self, at_tip: &BTreeMap<String, i64>) -> Option<i64> {
-        let has_children = |id: &String| self.shards.values().any(|state| state.parents.contains(id));
-        let counted = self.shards.iter().filter(|(id, state)| !state.ended || !has_children(id));
+    pub fn watermark(&self, seen: Option<&SeenInKinesis>) -> Option<i64> {
+        if seen.is_some_and(|seen| self.has_unpinned_roots(seen)) {
+            return None;
+        }
+        let counted = self.shards.iter().filter(|(id, state)| !state.ended || !self.is_followed(id, seen));
         let mut least = None;
         for (id, state) in counted {
-            let seen = at_tip.get(id).copied().filter(|_| !state.ended);
-            let until = seen.max(self.complete_until(state, 0))?;
+            let tip = seen.and_then(|seen| seen.at_tip.get(id).copied()).filter(|_| !state.ended);
+            let until = tip.max(self.complete_until(state, 0))?;
             least = Some(least.map_or(until, |least: i64| least.min(until)));
         }
         least
+    }
+
+    /// Shards of whose records nothing is known, not even what came before them.
+    fn has_unpinned_roots(&self, seen: &SeenInKinesis) -> bool {
+        let known = |parent: &String| self.shards.contains_key(parent) || seen.unpinned.contains_key(parent);
+        seen.unpinned.values().any(|parents| !parents.iter().any(known))
+    }
+
+    /// Whether the document has all the children of an ended shard: after a merge one, after a split two.
+    fn is_followed(&self, id: &String, seen: Option<&SeenInKinesis>) -> bool {
+        let mut children = self.shards.values().filter(|state| state.parents.contains(id)).peekable();
+        match seen {
+            Some(seen) => children.peek().is_some() && !seen.unpinned.values().any(|parents| parents.contains(id)),
+            None => {
+                let merged = children.peek().is_some_and(|child| child.parents.len() > 1);
+                merged || children.count() > 1
+            }
+        }
     }
 
     /// `depth` bounds the way up to the ancestors: entries that name each other as parents must not hold up a monitor.
@@ -113,7 +142,7 @@ mod tests {
     }
 
     fn offline<const N: usize>(shards: [(&str, ShardState); N]) -> Option<i64> {
-        document(shards).watermark(&BTreeMap::new())
+        document(shards).watermark(None)
     }
 
     #[test]
@@ -122,12 +151,16 @@ mod tests {
         assert_eq!(offline([]), None);
     }
 
+    fn at_tip<const N: usize>(shards: [(&str, i64); N]) -> SeenInKinesis {
+        let at_tip = shards.into_iter().map(|(id, at)| (id.to_owned(), at)).collect();
+        SeenInKinesis { at_tip, ..SeenInKinesis::default() }
+    }
+
     #[test]
     fn a_shard_seen_at_its_tip_is_complete_up_to_that_moment() {
         let document = document([("a", read(700)), ("b", read(300))]);
-        assert_eq!(document.watermark(&BTreeMap::from([("b".to_owned(), 5_000)])), Some(700));
-        let both = BTreeMap::from([("a".to_owned(), 5_001), ("b".to_owned(), 5_000)]);
-        assert_eq!(document.watermark(&both), Some(5_000));
+        assert_eq!(document.watermark(Some(&at_tip([("b", 5_000)]))), Some(700));
+        assert_eq!(document.watermark(Some(&at_tip([("a", 5_001), ("b", 5_000)]))), Some(5_000));
     }
 
     #[test]
@@ -139,14 +172,31 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_shard_counts_only_until_its_children_are_in_the_table() {
+    fn an_ended_shard_counts_until_both_children_of_a_split_are_in_the_table() {
         let after = || Position::After(SequenceNumber::parse("5").unwrap());
-        let parent = || state(after(), Some(400), true, &[]);
-        assert_eq!(offline([("other", read(900)), ("parent", parent())]), Some(400), "children unseen");
+        let parent = || ("parent", state(after(), Some(400), true, &[]));
         let child = |arrived| state(after(), Some(arrived), false, &["parent"]);
-        assert_eq!(offline([("other", read(900)), ("parent", parent()), ("child", child(800))]), Some(800));
+        assert_eq!(offline([("other", read(900)), parent()]), Some(400), "children unseen");
+        assert_eq!(offline([("other", read(900)), parent(), ("left", child(800))]), Some(400), "one unseen");
+        assert_eq!(offline([("other", read(900)), parent(), ("left", child(800)), ("right", child(850))]), Some(800));
         let pinned = state(Position::TrimHorizon, None, false, &["parent"]);
-        assert_eq!(offline([("other", read(900)), ("parent", parent()), ("child", pinned)]), Some(400));
+        assert_eq!(offline([("other", read(900)), parent(), ("left", child(800)), ("right", pinned)]), Some(400));
+    }
+
+    #[test]
+    fn what_kinesis_lists_and_the_table_does_not_have_is_not_complete() {
+        let after = || Position::After(SequenceNumber::parse("5").unwrap());
+        let parent = state(after(), Some(400), true, &[]);
+        let left = state(after(), Some(800), false, &["parent"]);
+        let document = document([("parent", parent), ("left", left)]);
+        let unpinned = |id: &str, parents: &[&str]| SeenInKinesis {
+            at_tip: BTreeMap::from([("left".to_owned(), 5_000)]),
+            unpinned: BTreeMap::from([(id.to_owned(), parents.iter().map(ToString::to_string).collect())]),
+        };
+        assert_eq!(document.watermark(Some(&at_tip([("left", 5_000)]))), Some(5_000), "no sibling is left in Kinesis");
+        assert_eq!(document.watermark(Some(&unpinned("right", &["parent"]))), Some(400));
+        assert_eq!(document.watermark(Some(&unpinned("root", &[]))), None);
+        assert_eq!(document.watermark(Some(&unpinned("child", &["gone"]))), None);
     }
 
     #[test]
