@@ -26,4 +26,5 @@ mod help;
 mod ingest_local;
 mod ingest_s3;
 mod kill_and_restart;
+mod observability;
 mod settings;
