@@ -10,6 +10,7 @@ mod lake_verify;
 pub(crate) mod report;
 mod schema;
 mod sql;
+mod status;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -43,10 +44,11 @@ Examples:
   bluelake demo                                     all of it, on this machine, nothing configured
   bluelake ingest --once --init                     both streams to their tip into ./lake
   bluelake --lake s3://bucket/lake ingest           until Ctrl-C or SIGTERM
+  bluelake status                                   how far it is, and whether all is well
   bluelake sql 'SELECT count(*) FROM transactions'  ask the lake
   bluelake report run donations --from 2026-10-01 --to 2026-10-31 --by week
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, or a problem was found.
 Settings come from bluelake.toml, then BLUELAKE_… variables, then flags: see `bluelake config show`.
 AWS credentials, region and endpoints come from the usual AWS variables and profiles.";
 
@@ -99,6 +101,8 @@ enum Command {
     Generate(generate::GenerateArguments),
     /// Read both streams into the lake, every event exactly once
     Ingest(ingest::IngestArguments),
+    /// Show how far the lake is in each stream, and whether that is as it should be
+    Status(status::StatusArguments),
     /// Create and look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
@@ -188,6 +192,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
     match command {
         Command::Generate(arguments) => block_on(generate::run(&session, arguments)),
         Command::Ingest(arguments) => block_on(ingest::run(&session, arguments)),
+        Command::Status(arguments) => block_on(status::run(&session, arguments)),
         Command::Lake(command) => block_on(lake::run(&session, command)),
         Command::Sql(arguments) => block_on(sql::run(&session, arguments)),
         Command::Report(command) => block_on(report::run(&session, command)),

@@ -7,6 +7,7 @@ mod layers;
 mod settings;
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +82,8 @@ pub(crate) struct IngestSettings {
     pub(crate) on_gap: OnGap,
     /// The registered consumer that reads by enhanced fan-out.
     pub(crate) fan_out: Option<String>,
+    /// Where metrics and health are served, if they are.
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// Limits of a query.
@@ -151,6 +154,7 @@ impl Config {
                 max_shards: layers.read_optional("ingest.max-shards", positive)?,
                 on_gap: layers.read("ingest.on-gap", on_gap)?,
                 fan_out: layers.read_optional("ingest.fan-out", consumer_name)?,
+                listen: layers.read_optional("ingest.listen", address)?,
             },
             sql: SqlSettings {
                 memory_limit: layers.read("sql.memory-limit", byte_size)?,
@@ -199,7 +203,7 @@ fn consumer_name(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration> {
+pub(crate) fn duration(text: &str) -> Result<Duration> {
     let span = humantime::parse_duration(text).context("not a duration; write for example 60s, 5m or 1h 30m")?;
     anyhow::ensure!(!span.is_zero(), "must be longer than nothing");
     Ok(span)
@@ -236,6 +240,10 @@ fn on_gap(text: &str) -> Result<OnGap> {
         "continue" => Ok(OnGap::Continue),
         _ => anyhow::bail!("neither stop nor continue"),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|_| anyhow::anyhow!("not an address and port; write for example 127.0.0.1:9464 or [::1]:9464"))
 }
 
 fn log_filter(text: &str) -> Result<String> {
@@ -309,6 +317,7 @@ mod tests {
             ("ingest.worker-id", "[ingest]\nworker-id = 'a/b'", "not a name"),
             ("ingest.max-shards", "[ingest]\nmax-shards = '0'", "at least 1"),
             ("ingest.on-gap", "[ingest]\non-gap = 'ignore'", "neither stop nor continue"),
+            ("ingest.listen", "[ingest]\nlisten = '9464'", "127.0.0.1:9464"),
             ("time-zone", "time-zone = 'Mars/Olympus'", "not a time zone"),
             ("log.format", "[log]\nformat = 'xml'", "neither text nor json"),
             ("lake", "lake = ' '", "must not be empty"),

@@ -13,9 +13,12 @@ use bluelake_lake::{Heartbeats, InitOutcome, Lake};
 use bluelake_schemas::{Contract, Stream};
 use bytesize::ByteSize;
 use serde::Serialize;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, IngestSettings};
+use crate::health::Health;
+use crate::serve::{self, MetricsServer};
 
 /// How often the list of a stream's shards is read again.
 const LINEAGE_INTERVAL: Duration = Duration::from_secs(30);
@@ -90,6 +93,9 @@ impl Ingestion {
     /// # Errors
     /// The first error that is not waited out; what was committed before it stays committed.
     pub(crate) async fn run(self, shutdown: CancellationToken, show: impl Fn(u64)) -> Result<IngestResult> {
+        let streams = self.streams.iter().map(|(stream, _)| *stream).collect();
+        let health = Arc::new(Health::new(streams, self.settings.buffer_age));
+        let _background = self.watch_over(&health).await?;
         let sources: Vec<_> = self.streams.iter().map(|(stream, name)| (*stream, self.source(name))).collect();
         // Before the lake is made or touched: a misspelt stream must not leave an empty lake behind.
         for (_, source) in &sources {
@@ -109,7 +115,9 @@ impl Ingestion {
         for (stream, source) in sources {
             let options = self.options(budget, admission.clone())?;
             let options = IngestOptions { fleet: fleet.clone(), worker: worker.clone(), ..options };
-            workers.push(StreamWorker::open(source, stream, &self.lake, &self.contract, options).await?);
+            let worker = StreamWorker::open(source, stream, &self.lake, &self.contract, options).await?;
+            health.watch(worker.progress());
+            workers.push(worker);
         }
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
         let running = run_workers(workers, shutdown);
@@ -140,6 +148,26 @@ impl Ingestion {
             Some(consumer) => stream.with_fan_out(consumer),
             None => stream,
         }
+    }
+
+    /// Starts the watchdog and, if it is wanted, the server of metrics and health; both end when the set is dropped.
+    async fn watch_over(&self, health: &Arc<Health>) -> Result<JoinSet<()>> {
+        let mut background = JoinSet::new();
+        let recorded = match self.settings.listen {
+            Some(address) => {
+                let recorded = serve::install_recorder()?;
+                let server = MetricsServer::bind(address, health.clone(), recorded.clone()).await?;
+                background.spawn(server.run());
+                Some(recorded)
+            }
+            None => None,
+        };
+        background.spawn(health.clone().run(move || {
+            if let Some(recorded) = &recorded {
+                recorded.run_upkeep();
+            }
+        }));
+        Ok(background)
     }
 
     /// Options of one worker: the streams share out what is set for the process.

@@ -6,11 +6,14 @@ mod config;
 mod demo;
 mod embedded;
 mod failure;
+mod health;
 mod ingestion;
 mod logging;
 mod output;
 mod progress;
 mod query;
+mod serve;
+mod status;
 
 use std::io::Write;
 use std::process::ExitCode;

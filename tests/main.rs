@@ -32,4 +32,5 @@ mod ingest_s3;
 mod kill_and_restart;
 mod lake_verify;
 mod many_partitions;
+mod observability;
 mod settings;

@@ -44,6 +44,13 @@ impl Admission {
         Self { permits: Arc::new(Semaphore::new(units)), units }
     }
 
+    /// Bytes of the budget, and how many of them are taken.
+    #[must_use]
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        let taken = self.units.saturating_sub(self.permits.available_permits());
+        (self.units.saturating_mul(UNIT), taken.saturating_mul(UNIT))
+    }
+
     /// Waits for room for a page like the shard's last one. A page larger than the budget gets all of it.
     pub(crate) async fn admit(&self, last_page: Option<usize>) -> Admitted {
         let wanted = last_page.unwrap_or(FIRST_GUESS).div_ceil(UNIT).clamp(1, self.units);

@@ -8,7 +8,7 @@ use bluelake_transform::{DecodedBatch, EncodedFile, Partitions, TableLayout, Tra
 use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
-use crate::{buffer::Buffered, error::IngestError, retry::Patience};
+use crate::{buffer::Buffered, error::IngestError, progress::CommitTimer, retry::Patience};
 
 /// Files encoded ahead of the uploads: a few, each at most a file's rows in memory.
 const ENCODED_AHEAD: usize = 2;
@@ -159,6 +159,7 @@ pub(crate) async fn commit(
     batch: &Batch,
     patience: &Patience,
 ) -> Result<CommitOutcome, IngestError> {
+    let _timer = CommitTimer::start(table.stream());
     let mut pauses = patience.pauses();
     loop {
         match table.commit(batch).await {

@@ -16,7 +16,7 @@ use aws_sdk_kinesis::{
 use bluelake_lake::{Position, SequenceNumber, causes};
 use chrono::{DateTime, Utc};
 
-use crate::{error::IngestError, fan_out::Consumer, lineage::ListedShard};
+use crate::{error::IngestError, fan_out::Consumer, lineage::ListedShard, progress::count_fault};
 
 /// Most records that one GetRecords call may return; the service's own maximum.
 const MAX_RECORDS: i32 = 10_000;
@@ -198,12 +198,21 @@ impl KinesisStream {
 
     /// The next records of a shard.
     pub(crate) async fn records(&self, iterator: &str) -> Result<GetRecordsOutput, ReadFault> {
+        self.get_records(iterator, MAX_RECORDS).await
+    }
+
+    /// The next record of a shard, for the lag that the answer tells.
+    pub(crate) async fn peek(&self, iterator: &str) -> Result<GetRecordsOutput, ReadFault> {
+        self.get_records(iterator, 1).await
+    }
+
+    async fn get_records(&self, iterator: &str, limit: i32) -> Result<GetRecordsOutput, ReadFault> {
         let (_, arn) = self.name_and_arn();
         self.client
             .get_records()
             .shard_iterator(iterator)
             .set_stream_arn(arn)
-            .limit(MAX_RECORDS)
+            .limit(limit)
             .customize()
             .config_override(without_retries())
             .send()
@@ -271,7 +280,7 @@ impl KinesisStream {
         E: std::error::Error + ProvideErrorMetadata + 'static,
         R: std::fmt::Debug + 'static,
     {
-        match error.code() {
+        let fault = match error.code() {
             Some("ExpiredIteratorException") => ReadFault::ExpiredIterator,
             Some(
                 "ProvisionedThroughputExceededException"
@@ -284,7 +293,9 @@ impl KinesisStream {
             Some(code) if is_denial(code) => ReadFault::Denied(self.failure(operation, error)),
             Some(code) if is_final(code) => ReadFault::Final(self.failure(operation, error)),
             _ => ReadFault::Transient(describe(error)),
-        }
+        };
+        count_fault(operation, &fault);
+        fault
     }
 
     fn failure<E, R>(&self, operation: &'static str, error: SdkError<E, R>) -> IngestError

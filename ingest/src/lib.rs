@@ -19,10 +19,12 @@ mod options;
 mod pace;
 mod pages;
 mod polling;
+mod probe;
 mod progress;
 mod reader;
 mod retry;
 mod round;
+mod watchdog;
 mod window;
 mod worker;
 
@@ -32,5 +34,10 @@ pub use fleet::{Fleet, FleetOptions};
 pub use kinesis::{KinesisStream, StreamDescription};
 pub use memory::MemoryBudget;
 pub use options::{Clock, DedupLimits, FlushLimits, IngestOptions, OnGap, StartPosition};
-pub use progress::{Progress, ProgressSnapshot};
+pub use probe::{Behind, ShardProbe, StreamProbe, probe};
+pub use progress::{
+    METRICS, MetricDescription, MetricKind, Progress, ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase,
+    describe_metrics, publish_metrics,
+};
+pub use watchdog::{Concern, WatchdogLimits, examine};
 pub use worker::{StreamSummary, StreamWorker, run_workers};

@@ -1,108 +1,234 @@
-//! Running counts of one stream, for progress bars and summaries. Any thread may read them at any time.
+//! What a worker has done and how it stands: for progress bars, summaries, metrics and the watchdog. Any thread may ask
+//! at any time; nobody who asks can hold up the work.
+//!
+//! What follows from the observations is decided in `ledger`, which takes the time; this shell holds it and tells it the
+//! time.
+
+mod ledger;
+mod metrics;
+mod report;
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use bluelake_lake::ControlTotals;
+use bluelake_lake::{Batch, ControlTotals};
+use bluelake_schemas::Stream;
 
-/// Counts of what was read and committed since the worker started.
-#[derive(Debug, Default)]
+use crate::{admission::Admission, buffer::Chunk, options::Clock};
+
+use ledger::Ledger;
+pub(crate) use metrics::{CommitTimer, count_fault, count_retry};
+pub use metrics::{METRICS, MetricDescription, MetricKind, describe_metrics, publish_metrics};
+pub use report::{ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase};
+
+/// One moment by both clocks: ages are measured by the monotonic one, positions in a stream by the wall's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) monotonic: Instant,
+    /// Milliseconds since the epoch.
+    pub(crate) wall: i64,
+}
+
+impl Moment {
+    fn since(self, earlier: Self) -> Duration {
+        self.monotonic.saturating_duration_since(earlier.monotonic)
+    }
+}
+
+/// How the worker of one stream stands.
+#[derive(Debug)]
 pub struct Progress {
-    records: AtomicU64,
-    bytes: AtomicU64,
-    received: AtomicU64,
-    unknown_fields: AtomicU64,
-    committed: Mutex<Committed>,
-    lag: Mutex<BTreeMap<String, i64>>,
-    window_shortened: AtomicBool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Committed {
-    totals: ControlTotals,
-    commits: u64,
-    files: u64,
-    file_bytes: u64,
-}
-
-/// Counts at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProgressSnapshot {
-    /// Kinesis records read.
-    pub records: u64,
-    /// Bytes of those records.
-    pub bytes: u64,
-    /// Events read.
-    pub received: u64,
-    /// Fields that the contract does not know, kept in `extras`.
-    pub unknown_fields: u64,
-    /// Control totals of what is committed.
-    pub committed: ControlTotals,
-    /// Commits, those without rows included.
-    pub commits: u64,
-    /// Parquet files committed.
-    pub files: u64,
-    /// Bytes of those files.
-    pub file_bytes: u64,
-    /// Greatest lag of a shard at its last read, milliseconds behind the tip.
-    pub lag_millis: i64,
-    /// A deduplication window held too many ids and is shorter than asked for.
-    pub window_shortened: bool,
+    stream: Stream,
+    retention: Duration,
+    admission: Admission,
+    clock: Clock,
+    ledger: Mutex<Ledger>,
 }
 
 impl Progress {
+    pub(crate) fn new(stream: Stream, retention: Duration, admission: Admission, clock: Clock) -> Self {
+        Self { stream, retention, admission, clock, ledger: Mutex::default() }
+    }
+
+    fn now(&self) -> Moment {
+        Moment { monotonic: Instant::now(), wall: self.clock.now().timestamp_millis() }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A round begins: what was read before it and is not committed is read again.
+    pub(crate) fn observe_round(&self) {
+        self.ledger().drop_pending();
+    }
+
+    /// How many shards wait for a parent, and how many stand still behind a gap.
+    pub(crate) fn observe_lineage(&self, waiting: usize, stopped: usize) {
+        self.ledger().set_lineage(waiting, stopped);
+    }
+
+    /// Kinesis answered for a shard: how many milliseconds it is behind the tip, and whether there were no records.
+    pub(crate) fn observe_answer(&self, shard: &str, millis_behind: Option<i64>, empty: bool) {
+        self.ledger().answer(shard, millis_behind, empty, self.now());
+    }
+
+    /// Records were read and decoded.
     pub(crate) fn observe_read(&self, records: u64, bytes: u64, counts: ControlTotals, unknown_fields: u64) {
-        self.records.fetch_add(records, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.received.fetch_add(counts.received, Ordering::Relaxed);
-        self.unknown_fields.fetch_add(unknown_fields, Ordering::Relaxed);
+        self.ledger().read(records, bytes, counts, unknown_fields);
     }
 
-    pub(crate) fn observe_lag(&self, shard: &str, millis: i64) {
-        let mut lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
-        match lag.get_mut(shard) {
-            Some(held) => *held = millis,
-            None => {
-                lag.insert(shard.to_owned(), millis);
-            }
-        }
-    }
-
-    pub(crate) fn observe_shortened_window(&self, shard: &str) {
-        if !self.window_shortened.swap(true, Ordering::Relaxed) {
+    /// How many ids a shard's deduplication window holds.
+    pub(crate) fn observe_window(&self, shard: &str, ids: usize, shortened: bool) {
+        if self.ledger().set_window(shard, ids, shortened) {
             tracing::warn!(shard, "the deduplication window holds too many ids and is shortened");
         }
     }
 
+    /// A chunk went into the buffer.
+    pub(crate) fn observe_buffered(&self, chunk: &Chunk) {
+        let reasons = report::reasons(&chunk.rows.rejected);
+        let batches = [&chunk.rows.events, &chunk.rows.rejected];
+        let rows = batches.iter().map(|batch| batch.num_rows()).sum();
+        let bytes =
+            batches.iter().filter(|batch| batch.num_rows() > 0).map(|batch| batch.get_array_memory_size()).sum();
+        self.ledger().buffer(rows, bytes, reasons, self.now());
+    }
+
+    /// What is buffered was taken out to be committed.
+    pub(crate) fn observe_flush(&self) {
+        self.ledger().flush(self.now());
+    }
+
+    /// A commit: of a batch, or of positions alone.
     pub(crate) fn observe_commit(&self, counts: ControlTotals, files: u64, file_bytes: u64) {
-        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
-        committed.totals += counts;
-        committed.commits += 1;
-        committed.files += files;
-        committed.file_bytes += file_bytes;
+        self.ledger().commit(counts, files, file_bytes, self.now());
+    }
+
+    /// The batch of the last flush is committed.
+    pub(crate) fn observe_batch(&self, batch: &Batch) {
+        let flushed = self.ledger().land(&batch.shards, self.now());
+        if let Some(duration) = flushed {
+            metrics::record_flush(self.stream, duration);
+        }
+    }
+
+    /// A batch was dropped because another worker had moved a shard.
+    pub(crate) fn observe_fenced(&self) {
+        self.ledger().fence();
+    }
+
+    /// How many workers share the streams, this one included.
+    pub fn observe_fleet(&self, living: usize) {
+        self.ledger().set_fleet(living);
     }
 
     /// The counts now.
     #[must_use]
     pub fn snapshot(&self) -> ProgressSnapshot {
-        let committed = *self.committed.lock().unwrap_or_else(PoisonError::into_inner);
-        let lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
-        ProgressSnapshot {
-            records: self.records.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-            received: self.received.load(Ordering::Relaxed),
-            unknown_fields: self.unknown_fields.load(Ordering::Relaxed),
-            committed: committed.totals,
-            commits: committed.commits,
-            files: committed.files,
-            file_bytes: committed.file_bytes,
-            lag_millis: lag.values().copied().max().unwrap_or(0),
-            window_shortened: self.window_shortened.load(Ordering::Relaxed),
-        }
+        self.ledger().counts()
+    }
+
+    /// All that is known now. Lags and ages have grown up to this moment, also when nothing was heard for long.
+    #[must_use]
+    pub fn report(&self) -> ProgressReport {
+        let mut report = self.ledger().report(self.stream, self.retention, self.now());
+        (report.budget_bytes, report.budget_used_bytes) = self.admission.usage();
+        report
+    }
+}
+
+/// A shard is read for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    progress: Arc<Progress>,
+    shard: String,
+    token: u64,
+}
+
+impl Reading {
+    /// `known_until`: up to when everything of the shard is committed or was seen drained, milliseconds since the epoch.
+    pub(crate) fn start(progress: &Arc<Progress>, shard: &str, known_until: Option<i64>, ids: usize) -> Self {
+        let token = progress.ledger().start_reading(shard, known_until, ids, progress.now());
+        Self { progress: progress.clone(), shard: shard.to_owned(), token }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.progress.ledger().stop_reading(&self.shard, self.token);
+    }
+}
+
+/// A worker runs for as long as this lives. Dropped without [`Running::leave`], also by a panic, it has failed.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<Progress>);
+
+impl Running {
+    pub(crate) fn start(progress: &Arc<Progress>) -> Self {
+        progress.ledger().set_phase(WorkerPhase::Running);
+        Self(progress.clone())
+    }
+
+    /// The worker has done what it was asked to do.
+    pub(crate) fn leave(self) {
+        self.0.ledger().set_phase(WorkerPhase::Left);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.ledger().fail_unless_left();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn progress() -> Arc<Progress> {
+        let day = Duration::from_secs(24 * 3600);
+        Arc::new(Progress::new(Stream::UserEvents, day, Admission::new(1 << 20), Clock::system()))
+    }
+
+    #[test]
+    fn a_worker_that_ends_without_leaving_has_failed_also_by_a_panic() {
+        let progress = progress();
+        assert_eq!(progress.report().phase, WorkerPhase::Opened);
+        let running = Running::start(&progress);
+        assert_eq!(progress.report().phase, WorkerPhase::Running);
+        running.leave();
+        assert_eq!(progress.report().phase, WorkerPhase::Left);
+        let again = progress.clone();
+        let ended = std::thread::spawn(move || {
+            let _running = Running::start(&again);
+            std::panic::resume_unwind(Box::new("for the test"));
+        });
+        assert!(ended.join().is_err());
+        assert_eq!(progress.report().phase, WorkerPhase::Failed);
+    }
+
+    #[test]
+    fn a_reader_that_ends_late_does_not_take_its_successor_off_the_list() {
+        let progress = progress();
+        let first = Reading::start(&progress, "shardId-0", None, 0);
+        let second = Reading::start(&progress, "shardId-0", None, 0);
+        drop(first);
+        assert_eq!(progress.report().shards.len(), 1);
+        drop(second);
+        assert!(progress.report().shards.is_empty());
+    }
+
+    #[tokio::test]
+    async fn room_taken_from_the_budget_is_told() {
+        let progress = progress();
+        let room = progress.admission.admit(Some(256 << 10)).await;
+        let report = progress.report();
+        assert_eq!((report.budget_bytes, report.budget_used_bytes), (1 << 20, 256 << 10));
+        drop(room);
+        assert_eq!(progress.report().budget_used_bytes, 0);
     }
 }

@@ -15,11 +15,12 @@ use crate::{
     buffer::Chunk,
     cursor::{PageFacts, ShardCursor},
     error::IngestError,
+    gap,
     kinesis::KinesisStream,
     lineage::ReadableShard,
     options::Clock,
     pages::{Next, Page, Pages, ShardSource},
-    progress::Progress,
+    progress::{Progress, Reading},
     window::{DedupWindow, EventPosition},
 };
 
@@ -64,6 +65,8 @@ struct Desk {
 impl ShardReader {
     /// Reads until the end. Chunks are contiguous: each starts where the one before it ended.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<ReaderEnd, IngestError> {
+        let known_until = gap::known_until(&self.shard.state);
+        let _reading = Reading::start(&self.progress, &self.shard.shard.id, known_until, self.window.len());
         let this = stop.clone();
         tokio::select! {
             biased;
@@ -97,9 +100,7 @@ impl ShardReader {
                 Next::Vanished => return Ok(ReaderEnd::ShardVanished),
             };
             let fault = |fault: DecodeFault| fault.of(stream, &source, &id);
-            if let Some(lag) = page.millis_behind {
-                progress.observe_lag(&id, lag);
-            }
+            progress.observe_answer(&id, page.millis_behind, page.records.is_empty());
             let outcome = cursor.take(&facts(&page).map_err(fault)?, clock.now().timestamp_millis());
             if let Some(step) = outcome.step {
                 let read = decode(&mut desk, &page.records, &outcome.new, &id).await.map_err(fault)?;
@@ -136,9 +137,7 @@ fn facts(page: &Page) -> Result<PageFacts, DecodeFault> {
 }
 
 fn observe(progress: &Progress, shard: &str, window: &DedupWindow, read: &Decoded) {
-    if window.is_shortened() {
-        progress.observe_shortened_window(shard);
-    }
+    progress.observe_window(shard, window.len(), window.is_shortened());
     progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
 }
 

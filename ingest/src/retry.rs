@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::BackoffBuilder as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::IngestError;
+use crate::{error::IngestError, progress::count_retry};
 
 /// Tries of a run that should end, and of any run once it was told to stop.
 const FEW_TRIES: usize = 3;
@@ -48,6 +48,7 @@ impl Pauses {
         if !error.is_transient() || self.left == 0 {
             return Err(error);
         }
+        count_retry(operation);
         let pause = self.delays.next().unwrap_or(Duration::from_secs(30));
         tracing::warn!(
             operation,

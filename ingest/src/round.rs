@@ -97,6 +97,7 @@ impl<'a> Round<'a> {
             fleet.hold(worker.stream, BTreeSet::new());
         }
         let uploaders = worker.table.as_ref().map(Uploaders::of);
+        worker.progress.observe_round();
         Self {
             worker,
             buffer: Buffer::default(),
@@ -170,6 +171,7 @@ impl<'a> Round<'a> {
             self.draft.get_or_insert_with(Draft::new);
         }
         let shard = chunk.advance.shard.clone();
+        self.worker.progress.observe_buffered(&chunk);
         self.buffer.add(chunk, Instant::now()).map_err(|fault| IngestError::Protocol {
             stream: self.worker.source.name().to_owned(),
             shard,
@@ -240,6 +242,7 @@ impl<'a> Round<'a> {
         } else if let Some(table) = self.worker.table.take() {
             self.shard_ended = false;
             let buffered = self.buffer.take();
+            self.worker.progress.observe_flush();
             let patience = self.worker.patience(self.shutdown);
             let draft = self.draft.take().unwrap_or_else(Draft::new);
             self.flushing = Some(tokio::spawn(flush(table, draft, buffered, self.erasure_epoch, patience)));
@@ -285,6 +288,7 @@ impl<'a> Round<'a> {
                 let files = batch.files.iter().chain(&batch.rejected_files);
                 let (number, bytes) = files.fold((0, 0), |(number, bytes), file| (number + 1, bytes + file.size));
                 self.worker.progress.observe_commit(counts, number, bytes);
+                self.worker.progress.observe_batch(&batch);
                 tracing::info!(
                     %stream, version, batch = %batch.id, files = number, bytes,
                     stored = counts.stored, rejected = counts.rejected, duplicate = counts.duplicate, "committed"
@@ -384,6 +388,10 @@ impl<'a> Round<'a> {
             self.lineage_due = self.lineage_due.min(*first);
         }
         self.release_all_but(&mine);
+        self.worker.progress.observe_lineage(waiting, stopped.len());
+        if let Some(fleet) = &self.worker.options.fleet {
+            self.worker.progress.observe_fleet(fleet.living());
+        }
         shards.retain(|readable| {
             let id = &readable.shard.id;
             !self.taken.contains(id) && !self.worker.avoided.contains_key(id)

@@ -24,7 +24,7 @@ use crate::{
     kinesis::{KinesisStream, StreamDescription},
     lineage::{LineagePlan, ReadableShard, ancestry, plan},
     options::{IngestOptions, OnGap, StartPosition},
-    progress::{Progress, ProgressSnapshot},
+    progress::{Progress, ProgressSnapshot, Running},
     retry::Patience,
     round::{Round, RoundEnd},
     window::{DedupWindow, EventPosition},
@@ -111,7 +111,10 @@ impl StreamWorker {
             StartPosition::Latest => Position::AtTimestamp(description.now(options.clock.now()).timestamp_millis()),
             StartPosition::AtTimestamp(time) => Position::AtTimestamp(time.timestamp_millis()),
         };
+        let budget = options.admission.clone();
+        let progress = Progress::new(stream, description.retention, budget, options.clock.clone());
         Ok(Self {
+            progress: Arc::new(progress),
             source,
             description,
             stream,
@@ -119,7 +122,6 @@ impl StreamWorker {
             decoder: Arc::new(decoder),
             options,
             start,
-            progress: Arc::new(Progress::default()),
             avoided: BTreeMap::new(),
             fenced: 0,
         })
@@ -142,9 +144,11 @@ impl StreamWorker {
     /// # Errors
     /// The first error that is not waited out. What was committed before it stays committed.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<StreamSummary, IngestError> {
+        let running = Running::start(&self.progress);
         loop {
             match Round::new(&mut self, &shutdown).run().await? {
                 RoundEnd::Done => {
+                    running.leave();
                     let open = |document: &CheckpointDocument| document.gaps.iter().filter(|gap| !gap.accepted).count();
                     return Ok(StreamSummary {
                         open_gaps: self.table()?.document().map_or(0, open),
@@ -158,6 +162,7 @@ impl StreamWorker {
                     if !shards.is_empty() {
                         tracing::warn!(stream = %self.stream, ?shards, "fenced: another worker moved these shards; going on from the table");
                         self.fenced += 1;
+                        self.progress.observe_fenced();
                     }
                     let until = Instant::now() + FENCED_PAUSE.mul_f64(rand::rng().random_range(0.2..1.0));
                     self.avoided.extend(shards.into_iter().map(|shard| (shard, until)));

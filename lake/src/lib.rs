@@ -13,6 +13,7 @@ mod durable;
 mod error;
 mod heartbeats;
 mod housekeeping;
+mod inspect;
 mod lake;
 mod location;
 mod parquet_object;
@@ -23,6 +24,7 @@ mod sequence;
 mod stream_table;
 mod totals;
 mod verify;
+mod watermark;
 
 pub use batch::{Batch, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use data_file::DataFile;
@@ -30,6 +32,7 @@ pub use document::{ArchiveRange, CheckpointDocument, Gap, GapCause, Position, Pr
 pub use error::{LakeError, causes};
 pub use heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use housekeeping::Housekeeping;
+pub use inspect::StreamInspection;
 pub use lake::{InitOutcome, Lake, REJECTED_EVENTS};
 pub use location::LakeLocation;
 pub use recent::{RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions};
@@ -37,3 +40,4 @@ pub use sequence::{NotASequenceNumber, SequenceNumber};
 pub use stream_table::{CommitOutcome, NewFile, StreamTable, Uploader};
 pub use totals::ControlTotals;
 pub use verify::{Check, CheckOutcome, Found, StreamReport, VerifyOptions, VerifyReport, verify};
+pub use watermark::SeenInKinesis;

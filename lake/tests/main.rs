@@ -4,6 +4,7 @@
 mod commit;
 mod faulty_store;
 mod fixture;
+mod inspect;
 mod refusals;
 mod upkeep;
 mod verify;

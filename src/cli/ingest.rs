@@ -57,6 +57,9 @@ pub(crate) struct IngestArguments {
     /// Read by enhanced fan-out, as the registered consumer of this name [default name: bluelake]
     #[arg(long, value_name = "CONSUMER", num_args = 0..=1, require_equals = true, default_missing_value = "bluelake")]
     fan_out: Option<String>,
+    /// Serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9464 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -68,6 +71,7 @@ With --once a worker reads every shard by itself, unless it is given a --worker-
 Examples:
   bluelake ingest --once --init
   bluelake --lake s3://bucket/lake ingest --memory-budget 512MiB --buffer-age 30s
+  bluelake ingest --listen 127.0.0.1:9464 --log-format json     to be watched by Prometheus and Kubernetes
   bluelake ingest --stream transaction-events --start 2026-10-01T00:00:00Z
   bluelake ingest --once --fail-on-rejected --json     for a scheduled job";
 
@@ -88,6 +92,7 @@ impl IngestArguments {
             ("ingest.max-shards", "--max-shards", &self.max_shards),
             ("ingest.on-gap", "--on-gap", &self.on_gap),
             ("ingest.fan-out", "--fan-out", &self.fan_out),
+            ("ingest.listen", "--listen", &self.listen),
         ])
     }
 }

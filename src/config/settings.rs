@@ -73,6 +73,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: Some("stop"),
         meaning: "what a shard does whose records Kinesis may have discarded unread: stop or continue",
     },
+    Setting {
+        key: "ingest.listen",
+        default: None,
+        meaning: "address and port of /metrics, /healthz and /readyz; none if not set",
+    },
     Setting { key: "sql.memory-limit", default: Some("256MiB"), meaning: "memory that one query may hold" },
     Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
     Setting {

@@ -198,7 +198,12 @@ fn reader(stream: KinesisStream, shard: ListedShard, position: Position, chunks:
         drained_interval: Duration::from_secs(3_600),
         admission: Admission::new(8 << 20),
         clock: Clock::system(),
-        progress: Arc::default(),
+        progress: Arc::new(Progress::new(
+            Stream::UserEvents,
+            Duration::from_secs(86_400),
+            Admission::new(8 << 20),
+            Clock::system(),
+        )),
     }
 }
 

@@ -1,0 +1,96 @@
+//! What the lake says of a stream, for those who only look: nothing is written, created or repaired.
+
+use bluelake_schemas::Stream;
+
+use crate::{
+    chain::DocumentChain,
+    document::CheckpointDocument,
+    error::LakeError,
+    lake::{Lake, REJECTED_EVENTS},
+    self_check,
+    stream_table::document_number,
+};
+
+/// A stream's table as found.
+#[derive(Clone, Debug)]
+pub struct StreamInspection {
+    /// The stream.
+    pub stream: Stream,
+    /// Delta version of its event table.
+    pub table_version: Option<u64>,
+    /// The document in force; `None` before the first commit, or when it cannot be used.
+    pub document: Option<CheckpointDocument>,
+    /// When that was written by the store's clock, milliseconds since the epoch.
+    pub committed_at: Option<i64>,
+    /// Delta version of `rejected_events`.
+    pub rejected_version: Option<u64>,
+    /// Documents whose rejected events are not in `rejected_events` yet; the next commit or start brings them there.
+    pub rejected_behind: bool,
+    /// What does not hold that should: why a worker would refuse to write.
+    pub faults: Vec<String>,
+}
+
+impl Lake {
+    /// Looks at a stream's table, the document in force and the invariants that can be seen from these.
+    ///
+    /// # Errors
+    /// [`LakeError::NotALake`] without tables, or when the place cannot be read. What is read and is not as it should be
+    /// is no error but among the faults.
+    pub async fn inspect(&self, stream: Stream) -> Result<StreamInspection, LakeError> {
+        let name = stream.table();
+        let table = self.table(name).await?;
+        let rejected = self.table(REJECTED_EVENTS).await?;
+        let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?.clone();
+        let rejected_state =
+            rejected.snapshot().map_err(LakeError::table(REJECTED_EVENTS, "load its Delta log"))?.clone();
+        let mut found = StreamInspection {
+            stream,
+            table_version: table.version(),
+            document: None,
+            committed_at: None,
+            rejected_version: rejected.version(),
+            rejected_behind: false,
+            faults: Vec::new(),
+        };
+        let app_id = format!("bluelake/{stream}");
+        let chain = DocumentChain::new(self, stream);
+        let followed = fault(document_number(REJECTED_EVENTS, &rejected, &rejected_state, &app_id).await, &mut found)?;
+        let number = fault(document_number(name, &table, &state, &app_id).await, &mut found)?.flatten();
+        if let Some(number) = number {
+            let Some(document) = fault(chain.get(number).await, &mut found)? else { return Ok(found) };
+            found.committed_at = fault(chain.written_at(number).await, &mut found)?;
+            found.rejected_behind = document.last_rejected > followed.flatten();
+            found.faults.extend(unbalanced(&document));
+            found.document = Some(document);
+        }
+        let checked = self_check::check(stream, &state, found.document.as_ref(), &chain).await;
+        fault(checked, &mut found)?;
+        Ok(found)
+    }
+}
+
+/// What an inspection is for is not its failure: a refusal and an unusable document are told among the faults.
+fn fault<T>(result: Result<T, LakeError>, found: &mut StreamInspection) -> Result<Option<T>, LakeError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ (LakeError::Refused { .. } | LakeError::Document { .. })) => {
+            found.faults.push(error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Shards whose control totals do not balance.
+fn unbalanced(document: &CheckpointDocument) -> Vec<String> {
+    let shards = document.shards.iter().filter(|(_, state)| !state.totals.balance());
+    let mut faults: Vec<String> = shards
+        .map(|(id, _)| {
+            format!("shard {id}: its control totals do not balance: received ≠ stored + rejected + duplicate")
+        })
+        .collect();
+    if !document.retired.balance() || !document.supplemented.balance() {
+        faults.push("the control totals of retired shards or of replays do not balance".to_owned());
+    }
+    faults
+}

@@ -1,0 +1,223 @@
+//! Up to which arrival time a table has its stream complete. Pure.
+//!
+//! | the shard's entry | it is complete up to |
+//! | --- | --- |
+//! | open, just seen at its tip from the position that is committed | that moment |
+//! | open, with committed records | the newest of them |
+//! | open, nothing committed, pinned at a time | that time |
+//! | open, nothing committed, pinned at the trim horizon | the end of its parents; without parents, nothing is known |
+//! | ended, with all its children in the document | does not count: the children tell |
+//! | ended, without some of them | its newest record: what the missing child holds is not in the table yet |
+//!
+//! A stream is complete up to the smallest of these. `drained_at` does not count: it also says when a shard was pinned or
+//! a gap was accepted, and then older records are still unread behind the position.
+
+use std::collections::BTreeMap;
+
+use crate::document::{CheckpointDocument, Position, ShardState};
+
+/// What was just seen of a stream in Kinesis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenInKinesis {
+    /// Shards at their tip from the position in the document, and when, milliseconds since the epoch.
+    pub at_tip: BTreeMap<String, i64>,
+    /// Listed shards that the document does not have, with their parents.
+    pub unpinned: BTreeMap<String, Vec<String>>,
+}
+
+impl ShardState {
+    /// Records that arrived up to here are committed, or were never there, or were never promised: milliseconds since the
+    /// epoch; `None` when that is not known. The shard loses records when this becomes older than the retention.
+    #[must_use]
+    pub fn safe_until(&self) -> Option<i64> {
+        arrived(self).max(self.drained_at)
+    }
+}
+
+fn arrived(state: &ShardState) -> Option<i64> {
+    state.arrived_at.map(|micros| micros.div_euclid(1_000))
+}
+
+impl CheckpointDocument {
+    /// The arrival time up to which the table has every record of the stream, milliseconds since the epoch; `None` when
+    /// nothing is known. Without `seen`, the document alone tells. Records lost in a gap that was accepted are not waited
+    /// for.
+    #[must_use]
+    pub fn watermark(&self, seen: Option<&SeenInKinesis>) -> Option<i64> {
+        if seen.is_some_and(|seen| self.has_unpinned_roots(seen)) {
+            return None;
+        }
+        let counted = self.shards.iter().filter(|(id, state)| !state.ended || !self.is_followed(id, seen));
+        let mut least = None;
+        for (id, state) in counted {
+            let tip = seen.and_then(|seen| seen.at_tip.get(id).copied()).filter(|_| !state.ended);
+            let until = tip.max(self.complete_until(state, 0))?;
+            least = Some(least.map_or(until, |least: i64| least.min(until)));
+        }
+        least
+    }
+
+    /// Shards of whose records nothing is known, not even what came before them.
+    fn has_unpinned_roots(&self, seen: &SeenInKinesis) -> bool {
+        let known = |parent: &String| self.shards.contains_key(parent) || seen.unpinned.contains_key(parent);
+        seen.unpinned.values().any(|parents| !parents.iter().any(known))
+    }
+
+    /// Whether the document has all the children of an ended shard: after a merge one, after a split two.
+    fn is_followed(&self, id: &String, seen: Option<&SeenInKinesis>) -> bool {
+        let mut children = self.shards.values().filter(|state| state.parents.contains(id)).peekable();
+        match seen {
+            Some(seen) => children.peek().is_some() && !seen.unpinned.values().any(|parents| parents.contains(id)),
+            None => {
+                let merged = children.peek().is_some_and(|child| child.parents.len() > 1);
+                merged || children.count() > 1
+            }
+        }
+    }
+
+    /// `depth` bounds the way up to the ancestors: entries that name each other as parents must not hold up a monitor.
+    fn complete_until(&self, state: &ShardState, depth: usize) -> Option<i64> {
+        match (&state.position, arrived(state)) {
+            (_, Some(newest)) => Some(newest),
+            (Position::AtTimestamp(time), None) => Some(*time),
+            (_, None) if depth > self.shards.len() => None,
+            (_, None) => {
+                let parents = state.parents.iter().filter_map(|parent| self.shards.get(parent));
+                parents.map(|parent| self.complete_until(parent, depth + 1)).min().flatten()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{sequence::SequenceNumber, totals::ControlTotals};
+
+    fn state(position: Position, arrived_millis: Option<i64>, ended: bool, parents: &[&str]) -> ShardState {
+        ShardState {
+            starting_sequence: SequenceNumber::parse("1").unwrap(),
+            parents: parents.iter().map(ToString::to_string).collect(),
+            position,
+            ended,
+            arrived_at: arrived_millis.map(|millis| millis * 1_000),
+            drained_at: Some(9_999),
+            totals: ControlTotals::default(),
+        }
+    }
+
+    fn read(arrived_millis: i64) -> ShardState {
+        state(Position::After(SequenceNumber::parse("5").unwrap()), Some(arrived_millis), false, &[])
+    }
+
+    fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
+        CheckpointDocument {
+            format: 2,
+            digest: String::new(),
+            number: 1,
+            previous: None,
+            batch_id: Uuid::nil(),
+            worker: String::new(),
+            bluelake_version: String::new(),
+            contract_version: 1,
+            stream_arn: String::new(),
+            erasure_epoch: 0,
+            shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
+            ranges: Vec::new(),
+            retired: ControlTotals::default(),
+            erased: 0,
+            expired: 0,
+            rejected_files: Vec::new(),
+            last_rejected: None,
+            gaps: Vec::new(),
+            supplemented: ControlTotals::default(),
+            supplements: 0,
+            archive_ranges: Vec::new(),
+            last_archive: None,
+            previous_archive: None,
+        }
+    }
+
+    fn offline<const N: usize>(shards: [(&str, ShardState); N]) -> Option<i64> {
+        document(shards).watermark(None)
+    }
+
+    #[test]
+    fn the_shard_that_is_furthest_behind_decides() {
+        assert_eq!(offline([("a", read(700)), ("b", read(300))]), Some(300));
+        assert_eq!(offline([]), None);
+    }
+
+    fn at_tip<const N: usize>(shards: [(&str, i64); N]) -> SeenInKinesis {
+        let at_tip = shards.into_iter().map(|(id, at)| (id.to_owned(), at)).collect();
+        SeenInKinesis { at_tip, ..SeenInKinesis::default() }
+    }
+
+    #[test]
+    fn a_shard_seen_at_its_tip_is_complete_up_to_that_moment() {
+        let document = document([("a", read(700)), ("b", read(300))]);
+        assert_eq!(document.watermark(Some(&at_tip([("b", 5_000)]))), Some(700));
+        assert_eq!(document.watermark(Some(&at_tip([("a", 5_001), ("b", 5_000)]))), Some(5_000));
+    }
+
+    #[test]
+    fn the_time_of_a_pin_or_of_an_accepted_gap_claims_nothing() {
+        // `drained_at` of every state here is 9,999, newer than all that is committed.
+        assert_eq!(offline([("a", read(300))]), Some(300));
+        assert_eq!(offline([("a", state(Position::TrimHorizon, None, false, &[]))]), None);
+        assert_eq!(offline([("a", state(Position::AtTimestamp(200), None, false, &[]))]), Some(200));
+    }
+
+    #[test]
+    fn an_ended_shard_counts_until_both_children_of_a_split_are_in_the_table() {
+        let after = || Position::After(SequenceNumber::parse("5").unwrap());
+        let parent = || ("parent", state(after(), Some(400), true, &[]));
+        let child = |arrived| state(after(), Some(arrived), false, &["parent"]);
+        assert_eq!(offline([("other", read(900)), parent()]), Some(400), "children unseen");
+        assert_eq!(offline([("other", read(900)), parent(), ("left", child(800))]), Some(400), "one unseen");
+        assert_eq!(offline([("other", read(900)), parent(), ("left", child(800)), ("right", child(850))]), Some(800));
+        let pinned = state(Position::TrimHorizon, None, false, &["parent"]);
+        assert_eq!(offline([("other", read(900)), parent(), ("left", child(800)), ("right", pinned)]), Some(400));
+    }
+
+    #[test]
+    fn what_kinesis_lists_and_the_table_does_not_have_is_not_complete() {
+        let after = || Position::After(SequenceNumber::parse("5").unwrap());
+        let parent = state(after(), Some(400), true, &[]);
+        let left = state(after(), Some(800), false, &["parent"]);
+        let document = document([("parent", parent), ("left", left)]);
+        let unpinned = |id: &str, parents: &[&str]| SeenInKinesis {
+            at_tip: BTreeMap::from([("left".to_owned(), 5_000)]),
+            unpinned: BTreeMap::from([(id.to_owned(), parents.iter().map(ToString::to_string).collect())]),
+        };
+        assert_eq!(document.watermark(Some(&at_tip([("left", 5_000)]))), Some(5_000), "no sibling is left in Kinesis");
+        assert_eq!(document.watermark(Some(&unpinned("right", &["parent"]))), Some(400));
+        assert_eq!(document.watermark(Some(&unpinned("root", &[]))), None);
+        assert_eq!(document.watermark(Some(&unpinned("child", &["gone"]))), None);
+    }
+
+    #[test]
+    fn a_merge_waits_for_the_parent_that_ended_first() {
+        let after = || Position::After(SequenceNumber::parse("5").unwrap());
+        let left = state(after(), Some(400), true, &[]);
+        let right = state(after(), Some(500), true, &[]);
+        let child = state(Position::TrimHorizon, None, false, &["left", "right"]);
+        assert_eq!(offline([("left", left), ("right", right), ("child", child)]), Some(400));
+    }
+
+    #[test]
+    fn entries_that_name_each_other_end_the_search() {
+        let one = state(Position::TrimHorizon, None, false, &["b"]);
+        let other = state(Position::TrimHorizon, None, false, &["a"]);
+        assert_eq!(offline([("a", one), ("b", other)]), None);
+    }
+
+    #[test]
+    fn records_are_safe_up_to_what_is_committed_or_was_seen_drained() {
+        assert_eq!(read(300).safe_until(), Some(9_999));
+        assert_eq!(ShardState { drained_at: None, ..read(300) }.safe_until(), Some(300));
+    }
+}

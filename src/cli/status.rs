@@ -1,0 +1,99 @@
+//! `bluelake status`: how each stream stands, for people and for monitors.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use aws_sdk_kinesis::Client;
+use bluelake_ingest::{Clock, KinesisStream, probe};
+use bluelake_lake::{FoundHeartbeat, Heartbeat, Heartbeats, Lake};
+use bluelake_schemas::Stream;
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::Session;
+use crate::failure::Outcome;
+use crate::status::{Asked, Limits, StatusReport, StreamStatus, WorkerStatus, describe};
+use crate::{aws, config, output};
+
+/// Arguments of `bluelake status`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct StatusArguments {
+    /// Look at this stream only; may be repeated [default: both]
+    #[arg(long = "stream", value_name = "NAME")]
+    streams: Vec<Stream>,
+    /// Ask the lake alone, not Kinesis: without lag, headroom and new shards
+    #[arg(long)]
+    offline: bool,
+    /// Exit with code 3 when a shard lags further behind than this, or its lag is not known
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "offline")]
+    max_lag: Option<Duration>,
+    /// Exit with code 3 when a shard has less time left before Kinesis discards records unread [default: a quarter of
+    /// the stream's retention]
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "offline")]
+    min_headroom: Option<Duration>,
+}
+
+const EXAMPLES: &str = "\
+Changes nothing, and needs no worker to run. Asks each open shard for one record behind the lake's position.
+Exit code 0 when all is well, 3 when there is a problem: a gap is open, a shard left Kinesis unread, a limit is passed,
+Kinesis cannot be asked, or a check of the lake fails. 1 when the lake cannot be read.
+
+Examples:
+  bluelake status
+  bluelake --lake s3://bucket/lake status --max-lag 10m --json
+  bluelake status --offline --stream transaction-events";
+
+fn time(text: &str) -> Result<Duration, String> {
+    config::duration(text).map_err(|error| format!("{error:#}"))
+}
+
+/// Looks at the lake and at Kinesis, and judges.
+pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result<Outcome> {
+    let lake = session.lake().await?;
+    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await)?) };
+    let chosen = |stream: &Stream| arguments.streams.is_empty() || arguments.streams.contains(stream);
+    let looks = Stream::ALL.into_iter().filter(chosen).map(|stream| look(session, &lake, kinesis.as_ref(), stream));
+    let streams = futures::future::try_join_all(looks).await?;
+    let limits = Limits { max_lag: arguments.max_lag, min_headroom: arguments.min_headroom };
+    let report = StatusReport::new(&session.config.lake, streams, workers(&lake).await?, limits, Utc::now());
+    if session.json {
+        output::json(&report)?;
+    } else {
+        output::line(describe(&report))?;
+    }
+    Ok(if report.ok { Outcome::Done } else { Outcome::Incomplete })
+}
+
+async fn look(session: &Session, lake: &Lake, kinesis: Option<&Client>, stream: Stream) -> Result<StreamStatus> {
+    let found = lake.inspect(stream).await?;
+    let name = session.config.stream(stream);
+    let asked = match kinesis {
+        None => Asked::Offline,
+        Some(client) => {
+            let source = KinesisStream::new(client.clone(), name);
+            match probe(&source, found.document.as_ref(), &Clock::system()).await {
+                Ok(probe) => Asked::Answered(probe),
+                Err(error) => Asked::Failed(bluelake_lake::causes(&error)),
+            }
+        }
+    };
+    Ok(StreamStatus::new(name, found, asked, Utc::now().timestamp_millis()))
+}
+
+/// The workers that have a heartbeat, dead ones too until the living clear them away.
+async fn workers(lake: &Lake) -> Result<Vec<WorkerStatus>> {
+    let mut found: Vec<WorkerStatus> = Heartbeats::of(lake).list().await?.into_iter().map(worker).collect();
+    found.sort_by(|left, right| left.worker.cmp(&right.worker));
+    Ok(found)
+}
+
+fn worker(found: FoundHeartbeat) -> WorkerStatus {
+    let Heartbeat { worker, version, holds, .. } = found.heartbeat;
+    WorkerStatus {
+        worker,
+        heartbeat_at: DateTime::from_timestamp_millis(found.written_at),
+        version,
+        shards: holds.into_iter().map(|(stream, shards)| (stream, shards.len())).collect(),
+    }
+}

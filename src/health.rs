@@ -1,0 +1,113 @@
+//! Whether the workers of this process are ready and healthy, told to whoever asks and, once a change, to the log.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bluelake_ingest::{Concern, Progress, ProgressReport, WatchdogLimits, WorkerPhase, examine};
+use bluelake_schemas::Stream;
+
+/// How often the workers are looked at.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The workers of this process.
+#[derive(Debug)]
+pub(crate) struct Health {
+    expected: Vec<Stream>,
+    limits: WatchdogLimits,
+    workers: Mutex<Vec<Arc<Progress>>>,
+}
+
+impl Health {
+    /// Of workers for these streams, which should commit what they read within `commit_interval`.
+    pub(crate) fn new(expected: Vec<Stream>, commit_interval: Duration) -> Self {
+        Self { expected, limits: WatchdogLimits::of(commit_interval), workers: Mutex::default() }
+    }
+
+    /// A worker has opened its table: watch it from now on.
+    pub(crate) fn watch(&self, worker: Arc<Progress>) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
+    /// How each worker stands now.
+    pub(crate) fn reports(&self) -> Vec<ProgressReport> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        workers.iter().map(|worker| worker.report()).collect()
+    }
+
+    /// What is wrong now; nothing when all is well.
+    pub(crate) fn concerns(&self) -> Vec<Concern> {
+        self.reports().iter().flat_map(|report| examine(report, &self.limits)).collect()
+    }
+
+    /// Why it is not ready now; nothing when every stream's worker has opened its table and runs.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        let reports = self.reports();
+        let missing = |stream: &Stream| {
+            let report = reports.iter().find(|report| report.stream == *stream);
+            match report.map(|report| report.phase) {
+                Some(WorkerPhase::Running | WorkerPhase::Left) => None,
+                Some(WorkerPhase::Failed) => Some(format!("{stream}: the worker ended before its time")),
+                Some(WorkerPhase::Opened) => Some(format!("{stream}: the worker does not run yet")),
+                None => Some(format!("{stream}: the table is not open yet")),
+            }
+        };
+        self.expected.iter().filter_map(missing).collect()
+    }
+
+    /// Looks at the workers from time to time and tells the log what has changed. `each_time` is called as often.
+    pub(crate) async fn run(self: Arc<Self>, each_time: impl Fn()) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        let mut known = Vec::new();
+        loop {
+            ticks.tick().await;
+            each_time();
+            known = tell_changes(known, self.concerns());
+        }
+    }
+}
+
+/// Logs concerns that are new and those that have passed, and gives those that are known now.
+fn tell_changes(known: Vec<Concern>, now: Vec<Concern>) -> Vec<Concern> {
+    let (new, passed) = changes(&known, &now);
+    for concern in new {
+        tracing::error!(%concern, "unhealthy");
+    }
+    for concern in passed {
+        tracing::warn!(was = %concern, "healthy again");
+    }
+    now
+}
+
+/// Concerns that are new, and those that have passed. One that goes on is neither, however long it lasts.
+fn changes<'a>(known: &'a [Concern], now: &'a [Concern]) -> (Vec<&'a Concern>, Vec<&'a Concern>) {
+    let without = |these: &'a [Concern], others: &[Concern]| {
+        these.iter().filter(|concern| !others.iter().any(|other| other.is_like(concern))).collect()
+    };
+    (without(now, known), without(known, now))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_concern_is_told_once_however_long_it_lasts() {
+        let waiting =
+            |seconds| Concern::NotCommitting { stream: Stream::UserEvents, oldest: Duration::from_secs(seconds) };
+        let ended = Concern::Ended { stream: Stream::UserEvents };
+        let (before, now) = (vec![waiting(181)], vec![waiting(500), ended.clone()]);
+        assert_eq!(changes(&[], &before), (vec![&before[0]], vec![]));
+        assert_eq!(changes(&before, &now), (vec![&ended], vec![]));
+        assert_eq!(changes(&now, &[]).1.len(), 2);
+    }
+
+    #[test]
+    fn it_is_not_ready_before_every_table_is_open() {
+        let health = Health::new(Stream::ALL.to_vec(), Duration::from_secs(60));
+        let reasons = health.unready();
+        assert_eq!(reasons.len(), Stream::ALL.len());
+        assert!(reasons[0].contains("not open yet"), "{reasons:?}");
+        assert_eq!(health.concerns(), [], "but that is no illness");
+    }
+}

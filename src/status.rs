@@ -1,0 +1,348 @@
+//! How each stream stands: what the lake says and what Kinesis says, joined, and whether that is as it should be. Pure.
+
+mod tables;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bluelake_ingest::{Behind, ShardProbe, StreamProbe};
+use bluelake_lake::{CheckpointDocument, ControlTotals, Gap, Position, SeenInKinesis, ShardState, StreamInspection};
+use bluelake_schemas::Stream;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+pub(crate) use tables::describe;
+
+/// Without a limit of the caller's, this part of the retention must be left.
+const LEAST_HEADROOM: u32 = 4;
+
+/// All streams at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StatusReport {
+    /// When this was found.
+    pub(crate) at: DateTime<Utc>,
+    /// The lake, as configured.
+    pub(crate) lake: String,
+    /// Whether there are no problems.
+    pub(crate) ok: bool,
+    /// What is not as it should be, in sentences.
+    pub(crate) problems: Vec<String>,
+    /// The streams.
+    pub(crate) streams: Vec<StreamStatus>,
+    /// The workers that tell of themselves in the lake.
+    pub(crate) workers: Vec<WorkerStatus>,
+}
+
+/// A worker, as it tells of itself.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct WorkerStatus {
+    /// Its id.
+    pub(crate) worker: String,
+    /// When it last told, by the store's clock.
+    pub(crate) heartbeat_at: Option<DateTime<Utc>>,
+    /// Its version of Bluelake.
+    pub(crate) version: String,
+    /// Shards that it holds, by stream.
+    pub(crate) shards: BTreeMap<String, usize>,
+}
+
+/// One stream.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StreamStatus {
+    pub(crate) stream: Stream,
+    /// Name or ARN in Kinesis.
+    pub(crate) kinesis: String,
+    pub(crate) table: &'static str,
+    pub(crate) table_version: Option<u64>,
+    pub(crate) rejected_version: Option<u64>,
+    /// Rejected events of the last commits are not in their table yet.
+    pub(crate) rejected_behind: bool,
+    /// Number of the document in force.
+    pub(crate) document: Option<u64>,
+    /// When that was written, by the store's clock.
+    pub(crate) committed_at: Option<DateTime<Utc>>,
+    /// The worker that wrote it.
+    pub(crate) committed_by: Option<String>,
+    /// Control totals since the first commit.
+    pub(crate) totals: ControlTotals,
+    pub(crate) erased: u64,
+    pub(crate) expired: u64,
+    /// Every record that arrived up to here is in the lake.
+    pub(crate) complete_to: Option<DateTime<Utc>>,
+    /// When the oldest record arrived that is not in the lake.
+    pub(crate) oldest_not_landed: Option<DateTime<Utc>>,
+    /// Greatest lag of a shard.
+    pub(crate) lag_seconds: Option<f64>,
+    /// How long Kinesis keeps a record.
+    pub(crate) retention_seconds: Option<f64>,
+    /// Least headroom of a shard.
+    pub(crate) headroom_seconds: Option<f64>,
+    pub(crate) shards: Vec<ShardStatus>,
+    /// Every gap found so far.
+    pub(crate) gaps: Vec<Gap>,
+    /// Why a worker would refuse to write.
+    pub(crate) faults: Vec<String>,
+    /// Why Kinesis could not be asked.
+    pub(crate) kinesis_error: Option<String>,
+}
+
+/// How a shard stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ShardCondition {
+    /// Read, or to be read: it is open, and records lie behind the position, or nobody asked.
+    Reading,
+    /// Nothing lies behind the position.
+    Drained,
+    /// The lake does not have it yet: its parents come first, or no worker has seen it.
+    Waiting,
+    /// Closed, and all of it is in the lake.
+    Ended,
+    /// It stands still behind a gap.
+    Gap,
+    /// The lake has it open, and Kinesis has it no more.
+    Vanished,
+}
+
+/// One shard.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ShardStatus {
+    pub(crate) shard: String,
+    pub(crate) state: ShardCondition,
+    /// How far the lake has it.
+    pub(crate) position: Option<Position>,
+    /// Arrival time of its newest record in the lake.
+    pub(crate) arrived_at: Option<DateTime<Utc>>,
+    /// Last known that nothing unread lay behind: seen drained, pinned, or a gap accepted.
+    pub(crate) drained_at: Option<DateTime<Utc>>,
+    /// How far it is behind the tip.
+    pub(crate) lag_seconds: Option<f64>,
+    /// When the oldest record arrived that is not in the lake.
+    pub(crate) oldest_not_landed: Option<DateTime<Utc>>,
+    /// How long it may stand still, at least, before Kinesis discards records unread.
+    pub(crate) headroom_seconds: Option<f64>,
+    pub(crate) totals: ControlTotals,
+    /// Why Kinesis did not say how far it is behind.
+    pub(crate) error: Option<String>,
+}
+
+/// What the caller takes for a problem.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    /// More lag than this is a problem; so is a lag that is not known.
+    pub(crate) max_lag: Option<Duration>,
+    /// Less headroom than this is a problem; a quarter of the retention if not given.
+    pub(crate) min_headroom: Option<Duration>,
+}
+
+/// What Kinesis said of a stream.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// Nobody asked.
+    Offline,
+    /// This.
+    Answered(StreamProbe),
+    /// It did not answer.
+    Failed(String),
+}
+
+impl StatusReport {
+    /// Joins the streams and judges them.
+    pub(crate) fn new(
+        lake: &str,
+        streams: Vec<StreamStatus>,
+        workers: Vec<WorkerStatus>,
+        limits: Limits,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let problems: Vec<String> = streams.iter().flat_map(|stream| problems(stream, limits)).collect();
+        Self { at, lake: lake.to_owned(), ok: problems.is_empty(), problems, streams, workers }
+    }
+}
+
+impl StreamStatus {
+    /// Joins what the lake says of a stream with what Kinesis says. `now` in milliseconds since the epoch.
+    pub(crate) fn new(kinesis: &str, found: StreamInspection, asked: Asked, now: i64) -> Self {
+        let (probe, kinesis_error) = match asked {
+            Asked::Offline => (None, None),
+            Asked::Answered(probe) => (Some(probe), None),
+            Asked::Failed(error) => (None, Some(error)),
+        };
+        let document = found.document.as_ref();
+        let shards = shards(document, probe.as_ref(), now);
+        let watermark = |document: &CheckpointDocument| {
+            let seen = probe.as_ref().map(|probe| seen(document, probe));
+            document.watermark(seen.as_ref())
+        };
+        let least = |values: &mut dyn Iterator<Item = f64>| values.min_by(f64::total_cmp);
+        let greatest = |values: &mut dyn Iterator<Item = f64>| values.max_by(f64::total_cmp);
+        Self {
+            stream: found.stream,
+            kinesis: kinesis.to_owned(),
+            table: found.stream.table(),
+            table_version: found.table_version,
+            rejected_version: found.rejected_version,
+            rejected_behind: found.rejected_behind,
+            document: document.map(|document| document.number),
+            committed_at: found.committed_at.and_then(time),
+            committed_by: document.map(|document| document.worker.clone()),
+            totals: document.map(CheckpointDocument::totals).unwrap_or_default(),
+            erased: document.map_or(0, |document| document.erased),
+            expired: document.map_or(0, |document| document.expired),
+            complete_to: document.and_then(watermark).and_then(time),
+            oldest_not_landed: shards.iter().filter_map(|shard| shard.oldest_not_landed).min(),
+            lag_seconds: greatest(&mut shards.iter().filter_map(|shard| shard.lag_seconds)),
+            retention_seconds: probe.as_ref().map(|probe| probe.retention.as_secs_f64()),
+            headroom_seconds: least(&mut shards.iter().filter_map(|shard| shard.headroom_seconds)),
+            gaps: document.map(|document| document.gaps.clone()).unwrap_or_default(),
+            faults: found.faults,
+            kinesis_error,
+            shards,
+        }
+    }
+}
+
+/// The probe's word on a shard of the document, if it is about the same incarnation.
+fn probed<'a>(probe: Option<&'a StreamProbe>, id: &str, state: &ShardState) -> Option<&'a ShardProbe> {
+    let shard = probe?.shards.get(id)?;
+    (shard.starting_sequence == state.starting_sequence).then_some(shard)
+}
+
+/// What the probe saw, as the watermark wants it.
+fn seen(document: &CheckpointDocument, probe: &StreamProbe) -> SeenInKinesis {
+    let mut seen = SeenInKinesis::default();
+    for (id, shard) in &probe.shards {
+        if is_new(document.shards.get(id), shard) {
+            seen.unpinned.insert(id.clone(), shard.parents.clone());
+        } else if let Behind::Nothing { at } = shard.behind {
+            seen.at_tip.insert(id.clone(), at);
+        }
+    }
+    seen
+}
+
+/// Whether the lake does not have a listed shard, or only one of the same name from before the stream was made anew.
+fn is_new(state: Option<&ShardState>, listed: &ShardProbe) -> bool {
+    state.is_none_or(|state| state.starting_sequence < listed.starting_sequence)
+}
+
+fn shards(document: Option<&CheckpointDocument>, probe: Option<&StreamProbe>, now: i64) -> Vec<ShardStatus> {
+    let known = document.map(|document| &document.shards);
+    let mut shards: Vec<ShardStatus> = known
+        .into_iter()
+        .flatten()
+        .map(|(id, state)| {
+            let gap = document.is_some_and(|document| document.open_gap(id).is_some());
+            shard(id, state, gap, probe, now)
+        })
+        .collect();
+    for (id, listed) in probe.iter().flat_map(|probe| &probe.shards) {
+        if is_new(known.and_then(|known| known.get(id)), listed) {
+            shards.push(waiting(id));
+        }
+    }
+    shards
+}
+
+fn shard(id: &str, state: &ShardState, gap: bool, probe: Option<&StreamProbe>, now: i64) -> ShardStatus {
+    let shard = probed(probe, id, state);
+    let behind = shard.map(|shard| &shard.behind);
+    let condition = match (state.ended, gap, behind) {
+        (true, ..) => ShardCondition::Ended,
+        (_, true, _) => ShardCondition::Gap,
+        (_, _, None) if probe.is_some() => ShardCondition::Vanished,
+        (_, _, Some(Behind::Nothing { .. } | Behind::End)) => ShardCondition::Drained,
+        _ => ShardCondition::Reading,
+    };
+    let (lag, oldest, error) = match behind {
+        Some(Behind::Nothing { .. } | Behind::End) => (Some(Duration::ZERO), None, None),
+        Some(Behind::Records { lag, oldest }) => (Some(*lag), *oldest, None),
+        Some(Behind::Unknown { reason }) => (None, None, Some(reason.clone())),
+        Some(Behind::NotAsked) | None => (None, None, None),
+    };
+    let headroom = probe.filter(|_| !state.ended).and_then(|probe| headroom(state, behind, probe.retention, now));
+    ShardStatus {
+        shard: id.to_owned(),
+        state: condition,
+        position: Some(state.position.clone()),
+        arrived_at: state.arrived_at.map(|micros| micros.div_euclid(1_000)).and_then(time),
+        drained_at: state.drained_at.and_then(time),
+        lag_seconds: lag.map(|lag| lag.as_secs_f64()),
+        oldest_not_landed: oldest.and_then(time),
+        headroom_seconds: headroom.map(|headroom| headroom.as_secs_f64()),
+        totals: state.totals,
+        error,
+    }
+}
+
+/// The time until the oldest unread record is discarded: exactly, if Kinesis gave that record; else at least.
+fn headroom(state: &ShardState, behind: Option<&Behind>, retention: Duration, now: i64) -> Option<Duration> {
+    let oldest = match behind {
+        Some(Behind::Nothing { .. } | Behind::End) => return Some(retention),
+        Some(Behind::Records { oldest: Some(oldest), .. }) => *oldest,
+        _ => state.safe_until()?,
+    };
+    let age = Duration::from_millis(u64::try_from(now.saturating_sub(oldest)).unwrap_or(0));
+    Some(retention.saturating_sub(age))
+}
+
+fn waiting(id: &str) -> ShardStatus {
+    ShardStatus {
+        shard: id.to_owned(),
+        state: ShardCondition::Waiting,
+        position: None,
+        arrived_at: None,
+        drained_at: None,
+        lag_seconds: None,
+        oldest_not_landed: None,
+        headroom_seconds: None,
+        totals: ControlTotals::default(),
+        error: None,
+    }
+}
+
+/// What is not as it should be in a stream.
+fn problems(status: &StreamStatus, limits: Limits) -> Vec<String> {
+    let stream = status.stream;
+    let mut problems: Vec<String> = status.faults.iter().map(|fault| format!("{stream}: {fault}")).collect();
+    if let Some(error) = &status.kinesis_error {
+        problems.push(format!("{stream}: Kinesis cannot be asked: {error}"));
+    }
+    for gap in status.gaps.iter().filter(|gap| !gap.accepted) {
+        problems.push(format!("{stream}: shard {} stands still behind a gap", gap.shard));
+    }
+    for shard in status.shards.iter().filter(|shard| shard.state == ShardCondition::Vanished) {
+        problems.push(format!("{stream}: shard {} left Kinesis before it was read to its end", shard.shard));
+    }
+    let within = |shard: &&ShardStatus| matches!(shard.state, ShardCondition::Reading | ShardCondition::Drained);
+    for shard in status.shards.iter().filter(within).filter(|_| status.kinesis_error.is_none()) {
+        if let Some(limit) = limits.max_lag {
+            match shard.lag_seconds {
+                Some(lag) if lag <= limit.as_secs_f64() => {}
+                Some(lag) => {
+                    problems.push(format!("{stream}: shard {} lags {lag:.0} s behind, over {limit:?}", shard.shard));
+                }
+                None => problems.push(format!("{stream}: the lag of shard {} is not known", shard.shard)),
+            }
+        }
+        let least = limits.min_headroom.map(|least| least.as_secs_f64());
+        let least = least.or(status.retention_seconds.map(|retention| retention / f64::from(LEAST_HEADROOM)));
+        if let (Some(headroom), Some(least)) = (shard.headroom_seconds, least)
+            && headroom < least
+        {
+            problems.push(format!(
+                "{stream}: shard {} has {headroom:.0} s left before Kinesis may discard records unread, under {least:.0} s",
+                shard.shard
+            ));
+        }
+    }
+    problems
+}
+
+fn time(millis: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(millis)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests;

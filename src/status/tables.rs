@@ -1,0 +1,196 @@
+//! The status for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bluelake_lake::{Gap, GapCause};
+use chrono::{DateTime, Utc};
+
+use super::{ShardCondition, ShardStatus, StatusReport, StreamStatus};
+use crate::output::{grouped, printable, table};
+
+/// With more shards than this only those are listed that deserve a look.
+const SHARDS_LISTED: usize = 20;
+
+/// The whole report as text.
+pub(crate) fn describe(report: &StatusReport) -> String {
+    let mut text = format!("{}, at {}\n\n{}", printable(&report.lake), instant(Some(report.at)), streams(report));
+    for stream in &report.streams {
+        let _ = write!(text, "\n\n{}", shards(stream));
+        if !stream.gaps.is_empty() {
+            let _ = write!(text, "\n\nGaps of {}\n{}", stream.stream, gaps(stream));
+        }
+        if stream.rejected_behind {
+            let _ = write!(
+                text,
+                "\n\nrejected_events lacks the last rejected events of {}; the next commit brings them.",
+                stream.stream
+            );
+        }
+    }
+    if !report.workers.is_empty() {
+        let _ = write!(text, "\n\nWorkers\n{}", workers(report));
+    }
+    match report.problems.as_slice() {
+        [] => text.push_str("\n\nNo problems."),
+        problems => {
+            text.push_str("\n\nProblems:");
+            for problem in problems {
+                let _ = write!(text, "\n  {}", printable(problem));
+            }
+        }
+    }
+    text
+}
+
+fn streams(report: &StatusReport) -> String {
+    let header = [
+        "stream",
+        "complete to",
+        "lag",
+        "headroom",
+        "received",
+        "stored",
+        "rejected",
+        "duplicate",
+        "committed at",
+        "version",
+    ];
+    let rows = report.streams.iter().map(|stream| {
+        let totals = &stream.totals;
+        let [received, stored, rejected, duplicate] =
+            [totals.received, totals.stored, totals.rejected, totals.duplicate].map(grouped);
+        [
+            stream.stream.name().to_owned(),
+            instant(stream.complete_to),
+            span(stream.lag_seconds),
+            span(stream.headroom_seconds),
+            received,
+            stored,
+            rejected,
+            duplicate,
+            instant(stream.committed_at),
+            stream.table_version.map(|version| version.to_string()).unwrap_or_default(),
+        ]
+    });
+    table(&header, &[2, 3, 4, 5, 6, 7, 9], rows).to_string()
+}
+
+fn shards(stream: &StreamStatus) -> String {
+    let count = |condition| stream.shards.iter().filter(|shard| shard.state == condition).count();
+    let counts: Vec<String> = [
+        (ShardCondition::Reading, "reading"),
+        (ShardCondition::Drained, "drained"),
+        (ShardCondition::Waiting, "waiting"),
+        (ShardCondition::Ended, "ended"),
+        (ShardCondition::Gap, "behind a gap"),
+        (ShardCondition::Vanished, "vanished"),
+    ]
+    .into_iter()
+    .filter(|(condition, _)| count(*condition) > 0)
+    .map(|(condition, name)| format!("{} {name}", count(condition)))
+    .collect();
+    let mut text = format!(
+        "Shards of {}: {}",
+        stream.stream,
+        if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+    );
+    let few = stream.shards.len() <= SHARDS_LISTED;
+    let mut listed: Vec<&ShardStatus> =
+        stream.shards.iter().filter(|shard| few || shard.state != ShardCondition::Ended).collect();
+    listed.sort_by(|left, right| right.lag_seconds.unwrap_or(0.0).total_cmp(&left.lag_seconds.unwrap_or(0.0)));
+    let left_out = listed.len().saturating_sub(SHARDS_LISTED);
+    listed.truncate(SHARDS_LISTED);
+    if listed.is_empty() {
+        return text;
+    }
+    listed.sort_by(|left, right| left.shard.cmp(&right.shard));
+    let header = ["shard", "state", "lag", "newest record", "oldest not landed", "headroom", "received", "remark"];
+    let rows = listed.into_iter().map(|shard| {
+        [
+            shard.shard.clone(),
+            word(shard.state).to_owned(),
+            span(shard.lag_seconds),
+            instant(shard.arrived_at),
+            instant(shard.oldest_not_landed),
+            span(shard.headroom_seconds),
+            grouped(shard.totals.received),
+            shard.error.clone().unwrap_or_default(),
+        ]
+    });
+    let _ = write!(text, "\n{}", table(&header, &[2, 5, 6], rows));
+    if left_out > 0 {
+        let _ = write!(text, "\n({left_out} shards with less lag are left out; --json lists all)");
+    }
+    text
+}
+
+fn word(condition: ShardCondition) -> &'static str {
+    match condition {
+        ShardCondition::Reading => "reading",
+        ShardCondition::Drained => "drained",
+        ShardCondition::Waiting => "waiting",
+        ShardCondition::Ended => "ended",
+        ShardCondition::Gap => "gap",
+        ShardCondition::Vanished => "vanished",
+    }
+}
+
+fn gaps(stream: &StreamStatus) -> String {
+    let rows = stream.gaps.iter().map(|gap: &Gap| {
+        let at = |millis: Option<i64>| instant(millis.and_then(DateTime::from_timestamp_millis));
+        [
+            gap.shard.clone(),
+            if gap.accepted { "accepted" } else { "open" }.to_owned(),
+            match gap.cause {
+                GapCause::Retention => "older than the retention",
+                GapCause::Vanished => "the shard left Kinesis",
+            }
+            .to_owned(),
+            at(gap.from),
+            at(gap.until),
+            at(Some(gap.found_at)),
+        ]
+    });
+    table(&["shard", "gap", "cause", "from", "until", "found at"], &[], rows).to_string()
+}
+
+fn workers(report: &StatusReport) -> String {
+    let rows = report.workers.iter().map(|worker| {
+        let shards: Vec<String> = worker.shards.iter().map(|(stream, count)| format!("{stream} {count}")).collect();
+        [worker.worker.clone(), instant(worker.heartbeat_at), worker.version.clone(), shards.join(", ")]
+    });
+    table(&["worker", "last heartbeat", "version", "shards"], &[], rows).to_string()
+}
+
+fn instant(time: Option<DateTime<Utc>>) -> String {
+    time.map(|time| time.format("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
+}
+
+/// A duration in its largest two units.
+fn span(seconds: Option<f64>) -> String {
+    let Some(seconds) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()) else {
+        return String::new();
+    };
+    let seconds = seconds.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_their_largest_units() {
+        for (seconds, text) in [(0.4, "0s"), (59.9, "59s"), (61.0, "1m 1s"), (7_320.0, "2h 2m"), (90_000.0, "1d 1h")] {
+            assert_eq!(span(Some(seconds)), text);
+        }
+        assert_eq!(span(None), "");
+    }
+}

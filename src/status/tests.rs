@@ -1,0 +1,226 @@
+use bluelake_lake::{GapCause, SequenceNumber};
+use uuid::Uuid;
+
+use super::*;
+
+const HOUR: i64 = 3_600_000;
+const NOW: i64 = 1_790_000_000_000;
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+fn number(text: &str) -> SequenceNumber {
+    SequenceNumber::parse(text).unwrap()
+}
+
+/// An open shard whose newest committed record arrived so many hours ago.
+fn open(hours_ago: i64) -> ShardState {
+    ShardState {
+        starting_sequence: number("1"),
+        parents: Vec::new(),
+        position: Position::After(number("9")),
+        ended: false,
+        arrived_at: Some((NOW - hours_ago * HOUR) * 1_000),
+        drained_at: None,
+        totals: ControlTotals { received: 10, stored: 7, rejected: 2, duplicate: 1 },
+    }
+}
+
+fn gap(shard: &str, accepted: bool) -> Gap {
+    Gap {
+        shard: shard.to_owned(),
+        starting_sequence: number("1"),
+        after: Position::After(number("9")),
+        from: Some(NOW - 30 * HOUR),
+        until: Some(NOW - 24 * HOUR),
+        found_at: NOW - HOUR,
+        cause: GapCause::Retention,
+        accepted,
+    }
+}
+
+fn found<const N: usize>(shards: [(&str, ShardState); N]) -> StreamInspection {
+    let document = CheckpointDocument {
+        format: 2,
+        digest: String::new(),
+        number: 7,
+        previous: None,
+        batch_id: Uuid::nil(),
+        worker: "worker-1".to_owned(),
+        bluelake_version: String::new(),
+        contract_version: 1,
+        stream_arn: String::new(),
+        erasure_epoch: 0,
+        shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
+        ranges: Vec::new(),
+        retired: ControlTotals::default(),
+        erased: 0,
+        expired: 0,
+        rejected_files: Vec::new(),
+        last_rejected: None,
+        gaps: Vec::new(),
+        supplemented: ControlTotals::default(),
+        supplements: 0,
+        archive_ranges: Vec::new(),
+        last_archive: None,
+        previous_archive: None,
+    };
+    StreamInspection {
+        stream: Stream::UserEvents,
+        table_version: Some(12),
+        document: Some(document),
+        committed_at: Some(NOW - 1_000),
+        rejected_version: Some(3),
+        rejected_behind: false,
+        faults: Vec::new(),
+    }
+}
+
+fn listed(behind: Behind, parents: &[&str]) -> ShardProbe {
+    ShardProbe { starting_sequence: number("1"), parents: parents.iter().map(ToString::to_string).collect(), behind }
+}
+
+fn probe<const N: usize>(shards: [(&str, ShardProbe); N]) -> Asked {
+    let shards = shards.into_iter().map(|(id, shard)| (id.to_owned(), shard)).collect();
+    Asked::Answered(StreamProbe { retention: DAY, shards })
+}
+
+fn nothing() -> Behind {
+    Behind::Nothing { at: NOW }
+}
+
+fn records(hours_ago: i64) -> Behind {
+    let lag = Duration::from_secs(u64::try_from(hours_ago * 3_600).unwrap());
+    Behind::Records { lag, oldest: Some(NOW - hours_ago * HOUR) }
+}
+
+fn status(found: StreamInspection, asked: Asked) -> StreamStatus {
+    StreamStatus::new("user-events", found, asked, NOW)
+}
+
+fn judged(status: StreamStatus, limits: Limits) -> Vec<String> {
+    let report = StatusReport::new("./lake", vec![status], Vec::new(), limits, time(NOW).unwrap());
+    assert_eq!(report.ok, report.problems.is_empty());
+    report.problems
+}
+
+fn conditions(status: &StreamStatus) -> Vec<(&str, ShardCondition)> {
+    status.shards.iter().map(|shard| (shard.shard.as_str(), shard.state)).collect()
+}
+
+#[test]
+fn drained_shards_are_complete_up_to_now_with_full_headroom() {
+    let status = status(
+        found([("a", open(20)), ("b", open(2))]),
+        probe([("a", listed(nothing(), &[])), ("b", listed(nothing(), &[]))]),
+    );
+    assert_eq!(conditions(&status), [("a", ShardCondition::Drained), ("b", ShardCondition::Drained)]);
+    assert_eq!(status.complete_to, time(NOW));
+    assert_eq!((status.lag_seconds, status.headroom_seconds), (Some(0.0), Some(DAY.as_secs_f64())));
+    assert_eq!((status.totals.received, status.document), (20, Some(7)));
+    assert!(judged(status, Limits { max_lag: Some(Duration::from_secs(1)), min_headroom: None }).is_empty());
+}
+
+#[test]
+fn unread_records_are_lag_and_shorten_the_headroom() {
+    let asked = || probe([("a", listed(records(2), &[])), ("b", listed(nothing(), &[]))]);
+    let found = || found([("a", open(20)), ("b", open(1))]);
+    let one = status(found(), asked());
+    assert_eq!(conditions(&one), [("a", ShardCondition::Reading), ("b", ShardCondition::Drained)]);
+    assert_eq!(one.lag_seconds, Some(7_200.0));
+    assert_eq!(one.headroom_seconds, Some(22.0 * 3_600.0), "what counts is the oldest unread record");
+    assert_eq!(one.oldest_not_landed, time(NOW - 2 * HOUR));
+    assert_eq!(one.complete_to, time(NOW - 20 * HOUR));
+    assert!(judged(one, Limits::default()).is_empty());
+    let strict =
+        judged(status(found(), asked()), Limits { max_lag: Some(Duration::from_secs(3_600)), min_headroom: None });
+    assert!(strict.len() == 1 && strict[0].contains("shard a lags"), "{strict:?}");
+    let limits = Limits { max_lag: None, min_headroom: Some(Duration::from_secs(23 * 3_600)) };
+    let strict = judged(status(found(), asked()), limits);
+    assert!(strict.len() == 1 && strict[0].contains("shard a has"), "{strict:?}");
+}
+
+#[test]
+fn less_than_a_quarter_of_the_retention_is_a_problem_unasked() {
+    let at = |hours| status(found([("a", open(hours))]), probe([("a", listed(records(hours), &[]))]));
+    assert!(judged(at(18), Limits::default()).is_empty());
+    assert_eq!(judged(at(19), Limits::default()).len(), 1);
+}
+
+#[test]
+fn a_shard_that_does_not_answer_is_shown_and_only_a_lag_limit_makes_it_a_problem() {
+    let unknown = || listed(Behind::Unknown { reason: "throttled".to_owned() }, &[]);
+    let status = || status(found([("a", open(1))]), probe([("a", unknown())]));
+    assert_eq!(status().shards[0].error.as_deref(), Some("throttled"));
+    assert!(judged(status(), Limits::default()).is_empty());
+    let problems = judged(status(), Limits { max_lag: Some(DAY), min_headroom: None });
+    assert!(problems[0].contains("not known"), "{problems:?}");
+}
+
+#[test]
+fn an_open_gap_is_a_problem_and_an_accepted_one_is_told() {
+    let with = |accepted| {
+        let mut found = found([("a", open(30))]);
+        found.document.as_mut().unwrap().gaps.push(gap("a", accepted));
+        status(found, Asked::Offline)
+    };
+    let open = with(false);
+    assert_eq!(conditions(&open), [("a", ShardCondition::Gap)]);
+    assert!(judged(open, Limits::default())[0].contains("behind a gap"));
+    let accepted = with(true);
+    assert_eq!((conditions(&accepted), accepted.gaps.len()), (vec![("a", ShardCondition::Reading)], 1));
+    assert!(judged(accepted, Limits::default()).is_empty());
+}
+
+#[test]
+fn shards_that_only_one_side_has_are_told() {
+    let child = listed(Behind::NotAsked, &["a"]);
+    let ended = ShardState { ended: true, ..open(3) };
+    let status = status(
+        found([("a", ended), ("lost", open(1))]),
+        probe([("a", listed(Behind::NotAsked, &[])), ("child", child)]),
+    );
+    let expected =
+        [("a", ShardCondition::Ended), ("lost", ShardCondition::Vanished), ("child", ShardCondition::Waiting)];
+    assert_eq!(conditions(&status), expected);
+    assert_eq!(status.complete_to, time(NOW - 3 * HOUR), "the child's records are not in the lake");
+    assert!(judged(status, Limits::default())[0].contains("lost left Kinesis"));
+}
+
+#[test]
+fn a_stream_made_anew_is_not_mistaken_for_the_old_one() {
+    let mut anew = listed(nothing(), &[]);
+    anew.starting_sequence = number("50");
+    let status = status(found([("a", open(1))]), probe([("a", anew)]));
+    assert_eq!(conditions(&status), [("a", ShardCondition::Vanished), ("a", ShardCondition::Waiting)]);
+    assert_eq!(status.complete_to, None);
+}
+
+#[test]
+fn faults_and_a_kinesis_that_does_not_answer_are_problems() {
+    let mut inspected = found([("a", open(1))]);
+    inspected.faults.push("it holds 6 rows by its log".to_owned());
+    let status = status(inspected, Asked::Failed("access denied".to_owned()));
+    assert_eq!(status.complete_to, time(NOW - HOUR), "the lake alone tells");
+    let problems = judged(status, Limits { max_lag: Some(DAY), min_headroom: None });
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].contains("6 rows") && problems[1].contains("access denied"), "{problems:?}");
+}
+
+#[test]
+fn the_text_names_every_shard_gap_and_problem() {
+    let mut inspected = found([("shardId-0", open(1)), ("shardId-1", open(2))]);
+    inspected.document.as_mut().unwrap().gaps.push(gap("shardId-1", false));
+    let streams = vec![status(inspected, Asked::Offline)];
+    let worker = WorkerStatus {
+        worker: "worker-1".to_owned(),
+        heartbeat_at: time(NOW),
+        version: "0.1.0".to_owned(),
+        shards: BTreeMap::from([("user-events".to_owned(), 2)]),
+    };
+    let report = StatusReport::new("./lake", streams, vec![worker], Limits::default(), time(NOW).unwrap());
+    let text = describe(&report);
+    for part in
+        ["shardId-0", "shardId-1", "older than the retention", "Problems:", "behind a gap", "worker-1", "./lake"]
+    {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+}
