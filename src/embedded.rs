@@ -15,7 +15,7 @@ use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::types::StreamStatus;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
@@ -82,7 +82,8 @@ impl EmbeddedKinesis {
             ..StoreOptions::default()
         };
         let (router, _store) = ferrokinesis::create_app(options);
-        let router = one_at_a_time(router);
+        // A full PutRecords request: 5 MiB of data, in base64.
+        let router = one_at_a_time(router.layer(DefaultBodyLimit::max(7 << 20)));
         // Without this, small answers wait for the acknowledgement of what was sent before them.
         let listener = listener.tap_io(|socket| {
             if let Err(error) = socket.set_nodelay(true) {

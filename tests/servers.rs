@@ -13,7 +13,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
@@ -70,7 +70,8 @@ impl Kinesis {
             ..StoreOptions::default()
         };
         let (router, _store) = ferrokinesis::create_app(options);
-        let router = one_at_a_time(router);
+        // A full PutRecords request: 5 MiB of data, in base64.
+        let router = one_at_a_time(router.layer(DefaultBodyLimit::max(7 << 20)));
         let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
         let endpoint = format!("http://{address}");
         let config = aws_sdk_kinesis::Config::builder()
