@@ -72,6 +72,8 @@ pub(crate) struct IngestSettings {
     pub(crate) buffer_age: Duration,
     /// Where reading of a new shard begins.
     pub(crate) start: StartPosition,
+    /// Bytes a second that polling takes of a shard.
+    pub(crate) shard_rate: ByteSize,
     /// The registered consumer that reads by enhanced fan-out.
     pub(crate) fan_out: Option<String>,
 }
@@ -140,6 +142,7 @@ impl Config {
                 buffer_size: layers.read_optional("ingest.buffer-size", byte_size)?,
                 buffer_age: layers.read("ingest.buffer-age", duration)?,
                 start: layers.read("ingest.start", start_position)?,
+                shard_rate: layers.read("ingest.shard-rate", byte_size)?,
                 fan_out: layers.read_optional("ingest.fan-out", consumer_name)?,
             },
             sql: SqlSettings {
@@ -249,6 +252,7 @@ mod tests {
         assert_eq!(config.lake, "./lake");
         assert_eq!(config.ingest.memory_budget, ByteSize::gib(1));
         assert_eq!(config.ingest.file_size, ByteSize::mib(128));
+        assert_eq!(config.ingest.shard_rate, ByteSize::mb(2));
         assert_eq!((config.ingest.buffer_size, config.ingest.fan_out.as_deref()), (None, None));
         assert_eq!(config.ingest.buffer_age, Duration::from_secs(60));
         assert_eq!(config.stream(Stream::UserEvents), "user-events");
