@@ -80,6 +80,8 @@ pub(crate) struct IngestSettings {
     pub(crate) max_shards: Option<usize>,
     /// What a shard does behind a gap.
     pub(crate) on_gap: OnGap,
+    /// Bytes a second that polling takes of a shard.
+    pub(crate) shard_rate: ByteSize,
     /// The registered consumer that reads by enhanced fan-out.
     pub(crate) fan_out: Option<String>,
     /// Where metrics and health are served, if they are.
@@ -153,6 +155,7 @@ impl Config {
                 worker_id: layers.read_optional("ingest.worker-id", worker_id)?,
                 max_shards: layers.read_optional("ingest.max-shards", positive)?,
                 on_gap: layers.read("ingest.on-gap", on_gap)?,
+                shard_rate: layers.read("ingest.shard-rate", byte_size)?,
                 fan_out: layers.read_optional("ingest.fan-out", consumer_name)?,
                 listen: layers.read_optional("ingest.listen", address)?,
             },
@@ -286,6 +289,7 @@ mod tests {
         assert_eq!(config.lake, "./lake");
         assert_eq!(config.ingest.memory_budget, ByteSize::gib(1));
         assert_eq!(config.ingest.file_size, ByteSize::mib(128));
+        assert_eq!(config.ingest.shard_rate, ByteSize::mb(2));
         assert_eq!((config.ingest.buffer_size, config.ingest.fan_out.as_deref()), (None, None));
         assert_eq!(config.ingest.buffer_age, Duration::from_secs(60));
         assert_eq!(config.stream(Stream::UserEvents), "user-events");

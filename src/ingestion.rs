@@ -143,7 +143,7 @@ impl Ingestion {
     }
 
     fn source(&self, name: &str) -> KinesisStream {
-        let stream = KinesisStream::new(self.kinesis.clone(), name);
+        let stream = KinesisStream::new(self.kinesis.clone(), name).with_shard_rate(self.settings.shard_rate.as_u64());
         match &self.settings.fan_out {
             Some(consumer) => stream.with_fan_out(consumer),
             None => stream,

@@ -16,7 +16,9 @@ use aws_sdk_kinesis::{
 use bluelake_lake::{Position, SequenceNumber, causes};
 use chrono::{DateTime, Utc};
 
-use crate::{error::IngestError, fan_out::Consumer, lineage::ListedShard, progress::count_fault};
+use crate::{
+    error::IngestError, fan_out::Consumer, lineage::ListedShard, pace::SHARD_RATE, progress::count_fault,
+};
 
 /// Most records that one GetRecords call may return; the service's own maximum.
 const MAX_RECORDS: i32 = 10_000;
@@ -27,6 +29,7 @@ pub struct KinesisStream {
     client: Client,
     given: String,
     consumer: Option<Arc<Consumer>>,
+    shard_rate: u64,
 }
 
 /// What DescribeStreamSummary says.
@@ -89,13 +92,24 @@ impl KinesisStream {
     /// A stream by its name or ARN.
     #[must_use]
     pub fn new(client: Client, name_or_arn: &str) -> Self {
-        Self { client, given: name_or_arn.to_owned(), consumer: None }
+        Self { client, given: name_or_arn.to_owned(), consumer: None, shard_rate: SHARD_RATE }
     }
 
     /// Reads by enhanced fan-out, as the registered consumer of this name, wherever that is allowed.
     #[must_use]
     pub fn with_fan_out(self, consumer: &str) -> Self {
         Self { consumer: Some(Arc::new(Consumer::new(consumer))), ..self }
+    }
+
+    /// Polls at most so many bytes a second of a shard, in place of the 2 MB that Kinesis gives: fewer, to leave some to
+    /// others that poll the stream; more, where a server has no such limit.
+    #[must_use]
+    pub fn with_shard_rate(self, bytes_per_second: u64) -> Self {
+        Self { shard_rate: bytes_per_second, ..self }
+    }
+
+    pub(crate) fn shard_rate(&self) -> u64 {
+        self.shard_rate
     }
 
     /// The consumer that reads by enhanced fan-out, if that is wanted. All clones share it.

@@ -8,15 +8,15 @@ use rand::Rng;
 const CALL_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause between calls at the tip.
 const TIP_INTERVAL: Duration = Duration::from_millis(1_000);
-/// Kinesis gives two megabytes a second of a shard.
-const BYTES_PER_SECOND: u64 = 2_000_000;
+/// Kinesis gives two megabytes a second of a shard, to all that poll it together.
+pub(crate) const SHARD_RATE: u64 = 2_000_000;
 /// Longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
-/// How long to wait after an answer of so many bytes until the next call.
+/// How long to wait after an answer of so many bytes until the next call, at a rate in bytes a second.
 #[must_use]
-pub(crate) fn pause_after(bytes: usize, at_tip: bool) -> Duration {
-    let millis = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000) / BYTES_PER_SECOND;
+pub(crate) fn pause_after(bytes: usize, rate: u64, at_tip: bool) -> Duration {
+    let millis = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000) / rate.max(1);
     let interval = if at_tip { TIP_INTERVAL } else { CALL_INTERVAL };
     interval.max(Duration::from_millis(millis))
 }
@@ -55,10 +55,11 @@ mod tests {
 
     #[test]
     fn a_shard_is_called_five_times_a_second_and_gives_two_megabytes_a_second() {
-        assert_eq!(pause_after(0, false), Duration::from_millis(200));
-        assert_eq!(pause_after(400_000, false), Duration::from_millis(200));
-        assert_eq!(pause_after(10_000_000, false), Duration::from_secs(5));
-        assert_eq!(pause_after(0, true), Duration::from_secs(1));
+        assert_eq!(pause_after(0, SHARD_RATE, false), Duration::from_millis(200));
+        assert_eq!(pause_after(400_000, SHARD_RATE, false), Duration::from_millis(200));
+        assert_eq!(pause_after(10_000_000, SHARD_RATE, false), Duration::from_secs(5));
+        assert_eq!(pause_after(10_000_000, SHARD_RATE / 2, false), Duration::from_secs(10));
+        assert_eq!(pause_after(0, SHARD_RATE, true), Duration::from_secs(1));
     }
 
     #[test]

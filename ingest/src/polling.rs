@@ -1,4 +1,4 @@
-//! Pages of one shard by GetRecords: at most five calls and two megabytes a second.
+//! Pages of one shard by GetRecords: at most five calls a second, and two megabytes unless told otherwise.
 
 use bluelake_lake::Position;
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ impl Polling {
         }
         let mut room = source.admission.admit(self.last_page).await;
         // Spent, whatever the answer.
-        self.next_call = Some(Instant::now() + pause_after(0, false));
+        self.next_call = Some(Instant::now() + pause_after(0, source.stream.shard_rate(), false));
         let iterator = match self.iterator.take() {
             Some(iterator) => iterator,
             None => source.stream.iterator(&source.shard, position).await?,
@@ -48,7 +48,7 @@ impl Polling {
         let end_of_shard = output.next_shard_iterator.is_none();
         let page = Page { records: output.records, millis_behind: output.millis_behind_latest, end_of_shard };
         let bytes = page.bytes();
-        self.next_call = Some(Instant::now() + pause_after(bytes, page.is_tip()));
+        self.next_call = Some(Instant::now() + pause_after(bytes, source.stream.shard_rate(), page.is_tip()));
         if !page.records.is_empty() {
             self.last_page = Some(bytes);
             room.grow(bytes);

@@ -52,6 +52,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         meaning: "commit a batch when its rows come to so many bytes of memory, if that is sooner",
     },
     Setting {
+        key: "ingest.shard-rate",
+        default: Some("2MB"),
+        meaning: "bytes a second that polling takes of a shard; Kinesis gives 2MB to all that poll it together",
+    },
+    Setting {
         key: "ingest.fan-out",
         default: None,
         meaning: "name of the consumer that reads by enhanced fan-out; polling if not set",

@@ -86,6 +86,8 @@ async fn ingest(demo: &Demo<'_>, kinesis: &EmbeddedKinesis, events: u64) -> Resu
             buffer_size: Some(settings.buffer_size.map_or(BUFFER_SIZE, |size| size.min(BUFFER_SIZE))),
             listen: None,
             worker_id: None,
+            // The embedded Kinesis has no such limit.
+            shard_rate: ByteSize::gb(1),
             ..settings
         },
         once: true,
