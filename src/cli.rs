@@ -6,6 +6,7 @@ mod dev_kinesis;
 pub(crate) mod generate;
 pub(crate) mod ingest;
 mod lake;
+mod replay;
 pub(crate) mod report;
 mod schema;
 mod sql;
@@ -98,6 +99,8 @@ enum Command {
     Generate(generate::GenerateArguments),
     /// Read both streams into the lake, every event exactly once
     Ingest(ingest::IngestArguments),
+    /// Read a range of arrival times again and add what is missing
+    Replay(replay::ReplayArguments),
     /// Create and look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
@@ -187,6 +190,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
     match command {
         Command::Generate(arguments) => block_on(generate::run(&session, arguments)),
         Command::Ingest(arguments) => block_on(ingest::run(&session, arguments)),
+        Command::Replay(arguments) => block_on(replay::run(&session, arguments)),
         Command::Lake(command) => block_on(lake::run(&session, command)),
         Command::Sql(arguments) => block_on(sql::run(&session, arguments)),
         Command::Report(command) => block_on(report::run(&session, command)),

@@ -10,6 +10,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
         &["Examples:", "--events", "--seed", "--days", "--bad-rate", "--duplicate-rate", "--to", "--truth"],
     ),
     (&["ingest"], &["Examples:", "--once", "--init", "--fail-on-rejected", "--buffer-size", "--buffer-age", "--start"]),
+    (&["replay"], &["Examples:", "--stream", "--from", "--to", "--allow-partial"]),
     (&["lake"], &["init"]),
     (&["lake", "init"], &["Examples:", "s3://"]),
     (&["sql"], &["Examples:", "--file", "--format", "--output"]),
