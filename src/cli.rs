@@ -7,6 +7,7 @@ pub(crate) mod generate;
 pub(crate) mod ingest;
 mod lake;
 mod lake_verify;
+mod replay;
 pub(crate) mod report;
 mod schema;
 mod sql;
@@ -103,6 +104,8 @@ enum Command {
     Ingest(ingest::IngestArguments),
     /// Show how far the lake is in each stream, and whether that is as it should be
     Status(status::StatusArguments),
+    /// Read a range of arrival times again and add what is missing
+    Replay(replay::ReplayArguments),
     /// Create and look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
@@ -193,6 +196,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
         Command::Generate(arguments) => block_on(generate::run(&session, arguments)),
         Command::Ingest(arguments) => block_on(ingest::run(&session, arguments)),
         Command::Status(arguments) => block_on(status::run(&session, arguments)),
+        Command::Replay(arguments) => block_on(replay::run(&session, arguments)),
         Command::Lake(command) => block_on(lake::run(&session, command)),
         Command::Sql(arguments) => block_on(sql::run(&session, arguments)),
         Command::Report(command) => block_on(report::run(&session, command)),

@@ -31,6 +31,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["status"], &["Examples:", "--offline", "--max-lag", "--min-headroom", "code 3"]),
     (&["lake"], &["init", "verify"]),
     (&["lake", "verify"], &["Examples:", "--sample", "--seed", "--window", "Exit code 3"]),
+    (&["replay"], &["Examples:", "--stream", "--from", "--to", "--allow-partial"]),
     (&["lake", "init"], &["Examples:", "s3://"]),
     (&["sql"], &["Examples:", "--file", "--format", "--output"]),
     (&["report"], &["run", "list"]),

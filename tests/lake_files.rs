@@ -18,7 +18,7 @@ pub(crate) fn control_totals(lake: &Path, table: &str, stream: &str) -> Totals {
     let document = newest_document(lake, table, stream);
     let shards = document["shards"].as_object().unwrap().values().map(|shard| &shard["totals"]);
     let count = |name: &str| {
-        let all = shards.clone().chain([&document["retired"]]);
+        let all = shards.clone().chain([&document["retired"]]).chain(document.get("supplemented"));
         all.map(|totals| totals[name].as_u64().unwrap()).sum::<u64>()
     };
     let totals = Totals {

@@ -33,4 +33,5 @@ mod kill_and_restart;
 mod lake_verify;
 mod many_partitions;
 mod observability;
+mod replay;
 mod settings;

@@ -53,6 +53,26 @@ pub enum IngestError {
         /// What was wrong.
         reason: String,
     },
+    /// A replay was asked for records that Kinesis does not hold any more.
+    #[error(
+        "stream '{stream}': the replay would start at {from}, but Kinesis holds records from {horizon} on; start there, or give --allow-partial"
+    )]
+    Horizon {
+        /// Name or ARN of the stream.
+        stream: String,
+        /// Where the replay was to start.
+        from: chrono::DateTime<chrono::Utc>,
+        /// What is older is gone.
+        horizon: chrono::DateTime<chrono::Utc>,
+    },
+    /// Another replay, a backfill or an erasure came first again and again.
+    #[error("stream '{stream}': fenced {times} times in a row by other replays, backfills or erasures; run it again")]
+    Outrun {
+        /// The stream.
+        stream: Stream,
+        /// How often.
+        times: usize,
+    },
     /// A task of the worker ended before its time.
     #[error("stream '{stream}': a task ended unexpectedly: {reason}")]
     Task {

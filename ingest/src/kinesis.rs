@@ -16,9 +16,7 @@ use aws_sdk_kinesis::{
 use bluelake_lake::{Position, SequenceNumber, causes};
 use chrono::{DateTime, Utc};
 
-use crate::{
-    error::IngestError, fan_out::Consumer, lineage::ListedShard, pace::SHARD_RATE, progress::count_fault,
-};
+use crate::{error::IngestError, fan_out::Consumer, lineage::ListedShard, pace::SHARD_RATE, progress::count_fault};
 
 /// Most records that one GetRecords call may return; the service's own maximum.
 const MAX_RECORDS: i32 = 10_000;

@@ -22,6 +22,11 @@ mod polling;
 mod probe;
 mod progress;
 mod reader;
+mod replay;
+mod replay_commit;
+mod replay_known;
+mod replay_plan;
+mod replay_read;
 mod retry;
 mod round;
 mod watchdog;
@@ -39,5 +44,6 @@ pub use progress::{
     METRICS, MetricDescription, MetricKind, Progress, ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase,
     describe_metrics, publish_metrics,
 };
+pub use replay::{ReplayOptions, ReplaySummary, replay};
 pub use watchdog::{Concern, WatchdogLimits, examine};
 pub use worker::{StreamSummary, StreamWorker, run_workers};

@@ -83,7 +83,8 @@ pub(crate) fn plan(
                 let parents: Vec<(bool, Option<&ShardState>)> = shard.parents.iter().map(parent).collect();
                 if parents.iter().all(|(listed, state)| parent_is_done(*listed, *state)) {
                     let states: Vec<_> = parents.into_iter().filter_map(|(_, state)| state).collect();
-                    let first = document.is_none();
+                    // A backfill may have come before the first shard.
+                    let first = document.is_none_or(|document| document.shards.is_empty());
                     plan.pins.push(pin(shard, start_of(&states, first, start), now));
                 } else {
                     plan.waiting.push(shard.id.clone());

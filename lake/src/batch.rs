@@ -128,6 +128,10 @@ pub fn advance(
     next.ranges = batch.shards.iter().map(range).collect();
     retire(&mut next, &batch.retire);
     if let Some(supplement) = &batch.supplement {
+        // A backfill need not know the stream.
+        if let Some(current) = current {
+            next.stream_arn.clone_from(&current.stream_arn);
+        }
         next.supplemented += supplement.counts;
         next.supplements += 1;
         next.archive_ranges.clone_from(&supplement.archive_ranges);
