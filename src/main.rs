@@ -23,6 +23,7 @@ use clap::Parser;
 use crate::cli::Arguments;
 
 fn main() -> ExitCode {
+    bluelake_lake::failpoint::setup();
     let arguments = Arguments::parse();
     match cli::run(arguments) {
         Ok(outcome) => outcome.into(),

@@ -23,6 +23,7 @@ mod bad_events;
 mod cli_errors;
 mod contract_grows;
 mod demo;
+mod failpoints;
 mod fan_out;
 mod fleet;
 mod gaps;

@@ -11,6 +11,7 @@ mod data_file;
 mod document;
 mod durable;
 mod error;
+pub mod failpoint;
 mod heartbeats;
 mod housekeeping;
 mod inspect;

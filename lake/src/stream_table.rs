@@ -21,6 +21,7 @@ use crate::{
     data_file::DataFile,
     document::{ArchiveRange, CheckpointDocument},
     error::LakeError,
+    failpoint,
     housekeeping::Housekeeping,
     lake::{Lake, REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
     rejected::RejectedFollower,
@@ -244,11 +245,14 @@ impl StreamTable {
                 });
             }
         };
+        failpoint::pass("before_document").await?;
         self.chain.put_new(&mut document).await?;
+        failpoint::pass("after_document").await?;
         if self.is_too_old(batch, document.number).await? {
             return Ok(CommitOutcome::Expired);
         }
         let version = self.commit_to_delta(&state, batch, document.number).await?;
+        failpoint::pass("after_delta_commit").await?;
         self.current = Some(document);
         Ok(CommitOutcome::Committed { version })
     }
@@ -302,6 +306,9 @@ impl StreamTable {
                 error = &error as &dyn std::error::Error,
                 "rejected_events is behind and will be brought up to date with the next commit"
             );
+        }
+        if failpoint::pass("after_follow").await.is_err() {
+            return;
         }
         write_log_checkpoint_if_due(self.stream.table(), &self.events).await;
         self.commits_until_round = self.commits_until_round.saturating_sub(1);
@@ -417,7 +424,9 @@ impl Uploader {
         let location = Path::parse(&path)
             .map_err(|error| LakeError::DataFile { path: path.clone(), reason: error.to_string() })?;
         let size = file.bytes.len();
+        failpoint::pass("before_upload").await?;
         self.store.put(&location, file.bytes.into()).await.map_err(LakeError::store("write", &path))?;
+        failpoint::pass("after_upload").await?;
         let meta = self.store.head(&location).await.map_err(LakeError::store("look at", &path))?;
         let size = u64::try_from(size).unwrap_or(u64::MAX);
         if meta.size != size {

@@ -1,1 +1,0 @@
-//! An HTTP proxy that fails on purpose.
