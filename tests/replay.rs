@@ -9,8 +9,9 @@ use crate::command::Machine;
 use crate::oracle::{Workload, verify};
 use crate::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
 
-const BEFORE: Workload = Workload { events: 3_000, seed: 41, bad_rate: 0.02, duplicate_rate: 0.02, days: 3 };
-const AFTER: Workload = Workload { seed: 42, ..BEFORE };
+// A replay drops duplicates without counting them: it cannot know which of them the worker has counted.
+const BEFORE: Workload = Workload { events: 3_000, seed: 41, bad_rate: 0.02, duplicate_rate: 0.0, days: 3 };
+const AFTER: Workload = Workload { seed: 42, duplicate_rate: 0.02, ..BEFORE };
 
 fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)

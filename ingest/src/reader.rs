@@ -1,7 +1,13 @@
 //! Reads one shard: pages of records through the decoder into chunks, from a position on, until the shard ends, its
 //! tip is reached (when only that is wanted), or it is told to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_sdk_kinesis::types::Record;
 use bluelake_lake::{ControlTotals, SequenceNumber};
@@ -48,6 +54,8 @@ pub(crate) struct ShardReader {
     pub(crate) decoder: Arc<Decoder>,
     pub(crate) window: DedupWindow,
     pub(crate) chunks: mpsc::Sender<Chunk>,
+    /// Counts the chunks that were sent.
+    pub(crate) sent: Arc<AtomicUsize>,
     pub(crate) stop_at_tip: bool,
     /// While drained, the position is committed at least this often.
     pub(crate) drained_interval: Duration,
@@ -83,6 +91,7 @@ impl ShardReader {
             decoder,
             window,
             chunks,
+            sent,
             stop_at_tip,
             drained_interval,
             admission,
@@ -110,6 +119,7 @@ impl ShardReader {
                 if chunks.send(Chunk { advance, rows: read.rows }).await.is_err() {
                     return Ok(ReaderEnd::Stopped);
                 }
+                sent.fetch_add(1, Ordering::Release);
             }
             if outcome.ended {
                 return Ok(ReaderEnd::ShardEnded);

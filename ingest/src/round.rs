@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -59,6 +62,8 @@ pub(crate) struct Round<'a> {
     taken: BTreeSet<String>,
     /// Stops one reader each, as long as it runs.
     stops: BTreeMap<String, CancellationToken>,
+    /// Chunks of each shard that are on their way.
+    flows: BTreeMap<String, Flow>,
     /// Shards that are another worker's now: let go when what was read of them is committed.
     releasing: BTreeSet<String>,
     /// The gaps that were told of last.
@@ -76,6 +81,19 @@ pub(crate) struct Round<'a> {
     shard_ended: bool,
     shutdown: &'a CancellationToken,
     stop_readers: CancellationToken,
+}
+
+/// The chunks of one shard between its reader and the buffer.
+struct Flow {
+    sent: Arc<AtomicUsize>,
+    taken: usize,
+}
+
+impl Flow {
+    /// Whether all that was sent has been taken. To be asked when the reader has ended.
+    fn is_empty(&self) -> bool {
+        self.sent.load(Ordering::Acquire) <= self.taken
+    }
 }
 
 /// What the loop woke up for.
@@ -106,6 +124,7 @@ impl<'a> Round<'a> {
             readers: JoinSet::new(),
             taken: BTreeSet::new(),
             stops: BTreeMap::new(),
+            flows: BTreeMap::new(),
             releasing: BTreeSet::new(),
             told_gaps: Vec::new(),
             others,
@@ -171,6 +190,9 @@ impl<'a> Round<'a> {
             self.draft.get_or_insert_with(Draft::new);
         }
         let shard = chunk.advance.shard.clone();
+        if let Some(flow) = self.flows.get_mut(&shard) {
+            flow.taken += 1;
+        }
         self.worker.progress.observe_buffered(&chunk);
         self.buffer.add(chunk, Instant::now()).map_err(|fault| IngestError::Protocol {
             stream: self.worker.source.name().to_owned(),
@@ -183,10 +205,6 @@ impl<'a> Round<'a> {
         let stream = self.worker.stream;
         let (shard, outcome) = ended.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
         self.stops.remove(&shard);
-        // What the reader sent before it ended is still on its way, if only a chunk or two.
-        while let Ok(chunk) = self.chunks.try_recv() {
-            self.take_chunk(chunk)?;
-        }
         if outcome? == ReaderEnd::ShardVanished {
             // The lineage tells what became of it, once everything that was read of it is committed.
             self.lineage_due = Instant::now();
@@ -212,14 +230,18 @@ impl<'a> Round<'a> {
         if self.flushing.is_some() {
             return;
         }
-        let (stops, buffer) = (&self.stops, &self.buffer);
-        let done = |shard: &&String| !stops.contains_key(*shard) && !buffer.holds(shard);
+        let done = |shard: &&String| self.has_come_in(shard) && !self.buffer.holds(shard);
         let done: Vec<String> = self.releasing.iter().filter(done).cloned().collect();
         for shard in done {
             self.releasing.remove(&shard);
             self.taken.remove(&shard);
         }
         self.tell_holds();
+    }
+
+    /// Whether nobody reads the shard and everything that was read of it is in the buffer, or further.
+    fn has_come_in(&self, shard: &String) -> bool {
+        !self.stops.contains_key(shard) && self.flows.get(shard).is_none_or(Flow::is_empty)
     }
 
     fn tell_holds(&self) {
@@ -231,7 +253,7 @@ impl<'a> Round<'a> {
     /// Starts a flush when one is due and the table is here.
     fn start_flush_if_due(&mut self) {
         let drained = self.readers.is_empty() && self.chunks.is_empty();
-        let handing_over = self.releasing.iter().any(|shard| !self.stops.contains_key(shard));
+        let handing_over = self.releasing.iter().any(|shard| self.has_come_in(shard) && self.buffer.holds(shard));
         let due = self.buffer.is_due(&self.worker.options.flush, Instant::now());
         let due = due || self.shard_ended || drained || handing_over;
         if self.buffer.is_empty() || self.writing_ahead.is_some() {
@@ -348,7 +370,7 @@ impl<'a> Round<'a> {
     async fn refresh_lineage(&mut self) -> Result<(), IngestError> {
         let fleet_changed = self.others.as_mut().is_some_and(|others| others.has_changed().unwrap_or(false));
         let due = fleet_changed || self.lineage_due <= Instant::now();
-        let letting_go = self.releasing.iter().any(|shard| self.buffer.holds(shard));
+        let letting_go = self.releasing.iter().any(|shard| !self.has_come_in(shard) || self.buffer.holds(shard));
         if !due || letting_go || self.worker.table.is_none() || self.shutdown.is_cancelled() {
             return Ok(());
         }
@@ -415,6 +437,8 @@ impl<'a> Round<'a> {
         let id = shard.shard.id.clone();
         let stop = self.stop_readers.child_token();
         self.stops.insert(id.clone(), stop.clone());
+        let sent = Arc::default();
+        self.flows.insert(id.clone(), Flow { sent: Arc::clone(&sent), taken: 0 });
         let reader = ShardReader {
             source: self.worker.source.clone(),
             stream: self.worker.stream,
@@ -422,6 +446,7 @@ impl<'a> Round<'a> {
             decoder: self.worker.decoder.clone(),
             window,
             chunks: self.sender.clone(),
+            sent,
             stop_at_tip: self.worker.options.once,
             drained_interval: self.worker.description.retention / 8,
             admission: self.worker.options.admission.clone(),

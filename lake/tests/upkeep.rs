@@ -105,7 +105,7 @@ async fn a_replay_beside_a_worker_lands_once_and_fences_another_replay() {
     let mut found = Vec::new();
     let mut take = |place: bluelake_lake::RejectedPosition<'_>| found.push(place.sequence.to_owned());
     rejected_positions(STREAM, table.rejected_table(), &wanted, &mut take).await.unwrap();
-    assert_eq!(found, ["0"]);
+    assert_eq!(found, ["102"]);
     let mut found = 0;
     let mut count = |_: bluelake_lake::RejectedPosition<'_>| found += 1;
     let other_stream = bluelake_schemas::Stream::UserEvents;

@@ -194,6 +194,7 @@ fn reader(stream: KinesisStream, shard: ListedShard, position: Position, chunks:
         decoder: Arc::new(decoder),
         window: DedupWindow::new(DedupLimits::default()),
         chunks,
+        sent: Arc::default(),
         stop_at_tip: true,
         drained_interval: Duration::from_secs(3_600),
         admission: Admission::new(8 << 20),
