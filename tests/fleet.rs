@@ -137,6 +137,8 @@ async fn kills_splits_and_merges(events: u64) {
         workers[victim].kill().await.unwrap();
         workers[victim] = start(&machine, &format!("worker-{victim}"));
     }
+    // The one that was started last must be far enough to hear the signal.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     for worker in workers {
         terminate(worker).await;
     }
