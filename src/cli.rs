@@ -1,5 +1,6 @@
 //! The command line: global options, the list of commands, and the way from one to the other.
 
+mod backfill;
 mod config;
 mod demo;
 mod dev_kinesis;
@@ -106,6 +107,8 @@ enum Command {
     Status(status::StatusArguments),
     /// Read a range of arrival times again and add what is missing
     Replay(replay::ReplayArguments),
+    /// Bring archived events in, such as Firehose left them
+    Backfill(backfill::BackfillArguments),
     /// Create and look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
@@ -197,6 +200,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
         Command::Ingest(arguments) => block_on(ingest::run(&session, arguments)),
         Command::Status(arguments) => block_on(status::run(&session, arguments)),
         Command::Replay(arguments) => block_on(replay::run(&session, arguments)),
+        Command::Backfill(arguments) => block_on(backfill::run(&session, arguments)),
         Command::Lake(command) => block_on(lake::run(&session, command)),
         Command::Sql(arguments) => block_on(sql::run(&session, arguments)),
         Command::Report(command) => block_on(report::run(&session, command)),

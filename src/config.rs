@@ -74,6 +74,8 @@ pub(crate) struct IngestSettings {
     pub(crate) buffer_age: Duration,
     /// Where reading of a new shard begins.
     pub(crate) start: StartPosition,
+    /// An event id seen within this time of a shard's arrivals is a duplicate; zero: none is.
+    pub(crate) dedup_window: Duration,
     /// The worker's name in the fleet, if one was given.
     pub(crate) worker_id: Option<String>,
     /// Most shards that the worker reads.
@@ -152,6 +154,7 @@ impl Config {
                 buffer_size: layers.read_optional("ingest.buffer-size", byte_size)?,
                 buffer_age: layers.read("ingest.buffer-age", duration)?,
                 start: layers.read("ingest.start", start_position)?,
+                dedup_window: layers.read("ingest.dedup-window", any_duration)?,
                 worker_id: layers.read_optional("ingest.worker-id", worker_id)?,
                 max_shards: layers.read_optional("ingest.max-shards", positive)?,
                 on_gap: layers.read("ingest.on-gap", on_gap)?,
@@ -206,8 +209,12 @@ fn consumer_name(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
+fn any_duration(text: &str) -> Result<Duration> {
+    humantime::parse_duration(text).context("not a duration; write for example 60s, 5m or 1h 30m")
+}
+
 pub(crate) fn duration(text: &str) -> Result<Duration> {
-    let span = humantime::parse_duration(text).context("not a duration; write for example 60s, 5m or 1h 30m")?;
+    let span = any_duration(text)?;
     anyhow::ensure!(!span.is_zero(), "must be longer than nothing");
     Ok(span)
 }
@@ -292,6 +299,7 @@ mod tests {
         assert_eq!(config.ingest.shard_rate, ByteSize::mb(2));
         assert_eq!((config.ingest.buffer_size, config.ingest.fan_out.as_deref()), (None, None));
         assert_eq!(config.ingest.buffer_age, Duration::from_secs(60));
+        assert_eq!(config.ingest.dedup_window, Duration::from_secs(900));
         assert_eq!(config.stream(Stream::UserEvents), "user-events");
     }
 
@@ -317,6 +325,7 @@ mod tests {
             ("ingest.memory-budget", "[ingest]\nmemory-budget = '64MiB'", "at least 128"),
             ("ingest.fan-out", "[ingest]\nfan-out = 'a/b'", "not a name"),
             ("ingest.buffer-age", "[ingest]\nbuffer-age = '0s'", "longer than nothing"),
+            ("ingest.dedup-window", "[ingest]\ndedup-window = 'long'", "not a duration"),
             ("ingest.start", "[ingest]\nstart = 'yesterday'", "neither trim-horizon"),
             ("ingest.worker-id", "[ingest]\nworker-id = 'a/b'", "not a name"),
             ("ingest.max-shards", "[ingest]\nmax-shards = '0'", "at least 1"),

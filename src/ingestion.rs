@@ -192,7 +192,7 @@ impl Ingestion {
                 config::StartPosition::At(time) => StartPosition::AtTimestamp(time),
             },
             flush,
-            dedup: DedupLimits { max_ids: budget.dedup_ids(streams), ..DedupLimits::default() },
+            dedup: DedupLimits { max_ids: budget.dedup_ids(streams), span: self.settings.dedup_window },
             lineage_interval: LINEAGE_INTERVAL,
             admission,
             worker: worker_name(),

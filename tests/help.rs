@@ -32,6 +32,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["lake"], &["init", "verify"]),
     (&["lake", "verify"], &["Examples:", "--sample", "--seed", "--window", "Exit code 3"]),
     (&["replay"], &["Examples:", "--stream", "--from", "--to", "--allow-partial"]),
+    (&["backfill"], &["Examples:", "--stream", "--offline", "--ahead-of-ingest", "code is then 3"]),
     (&["lake", "init"], &["Examples:", "s3://"]),
     (&["sql"], &["Examples:", "--file", "--format", "--output"]),
     (&["report"], &["run", "list"]),

@@ -19,6 +19,7 @@ mod oracle;
 mod servers;
 
 mod aggregated;
+mod backfill;
 mod bad_events;
 mod cli_errors;
 mod contract_grows;

@@ -77,6 +77,11 @@ impl Workload {
         (events, generator.into_truth())
     }
 
+    /// The events, in the order in which they are put.
+    pub(crate) fn events(&self) -> Vec<GeneratedEvent> {
+        self.generated().0
+    }
+
     /// As [`verify`], for a lake into which only this was put.
     pub(crate) async fn verify(&self, machine: &Machine, lake: &str, folder: &Path) {
         verify(&[*self], machine, lake, folder).await;

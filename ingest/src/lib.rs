@@ -5,6 +5,7 @@
 //! the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
 
 mod admission;
+mod backfill;
 mod buffer;
 mod cursor;
 mod error;
@@ -34,6 +35,7 @@ mod window;
 mod worker;
 
 pub use admission::Admission;
+pub use backfill::{BackfillOptions, BackfillSummary, DamagedObject, backfill};
 pub use error::IngestError;
 pub use fleet::{Fleet, FleetOptions};
 pub use kinesis::{KinesisStream, StreamDescription};

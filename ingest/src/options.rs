@@ -48,7 +48,7 @@ impl Default for FlushLimits {
 /// How long event ids are remembered, by the shard's arrival time, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DedupLimits {
-    /// Ids older than this are forgotten.
+    /// Ids older than this are forgotten; zero: nothing is a duplicate.
     pub span: Duration,
     /// At most so many ids a stream, shared out over its shards; beyond that the oldest are forgotten early, and that
     /// is reported.

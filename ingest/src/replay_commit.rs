@@ -38,6 +38,11 @@ impl SupplementBase {
         }
     }
 
+    /// Whether no other supplement came since `before`: commits of workers and erasures may have.
+    pub(crate) fn follows(self, before: Self) -> bool {
+        self.supplements == before.supplements
+    }
+
     /// What holds after a commit of one's own on this base. The epoch stays: what was found missing before an erasure must
     /// not land after it.
     pub(crate) fn after_own_commit(self, table: &StreamTable) -> Self {

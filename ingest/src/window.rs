@@ -2,7 +2,7 @@
 //!
 //! An id is a duplicate when the same id was stored from another position within the span before it, by arrival time.
 //! The same position again is not one: that is the same record read twice. Only stored events count, so that a
-//! window rebuilt from the table judges as the one that was lost did.
+//! window rebuilt from the table judges as the one that was lost did. A window of no span remembers nothing.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -71,6 +71,9 @@ impl DedupWindow {
 
     /// Whether the event was stored before; remembers it if not. `arrived_at` in microseconds since the epoch.
     pub(crate) fn is_duplicate(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: i64) -> bool {
+        if self.span == 0 {
+            return false;
+        }
         let key = id.as_u128();
         let position = self.position_hash(position);
         let earlier = self
@@ -87,6 +90,9 @@ impl DedupWindow {
 
     /// Remembers a stored event without asking, as when the window is rebuilt from the table in any order.
     pub(crate) fn remember(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: i64) {
+        if self.span == 0 {
+            return;
+        }
         let position = self.position_hash(position);
         self.remember_hashed(id.as_u128(), Sighting { position, arrived_at });
     }

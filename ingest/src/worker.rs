@@ -294,7 +294,7 @@ impl StreamWorker {
             shards.iter().map(|shard| (shard.shard.id.clone(), DedupWindow::new(dedup))).collect();
         let name = self.stream.table();
         let table = self.table()?;
-        let Some(document) = table.document() else {
+        let Some(document) = table.document().filter(|_| !dedup.span.is_zero()) else {
             return Ok(windows);
         };
         let span = i64::try_from(dedup.span.as_micros()).unwrap_or(i64::MAX);

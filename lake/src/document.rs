@@ -120,6 +120,20 @@ pub struct ArchiveRange {
     pub counts: ControlTotals,
 }
 
+/// What the rows of an archived object have for a shard; their sequence number is the byte at which their record begins.
+#[must_use]
+pub fn archive_shard(object: &str, version: &str) -> String {
+    format!("archive:{object}#{version}")
+}
+
+impl ArchiveRange {
+    /// What the rows of the object have for a shard.
+    #[must_use]
+    pub fn shard(&self) -> String {
+        archive_shard(&self.object, &self.version)
+    }
+}
+
 /// Points at the document that another builds on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Predecessor {

@@ -4,6 +4,7 @@
 //! writer whose view of a shard is stale is fenced; nothing is written to a table that fails its self-check.
 //! Leaves to others: what an event is (`schemas`), how bytes become rows (`transform`), when to commit (`ingest`).
 
+mod archive;
 mod batch;
 mod bucket;
 mod chain;
@@ -27,9 +28,12 @@ mod totals;
 mod verify;
 mod watermark;
 
+pub use archive::{Archive, ArchivedObject};
 pub use batch::{Batch, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use data_file::DataFile;
-pub use document::{ArchiveRange, CheckpointDocument, Gap, GapCause, Position, Predecessor, ShardRange, ShardState};
+pub use document::{
+    ArchiveRange, CheckpointDocument, Gap, GapCause, Position, Predecessor, ShardRange, ShardState, archive_shard,
+};
 pub use error::{LakeError, causes};
 pub use heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use housekeeping::Housekeeping;

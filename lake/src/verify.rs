@@ -36,7 +36,7 @@ pub use report::{Check, CheckOutcome, Found, StreamReport, VerifyReport};
 /// How a lake is verified.
 #[derive(Clone, Debug)]
 pub struct VerifyOptions {
-    /// The deduplication window that ingest ran with.
+    /// The deduplication window that ingest ran with; zero: it ran without.
     pub window: Duration,
     /// The part of the data files whose bodies are read, above 0 and up to 1; `None` reads all.
     pub sample: Option<f64>,

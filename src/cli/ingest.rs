@@ -42,6 +42,9 @@ pub(crate) struct IngestArguments {
     /// Commit what a stream has buffered when it is so old [default: 60s]
     #[arg(long, value_name = "TIME")]
     buffer_age: Option<String>,
+    /// Drop an event whose id a shard had within this time of arrivals; 0s drops none [default: 15m]
+    #[arg(long, value_name = "TIME")]
+    dedup_window: Option<String>,
     /// Where to start in a stream that the lake does not know yet: trim-horizon, latest, or an RFC 3339 time
     #[arg(long, value_name = "POSITION")]
     start: Option<String>,
@@ -87,6 +90,7 @@ impl IngestArguments {
             ("ingest.file-size", "--file-size", &self.file_size),
             ("ingest.buffer-size", "--buffer-size", &self.buffer_size),
             ("ingest.buffer-age", "--buffer-age", &self.buffer_age),
+            ("ingest.dedup-window", "--dedup-window", &self.dedup_window),
             ("ingest.start", "--start", &self.start),
             ("ingest.worker-id", "--worker-id", &self.worker_id),
             ("ingest.max-shards", "--max-shards", &self.max_shards),

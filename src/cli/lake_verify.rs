@@ -20,9 +20,9 @@ pub(crate) struct VerifyArguments {
     /// Seed that chooses the files of the sample [default: another one each time]
     #[arg(long, value_name = "NUMBER", requires = "sample")]
     seed: Option<u64>,
-    /// Deduplication window that ingest ran with
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
-    window: Duration,
+    /// Deduplication window that ingest ran with [default: ingest.dedup-window, 15m if that is not set]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    window: Option<Duration>,
 }
 
 const EXAMPLES: &str = "\
@@ -42,7 +42,7 @@ fn fraction(text: &str) -> Result<f64, String> {
 pub(crate) async fn run(session: &Session, arguments: VerifyArguments) -> Result<Outcome> {
     let lake = session.lake().await?;
     let options = VerifyOptions {
-        window: arguments.window,
+        window: arguments.window.unwrap_or(session.config.ingest.dedup_window),
         sample: arguments.sample,
         seed: arguments.seed.unwrap_or_else(any_seed),
         ..VerifyOptions::default()

@@ -1,7 +1,7 @@
 //! `bluelake replay`: a range of arrival times once more, only what is missing.
 
 use anyhow::Result;
-use bluelake_ingest::{Clock, DedupLimits, KinesisStream, ReplayOptions, ReplaySummary, replay};
+use bluelake_ingest::{Clock, KinesisStream, ReplayOptions, ReplaySummary, replay};
 use bluelake_schemas::Stream;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
@@ -79,7 +79,7 @@ pub(crate) async fn run(session: &Session, arguments: ReplayArguments) -> Result
         from,
         to,
         allow_partial,
-        dedup_span: DedupLimits::default().span,
+        dedup_span: session.config.ingest.dedup_window,
         buffer_bytes: BUFFER_BYTES,
         worker: format!("replay-{}", std::process::id()),
         clock: Clock::system(),

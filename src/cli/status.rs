@@ -65,7 +65,13 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
     Ok(if report.ok { Outcome::Done } else { Outcome::Incomplete })
 }
 
-async fn look(session: &Session, lake: &Lake, kinesis: Option<&Client>, stream: Stream) -> Result<StreamStatus> {
+/// How one stream stands. Without a client, the lake alone tells.
+pub(crate) async fn look(
+    session: &Session,
+    lake: &Lake,
+    kinesis: Option<&Client>,
+    stream: Stream,
+) -> Result<StreamStatus> {
     let found = lake.inspect(stream).await?;
     let name = session.config.stream(stream);
     let asked = match kinesis {

@@ -63,6 +63,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting { key: "ingest.buffer-age", default: Some("60s"), meaning: "commit a batch when it is so old" },
     Setting {
+        key: "ingest.dedup-window",
+        default: Some("15m"),
+        meaning: "an event id seen within this time of a shard's arrivals is a duplicate; 0s: none is",
+    },
+    Setting {
         key: "ingest.start",
         default: Some("trim-horizon"),
         meaning: "where a new shard is read from: trim-horizon, latest or an RFC 3339 time",

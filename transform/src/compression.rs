@@ -1,6 +1,6 @@
 //! Payloads that are compressed, by their magic bytes: gzip and zstd, one level, into bounded memory.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
@@ -44,6 +44,34 @@ impl Compression {
             }
         }
     }
+}
+
+/// Most compressions around each other that an archived object may have: Firehose compresses objects of records that
+/// their producer compressed.
+const MAX_LAYERS: usize = 2;
+
+/// Reads what an archived object holds, whatever it is compressed with, gzip or zstd, by its first bytes.
+///
+/// # Errors
+/// Those of `source`; later reads also fail when what is compressed is cut off or has a bad checksum.
+pub fn decompressing<'a>(source: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut source: Box<dyn Read + Send + 'a> = Box::new(source);
+    for _ in 0..MAX_LAYERS {
+        let mut magic = Vec::with_capacity(ZSTD.len());
+        source.by_ref().take(4).read_to_end(&mut magic)?;
+        let compression = Compression::of(&magic);
+        let whole = io::Cursor::new(magic).chain(source);
+        source = match compression {
+            None => return Ok(Box::new(whole)),
+            Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(whole)),
+            Some(Compression::Zstd) => {
+                let mut decoder = zstd::stream::read::Decoder::new(whole)?;
+                decoder.window_log_max(MAX_WINDOW_LOG)?;
+                Box::new(decoder)
+            }
+        };
+    }
+    Ok(source)
 }
 
 fn bounded(decoder: impl Read, budget: &mut usize) -> Result<Vec<u8>, ReasonCode> {
@@ -120,6 +148,24 @@ mod tests {
             assert_eq!(open(&wrong), Err(ReasonCode::DecompressionFailed));
             let followed = [compressed, b"not a frame".to_vec()].concat();
             assert_eq!(open(&followed), Err(ReasonCode::DecompressionFailed));
+        }
+    }
+
+    #[test]
+    fn an_object_is_read_through_whatever_it_is_compressed_with() {
+        let text = b"{\"a\":1}\n".repeat(1_000);
+        let read = |object: &[u8]| {
+            let mut content = Vec::new();
+            decompressing(object)?.read_to_end(&mut content).map(|_| content)
+        };
+        let whole = [text.clone(), gzip(&text), zstd_of(&text), gzip(&gzip(&text)), zstd_of(&gzip(&text))];
+        for object in whole {
+            assert_eq!(read(&object).unwrap(), text);
+        }
+        assert_eq!(read(b"").unwrap(), b"");
+        assert_eq!(read(b"{").unwrap(), b"{");
+        for object in [gzip(&text), zstd_of(&text)] {
+            assert!(read(&object[..object.len() - 5]).is_err(), "cut off");
         }
     }
 

@@ -113,12 +113,20 @@ pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     nesting: Nesting,
+    /// Ends the scan of a container where it is nested too deep, instead of looking for its end.
+    stops_too_deep: bool,
     pub(crate) faults: Faults,
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str, at: usize) -> Self {
-        Self { bytes: text.as_bytes(), at, nesting: Nesting::default(), faults: Faults::default() }
+        let nesting = Nesting::default();
+        Self { bytes: text.as_bytes(), at, nesting, stops_too_deep: false, faults: Faults::default() }
+    }
+
+    /// One for which a value that is nested too deep is not JSON.
+    pub(crate) fn stopping_too_deep(text: &'a str, at: usize) -> Self {
+        Self { stops_too_deep: true, ..Self::new(text, at) }
     }
 
     pub(crate) fn position(&self) -> usize {
@@ -186,7 +194,7 @@ impl<'a> Scanner<'a> {
             self.skip_white_space();
             match self.peek() {
                 Some(b'{') => {
-                    self.open(true, outer_depth);
+                    self.open(true, outer_depth)?;
                     if !self.take(b'}') {
                         self.key()?;
                         continue;
@@ -194,7 +202,7 @@ impl<'a> Scanner<'a> {
                     self.nesting.pop();
                 }
                 Some(b'[') => {
-                    self.open(false, outer_depth);
+                    self.open(false, outer_depth)?;
                     if !self.take(b']') {
                         continue;
                     }
@@ -210,10 +218,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn open(&mut self, is_object: bool, outer_depth: usize) {
+    fn open(&mut self, is_object: bool, outer_depth: usize) -> Result<(), NotJson> {
         self.nesting.push(is_object);
         self.enter(outer_depth + self.nesting.depth);
         self.at += 1;
+        if self.stops_too_deep && self.faults.too_deep.is_some() { Err(NotJson) } else { Ok(()) }
     }
 
     /// After a value: closes what ends here; `true` when that was the outermost container.

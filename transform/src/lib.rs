@@ -4,6 +4,7 @@
 //! partitioning sorts the rows into the files of a commit, and encoding writes those as Parquet. Nothing here reads a
 //! clock, a disk or a network, and no event can make it fail: a bad one is a row of the rejected.
 
+mod archive;
 mod batch;
 mod cell;
 mod column;
@@ -23,7 +24,9 @@ mod statistics;
 mod text;
 mod timestamp;
 
+pub use archive::{FailedRecord, Piece, Splitter, WindowEnd};
 pub use batch::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
+pub use compression::decompressing;
 pub use error::TransformError;
 pub use kpl::{AggregatedRecordWriter, hash_key};
 pub use parquet_file::{EncodedFile, encode};

@@ -1,7 +1,7 @@
 //! The chain of documents, read from the one in force to the first: that it is whole, and that every document follows
 //! from its predecessor by the rules of [`crate::advance`]. The rules themselves ([`replay`]) are pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use super::report::{Check, Findings};
 use crate::{
@@ -60,8 +60,15 @@ pub(super) struct History {
     pub(super) reach: Reach,
     pub(super) shards: BTreeMap<String, ShardHistory>,
     pub(super) rejected: BTreeMap<String, NamedFile>,
-    /// Rows came from archives, under names that need not be shards.
-    pub(super) has_archives: bool,
+    /// What came of archived objects, by what their rows have for a shard.
+    pub(super) archives: BTreeMap<String, ArchiveHistory>,
+}
+
+/// The part of an archived object that the documents read so far say was brought in.
+#[derive(Debug)]
+pub(super) struct ArchiveHistory {
+    pub(super) from: u64,
+    pub(super) to: u64,
 }
 
 impl History {
@@ -71,7 +78,7 @@ impl History {
             reach: Reach::Whole,
             shards: BTreeMap::new(),
             rejected: BTreeMap::new(),
-            has_archives: false,
+            archives: BTreeMap::new(),
         }
     }
 
@@ -88,9 +95,9 @@ impl History {
         }
     }
 
-    fn take_in(&mut self, document: &CheckpointDocument, next: Option<&CheckpointDocument>) {
+    fn take_in(&mut self, document: &CheckpointDocument, next: Option<&CheckpointDocument>, positions: &mut Findings) {
         self.documents += 1;
-        self.has_archives |= document.last_archive.is_some();
+        self.take_in_archives(document, positions);
         for file in &document.rejected_files {
             let named = NamedFile { document: document.number, rows: file.rows, size: file.size };
             self.rejected.insert(file.path.clone(), named);
@@ -108,6 +115,35 @@ impl History {
         }
     }
 
+    /// Takes in the ranges of a document older than those before: each part of an object must end where the next begins.
+    fn take_in_archives(&mut self, document: &CheckpointDocument, positions: &mut Findings) {
+        for range in &document.archive_ranges {
+            let goes_back = range.from > range.to;
+            let joins = match self.archives.entry(range.shard()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(ArchiveHistory { from: range.from, to: range.to });
+                    true
+                }
+                Entry::Occupied(mut entry) => {
+                    let next = std::mem::replace(&mut entry.get_mut().from, range.from);
+                    range.to == next && !range.ended
+                }
+            };
+            if goes_back || !joins {
+                positions.add(|| {
+                    format!("document {}: the parts of {} overlap or leave a hole", document.number, range.object)
+                });
+            }
+        }
+    }
+
+    /// Every object must have been read from its beginning.
+    fn check_archives(&self, positions: &mut Findings) {
+        for (shard, archive) in self.archives.iter().filter(|(_, archive)| archive.from > 0) {
+            positions.add(|| format!("{shard}: nothing says what became of what lies before byte {}", archive.from));
+        }
+    }
+
     fn number_shards(&mut self) {
         for (index, shard) in (0..).zip(self.shards.values_mut()) {
             shard.index = index;
@@ -122,7 +158,7 @@ pub(super) async fn walk(
 ) -> Result<(History, DocumentFindings), LakeError> {
     let mut history = History::empty();
     let mut found = DocumentFindings::default();
-    history.take_in(newest, None);
+    history.take_in(newest, None, &mut found.positions);
     let mut document = newest.clone();
     check_balance(newest, &mut found.totals);
     while let Some(predecessor) = document.previous.clone() {
@@ -151,14 +187,46 @@ pub(super) async fn walk(
             });
         }
         replay(Some(&previous), &document, &mut found);
-        history.take_in(&previous, Some(&document));
+        history.take_in(&previous, Some(&document), &mut found.positions);
         document = previous;
     }
     if document.previous.is_none() {
         replay(None, &document, &mut found);
     }
+    if let Reach::Pruned(_) = history.reach {
+        walk_archives(chain, &document, &mut history, &mut found).await?;
+    }
+    if !matches!(history.reach, Reach::Broken(_)) {
+        history.check_archives(&mut found.positions);
+    }
     history.number_shards();
     Ok((history, found))
+}
+
+/// Documents with parts of archives outlive the others: each names the one before.
+async fn walk_archives(
+    chain: &DocumentChain,
+    oldest: &CheckpointDocument,
+    history: &mut History,
+    found: &mut DocumentFindings,
+) -> Result<(), LakeError> {
+    let is_own = oldest.last_archive == Some(oldest.number);
+    let mut next = if is_own { oldest.previous_archive } else { oldest.last_archive };
+    while let Some(number) = next {
+        match chain.get(number).await {
+            Ok(document) => {
+                history.take_in_archives(&document, &mut found.positions);
+                next = document.previous_archive.filter(|before| *before < number);
+            }
+            Err(error @ LakeError::Document { .. }) => {
+                found.chain.add(|| error.to_string());
+                history.reach = Reach::Broken(format!("document {number}, which names archives, cannot be read"));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 async fn is_missing(chain: &DocumentChain, number: u64) -> Result<bool, LakeError> {

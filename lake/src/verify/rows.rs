@@ -1,6 +1,6 @@
 //! The rows themselves: read file by file, in as many passes as memory asks for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch, StringArray},
@@ -112,7 +112,8 @@ pub(super) async fn check(
     let rows = rows.fold(0_u64, u64::saturating_add);
     let of = u32::try_from(rows.div_ceil(options.rows_per_pass.max(1))).unwrap_or(u32::MAX).max(1);
     let lineage = Lineage::of(history);
-    let window = i64::try_from(options.window.as_micros()).unwrap_or(i64::MAX);
+    // Without a window no repeat is a fault, not even one at the same moment.
+    let window = if options.window.is_zero() { -1 } else { micros(options.window) };
     for number in 0..of {
         let pass = Pass { number, of };
         let share = usize::try_from(rows / u64::from(of)).unwrap_or_default();
@@ -129,6 +130,10 @@ pub(super) async fn check(
         found.judge(held, files, &lineage, window).await?;
     }
     Ok(found)
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The rows that a pass holds.
@@ -307,8 +312,15 @@ impl<'a> Columns<'a> {
 
 /// No row lies after the position that the documents say of its shard.
 fn check_reach(file: &ActiveFile, row: u32, (shard, sequence): (&str, &str), history: &History, rows: &mut FileRows) {
+    if let Some(archive) = history.archives.get(shard) {
+        let offset = sequence.parse().ok().filter(|offset| (archive.from..archive.to).contains(offset));
+        if offset.is_none() {
+            rows.reach.add(|| format!("row {row} of {}: {shard} was not read at byte {sequence}", file.name()));
+        }
+        return;
+    }
     let Some(known) = history.shards.get(shard) else {
-        if history.reach == Reach::Whole && !history.has_archives {
+        if history.reach == Reach::Whole {
             rows.reach.add(|| format!("row {row} of {}: no document knows shard {shard}", file.name()));
         } else {
             rows.unknown_shards += 1;

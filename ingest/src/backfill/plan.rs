@@ -1,0 +1,132 @@
+//! Which objects of an archive a backfill reads, and from where. Pure.
+//!
+//! | the documents say of the object, in this version | it was written | then |
+//! | --- | --- | --- |
+//! | read to its end | – | nothing |
+//! | nothing, or read in part | before the limit | read on from there |
+//! | nothing, or read in part | at the limit or later | left: ingest may still bring its events |
+
+use std::collections::BTreeMap;
+
+use bluelake_lake::{ArchiveRange, ArchivedObject, archive_shard};
+use chrono::NaiveDate;
+
+/// An object that is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ObjectTask {
+    pub(crate) object: ArchivedObject,
+    /// What its rows have for a shard.
+    pub(crate) shard: String,
+    /// First byte of the decompressed content that was not read yet.
+    pub(crate) from: u64,
+    /// When its records arrived, microseconds since the epoch.
+    pub(crate) arrived_at: i64,
+}
+
+/// What to do about the objects of an archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BackfillPlan {
+    pub(crate) tasks: Vec<ObjectTask>,
+    /// Objects that were read to their end before.
+    pub(crate) present: usize,
+    /// Names of those that are left for later.
+    pub(crate) left: Vec<String>,
+}
+
+/// Plans from the objects as listed and what the documents say. `written_before` in milliseconds since the epoch.
+pub(crate) fn plan(
+    objects: &[ArchivedObject],
+    committed: &[ArchiveRange],
+    written_before: Option<i64>,
+) -> BackfillPlan {
+    let mut reached: BTreeMap<(&str, &str), (u64, bool)> = BTreeMap::new();
+    for range in committed {
+        let (to, ended) = reached.entry((&range.object, &range.version)).or_default();
+        *to = range.to.max(*to);
+        *ended |= range.ended;
+    }
+    let mut plan = BackfillPlan::default();
+    for object in objects {
+        let (from, ended) = reached.get(&(object.name.as_str(), object.version.as_str())).copied().unwrap_or_default();
+        if ended {
+            plan.present += 1;
+        } else if written_before.is_some_and(|limit| object.modified_at >= limit) {
+            plan.left.push(object.name.clone());
+        } else {
+            plan.tasks.push(ObjectTask {
+                shard: archive_shard(&object.name, &object.version),
+                from,
+                arrived_at: arrived_at(&object.name).unwrap_or(object.modified_at).saturating_mul(1_000),
+                object: object.clone(),
+            });
+        }
+    }
+    plan
+}
+
+/// When the first record of an object arrived that Firehose wrote, milliseconds since the epoch: it ends the names of its
+/// objects with `-<version>-YYYY-MM-DD-HH-MM-SS-<random>`. Else an object's records arrived before it was written.
+fn arrived_at(name: &str) -> Option<i64> {
+    const DIGITS: [usize; 6] = [4, 2, 2, 2, 2, 2];
+    let file = name.rsplit('/').next()?;
+    let parts: Vec<&str> = file.split('-').collect();
+    let number = |(part, digits): (&&str, usize)| {
+        let is_number = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        part.parse::<u32>().ok().filter(|_| is_number)
+    };
+    parts.windows(DIGITS.len()).find_map(|window| {
+        let numbers: Vec<u32> = window.iter().zip(DIGITS).map_while(number).collect();
+        let [year, month, day, hour, minute, second] = numbers.as_slice() else { return None };
+        let date = NaiveDate::from_ymd_opt(i32::try_from(*year).ok()?, *month, *day)?;
+        Some(date.and_hms_opt(*hour, *minute, *second)?.and_utc().timestamp_millis())
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bluelake_lake::ControlTotals;
+
+    use super::*;
+
+    fn object(name: &str, version: &str, modified_at: i64) -> ArchivedObject {
+        ArchivedObject::new(name, version, modified_at)
+    }
+
+    fn range(name: &str, version: &str, to: u64, ended: bool) -> ArchiveRange {
+        let counts = ControlTotals::default();
+        ArchiveRange { object: name.to_owned(), version: version.to_owned(), from: 0, to, ended, counts }
+    }
+
+    #[test]
+    fn what_was_read_is_not_read_again_and_what_was_begun_goes_on() {
+        let objects = [object("a", "1", 5), object("b", "1", 5), object("c", "2", 5), object("d", "1", 5)];
+        let committed = [
+            range("b", "1", 90, false),
+            range("b", "1", 70, false),
+            range("c", "1", 9, true),
+            range("d", "1", 7, true),
+        ];
+        let plan = plan(&objects, &committed, None);
+        let tasks: Vec<_> = plan.tasks.iter().map(|task| (task.shard.as_str(), task.from)).collect();
+        assert_eq!(tasks, [("archive:a#1", 0), ("archive:b#1", 90), ("archive:c#2", 0)], "c was written anew");
+        assert_eq!((plan.present, plan.left.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_newer_than_the_limit_is_left() {
+        let objects = [object("a", "1", 5), object("b", "1", 6), object("c", "1", 7)];
+        let plan = plan(&objects, &[range("c", "1", 9, true)], Some(6));
+        assert_eq!((plan.tasks.len(), plan.left, plan.present), (1, vec!["b".to_owned()], 1));
+    }
+
+    #[test]
+    fn the_name_that_firehose_gives_tells_when_the_first_record_arrived() {
+        let name = "s3://b/raw/2026/11/03/17/points-2026-1-2026-11-03-17-05-09-0a1b2c3d-1234-4000-8000-000000000001.gz";
+        let expected = "2026-11-03T17:05:09Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        assert_eq!(arrived_at(name), Some(expected.timestamp_millis()));
+        for name in ["events.ndjson", "/2026-11-03-17-05-09/x", "x-2026-13-03-17-05-09-y", "x-2026-11-3-17-05-09-1"] {
+            assert_eq!(arrived_at(name), None, "{name}");
+        }
+    }
+}
