@@ -1,9 +1,11 @@
 //! A good lake passes; one that is damaged in one way fails in that one check.
 
+use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 
 use bluelake_lake::{
-    Batch, Check, CheckOutcome, CheckpointDocument, Position, StreamReport, StreamTable, VerifyOptions, verify,
+    ArchiveRange, Batch, Check, CheckOutcome, CheckpointDocument, ControlTotals, Position, StreamReport, StreamTable,
+    Supplement, VerifyOptions, verify,
 };
 
 use crate::fixture::{Fixture, RowShape, STREAM, advance, after, batch, batch_of, empty, pin};
@@ -438,6 +440,52 @@ async fn verify_names_rows_after_the_position_and_of_unknown_shards() {
     rows.shards[0].shard = SHARD.to_owned();
     commit(&mut table, &rows).await;
     expect_alone(&report(&fixture).await, "reach", "no document knows shard shardId-9");
+}
+
+/// Commits rows of an archived object, which begin at these bytes, as the part `bytes` of it.
+async fn commit_archived(table: &mut StreamTable, rows: RangeInclusive<u32>, bytes: Range<u64>, ended: bool) {
+    let counts = u64::try_from(rows.clone().count()).unwrap();
+    let counts = ControlTotals { received: counts, stored: counts, ..ControlTotals::default() };
+    let (object, version) = ("s3://bucket/object".to_owned(), "etag".to_owned());
+    let range = ArchiveRange { object, version, from: bytes.start, to: bytes.end, ended, counts };
+    let shard = range.shard();
+    let base = table.document().map_or(0, |document| document.supplements);
+    let mut batch = batch(table, &shard, after(0), rows, 0).await;
+    batch.shards.clear();
+    batch.supplement = Some(Supplement { base, counts, archive_ranges: vec![range] });
+    commit(table, &batch).await;
+}
+
+#[tokio::test]
+async fn verify_passes_archives_whose_parts_join() {
+    let (fixture, mut table) = good().await;
+    commit_archived(&mut table, 101..=105, 0..200, false).await;
+    let rows = batch(&table, SHARD, after(8), 9..=10, 0).await;
+    commit(&mut table, &rows).await;
+    commit_archived(&mut table, 201..=205, 200..300, true).await;
+    let report = report(&fixture).await;
+    assert_eq!((failed(&report), unchecked(&report)), (vec![], vec![]), "{:#?}", report.checks);
+}
+
+#[tokio::test]
+async fn verify_names_parts_of_an_archive_that_overlap_or_leave_a_hole() {
+    for (first, second, words) in [
+        (0..200, 150..300, "overlap or leave a hole"),
+        (0..200, 250..300, "overlap or leave a hole"),
+        (50..200, 200..300, "before byte 50"),
+    ] {
+        let (fixture, mut table) = good().await;
+        commit_archived(&mut table, 101..=105, first, false).await;
+        commit_archived(&mut table, 251..=255, second, true).await;
+        expect_alone(&report(&fixture).await, "positions", words);
+    }
+}
+
+#[tokio::test]
+async fn verify_names_a_row_of_an_archive_that_was_not_read_there() {
+    let (fixture, mut table) = good().await;
+    commit_archived(&mut table, 101..=105, 0..103, true).await;
+    expect_alone(&report(&fixture).await, "reach", "was not read at byte 105");
 }
 
 #[tokio::test]
