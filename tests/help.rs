@@ -30,7 +30,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     ),
     (&["status"], &["Examples:", "--offline", "--max-lag", "--min-headroom", "code 3"]),
     (&["lake"], &["init", "verify"]),
-    (&["lake", "verify"], &["Examples:", "--sample", "--seed", "--window", "Exit code 3"]),
+    (&["lake", "verify"], &["Examples:", "--sample", "--seed", "--window", "--deep", "Exit code 3"]),
     (&["replay"], &["Examples:", "--stream", "--from", "--to", "--allow-partial"]),
     (&["backfill"], &["Examples:", "--stream", "--offline", "--ahead-of-ingest", "code is then 3"]),
     (&["lake", "init"], &["Examples:", "s3://"]),

@@ -16,10 +16,14 @@ mod rejected;
 mod report;
 mod rows;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream};
 use deltalake::{DeltaTable, table::state::DeltaTableState};
+use uuid::Uuid;
 
 use crate::{
     chain::DocumentChain,
@@ -44,11 +48,13 @@ pub struct VerifyOptions {
     pub seed: u64,
     /// Rows that are held in memory at a time.
     pub rows_per_pass: u64,
+    /// Decode every column of the files, and not only those that the checks look at.
+    pub deep: bool,
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { window: Duration::from_secs(15 * 60), sample: None, seed: 0, rows_per_pass: 2_000_000 }
+        Self { window: Duration::from_secs(15 * 60), sample: None, seed: 0, rows_per_pass: 2_000_000, deep: false }
     }
 }
 
@@ -100,6 +106,7 @@ async fn verify_stream(lake: &Lake, stream: Stream, options: &VerifyOptions) -> 
     let mut active = files::active_files(stream.table(), &subject.events, &EVENT_PARTITIONS).await?;
     let event_files = active.len();
     let event_rows = row_check(&subject, &active);
+    let batches = batch_check(&subject, &history, &active);
 
     let follower = lake.table(REJECTED_EVENTS).await?;
     let (rejected, rejected_files) = rejected::check(lake, &subject, &history, &follower).await?;
@@ -107,11 +114,14 @@ async fn verify_stream(lake: &Lake, stream: Stream, options: &VerifyOptions) -> 
     active.extend(rejected_files);
 
     let mut findings = files::check_log(lake, &mut active).await?;
-    let read = rows::check(&active, &mut findings, &history, options).await?;
+    let mut read = rows::check(&active, &mut findings, &history, options).await?;
     let mut checks = documents::checks(found, &history);
     checks.push(event_rows);
+    checks.push(batches);
     checks.push(findings.into_check("files").with_note(read.sample_note()));
-    let (files_read, rows, warnings) = (read.files_read, read.rows, read.warnings.found());
+    let mut warnings = gap_warnings(subject.document.as_ref());
+    warnings.append(std::mem::take(&mut read.warnings));
+    let (files_read, rows, warnings) = (read.files_read, read.rows, warnings.found());
     checks.extend(read.checks(&history, subject.document.is_some()));
     checks.push(rejected);
     Ok(StreamReport {
@@ -196,6 +206,51 @@ fn row_check(subject: &Subject, active: &[ActiveFile]) -> Check {
         None => findings.add(|| "the document has erased and expired more rows than were stored".to_owned()),
     }
     findings.into_check("rows")
+}
+
+/// Every file of the event table is of a batch that a document commits, and those of a batch hold the rows that its
+/// document counts.
+fn batch_check(subject: &Subject, history: &History, active: &[ActiveFile]) -> Check {
+    const NAME: &str = "batches";
+    if let Some(reason) = history.gap() {
+        return Check::not_checked(NAME, reason);
+    }
+    if subject.document.as_ref().is_some_and(|document| document.erased + document.expired > 0) {
+        return Check::not_checked(NAME, "rows were erased or expired since");
+    }
+    let mut findings = Findings::default();
+    let mut rows: BTreeMap<Uuid, u64> = BTreeMap::new();
+    for file in active {
+        match file.batch_id().filter(|id| history.batches.contains_key(id)) {
+            Some(id) => {
+                let sum = rows.entry(id).or_default();
+                *sum = sum.saturating_add(file.rows.unwrap_or_default());
+            }
+            None => findings.add(|| format!("{}: no document commits its batch", file.name())),
+        }
+    }
+    for (id, batch) in &history.batches {
+        let found = rows.get(id).copied().unwrap_or_default();
+        if found != batch.stored {
+            findings.add(|| {
+                format!(
+                    "document {}: it counts {} rows, the files of its batch hold {found}",
+                    batch.document, batch.stored
+                )
+            });
+        }
+    }
+    findings.into_check(NAME)
+}
+
+/// Gaps are no fault of the lake, and yet records may be missing from it.
+fn gap_warnings(document: Option<&CheckpointDocument>) -> Findings {
+    let mut warnings = Findings::default();
+    for gap in document.iter().flat_map(|document| &document.gaps) {
+        let state = if gap.accepted { "reading went on behind" } else { "it stands still behind" };
+        warnings.add(|| format!("shard {}: {state} a gap: Kinesis may have discarded records unread", gap.shard));
+    }
+    warnings
 }
 
 /// Partition columns of the table that a file belongs to.

@@ -12,12 +12,13 @@ use crate::fixture::{Fixture, RowShape, STREAM, advance, after, batch, batch_of,
 
 const SHARD: &str = "shardId-0";
 const CHILD: &str = "shardId-1";
-const CHECKS: [&str; 11] = [
+const CHECKS: [&str; 12] = [
     "chain",
     "positions",
     "lineage",
     "totals",
     "rows",
+    "batches",
     "files",
     "uniqueness",
     "window",
@@ -187,7 +188,7 @@ async fn verify_names_an_altered_document() {
     let report = report(&fixture).await;
     assert_eq!(failed(&report), ["chain"], "{:#?}", report.checks);
     expect_example(&report, "chain", "digest does not match");
-    assert_eq!(unchecked(&report), ["positions", "lineage", "totals", "rejected"]);
+    assert_eq!(unchecked(&report), ["positions", "lineage", "totals", "batches", "rejected"]);
 }
 
 #[tokio::test]
@@ -302,7 +303,9 @@ async fn verify_names_rows_that_the_documents_do_not_count() {
     let mut forged = document(&fixture, 3);
     forged.erased = 1;
     forge(&fixture, &mut [forged]);
-    expect_alone(&report(&fixture).await, "rows", "holds 8 rows by its log, its document says 7");
+    let report = report(&fixture).await;
+    assert_eq!((failed(&report), unchecked(&report)), (vec!["rows"], vec!["batches"]), "{:#?}", report.checks);
+    expect_example(&report, "rows", "holds 8 rows by its log, its document says 7");
 }
 
 #[tokio::test]
@@ -340,7 +343,10 @@ async fn verify_names_a_file_with_other_rows_than_the_log_says() {
     let edit = |from: &'static str, to: &'static str| move |line: &str| Some(line.replace(from, to));
     edit_log(&fixture, "transactions", 2, edit("\\\"numRecords\\\":5", "\\\"numRecords\\\":4"));
     edit_log(&fixture, "transactions", 3, edit("\\\"numRecords\\\":3", "\\\"numRecords\\\":4"));
-    expect_alone(&report(&fixture).await, "files", "it has 5 rows, the log says 4");
+    let report = report(&fixture).await;
+    assert_eq!(failed(&report), ["batches", "files"], "{:#?}", report.checks);
+    expect_example(&report, "batches", "document 2: it counts 5 rows, the files of its batch hold 4");
+    expect_example(&report, "files", "it has 5 rows, the log says 4");
 }
 
 #[tokio::test]
@@ -366,7 +372,8 @@ async fn verify_names_doubled_rows_of_a_foreign_commit() {
     let (fixture, _) = good().await;
     add_copy(&fixture, "transactions", 2);
     let report = report(&fixture).await;
-    assert_eq!(failed(&report), ["rows", "uniqueness"], "{:#?}", report.checks);
+    assert_eq!(failed(&report), ["rows", "batches", "uniqueness"], "{:#?}", report.checks);
+    expect_example(&report, "batches", "no document commits its batch");
     expect_example(&report, "uniqueness", "shard shardId-0 sequence 3 sub-sequence 0");
     let CheckOutcome::Failed(found) = &check(&report, "uniqueness").outcome else { unreachable!() };
     assert_eq!((found.found, found.examples.len()), (5, 5));

@@ -20,6 +20,9 @@ pub(crate) struct VerifyArguments {
     /// Seed that chooses the files of the sample [default: another one each time]
     #[arg(long, value_name = "NUMBER", requires = "sample")]
     seed: Option<u64>,
+    /// Decode every column of the files, and not only the six that the checks look at
+    #[arg(long)]
+    deep: bool,
     /// Deduplication window that ingest ran with [default: ingest.dedup-window, 15m if that is not set]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     window: Option<Duration>,
@@ -45,6 +48,7 @@ pub(crate) async fn run(session: &Session, arguments: VerifyArguments) -> Result
         window: arguments.window.unwrap_or(session.config.ingest.dedup_window),
         sample: arguments.sample,
         seed: arguments.seed.unwrap_or_else(any_seed),
+        deep: arguments.deep,
         ..VerifyOptions::default()
     };
     let report = verify(&lake, &options).await?;

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
+use uuid::Uuid;
+
 use super::report::{Check, Findings};
 use crate::{
     chain::DocumentChain,
@@ -62,6 +64,16 @@ pub(super) struct History {
     pub(super) rejected: BTreeMap<String, NamedFile>,
     /// What came of archived objects, by what their rows have for a shard.
     pub(super) archives: BTreeMap<String, ArchiveHistory>,
+    /// What each batch stored.
+    pub(super) batches: BTreeMap<Uuid, BatchHistory>,
+}
+
+/// What a document says of the batch that it commits.
+#[derive(Debug)]
+pub(super) struct BatchHistory {
+    pub(super) document: u64,
+    /// Rows in the event table.
+    pub(super) stored: u64,
 }
 
 /// The part of an archived object that the documents read so far say was brought in.
@@ -79,6 +91,7 @@ impl History {
             shards: BTreeMap::new(),
             rejected: BTreeMap::new(),
             archives: BTreeMap::new(),
+            batches: BTreeMap::new(),
         }
     }
 
@@ -112,6 +125,21 @@ impl History {
             if let Position::After(position) = &state.position {
                 history.highest = history.highest.take().max(Some(position.clone()));
             }
+        }
+    }
+
+    /// Takes in what a document adds to the one before it.
+    fn take_in_batch(
+        &mut self,
+        previous: Option<&CheckpointDocument>,
+        document: &CheckpointDocument,
+        positions: &mut Findings,
+    ) {
+        let stored = |document: &CheckpointDocument| total(document, |totals| totals.stored).unwrap_or_default();
+        let stored = stored(document).saturating_sub(previous.map_or(0, stored));
+        let batch = BatchHistory { document: document.number, stored };
+        if let Some(other) = self.batches.insert(document.batch_id, batch) {
+            positions.add(|| format!("documents {} and {} commit one batch", document.number, other.document));
         }
     }
 
@@ -171,7 +199,9 @@ pub(super) async fn walk(
             Ok(previous) => previous,
             Err(error @ LakeError::Document { .. }) => {
                 let missing = is_missing(chain, predecessor.number).await?;
-                if missing && history.documents >= NEVER_PRUNED {
+                // What is pruned lies before the newest document with rejected events.
+                let prunable = newest.last_rejected.is_none_or(|last| predecessor.number < last);
+                if missing && prunable && history.documents >= NEVER_PRUNED {
                     history.reach = Reach::Pruned(document.number);
                 } else {
                     found.chain.add(|| error.to_string());
@@ -187,11 +217,13 @@ pub(super) async fn walk(
             });
         }
         replay(Some(&previous), &document, &mut found);
+        history.take_in_batch(Some(&previous), &document, &mut found.positions);
         history.take_in(&previous, Some(&document), &mut found.positions);
         document = previous;
     }
     if document.previous.is_none() {
         replay(None, &document, &mut found);
+        history.take_in_batch(None, &document, &mut found.positions);
     }
     if let Reach::Pruned(_) = history.reach {
         walk_archives(chain, &document, &mut history, &mut found).await?;
