@@ -10,7 +10,7 @@
 //! A shard of the table that is no longer listed has vanished if it is not ended (a gap), and its entry may retire if it
 //! is: once its children are under way and nothing of it can be left in Kinesis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_lake::{CheckpointDocument, ControlTotals, Position, SequenceNumber, ShardAdvance, ShardState};
 
@@ -49,6 +49,16 @@ pub(crate) struct LineagePlan {
     pub(crate) vanished: Vec<String>,
     /// Shards whose entries may be folded into the retired totals.
     pub(crate) retirable: Vec<String>,
+}
+
+impl LineagePlan {
+    /// Shards that want a worker.
+    #[must_use]
+    pub(crate) fn wanting(&self) -> BTreeSet<String> {
+        let pins = self.pins.iter().map(|pin| &pin.shard);
+        let readable = self.readable.iter().map(|readable| &readable.shard.id);
+        pins.chain(readable).chain(&self.vanished).cloned().collect()
+    }
 }
 
 /// Plans from the shards as listed and the document in force. `start` is for a stream new to the table, `now` in

@@ -1,0 +1,124 @@
+//! What a worker commits before it reads anything, and what it may read then. Pure: plan, share and document in.
+//!
+//! | a shard of this worker | then |
+//! | --- | --- |
+//! | is new to the table | its start is pinned |
+//! | may have lost records | the gap is written down; the shard stands still until the gap is accepted |
+//! | has an open gap, and is told to go on | the gap is accepted |
+//! | left the stream long ago, ended | its entry retires |
+//! | else | may be read |
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bluelake_lake::{CheckpointDocument, Gap, ShardAdvance, ShardState};
+
+use crate::{
+    fleet::Share,
+    gap,
+    lineage::{LineagePlan, ReadableShard},
+    options::OnGap,
+};
+
+/// Which shards a worker may read.
+#[derive(Debug, Default)]
+pub(crate) struct Readable {
+    /// Shards to read now.
+    pub(crate) shards: Vec<ReadableShard>,
+    /// All shards that are this worker's by the assignment.
+    pub(crate) mine: BTreeSet<String>,
+    /// Gaps that stop a shard of this worker each.
+    pub(crate) stopped: Vec<Gap>,
+    /// Shards that wait for a parent.
+    pub(crate) waiting: usize,
+}
+
+/// What has to be committed before anything is read, and what may be read then.
+#[derive(Debug)]
+pub(crate) struct FirstActs {
+    /// Pins and gaps.
+    pub(crate) acts: Vec<ShardAdvance>,
+    /// Entries to fold into the retired totals.
+    pub(crate) retire: Vec<String>,
+    /// What may be read when nothing is to be committed first.
+    pub(crate) readable: Readable,
+}
+
+/// What gaps are judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GapRule {
+    /// How long Kinesis keeps a record.
+    pub(crate) retention: Duration,
+    /// What to do about a gap.
+    pub(crate) on_gap: OnGap,
+    /// Milliseconds since the epoch.
+    pub(crate) now: i64,
+}
+
+impl FirstActs {
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.acts.is_empty() && self.retire.is_empty()
+    }
+
+    /// Decides for the shards that are this worker's.
+    #[must_use]
+    pub(crate) fn decide(
+        plan: LineagePlan,
+        share: &Share,
+        document: Option<&CheckpointDocument>,
+        rule: GapRule,
+    ) -> Self {
+        let GapRule { retention, now, .. } = rule;
+        let mut acts: Vec<ShardAdvance> = plan.pins.into_iter().filter(|pin| share.mine.contains(&pin.shard)).collect();
+        let mut readable = Readable { mine: share.mine.clone(), waiting: plan.waiting.len(), ..Readable::default() };
+        let mut settle = |id: &str, state: &ShardState, found: Option<Gap>| {
+            let open = document.and_then(|document| document.open_gap(id));
+            match settle_gap(open, found, rule.on_gap) {
+                Settled::Read => return true,
+                Settled::Stop(open) => readable.stopped.push(open),
+                Settled::Write(gap) => acts.push(gap::advance(state, gap, now)),
+            }
+            false
+        };
+        let mine = plan.readable.into_iter().filter(|readable| share.mine.contains(&readable.shard.id));
+        let shards = mine
+            .filter(|shard| {
+                let found = gap::by_retention(&shard.shard.id, &shard.state, retention, now);
+                settle(&shard.shard.id, &shard.state, found)
+            })
+            .collect();
+        let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
+        for id in plan.vanished.iter().filter(|id| share.mine.contains(*id)) {
+            if let Some(state) = state_of(id) {
+                settle(id, state, Some(gap::by_vanishing(id, state, retention, now)));
+            }
+        }
+        readable.shards = shards;
+        let out_of_reach = |id: &String| {
+            let known = state_of(id).and_then(gap::known_until).unwrap_or(now);
+            u64::try_from(now.saturating_sub(known)).is_ok_and(|age| Duration::from_millis(age) > retention)
+        };
+        let retire = plan.retirable.into_iter().filter(out_of_reach).collect();
+        Self { acts, retire, readable }
+    }
+}
+
+/// What becomes of a shard.
+enum Settled {
+    /// It may be read.
+    Read,
+    /// It stands still behind a gap that is known.
+    Stop(Gap),
+    /// The gap is to be committed first.
+    Write(Gap),
+}
+
+fn settle_gap(open: Option<&Gap>, found: Option<Gap>, on_gap: OnGap) -> Settled {
+    match (open, found, on_gap) {
+        (None, None, _) => Settled::Read,
+        (Some(open), _, OnGap::Stop) => Settled::Stop(open.clone()),
+        (Some(open), _, OnGap::Continue) => Settled::Write(Gap { accepted: true, ..open.clone() }),
+        (None, Some(found), _) => Settled::Write(Gap { accepted: on_gap == OnGap::Continue, ..found }),
+    }
+}
