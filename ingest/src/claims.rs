@@ -35,6 +35,13 @@ impl Claims {
         readable
     }
 
+    /// Gives back shards that were taken and are not read after all, so that they can be taken again.
+    pub(crate) fn give_back(&mut self, shards: &[ReadableShard]) {
+        for shard in shards {
+            self.held.remove(&shard.shard.id);
+        }
+    }
+
     /// Begins to let a shard go; whether that is new.
     pub(crate) fn release(&mut self, shard: &str) -> bool {
         self.releasing.insert(shard.to_owned())
@@ -92,6 +99,15 @@ mod tests {
         let mut claims = Claims::default();
         assert_eq!(ids(&claims.take(readable(&["a", "b"]), |shard| shard == "b")), ["a"]);
         assert_eq!(ids(&claims.take(readable(&["a", "b"]), |_| false)), ["b"]);
+    }
+
+    #[test]
+    fn a_shard_that_could_not_be_begun_is_taken_the_next_time() {
+        let mut claims = Claims::default();
+        let taken = claims.take(readable(&["a"]), |_| false);
+        claims.give_back(&taken);
+        assert!(claims.held().is_empty(), "nobody reads it: it must not look so");
+        assert_eq!(ids(&claims.take(readable(&["a"]), |_| false)), ["a"]);
     }
 
     #[test]

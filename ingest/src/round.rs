@@ -420,7 +420,15 @@ impl<'a> Round<'a> {
         }
         // Told before the first read, so that a worker that comes now does not take them too.
         self.tell_holds();
-        let mut windows = self.worker.windows(&shards).await?;
+        let mut windows = match self.worker.windows(&shards).await {
+            Ok(windows) => windows,
+            Err(error) => {
+                // Nobody reads them yet: the next look must find them free.
+                self.claims.give_back(&shards);
+                self.tell_holds();
+                return Err(error);
+            }
+        };
         for shard in shards {
             let window = windows.remove(&shard.shard.id).unwrap_or_else(|| DedupWindow::new(self.worker.options.dedup));
             self.spawn_reader(shard, window);
