@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
+use bluelake_schemas::KnownBug;
 
 use crate::lineage::ListedShard;
 
@@ -108,7 +109,8 @@ impl ShardCursor {
             Position::TrimHorizon | Position::AtTimestamp(_) => None,
         };
         for (index, sequence) in page.sequences.iter().enumerate() {
-            if last.is_none_or(|last| sequence > last) {
+            let is_again = KnownBug::ResumeAt.is_on() && index == 0 && last == Some(sequence);
+            if is_again || last.is_none_or(|last| sequence > last) {
                 new.push(index);
                 last = Some(sequence);
             }

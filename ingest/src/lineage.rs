@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_lake::{CheckpointDocument, ControlTotals, Position, SequenceNumber, ShardAdvance, ShardState};
+use bluelake_schemas::KnownBug;
 
 /// A shard as ListShards gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +119,7 @@ pub(crate) fn plan(
 /// A parent that left ListShards unread is gone with its records; one that the table never saw cannot be waited for.
 fn parent_is_done(listed: bool, state: Option<&ShardState>) -> bool {
     match state {
-        Some(state) => state.ended,
+        Some(state) => state.ended || KnownBug::ChildrenBeforeParents.is_on(),
         None => !listed,
     }
 }
@@ -143,6 +144,8 @@ fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position 
 }
 
 fn pin(shard: &ListedShard, position: Position, now: i64) -> ShardAdvance {
+    let at_latest = KnownBug::ChildrenAtLatest.is_on() && !shard.parents.is_empty();
+    let position = if at_latest { Position::AtTimestamp(now) } else { position };
     ShardAdvance {
         shard: shard.id.clone(),
         starting_sequence: shard.starting_sequence.clone(),

@@ -5,7 +5,7 @@ use deltalake::{
     kernel::{Action, transaction::CommitBuilder},
 };
 
-use bluelake_schemas::REJECTED_PARTITIONS;
+use bluelake_schemas::{KnownBug, REJECTED_PARTITIONS};
 
 use crate::{
     chain::DocumentChain,
@@ -97,6 +97,7 @@ impl RejectedFollower {
             let found = if number == newest.number { newest } else { self.chain.get(number).await? };
             actions.extend(found.rejected_files.iter().map(|file| Action::Add(file.add_action())));
             match found.previous {
+                Some(_) if KnownBug::FollowWithoutOrder.is_on() => break,
                 Some(previous) => newest = self.chain.get(previous.number).await?,
                 None => break,
             }

@@ -3,6 +3,9 @@
 //! The Delta commit of the event table is the one moment at which a batch happens, for all its shards and
 //! both tables (design: exactly once). Everything before it is unreferenced, everything after it is repeatable.
 
+#[cfg(feature = "failpoints")]
+mod known_bugs;
+
 use std::sync::Arc;
 
 use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
@@ -204,6 +207,8 @@ impl StreamTable {
                         error = &error as &dyn std::error::Error,
                         "a commit was refused or not acknowledged; reading the table back"
                     );
+                    #[cfg(feature = "failpoints")]
+                    self.delete_files_of(batch).await;
                     last_error = Some(Box::new(error));
                 }
                 Err(error) => return self.settle(batch, error).await,
@@ -249,6 +254,8 @@ impl StreamTable {
         if has_files && batch.is_too_old(self.chain.written_at(document.number).await?) {
             return Ok(CommitOutcome::Expired);
         }
+        #[cfg(feature = "failpoints")]
+        let state = self.commit_position_first(state, batch, document.number).await?;
         let version = self.commit_to_delta(&state, batch, document.number).await?;
         failpoint::pass("after_delta_commit").await?;
         self.current = Some(document);
@@ -286,7 +293,11 @@ impl StreamTable {
 
     /// Work that may fail without harm: the follower and the log checkpoint catch up later.
     async fn after_commit(&mut self) {
-        if let Err(error) = self.follow_rejected().await {
+        let followed = match failpoint::pass("before_follow").await {
+            Ok(()) => self.follow_rejected().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = followed {
             tracing::warn!(
                 stream = %self.stream,
                 error = &error as &dyn std::error::Error,
