@@ -33,6 +33,15 @@ mod replay_plan;
 mod replay_read;
 mod retry;
 mod round;
+#[cfg(test)]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+mod simulation;
 mod watchdog;
 mod window;
 mod worker;
