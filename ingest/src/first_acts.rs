@@ -74,7 +74,7 @@ impl FirstActs {
         let mut readable = Readable { mine: share.mine.clone(), waiting: plan.waiting.len(), ..Readable::default() };
         let mut settle = |id: &str, state: &ShardState, found: Option<Gap>| {
             let open = document.and_then(|document| document.open_gap(id));
-            match settle_gap(open, found, rule.on_gap) {
+            match settle_gap(open, found, rule) {
                 Settled::Read => return true,
                 Settled::Stop(open) => readable.stopped.push(open),
                 Settled::Write(gap) => acts.push(gap::advance(state, gap, now)),
@@ -114,11 +114,90 @@ enum Settled {
     Write(Gap),
 }
 
-fn settle_gap(open: Option<&Gap>, found: Option<Gap>, on_gap: OnGap) -> Settled {
-    match (open, found, on_gap) {
+fn settle_gap(open: Option<&Gap>, found: Option<Gap>, rule: GapRule) -> Settled {
+    match (open, found, rule.on_gap) {
         (None, None, _) => Settled::Read,
         (Some(open), _, OnGap::Stop) => Settled::Stop(open.clone()),
-        (Some(open), _, OnGap::Continue) => Settled::Write(Gap { accepted: true, ..open.clone() }),
-        (None, Some(found), _) => Settled::Write(Gap { accepted: on_gap == OnGap::Continue, ..found }),
+        (Some(open), _, OnGap::Continue) => Settled::Write(gap::accept(open.clone(), rule.now)),
+        (None, Some(found), OnGap::Stop) => Settled::Write(found),
+        (None, Some(found), OnGap::Continue) => Settled::Write(gap::accept(found, rule.now)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bluelake_lake::{Batch, ControlTotals, GapCause, Position, SequenceNumber, Writer, advance};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+    const RULE: GapRule = GapRule {
+        retention: Duration::from_secs(24 * 3600),
+        on_gap: OnGap::Stop,
+        now: 0,
+    };
+
+    fn pin(id: &str, known: i64) -> ShardAdvance {
+        ShardAdvance {
+            shard: id.to_owned(),
+            starting_sequence: SequenceNumber::parse("1").unwrap(),
+            parents: Vec::new(),
+            from_exclusive: None,
+            to_inclusive: Position::TrimHorizon,
+            ended: false,
+            arrived_at: None,
+            drained_at: Some(known),
+            counts: ControlTotals::default(),
+            gap: None,
+        }
+    }
+
+    fn after(document: Option<&CheckpointDocument>, acts: Vec<ShardAdvance>) -> CheckpointDocument {
+        let batch = Batch {
+            id: Uuid::nil(),
+            base: 0,
+            erasure_epoch: 0,
+            shards: acts,
+            retire: Vec::new(),
+            supplement: None,
+            files: Vec::new(),
+            rejected_files: Vec::new(),
+        };
+        let writer = Writer { worker: "w".to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 };
+        advance(document, document.map_or(1, |document| document.number + 1), &batch, &writer).unwrap()
+    }
+
+    fn all(ids: &[&str]) -> Share {
+        Share { mine: ids.iter().map(ToString::to_string).collect(), ..Share::default() }
+    }
+
+    fn vanished(ids: &[&str]) -> LineagePlan {
+        LineagePlan { vanished: ids.iter().map(ToString::to_string).collect(), ..LineagePlan::default() }
+    }
+
+    #[test]
+    fn only_shards_of_this_worker_are_pinned() {
+        let plan = LineagePlan { pins: vec![pin("a", 0), pin("b", 0)], ..LineagePlan::default() };
+        let first = FirstActs::decide(plan, &all(&["b"]), None, RULE);
+        assert!(first.acts.iter().map(|act| act.shard.as_str()).eq(["b"]));
+    }
+
+    #[test]
+    fn a_gap_is_written_once_and_stops_its_shard_until_it_is_accepted() {
+        let pinned = after(None, vec![pin("a", 0)]);
+        let decide = |document: &CheckpointDocument, on_gap| {
+            FirstActs::decide(vanished(&["a"]), &all(&["a"]), Some(document), GapRule { on_gap, now: HOUR, ..RULE })
+        };
+        let found = decide(&pinned, OnGap::Stop);
+        let gap = found.acts.first().unwrap().gap.as_ref().unwrap();
+        assert_eq!((gap.cause, gap.accepted), (GapCause::Vanished, false));
+        let stopped = after(Some(&pinned), found.acts.clone());
+        let again = decide(&stopped, OnGap::Stop);
+        assert!(again.is_empty() && again.readable.stopped.len() == 1);
+        let accepted = decide(&stopped, OnGap::Continue);
+        let gap = accepted.acts.first().unwrap().gap.as_ref().unwrap();
+        assert_eq!((gap.accepted, gap.until), (true, Some(HOUR)), "what is lost until then is part of it");
     }
 }

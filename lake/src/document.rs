@@ -80,7 +80,8 @@ pub enum GapCause {
     Vanished,
 }
 
-/// Records that Kinesis may have discarded before they were read. The shard stands still until the gap is accepted.
+/// Records that Kinesis may have discarded before they were read, of a shard or of those that follow from it. The shard
+/// stands still until the gap is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gap {
@@ -93,6 +94,7 @@ pub struct Gap {
     /// Records that arrived after this time may be missing, milliseconds since the epoch; `None`: since the shard began.
     pub from: Option<i64>,
     /// Records that arrived before this time may be missing, milliseconds since the epoch; `None`: to the shard's end.
+    /// When the gap is accepted, that moment: what was unread then may be discarded before it is read.
     pub until: Option<i64>,
     /// When it was found, milliseconds since the epoch.
     pub found_at: i64,
