@@ -51,7 +51,7 @@ pub struct ShardState {
     /// Arrival time of the newest committed record, microseconds since the epoch.
     pub arrived_at: Option<i64>,
     /// When it was last known that nothing unread lay behind: the shard was seen drained, was pinned, or a gap was
-    /// accepted. Milliseconds since the epoch.
+    /// accepted; of a child that was just pinned, what was known of its parents. Milliseconds since the epoch.
     pub drained_at: Option<i64>,
     /// Control totals since the pin.
     pub totals: ControlTotals,
