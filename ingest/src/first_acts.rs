@@ -43,11 +43,13 @@ pub(crate) struct FirstActs {
     pub(crate) readable: Readable,
 }
 
-/// What gaps are judged by.
+/// What gaps are judged by, and what retires.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GapRule {
     /// How long Kinesis keeps a record.
     pub(crate) retention: Duration,
+    /// How far back deduplication looks.
+    pub(crate) window: Duration,
     /// What to do about a gap.
     pub(crate) on_gap: OnGap,
     /// Milliseconds since the epoch.
@@ -95,9 +97,12 @@ impl FirstActs {
             }
         }
         readable.shards = shards;
+        // What its children still hold may be as old as the retention, and looks back over the window from there. Not all
+        // clocks are right: twice the longer of both is more than their sum.
+        let reach = retention.max(rule.window) * 2;
         let out_of_reach = |id: &String| {
             let known = state_of(id).and_then(gap::known_until).unwrap_or(now);
-            u64::try_from(now.saturating_sub(known)).is_ok_and(|age| Duration::from_millis(age) > retention)
+            u64::try_from(now.saturating_sub(known)).is_ok_and(|age| Duration::from_millis(age) > reach)
         };
         let retire = plan.retirable.into_iter().filter(out_of_reach).collect();
         Self { acts, retire, readable }
@@ -135,6 +140,7 @@ mod tests {
     const HOUR: i64 = 3_600_000;
     const RULE: GapRule = GapRule {
         retention: Duration::from_secs(24 * 3600),
+        window: Duration::from_secs(900),
         on_gap: OnGap::Stop,
         now: 0,
     };
@@ -199,5 +205,17 @@ mod tests {
         let accepted = decide(&stopped, OnGap::Continue);
         let gap = accepted.acts.first().unwrap().gap.as_ref().unwrap();
         assert_eq!((gap.accepted, gap.until), (true, Some(HOUR)), "what is lost until then is part of it");
+    }
+
+    #[test]
+    fn an_ended_shard_retires_when_no_window_reaches_back_to_it() {
+        let ended = ShardAdvance { from_exclusive: Some(Position::TrimHorizon), ended: true, ..pin("a", 0) };
+        let document = after(Some(&after(None, vec![pin("a", 0)])), vec![ended]);
+        let retires = |now| {
+            let plan = LineagePlan { retirable: vec!["a".to_owned()], ..LineagePlan::default() };
+            !FirstActs::decide(plan, &all(&[]), Some(&document), GapRule { now, ..RULE }).retire.is_empty()
+        };
+        assert!(!retires(25 * HOUR), "a child's record may be a day old, and a retry of one of this shard");
+        assert!(retires(49 * HOUR));
     }
 }

@@ -186,7 +186,8 @@ impl StreamWorker {
             let mut plan = plan(&listed, self.table()?.document(), &start, now);
             plan.vanished.retain(|shard| !reading.contains(shard));
             let share = self.share(&plan);
-            let rule = GapRule { retention: self.description.retention, on_gap: self.options.on_gap, now };
+            let IngestOptions { on_gap, dedup, .. } = &self.options;
+            let rule = GapRule { retention: self.description.retention, window: dedup.span, on_gap: *on_gap, now };
             let mut first = FirstActs::decide(plan, &share, self.table()?.document(), rule);
             if first.is_empty() {
                 first.readable.shards.retain(|readable| !share.held.contains(&readable.shard.id));
