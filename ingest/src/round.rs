@@ -377,6 +377,7 @@ impl<'a> Round<'a> {
         }
         match self.follow_lineage().await {
             Ok(gaps) => {
+                self.catch_up_rejected().await;
                 let shards: Vec<String> = gaps.into_iter().map(|gap| gap.shard).collect();
                 if !shards.is_empty() && self.told_gaps != shards {
                     tracing::error!(stream = %self.worker.stream, ?shards, "gap: these shards stand still until they are let go on with --on-gap continue");
@@ -389,6 +390,15 @@ impl<'a> Round<'a> {
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// What follows the commits was left behind by a fault, or by a worker that died: the next commit may be long in coming.
+    async fn catch_up_rejected(&mut self) {
+        let Some(table) = &mut self.worker.table else { return };
+        if let Err(error) = table.follow_rejected().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(stream = %self.worker.stream, error, "rejected_events is still behind");
         }
     }
 
