@@ -42,6 +42,7 @@ mod round;
     clippy::unwrap_used
 )]
 mod simulation;
+mod skew;
 mod watchdog;
 mod window;
 mod worker;

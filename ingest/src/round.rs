@@ -464,7 +464,7 @@ impl<'a> Round<'a> {
             stop_at_tip: self.worker.options.once,
             drained_interval: self.worker.description.retention / 8,
             admission: self.worker.options.admission.clone(),
-            clock: self.worker.options.clock.clone(),
+            clock: self.worker.known_clock(),
             progress: self.worker.progress.clone(),
         };
         self.readers.spawn(async move { (id, reader.run(stop).await) });

@@ -12,6 +12,7 @@ use bluelake_lake::{
 };
 use bluelake_schemas::{Contract, Stream};
 use bluelake_transform::Decoder;
+use chrono::DateTime;
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 
@@ -22,11 +23,12 @@ use crate::{
     flush::{commit, empty_batch},
     kinesis::{KinesisStream, StreamDescription},
     lineage::{LineagePlan, ReadableShard, plan},
-    options::{IngestOptions, StartPosition},
+    options::{Clock, IngestOptions, StartPosition},
     progress::{Progress, ProgressSnapshot, Running},
     rebuild::Rebuild,
     retry::Patience,
     round::{Round, RoundEnd},
+    skew::Skew,
     window::DedupWindow,
 };
 
@@ -61,6 +63,7 @@ pub struct StreamWorker {
     pub(crate) decoder: Arc<Decoder>,
     pub(crate) options: IngestOptions,
     start: Position,
+    skew: Skew,
     pub(crate) progress: Arc<Progress>,
     pub(crate) avoided: BTreeMap<String, Instant>,
     fenced: u64,
@@ -79,6 +82,7 @@ impl StreamWorker {
         options: IngestOptions,
     ) -> Result<Self, IngestError> {
         let description = source.describe().await?;
+        let skew = Skew::of(options.clock.now(), description.server_time);
         let writer = Writer {
             worker: options.worker.clone(),
             stream_arn: description.arn.clone(),
@@ -102,6 +106,7 @@ impl StreamWorker {
             decoder: Arc::new(decoder),
             options,
             start,
+            skew,
             avoided: BTreeMap::new(),
             fenced: 0,
         })
@@ -181,13 +186,17 @@ impl StreamWorker {
             }
             // Listed anew each time: what is pinned must not be older than the document that it is pinned against.
             let listed = self.source.list_shards().await?;
-            let now = self.options.clock.now().timestamp_millis();
-            let start = self.start.clone();
-            let mut plan = plan(&listed, self.table()?.document(), &start, now);
+            let (now, skew, start) = (self.options.clock.now(), self.skew, self.start.clone());
+            let mut plan = plan(&listed, self.table()?.document(), &start, skew.earliest(now));
             plan.vanished.retain(|shard| !reading.contains(shard));
             let share = self.share(&plan);
             let IngestOptions { on_gap, dedup, .. } = &self.options;
-            let rule = GapRule { retention: self.description.retention, window: dedup.span, on_gap: *on_gap, now };
+            let rule = GapRule {
+                retention: self.description.retention,
+                window: dedup.span,
+                on_gap: *on_gap,
+                now: skew.latest(now),
+            };
             let mut first = FirstActs::decide(plan, &share, self.table()?.document(), rule);
             if first.is_empty() {
                 first.readable.shards.retain(|readable| !share.held.contains(&readable.shard.id));
@@ -207,6 +216,15 @@ impl StreamWorker {
             stream: self.source.name().to_owned(),
             shard: "all".to_owned(),
             reason: format!("new shards could not be pinned in {PIN_ROUNDS} rounds: too many workers at once"),
+        })
+    }
+
+    /// Tells up to when what is read now is known to be read.
+    pub(crate) fn known_clock(&self) -> Clock {
+        let (local, skew) = (self.options.clock.clone(), self.skew);
+        Clock::from_fn(move || {
+            let now = local.now();
+            DateTime::from_timestamp_millis(skew.earliest(now)).unwrap_or(now)
         })
     }
 
