@@ -1,5 +1,5 @@
 //! A test of the tests: bugs that systems like this one have had are brought back one at a time, and something must see
-//! each. `BLUELAKE_KNOWN_BUG` names the bug (`schemas/src/known_bug.rs`); the same scenario without it must pass.
+//! each. `KNOWN_BUG` names the bug (`schemas/src/known_bug.rs`); the same scenario without it must pass.
 //!
 //! | bug | here seen by | in the simulation seen by |
 //! | --- | --- | --- |
@@ -16,6 +16,7 @@
 //! | `children_before_parents` | `lake verify`: lineage | a child pinned before its parents ended |
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bluelake_schemas::KnownBug;
@@ -36,13 +37,16 @@ fn portion(number: u64) -> Workload {
 }
 
 /// Runs the scenario without the bug and with it; gives what was seen of it.
-async fn seen<F: Future<Output = Vec<String>>>(bug: KnownBug, scenario: impl Fn(Machine, Kinesis) -> F) -> Vec<String> {
-    let kinesis = Kinesis::with_streams(1, 1).await;
-    let sound = scenario(Machine::new().with_kinesis(&kinesis), kinesis).await;
+async fn seen<F: Future<Output = Vec<String>>>(
+    bug: KnownBug,
+    scenario: impl Fn(Machine, Arc<Kinesis>) -> F,
+) -> Vec<String> {
+    let kinesis = Arc::new(Kinesis::with_streams(1, 1).await);
+    let sound = scenario(Machine::new().with_kinesis(&kinesis), Arc::clone(&kinesis)).await;
     assert_eq!(sound, Vec::<String>::new(), "without the bug nothing is to be seen");
-    let kinesis = Kinesis::with_streams(1, 1).await;
-    let machine = Machine::new().with_kinesis(&kinesis).with("BLUELAKE_KNOWN_BUG", bug.name());
-    let seen = scenario(machine, kinesis).await;
+    let kinesis = Arc::new(Kinesis::with_streams(1, 1).await);
+    let machine = Machine::new().with_kinesis(&kinesis).with("KNOWN_BUG", bug.name());
+    let seen = scenario(machine, Arc::clone(&kinesis)).await;
     eprintln!("{}: {seen:?}", bug.name());
     seen
 }
@@ -100,7 +104,7 @@ async fn positions_that_are_committed_before_their_rows_are_refused_after_a_cras
         put(&machine, &[0]).await;
         let machine = machine.with("FAILPOINTS", "after_position=return(abort)");
         machine.run(&INGEST).await;
-        let machine = machine.without("FAILPOINTS").without("BLUELAKE_KNOWN_BUG");
+        let machine = machine.without("FAILPOINTS").without("KNOWN_BUG");
         let next = machine.run(&INGEST).await;
         if next.code == Some(0) { failed_checks(&machine).await } else { vec![next.stderr] }
     })

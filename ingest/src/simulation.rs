@@ -121,7 +121,7 @@ fn examine_all(seeds: u64) -> (Counters, Vec<(u64, String)>) {
                     for (what, count) in outcome.counters {
                         *result.0.entry(what).or_default() += count;
                     }
-                    if outcome.finding.is_some() && std::env::var_os("BLUELAKE_KNOWN_BUG").is_some() {
+                    if outcome.finding.is_some() && std::env::var_os("KNOWN_BUG").is_some() {
                         // One is enough.
                         next.store(seeds, Ordering::Relaxed);
                     }
@@ -182,14 +182,14 @@ const NOT_HERE: [KnownBug; 1] = [KnownBug::DropTheExtras];
 /// one bug or none, so each gets a process of its own.
 #[test]
 fn each_known_bug_is_found_within_a_few_seeds() {
-    if std::env::var_os("BLUELAKE_KNOWN_BUG").is_some() {
+    if std::env::var_os("KNOWN_BUG").is_some() {
         return;
     }
     for bug in KnownBug::ALL.into_iter().filter(|bug| !NOT_HERE.contains(bug)) {
         let test = "simulation::whatever_happens_every_event_is_counted_once_and_the_system_comes_to_rest";
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
-            .env("BLUELAKE_KNOWN_BUG", bug.name())
+            .env("KNOWN_BUG", bug.name())
             .env("BLUELAKE_SIMULATION_SEEDS", "400")
             .env_remove("BLUELAKE_SIMULATION_SEED")
             .output()

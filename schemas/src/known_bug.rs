@@ -1,7 +1,7 @@
 //! Bugs that systems like this one have had, to be brought back one at a time, so that tests can be seen to fail. Without
 //! the feature `failpoints` no bug is ever on, and nothing of them is compiled.
 //!
-//! The environment variable `BLUELAKE_KNOWN_BUG` names the one that is on. Each is asked for in the one place where it would
+//! The environment variable `KNOWN_BUG` names the one that is on. Each is asked for in the one place where it would
 //! live, in whatever room that is: hence this module in the lowest of them.
 
 /// A bug that can be brought back.
@@ -47,7 +47,7 @@ impl KnownBug {
         Self::ChildrenBeforeParents,
     ];
 
-    /// The name in `BLUELAKE_KNOWN_BUG`.
+    /// The name in `KNOWN_BUG`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ impl KnownBug {
     #[must_use]
     pub fn is_on(self) -> bool {
         static ON: std::sync::LazyLock<Option<KnownBug>> = std::sync::LazyLock::new(|| {
-            let name = std::env::var("BLUELAKE_KNOWN_BUG").ok()?;
+            let name = std::env::var("KNOWN_BUG").ok()?;
             KnownBug::ALL.into_iter().find(|bug| bug.name() == name)
         });
         *ON == Some(self)

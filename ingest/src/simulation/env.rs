@@ -60,23 +60,28 @@ impl Settings {
     pub(super) fn draw(random: &mut Random) -> Self {
         let kind = random.random_range(0..100);
         let (may_lose, idle) = (kind < 25, (25..35).contains(&kind));
-        let short = may_lose || idle;
-        let pace = if short { 8 } else { 1 };
+        // Days in minutes, where days must pass.
+        let (pace, retention) = if may_lose || idle { (8, 40 * MINUTE) } else { (1, 1_440 * MINUTE) };
+        let (put_pauses, chaos, reshards) = match (may_lose, idle) {
+            (true, _) => ([10_000, 60_000, 120_000], [40, 120, 240], [0, 5, 15]),
+            (_, true) => ([10_000, 10_000, 10_000], [0, 40, 120], [0, 5, 5]),
+            _ => ([200, 2_000, 20_000], [0, 40, 120], [0, 5, 15]),
+        };
         Self {
             workers: random.random_range(1..4),
             shards: random.random_range(1..5),
             puts: random.random_range(30..120),
-            put_pause: *[200, 2_000, 20_000].get(random.random_range(0..3_usize)).unwrap_or(&200),
-            retention: if short { 40 * MINUTE } else { 1_440 * MINUTE },
+            put_pause: put_pauses[random.random_range(0..3)],
+            retention,
             may_lose,
             idle,
             start_latest: random.random_ratio(1, 6),
-            store_faults: *[0, 3, 10, 25].get(random.random_range(0..4_usize)).unwrap_or(&0),
-            stream_faults: *[0, 5, 20].get(random.random_range(0..3_usize)).unwrap_or(&0),
-            chaos: *[0, 40, 120].get(random.random_range(0..3_usize)).unwrap_or(&0),
-            reshards: *[0, 5, 15].get(random.random_range(0..3_usize)).unwrap_or(&0),
+            store_faults: [0, 3, 10, 25][random.random_range(0..4)],
+            stream_faults: [0, 5, 20][random.random_range(0..3)],
+            chaos: chaos[random.random_range(0..3)],
+            reshards: reshards[random.random_range(0..3)],
             fleet: random.random_ratio(4, 5),
-            skew: *[0, 0, 2_000, 60 * MINUTE].get(random.random_range(0..4_usize)).unwrap_or(&0),
+            skew: retention / 24 * random.random_range(0..4) / 3,
             window: random.random_range(1..16) * MINUTE,
             beat: 2_000 * pace,
             tick: 400 * pace,

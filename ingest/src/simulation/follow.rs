@@ -92,13 +92,14 @@ impl Follow {
             return Err(());
         }
         let listed = env.world.list(env.now);
-        let now = worker.local(env);
         let document = worker.table.document.as_ref();
-        let mut plan = plan(&listed, document, &worker.start, now);
+        let mut plan = plan(&listed, document, &worker.start, worker.earliest(env));
         plan.vanished.retain(|shard| !worker.round.claims.held().contains(shard));
         worker.known.insert(STREAM.to_owned(), plan.wanting());
         let share = Share::decide(&worker.heartbeat, &worker.others, &worker.known, STREAM);
-        let rule = GapRule { retention: env.settings.retention(), on_gap: worker.on_gap, now };
+        let window = super::env::millis(env.settings.window);
+        let rule =
+            GapRule { retention: env.settings.retention(), window, on_gap: worker.on_gap, now: worker.latest(env) };
         let first = FirstActs::decide(plan, &share, document, rule);
         if !first.is_empty() {
             let batch = Batch {

@@ -179,7 +179,7 @@ impl Oracle {
                 Some(state) => {
                     let world = &env.world.shards[&shard.id];
                     if !state.ended && unread(world, &state.position, env) == 0 && world.closed_at.is_none() {
-                        seen.at_tip.insert(shard.id, env.now);
+                        seen.take_tip(&shard.id, state, env.now, env.settings.retention());
                     }
                 }
                 None => {
@@ -189,7 +189,10 @@ impl Oracle {
         }
         for seen in [None, Some(&seen)] {
             let Some(until) = document.watermark(seen) else { continue };
-            if let Some(missing) = self.missing(env).find(|(_, record)| record.arrived < until) {
+            // The document alone cannot tell of a family of which it has not one shard.
+            let known = |id: &str| seen.is_some() || self.pins.keys().any(|pinned| is_ancestor(pinned, id, env));
+            let claimed = |(id, record): &(&str, &SimRecord)| record.arrived < until && known(id);
+            if let Some(missing) = self.missing(env).find(claimed) {
                 let (shard, record) = missing;
                 return Err(format!(
                     "complete up to {until} by {seen:?}, but {} of {shard} arrived at {}",
@@ -207,7 +210,9 @@ impl Oracle {
             let waiting = shard.records.iter().filter(move |record| {
                 let place =
                     Place { shard: id.to_owned(), sequence: record.sequence.as_str().to_owned(), sub_sequence: 0 };
-                !self.fates.contains_key(&place) && self.is_promised(id, record, env) && !self.is_covered(id, record)
+                !self.fates.contains_key(&place)
+                    && self.is_promised(id, record, env)
+                    && !self.is_covered(id, record, env)
             });
             waiting.map(move |record| (id, record))
         })
@@ -225,13 +230,19 @@ impl Oracle {
         }
     }
 
-    fn is_covered(&self, id: &str, record: &SimRecord) -> bool {
+    /// A gap covers its shard and those that follow from it; of a shard that the table never saw, one of its family does.
+    fn is_covered(&self, id: &str, record: &SimRecord, env: &Env) -> bool {
         let covers = |gap: &Gap| {
             let behind = match &gap.after {
-                Position::After(after) => record.sequence > *after,
+                Position::After(after) => gap.shard != id || record.sequence > *after,
                 Position::TrimHorizon | Position::AtTimestamp(_) => true,
             };
-            gap.shard == id && behind && gap.until.is_none_or(|until| record.arrived <= until)
+            let unseen = !self.pins.contains_key(id);
+            let related = is_ancestor(&gap.shard, id, env) || (unseen && is_ancestor(id, &gap.shard, env));
+            related
+                && behind
+                && gap.from.is_none_or(|from| from <= record.arrived)
+                && gap.until.is_none_or(|until| record.arrived <= until)
         };
         self.document.iter().flat_map(|document| &document.gaps).any(covers)
     }

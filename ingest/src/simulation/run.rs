@@ -101,8 +101,10 @@ impl Run {
             }
         }
         let mut steps = 0;
+        // Time for everybody to look.
+        let not_before = self.env.now + 4 * MINUTE;
         while self.env.finding.is_none() {
-            let late = self.env.store.next_late().is_some();
+            let late = self.env.store.next_late().is_some() || self.env.now < not_before;
             if !late && self.oracle.is_at_rest(&self.env) {
                 return;
             }
@@ -218,7 +220,6 @@ impl Run {
         match self.env.random.random_range(0..10) {
             0..=4 => self.env.below(5_000),
             5..=7 => self.env.below(3 * MINUTE),
-            8 => self.env.below(10 * MINUTE),
             _ if self.env.settings.may_lose => self.env.below(2 * retention),
             _ if self.env.settings.idle => self.env.below(10 * MINUTE),
             _ => self.env.below(150 * MINUTE),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bluelake_lake::{CommitOutcome, FoundHeartbeat, Heartbeat, Position, Writer};
+use chrono::{DateTime, Utc};
 use rand::Rng as _;
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use crate::{
     claims::Claims,
     fleet::{Shards, membership::Membership},
     options::{FlushLimits, OnGap},
+    skew::Skew,
 };
 
 /// As in `round.rs`.
@@ -28,6 +30,10 @@ const VANISHED_PAUSE: i64 = 5_000;
 const FENCED_PAUSE: i64 = 15_000;
 /// The simulation has one stream.
 pub(super) const STREAM: &str = "transaction-events";
+
+fn time(millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis).unwrap()
+}
 
 /// One thing that a worker can do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +52,8 @@ enum Main {
     /// Loads the table after a fence.
     Reload,
     Follow(Box<Follow>),
+    /// Brings `rejected_events` up to date, best effort.
+    CatchUp,
     Loop,
     /// Everything is committed; brings `rejected_events` up to date and leaves.
     Finish,
@@ -76,7 +84,9 @@ pub(super) struct Round {
 pub(super) struct Worker {
     pub(super) name: String,
     pub(super) writer: Writer,
-    pub(super) skew: i64,
+    /// Milliseconds that its wall clock is ahead.
+    off: i64,
+    skew: Skew,
     pub(super) on_gap: OnGap,
     pub(super) start: Position,
     limits: FlushLimits,
@@ -128,7 +138,8 @@ impl Worker {
         Self {
             name: name.to_owned(),
             writer: Writer { worker: name.to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 },
-            skew,
+            off: skew,
+            skew: Skew::of(time(env.now + skew), Some(time(env.now - env.now.rem_euclid(1_000)))),
             on_gap,
             start,
             limits,
@@ -149,9 +160,14 @@ impl Worker {
         }
     }
 
-    /// The worker's wall clock.
-    pub(super) fn local(&self, env: &Env) -> i64 {
-        env.now + self.skew
+    /// The worker's wall clock, and not later than the service's.
+    pub(super) fn earliest(&self, env: &Env) -> i64 {
+        self.skew.earliest(time(env.now + self.off))
+    }
+
+    /// The worker's wall clock, and not earlier than the service's.
+    pub(super) fn latest(&self, env: &Env) -> i64 {
+        self.skew.latest(time(env.now + self.off))
     }
 
     /// Whether a crash now comes in the middle of a commit.
@@ -242,7 +258,7 @@ impl Worker {
     }
 
     fn read(&mut self, shard: &str, env: &mut Env) {
-        let local = self.local(env);
+        let local = self.earliest(env);
         let Some(reader) = self.round.readers.get_mut(shard) else { return };
         match reader.step(local, env) {
             Read::Nothing => {}
@@ -373,6 +389,8 @@ impl Worker {
                 self.main = if loaded { Main::Follow(Box::new(Follow::first())) } else { Main::Reload };
             }
             Main::Follow(follow) => return self.follow(follow, env),
+            Main::CatchUp if self.table.follow(env) == Ok(false) => self.main = Main::CatchUp,
+            Main::CatchUp => {}
             Main::Loop => self.turn(env),
             Main::Finish => match self.table.follow(env) {
                 Ok(true) => {
@@ -387,7 +405,8 @@ impl Worker {
 
     fn follow(&mut self, mut follow: Box<Follow>, env: &mut Env) -> Option<End> {
         match follow.step(self, env) {
-            Ok(true) => self.main = Main::Loop,
+            Ok(true) if follow.is_first() => self.main = Main::Loop,
+            Ok(true) => self.main = Main::CatchUp,
             Ok(false) => self.main = Main::Follow(follow),
             Err(()) if follow.is_hopeless() => {
                 env.count("pins given up");
@@ -478,6 +497,6 @@ impl Worker {
 
     /// How long until it looks at the lineage again without a reason.
     pub(super) fn lineage_interval(env: &Env) -> i64 {
-        75 * env.settings.tick
+        (75 * env.settings.tick).min(60_000)
     }
 }
