@@ -212,10 +212,12 @@ fn probed<'a>(probe: Option<&'a StreamProbe>, id: &str, state: &ShardState) -> O
 fn seen(document: &CheckpointDocument, probe: &StreamProbe) -> SeenInKinesis {
     let mut seen = SeenInKinesis::default();
     for (id, shard) in &probe.shards {
-        if is_new(document.shards.get(id), shard) {
-            seen.unpinned.insert(id.clone(), shard.parents.clone());
-        } else if let Behind::Nothing { at } = shard.behind {
-            seen.at_tip.insert(id.clone(), at);
+        match (document.shards.get(id), &shard.behind) {
+            (state, _) if is_new(state, shard) => {
+                seen.unpinned.insert(id.clone(), shard.parents.clone());
+            }
+            (Some(state), Behind::Nothing { at }) => seen.take_tip(id, state, *at, probe.retention),
+            _ => {}
         }
     }
     seen

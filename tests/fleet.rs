@@ -27,7 +27,7 @@ fn held(machine: &Machine, worker: &str, stream: &str) -> Option<BTreeSet<String
     Some(shards.iter().map(|shard| shard.as_str().unwrap().to_owned()).collect())
 }
 
-async fn until(what: &str, within: Duration, mut reached: impl FnMut() -> bool) -> Duration {
+pub(crate) async fn until(what: &str, within: Duration, mut reached: impl FnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !reached() {
         assert!(started.elapsed() < within, "{what}: not within {within:?}");

@@ -32,6 +32,7 @@ mod help;
 mod ingest_local;
 mod ingest_s3;
 mod kill_and_restart;
+mod known_bugs;
 mod lake_verify;
 mod many_partitions;
 mod observability;

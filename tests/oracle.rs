@@ -179,7 +179,7 @@ fn verify_rows(entries: &[&JournalEntry], rows: &[Value], payloads: &HashMap<Str
 }
 
 /// Every field that was put is in its column (or in `extras`), and no other field of the contract has a value.
-fn verify_payload(row: &Value, payload: &Value) {
+pub(crate) fn verify_payload(row: &Value, payload: &Value) {
     let payload = payload.as_object().unwrap();
     let extras: Value = row["extras"].as_str().map_or(Value::Null, |text| serde_json::from_str(text).unwrap());
     for (name, put) in payload {

@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
+use bluelake_schemas::KnownBug;
 
 use crate::lineage::ListedShard;
 
@@ -108,7 +109,8 @@ impl ShardCursor {
             Position::TrimHorizon | Position::AtTimestamp(_) => None,
         };
         for (index, sequence) in page.sequences.iter().enumerate() {
-            if last.is_none_or(|last| sequence > last) {
+            let is_again = KnownBug::ResumeAt.is_on() && index == 0 && last == Some(sequence);
+            if is_again || last.is_none_or(|last| sequence > last) {
                 new.push(index);
                 last = Some(sequence);
             }
@@ -121,7 +123,8 @@ impl ShardCursor {
         let tell_drained = at_tip && self.drained_at.is_none_or(due);
         self.ended |= page.end_of_shard;
         let tell = !new.is_empty() || self.ended || tell_drained;
-        let drained_at = (tell && at_tip).then_some(now);
+        // Of a shard that has ended it is not known when it was closed: its children may have filled for long.
+        let drained_at = (tell && at_tip && !self.ended).then_some(now);
         self.drained_at = drained_at.or(self.drained_at);
         let step = tell.then(|| Step {
             shard: self.shard.clone(),
@@ -211,6 +214,7 @@ mod tests {
             let step = outcome.step.unwrap().advance(ControlTotals::default(), None);
             assert!(outcome.ended && step.ended);
             assert_eq!(step.to_inclusive, after(*numbers.last().unwrap_or(&5)));
+            assert_eq!(step.drained_at, None, "what its children hold is not known to be read");
             assert_eq!(step.parents, ["p"]);
         }
     }

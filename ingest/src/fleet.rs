@@ -3,7 +3,7 @@
 //! Nothing that is promised rests on this: a fleet that sees wrongly reads shards twice, and the fence lets one win.
 
 mod assignment;
-mod membership;
+pub(crate) mod membership;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use assignment::{Member, Shards, assigned_to};
+pub(crate) use assignment::Shards;
+use assignment::{Member, assigned_to};
 use membership::Membership;
 
 /// Heartbeats of workers that died are cleared away when they have stood still for so long.
@@ -89,6 +90,18 @@ pub(crate) struct Share {
     pub(crate) held: BTreeSet<String>,
 }
 
+impl Share {
+    /// A worker's share of the shards of `stream` among the living. Pure; `shards` are those of all streams that want a
+    /// reader.
+    pub(crate) fn decide(own: &Heartbeat, others: &[Heartbeat], shards: &Shards, stream: &str) -> Self {
+        let mut members: Vec<Member> = others.iter().map(Member::of).collect();
+        members.push(Member::of(own));
+        let mut mine = assigned_to(&own.worker, &members, shards);
+        let held = others.iter().filter_map(|other| other.holds.get(stream)).flatten().cloned().collect();
+        Self { mine: mine.remove(stream).unwrap_or_default(), held }
+    }
+}
+
 impl Fleet {
     /// Writes the first heartbeat, looks who is there, and goes on beating until [`Fleet::leave`].
     ///
@@ -150,11 +163,7 @@ impl Fleet {
         let others = self.0.others.borrow().clone();
         let mut own = self.own();
         own.known.insert(stream.name().to_owned(), wanting);
-        let mut members: Vec<Member> = others.iter().map(Member::of).collect();
-        members.push(Member::of(&own.heartbeat));
-        let mut mine = assigned_to(&own.heartbeat.worker, &members, &own.known);
-        let held = others.iter().filter_map(|other| other.holds.get(stream.name())).flatten().cloned().collect();
-        Share { mine: mine.remove(stream.name()).unwrap_or_default(), held }
+        Share::decide(&own.heartbeat, &others, &own.known, stream.name())
     }
 
     /// Tells the others which shards of a stream this worker reads or has not committed yet.

@@ -45,6 +45,12 @@ fn gap(shard: &str, state: &ShardState, cause: GapCause, until: i64, now: i64) -
     }
 }
 
+/// The gap as an operator accepts it at `now` (milliseconds since the epoch). From then on the shard counts as known up to
+/// `now`, though what is behind its position may be discarded before it is read: so that is part of the gap too.
+pub(crate) fn accept(gap: Gap, now: i64) -> Gap {
+    Gap { accepted: true, until: gap.until.map(|until| until.max(now)), ..gap }
+}
+
 /// The commit that writes a gap into the lake. Accepted, it lets the shard go on, or ends it when it has vanished.
 /// `now` in milliseconds since the epoch.
 pub(crate) fn advance(state: &ShardState, gap: Gap, now: i64) -> ShardAdvance {
@@ -105,6 +111,15 @@ mod tests {
     fn a_shard_that_ended_has_no_gap() {
         let ended = ShardState { ended: true, ..state(Some(DAY), None) };
         assert_eq!(by_retention("a", &ended, RETENTION, 100 * DAY), None);
+    }
+
+    #[test]
+    fn an_accepted_gap_covers_all_that_may_be_lost_until_it_was_accepted() {
+        let behind = state(Some(100 * DAY), None);
+        let found = by_retention("a", &behind, RETENTION, 103 * DAY).unwrap();
+        let accepted = accept(found, 105 * DAY);
+        assert!(accepted.accepted);
+        assert_eq!((accepted.from, accepted.until), (Some(100 * DAY), Some(105 * DAY)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use aws_sdk_kinesis::{
     types::{ConsumerStatus, Shard, ShardIteratorType, StartingPosition},
 };
 use bluelake_lake::{Position, SequenceNumber, causes};
+use bluelake_schemas::KnownBug;
 use chrono::{DateTime, Utc};
 
 use crate::{error::IngestError, fan_out::Consumer, lineage::ListedShard, pace::SHARD_RATE, progress::count_fault};
@@ -351,7 +352,11 @@ fn start_of(position: &Position) -> (ShardIteratorType, Option<String>, Option<S
         Position::AtTimestamp(millis) => {
             (ShardIteratorType::AtTimestamp, None, Some(SdkDateTime::from_millis(*millis)))
         }
-        Position::After(sequence) => (ShardIteratorType::AfterSequenceNumber, Some(sequence.as_str().to_owned()), None),
+        Position::After(sequence) => {
+            let after = !KnownBug::ResumeAt.is_on();
+            let kind = if after { ShardIteratorType::AfterSequenceNumber } else { ShardIteratorType::AtSequenceNumber };
+            (kind, Some(sequence.as_str().to_owned()), None)
+        }
     }
 }
 

@@ -1,15 +1,18 @@
 //! Kinesis shards to batches to commits: lineage, reading, deduplication, buffering, and the worker loop.
 //!
 //! Guarantees: every record that Kinesis still held when it was read is counted once, as stored, rejected or duplicate,
-//! in the commit that moves its shard's position past it. Decisions (`lineage`, `cursor`, `window`, `buffer`, `pace`, `memory`) are pure; I/O is at
+//! in the commit that moves its shard's position past it. Decisions (`lineage`, `first_acts`, `cursor`, `window`, `rebuild`,
+//! `buffer`, `pace`, `memory`) are pure; I/O is at
 //! the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
 
 mod admission;
 mod backfill;
 mod buffer;
+mod claims;
 mod cursor;
 mod error;
 mod fan_out;
+mod first_acts;
 mod fleet;
 mod flush;
 mod gap;
@@ -23,6 +26,7 @@ mod polling;
 mod probe;
 mod progress;
 mod reader;
+mod rebuild;
 mod replay;
 mod replay_commit;
 mod replay_known;
@@ -30,6 +34,16 @@ mod replay_plan;
 mod replay_read;
 mod retry;
 mod round;
+#[cfg(test)]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+mod simulation;
+mod skew;
 mod watchdog;
 mod window;
 mod worker;

@@ -10,9 +10,10 @@
 //! A shard of the table that is no longer listed has vanished if it is not ended (a gap), and its entry may retire if it
 //! is: once its children are under way and nothing of it can be left in Kinesis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_lake::{CheckpointDocument, ControlTotals, Position, SequenceNumber, ShardAdvance, ShardState};
+use bluelake_schemas::KnownBug;
 
 /// A shard as ListShards gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,16 @@ pub(crate) struct LineagePlan {
     pub(crate) retirable: Vec<String>,
 }
 
+impl LineagePlan {
+    /// Shards that want a worker.
+    #[must_use]
+    pub(crate) fn wanting(&self) -> BTreeSet<String> {
+        let pins = self.pins.iter().map(|pin| &pin.shard);
+        let readable = self.readable.iter().map(|readable| &readable.shard.id);
+        pins.chain(readable).chain(&self.vanished).cloned().collect()
+    }
+}
+
 /// Plans from the shards as listed and the document in force. `start` is for a stream new to the table, `now` in
 /// milliseconds since the epoch.
 #[must_use]
@@ -85,7 +96,8 @@ pub(crate) fn plan(
                     let states: Vec<_> = parents.into_iter().filter_map(|(_, state)| state).collect();
                     // A backfill may have come before the first shard.
                     let first = document.is_none_or(|document| document.shards.is_empty());
-                    plan.pins.push(pin(shard, start_of(&states, first, start), now));
+                    let known = if first { now } else { known_at_pin(shard, &states, document, now) };
+                    plan.pins.push(pin(shard, start_of(&states, first, start), known, now));
                 } else {
                     plan.waiting.push(shard.id.clone());
                 }
@@ -108,7 +120,7 @@ pub(crate) fn plan(
 /// A parent that left ListShards unread is gone with its records; one that the table never saw cannot be waited for.
 fn parent_is_done(listed: bool, state: Option<&ShardState>) -> bool {
     match state {
-        Some(state) => state.ended,
+        Some(state) => state.ended || KnownBug::ChildrenBeforeParents.is_on(),
         None => !listed,
     }
 }
@@ -132,7 +144,26 @@ fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position 
     }
 }
 
-fn pin(shard: &ListedShard, position: Position, now: i64) -> ShardAdvance {
+/// Until when everything that a shard new to the table can hold is read or was never promised, milliseconds since the
+/// epoch. Roots promise nothing older than their pin. A child holds what came after its parents, so no more is known of it
+/// than of them: if it was left unread for longer than the retention, that is a gap. When its parents are gone and were
+/// never seen, neither were others between it and those that the table knows last.
+fn known_at_pin(shard: &ListedShard, parents: &[&ShardState], document: Option<&CheckpointDocument>, now: i64) -> i64 {
+    if shard.parents.is_empty() {
+        return now;
+    }
+    let of_parents = parents.iter().filter_map(|state| state.safe_until()).max();
+    let of_last = || {
+        let shards = &document?.shards;
+        let last = shards.iter().filter(|(id, _)| !shards.values().any(|state| state.parents.contains(id)));
+        last.filter_map(|(_, state)| state.safe_until()).min()
+    };
+    of_parents.or_else(of_last).map_or(now, |known| known.min(now))
+}
+
+fn pin(shard: &ListedShard, position: Position, known: i64, now: i64) -> ShardAdvance {
+    let at_latest = KnownBug::ChildrenAtLatest.is_on() && !shard.parents.is_empty();
+    let position = if at_latest { Position::AtTimestamp(now) } else { position };
     ShardAdvance {
         shard: shard.id.clone(),
         starting_sequence: shard.starting_sequence.clone(),
@@ -141,8 +172,7 @@ fn pin(shard: &ListedShard, position: Position, now: i64) -> ShardAdvance {
         to_inclusive: position,
         ended: false,
         arrived_at: None,
-        // Whatever was discarded before the pin was never promised.
-        drained_at: Some(now),
+        drained_at: Some(known),
         counts: ControlTotals::default(),
         gap: None,
     }
@@ -306,6 +336,21 @@ mod tests {
     fn a_pin_says_when_it_was_made_so_that_its_age_can_be_told() {
         let plan = plan(&[shard("a", &[])], None, &Position::TrimHorizon, NOW);
         assert_eq!(plan.pins[0].drained_at, Some(NOW));
+    }
+
+    #[test]
+    fn of_a_child_no_more_is_known_than_of_its_parents() {
+        let known = |arrived_at: i64, parents: &[&str]| ShardState {
+            arrived_at: Some(arrived_at * 1_000),
+            ..state(after("9"), true, parents)
+        };
+        let document = document([("a", known(3, &[])), ("b", known(5, &[])), ("c", known(2, &["gone"]))]);
+        let pinned = |listed: &[ListedShard]| {
+            plan(listed, Some(&document), &Position::TrimHorizon, NOW).pins.pop().unwrap().drained_at
+        };
+        assert_eq!(pinned(&[shard("child", &["a", "b"])]), Some(5), "it came after both");
+        assert_eq!(pinned(&[shard("child", &["never-seen"])]), Some(2), "its family was lost sight of after that");
+        assert_eq!(pinned(&[shard("root", &[])]), Some(NOW));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 
 use aws_sdk_kinesis::types::Record;
 use bluelake_lake::{ControlTotals, SequenceNumber};
-use bluelake_schemas::Stream;
+use bluelake_schemas::{KnownBug, Stream};
 use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -102,8 +102,13 @@ impl ShardReader {
         let ReadableShard { shard, position, state } = shard;
         let id = shard.id.clone();
         let mut cursor = ShardCursor::new(shard, position, state.drained_at, drained_interval);
-        let mut pages = Pages::new(ShardSource { stream: source.clone(), shard: id.clone(), admission }, stop_at_tip);
+        let shard_source = ShardSource { stream: source.clone(), shard: id.clone(), admission };
+        let mut pages = Pages::new(shard_source.clone(), stop_at_tip);
+        let committed = KnownBug::RenewFromCommit.is_on().then(|| cursor.clone());
         loop {
+            if let Some(committed) = &committed {
+                (cursor, pages) = (committed.clone(), Pages::new(shard_source.clone(), stop_at_tip));
+            }
             let (page, _room) = match pages.next(cursor.position()).await? {
                 Next::Page(page, room) => (page, room),
                 Next::Vanished => return Ok(ReaderEnd::ShardVanished),

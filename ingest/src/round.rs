@@ -19,13 +19,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     buffer::{Buffer, Chunk},
+    claims::Claims,
     error::IngestError,
+    first_acts::Readable,
     fleet::Fleet,
     flush::{Draft, Flushed, Uploaders, WrittenAhead, flush, write_ahead},
     lineage::ReadableShard,
     reader::{ReaderEnd, ShardReader},
     window::DedupWindow,
-    worker::{Readable, StreamWorker},
+    worker::StreamWorker,
 };
 
 /// Chunks between the readers and the buffer: a page each, few, so that a full buffer stops the reading soon.
@@ -58,14 +60,12 @@ pub(crate) struct Round<'a> {
     sender: mpsc::Sender<Chunk>,
     chunks: mpsc::Receiver<Chunk>,
     readers: JoinSet<ReaderOutcome>,
-    /// Shards that have or had a reader in this round: nobody else should start on them.
-    taken: BTreeSet<String>,
+    /// Shards that have or had a reader in this round.
+    claims: Claims,
     /// Stops one reader each, as long as it runs.
     stops: BTreeMap<String, CancellationToken>,
     /// Chunks of each shard that are on their way.
     flows: BTreeMap<String, Flow>,
-    /// Shards that are another worker's now: let go when what was read of them is committed.
-    releasing: BTreeSet<String>,
     /// The gaps that were told of last.
     told_gaps: Vec<String>,
     others: Option<FleetWatch>,
@@ -122,10 +122,9 @@ impl<'a> Round<'a> {
             sender,
             chunks,
             readers: JoinSet::new(),
-            taken: BTreeSet::new(),
+            claims: Claims::default(),
             stops: BTreeMap::new(),
             flows: BTreeMap::new(),
-            releasing: BTreeSet::new(),
             told_gaps: Vec::new(),
             others,
             flushing: None,
@@ -209,7 +208,7 @@ impl<'a> Round<'a> {
             // The lineage tells what became of it, once everything that was read of it is committed.
             self.lineage_due = Instant::now();
             self.worker.avoided.insert(shard.clone(), Instant::now() + VANISHED_PAUSE);
-            self.releasing.insert(shard);
+            self.claims.release(&shard);
         }
         self.let_go();
         Ok(())
@@ -218,7 +217,7 @@ impl<'a> Round<'a> {
     /// Stops the readers of shards that are another worker's now.
     fn release_all_but(&mut self, mine: &BTreeSet<String>) {
         for (shard, stop) in &self.stops {
-            if !mine.contains(shard) && self.releasing.insert(shard.clone()) {
+            if !mine.contains(shard) && self.claims.release(shard) {
                 tracing::info!(stream = %self.worker.stream, shard, "handing the shard over to another worker");
                 stop.cancel();
             }
@@ -230,12 +229,9 @@ impl<'a> Round<'a> {
         if self.flushing.is_some() {
             return;
         }
-        let done = |shard: &&String| self.has_come_in(shard) && !self.buffer.holds(shard);
-        let done: Vec<String> = self.releasing.iter().filter(done).cloned().collect();
-        for shard in done {
-            self.releasing.remove(&shard);
-            self.taken.remove(&shard);
-        }
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.let_go(|shard| self.has_come_in(shard) && !self.buffer.holds(shard));
+        self.claims = claims;
         self.tell_holds();
     }
 
@@ -246,14 +242,15 @@ impl<'a> Round<'a> {
 
     fn tell_holds(&self) {
         if let Some(fleet) = &self.worker.options.fleet {
-            fleet.hold(self.worker.stream, self.taken.clone());
+            fleet.hold(self.worker.stream, self.claims.held().clone());
         }
     }
 
     /// Starts a flush when one is due and the table is here.
     fn start_flush_if_due(&mut self) {
         let drained = self.readers.is_empty() && self.chunks.is_empty();
-        let handing_over = self.releasing.iter().any(|shard| self.has_come_in(shard) && self.buffer.holds(shard));
+        let held = |shard: &String| self.has_come_in(shard) && self.buffer.holds(shard);
+        let handing_over = self.claims.releasing().iter().any(held);
         let due = self.buffer.is_due(&self.worker.options.flush, Instant::now());
         let due = due || self.shard_ended || drained || handing_over;
         if self.buffer.is_empty() || self.writing_ahead.is_some() {
@@ -370,7 +367,8 @@ impl<'a> Round<'a> {
     async fn refresh_lineage(&mut self) -> Result<(), IngestError> {
         let fleet_changed = self.others.as_mut().is_some_and(|others| others.has_changed().unwrap_or(false));
         let due = fleet_changed || self.lineage_due <= Instant::now();
-        let letting_go = self.releasing.iter().any(|shard| !self.has_come_in(shard) || self.buffer.holds(shard));
+        let held = |shard: &String| !self.has_come_in(shard) || self.buffer.holds(shard);
+        let letting_go = self.claims.releasing().iter().any(held);
         if !due || letting_go || self.worker.table.is_none() || self.shutdown.is_cancelled() {
             return Ok(());
         }
@@ -379,6 +377,7 @@ impl<'a> Round<'a> {
         }
         match self.follow_lineage().await {
             Ok(gaps) => {
+                self.catch_up_rejected().await;
                 let shards: Vec<String> = gaps.into_iter().map(|gap| gap.shard).collect();
                 if !shards.is_empty() && self.told_gaps != shards {
                     tracing::error!(stream = %self.worker.stream, ?shards, "gap: these shards stand still until they are let go on with --on-gap continue");
@@ -394,13 +393,23 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// What follows the commits was left behind by a fault, or by a worker that died: the next commit may be long in coming.
+    async fn catch_up_rejected(&mut self) {
+        let Some(table) = &mut self.worker.table else { return };
+        if let Err(error) = table.follow_rejected().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(stream = %self.worker.stream, error, "rejected_events is still behind");
+        }
+    }
+
     /// Starts a reader for each shard that may be read now and has none, and stops those of shards that are another
     /// worker's. Gives the gaps that stop a shard.
     async fn follow_lineage(&mut self) -> Result<Vec<Gap>, IngestError> {
         let now = Instant::now();
         self.lineage_due = now + self.worker.options.lineage_interval;
         self.worker.avoided.retain(|_, until| *until > now);
-        let Readable { mut shards, mine, stopped, waiting } = self.worker.readable(&self.taken, self.shutdown).await?;
+        let readable = self.worker.readable(self.claims.held(), self.shutdown).await?;
+        let Readable { shards, mine, stopped, waiting } = readable;
         let in_company = self.worker.options.fleet.as_ref().is_some_and(|fleet| fleet.living() > 1);
         if in_company && waiting > 0 {
             // The parents may be another worker's: only the table tells when they have ended.
@@ -414,17 +423,22 @@ impl<'a> Round<'a> {
         if let Some(fleet) = &self.worker.options.fleet {
             self.worker.progress.observe_fleet(fleet.living());
         }
-        shards.retain(|readable| {
-            let id = &readable.shard.id;
-            !self.taken.contains(id) && !self.worker.avoided.contains_key(id)
-        });
+        let avoided = &self.worker.avoided;
+        let shards = self.claims.take(shards, |shard| avoided.contains_key(shard));
         if shards.is_empty() {
             return Ok(stopped);
         }
         // Told before the first read, so that a worker that comes now does not take them too.
-        self.taken.extend(shards.iter().map(|readable| readable.shard.id.clone()));
         self.tell_holds();
-        let mut windows = self.worker.windows(&shards).await?;
+        let mut windows = match self.worker.windows(&shards).await {
+            Ok(windows) => windows,
+            Err(error) => {
+                // Nobody reads them yet: the next look must find them free.
+                self.claims.give_back(&shards);
+                self.tell_holds();
+                return Err(error);
+            }
+        };
         for shard in shards {
             let window = windows.remove(&shard.shard.id).unwrap_or_else(|| DedupWindow::new(self.worker.options.dedup));
             self.spawn_reader(shard, window);
@@ -450,7 +464,7 @@ impl<'a> Round<'a> {
             stop_at_tip: self.worker.options.once,
             drained_interval: self.worker.description.retention / 8,
             admission: self.worker.options.admission.clone(),
-            clock: self.worker.options.clock.clone(),
+            clock: self.worker.known_clock(),
             progress: self.worker.progress.clone(),
         };
         self.readers.spawn(async move { (id, reader.run(stop).await) });

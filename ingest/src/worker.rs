@@ -8,26 +8,28 @@ use std::{
 };
 
 use bluelake_lake::{
-    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, RecentRanges, ShardAdvance,
-    ShardState, StreamTable, Writer, recent_events,
+    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Lake, Position, StreamTable, Writer, recent_events,
 };
 use bluelake_schemas::{Contract, Stream};
 use bluelake_transform::Decoder;
+use chrono::DateTime;
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::IngestError,
+    first_acts::{FirstActs, GapRule, Readable},
     fleet::Share,
     flush::{commit, empty_batch},
-    gap,
     kinesis::{KinesisStream, StreamDescription},
-    lineage::{LineagePlan, ReadableShard, ancestry, plan},
-    options::{IngestOptions, OnGap, StartPosition},
+    lineage::{LineagePlan, ReadableShard, plan},
+    options::{Clock, IngestOptions, StartPosition},
     progress::{Progress, ProgressSnapshot, Running},
+    rebuild::Rebuild,
     retry::Patience,
     round::{Round, RoundEnd},
-    window::{DedupWindow, EventPosition},
+    skew::Skew,
+    window::DedupWindow,
 };
 
 /// Rounds of pinning before it is given up; each loses only to another worker that pins.
@@ -50,26 +52,6 @@ pub struct StreamSummary {
     pub open_gaps: usize,
 }
 
-/// Which shards a worker may read.
-#[derive(Debug, Default)]
-pub(crate) struct Readable {
-    /// Shards to read now.
-    pub(crate) shards: Vec<ReadableShard>,
-    /// All shards that are this worker's by the assignment.
-    pub(crate) mine: BTreeSet<String>,
-    /// Gaps that stop a shard of this worker each.
-    pub(crate) stopped: Vec<Gap>,
-    /// Shards that wait for a parent.
-    pub(crate) waiting: usize,
-}
-
-/// What has to be committed before anything is read, and what may be read then.
-struct FirstActs {
-    acts: Vec<ShardAdvance>,
-    retire: Vec<String>,
-    readable: Readable,
-}
-
 /// The worker of one stream.
 #[derive(Debug)]
 pub struct StreamWorker {
@@ -81,6 +63,7 @@ pub struct StreamWorker {
     pub(crate) decoder: Arc<Decoder>,
     pub(crate) options: IngestOptions,
     start: Position,
+    skew: Skew,
     pub(crate) progress: Arc<Progress>,
     pub(crate) avoided: BTreeMap<String, Instant>,
     fenced: u64,
@@ -99,6 +82,7 @@ impl StreamWorker {
         options: IngestOptions,
     ) -> Result<Self, IngestError> {
         let description = source.describe().await?;
+        let skew = Skew::of(options.clock.now(), description.server_time);
         let writer = Writer {
             worker: options.worker.clone(),
             stream_arn: description.arn.clone(),
@@ -122,6 +106,7 @@ impl StreamWorker {
             decoder: Arc::new(decoder),
             options,
             start,
+            skew,
             avoided: BTreeMap::new(),
             fenced: 0,
         })
@@ -201,13 +186,19 @@ impl StreamWorker {
             }
             // Listed anew each time: what is pinned must not be older than the document that it is pinned against.
             let listed = self.source.list_shards().await?;
-            let now = self.options.clock.now().timestamp_millis();
-            let start = self.start.clone();
-            let mut plan = plan(&listed, self.table()?.document(), &start, now);
+            let (now, skew, start) = (self.options.clock.now(), self.skew, self.start.clone());
+            let mut plan = plan(&listed, self.table()?.document(), &start, skew.earliest(now));
             plan.vanished.retain(|shard| !reading.contains(shard));
             let share = self.share(&plan);
-            let mut first = self.first_acts(plan, &share, now)?;
-            if first.acts.is_empty() && first.retire.is_empty() {
+            let IngestOptions { on_gap, dedup, .. } = &self.options;
+            let rule = GapRule {
+                retention: self.description.retention,
+                window: dedup.span,
+                on_gap: *on_gap,
+                now: skew.latest(now),
+            };
+            let mut first = FirstActs::decide(plan, &share, self.table()?.document(), rule);
+            if first.is_empty() {
                 first.readable.shards.retain(|readable| !share.held.contains(&readable.shard.id));
                 return Ok(first.readable);
             }
@@ -228,58 +219,22 @@ impl StreamWorker {
         })
     }
 
+    /// Tells up to when what is read now is known to be read.
+    pub(crate) fn known_clock(&self) -> Clock {
+        let (local, skew) = (self.options.clock.clone(), self.skew);
+        Clock::from_fn(move || {
+            let now = local.now();
+            DateTime::from_timestamp_millis(skew.earliest(now)).unwrap_or(now)
+        })
+    }
+
     /// This worker's share of the shards that want a worker.
     fn share(&self, plan: &LineagePlan) -> Share {
-        let wanting = plan.pins.iter().map(|pin| &pin.shard);
-        let wanting = wanting.chain(plan.readable.iter().map(|readable| &readable.shard.id)).chain(&plan.vanished);
-        let wanting = wanting.cloned().collect();
+        let wanting = plan.wanting();
         match &self.options.fleet {
             Some(fleet) => fleet.share(self.stream, wanting),
             None => Share { mine: wanting, ..Share::default() },
         }
-    }
-
-    fn first_acts(&mut self, plan: LineagePlan, share: &Share, now: i64) -> Result<FirstActs, IngestError> {
-        let (retention, on_gap) = (self.description.retention, self.options.on_gap);
-        let document = self.table()?.document();
-        let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
-        let mut acts: Vec<ShardAdvance> = plan.pins.into_iter().filter(|pin| share.mine.contains(&pin.shard)).collect();
-        let mut readable = Readable { mine: share.mine.clone(), waiting: plan.waiting.len(), ..Readable::default() };
-        // Gives whether the shard may be read.
-        let mut settle = |id: &str, state: &ShardState, found: Option<Gap>| {
-            let open = document.and_then(|document| document.open_gap(id));
-            match (open, found, on_gap) {
-                (None, None, _) => return true,
-                (Some(open), _, OnGap::Stop) => readable.stopped.push(open.clone()),
-                (Some(open), _, OnGap::Continue) => {
-                    acts.push(gap::advance(state, Gap { accepted: true, ..open.clone() }, now));
-                }
-                (None, Some(found), _) => {
-                    let accepted = on_gap == OnGap::Continue;
-                    acts.push(gap::advance(state, Gap { accepted, ..found }, now));
-                }
-            }
-            false
-        };
-        let mine = plan.readable.into_iter().filter(|readable| share.mine.contains(&readable.shard.id));
-        let shards = mine
-            .filter(|shard| {
-                let found = gap::by_retention(&shard.shard.id, &shard.state, retention, now);
-                settle(&shard.shard.id, &shard.state, found)
-            })
-            .collect();
-        for id in plan.vanished.iter().filter(|id| share.mine.contains(*id)) {
-            if let Some(state) = state_of(id) {
-                settle(id, state, Some(gap::by_vanishing(id, state, retention, now)));
-            }
-        }
-        readable.shards = shards;
-        let out_of_reach = |id: &String| {
-            let known = state_of(id).and_then(gap::known_until).unwrap_or(now);
-            u64::try_from(now.saturating_sub(known)).is_ok_and(|age| Duration::from_millis(age) > retention)
-        };
-        let retire = plan.retirable.into_iter().filter(out_of_reach).collect();
-        Ok(FirstActs { acts, retire, readable })
     }
 
     /// Deduplication windows of shards about to be read, rebuilt from the table in one scan.
@@ -287,49 +242,15 @@ impl StreamWorker {
         &mut self,
         shards: &[ReadableShard],
     ) -> Result<BTreeMap<String, DedupWindow>, IngestError> {
-        // The limit is the worker's; each shard gets its share.
-        let mut dedup = self.options.dedup;
-        dedup.max_ids = (dedup.max_ids / shards.len().max(1)).max(1);
-        let mut windows: BTreeMap<String, DedupWindow> =
-            shards.iter().map(|shard| (shard.shard.id.clone(), DedupWindow::new(dedup))).collect();
-        let name = self.stream.table();
+        let (dedup, name) = (self.options.dedup, self.stream.table());
         let table = self.table()?;
-        let Some(document) = table.document().filter(|_| !dedup.span.is_zero()) else {
-            return Ok(windows);
-        };
-        let span = i64::try_from(dedup.span.as_micros()).unwrap_or(i64::MAX);
-        let mut heirs: BTreeMap<String, Vec<(String, i64)>> = BTreeMap::new();
-        let mut wanted = RecentRanges::new();
-        for shard in shards {
-            let family = ancestry(&shard.shard.id, document);
-            let Some(newest) = newest_arrival(&family, document) else { continue };
-            let since = newest.saturating_sub(span);
-            for member in family {
-                let Some(last) = document.shards.get(&member).and_then(|state| state.arrived_at) else { continue };
-                let earliest = wanted.get(&member).map_or(since, |range| since.min(*range.start()));
-                wanted.insert(member.clone(), earliest..=last);
-                heirs.entry(member).or_default().push((shard.shard.id.clone(), since));
-            }
+        let mut rebuild = Rebuild::plan(shards, table.document(), dedup);
+        if !rebuild.wanted().is_empty() {
+            let wanted = rebuild.wanted().clone();
+            recent_events(name, table.delta_table(), &wanted, &mut |event| rebuild.remember(event)).await?;
         }
-        wanted.retain(|_, range| !range.is_empty());
-        if wanted.is_empty() {
-            return Ok(windows);
-        }
-        recent_events(name, table.delta_table(), &wanted, &mut |event| {
-            for (heir, since) in heirs.get(event.shard).into_iter().flatten() {
-                if let Some(window) = windows.get_mut(heir).filter(|_| event.arrived_at >= *since) {
-                    let position = EventPosition { sequence: event.sequence, sub_sequence: event.sub_sequence };
-                    window.remember(event.event_id, position, event.arrived_at);
-                }
-            }
-        })
-        .await?;
-        Ok(windows)
+        Ok(rebuild.finish())
     }
-}
-
-fn newest_arrival(family: &[String], document: &CheckpointDocument) -> Option<i64> {
-    family.iter().filter_map(|shard| document.shards.get(shard)?.arrived_at).max()
 }
 
 /// Runs the workers of several streams side by side. When one fails, the others flush, commit and leave.

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 
+use bluelake_schemas::KnownBug;
 use uuid::Uuid;
 
 use crate::{
@@ -236,6 +237,9 @@ fn check_batch(batch: &Batch) -> Result<(), Refusal> {
 /// The shards that are not where the batch started; `None` when the batch may go on. An empty list: not the shards, but
 /// the erasure epoch or another replay stands against it.
 fn fence(current: Option<&CheckpointDocument>, batch: &Batch) -> Option<Vec<String>> {
+    if KnownBug::SkipTheFence.is_on() {
+        return None;
+    }
     let epoch = current.map_or(0, |document| document.erasure_epoch);
     let supplements = current.map_or(0, |document| document.supplements);
     let moved = |step: &&ShardAdvance| {

@@ -62,8 +62,6 @@ impl DocumentChain {
 
     /// Puts the document under the first free number from its own on; its number is set to that.
     pub(crate) async fn put_new(&self, document: &mut CheckpointDocument) -> Result<(), LakeError> {
-        let has_rejected = document.last_rejected == Some(document.number);
-        let has_archive = document.last_archive == Some(document.number);
         for _ in 0..MAX_LOST_RACES {
             let bytes = document.seal().map_err(|error| LakeError::Document {
                 path: self.describe(document.number),
@@ -73,16 +71,8 @@ impl DocumentChain {
             let path = self.path(document.number);
             match self.store.put_opts(&path, bytes.into(), create).await {
                 Ok(_) => return Ok(()),
-                // Perhaps our own, its answer lost. A number is cheap: take the one after the highest.
                 Err(object_store::Error::AlreadyExists { .. }) => {
-                    let highest = self.highest(Some(document.number)).await?;
-                    document.number = highest.unwrap_or(document.number).max(document.number) + 1;
-                    if has_rejected {
-                        document.last_rejected = Some(document.number);
-                    }
-                    if has_archive {
-                        document.last_archive = Some(document.number);
-                    }
+                    document.take_free_number(self.highest(Some(document.number)).await?);
                 }
                 Err(error) => {
                     return Err(LakeError::store("write", self.describe(document.number))(error));

@@ -51,7 +51,7 @@ pub struct ShardState {
     /// Arrival time of the newest committed record, microseconds since the epoch.
     pub arrived_at: Option<i64>,
     /// When it was last known that nothing unread lay behind: the shard was seen drained, was pinned, or a gap was
-    /// accepted. Milliseconds since the epoch.
+    /// accepted; of a child that was just pinned, what was known of its parents. Milliseconds since the epoch.
     pub drained_at: Option<i64>,
     /// Control totals since the pin.
     pub totals: ControlTotals,
@@ -80,7 +80,8 @@ pub enum GapCause {
     Vanished,
 }
 
-/// Records that Kinesis may have discarded before they were read. The shard stands still until the gap is accepted.
+/// Records that Kinesis may have discarded before they were read, of a shard or of those that follow from it. The shard
+/// stands still until the gap is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gap {
@@ -93,6 +94,7 @@ pub struct Gap {
     /// Records that arrived after this time may be missing, milliseconds since the epoch; `None`: since the shard began.
     pub from: Option<i64>,
     /// Records that arrived before this time may be missing, milliseconds since the epoch; `None`: to the shard's end.
+    /// When the gap is accepted, that moment: what was unread then may be discarded before it is read.
     pub until: Option<i64>,
     /// When it was found, milliseconds since the epoch.
     pub found_at: i64,

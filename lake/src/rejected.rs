@@ -5,7 +5,7 @@ use deltalake::{
     kernel::{Action, transaction::CommitBuilder},
 };
 
-use bluelake_schemas::REJECTED_PARTITIONS;
+use bluelake_schemas::{KnownBug, REJECTED_PARTITIONS};
 
 use crate::{
     chain::DocumentChain,
@@ -92,14 +92,15 @@ impl RejectedFollower {
     /// Walks `last_rejected` back to `done`, exclusive.
     async fn files_since(&self, document: &CheckpointDocument, done: u64) -> Result<Vec<Action>, LakeError> {
         let mut actions = Vec::new();
-        let mut next = document.last_rejected;
-        while let Some(number) = next.filter(|number| *number > done) {
-            let found = if number == document.number { document.clone() } else { self.chain.get(number).await? };
+        let mut newest = document.clone();
+        while let Some(number) = newest.rejected_after(done) {
+            let found = if number == newest.number { newest } else { self.chain.get(number).await? };
             actions.extend(found.rejected_files.iter().map(|file| Action::Add(file.add_action())));
-            next = match found.previous {
-                Some(previous) => self.chain.get(previous.number).await?.last_rejected,
-                None => None,
-            };
+            match found.previous {
+                Some(_) if KnownBug::FollowWithoutOrder.is_on() => break,
+                Some(previous) => newest = self.chain.get(previous.number).await?,
+                None => break,
+            }
         }
         Ok(actions)
     }

@@ -3,7 +3,10 @@
 //! The Delta commit of the event table is the one moment at which a batch happens, for all its shards and
 //! both tables (design: exactly once). Everything before it is unreferenced, everything after it is repeatable.
 
-use std::{sync::Arc, time::Duration};
+#[cfg(feature = "failpoints")]
+mod known_bugs;
+
+use std::sync::Arc;
 
 use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
 use bytes::Bytes;
@@ -16,7 +19,7 @@ use deltalake::{
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 use crate::{
-    batch::{Batch, Refusal, Writer, advance},
+    batch::{Batch, Refusal, Writer},
     chain::DocumentChain,
     data_file::DataFile,
     document::{ArchiveRange, CheckpointDocument},
@@ -26,14 +29,13 @@ use crate::{
     lake::{Lake, REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
     rejected::RejectedFollower,
     self_check,
+    settlement::{NextAct, Trace, next_act, trace},
 };
 
 /// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
 const COMMIT_ATTEMPTS: usize = 12;
 /// Retries inside deltalake: few, because each works on an older and older read of the table.
 const INNER_RETRIES: usize = 3;
-/// A batch whose first file is older than this by the store's clock is dropped.
-const MAX_BATCH_AGE: Duration = Duration::from_secs(3600);
 
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +207,8 @@ impl StreamTable {
                         error = &error as &dyn std::error::Error,
                         "a commit was refused or not acknowledged; reading the table back"
                     );
+                    #[cfg(feature = "failpoints")]
+                    self.delete_files_of(batch).await;
                     last_error = Some(Box::new(error));
                 }
                 Err(error) => return self.settle(batch, error).await,
@@ -230,13 +234,11 @@ impl StreamTable {
     /// One round: read back, decide, put a document, commit. A transient error asks for another round.
     async fn attempt(&mut self, batch: &Batch) -> Result<CommitOutcome, LakeError> {
         let state = self.reload().await?;
-        if self.chain_holds(batch).await? {
-            return Ok(CommitOutcome::Committed { version: state.version() });
-        }
-        let number = self.current.as_ref().map_or(0, |document| document.number) + 1;
-        let mut document = match advance(self.current.as_ref(), number, batch, &self.writer) {
-            Ok(document) => document,
-            Err(Refusal::Fenced(shards)) => return Ok(CommitOutcome::Fenced { shards }),
+        let found = self.chain_holds(batch).await?;
+        let mut document = match next_act(self.current.as_ref(), found, batch, &self.writer) {
+            Ok(NextAct::Done) => return Ok(CommitOutcome::Committed { version: state.version() }),
+            Ok(NextAct::Drop(shards)) | Err(Refusal::Fenced(shards)) => return Ok(CommitOutcome::Fenced { shards }),
+            Ok(NextAct::Put(document)) => *document,
             Err(Refusal::Inconsistent(reason)) => {
                 return Err(LakeError::Refused {
                     table: self.stream.table().to_owned(),
@@ -248,9 +250,12 @@ impl StreamTable {
         failpoint::pass("before_document").await?;
         self.chain.put_new(&mut document).await?;
         failpoint::pass("after_document").await?;
-        if self.is_too_old(batch, document.number).await? {
+        let has_files = !batch.files.is_empty() || !batch.rejected_files.is_empty();
+        if has_files && batch.is_too_old(self.chain.written_at(document.number).await?) {
             return Ok(CommitOutcome::Expired);
         }
+        #[cfg(feature = "failpoints")]
+        let state = self.commit_position_first(state, batch, document.number).await?;
         let version = self.commit_to_delta(&state, batch, document.number).await?;
         failpoint::pass("after_delta_commit").await?;
         self.current = Some(document);
@@ -277,30 +282,22 @@ impl StreamTable {
             Some(document) => document.clone(),
             None => return Ok(false),
         };
-        while document.number > batch.base {
-            if document.batch_id == batch.id {
-                return Ok(true);
-            }
-            match document.previous {
-                Some(previous) => document = self.chain.get(previous.number).await?,
-                None => return Ok(false),
+        loop {
+            match trace(&document, batch) {
+                Trace::Found => return Ok(true),
+                Trace::Absent => return Ok(false),
+                Trace::Before(number) => document = self.chain.get(number).await?,
             }
         }
-        Ok(false)
-    }
-
-    async fn is_too_old(&self, batch: &Batch, number: u64) -> Result<bool, LakeError> {
-        let uploaded = batch.files.iter().chain(&batch.rejected_files).map(|file| file.modified_at).min();
-        let Some(uploaded) = uploaded else {
-            return Ok(false);
-        };
-        let age = self.chain.written_at(number).await?.saturating_sub(uploaded);
-        Ok(u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) > MAX_BATCH_AGE))
     }
 
     /// Work that may fail without harm: the follower and the log checkpoint catch up later.
     async fn after_commit(&mut self) {
-        if let Err(error) = self.follow_rejected().await {
+        let followed = match failpoint::pass("before_follow").await {
+            Ok(()) => self.follow_rejected().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = followed {
             tracing::warn!(
                 stream = %self.stream,
                 error = &error as &dyn std::error::Error,

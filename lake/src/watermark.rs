@@ -12,7 +12,7 @@
 //! A stream is complete up to the smallest of these. `drained_at` does not count: it also says when a shard was pinned or
 //! a gap was accepted, and then older records are still unread behind the position.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::document::{CheckpointDocument, Position, ShardState};
 
@@ -23,6 +23,17 @@ pub struct SeenInKinesis {
     pub at_tip: BTreeMap<String, i64>,
     /// Listed shards that the document does not have, with their parents.
     pub unpinned: BTreeMap<String, Vec<String>>,
+}
+
+impl SeenInKinesis {
+    /// Takes in that nothing lay behind a shard's position at a time, milliseconds since the epoch. When the position is
+    /// older than the retention, what lay there may have been discarded: then it says nothing.
+    pub fn take_tip(&mut self, shard: &str, state: &ShardState, at: i64, retention: Duration) {
+        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        if state.safe_until().is_some_and(|known| known >= at.saturating_sub(retention)) {
+            self.at_tip.insert(shard.to_owned(), at);
+        }
+    }
 }
 
 impl ShardState {
@@ -161,6 +172,16 @@ mod tests {
         let document = document([("a", read(700)), ("b", read(300))]);
         assert_eq!(document.watermark(Some(&at_tip([("b", 5_000)]))), Some(700));
         assert_eq!(document.watermark(Some(&at_tip([("a", 5_001), ("b", 5_000)]))), Some(5_000));
+    }
+
+    #[test]
+    fn a_tip_behind_a_position_older_than_the_retention_says_nothing() {
+        let mut seen = SeenInKinesis::default();
+        let old = ShardState { drained_at: None, ..read(300) };
+        seen.take_tip("a", &old, 1_301, Duration::from_secs(1));
+        assert!(seen.at_tip.is_empty(), "records may have been discarded unread");
+        seen.take_tip("a", &old, 1_300, Duration::from_secs(1));
+        assert_eq!(seen.at_tip, BTreeMap::from([("a".to_owned(), 1_300)]));
     }
 
     #[test]

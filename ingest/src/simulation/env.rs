@@ -1,0 +1,226 @@
+//! What everything in a run shares: the stream, the store, the clock, chance, the event log and the counters.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use rand::{Rng as _, SeedableRng as _};
+
+use super::{
+    store::{Request, Store, StoreFault},
+    world::World,
+};
+
+/// The same on every machine and with every version of `rand`.
+pub(super) type Random = rand_chacha::ChaCha8Rng;
+
+const MINUTE: i64 = 60_000;
+/// When every run begins, milliseconds since the epoch.
+pub(super) const BEGIN: i64 = 1_790_000_000_000;
+
+/// What a seed makes of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) workers: usize,
+    pub(super) shards: u32,
+    /// Records that are put.
+    pub(super) puts: u32,
+    /// Milliseconds between two puts, at most.
+    pub(super) put_pause: i64,
+    /// How long Kinesis keeps a record, milliseconds.
+    pub(super) retention: i64,
+    /// Whether workers may be away for so long that records are discarded unread.
+    pub(super) may_lose: bool,
+    /// Whether nothing is put for longer than the retention, while workers live.
+    pub(super) idle: bool,
+    pub(super) start_latest: bool,
+    /// Of a hundred requests to the store, so many go wrong in some way.
+    pub(super) store_faults: u32,
+    /// Of a hundred requests to Kinesis.
+    pub(super) stream_faults: u32,
+    /// Of ten thousand steps, so many see a worker crash, leave or stop for a while.
+    pub(super) chaos: u32,
+    /// Of a hundred puts, so many are followed by a split or merge.
+    pub(super) reshards: u32,
+    /// Heartbeats are seen.
+    pub(super) fleet: bool,
+    /// How far a worker's wall clock may be off, milliseconds.
+    pub(super) skew: i64,
+    /// The deduplication window, milliseconds.
+    pub(super) window: i64,
+    pub(super) beat: i64,
+    pub(super) tick: i64,
+    /// Pause of a reader at its tip.
+    pub(super) rest: i64,
+}
+
+impl Settings {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        let kind = random.random_range(0..100);
+        let (may_lose, idle) = (kind < 25, (25..35).contains(&kind));
+        // Days in minutes, where days must pass.
+        let (pace, retention) = if may_lose || idle { (8, 40 * MINUTE) } else { (1, 1_440 * MINUTE) };
+        let (put_pauses, chaos, reshards) = match (may_lose, idle) {
+            (true, _) => ([10_000, 60_000, 120_000], [40, 120, 240], [0, 5, 15]),
+            (_, true) => ([10_000, 10_000, 10_000], [0, 40, 120], [0, 5, 5]),
+            _ => ([200, 2_000, 20_000], [0, 40, 120], [0, 5, 15]),
+        };
+        Self {
+            workers: random.random_range(1..4),
+            shards: random.random_range(1..5),
+            puts: random.random_range(30..120),
+            put_pause: put_pauses[random.random_range(0..3)],
+            retention,
+            may_lose,
+            idle,
+            start_latest: random.random_ratio(1, 6),
+            store_faults: [0, 3, 10, 25][random.random_range(0..4)],
+            stream_faults: [0, 5, 20][random.random_range(0..3)],
+            chaos: chaos[random.random_range(0..3)],
+            reshards: reshards[random.random_range(0..3)],
+            fleet: random.random_ratio(4, 5),
+            skew: retention / 24 * random.random_range(0..4) / 3,
+            window: random.random_range(1..16) * MINUTE,
+            beat: 2_000 * pace,
+            tick: 400 * pace,
+            rest: 1_000 * pace,
+        }
+    }
+
+    pub(super) fn retention(&self) -> Duration {
+        millis(self.retention)
+    }
+}
+
+pub(super) fn millis(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap())
+}
+
+/// How often each interesting thing happened.
+pub(super) type Counters = BTreeMap<&'static str, u64>;
+
+pub(super) struct Env {
+    pub(super) settings: Settings,
+    pub(super) random: Random,
+    pub(super) world: World,
+    pub(super) store: Store,
+    pub(super) counters: Counters,
+    /// True time, milliseconds since the epoch.
+    pub(super) now: i64,
+    /// Who read each shard last.
+    pub(super) last_reader: BTreeMap<String, String>,
+    /// Faults are over.
+    pub(super) calm: bool,
+    /// The first thing that is wrong.
+    pub(super) finding: Option<String>,
+    instants: Instant,
+    /// `Some` when the run is to be told.
+    told: Option<Vec<String>>,
+}
+
+impl Env {
+    pub(super) fn new(seed: u64, tell: bool) -> Self {
+        let mut random = Random::seed_from_u64(seed);
+        let settings = Settings::draw(&mut random);
+        let world = World::new(settings.shards, settings.retention, &mut random);
+        let mut env = Self {
+            settings,
+            random,
+            world,
+            store: Store::new(),
+            counters: Counters::new(),
+            now: BEGIN,
+            last_reader: BTreeMap::new(),
+            calm: false,
+            finding: None,
+            instants: Instant::now(),
+            told: tell.then(Vec::new),
+        };
+        let settings = env.settings.clone();
+        env.tell(|| format!("{settings:?}"));
+        env
+    }
+
+    pub(super) fn count(&mut self, what: &'static str) {
+        *self.counters.entry(what).or_default() += 1;
+    }
+
+    /// Writes a line of the event log.
+    pub(super) fn tell<T: fmt::Display>(&mut self, line: impl FnOnce() -> T) {
+        if let Some(told) = &mut self.told {
+            told.push(format!("{:>10.3} {}", (self.now - BEGIN) as f64 / 1_000.0, line()));
+        }
+    }
+
+    pub(super) fn take_told(&mut self) -> Vec<String> {
+        self.told.take().unwrap_or_default()
+    }
+
+    /// Notes that something is wrong; the run ends.
+    pub(super) fn fail(&mut self, finding: String) {
+        self.tell(|| format!("FOUND {finding}"));
+        self.finding.get_or_insert(finding);
+    }
+
+    /// The simulated time for code that takes an `Instant`.
+    pub(super) fn instant(&self) -> Instant {
+        self.instants + millis(self.now - BEGIN)
+    }
+
+    /// True in so many of a hundred cases.
+    pub(super) fn percent(&mut self, share: u32) -> bool {
+        self.random.random_range(0..100) < share
+    }
+
+    pub(super) fn below(&mut self, bound: i64) -> i64 {
+        self.random.random_range(0..bound.max(1))
+    }
+
+    /// Whether a request to Kinesis fails.
+    pub(super) fn stream_fails(&mut self) -> bool {
+        let share = if self.calm { 0 } else { self.settings.stream_faults };
+        self.percent(share)
+    }
+
+    /// Whether a read of the store fails.
+    pub(super) fn read(&mut self) -> Result<(), StoreFault> {
+        let share = if self.calm { 0 } else { self.settings.store_faults };
+        if self.percent(share) { Err(StoreFault::Unclear) } else { Ok(()) }
+    }
+
+    /// Sends a request to the store, over a network that may do anything with it but alter it.
+    pub(super) fn send(&mut self, request: Request) -> Result<(), StoreFault> {
+        let share = if self.calm { 0 } else { self.settings.store_faults };
+        if !self.percent(share) {
+            return self.store.apply(request, self.now);
+        }
+        match self.random.random_range(0..4) {
+            // It never arrives.
+            0 => Err(StoreFault::Unclear),
+            // It arrives, its answer does not.
+            1 => {
+                self.count("answer lost");
+                let _ = self.store.apply(request, self.now);
+                Err(StoreFault::Unclear)
+            }
+            // It arrives when its sender has long given up.
+            2 => {
+                self.count("request delayed");
+                let delay = if self.percent(50) { self.below(2_000) } else { self.below(120_000) };
+                self.store.delay(request, self.now + delay);
+                Err(StoreFault::Unclear)
+            }
+            // The client's own retry meets what its first try did.
+            _ => {
+                let first = self.store.apply(request.clone(), self.now);
+                let second = self.store.apply(request, self.now);
+                if first.is_ok() && second.is_err() {
+                    self.count("own success met as taken");
+                }
+                second
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A flush: the files of a batch are uploaded one by one, then the batch is committed.
+
+use std::collections::BTreeMap;
+
+use bluelake_lake::{Batch, CommitOutcome, DataFile, ShardAdvance, Writer};
+use bluelake_schemas::KnownBug;
+use rand::Rng as _;
+use uuid::Uuid;
+
+use super::{
+    env::Env,
+    reader::SimRows,
+    store::{Fate, Item, Request, StoreFault},
+    table::{Committing, Table},
+};
+use crate::buffer::Buffered;
+
+/// A batch that is not committed yet: its id, and the files that it has so far.
+#[derive(Debug)]
+pub(super) struct Draft {
+    id: Uuid,
+    files: Vec<DataFile>,
+    rejected_files: Vec<DataFile>,
+    /// Events that went ahead.
+    ahead: Vec<Item>,
+    next_number: usize,
+}
+
+impl Draft {
+    pub(super) fn new(env: &mut Env) -> Self {
+        let id = Uuid::from_u128(env.random.random());
+        Self { id, files: Vec::new(), rejected_files: Vec::new(), ahead: Vec::new(), next_number: 0 }
+    }
+
+    /// Uploads events as files, and takes them in when all have landed.
+    pub(super) fn upload(&mut self, items: &[Item], env: &mut Env) -> Result<(), StoreFault> {
+        let mut uploaded = Vec::new();
+        for fate in [Fate::Stored, Fate::Rejected] {
+            let rows: Vec<Item> = items.iter().filter(|item| item.fate == fate).cloned().collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let path = format!("{fate:?}/{}-{}.parquet", self.id, self.next_number);
+            self.next_number += 1;
+            let count = u64::try_from(rows.len()).unwrap();
+            env.send(Request::Rows { path: path.clone(), items: rows })?;
+            // Their own place in the store says when they were written.
+            let modified_at = env.store.file_written_at(&path).ok_or(StoreFault::Unclear)?;
+            let file = DataFile {
+                path,
+                partition_values: BTreeMap::new(),
+                size: 1,
+                modified_at,
+                rows: count,
+                statistics: String::new(),
+            };
+            uploaded.push((fate, file));
+        }
+        for (fate, file) in uploaded {
+            if fate == Fate::Stored { self.files.push(file) } else { self.rejected_files.push(file) }
+        }
+        self.ahead.extend_from_slice(items);
+        Ok(())
+    }
+}
+
+enum Leg {
+    Upload {
+        draft: Draft,
+        items: Vec<Item>,
+        shards: Vec<ShardAdvance>,
+        base: u64,
+    },
+    Commit(Box<Committing>),
+    /// The bug of forgetting a batch.
+    Forget,
+}
+
+pub(super) struct Flight {
+    leg: Leg,
+    ended_a_shard: bool,
+    stood_still: bool,
+}
+
+impl Flight {
+    pub(super) fn new(draft: Draft, buffered: Buffered<SimRows>, base: u64) -> Self {
+        let ended_a_shard = buffered.shards.iter().any(|step| step.ended);
+        let items = buffered.rows.into_iter().flat_map(|rows| rows.0).collect();
+        Self { leg: Leg::Upload { draft, items, shards: buffered.shards, base }, ended_a_shard, stood_still: false }
+    }
+
+    pub(super) fn ended_a_shard(&self) -> bool {
+        self.ended_a_shard
+    }
+
+    pub(super) fn is_in_commit(&self) -> bool {
+        matches!(&self.leg, Leg::Commit(committing) if committing.is_midway())
+    }
+
+    pub(super) fn stood_still(&mut self) {
+        self.stood_still = true;
+        if let Leg::Commit(committing) = &mut self.leg {
+            committing.stood_still = true;
+        }
+    }
+
+    /// One step; `Some` when it is settled what became of the batch.
+    pub(super) fn step(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
+        match std::mem::replace(&mut self.leg, Leg::Forget) {
+            Leg::Upload { mut draft, items, shards, base } => {
+                self.leg = if draft.upload(&items, env).is_err() {
+                    Leg::Upload { draft, items, shards, base }
+                } else {
+                    self.committing(draft, shards, base, env)
+                };
+                None
+            }
+            Leg::Commit(mut committing) => {
+                let outcome = committing.step(table, writer, env);
+                self.leg = Leg::Commit(committing);
+                outcome
+            }
+            Leg::Forget => Some(CommitOutcome::Committed { version: 0 }),
+        }
+    }
+
+    fn committing(&self, draft: Draft, shards: Vec<ShardAdvance>, base: u64, env: &mut Env) -> Leg {
+        let Draft { id, files, rejected_files, ahead: items, .. } = draft;
+        if files.is_empty() && !rejected_files.is_empty() {
+            env.count("batch without a stored row");
+            if KnownBug::ForgetAllRejected.is_on() {
+                return Leg::Forget;
+            }
+        }
+        let batch =
+            Batch { id, base, erasure_epoch: 0, shards, retire: Vec::new(), supplement: None, files, rejected_files };
+        let mut committing = Committing::new(batch, items);
+        committing.stood_still = self.stood_still;
+        Leg::Commit(Box::new(committing))
+    }
+}

@@ -1,0 +1,217 @@
+//! One look at the lineage: the table and the shards as they are now, the commits that come before reading, and the
+//! readers that start then. The decisions are those of `lineage.rs`, `first_acts.rs`, `fleet.rs` and `rebuild.rs`.
+
+use bluelake_lake::{Batch, CommitOutcome, Position, RecentEvent};
+use rand::Rng as _;
+use uuid::Uuid;
+
+use super::{
+    env::Env,
+    reader::SimReader,
+    store::Item,
+    table::Committing,
+    worker::{STREAM, Worker},
+};
+use crate::{
+    first_acts::{FirstActs, GapRule, Readable},
+    fleet::Share,
+    lineage::{ReadableShard, plan},
+    options::DedupLimits,
+    rebuild::Rebuild,
+    window::DedupWindow,
+};
+
+/// As in `worker.rs`.
+const PIN_ROUNDS: usize = 10;
+/// As in `round.rs`.
+const WAITING_INTERVAL: i64 = 3_000;
+
+enum Stage {
+    Reload,
+    List,
+    Commit(Box<Committing>),
+    Windows(Vec<ReadableShard>),
+}
+
+pub(super) struct Follow {
+    stage: Stage,
+    rounds: usize,
+    first: bool,
+}
+
+impl Follow {
+    /// The first one of a round.
+    pub(super) fn first() -> Self {
+        Self { stage: Stage::Reload, rounds: 0, first: true }
+    }
+
+    pub(super) fn again() -> Self {
+        Self { first: false, ..Self::first() }
+    }
+
+    pub(super) fn is_first(&self) -> bool {
+        self.first
+    }
+
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.rounds >= PIN_ROUNDS
+    }
+
+    pub(super) fn is_in_commit(&self) -> bool {
+        matches!(&self.stage, Stage::Commit(committing) if committing.is_midway())
+    }
+
+    /// One request; whether it is done, or `Err` when it failed.
+    pub(super) fn step(&mut self, worker: &mut Worker, env: &mut Env) -> Result<bool, ()> {
+        match &mut self.stage {
+            Stage::Reload => {
+                worker.lineage_due = env.now + Worker::lineage_interval(env);
+                worker.table.reload(env).map_err(drop)?;
+                self.stage = Stage::List;
+                Ok(false)
+            }
+            Stage::List => self.list(worker, env),
+            Stage::Commit(committing) => {
+                let Some(outcome) = committing.step(&mut worker.table, &worker.writer, env) else { return Ok(false) };
+                let (name, batch) = (&worker.name, &committing.batch);
+                env.tell(|| format!("{name} {outcome:?}: {:?}, retires {:?}", batch.shards, batch.retire));
+                note_acts(batch, &outcome, env);
+                self.rounds += 1;
+                self.stage = Stage::Reload;
+                if self.is_hopeless() { Err(()) } else { Ok(false) }
+            }
+            Stage::Windows(shards) => {
+                let shards = std::mem::take(shards);
+                start_readers(worker, shards, env)
+            }
+        }
+    }
+
+    fn list(&mut self, worker: &mut Worker, env: &mut Env) -> Result<bool, ()> {
+        if env.stream_fails() {
+            return Err(());
+        }
+        let listed = env.world.list(env.now);
+        let document = worker.table.document.as_ref();
+        let mut plan = plan(&listed, document, &worker.start, worker.earliest(env));
+        plan.vanished.retain(|shard| !worker.round.claims.held().contains(shard));
+        worker.known.insert(STREAM.to_owned(), plan.wanting());
+        let share = Share::decide(&worker.heartbeat, &worker.others, &worker.known, STREAM);
+        let window = super::env::millis(env.settings.window);
+        let rule =
+            GapRule { retention: env.settings.retention(), window, on_gap: worker.on_gap, now: worker.latest(env) };
+        let first = FirstActs::decide(plan, &share, document, rule);
+        if !first.is_empty() {
+            let batch = Batch {
+                id: Uuid::from_u128(env.random.random()),
+                base: document.map_or(0, |document| document.number),
+                erasure_epoch: 0,
+                shards: first.acts,
+                retire: first.retire,
+                supplement: None,
+                files: Vec::new(),
+                rejected_files: Vec::new(),
+            };
+            self.stage = Stage::Commit(Box::new(Committing::new(batch, Vec::new())));
+            return Ok(false);
+        }
+        let mut readable = first.readable;
+        readable.shards.retain(|shard| !share.held.contains(&shard.shard.id));
+        let shards = choose(readable, worker, env);
+        if shards.is_empty() {
+            return Ok(true);
+        }
+        worker.tell_holds(env);
+        self.stage = Stage::Windows(shards);
+        Ok(false)
+    }
+}
+
+/// Of what may be read, that which has no reader here and is not avoided.
+fn choose(readable: Readable, worker: &mut Worker, env: &mut Env) -> Vec<ReadableShard> {
+    let Readable { shards, mine, waiting, .. } = readable;
+    worker.avoided.retain(|_, until| *until > env.now);
+    if !worker.others.is_empty() && waiting > 0 {
+        worker.lineage_due = worker.lineage_due.min(env.now + WAITING_INTERVAL);
+    }
+    if let Some(first) = worker.avoided.values().min() {
+        worker.lineage_due = worker.lineage_due.min(*first);
+    }
+    if waiting > 0 {
+        env.count("child waits for a parent");
+    }
+    worker.release_all_but(&mine, env);
+    let avoided = &worker.avoided;
+    worker.round.claims.take(shards, |shard| avoided.contains_key(shard))
+}
+
+/// Rebuilds the windows from the table and starts the readers. When the table cannot be read, the shards are let go again.
+fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, env: &mut Env) -> Result<bool, ()> {
+    if env.read().is_err() {
+        env.count("window not rebuilt");
+        worker.round.claims.give_back(&shards);
+        worker.tell_holds(env);
+        return Err(());
+    }
+    let dedup = DedupLimits { span: super::env::millis(env.settings.window), max_ids: 1_000_000 };
+    let mut rebuild = Rebuild::plan(&shards, worker.table.document.as_ref(), dedup);
+    let wanted = rebuild.wanted().clone();
+    // The table as it was loaded, not as it is.
+    let number = worker.table.document.as_ref().map_or(0, |document| document.number);
+    let loaded = env.store.log.iter().filter(|version| version.txn.is_some_and(|txn| txn <= number));
+    let rows = loaded.flat_map(|version| &version.adds).filter_map(|file| env.store.file(&file.path)).flatten();
+    let mut remembered = 0_u64;
+    let within = |item: &&Item| wanted.get(&item.place.shard).is_some_and(|range| range.contains(&item.arrived_at));
+    for item in rows.filter(within) {
+        remembered += 1;
+        rebuild.remember(RecentEvent {
+            shard: &item.place.shard,
+            event_id: item.id,
+            sequence: &item.place.sequence,
+            sub_sequence: item.place.sub_sequence,
+            arrived_at: item.arrived_at,
+        });
+    }
+    if remembered > 0 {
+        env.count("window rebuilt");
+    }
+    let mut windows = rebuild.finish();
+    for shard in shards {
+        let id = shard.shard.id.clone();
+        let window = windows.remove(&id).unwrap_or_else(|| DedupWindow::new(dedup));
+        note_reader(worker, &shard, env);
+        worker.round.readers.insert(id, SimReader::new(shard, window, env));
+    }
+    Ok(true)
+}
+
+fn note_reader(worker: &Worker, shard: &ReadableShard, env: &mut Env) {
+    let (name, id, position) = (&worker.name, &shard.shard.id, &shard.position);
+    env.tell(|| format!("{name} reads {id} from {position:?}"));
+    let last = env.last_reader.insert(id.clone(), name.clone());
+    if last.is_some_and(|last| last != *name) {
+        env.count("taken over");
+    }
+    if shard.shard.parents.len() > 1 {
+        env.count("child of a merge read");
+    }
+}
+
+fn note_acts(batch: &Batch, outcome: &CommitOutcome, env: &mut Env) {
+    if !matches!(outcome, CommitOutcome::Committed { .. }) {
+        env.count("first act fenced");
+        return;
+    }
+    for step in &batch.shards {
+        match (&step.gap, &step.from_exclusive, &step.to_inclusive) {
+            (Some(gap), _, _) if gap.accepted => env.count("gap accepted"),
+            (Some(_), _, _) => env.count("gap found"),
+            (None, None, Position::AtTimestamp(_)) if !step.parents.is_empty() => env.count("pin inherited"),
+            (None, None, _) => env.count("pinned"),
+            _ => {}
+        }
+    }
+    if !batch.retire.is_empty() {
+        env.count("entry retired");
+    }
+}

@@ -1,0 +1,183 @@
+//! The reader of one shard, a request at a time, around the real cursor and the real deduplication window.
+
+use bluelake_lake::{ControlTotals, Position};
+
+use bluelake_schemas::KnownBug;
+
+use super::{
+    env::Env,
+    store::{Fate, Item, Place},
+    world::{Answer, SimIterator, SimRecord, World, WorldFault},
+};
+use crate::{
+    buffer::{Chunk, Rows},
+    cursor::{PageFacts, ShardCursor},
+    lineage::ReadableShard,
+    window::{DedupWindow, EventPosition},
+};
+
+/// Rows as the buffer sees them. Those that are duplicates travel along for the oracle.
+#[derive(Debug, Default)]
+pub(super) struct SimRows(pub(super) Vec<Item>);
+
+impl Rows for SimRows {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len() * 100
+    }
+}
+
+/// What a step of a reader gave.
+pub(super) enum Read {
+    Nothing,
+    Chunk(Chunk<SimRows>),
+    Vanished,
+}
+
+pub(super) struct SimReader {
+    id: String,
+    shard: ReadableShard,
+    cursor: ShardCursor,
+    window: DedupWindow,
+    iterator: Option<SimIterator>,
+    from_horizon: bool,
+    /// No request before this time.
+    pub(super) next_call: i64,
+    pub(super) ended: bool,
+}
+
+impl SimReader {
+    pub(super) fn new(shard: ReadableShard, window: DedupWindow, env: &Env) -> Self {
+        let cursor = ShardCursor::new(
+            shard.shard.clone(),
+            shard.position.clone(),
+            shard.state.drained_at,
+            env.settings.retention() / 8,
+        );
+        let id = shard.shard.id.clone();
+        let (iterator, next_call) = (None, env.now);
+        Self { id, shard, cursor, window, iterator, from_horizon: false, next_call, ended: false }
+    }
+
+    /// One request. `local` is the worker's clock.
+    pub(super) fn step(&mut self, local: i64, env: &mut Env) -> Read {
+        self.next_call = env.now + 200;
+        if env.stream_fails() {
+            // Throttled, or failed, or its answer was lost: the iterator stays.
+            env.count("read failed");
+            self.next_call += env.below(3_000);
+            return Read::Nothing;
+        }
+        let Some(iterator) = self.iterator.take() else { return self.ask_for_iterator(env) };
+        let limit = usize::try_from(env.below(12)).unwrap() + 1;
+        let twice = env.stream_fails();
+        let from = if twice { World::earlier(&iterator, limit) } else { iterator.clone() };
+        match env.world.records(&self.id, &from, limit, env.now) {
+            Ok(answer) => {
+                if twice && !answer.records.is_empty() {
+                    env.count("same answer twice");
+                }
+                self.take(answer, local, env)
+            }
+            Err(WorldFault::Expired) => {
+                env.count("iterator expired");
+                if KnownBug::RenewFromCommit.is_on() {
+                    self.cursor = ShardCursor::new(
+                        self.shard.shard.clone(),
+                        self.shard.position.clone(),
+                        None,
+                        env.settings.retention(),
+                    );
+                }
+                Read::Nothing
+            }
+            Err(WorldFault::NotFound) => Read::Vanished,
+            Err(WorldFault::Trimmed) => Read::Nothing,
+        }
+    }
+
+    fn ask_for_iterator(&mut self, env: &mut Env) -> Read {
+        let position = if self.from_horizon { Position::TrimHorizon } else { self.cursor.position().clone() };
+        let strict = env.percent(50);
+        match env.world.iterator(&self.id, &position, env.now, strict) {
+            Ok(iterator) => {
+                let again = KnownBug::ResumeAt.is_on() && matches!(position, Position::After(_));
+                self.iterator = Some(if again { World::earlier(&iterator, 1) } else { iterator });
+                Read::Nothing
+            }
+            Err(WorldFault::Trimmed) => {
+                env.count("position trimmed");
+                self.from_horizon = true;
+                Read::Nothing
+            }
+            Err(_) => Read::Vanished,
+        }
+    }
+
+    fn take(&mut self, answer: Answer, local: i64, env: &mut Env) -> Read {
+        let Answer { mut records, mut millis_behind, next } = answer;
+        self.from_horizon = false;
+        if !records.is_empty() && next.is_some() && env.stream_fails() {
+            // Empty though behind: the records come with a later answer.
+            env.count("empty while behind");
+            self.iterator = next.map(|next| World::earlier(&next, records.len()));
+            records.clear();
+            millis_behind = millis_behind.max(1);
+        } else {
+            self.iterator = next;
+        }
+        if self.iterator.is_some() && records.is_empty() && millis_behind == 0 {
+            self.next_call = env.now + 1 + env.below(2 * env.settings.rest);
+        }
+        let facts = PageFacts {
+            sequences: records.iter().map(|record| record.sequence.clone()).collect(),
+            millis_behind: Some(millis_behind),
+            end_of_shard: self.iterator.is_none(),
+        };
+        let outcome = self.cursor.take(&facts, local);
+        self.ended = outcome.ended;
+        let Some(step) = outcome.step else { return Read::Nothing };
+        if outcome.new.is_empty() && !outcome.ended {
+            env.count("told to be drained");
+        }
+        if outcome.new.is_empty() && outcome.ended {
+            env.count("ended without a record");
+        }
+        let mut items = Vec::new();
+        for record in outcome.new.iter().filter_map(|index| records.get(*index)) {
+            self.judge(record, &mut items, env);
+        }
+        let newest = items.iter().map(|item| item.arrived_at).max();
+        Read::Chunk(Chunk { advance: step.advance(count(&items), newest), rows: SimRows(items) })
+    }
+
+    fn judge(&mut self, record: &SimRecord, items: &mut Vec<Item>, env: &mut Env) {
+        let arrived_at = record.arrived * 1_000;
+        for (sub_sequence, event) in (0..).zip(&record.events) {
+            let sequence = record.sequence.as_str();
+            let fate = if event.bad {
+                Fate::Rejected
+            } else if self.window.is_duplicate(event.id, EventPosition { sequence, sub_sequence }, arrived_at) {
+                env.count("duplicate");
+                Fate::Duplicate
+            } else {
+                Fate::Stored
+            };
+            let place = Place { shard: self.id.clone(), sequence: sequence.to_owned(), sub_sequence };
+            items.push(Item { place, id: event.id, arrived_at, fate });
+        }
+    }
+}
+
+fn count(items: &[Item]) -> ControlTotals {
+    let of = |fate| u64::try_from(items.iter().filter(|item| item.fate == fate).count()).unwrap();
+    ControlTotals {
+        received: u64::try_from(items.len()).unwrap(),
+        stored: of(Fate::Stored),
+        rejected: of(Fate::Rejected),
+        duplicate: of(Fate::Duplicate),
+    }
+}

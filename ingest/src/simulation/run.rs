@@ -1,0 +1,283 @@
+//! One run: producers, operators and workers, in an order that chance makes; then calm, until everything is at rest.
+
+use rand::Rng as _;
+use uuid::Uuid;
+
+use super::{
+    env::{Counters, Env},
+    oracle::Oracle,
+    store::Version,
+    worker::{End, Worker},
+    world::{KEYS, SimEvent},
+};
+use crate::options::OnGap;
+
+/// Steps after which a run that is not at rest never will be.
+const CALM_STEPS: u32 = 60_000;
+/// Steps of the busy part at most.
+const BUSY_STEPS: u32 = 60_000;
+const MINUTE: i64 = 60_000;
+
+/// What came of a run.
+pub(super) struct Outcome {
+    pub(super) counters: Counters,
+    pub(super) finding: Option<String>,
+    pub(super) told: Vec<String>,
+}
+
+/// A place for a worker.
+struct Slot {
+    name: String,
+    worker: Option<Worker>,
+    /// Nothing happens here before this time: it is down, or it stands still.
+    until: i64,
+}
+
+struct Run {
+    env: Env,
+    oracle: Oracle,
+    slots: Vec<Slot>,
+    puts_left: u32,
+    next_put: i64,
+    /// Puts to be repeated: when, and what.
+    retries: Vec<(i64, u32, Vec<SimEvent>)>,
+    on_gap: OnGap,
+}
+
+/// Runs a seed.
+pub(super) fn run(seed: u64, tell: bool) -> Outcome {
+    let env = Env::new(seed, tell);
+    let slots = 0..env.settings.workers;
+    let slots = slots.map(|number| Slot { name: format!("w{number}"), worker: None, until: env.now }).collect();
+    let (puts_left, next_put) = (env.settings.puts, env.now);
+    let mut run =
+        Run { env, oracle: Oracle::default(), slots, puts_left, next_put, retries: Vec::new(), on_gap: OnGap::Stop };
+    run.busy();
+    if run.env.settings.idle {
+        run.idle();
+    }
+    run.calm();
+    if run.env.finding.is_none() {
+        run.oracle.conclude(&mut run.env);
+    }
+    let told = run.env.take_told();
+    Outcome { counters: run.env.counters, finding: run.env.finding, told }
+}
+
+impl Run {
+    fn busy(&mut self) {
+        let mut steps = 0;
+        while (self.puts_left > 0 || !self.retries.is_empty()) && steps < BUSY_STEPS && self.env.finding.is_none() {
+            steps += 1;
+            self.producers();
+            self.chaos();
+            self.step();
+        }
+    }
+
+    /// Nothing is put for longer than the retention, while workers live.
+    fn idle(&mut self) {
+        let until = self.env.now + 5 * self.env.settings.retention / 2;
+        self.env.settings.chaos = 0;
+        self.env.settings.reshards = 0;
+        while self.env.now < until && self.env.finding.is_none() {
+            self.step();
+        }
+        self.env.count("idle for longer than the retention");
+        self.puts_left = 5;
+        self.next_put = self.env.now;
+        self.busy();
+    }
+
+    /// No faults any more; an operator accepts the gaps.
+    fn calm(&mut self) {
+        self.env.calm = true;
+        self.env.tell(|| "calm");
+        self.on_gap = OnGap::Continue;
+        for slot in &mut self.slots {
+            slot.until = slot.until.min(self.env.now);
+            if let Some(worker) = &mut slot.worker {
+                worker.on_gap = OnGap::Continue;
+            }
+        }
+        let mut steps = 0;
+        // Time for everybody to look.
+        let not_before = self.env.now + 4 * MINUTE;
+        while self.env.finding.is_none() {
+            let late = self.env.store.next_late().is_some() || self.env.now < not_before;
+            if !late && self.oracle.is_at_rest(&self.env) {
+                return;
+            }
+            steps += 1;
+            if steps > CALM_STEPS {
+                let restless = self.oracle.restless(&self.env);
+                self.env.fail(format!("it does not come to rest: {restless}"));
+            }
+            self.step();
+        }
+    }
+
+    fn producers(&mut self) {
+        let now = self.env.now;
+        if let Some(due) = self.retries.iter().position(|(at, _, _)| *at <= now) {
+            let (_, key, events) = self.retries.remove(due);
+            self.put(key, events);
+        }
+        if now < self.next_put || self.puts_left == 0 {
+            return;
+        }
+        self.puts_left -= 1;
+        self.next_put = now + 1 + self.env.below(2 * self.env.settings.put_pause);
+        let key = self.env.random.random_range(0..KEYS);
+        let count = if self.env.percent(20) { self.env.random.random_range(1..4) } else { 1 };
+        let all_bad = self.env.percent(8);
+        let events: Vec<SimEvent> = (0..count)
+            .map(|_| SimEvent { id: Uuid::from_u128(self.env.random.random()), bad: all_bad || self.env.percent(5) })
+            .collect();
+        if self.env.percent(12) {
+            // The producer's own retry: soon, or when the window is over.
+            let window = self.env.settings.window;
+            let pause = if self.env.percent(70) { self.env.below(5_000) } else { self.env.below(2 * window) };
+            self.retries.push((now + 1 + pause, key, events.clone()));
+        }
+        self.put(key, events);
+        let reshards = self.env.settings.reshards;
+        if self.env.percent(reshards) {
+            self.reshard();
+        }
+    }
+
+    fn put(&mut self, key: u32, events: Vec<SimEvent>) {
+        let count = events.len();
+        let shard = self.env.world.put(key, events, self.env.now, &mut self.env.random);
+        self.env.tell(|| format!("put {count} events to {shard}"));
+    }
+
+    fn reshard(&mut self) {
+        let (now, world, random) = (self.env.now, &mut self.env.world, &mut self.env.random);
+        if random.random_ratio(3, 5) {
+            if let Some(id) = world.split(now, random) {
+                self.env.count("split");
+                self.env.tell(|| format!("split {id}"));
+            }
+        } else if let Some((left, right)) = world.merge(now, random) {
+            self.env.count("merge");
+            self.env.tell(|| format!("merge {left} and {right}"));
+        }
+    }
+
+    /// Crashes, stand-stills, departures, and upkeep of the table.
+    fn chaos(&mut self) {
+        if self.env.random.random_range(0..400) == 0 {
+            let now = self.env.now;
+            // Compaction moves no row: it only makes the log longer.
+            let version = self.env.store.log.len();
+            let content = Version::default();
+            let _ = self.env.store.apply(super::store::Request::Log { version, content }, now);
+        }
+        if self.env.random.random_range(0..10_000) >= self.env.settings.chaos {
+            return;
+        }
+        let index = self.env.random.random_range(0..self.slots.len());
+        let away = self.away();
+        let slot = &mut self.slots[index];
+        let Some(worker) = &mut slot.worker else { return };
+        match self.env.random.random_range(0..10) {
+            0..=3 => {
+                self.env.count("crash");
+                if worker.is_in_commit() {
+                    self.env.count("crash in a commit");
+                }
+                self.env.tell(|| format!("{} crashes for {away} ms", slot.name));
+                slot.worker = None;
+            }
+            4..=7 => {
+                self.env.count("stands still");
+                self.env.tell(|| format!("{} stands still for {away} ms", slot.name));
+                worker.stood_still();
+            }
+            _ => {
+                self.env.count("leaves");
+                self.env.tell(|| format!("{} is told to leave", slot.name));
+                worker.leave();
+                return;
+            }
+        }
+        slot.until = self.env.now + away;
+        if self.env.settings.may_lose && self.env.percent(40) {
+            // A common cause: all are away.
+            self.env.tell(|| "all crash");
+            for slot in &mut self.slots {
+                slot.worker = None;
+                slot.until = self.env.now + away;
+            }
+        }
+    }
+
+    /// How long a worker is away.
+    fn away(&mut self) -> i64 {
+        let retention = self.env.settings.retention;
+        match self.env.random.random_range(0..10) {
+            0..=4 => self.env.below(5_000),
+            5..=7 => self.env.below(3 * MINUTE),
+            _ if self.env.settings.may_lose => self.env.below(2 * retention),
+            _ if self.env.settings.idle => self.env.below(10 * MINUTE),
+            _ => self.env.below(150 * MINUTE),
+        }
+    }
+
+    /// One step of somebody, or the time until somebody can make one.
+    fn step(&mut self) {
+        if let Some(request) = self.env.store.take_late(self.env.now) {
+            match self.env.store.apply(request, self.env.now) {
+                Ok(()) => self.env.count("delayed request landed"),
+                Err(_) => self.env.count("delayed request refused"),
+            }
+        } else if !self.worker_step() {
+            self.wait();
+        }
+        self.oracle.look(&mut self.env);
+    }
+
+    fn worker_step(&mut self) -> bool {
+        let now = self.env.now;
+        let mut able = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.until <= now) {
+            let on_gap = if self.on_gap == OnGap::Continue || self.env.random.random_ratio(1, 3) {
+                OnGap::Continue
+            } else {
+                OnGap::Stop
+            };
+            let worker = slot.worker.get_or_insert_with(|| Worker::new(&slot.name, on_gap, &mut self.env));
+            able.extend(worker.activities(&self.env).into_iter().map(|activity| (index, activity)));
+        }
+        if able.is_empty() {
+            return false;
+        }
+        let (index, activity) = able.swap_remove(self.env.random.random_range(0..able.len()));
+        let slot = &mut self.slots[index];
+        let Some(worker) = &mut slot.worker else { return false };
+        if let Some(end) = worker.act(&activity, &mut self.env) {
+            self.env.tell(|| format!("{} {end:?}", slot.name));
+            if end == End::Left {
+                self.env.count("left in order");
+            }
+            slot.worker = None;
+            slot.until = self.env.now + 500;
+        }
+        self.env.now += self.env.random.random_range(0..20);
+        true
+    }
+
+    fn wait(&mut self) {
+        let now = self.env.now;
+        let workers = self.slots.iter().map(|slot| match &slot.worker {
+            Some(worker) if slot.until <= now => worker.next_time(&self.env),
+            _ => slot.until,
+        });
+        let puts = if self.puts_left > 0 { self.next_put } else { i64::MAX };
+        let retries = self.retries.iter().map(|(at, _, _)| *at);
+        let next = workers.chain([puts]).chain(retries).chain(self.env.store.next_late()).filter(|at| *at > now).min();
+        self.env.now = next.unwrap_or(now + 1_000);
+    }
+}

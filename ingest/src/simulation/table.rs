@@ -1,0 +1,302 @@
+//! A worker's view of the tables, and the commit of a batch in single steps, by the rules of the lake's own pure code.
+
+use bluelake_lake::{Batch, CheckpointDocument, CommitOutcome, NextAct, Trace, Writer, next_act, trace};
+
+use bluelake_schemas::KnownBug;
+
+use super::{
+    env::Env,
+    store::{Fate, Item, RejectedVersion, Request, StoreFault, Version},
+};
+
+/// Versions that deltalake tries of one commit.
+const INNER_TRIES: usize = 4;
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// Version of the event table as last loaded.
+    version: usize,
+    pub(super) document: Option<CheckpointDocument>,
+    follower: Follower,
+}
+
+impl Table {
+    /// Loads the newest version and its document, and checks them against each other.
+    pub(super) fn reload(&mut self, env: &mut Env) -> Result<(), StoreFault> {
+        env.read()?;
+        let version = env.store.log.len() - 1;
+        let number = env.store.log.iter().filter_map(|version| version.txn).next_back();
+        if number != self.document.as_ref().map(|document| document.number) {
+            self.document = match number {
+                Some(number) => Some(read_document(number, env)?),
+                None => None,
+            };
+        }
+        self.version = version;
+        let rows: u64 = env.store.log.iter().flat_map(|version| &version.adds).map(|file| file.rows).sum();
+        let expected = self.document.as_ref().map_or(Some(0), CheckpointDocument::expected_rows);
+        if expected != Some(rows) {
+            env.fail(format!("self-check: {rows} rows by the log, {expected:?} by document {number:?}"));
+        }
+        Ok(())
+    }
+
+    /// Whether the chain holds the batch. Reads document by document.
+    fn holds(&self, batch: &Batch, env: &mut Env) -> Result<bool, StoreFault> {
+        let Some(mut document) = self.document.clone() else { return Ok(false) };
+        loop {
+            match trace(&document, batch) {
+                Trace::Found => return Ok(true),
+                Trace::Absent => return Ok(false),
+                Trace::Before(number) => document = read_document(number, env)?,
+            }
+        }
+    }
+
+    /// One step of bringing `rejected_events` up to date; whether it is.
+    pub(super) fn follow(&mut self, env: &mut Env) -> Result<bool, StoreFault> {
+        match &self.document {
+            Some(document) => self.follower.step(document, env),
+            None => Ok(true),
+        }
+    }
+}
+
+fn read_document(number: u64, env: &mut Env) -> Result<CheckpointDocument, StoreFault> {
+    env.read()?;
+    let read = env.store.document(number).map(|bytes| CheckpointDocument::read(bytes, number));
+    match read {
+        Some(Ok(document)) => Ok(document),
+        fault => {
+            env.fail(format!("document {number}: {fault:?}"));
+            Err(StoreFault::Unclear)
+        }
+    }
+}
+
+/// Brings `rejected_events` up to the documents.
+#[derive(Debug, Default)]
+struct Follower {
+    reached: u64,
+    planned: Option<(usize, RejectedVersion)>,
+}
+
+impl Follower {
+    fn step(&mut self, document: &CheckpointDocument, env: &mut Env) -> Result<bool, StoreFault> {
+        if document.rejected_after(self.reached).is_none() {
+            return Ok(true);
+        }
+        if let Some((version, content)) = self.planned.take() {
+            let number = content.txn;
+            env.send(Request::RejectedLog { version, content })?;
+            self.reached = self.reached.max(number);
+            return Ok(document.rejected_after(self.reached).is_none());
+        }
+        env.read()?;
+        let version = env.store.rejected_log.len();
+        let done = env.store.rejected_log.last().map_or(0, |version| version.txn);
+        if document.rejected_after(done).is_none() {
+            self.reached = document.number;
+            return Ok(true);
+        }
+        let mut content = RejectedVersion { adds: Vec::new(), txn: document.number };
+        let mut newest = document.clone();
+        while let Some(number) = newest.rejected_after(done) {
+            let found = if number == newest.number { newest } else { read_document(number, env)? };
+            if found.worker != document.worker {
+                env.count("rejected events followed for another");
+            }
+            content.adds.extend(found.rejected_files);
+            match found.previous {
+                Some(_) if KnownBug::FollowWithoutOrder.is_on() => break,
+                Some(previous) => newest = read_document(previous.number, env)?,
+                None => break,
+            }
+        }
+        self.planned = Some((version, content));
+        Ok(false)
+    }
+}
+
+/// A batch on its way into the table.
+#[derive(Debug)]
+pub(super) struct Committing {
+    pub(super) batch: Batch,
+    /// All events of the batch.
+    pub(super) items: Vec<Item>,
+    stage: Stage,
+    /// Set when the worker stood still with this under way.
+    pub(super) stood_still: bool,
+    unclear: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Read,
+    Put {
+        snapshot: usize,
+        document: Box<CheckpointDocument>,
+    },
+    Age {
+        snapshot: usize,
+        document: Box<CheckpointDocument>,
+    },
+    Commit {
+        snapshot: usize,
+        next: usize,
+        document: Box<CheckpointDocument>,
+    },
+    /// The bug of committing the rows behind their positions.
+    Rows,
+    Follow,
+}
+
+impl Committing {
+    pub(super) fn new(batch: Batch, items: Vec<Item>) -> Self {
+        let stage = Stage::Read;
+        Self { batch, items, stage, stood_still: false, unclear: false }
+    }
+
+    /// Whether a crash now comes between the document and the end.
+    pub(super) fn is_midway(&self) -> bool {
+        !matches!(self.stage, Stage::Read)
+    }
+
+    /// One request; `Some` when it is settled what became of the batch.
+    pub(super) fn step(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Read);
+        match stage {
+            Stage::Read => self.read(table, writer, env),
+            Stage::Put { snapshot, document } => {
+                self.put(snapshot, document, env);
+                None
+            }
+            Stage::Age { snapshot, document } => self.judge_age(snapshot, document, env),
+            Stage::Commit { snapshot, next, document } => {
+                self.commit(table, (snapshot, next), document, env);
+                None
+            }
+            Stage::Rows => {
+                let content = Version { adds: self.batch.files.clone(), ..Version::default() };
+                let version = env.store.log.len();
+                let _ = env.store.apply(Request::Log { version, content }, env.now);
+                self.stage = Stage::Follow;
+                None
+            }
+            Stage::Follow => match table.follow(env) {
+                Ok(false) => {
+                    self.stage = Stage::Follow;
+                    None
+                }
+                // Best effort: it catches up later.
+                Ok(true) | Err(_) => Some(CommitOutcome::Committed { version: 0 }),
+            },
+        }
+    }
+
+    /// Reads the table back and decides.
+    fn read(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
+        table.reload(env).ok()?;
+        let found = table.holds(&self.batch, env).ok()?;
+        match next_act(table.document.as_ref(), found, &self.batch, writer) {
+            Ok(NextAct::Done) => {
+                env.count("lost answer had landed");
+                self.stage = Stage::Follow;
+                None
+            }
+            Ok(NextAct::Drop(shards)) => {
+                if self.stood_still {
+                    env.count("zombie refused");
+                }
+                Some(CommitOutcome::Fenced { shards })
+            }
+            Ok(NextAct::Put(document)) => {
+                if std::mem::replace(&mut self.unclear, false) {
+                    env.count("tried again");
+                }
+                self.stage = Stage::Put { snapshot: table.version, document };
+                None
+            }
+            Err(refusal) => {
+                env.fail(format!("the batch contradicts itself: {refusal:?}"));
+                None
+            }
+        }
+    }
+
+    fn put(&mut self, snapshot: usize, mut document: Box<CheckpointDocument>, env: &mut Env) {
+        let number = document.number;
+        let bytes = document.seal().unwrap();
+        self.stage = match env.send(Request::Document { number, bytes }) {
+            Ok(()) => Stage::Age { snapshot, document },
+            Err(StoreFault::Taken) => {
+                env.count("document number taken");
+                document.take_free_number(env.store.highest_document());
+                Stage::Put { snapshot, document }
+            }
+            Err(StoreFault::Unclear) => Stage::Read,
+        };
+    }
+
+    fn judge_age(
+        &mut self,
+        snapshot: usize,
+        document: Box<CheckpointDocument>,
+        env: &mut Env,
+    ) -> Option<CommitOutcome> {
+        env.read().ok()?;
+        let written_at = env.store.document_written_at(document.number)?;
+        if self.batch.is_too_old(written_at) {
+            env.count("batch expired");
+            return Some(CommitOutcome::Expired);
+        }
+        self.stage = Stage::Commit { snapshot, next: snapshot + 1, document };
+        None
+    }
+
+    /// The put of one version of the log, as deltalake does it.
+    fn commit(
+        &mut self,
+        table: &mut Table,
+        (snapshot, next): (usize, usize),
+        document: Box<CheckpointDocument>,
+        env: &mut Env,
+    ) {
+        let items = self.items.iter().filter(|item| item.fate == Fate::Duplicate);
+        let mut content = Version {
+            adds: self.batch.files.clone(),
+            txn: Some(document.number),
+            duplicates: items.cloned().collect(),
+        };
+        let rows_later = KnownBug::PositionBeforeRows.is_on();
+        if rows_later {
+            content.adds.clear();
+        }
+        match env.send(Request::Log { version: next, content }) {
+            Ok(()) => {
+                if next > snapshot + 1 {
+                    env.count("commit behind one that did not matter");
+                }
+                table.version = next;
+                table.document = Some(*document);
+                self.stage = if rows_later { Stage::Rows } else { Stage::Follow };
+            }
+            Err(StoreFault::Taken) => {
+                let moved = env.store.log.get(snapshot + 1..=next).unwrap_or_default();
+                if moved.iter().any(|version| version.txn.is_some()) {
+                    env.count("conflict");
+                } else if next - snapshot < INNER_TRIES {
+                    self.stage = Stage::Commit { snapshot, next: next + 1, document };
+                }
+            }
+            Err(StoreFault::Unclear) => {
+                self.unclear = true;
+                if KnownBug::DeleteFilesOnUnknownOutcome.is_on() {
+                    for file in self.batch.files.iter().chain(&self.batch.rejected_files) {
+                        env.store.delete_file(&file.path);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What to do about a batch whose commit is not settled yet. Pure: the table as it was just read back in, the next act
+//! out. Whoever carries the acts out (a table in a store, a simulated one) decides nothing.
+//!
+//! | read back | then |
+//! | --- | --- |
+//! | the batch is in the chain behind the document that it started from | it happened |
+//! | its shards and the epoch are as they were | try (again): same files, new document |
+//! | anything else | fenced |
+
+use std::time::Duration;
+
+use crate::{
+    batch::{Batch, Refusal, Writer, advance},
+    document::CheckpointDocument,
+};
+
+/// A batch whose first file is older than this by the store's clock is dropped.
+const MAX_BATCH_AGE: Duration = Duration::from_secs(3600);
+
+/// Whether a document, or one that it builds on, commits a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// It does: the batch happened.
+    Found,
+    /// None does, back to the one that the batch started from.
+    Absent,
+    /// The one of this number has to be asked.
+    Before(u64),
+}
+
+/// Looks for a batch in one document of the chain. To be asked from the document in force back.
+#[must_use]
+pub fn trace(document: &CheckpointDocument, batch: &Batch) -> Trace {
+    if document.number <= batch.base {
+        return Trace::Absent;
+    }
+    match &document.previous {
+        _ if document.batch_id == batch.id => Trace::Found,
+        Some(previous) => Trace::Before(previous.number),
+        None => Trace::Absent,
+    }
+}
+
+/// What comes next for a batch.
+#[derive(Clone, Debug)]
+pub enum NextAct {
+    /// Nothing: it happened.
+    Done,
+    /// Nothing: it can never happen, because these shards moved.
+    Drop(Vec<String>),
+    /// Put this document, under its number or the next free one, then commit from the same snapshot of the table.
+    Put(Box<CheckpointDocument>),
+}
+
+/// Decides what comes next for a batch. `current` is the document in force as just read, `found` whether the chain holds
+/// the batch already.
+///
+/// # Errors
+/// [`Refusal::Inconsistent`], never [`Refusal::Fenced`]: the batch contradicts itself.
+pub fn next_act(
+    current: Option<&CheckpointDocument>,
+    found: bool,
+    batch: &Batch,
+    writer: &Writer,
+) -> Result<NextAct, Refusal> {
+    if found {
+        return Ok(NextAct::Done);
+    }
+    let number = current.map_or(0, |document| document.number) + 1;
+    match advance(current, number, batch, writer) {
+        Ok(document) => Ok(NextAct::Put(Box::new(document))),
+        Err(Refusal::Fenced(shards)) => Ok(NextAct::Drop(shards)),
+        Err(inconsistent) => Err(inconsistent),
+    }
+}
+
+impl Batch {
+    /// Whether the batch waited for too long to be committed by a document that was put at `written_at` (milliseconds
+    /// since the epoch): then its files may be taken for orphans.
+    #[must_use]
+    pub fn is_too_old(&self, written_at: i64) -> bool {
+        let uploaded = self.files.iter().chain(&self.rejected_files).map(|file| file.modified_at).min();
+        let age = uploaded.map_or(0, |uploaded| written_at.saturating_sub(uploaded));
+        u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) > MAX_BATCH_AGE)
+    }
+}
+
+impl CheckpointDocument {
+    /// Takes the first number that is free, when its own is taken: perhaps by itself, its answer lost. A number is cheap.
+    /// `highest` is the highest that was found in use.
+    pub fn take_free_number(&mut self, highest: Option<u64>) {
+        let has_rejected = self.last_rejected == Some(self.number);
+        let has_archive = self.last_archive == Some(self.number);
+        self.number = highest.unwrap_or(self.number).max(self.number) + 1;
+        if has_rejected {
+            self.last_rejected = Some(self.number);
+        }
+        if has_archive {
+            self.last_archive = Some(self.number);
+        }
+    }
+
+    /// The newest document, this one or before it, whose files `rejected_events` lacks when it has those of all documents
+    /// up to `followed`.
+    #[must_use]
+    pub fn rejected_after(&self, followed: u64) -> Option<u64> {
+        self.last_rejected.filter(|number| *number > followed)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{batch::ShardAdvance, document::Position, sequence::SequenceNumber, totals::ControlTotals};
+
+    fn writer() -> Writer {
+        Writer { worker: "w".to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 }
+    }
+
+    fn step(from_exclusive: Option<Position>, to_inclusive: Position) -> ShardAdvance {
+        ShardAdvance {
+            shard: "a".to_owned(),
+            starting_sequence: SequenceNumber::parse("1").unwrap(),
+            parents: Vec::new(),
+            from_exclusive,
+            to_inclusive,
+            ended: false,
+            arrived_at: None,
+            drained_at: None,
+            counts: ControlTotals::default(),
+            gap: None,
+        }
+    }
+
+    fn batch(id: u128, base: u64, step: ShardAdvance) -> Batch {
+        Batch {
+            id: Uuid::from_u128(id),
+            base,
+            erasure_epoch: 0,
+            shards: vec![step],
+            retire: Vec::new(),
+            supplement: None,
+            files: Vec::new(),
+            rejected_files: Vec::new(),
+        }
+    }
+
+    fn after(number: &str) -> Position {
+        Position::After(SequenceNumber::parse(number).unwrap())
+    }
+
+    fn put(current: Option<&CheckpointDocument>, batch: &Batch) -> CheckpointDocument {
+        let act = next_act(current, false, batch, &writer()).unwrap();
+        let NextAct::Put(mut document) = act else { panic!("{act:?}") };
+        document.seal().unwrap();
+        *document
+    }
+
+    #[test]
+    fn a_batch_is_found_behind_the_document_that_it_started_from() {
+        let pin = put(None, &batch(1, 0, step(None, Position::TrimHorizon)));
+        let moved = batch(2, 1, step(Some(Position::TrimHorizon), after("5")));
+        let first = put(Some(&pin), &moved);
+        let second = put(Some(&first), &batch(3, 2, step(Some(after("5")), after("9"))));
+        assert_eq!(trace(&second, &moved), Trace::Before(2));
+        assert_eq!(trace(&first, &moved), Trace::Found);
+        assert_eq!(trace(&pin, &moved), Trace::Absent, "it started from that one");
+        assert!(matches!(next_act(Some(&second), true, &moved, &writer()).unwrap(), NextAct::Done));
+    }
+
+    #[test]
+    fn a_batch_that_did_not_happen_is_tried_again_or_fenced() {
+        let pin = put(None, &batch(1, 0, step(None, Position::TrimHorizon)));
+        let mine = batch(2, 1, step(Some(Position::TrimHorizon), after("5")));
+        let act = next_act(Some(&pin), false, &mine, &writer()).unwrap();
+        assert!(matches!(&act, NextAct::Put(document) if document.number == 2), "{act:?}");
+        let others = put(Some(&pin), &batch(3, 1, step(Some(Position::TrimHorizon), after("4"))));
+        let act = next_act(Some(&others), false, &mine, &writer()).unwrap();
+        assert!(matches!(&act, NextAct::Drop(shards) if shards == &["a".to_owned()]), "{act:?}");
+    }
+
+    #[test]
+    fn a_number_that_is_taken_gives_way_to_the_next_free_one() {
+        let mut document = put(None, &batch(1, 0, step(None, Position::TrimHorizon)));
+        document.last_rejected = Some(1);
+        document.take_free_number(None);
+        assert_eq!((document.number, document.last_rejected), (2, Some(2)));
+        document.last_rejected = Some(1);
+        document.take_free_number(Some(7));
+        assert_eq!((document.number, document.last_rejected), (8, Some(1)), "an earlier one stays");
+    }
+}
