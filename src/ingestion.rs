@@ -57,6 +57,8 @@ pub(crate) struct StreamResult {
     pub(crate) duplicate: u64,
     /// Fields that the contract does not know, kept in `extras`.
     pub(crate) unknown_fields: u64,
+    /// Events of aggregated records that hash to another shard than the one they came by.
+    pub(crate) misrouted: u64,
     /// Kinesis records read, and their bytes.
     pub(crate) records: u64,
     pub(crate) bytes: u64,
@@ -235,6 +237,7 @@ fn result(summary: &StreamSummary) -> StreamResult {
         rejected: counts.committed.rejected,
         duplicate: counts.committed.duplicate,
         unknown_fields: counts.unknown_fields,
+        misrouted: counts.misrouted,
         records: counts.records,
         bytes: counts.bytes,
         commits: counts.commits,

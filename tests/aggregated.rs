@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_kinesis::primitives::Blob;
 use bluelake_schemas::Stream;
+use bluelake_transform::AggregatedRecordWriter;
 use serde_json::Value;
 
 use crate::command::Machine;
 use crate::oracle::Workload;
-use crate::servers::Kinesis;
+use crate::servers::{Kinesis, TRANSACTION_EVENTS};
 
 const WORKLOAD: Workload = Workload { events: 20_000, seed: 17, bad_rate: 0.03, duplicate_rate: 0.02, days: 5 };
 
@@ -41,6 +43,28 @@ fn sorted(rows: &[Value]) -> Vec<String> {
         .collect();
     texts.sort();
     texts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_hash_to_another_shard_are_kept_and_counted() {
+    let kinesis = Kinesis::with_streams(1, 2).await;
+    let machine = Machine::new().with_kinesis(&kinesis);
+    let event = |number: u32| {
+        format!(
+            r#"{{"event_id":"00000000-0000-4000-8000-{number:012}","event_type":"transfer","occurred_at":"2026-01-01T00:00:00Z",
+            "source":"scoring","channel":"web","from_officer_id":"a","to_officer_id":"b","points":1}}"#
+        )
+    };
+    let (low, high) = ("0", (u128::MAX - 1).to_string());
+    let mut writer = AggregatedRecordWriter::default();
+    for (number, key) in [low, &high, low, &high, &high].into_iter().enumerate() {
+        writer.push("key", Some(key), event(number as u32).as_bytes());
+    }
+    let put = kinesis.client.put_record().stream_name(TRANSACTION_EVENTS).partition_key("key");
+    put.explicit_hash_key(low).data(Blob::new(writer.finish())).send().await.unwrap();
+    let result = machine.run(&["ingest", "--once", "--init", "--json"]).await.expect_code(0).json();
+    let transactions = &result["streams"][1];
+    assert_eq!((&transactions["stored"], &transactions["misrouted"]), (&5.into(), &3.into()), "{result}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,7 @@ mod tests {
                 id: (*id).to_owned(),
                 starting_sequence: starting_sequence.clone(),
                 parents: Vec::new(),
+                hash_keys: None,
             },
             position: Position::TrimHorizon,
             state: ShardState {

@@ -155,7 +155,12 @@ mod tests {
     }
 
     fn cursor(position: Position) -> ShardCursor {
-        let shard = ListedShard { id: "s".to_owned(), starting_sequence: number(1), parents: vec!["p".to_owned()] };
+        let shard = ListedShard {
+            id: "s".to_owned(),
+            starting_sequence: number(1),
+            parents: vec!["p".to_owned()],
+            hash_keys: None,
+        };
         ShardCursor::new(shard, position, None, Duration::from_secs(600))
     }
 

@@ -194,6 +194,9 @@ impl KinesisStream {
             id: shard.shard_id().to_owned(),
             starting_sequence,
             parents: parents.into_iter().flatten().map(ToOwned::to_owned).collect(),
+            hash_keys: shard.hash_key_range().and_then(|range| {
+                Some((range.starting_hash_key().parse().ok()?, range.ending_hash_key().parse().ok()?))
+            }),
         })
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct ListedShard {
     pub(crate) starting_sequence: SequenceNumber,
     /// Parent shard ids: none, one after a split, two after a merge.
     pub(crate) parents: Vec<String>,
+    /// Hash keys that it takes, both ends included, if ListShards gave them.
+    pub(crate) hash_keys: Option<(u128, u128)>,
 }
 
 /// A shard that may be read, and from where.
@@ -206,6 +208,7 @@ mod tests {
             id: id.to_owned(),
             starting_sequence: SequenceNumber::parse("1").unwrap(),
             parents: parents.iter().map(ToString::to_string).collect(),
+            hash_keys: None,
         }
     }
 

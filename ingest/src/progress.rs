@@ -21,6 +21,7 @@ use crate::{admission::Admission, buffer::Chunk, options::Clock};
 use ledger::Ledger;
 pub(crate) use metrics::{CommitTimer, count_fault, count_retry};
 pub use metrics::{METRICS, MetricDescription, MetricKind, describe_metrics, publish_metrics};
+pub(crate) use report::ReadCounts;
 pub use report::{ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase};
 
 /// One moment by both clocks: ages are measured by the monotonic one, positions in a stream by the wall's.
@@ -76,8 +77,8 @@ impl Progress {
     }
 
     /// Records were read and decoded.
-    pub(crate) fn observe_read(&self, records: u64, bytes: u64, counts: ControlTotals, unknown_fields: u64) {
-        self.ledger().read(records, bytes, counts, unknown_fields);
+    pub(crate) fn observe_read(&self, read: ReadCounts) {
+        self.ledger().read(read);
     }
 
     /// How many ids a shard's deduplication window holds.

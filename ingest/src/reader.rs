@@ -26,7 +26,7 @@ use crate::{
     lineage::ReadableShard,
     options::Clock,
     pages::{Next, Page, Pages, ShardSource},
-    progress::{Progress, Reading},
+    progress::{Progress, ReadCounts, Reading},
     window::{DedupWindow, EventPosition},
 };
 
@@ -68,6 +68,8 @@ pub(crate) struct ShardReader {
 struct Desk {
     builder: BatchBuilder,
     window: DedupWindow,
+    /// Hash keys of the shard.
+    hash_keys: Option<(u128, u128)>,
 }
 
 impl ShardReader {
@@ -98,8 +100,8 @@ impl ShardReader {
             clock,
             progress,
         } = self;
-        let mut desk = Desk { builder: decoder.batch(), window };
         let ReadableShard { shard, position, state } = shard;
+        let mut desk = Desk { builder: decoder.batch(), window, hash_keys: shard.hash_keys };
         let id = shard.id.clone();
         let mut cursor = ShardCursor::new(shard, position, state.drained_at, drained_interval);
         let shard_source = ShardSource { stream: source.clone(), shard: id.clone(), admission };
@@ -153,13 +155,20 @@ fn facts(page: &Page) -> Result<PageFacts, DecodeFault> {
 
 fn observe(progress: &Progress, shard: &str, window: &DedupWindow, read: &Decoded) {
     progress.observe_window(shard, window.len(), window.is_shortened());
-    progress.observe_read(read.records, read.tally.bytes, read.tally.counts, read.rows.unknown_fields);
+    progress.observe_read(ReadCounts {
+        records: read.records,
+        bytes: read.tally.bytes,
+        events: read.tally.counts.received,
+        unknown_fields: read.rows.unknown_fields,
+        misrouted: read.tally.misrouted,
+    });
 }
 
 #[derive(Default)]
 struct Tally {
     counts: ControlTotals,
     bytes: u64,
+    misrouted: u64,
     /// Newest arrival time, microseconds since the epoch.
     newest: Option<i64>,
 }
@@ -214,7 +223,7 @@ impl Desk {
         let arrived = record.approximate_arrival_timestamp().ok_or(DecodeFault::NoArrivalTime)?;
         let arrived_at = arrived.to_millis().map_err(|_| DecodeFault::NoArrivalTime)?.saturating_mul(1_000);
         let data = record.data().as_ref();
-        let position = RecordPosition { shard, sequence, arrived_at, hash_keys: None };
+        let position = RecordPosition { shard, sequence, arrived_at, hash_keys: self.hash_keys };
         let window = &mut self.window;
         let result = self.builder.push(&position, data, &mut |id, sub_sequence| {
             window.is_duplicate(id, EventPosition { sequence, sub_sequence }, arrived_at)
@@ -225,6 +234,7 @@ impl Desk {
             rejected: result.rejected,
             duplicate: result.duplicate,
         };
+        tally.misrouted += result.misrouted;
         tally.bytes += u64::try_from(data.len()).unwrap_or(u64::MAX);
         tally.newest = tally.newest.max(Some(arrived_at));
         Ok(())

@@ -106,6 +106,7 @@ mod tests {
             id: id.to_owned(),
             starting_sequence: sequence(1),
             parents: parents.iter().map(ToString::to_string).collect(),
+            hash_keys: None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use bluelake_lake::{ControlTotals, ShardAdvance};
 use bluelake_schemas::Stream;
 
-use super::{Moment, ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase};
+use super::{Moment, ProgressReport, ProgressSnapshot, ReadCounts, ShardReport, WorkerPhase};
 
 /// At the tip a reader asks about once a second; a shard of which nothing was heard for longer than this is not known to
 /// be at its tip any more.
@@ -142,11 +142,12 @@ impl Ledger {
         }
     }
 
-    pub(super) fn read(&mut self, records: u64, bytes: u64, counts: ControlTotals, unknown_fields: u64) {
-        self.counts.records += records;
-        self.counts.bytes += bytes;
-        self.counts.received += counts.received;
-        self.counts.unknown_fields += unknown_fields;
+    pub(super) fn read(&mut self, read: ReadCounts) {
+        self.counts.records += read.records;
+        self.counts.bytes += read.bytes;
+        self.counts.received += read.events;
+        self.counts.unknown_fields += read.unknown_fields;
+        self.counts.misrouted += read.misrouted;
     }
 
     /// Gives whether this is the first time that a window is shortened.

@@ -17,6 +17,8 @@ pub struct ProgressSnapshot {
     pub received: u64,
     /// Fields that the contract does not know, kept in `extras`.
     pub unknown_fields: u64,
+    /// Events of aggregated records that hash to another shard than the one they came by.
+    pub misrouted: u64,
     /// Control totals of what is committed.
     pub committed: ControlTotals,
     /// Commits, those without rows included.
@@ -29,6 +31,17 @@ pub struct ProgressSnapshot {
     pub lag_millis: i64,
     /// A deduplication window held too many ids and is shorter than asked for.
     pub window_shortened: bool,
+}
+
+/// What was read of a page.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReadCounts {
+    pub(crate) records: u64,
+    /// Bytes of the records.
+    pub(crate) bytes: u64,
+    pub(crate) events: u64,
+    pub(crate) unknown_fields: u64,
+    pub(crate) misrouted: u64,
 }
 
 /// How far a worker is.

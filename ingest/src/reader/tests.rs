@@ -247,7 +247,8 @@ fn record(sequence: u32) -> Record {
 #[tokio::test]
 async fn only_the_new_records_of_a_page_are_decoded() {
     let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
-    let mut desk = Desk { builder: Arc::new(decoder).batch(), window: DedupWindow::new(DedupLimits::default()) };
+    let window = DedupWindow::new(DedupLimits::default());
+    let mut desk = Desk { builder: Arc::new(decoder).batch(), window, hash_keys: None };
     let page: Vec<Record> = (9..=12).map(record).collect();
     let read = decode(&mut desk, &page, &[1, 2, 3], "shardId-0").await.ok().unwrap();
     assert_eq!((read.tally.counts.received, read.tally.counts.rejected, read.records), (3, 3, 3));

@@ -89,7 +89,7 @@ impl World {
         let id = format!("shardId-{:012}", self.made);
         self.made += 1;
         let starting_sequence = self.next_sequence(random);
-        let listed = ListedShard { id: id.clone(), starting_sequence, parents };
+        let listed = ListedShard { id: id.clone(), starting_sequence, parents, hash_keys: None };
         self.shards.insert(id, SimShard { listed, keys, records: Vec::new(), closed_at: None });
     }
 
