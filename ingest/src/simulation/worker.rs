@@ -494,9 +494,4 @@ impl Worker {
         }
         self.let_go(env);
     }
-
-    /// How long until it looks at the lineage again without a reason.
-    pub(super) fn lineage_interval(env: &Env) -> i64 {
-        (75 * env.settings.tick).min(60_000)
-    }
 }
