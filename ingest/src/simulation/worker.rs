@@ -258,9 +258,9 @@ impl Worker {
     }
 
     fn read(&mut self, shard: &str, env: &mut Env) {
-        let local = self.earliest(env);
+        let bounds = (self.earliest(env), self.latest(env));
         let Some(reader) = self.round.readers.get_mut(shard) else { return };
-        match reader.step(local, env) {
+        match reader.step(bounds, env) {
             Read::Nothing => {}
             Read::Chunk(chunk) => {
                 let name = &self.name;
