@@ -7,13 +7,17 @@
 //! | is empty, 0 ms behind | is at the tip; says so once an interval |
 //! | is empty, behind | goes on: empty is not the end |
 //! | is the last of a closed shard | has ended |
+//! | comes when what was read last is older than the retention | must not take it: what lay between may be discarded |
 
 use std::time::Duration;
 
 use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
 use bluelake_schemas::KnownBug;
 
-use crate::lineage::ListedShard;
+use crate::lineage::{ListedShard, ReadableShard};
+
+/// While a shard stays drained, that is told so many times within the retention.
+const TOLD_DRAINED: i64 = 8;
 
 /// What a page says, without its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,22 +79,39 @@ pub(crate) struct ShardCursor {
     shard: ListedShard,
     position: Position,
     drained_at: Option<i64>,
-    drained_interval: i64,
+    /// Until when everything is known to have been read, milliseconds since the epoch.
+    known_until: Option<i64>,
+    /// Milliseconds.
+    retention: i64,
     ended: bool,
 }
 
 impl ShardCursor {
-    /// Stands at `position`. `drained_at` (milliseconds since the epoch) is when the shard was last told to be drained;
-    /// while it stays so, that is told again after `drained_interval`.
+    /// Stands where the table has the shard. While the shard stays drained, that is told again after an eighth of the
+    /// `retention`.
     #[must_use]
-    pub(crate) fn new(
-        shard: ListedShard,
-        position: Position,
-        drained_at: Option<i64>,
-        drained_interval: Duration,
-    ) -> Self {
-        let drained_interval = i64::try_from(drained_interval.as_millis()).unwrap_or(i64::MAX);
-        Self { shard, position, drained_at, drained_interval, ended: false }
+    pub(crate) fn new(shard: ReadableShard, retention: Duration) -> Self {
+        let ReadableShard { shard, position, state } = shard;
+        Self {
+            shard,
+            position,
+            drained_at: state.drained_at,
+            known_until: state.safe_until(),
+            retention: i64::try_from(retention.as_millis()).unwrap_or(i64::MAX),
+            ended: false,
+        }
+    }
+
+    /// Whether records that followed what was read last may be discarded at `now` (milliseconds since the epoch): then a
+    /// page that comes now may begin behind a hole. It is for the table to tell how large the gap is.
+    #[must_use]
+    pub(crate) fn may_have_lost(&self, now: i64) -> bool {
+        self.known_until.is_some_and(|known| known < now.saturating_sub(self.retention))
+    }
+
+    /// Takes in the newest arrival time among the records of a page, microseconds since the epoch.
+    pub(crate) fn arrived(&mut self, arrived_at: Option<i64>) {
+        self.known_until = self.known_until.max(arrived_at.map(|micros| micros.div_euclid(1_000)));
     }
 
     /// Reading goes on behind this.
@@ -119,7 +140,10 @@ impl ShardCursor {
             self.position = Position::After(last.clone());
         }
         let at_tip = page.sequences.is_empty() && page.millis_behind == Some(0);
-        let due = |before: i64| now.saturating_sub(before) >= self.drained_interval;
+        if at_tip {
+            self.known_until = self.known_until.max(Some(now));
+        }
+        let due = |before: i64| now.saturating_sub(before) >= self.retention / TOLD_DRAINED;
         let tell_drained = at_tip && self.drained_at.is_none_or(due);
         self.ended |= page.end_of_shard;
         let tell = !new.is_empty() || self.ended || tell_drained;
@@ -140,6 +164,7 @@ impl ShardCursor {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bluelake_lake::ShardState;
     use proptest::prelude::*;
 
     use super::*;
@@ -161,7 +186,16 @@ mod tests {
             parents: vec!["p".to_owned()],
             hash_keys: None,
         };
-        ShardCursor::new(shard, position, None, Duration::from_secs(600))
+        let state = ShardState {
+            starting_sequence: number(1),
+            parents: shard.parents.clone(),
+            position: position.clone(),
+            ended: false,
+            arrived_at: None,
+            drained_at: None,
+            totals: ControlTotals::default(),
+        };
+        ShardCursor::new(ReadableShard { shard, position, state }, Duration::from_secs(4_800))
     }
 
     fn page(numbers: &[u64], millis_behind: i64) -> PageFacts {
@@ -222,6 +256,18 @@ mod tests {
             assert_eq!(step.drained_at, None, "what its children hold is not known to be read");
             assert_eq!(step.parents, ["p"]);
         }
+    }
+
+    #[test]
+    fn a_page_that_comes_after_the_retention_may_begin_behind_a_hole() {
+        let mut cursor = cursor(after(5));
+        assert!(!cursor.may_have_lost(1_000 * MINUTE), "nothing is known of it yet");
+        cursor.take(&page(&[6], 9), 0);
+        cursor.arrived(Some(3 * MINUTE * 1_000));
+        assert!(!cursor.may_have_lost(83 * MINUTE));
+        assert!(cursor.may_have_lost(83 * MINUTE + 1), "the reader stood still, or had to wait");
+        cursor.take(&page(&[], 0), 70 * MINUTE);
+        assert!(!cursor.may_have_lost(150 * MINUTE), "it was seen drained since");
     }
 
     proptest! {

@@ -113,7 +113,11 @@ pub(crate) fn plan(
         if !state.ended {
             plan.vanished.push(id.clone());
         } else if document.is_some_and(|document| children_are_under_way(id, document)) {
-            plan.retirable.push(id.clone());
+            // Without children in the table, it tells where the family of a shard that is not pinned yet was lost sight of.
+            let all_known = plan.pins.is_empty() && plan.waiting.is_empty();
+            if all_known || has_children(id, document) {
+                plan.retirable.push(id.clone());
+            }
         }
     }
     plan
@@ -148,19 +152,24 @@ fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position 
 
 /// Until when everything that a shard new to the table can hold is read or was never promised, milliseconds since the
 /// epoch. Roots promise nothing older than their pin. A child holds what came after its parents, so no more is known of it
-/// than of them: if it was left unread for longer than the retention, that is a gap. When its parents are gone and were
-/// never seen, neither were others between it and those that the table knows last.
+/// than of them: if it was left unread for longer than the retention, that is a gap. A parent that is gone and was never
+/// seen leaves a hole between the child and what the table knows last.
 fn known_at_pin(shard: &ListedShard, parents: &[&ShardState], document: Option<&CheckpointDocument>, now: i64) -> i64 {
     if shard.parents.is_empty() {
         return now;
     }
     let of_parents = parents.iter().filter_map(|state| state.safe_until()).max();
+    let all_seen = parents.len() == shard.parents.len();
     let of_last = || {
-        let shards = &document?.shards;
-        let last = shards.iter().filter(|(id, _)| !shards.values().any(|state| state.parents.contains(id)));
+        let last = document?.shards.iter().filter(|(id, _)| !has_children(id, document));
         last.filter_map(|(_, state)| state.safe_until()).min()
     };
-    of_parents.or_else(of_last).map_or(now, |known| known.min(now))
+    let bounds = [of_parents, if all_seen { None } else { of_last() }];
+    bounds.into_iter().flatten().min().map_or(now, |known| known.min(now))
+}
+
+fn has_children(id: &String, document: Option<&CheckpointDocument>) -> bool {
+    document.is_some_and(|document| document.shards.values().any(|state| state.parents.contains(id)))
 }
 
 fn pin(shard: &ListedShard, position: Position, known: i64, now: i64) -> ShardAdvance {
@@ -336,6 +345,16 @@ mod tests {
     }
 
     #[test]
+    fn an_ended_shard_without_children_stays_until_every_listed_shard_is_known() {
+        let known = [("a", state(after("9"), true, &[])), ("b", state(after("9"), false, &[]))];
+        let (alone, with_new) = ([shard("b", &[])], [shard("b", &[]), shard("child", &["never-seen"])]);
+        let retirable = |listed: &[ListedShard]| {
+            plan(listed, Some(&document(known.clone())), &Position::TrimHorizon, NOW).retirable
+        };
+        assert_eq!((retirable(&alone), retirable(&with_new)), (vec!["a".to_owned()], vec![]));
+    }
+
+    #[test]
     fn a_pin_says_when_it_was_made_so_that_its_age_can_be_told() {
         let plan = plan(&[shard("a", &[])], None, &Position::TrimHorizon, NOW);
         assert_eq!(plan.pins[0].drained_at, Some(NOW));
@@ -353,6 +372,7 @@ mod tests {
         };
         assert_eq!(pinned(&[shard("child", &["a", "b"])]), Some(5), "it came after both");
         assert_eq!(pinned(&[shard("child", &["never-seen"])]), Some(2), "its family was lost sight of after that");
+        assert_eq!(pinned(&[shard("child", &["a", "never-seen"])]), Some(2));
         assert_eq!(pinned(&[shard("root", &[])]), Some(NOW));
     }
 

@@ -27,6 +27,7 @@ use crate::{
     options::Clock,
     pages::{Next, Page, Pages, ShardSource},
     progress::{Progress, ReadCounts, Reading},
+    skew::Skew,
     window::{DedupWindow, EventPosition},
 };
 
@@ -42,6 +43,8 @@ pub(crate) enum ReaderEnd {
     AtTip,
     /// The shard has left the stream before it was read to its end.
     ShardVanished,
+    /// So long has passed since the last read that records may be discarded unread.
+    MayHaveLost,
     /// It was told to stop, or nobody takes its chunks any more.
     Stopped,
 }
@@ -57,10 +60,11 @@ pub(crate) struct ShardReader {
     /// Counts the chunks that were sent.
     pub(crate) sent: Arc<AtomicUsize>,
     pub(crate) stop_at_tip: bool,
-    /// While drained, the position is committed at least this often.
-    pub(crate) drained_interval: Duration,
+    /// How long Kinesis keeps a record.
+    pub(crate) retention: Duration,
     pub(crate) admission: Admission,
     pub(crate) clock: Clock,
+    pub(crate) skew: Skew,
     pub(crate) progress: Arc<Progress>,
 }
 
@@ -95,15 +99,15 @@ impl ShardReader {
             chunks,
             sent,
             stop_at_tip,
-            drained_interval,
+            retention,
             admission,
             clock,
+            skew,
             progress,
         } = self;
-        let ReadableShard { shard, position, state } = shard;
-        let mut desk = Desk { builder: decoder.batch(), window, hash_keys: shard.hash_keys };
-        let id = shard.id.clone();
-        let mut cursor = ShardCursor::new(shard, position, state.drained_at, drained_interval);
+        let mut desk = Desk { builder: decoder.batch(), window, hash_keys: shard.shard.hash_keys };
+        let id = shard.shard.id.clone();
+        let mut cursor = ShardCursor::new(shard, retention);
         let shard_source = ShardSource { stream: source.clone(), shard: id.clone(), admission };
         let mut pages = Pages::new(shard_source.clone(), stop_at_tip);
         let committed = KnownBug::RenewFromCommit.is_on().then(|| cursor.clone());
@@ -117,11 +121,16 @@ impl ShardReader {
             };
             let fault = |fault: DecodeFault| fault.of(stream, &source, &id);
             progress.observe_answer(&id, page.millis_behind, page.records.is_empty());
-            let outcome = cursor.take(&facts(&page).map_err(fault)?, clock.now().timestamp_millis());
+            let now = clock.now();
+            if cursor.may_have_lost(skew.latest(now)) {
+                return Ok(ReaderEnd::MayHaveLost);
+            }
+            let outcome = cursor.take(&facts(&page).map_err(fault)?, skew.earliest(now));
             if let Some(step) = outcome.step {
                 let read = decode(&mut desk, &page.records, &outcome.new, &id).await.map_err(fault)?;
                 drop(page);
                 observe(&progress, &id, &desk.window, &read);
+                cursor.arrived(read.tally.newest);
                 let advance = step.advance(read.tally.counts, read.tally.newest);
                 if chunks.send(Chunk { advance, rows: read.rows }).await.is_err() {
                     return Ok(ReaderEnd::Stopped);

@@ -37,7 +37,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often the table is asked whether the parents of waiting shards have ended, when others may read those.
 const WAITING_INTERVAL: Duration = Duration::from_secs(3);
 
-/// A shard that Kinesis says is not there, although it is listed, is asked for again after so long.
+/// A shard that Kinesis says is not there, although it is listed, or that may have lost records, is looked at again after
+/// so long.
 const VANISHED_PAUSE: Duration = Duration::from_secs(5);
 
 type FleetWatch = watch::Receiver<Arc<Vec<Heartbeat>>>;
@@ -204,7 +205,7 @@ impl<'a> Round<'a> {
         let stream = self.worker.stream;
         let (shard, outcome) = ended.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
         self.stops.remove(&shard);
-        if outcome? == ReaderEnd::ShardVanished {
+        if matches!(outcome?, ReaderEnd::ShardVanished | ReaderEnd::MayHaveLost) {
             // The lineage tells what became of it, once everything that was read of it is committed.
             self.lineage_due = Instant::now();
             self.worker.avoided.insert(shard.clone(), Instant::now() + VANISHED_PAUSE);
@@ -462,9 +463,10 @@ impl<'a> Round<'a> {
             chunks: self.sender.clone(),
             sent,
             stop_at_tip: self.worker.options.once,
-            drained_interval: self.worker.description.retention / 8,
+            retention: self.worker.description.retention,
             admission: self.worker.options.admission.clone(),
-            clock: self.worker.known_clock(),
+            clock: self.worker.options.clock.clone(),
+            skew: self.worker.skew,
             progress: self.worker.progress.clone(),
         };
         self.readers.spawn(async move { (id, reader.run(stop).await) });

@@ -72,6 +72,7 @@ const MUST_HAPPEN: &[&str] = &[
     "pin inherited",
     "pinned",
     "position trimmed",
+    "read after the retention",
     "read failed",
     "rejected events followed for another",
     "same answer twice",

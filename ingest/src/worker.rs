@@ -12,7 +12,6 @@ use bluelake_lake::{
 };
 use bluelake_schemas::{Contract, Stream};
 use bluelake_transform::Decoder;
-use chrono::DateTime;
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +22,7 @@ use crate::{
     flush::{commit, empty_batch},
     kinesis::{KinesisStream, StreamDescription},
     lineage::{LineagePlan, ReadableShard, plan},
-    options::{Clock, IngestOptions, StartPosition},
+    options::{IngestOptions, StartPosition},
     progress::{Progress, ProgressSnapshot, Running},
     rebuild::Rebuild,
     retry::Patience,
@@ -63,7 +62,7 @@ pub struct StreamWorker {
     pub(crate) decoder: Arc<Decoder>,
     pub(crate) options: IngestOptions,
     start: Position,
-    skew: Skew,
+    pub(crate) skew: Skew,
     pub(crate) progress: Arc<Progress>,
     pub(crate) avoided: BTreeMap<String, Instant>,
     fenced: u64,
@@ -216,15 +215,6 @@ impl StreamWorker {
             stream: self.source.name().to_owned(),
             shard: "all".to_owned(),
             reason: format!("new shards could not be pinned in {PIN_ROUNDS} rounds: too many workers at once"),
-        })
-    }
-
-    /// Tells up to when what is read now is known to be read.
-    pub(crate) fn known_clock(&self) -> Clock {
-        let (local, skew) = (self.options.clock.clone(), self.skew);
-        Clock::from_fn(move || {
-            let now = local.now();
-            DateTime::from_timestamp_millis(skew.earliest(now)).unwrap_or(now)
         })
     }
 

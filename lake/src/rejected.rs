@@ -11,6 +11,7 @@ use crate::{
     chain::DocumentChain,
     document::CheckpointDocument,
     error::LakeError,
+    failpoint,
     lake::{REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
     stream_table::{append, transaction},
 };
@@ -47,6 +48,7 @@ impl RejectedFollower {
         let Some(newest) = document.last_rejected else {
             return Ok(());
         };
+        failpoint::pass("before_follow").await?;
         let mut last_error = None;
         for attempt in 0..FOLLOW_ATTEMPTS {
             tokio::time::sleep(jitter(attempt)).await;

@@ -293,11 +293,7 @@ impl StreamTable {
 
     /// Work that may fail without harm: the follower and the log checkpoint catch up later.
     async fn after_commit(&mut self) {
-        let followed = match failpoint::pass("before_follow").await {
-            Ok(()) => self.follow_rejected().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = followed {
+        if let Err(error) = self.follow_rejected().await {
             tracing::warn!(
                 stream = %self.stream,
                 error = &error as &dyn std::error::Error,

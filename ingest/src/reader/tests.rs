@@ -196,9 +196,10 @@ fn reader(stream: KinesisStream, shard: ListedShard, position: Position, chunks:
         chunks,
         sent: Arc::default(),
         stop_at_tip: true,
-        drained_interval: Duration::from_secs(3_600),
+        retention: Duration::from_secs(8 * 3_600),
         admission: Admission::new(8 << 20),
         clock: Clock::system(),
+        skew: Skew::default(),
         progress: Arc::new(Progress::new(
             Stream::UserEvents,
             Duration::from_secs(86_400),

@@ -65,7 +65,7 @@ impl Follow {
     pub(super) fn step(&mut self, worker: &mut Worker, env: &mut Env) -> Result<bool, ()> {
         match &mut self.stage {
             Stage::Reload => {
-                worker.lineage_due = env.now + Worker::lineage_interval(env);
+                worker.lineage_due = env.now + interval(env);
                 worker.table.reload(env).map_err(drop)?;
                 self.stage = Stage::List;
                 Ok(false)
@@ -125,6 +125,11 @@ impl Follow {
         self.stage = Stage::Windows(shards);
         Ok(false)
     }
+}
+
+/// How long until a worker looks at the lineage again without a reason.
+fn interval(env: &Env) -> i64 {
+    (75 * env.settings.tick).min(60_000)
 }
 
 /// Of what may be read, that which has no reader here and is not avoided.

@@ -221,12 +221,19 @@ impl Oracle {
     /// What arrived before the start is not promised, nor what Kinesis discarded of what was there before the shard was pinned.
     fn is_promised(&self, id: &str, record: &SimRecord, env: &Env) -> bool {
         let discarded = record.arrived < env.now - env.world.retention;
+        let starts = self.pins.values().map(|pin| start_time(&pin.start)).filter(|start| *start > i64::MIN);
+        let start = starts.min().unwrap_or(i64::MIN);
         match self.pins.get(id) {
             Some(pin) => {
                 let before = pin.is_root && record.arrived < pin.at;
-                record.arrived >= start_time(&pin.start) && !(before && discarded)
+                record.arrived >= start.max(start_time(&pin.start)) && !(before && discarded)
             }
-            None => !(self.pins.is_empty() && (env.settings.start_latest || discarded)),
+            None if self.pins.is_empty() => !env.settings.start_latest && !discarded,
+            None => {
+                // What Kinesis had discarded before the lake began.
+                let began = self.pins.values().map(|pin| pin.at).min().unwrap_or(i64::MIN);
+                record.arrived >= start.max(began.saturating_sub(env.world.retention))
+            }
         }
     }
 

@@ -34,6 +34,7 @@ impl Rows for SimRows {
 pub(super) enum Read {
     Nothing,
     Chunk(Chunk<SimRows>),
+    /// It is gone, or may have lost records.
     Vanished,
 }
 
@@ -51,19 +52,14 @@ pub(super) struct SimReader {
 
 impl SimReader {
     pub(super) fn new(shard: ReadableShard, window: DedupWindow, env: &Env) -> Self {
-        let cursor = ShardCursor::new(
-            shard.shard.clone(),
-            shard.position.clone(),
-            shard.state.drained_at,
-            env.settings.retention() / 8,
-        );
+        let cursor = ShardCursor::new(shard.clone(), env.settings.retention());
         let id = shard.shard.id.clone();
         let (iterator, next_call) = (None, env.now);
         Self { id, shard, cursor, window, iterator, from_horizon: false, next_call, ended: false }
     }
 
-    /// One request. `local` is the worker's clock.
-    pub(super) fn step(&mut self, local: i64, env: &mut Env) -> Read {
+    /// One request. `earliest` and `latest` bound the time by the worker's clock and the service's.
+    pub(super) fn step(&mut self, (earliest, latest): (i64, i64), env: &mut Env) -> Read {
         self.next_call = env.now + 200;
         if env.stream_fails() {
             // Throttled, or failed, or its answer was lost: the iterator stays.
@@ -80,17 +76,16 @@ impl SimReader {
                 if twice && !answer.records.is_empty() {
                     env.count("same answer twice");
                 }
-                self.take(answer, local, env)
+                if self.cursor.may_have_lost(latest) {
+                    env.count("read after the retention");
+                    return Read::Vanished;
+                }
+                self.take(answer, earliest, env)
             }
             Err(WorldFault::Expired) => {
                 env.count("iterator expired");
                 if KnownBug::RenewFromCommit.is_on() {
-                    self.cursor = ShardCursor::new(
-                        self.shard.shard.clone(),
-                        self.shard.position.clone(),
-                        None,
-                        env.settings.retention(),
-                    );
+                    self.cursor = ShardCursor::new(self.shard.clone(), env.settings.retention());
                 }
                 Read::Nothing
             }
@@ -117,7 +112,7 @@ impl SimReader {
         }
     }
 
-    fn take(&mut self, answer: Answer, local: i64, env: &mut Env) -> Read {
+    fn take(&mut self, answer: Answer, now: i64, env: &mut Env) -> Read {
         let Answer { mut records, mut millis_behind, next } = answer;
         self.from_horizon = false;
         if !records.is_empty() && next.is_some() && env.stream_fails() {
@@ -137,7 +132,7 @@ impl SimReader {
             millis_behind: Some(millis_behind),
             end_of_shard: self.iterator.is_none(),
         };
-        let outcome = self.cursor.take(&facts, local);
+        let outcome = self.cursor.take(&facts, now);
         self.ended = outcome.ended;
         let Some(step) = outcome.step else { return Read::Nothing };
         if outcome.new.is_empty() && !outcome.ended {
@@ -151,6 +146,7 @@ impl SimReader {
             self.judge(record, &mut items, env);
         }
         let newest = items.iter().map(|item| item.arrived_at).max();
+        self.cursor.arrived(newest);
         Read::Chunk(Chunk { advance: step.advance(count(&items), newest), rows: SimRows(items) })
     }
 

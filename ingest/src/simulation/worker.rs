@@ -258,9 +258,9 @@ impl Worker {
     }
 
     fn read(&mut self, shard: &str, env: &mut Env) {
-        let local = self.earliest(env);
+        let bounds = (self.earliest(env), self.latest(env));
         let Some(reader) = self.round.readers.get_mut(shard) else { return };
-        match reader.step(local, env) {
+        match reader.step(bounds, env) {
             Read::Nothing => {}
             Read::Chunk(chunk) => {
                 let name = &self.name;
@@ -493,10 +493,5 @@ impl Worker {
             self.round.claims.release(&shard);
         }
         self.let_go(env);
-    }
-
-    /// How long until it looks at the lineage again without a reason.
-    pub(super) fn lineage_interval(env: &Env) -> i64 {
-        (75 * env.settings.tick).min(60_000)
     }
 }
