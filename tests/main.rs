@@ -17,6 +17,7 @@ mod command;
 mod lake_files;
 mod oracle;
 mod servers;
+mod worker;
 
 mod aggregated;
 mod bad_events;
