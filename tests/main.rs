@@ -17,6 +17,7 @@ mod command;
 mod lake_files;
 mod oracle;
 mod servers;
+mod stage;
 mod worker;
 
 mod aggregated;
@@ -26,6 +27,9 @@ mod contract_grows;
 mod demo;
 mod failpoints;
 mod fan_out;
+mod faults_kinesis;
+mod faults_process;
+mod faults_s3;
 mod fleet;
 mod gaps;
 mod help;

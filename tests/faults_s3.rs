@@ -1,0 +1,162 @@
+//! Faults of the object store, made by a proxy before it: answers lost, refused, late, short, slow or altered.
+
+use std::time::Duration;
+
+use bluelake_fault_proxy::{Action, Answer, Gate, When, Which};
+use hyper::{Method, StatusCode};
+
+use crate::stage::{BUCKET, ONCE, Stage};
+
+fn puts(part: &'static str) -> When {
+    When::any().method(Method::PUT).path_contains(part)
+}
+
+fn uploads() -> When {
+    puts(".parquet")
+}
+
+fn documents() -> When {
+    puts("/_checkpoints/")
+}
+
+/// Puts of the Delta log of one table.
+fn commits(table: &'static str) -> When {
+    puts("/_delta_log/").path_contains(table)
+}
+
+fn gets(part: &'static str) -> When {
+    When::any().method(Method::GET).path_contains(part)
+}
+
+fn internal_error() -> Answer {
+    Answer::s3_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error.")
+}
+
+fn slow_down() -> Answer {
+    Answer::s3_error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_lost_refused_or_doubled_at_any_put_leads_to_one_commit() {
+    let mut stage = Stage::on_bucket(1, 2).await;
+    let conflict = Answer::s3_error(StatusCode::CONFLICT, "ConditionalRequestConflict", "Try again.");
+    for (fault, action) in [
+        ("the connection ends before the answer", Action::LoseAnswer),
+        // The client of the store tries again by itself, and meets its own success.
+        ("the answer says 500 although it landed", Action::ReplaceAnswer(internal_error())),
+        ("the network delivers it twice", Action::Repeat),
+        ("409: another conditional put is under way", Action::Answer(conflict)),
+    ] {
+        stage.put(900).await;
+        let targets = [uploads(), documents(), commits("/transactions/"), commits("/rejected_events/")];
+        let rules = targets.map(|when| stage.store().on(when, Which::First(2), action.clone()));
+        stage.machine.succeed(&ONCE).await;
+        for rule in &rules {
+            assert!(rule.taken() > 0, "{fault}: {rules:?}");
+            rule.remove();
+        }
+    }
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_original_that_arrives_after_its_retry_won_is_refused() {
+    let mut stage = Stage::on_bucket(1, 1).await;
+    let targets: [fn() -> When; 3] = [documents, || commits("/transactions/"), || commits("/rejected_events/")];
+    for target in targets {
+        stage.put(900).await;
+        let gate = Gate::closed();
+        let late = stage.store().on(target(), Which::Nth(1), Action::DeliverLate(gate.clone()));
+        stage.machine.succeed(&ONCE).await;
+        gate.open();
+        late.until_forwarded(1).await;
+        assert_eq!(late.forwarded(), [StatusCode::PRECONDITION_FAILED]);
+        late.remove();
+    }
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_original_that_arrives_before_its_retry_is_found_to_be_the_batch_itself() {
+    let mut stage = Stage::on_bucket(1, 1).await;
+    stage.machine.succeed(&ONCE).await;
+    stage.put(900).await;
+    let (original_may, retry_may) = (Gate::closed(), Gate::closed());
+    let original =
+        stage.store().on(commits("/transactions/"), Which::Nth(1), Action::DeliverLate(original_may.clone()));
+    let retry = stage.store().on(commits("/transactions/"), Which::Nth(1), Action::Hold(retry_may.clone()));
+    let ingest = stage.machine.start(&ONCE);
+    retry.until_taken(1).await;
+    original_may.open();
+    original.until_forwarded(1).await;
+    retry_may.open();
+    crate::command::wait(ingest).await.expect_code(0);
+    assert_eq!(original.forwarded(), [StatusCode::OK]);
+    assert_eq!(retry.forwarded(), [StatusCode::PRECONDITION_FAILED]);
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_expired_end_a_scheduled_run_and_are_waited_for_by_a_worker() {
+    let expired = Answer::s3_error(StatusCode::BAD_REQUEST, "ExpiredToken", "The provided token has expired.");
+    let mut stage = Stage::on_bucket(1, 1).await;
+    stage.put(300).await;
+    let rule = stage.store().on(puts("/"), Which::Every, Action::Answer(expired.clone()));
+    stage.machine.run(&ONCE).await.expect_code(1).expect_message(&["ExpiredToken", BUCKET]);
+    assert!(rule.taken() > 0 && rule.taken() < 40, "{} calls", rule.taken());
+    rule.remove();
+
+    let worker = stage.worker(&[]).await;
+    let rule = stage.store().on(When::any(), Which::Every, Action::Answer(expired));
+    stage.put(300).await;
+    rule.until_taken(6).await;
+    let started = std::time::Instant::now();
+    let taken = rule.taken();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let rate = (rule.taken() - taken) as f64 / started.elapsed().as_secs_f64();
+    assert!(rate < 20.0, "a hot loop: {rate} calls a second");
+    // Somebody logs in again.
+    rule.remove();
+    worker.until_received(stage.events()).await;
+    worker.stop().await.expect_code(0);
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_lake_cannot_be_reached_reading_waits_the_lag_grows_and_all_of_it_lands_after() {
+    let mut stage = Stage::on_bucket(1, 1).await;
+    // Small pages and small batches fill up soon.
+    let small = Action::alter_call(|call| {
+        let mut request = call.json();
+        request["Limit"] = 200.into();
+        call.set_json(&request);
+    });
+    let pages = stage.streams.on(When::any().operation("GetRecords"), Which::Every, small);
+    let worker = stage.worker(&["--buffer-size", "256KiB", "--memory-budget", "128MiB"]).await;
+    let gone = stage.store().on(When::any(), Which::Every, Action::Refuse);
+    stage.put(12_000).await;
+    let mut before = -1.0;
+    loop {
+        let now = worker.metrics().await.all("bluelake_events_read_total");
+        if now > 0.0 && now == before {
+            break;
+        }
+        before = now;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    assert!(before < 6_000.0, "reading went on to {before} of 12000 events");
+    let waiting = worker.metrics().await;
+    assert!(gone.taken() > 10, "{gone:?}");
+    let lag = waiting.value("bluelake_lag_seconds", "transaction-events");
+    let later = worker
+        .until("the lag grows", |metrics| metrics.value("bluelake_lag_seconds", "transaction-events") > lag + 2.0)
+        .await;
+    assert_eq!(later.all("bluelake_events_received_total"), 0.0);
+    assert!(later.all("bluelake_page_budget_used_bytes") <= later.all("bluelake_page_budget_bytes"));
+    gone.remove();
+    assert!(pages.taken() > 0);
+    pages.remove();
+    worker.until_received(stage.events()).await;
+    worker.stop().await.expect_code(0);
+    stage.verify().await;
+}
