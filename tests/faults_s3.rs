@@ -160,3 +160,21 @@ async fn while_the_lake_cannot_be_reached_reading_waits_the_lag_grows_and_all_of
     worker.stop().await.expect_code(0);
     stage.verify().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_never_answered_are_given_up_and_made_again() {
+    let mut stage = Stage::on_bucket(1, 1).await;
+    let worker = stage.worker(&[]).await;
+    let holes = [uploads().path_contains("/user_events/"), documents().path_contains("/transactions/")];
+    let mut rules = Vec::from(holes.map(|when| stage.store().on(when, Which::Nth(1), Action::BlackHole)));
+    // One for each shard.
+    let reads = When::any().operation("GetRecords");
+    rules.push(stage.streams.on(reads, Which::First(2), Action::BlackHole));
+    stage.put(600).await;
+    worker.until_received(stage.events()).await;
+    for rule in &rules {
+        assert!(rule.taken() > 0, "{rules:?}");
+    }
+    worker.stop().await.expect_code(0);
+    stage.verify().await;
+}
