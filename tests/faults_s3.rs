@@ -123,6 +123,32 @@ async fn credentials_that_expired_end_a_scheduled_run_and_are_waited_for_by_a_wo
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn credentials_from_a_program_are_kept_until_they_expire() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut stage = Stage::on_bucket(1, 1).await;
+    let expiration = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let answer = serde_json::json!({
+        "Version": 1, "AccessKeyId": crate::servers::ACCESS_KEY, "SecretAccessKey": crate::servers::SECRET_KEY,
+        "SessionToken": "token", "Expiration": expiration.to_rfc3339(),
+    });
+    let program = stage.machine.path("credentials.sh");
+    std::fs::write(&program, format!("#!/bin/sh\necho asked >> asked.txt\necho '{answer}'\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    stage.machine.write("aws.ini", &format!("[default]\ncredential_process = {}\n", program.display()));
+    stage.put(300).await;
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+        stage.machine.unset(name);
+    }
+    stage.machine.set("AWS_CONFIG_FILE", &stage.machine.path("aws.ini").display().to_string());
+    let calls = stage.store().on(When::any().header("x-amz-security-token"), Which::Every, Action::watch(|_, _| {}));
+    stage.machine.succeed(&ONCE).await;
+    let asked = std::fs::read_to_string(stage.machine.path("asked.txt")).unwrap().lines().count();
+    // Once by the client of each service, and again by who came at the same moment.
+    assert!(calls.taken() > 20 && asked <= 6, "asked {asked} times for {} calls", calls.taken());
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_lake_cannot_be_reached_reading_waits_the_lag_grows_and_all_of_it_lands_after() {
     let mut stage = Stage::on_bucket(1, 1).await;
     // Small pages and small batches fill up soon.
