@@ -254,6 +254,36 @@ async fn shards_that_are_listed_in_pages_and_only_after_throttling_are_all_read(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_is_missing_from_the_list_is_a_gap_its_children_wait_for_it_and_nothing_is_lost() {
+    let mut stage = Stage::on_folder(1, 1).await;
+    stage.put(1_000).await;
+    stage.machine.succeed(&ONCE).await;
+    // The end of the parent is unread when it leaves the list.
+    stage.put(1_000).await;
+    stage.kinesis.split(TRANSACTION_EVENTS).await;
+    stage.put(1_000).await;
+    let hide = |call: &Call, answer: &mut Answer| {
+        let mut value = answer.value();
+        if call.json()["StreamName"] == TRANSACTION_EVENTS {
+            value["Shards"].as_array_mut().unwrap().retain(|shard| shard["ShardId"] != "shardId-000000000000");
+            answer.set_value(&value);
+        }
+    };
+    let hidden = stage.streams.on(When::any().operation("ListShards"), Which::Every, Action::alter(hide));
+    stage.machine.run(&ONCE).await.expect_code(1).expect_message(&["gap", "shardId-000000000000", "--on-gap continue"]);
+    assert!(hidden.taken() > 0);
+    let children = "SELECT count(*) FROM transactions WHERE stream_shard <> 'shardId-000000000000'";
+    assert_eq!(stage.machine.number(&stage.lake, children).await, 0, "the children wait");
+    hidden.remove();
+    // It is listed again: what it holds was not discarded.
+    stage.machine.succeed(&["ingest", "--once", "--on-gap", "continue"]).await;
+    stage.machine.succeed(&ONCE).await;
+    let document = newest_document(stage.folder(), "transactions", TRANSACTION_EVENTS);
+    assert_eq!(document["gaps"][0]["accepted"], true, "{document}");
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shards_that_closed_before_a_worker_saw_them_are_read_parents_first() {
     let mut stage = Stage::on_folder(1, 2).await;
     stage.put(900).await;

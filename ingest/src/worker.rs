@@ -246,17 +246,17 @@ impl StreamWorker {
         let mut acts: Vec<ShardAdvance> = plan.pins.into_iter().filter(|pin| share.mine.contains(&pin.shard)).collect();
         let mut readable = Readable { mine: share.mine.clone(), waiting: plan.waiting.len(), ..Readable::default() };
         // Gives whether the shard may be read.
-        let mut settle = |id: &str, state: &ShardState, found: Option<Gap>| {
+        let mut settle = |id: &str, state: &ShardState, found: Option<Gap>, listed: bool| {
             let open = document.and_then(|document| document.open_gap(id));
             match (open, found, on_gap) {
                 (None, None, _) => return true,
                 (Some(open), _, OnGap::Stop) => readable.stopped.push(open.clone()),
                 (Some(open), _, OnGap::Continue) => {
-                    acts.push(gap::advance(state, Gap { accepted: true, ..open.clone() }, now));
+                    acts.push(gap::advance(state, Gap { accepted: true, ..open.clone() }, listed, now));
                 }
                 (None, Some(found), _) => {
                     let accepted = on_gap == OnGap::Continue;
-                    acts.push(gap::advance(state, Gap { accepted, ..found }, now));
+                    acts.push(gap::advance(state, Gap { accepted, ..found }, listed, now));
                 }
             }
             false
@@ -265,12 +265,12 @@ impl StreamWorker {
         let shards = mine
             .filter(|shard| {
                 let found = gap::by_retention(&shard.shard.id, &shard.state, retention, now);
-                settle(&shard.shard.id, &shard.state, found)
+                settle(&shard.shard.id, &shard.state, found, true)
             })
             .collect();
         for id in plan.vanished.iter().filter(|id| share.mine.contains(*id)) {
             if let Some(state) = state_of(id) {
-                settle(id, state, Some(gap::by_vanishing(id, state, retention, now)));
+                settle(id, state, Some(gap::by_vanishing(id, state, retention, now)), false);
             }
         }
         readable.shards = shards;
