@@ -97,6 +97,61 @@ async fn an_original_that_arrives_before_its_retry_is_found_to_be_the_batch_itse
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_slows_down_and_breaks_off_is_waited_out() {
+    let mut stage = Stage::on_bucket(1, 2).await;
+    let worker = stage.worker(&[]).await;
+    let faults = [
+        (When::any(), Which::Share { share: 0.2, seed: 13 }, Action::Answer(slow_down())),
+        // Of what is left: a tenth of all.
+        (When::any(), Which::Share { share: 0.125, seed: 14 }, Action::Answer(internal_error())),
+        (gets("/"), Which::EveryNth(5), Action::Reset(50)),
+        (gets("/"), Which::EveryNth(4), Action::Drip(8_000)),
+        (puts("/"), Which::EveryNth(6), Action::Refuse),
+    ];
+    let rules = faults.map(|(when, which, action)| stage.store().on(when, which, action));
+    for _ in 0..2 {
+        stage.put(900).await;
+        worker.until_received(stage.events()).await;
+    }
+    for rule in &rules {
+        assert!(rule.taken() > 0, "{rules:?}");
+        rule.remove();
+    }
+    worker.stop().await.expect_code(0);
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_retry_can_cure_ends_the_worker_with_bucket_and_call_named() {
+    let denied = Answer::s3_error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied");
+    let missing = Answer::s3_error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
+    let mut stage = Stage::on_bucket(1, 1).await;
+    stage.machine.succeed(&ONCE).await;
+    for (when, answer, words) in [
+        (documents(), denied.clone(), ["cannot write", "_checkpoints", "access denied"]),
+        (uploads(), denied.clone(), ["cannot write", ".parquet", "access denied"]),
+        (commits("/transactions/"), denied.clone(), ["transactions", "cannot commit", "AccessDenied"]),
+        (uploads(), missing, ["cannot write", ".parquet", "does not exist"]),
+    ] {
+        let worker = stage.worker(&["--stream", "transaction-events"]).await;
+        let rule = stage.store().on(when, Which::Every, Action::Answer(answer));
+        stage.put(300).await;
+        let ended = worker.ended().await.expect_code(1).expect_message(&words).expect_message(&[BUCKET]);
+        assert!(rule.taken() > 0, "{}", ended.stderr);
+        assert!(rule.taken() < 40, "a hot loop: {} calls", rule.taken());
+        rule.remove();
+    }
+    // A role that may not look has no use in waiting either when it starts.
+    for when in [gets("list-type=2"), gets("/_delta_log/")] {
+        let rule = stage.store().on(when, Which::Every, Action::Answer(denied.clone()));
+        stage.machine.run(&ONCE).await.expect_code(1).expect_message(&[BUCKET, "AccessDenied"]);
+        assert!(rule.taken() > 0 && rule.taken() < 40, "{rule:?}");
+        rule.remove();
+    }
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_expired_end_a_scheduled_run_and_are_waited_for_by_a_worker() {
     let expired = Answer::s3_error(StatusCode::BAD_REQUEST, "ExpiredToken", "The provided token has expired.");
     let mut stage = Stage::on_bucket(1, 1).await;
