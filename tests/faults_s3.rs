@@ -122,6 +122,41 @@ async fn a_store_that_fails_slows_down_and_breaks_off_is_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_cut_short_or_altered_is_made_again() {
+    let mut stage = Stage::on_bucket(1, 2).await;
+    stage.put(900).await;
+    stage.machine.succeed(&ONCE).await;
+    stage.put(900).await;
+    // The ingest reads logs, documents, and for its deduplication window also the rows.
+    let faults = [
+        (gets("/_checkpoints/"), Which::Nth(1), altered()),
+        (gets("/_checkpoints/"), Which::Nth(2), Action::Truncate(100)),
+        (gets(".parquet"), Which::EveryNth(2), Action::Truncate(30)),
+        (gets("/_delta_log/"), Which::First(3), Action::Truncate(40)),
+    ];
+    let rules = faults.map(|(when, which, action)| stage.store().on(when, which, action));
+    stage.machine.succeed(&ONCE).await;
+    for rule in &rules {
+        assert!(rule.taken() > 0, "{rules:?}");
+    }
+    // A question is answered in full too.
+    let count = stage.machine.number(&stage.lake, "SELECT count(event_id) FROM transactions").await;
+    stage.store().clear();
+    assert_eq!(count, stage.machine.number(&stage.lake, "SELECT count(*) FROM transactions").await);
+    stage.verify().await;
+}
+
+/// One byte in the middle is another one.
+fn altered() -> Action {
+    Action::alter(|_, answer| {
+        let mut bytes = answer.body.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        answer.set_body(bytes);
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_retry_can_cure_ends_the_worker_with_bucket_and_call_named() {
     let denied = Answer::s3_error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied");
     let missing = Answer::s3_error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
