@@ -1,12 +1,20 @@
 //! One AWS configuration for everything that talks to AWS: the SDK's own chain of variables, profiles, SSO, web
 //! identity and instance roles, with `AWS_ENDPOINT_URL…` as usual.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+
+/// Every answer begins within this, or the call is given up: the SDK itself would wait for ever. How long an answer then
+/// takes is bounded by the SDK, which gives up one that stalls.
+const ANSWER_BEGINS: Duration = Duration::from_secs(30);
 
 /// Loads the usual chain. Nothing is contacted before the first request, except to find the region of an instance.
 pub(crate) async fn sdk_config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest()).load().await
+    let timeouts = TimeoutConfig::builder().read_timeout(ANSWER_BEGINS).build();
+    aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await
 }
 
 /// A client of Kinesis from the usual chain.

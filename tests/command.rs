@@ -72,13 +72,23 @@ impl Machine {
     }
 
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
-        self.variables.insert(variable.to_owned(), value.to_owned());
+        self.set(variable, value);
         self
     }
 
     pub(crate) fn without(mut self, variable: &str) -> Self {
-        self.variables.remove(variable);
+        self.unset(variable);
         self
+    }
+
+    /// Sets a variable for the commands to come.
+    pub(crate) fn set(&mut self, variable: &str, value: &str) {
+        self.variables.insert(variable.to_owned(), value.to_owned());
+    }
+
+    /// Takes a variable from the commands to come.
+    pub(crate) fn unset(&mut self, variable: &str) {
+        self.variables.remove(variable);
     }
 
     /// A path in the working folder.

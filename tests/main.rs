@@ -17,6 +17,8 @@ mod command;
 mod lake_files;
 mod oracle;
 mod servers;
+mod stage;
+mod worker;
 
 mod aggregated;
 mod backfill;
@@ -26,6 +28,9 @@ mod contract_grows;
 mod demo;
 mod failpoints;
 mod fan_out;
+mod faults_kinesis;
+mod faults_process;
+mod faults_s3;
 mod fleet;
 mod gaps;
 mod help;

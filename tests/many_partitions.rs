@@ -47,7 +47,7 @@ async fn put(kinesis: &Kinesis) {
 }
 
 /// Peak resident memory of a process so far, in KiB; `None` once it has ended.
-fn peak_memory(process: u32) -> Option<u64> {
+pub(crate) fn peak_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches("kB").trim().parse().ok()

@@ -1,126 +1,18 @@
 //! Metrics, health, status and logs from outside, while events flow.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Child;
 
-use crate::command::{Finished, Machine, wait};
-use crate::lake_files::{Totals, control_totals};
+use crate::command::Machine;
+use crate::lake_files::control_totals;
 use crate::oracle::{Workload, verify};
 use crate::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
+use crate::worker::{STREAMS, Worker};
 
 const WORKLOAD: Workload = Workload { events: 6_000, seed: 31, bad_rate: 0.03, duplicate_rate: 0.02, days: 3 };
-const STREAMS: [(&str, &str); 2] = [(USER_EVENTS, "user_events"), (TRANSACTION_EVENTS, "transactions")];
-/// Long, because the machine may be busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A worker that serves metrics.
-struct Worker {
-    child: Child,
-    address: String,
-}
-
-impl Worker {
-    async fn start(machine: &Machine, arguments: &[&str]) -> Self {
-        // Free now, and most likely still free a moment later.
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        let mut all = vec!["ingest", "--listen", &address];
-        all.extend(arguments);
-        Self { child: machine.start(&all), address }
-    }
-
-    /// Status code and body; `None` when nobody listens.
-    async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut client = TcpStream::connect(&self.address).await.ok()?;
-        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: worker\r\n\r\n").as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().unwrap(), body.to_owned()))
-    }
-
-    async fn until_ready(&self) {
-        let started = Instant::now();
-        while self.get("/readyz").await.is_none_or(|(code, _)| code != 200) {
-            assert!(started.elapsed() < PATIENCE, "never ready");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn metrics(&self) -> Metrics {
-        let (code, text) = self.get("/metrics").await.expect("the metrics are served");
-        assert_eq!(code, 200);
-        Metrics::parse(&text)
-    }
-
-    /// The metrics once the streams' committed events are these together.
-    async fn until_received(&self, events: u64) -> Metrics {
-        let started = Instant::now();
-        loop {
-            let metrics = self.metrics().await;
-            let received: u64 = STREAMS.iter().map(|(stream, _)| metrics.totals(stream).received).sum();
-            if received >= events {
-                return metrics;
-            }
-            assert!(started.elapsed() < PATIENCE, "{received} of {events} events were committed");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-
-    async fn stop(self) -> Finished {
-        let process = self.child.id().unwrap().to_string();
-        let told = tokio::process::Command::new("kill").args(["-TERM", &process]).status().await.unwrap();
-        assert!(told.success());
-        wait(self.child).await
-    }
-}
-
-/// Series of the Prometheus text format: name with sorted labels → value.
-struct Metrics(HashMap<String, f64>);
-
-impl Metrics {
-    fn parse(text: &str) -> Self {
-        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let series = lines.map(|line| {
-            let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("not a series: {line:?}"));
-            (series.to_owned(), value.parse().unwrap_or_else(|_| panic!("not a number: {line:?}")))
-        });
-        let mut found = HashMap::new();
-        for (series, value) in series {
-            assert!(found.insert(series.clone(), value).is_none(), "{series} is told twice");
-        }
-        Self(found)
-    }
-
-    fn value(&self, name: &str, stream: &str) -> f64 {
-        let series = format!("{name}{{stream=\"{stream}\"}}");
-        *self.0.get(&series).unwrap_or_else(|| panic!("no series {series} among {:?}", self.0.keys()))
-    }
-
-    /// The sum over all series of a name and stream.
-    fn sum(&self, name: &str, stream: &str) -> f64 {
-        let label = format!("stream=\"{stream}\"");
-        let of_name = |series: &&String| series.starts_with(&format!("{name}{{")) && series.contains(&label);
-        self.0.keys().filter(of_name).map(|series| self.0[series]).sum()
-    }
-
-    fn totals(&self, stream: &str) -> Totals {
-        // Before the worker of a stream has opened its table there is nothing to tell of.
-        let count = |name: &str| self.sum(&format!("bluelake_events_{name}_total"), stream) as u64;
-        Totals {
-            received: count("received"),
-            stored: count("stored"),
-            rejected: count("rejected"),
-            duplicate: count("duplicate"),
-        }
-    }
-}
 
 async fn status(machine: &Machine, arguments: &[&str]) -> (Option<i32>, Value) {
     let mut all = vec!["status", "--json"];

@@ -74,12 +74,12 @@ impl FirstActs {
         let GapRule { retention, now, .. } = rule;
         let mut acts: Vec<ShardAdvance> = plan.pins.into_iter().filter(|pin| share.mine.contains(&pin.shard)).collect();
         let mut readable = Readable { mine: share.mine.clone(), waiting: plan.waiting.len(), ..Readable::default() };
-        let mut settle = |id: &str, state: &ShardState, found: Option<Gap>| {
+        let mut settle = |id: &str, state: &ShardState, found: Option<Gap>, listed: bool| {
             let open = document.and_then(|document| document.open_gap(id));
             match settle_gap(open, found, rule) {
                 Settled::Read => return true,
                 Settled::Stop(open) => readable.stopped.push(open),
-                Settled::Write(gap) => acts.push(gap::advance(state, gap, now)),
+                Settled::Write(gap) => acts.push(gap::advance(state, gap, listed, now)),
             }
             false
         };
@@ -87,13 +87,13 @@ impl FirstActs {
         let shards = mine
             .filter(|shard| {
                 let found = gap::by_retention(&shard.shard.id, &shard.state, retention, now);
-                settle(&shard.shard.id, &shard.state, found)
+                settle(&shard.shard.id, &shard.state, found, true)
             })
             .collect();
         let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
         for id in plan.vanished.iter().filter(|id| share.mine.contains(*id)) {
             if let Some(state) = state_of(id) {
-                settle(id, state, Some(gap::by_vanishing(id, state, retention, now)));
+                settle(id, state, Some(gap::by_vanishing(id, state, retention, now)), false);
             }
         }
         readable.shards = shards;

@@ -51,10 +51,10 @@ pub(crate) fn accept(gap: Gap, now: i64) -> Gap {
     Gap { accepted: true, until: gap.until.map(|until| until.max(now)), ..gap }
 }
 
-/// The commit that writes a gap into the lake. Accepted, it lets the shard go on, or ends it when it has vanished.
-/// `now` in milliseconds since the epoch.
-pub(crate) fn advance(state: &ShardState, gap: Gap, now: i64) -> ShardAdvance {
-    let vanished = gap.cause == GapCause::Vanished;
+/// The commit that writes a gap into the lake. Accepted, it lets the shard go on, or ends it when it has vanished; one that
+/// is listed again goes on. `now` in milliseconds since the epoch.
+pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: i64) -> ShardAdvance {
+    let vanished = gap.cause == GapCause::Vanished && !listed;
     ShardAdvance {
         shard: gap.shard.clone(),
         starting_sequence: state.starting_sequence.clone(),
@@ -126,11 +126,13 @@ mod tests {
     fn an_accepted_gap_lets_the_shard_go_on_and_ends_a_vanished_one() {
         let behind = state(Some(100 * DAY), None);
         let found = by_retention("a", &behind, RETENTION, 103 * DAY).unwrap();
-        let step = advance(&behind, Gap { accepted: true, ..found.clone() }, 104 * DAY);
+        let step = advance(&behind, Gap { accepted: true, ..found.clone() }, true, 104 * DAY);
         assert_eq!((step.ended, step.drained_at), (false, Some(104 * DAY)));
-        let held = advance(&behind, found, 104 * DAY);
+        let held = advance(&behind, found, true, 104 * DAY);
         assert_eq!((held.ended, held.drained_at), (false, None), "found only: the shard stands still");
         let vanished = Gap { accepted: true, ..by_vanishing("a", &behind, RETENTION, 103 * DAY) };
-        assert!(advance(&behind, vanished, 104 * DAY).ended);
+        assert!(advance(&behind, vanished.clone(), false, 104 * DAY).ended);
+        let back = advance(&behind, vanished, true, 104 * DAY);
+        assert_eq!((back.ended, back.drained_at), (false, Some(104 * DAY)), "listed again: it still holds records");
     }
 }

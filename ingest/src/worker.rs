@@ -87,7 +87,13 @@ impl StreamWorker {
             stream_arn: description.arn.clone(),
             contract_version: contract.version(),
         };
-        let table = StreamTable::open(lake, contract, stream, writer).await?;
+        let mut pauses = Patience::Few.pauses();
+        let table = loop {
+            match StreamTable::open(lake, contract, stream, writer.clone()).await {
+                Ok(table) => break table,
+                Err(error) => pauses.wait_after("open the table", error.into()).await?,
+            }
+        };
         let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
         let start = match options.start {
             StartPosition::TrimHorizon => Position::TrimHorizon,

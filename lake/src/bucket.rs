@@ -1,11 +1,14 @@
 //! S3: the bucket itself (aws-sdk-s3), and the object store over it with the same credentials chain
 //! as every other AWS call of the program.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider, error::CredentialsError};
 use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     types::{
@@ -18,27 +21,60 @@ use object_store::{
     BackoffConfig, CredentialProvider, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, AwsCredential, S3ConditionalPut},
 };
+use tokio::sync::Mutex;
 
 use crate::error::{LakeError, causes};
 
-/// Hands the SDK's credentials, refreshed as the SDK does, to object_store.
+/// Credentials are renewed so long before they expire.
+const RENEWED_AHEAD: Duration = Duration::from_secs(60);
+/// Those that do not say when they expire are asked for again after so long.
+const KEPT_AT_MOST: Duration = Duration::from_secs(15 * 60);
+
+/// Hands the SDK's credentials to object_store. The chain asks its source (a service, a program) anew each time, and
+/// object_store asks before each call: they are kept until they are about to expire.
 #[derive(Debug)]
-struct ChainCredentials(SharedCredentialsProvider);
+struct ChainCredentials {
+    provider: SharedCredentialsProvider,
+    kept: Mutex<Option<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    credential: Arc<AwsCredential>,
+    until: SystemTime,
+}
 
 #[async_trait]
 impl CredentialProvider for ChainCredentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let credentials = self.0.provide_credentials().await.map_err(|error| object_store::Error::Unauthenticated {
-            path: "AWS credentials".to_owned(),
-            source: error.into(),
-        })?;
-        Ok(Arc::new(AwsCredential {
+        // Held while the source is asked: who comes meanwhile waits for that answer.
+        let mut kept = self.kept.lock().await;
+        let now = SystemTime::now();
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.until > now) {
+            return Ok(Arc::clone(&kept.credential));
+        }
+        let credentials = self.provider.provide_credentials().await.map_err(not_provided)?;
+        let credential = Arc::new(AwsCredential {
             key_id: credentials.access_key_id().to_owned(),
             secret_key: credentials.secret_access_key().to_owned(),
             token: credentials.session_token().map(ToOwned::to_owned),
-        }))
+        });
+        let renewal = credentials.expiry().and_then(|expiry| expiry.checked_sub(RENEWED_AHEAD));
+        let until = renewal.unwrap_or(now + KEPT_AT_MOST);
+        *kept = Some(Kept { credential: Arc::clone(&credential), until });
+        Ok(credential)
+    }
+}
+
+/// A source that is slow or fails may answer the next time; where there is none, nothing will change that.
+fn not_provided(error: CredentialsError) -> object_store::Error {
+    match error {
+        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
+            object_store::Error::Generic { store: "AWS credentials", source: error.into() }
+        }
+        _ => object_store::Error::Unauthenticated { path: "AWS credentials".to_owned(), source: error.into() },
     }
 }
 
@@ -63,7 +99,7 @@ pub(crate) fn store(bucket: &str, aws: &SdkConfig) -> Result<AmazonS3, LakeError
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(region.as_ref())
-        .with_credentials(Arc::new(ChainCredentials(credentials)))
+        .with_credentials(Arc::new(ChainCredentials { provider: credentials, kept: Mutex::default() }))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_retry(RetryConfig {
             backoff: BackoffConfig::default(),

@@ -23,6 +23,9 @@ pub(crate) struct ListedDocument {
     pub(crate) written_at: i64,
 }
 
+/// How often a document that came altered is read: what the network did to it may not happen again.
+const READS: usize = 3;
+
 /// Reads and writes the documents of one stream.
 #[derive(Clone, Debug)]
 pub(crate) struct DocumentChain {
@@ -47,6 +50,18 @@ impl DocumentChain {
 
     /// Reads and checks document `number`.
     pub(crate) async fn get(&self, number: u64) -> Result<CheckpointDocument, LakeError> {
+        for _ in 1..READS {
+            match self.read(number).await {
+                Err(LakeError::Document { path, reason }) => {
+                    tracing::warn!(path, reason, "a checkpoint document cannot be used as it came; reading it again");
+                }
+                settled => return settled,
+            }
+        }
+        self.read(number).await
+    }
+
+    async fn read(&self, number: u64) -> Result<CheckpointDocument, LakeError> {
         let document = |reason: String| LakeError::Document { path: self.describe(number), reason };
         let bytes = match self.store.get(&self.path(number)).await {
             Ok(found) => found.bytes().await.map_err(LakeError::store("read", self.describe(number)))?,

@@ -139,10 +139,15 @@ fn table_fault_passes(error: &DeltaTableError) -> bool {
                 | TransactionError::MaxCommitAttempts(_)
                 | TransactionError::LogStoreError { .. }
         ),
+        // In errors of reading the log what the store said is a text at best. After a commit that landed they come too.
         DeltaTableError::VersionAlreadyExists(_)
         | DeltaTableError::KernelError(_)
         | DeltaTableError::Kernel { .. }
-        | DeltaTableError::Io { .. } => true,
+        | DeltaTableError::Io { .. }
+        | DeltaTableError::Parquet { .. }
+        | DeltaTableError::Arrow { .. }
+        | DeltaTableError::Generic(_)
+        | DeltaTableError::GenericError { .. } => true,
         _ => false,
     }
 }

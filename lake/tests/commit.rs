@@ -106,6 +106,23 @@ async fn a_lost_answer_at_any_put_leads_to_one_commit() {
 }
 
 #[tokio::test]
+async fn a_batch_whose_files_are_over_an_hour_old_is_dropped_and_the_records_can_be_read_again() {
+    let fixture = Fixture::new().await;
+    let mut table = fixture.open().await;
+    pin(&mut table, SHARD).await;
+    let mut late = batch(&table, SHARD, Position::TrimHorizon, 1..=3, 1).await;
+    for file in late.files.iter_mut().chain(&mut late.rejected_files) {
+        file.modified_at -= 61 * 60 * 1_000;
+    }
+    assert_eq!(table.commit(&late).await.unwrap(), CommitOutcome::Expired);
+    assert!(fixture.sequences().await.is_empty());
+    table.reload().await.unwrap();
+    let again = batch(&table, SHARD, Position::TrimHorizon, 1..=3, 1).await;
+    assert!(is_committed(&table.commit(&again).await.unwrap()));
+    assert_eq!((fixture.sequences().await.len(), fixture.rejected_rows().await), (3, 1));
+}
+
+#[tokio::test]
 async fn committing_the_same_batch_again_changes_nothing() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
