@@ -157,7 +157,7 @@ fn whatever_happens_every_event_is_counted_once_and_the_system_comes_to_rest() {
     for (seed, finding) in findings.iter().take(20) {
         println!("seed {seed}: {finding}");
         println!(
-            "  to see it: BLUELAKE_SIMULATION_SEED={seed} cargo test --release -p bluelake-ingest --lib simulation -- --nocapture"
+            "  to see it: BLUELAKE_SIMULATION_SEED={seed} cargo test --release --workspace --lib simulation -- --nocapture"
         );
     }
     assert!(findings.is_empty(), "{} of {seeds} seeds found something", findings.len());
