@@ -191,7 +191,7 @@ fn each_known_bug_is_found_within_a_few_seeds() {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
             .env("KNOWN_BUG", bug.name())
-            .env("BLUELAKE_SIMULATION_SEEDS", "400")
+            .env("BLUELAKE_SIMULATION_SEEDS", "1000")
             .env_remove("BLUELAKE_SIMULATION_SEED")
             .output()
             .unwrap();

@@ -191,7 +191,12 @@ impl Oracle {
             let Some(until) = document.watermark(seen) else { continue };
             // The document alone cannot tell of a family of which it has not one shard.
             let known = |id: &str| seen.is_some() || self.pins.keys().any(|pinned| is_ancestor(pinned, id, env));
-            let claimed = |(id, record): &(&str, &SimRecord)| record.arrived < until && known(id);
+            // What was lost of shards that it never saw comes to light when their children are pinned, and is a gap then.
+            let lost_unseen = |id: &str, record: &SimRecord| {
+                !self.pins.contains_key(id) && record.arrived < env.now - env.world.retention
+            };
+            let claimed =
+                |(id, record): &(&str, &SimRecord)| record.arrived < until && known(id) && !lost_unseen(id, record);
             if let Some(missing) = self.missing(env).find(claimed) {
                 let (shard, record) = missing;
                 return Err(format!(
@@ -223,15 +228,17 @@ impl Oracle {
         let discarded = record.arrived < env.now - env.world.retention;
         let starts = self.pins.values().map(|pin| start_time(&pin.start)).filter(|start| *start > i64::MIN);
         let start = starts.min().unwrap_or(i64::MIN);
+        let began = self.pins.values().map(|pin| pin.at).min().unwrap_or(i64::MIN);
         match self.pins.get(id) {
             Some(pin) => {
-                let before = pin.is_root && record.arrived < pin.at;
+                let before = record.arrived < if pin.is_root { pin.at } else { began };
                 record.arrived >= start.max(start_time(&pin.start)) && !(before && discarded)
             }
             None if self.pins.is_empty() => !env.settings.start_latest && !discarded,
+            // A root promises nothing older than its pin, which came too late.
+            None if env.world.shards[id].listed.parents.is_empty() => record.arrived >= start && !discarded,
             None => {
                 // What Kinesis had discarded before the lake began.
-                let began = self.pins.values().map(|pin| pin.at).min().unwrap_or(i64::MIN);
                 record.arrived >= start.max(began.saturating_sub(env.world.retention))
             }
         }
@@ -315,7 +322,7 @@ impl Oracle {
                 let near = |earlier: &&&Item| {
                     earlier.fate == Fate::Stored
                         && later.arrived_at - earlier.arrived_at <= window
-                        && is_ancestor(&earlier.place.shard, &later.place.shard, env)
+                        && self.is_known_ancestor(&earlier.place.shard, &later.place.shard, env)
                 };
                 let earlier = items[..index].iter().find(near).map(|item| (*item).clone());
                 match (earlier, later.fate) {
@@ -333,6 +340,13 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// An ancestor over shards that the table has seen: of others it does not know the parents.
+    fn is_known_ancestor(&self, ancestor: &str, shard: &str, env: &Env) -> bool {
+        let parents = env.world.shards.get(shard).map(|shard| shard.listed.parents.as_slice()).unwrap_or_default();
+        let mut seen = parents.iter().filter(|parent| self.pins.contains_key(*parent));
+        ancestor == shard || seen.any(|parent| self.is_known_ancestor(ancestor, parent, env))
     }
 
     fn rejected_table(&self, env: &Env) -> Result<(), String> {
