@@ -36,9 +36,13 @@ async fn a_permission_that_is_taken_away_ends_the_worker_with_stream_and_call_na
     stage.verify().await;
 }
 
+/// A stream and one of its shards.
+type Shard = (String, String);
+type CallTimes = Arc<Mutex<BTreeMap<Shard, Vec<Instant>>>>;
+
 /// Which stream and shard each iterator belongs to, by the answers that gave it out.
 #[derive(Clone, Default)]
-struct Iterators(Arc<Mutex<HashMap<String, (String, String)>>>);
+struct Iterators(Arc<Mutex<HashMap<String, Shard>>>);
 
 impl Iterators {
     fn of(proxy: &Proxy) -> Self {
@@ -62,7 +66,7 @@ impl Iterators {
     }
 
     /// The stream and shard that a GetRecords call asks for.
-    fn shard_of(&self, call: &Call) -> Option<(String, String)> {
+    fn shard_of(&self, call: &Call) -> Option<Shard> {
         self.0.lock().unwrap().get(call.json()["ShardIterator"].as_str()?).cloned()
     }
 }
@@ -99,7 +103,7 @@ async fn a_shard_that_is_throttled_for_long_backs_off_and_holds_up_no_other() {
     let mut stage = Stage::on_folder(1, 2).await;
     let victim = (TRANSACTION_EVENTS.to_owned(), "shardId-000000000000".to_owned());
     let iterators = Iterators::of(&stage.streams);
-    let calls: Arc<Mutex<BTreeMap<(String, String), Vec<Instant>>>> = Arc::default();
+    let calls: CallTimes = Arc::default();
     let (known, times) = (iterators.clone(), calls.clone());
     // Sees every call, also those that the proxy answers itself.
     let counting = get_records().that(move |call| {

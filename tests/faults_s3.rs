@@ -294,3 +294,17 @@ async fn calls_that_are_never_answered_are_given_up_and_made_again() {
     worker.stop().await.expect_code(0);
     stage.verify().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_stop_while_the_lake_cannot_be_reached_leaves_within_its_grace_time() {
+    let mut stage = Stage::on_bucket(1, 1).await;
+    let worker = stage.worker(&[]).await;
+    let gone = stage.store().on(When::any(), Which::Every, Action::Refuse);
+    stage.put(300).await;
+    worker.until("it holds rows", |metrics| metrics.all("bluelake_uncommitted_rows") > 0.0).await;
+    gone.until_taken(20).await;
+    let told = std::time::Instant::now();
+    worker.stop().await.expect_code(1).expect_message(&["cannot write", BUCKET]);
+    assert!(told.elapsed() < Duration::from_secs(100), "{:?}", told.elapsed());
+    stage.verify().await;
+}
