@@ -375,7 +375,7 @@ async fn records_of_the_largest_size_in_every_shard_stay_within_the_memory_budge
         }
     });
     let with_records = |call: &Call| call.operation() == Some("GetRecords");
-    let huge = stage.streams.on(When::any().that(with_records), Which::First(6), huge);
+    let huge = stage.streams.on(When::any().that(with_records), Which::First(3), huge);
     let ingest = ["ingest", "--once", "--memory-budget", "256MiB", "--buffer-age", "1h", "--json"];
     let worker = stage.machine.start(&ingest);
     let process = worker.id().unwrap();
