@@ -147,6 +147,7 @@ async fn kills_splits_and_merges(events: u64) {
     portion(PORTIONS, events).put(&machine).await;
     machine.succeed(&["ingest", "--once"]).await;
     verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    machine.succeed(&["lake", "verify"]).await;
     let shards = machine.number("./lake", "SELECT count(DISTINCT stream_shard) FROM transactions").await;
     assert_eq!(shards, 7, "four at first, two by the split, one by the merge");
 }

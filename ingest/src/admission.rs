@@ -6,8 +6,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 64 << 10;
-/// What a page is taken to weigh before the first one of its shard has come.
-const FIRST_GUESS: usize = 1 << 20;
+/// What a page is taken to weigh before the first one of its shard has come: the most that Kinesis gives. Less, and many
+/// shards that begin with large records would be in memory at once.
+const FIRST_GUESS: usize = 10 << 20;
 
 /// A budget of bytes, shared by every reader. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -76,6 +77,15 @@ mod tests {
         assert!(small.is_some());
         drop((first, small));
         assert!(admission.admit(Some(64 << 20)).now_or_never().is_some(), "larger than the budget gets all of it");
+    }
+
+    #[tokio::test]
+    async fn first_pages_are_admitted_as_the_largest_that_there_are() {
+        let admission = Admission::new(16 << 20);
+        let first = admission.admit(None).await;
+        assert!(admission.admit(None).now_or_never().is_none(), "two of 10 MiB are over the budget");
+        drop(first);
+        assert!(admission.admit(None).now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ impl Rows for SimRows {
 }
 
 /// What a step of a reader gave.
+// One at a time, and soon taken apart.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Read {
     Nothing,
     Chunk(Chunk<SimRows>),
