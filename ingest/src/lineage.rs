@@ -113,9 +113,10 @@ pub(crate) fn plan(
         if !state.ended {
             plan.vanished.push(id.clone());
         } else if document.is_some_and(|document| children_are_under_way(id, document)) {
-            // Without children in the table, it tells where the family of a shard that is not pinned yet was lost sight of.
+            // Without all its children in the table, it tells where the family of a shard that is not pinned yet was lost
+            // sight of.
             let all_known = plan.pins.is_empty() && plan.waiting.is_empty();
-            if all_known || has_children(id, document) {
+            if all_known || has_all_children(id, document) {
                 plan.retirable.push(id.clone());
             }
         }
@@ -161,15 +162,19 @@ fn known_at_pin(shard: &ListedShard, parents: &[&ShardState], document: Option<&
     let of_parents = parents.iter().filter_map(|state| state.safe_until()).max();
     let all_seen = parents.len() == shard.parents.len();
     let of_last = || {
-        let last = document?.shards.iter().filter(|(id, _)| !has_children(id, document));
+        let last = document?.shards.iter().filter(|(id, _)| !has_all_children(id, document));
         last.filter_map(|(_, state)| state.safe_until()).min()
     };
     let bounds = [of_parents, if all_seen { None } else { of_last() }];
     bounds.into_iter().flatten().min().map_or(now, |known| known.min(now))
 }
 
-fn has_children(id: &String, document: Option<&CheckpointDocument>) -> bool {
-    document.is_some_and(|document| document.shards.values().any(|state| state.parents.contains(id)))
+/// After a merge one, after a split two. Behind a split of which the table has one child, the other may have been lost.
+fn has_all_children(id: &String, document: Option<&CheckpointDocument>) -> bool {
+    let shards = document.iter().flat_map(|document| document.shards.values());
+    let mut children = shards.filter(|state| state.parents.contains(id)).peekable();
+    let merged = children.peek().is_some_and(|child| child.parents.len() > 1);
+    merged || children.count() > 1
 }
 
 fn pin(shard: &ListedShard, position: Position, known: i64, now: i64) -> ShardAdvance {
@@ -374,6 +379,23 @@ mod tests {
         assert_eq!(pinned(&[shard("child", &["never-seen"])]), Some(2), "its family was lost sight of after that");
         assert_eq!(pinned(&[shard("child", &["a", "never-seen"])]), Some(2));
         assert_eq!(pinned(&[shard("root", &[])]), Some(NOW));
+    }
+
+    #[test]
+    fn what_came_after_a_split_of_which_one_child_was_never_seen_is_known_as_far_as_the_split() {
+        let known = |arrived_at: i64, parents: &[&str]| ShardState {
+            arrived_at: Some(arrived_at * 1_000),
+            ..state(after("9"), true, parents)
+        };
+        let one = document([("a", known(2, &[])), ("left", known(5, &["a"]))]);
+        let both = document([("a", known(2, &[])), ("left", known(5, &["a"])), ("right", known(4, &["a"]))]);
+        let pinned = |document: &CheckpointDocument| {
+            let listed = [shard("descendant", &["never-seen"])];
+            let plan = plan(&listed, Some(document), &Position::TrimHorizon, NOW);
+            (plan.pins[0].drained_at, plan.retirable.contains(&"a".to_owned()))
+        };
+        assert_eq!(pinned(&one), (Some(2), false));
+        assert_eq!(pinned(&both), (Some(4), true));
     }
 
     #[test]
