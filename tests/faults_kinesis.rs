@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::command::wait;
 use crate::lake_files::newest_document;
 use crate::lake_verify::assert_lake_verifies;
-use crate::many_partitions::peak_memory;
+use crate::many_partitions::watch_peak_memory;
 use crate::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
 use crate::stage::{ONCE, Stage};
 
@@ -378,15 +378,7 @@ async fn records_of_the_largest_size_in_every_shard_stay_within_the_memory_budge
     let huge = stage.streams.on(When::any().that(with_records), Which::First(3), huge);
     let ingest = ["ingest", "--once", "--memory-budget", "256MiB", "--buffer-age", "1h", "--json"];
     let worker = stage.machine.start(&ingest);
-    let process = worker.id().unwrap();
-    let watching = tokio::spawn(async move {
-        let mut peak = 0;
-        while let Some(now) = peak_memory(process) {
-            peak = now;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        peak
-    });
+    let watching = watch_peak_memory(worker.id().unwrap());
     wait(worker).await.expect_code(0);
     let peak = watching.await.unwrap() >> 10;
     eprintln!("peak memory: {peak} MiB");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use chrono::{Days, NaiveDate};
+use tokio::task::JoinHandle;
 
 use crate::command::{Machine, wait};
 use crate::servers::{Kinesis, TRANSACTION_EVENTS};
@@ -46,8 +47,20 @@ async fn put(kinesis: &Kinesis) {
     }
 }
 
+/// The peak of a process's resident memory, in KiB, once it has ended.
+pub(crate) fn watch_peak_memory(process: u32) -> JoinHandle<u64> {
+    tokio::spawn(async move {
+        let mut peak = 0;
+        while let Some(now) = peak_memory(process) {
+            peak = now;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        peak
+    })
+}
+
 /// Peak resident memory of a process so far, in KiB; `None` once it has ended.
-pub(crate) fn peak_memory(process: u32) -> Option<u64> {
+fn peak_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches("kB").trim().parse().ok()
@@ -61,15 +74,7 @@ async fn five_thousand_partitions_land_within_the_memory_budget() {
     // One commit, if memory is not the reason for another.
     let ingest = ["ingest", "--once", "--init", "--memory-budget", "256MiB", "--buffer-age", "1h", "--json"];
     let worker = machine.start(&ingest);
-    let process = worker.id().unwrap();
-    let watching = tokio::spawn(async move {
-        let mut peak = 0;
-        while let Some(now) = peak_memory(process) {
-            peak = now;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        peak
-    });
+    let watching = watch_peak_memory(worker.id().unwrap());
     let result = wait(worker).await.expect_code(0).json();
     let peak = watching.await.unwrap();
     eprintln!("peak memory: {} MiB", peak / MEBIBYTE);

@@ -9,6 +9,7 @@ mod plan;
 mod unseen;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -225,7 +226,7 @@ impl Backfill {
     }
 
     /// Which of the ids the table has.
-    async fn stored(&self, ids: &Ids, folders: &std::collections::BTreeSet<String>) -> Result<Ids, IngestError> {
+    async fn stored(&self, ids: &Ids, folders: &BTreeSet<String>) -> Result<Ids, IngestError> {
         let mut pauses = Patience::Few.pauses();
         loop {
             let mut stored = Ids::default();

@@ -12,6 +12,7 @@
 mod documents;
 mod duplicates;
 mod files;
+mod history;
 mod rejected;
 mod report;
 mod rows;
@@ -32,8 +33,9 @@ use crate::{
     lake::{Lake, REJECTED_EVENTS},
     stream_table::document_number,
 };
-use documents::{DocumentFindings, History};
+use documents::DocumentFindings;
 use files::ActiveFile;
+use history::History;
 use report::Findings;
 pub use report::{Check, CheckOutcome, Found, StreamReport, VerifyReport};
 

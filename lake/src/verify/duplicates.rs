@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::documents::History;
+use super::history::History;
 
 /// Place of a shard that no document names: related to nothing.
 pub(super) const UNKNOWN_SHARD: u32 = u32::MAX;
@@ -118,7 +118,7 @@ pub(super) fn pass_of(hash: u128, passes: u32) -> u32 {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::verify::documents::ShardHistory;
+    use crate::verify::history::ShardHistory;
 
     /// Shard 0 is the parent of 1, which is that of 2; 3 is alone.
     fn lineage() -> Lineage {

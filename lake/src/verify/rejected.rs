@@ -7,8 +7,9 @@ use deltalake::DeltaTable;
 
 use super::{
     Subject,
-    documents::{History, NamedFile, Reach, rejected_total},
+    documents::rejected_total,
     files::{ActiveFile, active_files},
+    history::{History, NamedFile, Reach},
     readable,
     report::{Check, Findings},
 };

@@ -17,11 +17,11 @@ use uuid::Uuid;
 
 use super::{
     VerifyOptions,
-    documents::{History, Reach},
     duplicates::{
         IdEntry, Lineage, PositionEntry, RepeatedId, RowPlace, UNKNOWN_SHARD, pass_of, repeated_ids, repeated_positions,
     },
     files::ActiveFile,
+    history::{History, Reach},
     report::{Check, Findings},
 };
 use crate::{error::LakeError, parquet_object::ParquetObject, sequence::SequenceNumber};

@@ -1,0 +1,169 @@
+//! What is left of the documents once they were read: the shards, batches, archives and rejected files that they name. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+
+use uuid::Uuid;
+
+use super::{documents::total, report::Findings};
+use crate::{
+    document::{CheckpointDocument, Position},
+    sequence::SequenceNumber,
+};
+
+/// How far back the documents go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To the first commit.
+    Whole,
+    /// To a document whose predecessors were pruned.
+    Pruned(u64),
+    /// To a fault; with the reason that keeps the other checks from an answer.
+    Broken(String),
+}
+
+/// A file that a document gives to `rejected_events`.
+#[derive(Debug)]
+pub(super) struct NamedFile {
+    pub(super) document: u64,
+    pub(super) rows: u64,
+    pub(super) size: u64,
+}
+
+/// What the documents say of a shard, all its incarnations together.
+#[derive(Debug, Default)]
+pub(super) struct ShardHistory {
+    /// Its place among the shards.
+    pub(super) index: u32,
+    pub(super) parents: BTreeSet<String>,
+    /// Nothing after it is committed; `None`: nothing is.
+    pub(super) highest: Option<SequenceNumber>,
+}
+
+/// What is left of the documents after the walk.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) documents: u64,
+    pub(super) reach: Reach,
+    pub(super) shards: BTreeMap<String, ShardHistory>,
+    pub(super) rejected: BTreeMap<String, NamedFile>,
+    /// What came of archived objects, by what their rows have for a shard.
+    pub(super) archives: BTreeMap<String, ArchiveHistory>,
+    /// What each batch stored.
+    pub(super) batches: BTreeMap<Uuid, BatchHistory>,
+}
+
+/// What a document says of the batch that it commits.
+#[derive(Debug)]
+pub(super) struct BatchHistory {
+    pub(super) document: u64,
+    /// Rows in the event table.
+    pub(super) stored: u64,
+}
+
+/// The part of an archived object that the documents read so far say was brought in.
+#[derive(Debug)]
+pub(super) struct ArchiveHistory {
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+impl History {
+    pub(super) fn empty() -> Self {
+        Self {
+            documents: 0,
+            reach: Reach::Whole,
+            shards: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            archives: BTreeMap::new(),
+            batches: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn unreadable() -> Self {
+        Self { reach: Reach::Broken("the document in force cannot be read".to_owned()), ..Self::empty() }
+    }
+
+    /// Why the documents do not tell all; `None` when they do.
+    pub(super) fn gap(&self) -> Option<String> {
+        match &self.reach {
+            Reach::Whole => None,
+            Reach::Pruned(number) => Some(format!("documents before {number} were pruned")),
+            Reach::Broken(reason) => Some(reason.clone()),
+        }
+    }
+
+    pub(super) fn take_in(
+        &mut self,
+        document: &CheckpointDocument,
+        next: Option<&CheckpointDocument>,
+        positions: &mut Findings,
+    ) {
+        self.documents += 1;
+        self.take_in_archives(document, positions);
+        for file in &document.rejected_files {
+            let named = NamedFile { document: document.number, rows: file.rows, size: file.size };
+            self.rejected.insert(file.path.clone(), named);
+        }
+        for (id, state) in &document.shards {
+            let later = next.and_then(|next| next.shards.get(id));
+            if later.is_some_and(|later| later.starting_sequence == state.starting_sequence) {
+                continue;
+            }
+            let history = self.shards.entry(id.clone()).or_default();
+            history.parents.extend(state.parents.iter().cloned());
+            if let Position::After(position) = &state.position {
+                history.highest = history.highest.take().max(Some(position.clone()));
+            }
+        }
+    }
+
+    /// Takes in what a document adds to the one before it.
+    pub(super) fn take_in_batch(
+        &mut self,
+        previous: Option<&CheckpointDocument>,
+        document: &CheckpointDocument,
+        positions: &mut Findings,
+    ) {
+        let stored = |document: &CheckpointDocument| total(document, |totals| totals.stored).unwrap_or_default();
+        let stored = stored(document).saturating_sub(previous.map_or(0, stored));
+        let batch = BatchHistory { document: document.number, stored };
+        if let Some(other) = self.batches.insert(document.batch_id, batch) {
+            positions.add(|| format!("documents {} and {} commit one batch", document.number, other.document));
+        }
+    }
+
+    /// Takes in the ranges of a document older than those before: each part of an object must end where the next begins.
+    pub(super) fn take_in_archives(&mut self, document: &CheckpointDocument, positions: &mut Findings) {
+        for range in &document.archive_ranges {
+            let goes_back = range.from > range.to;
+            let joins = match self.archives.entry(range.shard()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(ArchiveHistory { from: range.from, to: range.to });
+                    true
+                }
+                Entry::Occupied(mut entry) => {
+                    let next = std::mem::replace(&mut entry.get_mut().from, range.from);
+                    range.to == next && !range.ended
+                }
+            };
+            if goes_back || !joins {
+                positions.add(|| {
+                    format!("document {}: the parts of {} overlap or leave a hole", document.number, range.object)
+                });
+            }
+        }
+    }
+
+    /// Every object must have been read from its beginning.
+    pub(super) fn check_archives(&self, positions: &mut Findings) {
+        for (shard, archive) in self.archives.iter().filter(|(_, archive)| archive.from > 0) {
+            positions.add(|| format!("{shard}: nothing says what became of what lies before byte {}", archive.from));
+        }
+    }
+
+    pub(super) fn number_shards(&mut self) {
+        for (index, shard) in (0..).zip(self.shards.values_mut()) {
+            shard.index = index;
+        }
+    }
+}
