@@ -31,6 +31,8 @@ use crate::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
 
 const INGEST: [&str; 3] = ["ingest", "--once", "--init"];
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than the unit of the test server's arrival times.
+const ARRIVAL_UNIT: Duration = Duration::from_millis(1_500);
 
 fn portion(number: u64) -> Workload {
     Workload { events: 400, seed: 900 + number, bad_rate: 0.05, duplicate_rate: 0.0, days: 1 }
@@ -156,13 +158,14 @@ async fn children_that_start_at_the_tip_lose_what_came_before() {
         machine.succeed(&INGEST).await;
         kinesis.split_lowest(TRANSACTION_EVENTS).await;
         put(&machine, &[1]).await;
-        // A time before which nothing lies is taken for the shard's start by this Kinesis: so the children are pinned in a run
-        // that dies before it has read them, and there is more when the next comes.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        // A time after which nothing lies is taken for the shard's start by this Kinesis: so the children are pinned in a run
+        // that dies before it has read them, and there is more when the next comes. Its arrival times are of whole seconds.
+        tokio::time::sleep(ARRIVAL_UNIT).await;
         machine.succeed(&["ingest", "--once", "--stream", USER_EVENTS]).await;
         let machine = machine.with("FAILPOINTS", "before_upload=return(abort)");
         machine.run(&["ingest", "--once", "--stream", TRANSACTION_EVENTS]).await;
         let machine = machine.without("FAILPOINTS");
+        tokio::time::sleep(ARRIVAL_UNIT).await;
         let put = put(&machine, &[2]).await;
         machine.succeed(&INGEST).await;
         let put = [vec![portion(0), portion(1)], put].concat();
