@@ -279,6 +279,7 @@ mod tests {
                 ended: false,
                 arrived_at: Some(i64::from(to)),
                 drained_at: None,
+                pinned_at: None,
                 counts: ControlTotals { received: stored, stored, rejected: 0, duplicate: 0 },
                 gap: None,
             },

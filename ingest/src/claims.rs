@@ -85,6 +85,7 @@ mod tests {
                 ended: false,
                 arrived_at: None,
                 drained_at: None,
+                pinned_at: None,
                 totals: ControlTotals::default(),
             },
         };

@@ -67,6 +67,7 @@ impl Step {
             ended: self.ended,
             arrived_at,
             drained_at: self.drained_at,
+            pinned_at: None,
             counts,
             gap: None,
         }
@@ -78,7 +79,8 @@ impl Step {
 pub(crate) struct ShardCursor {
     shard: ListedShard,
     position: Position,
-    drained_at: Option<i64>,
+    /// When the table was last told that the shard is drained, or pinned it: milliseconds since the epoch.
+    told_at: Option<i64>,
     /// Until when everything is known to have been read, milliseconds since the epoch.
     known_until: Option<i64>,
     /// Milliseconds.
@@ -95,7 +97,7 @@ impl ShardCursor {
         Self {
             shard,
             position,
-            drained_at: state.drained_at,
+            told_at: state.drained_at.max(state.pinned_at),
             known_until: state.safe_until(),
             retention: i64::try_from(retention.as_millis()).unwrap_or(i64::MAX),
             ended: false,
@@ -144,12 +146,12 @@ impl ShardCursor {
             self.known_until = self.known_until.max(Some(now));
         }
         let due = |before: i64| now.saturating_sub(before) >= self.retention / TOLD_DRAINED;
-        let tell_drained = at_tip && self.drained_at.is_none_or(due);
+        let tell_drained = at_tip && self.told_at.is_none_or(due);
         self.ended |= page.end_of_shard;
         let tell = !new.is_empty() || self.ended || tell_drained;
         // Of a shard that has ended it is not known when it was closed: its children may have filled for long.
         let drained_at = (tell && at_tip && !self.ended).then_some(now);
-        self.drained_at = drained_at.or(self.drained_at);
+        self.told_at = drained_at.or(self.told_at);
         let step = tell.then(|| Step {
             shard: self.shard.clone(),
             from_exclusive,
@@ -193,6 +195,7 @@ mod tests {
             ended: false,
             arrived_at: None,
             drained_at: None,
+            pinned_at: None,
             totals: ControlTotals::default(),
         };
         ShardCursor::new(ReadableShard { shard, position, state }, Duration::from_secs(4_800))

@@ -101,7 +101,7 @@ impl FirstActs {
         // clocks are right: twice the longer of both is more than their sum.
         let reach = retention.max(rule.window) * 2;
         let out_of_reach = |id: &String| {
-            let known = state_of(id).and_then(gap::known_until).unwrap_or(now);
+            let known = state_of(id).and_then(ShardState::safe_until).unwrap_or(now);
             u64::try_from(now.saturating_sub(known)).is_ok_and(|age| Duration::from_millis(age) > reach)
         };
         let retire = plan.retirable.into_iter().filter(out_of_reach).collect();
@@ -154,7 +154,8 @@ mod tests {
             to_inclusive: Position::TrimHorizon,
             ended: false,
             arrived_at: None,
-            drained_at: Some(known),
+            drained_at: None,
+            pinned_at: Some(known),
             counts: ControlTotals::default(),
             gap: None,
         }

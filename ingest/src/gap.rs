@@ -9,17 +9,11 @@
 
 use std::time::Duration;
 
-use bluelake_lake::{ControlTotals, Gap, GapCause, ShardAdvance, ShardState};
-
-/// Until when everything is known to have been read, milliseconds since the epoch.
-pub(crate) fn known_until(state: &ShardState) -> Option<i64> {
-    let arrived = state.arrived_at.map(|micros| micros.div_euclid(1_000));
-    arrived.max(state.drained_at)
-}
+use bluelake_lake::{ControlTotals, Gap, GapCause, Position, ShardAdvance, ShardState};
 
 /// The gap of a shard whose position is older than the stream's retention. `now` in milliseconds since the epoch.
 pub(crate) fn by_retention(shard: &str, state: &ShardState, retention: Duration, now: i64) -> Option<Gap> {
-    let known = known_until(state)?;
+    let known = state.safe_until()?;
     let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     let horizon = now.saturating_sub(retention);
     let lost = !state.ended && known < horizon;
@@ -32,13 +26,18 @@ pub(crate) fn by_vanishing(shard: &str, state: &ShardState, retention: Duration,
     gap(shard, state, GapCause::Vanished, now.saturating_sub(retention), now)
 }
 
+/// What Kinesis held when the shard was pinned may be lost too, though the shard's age counts from there.
 fn gap(shard: &str, state: &ShardState, cause: GapCause, until: i64, now: i64) -> Gap {
+    let start = match state.position {
+        Position::AtTimestamp(start) => Some(start),
+        Position::TrimHorizon | Position::After(_) => None,
+    };
     Gap {
         shard: shard.to_owned(),
         starting_sequence: state.starting_sequence.clone(),
         after: state.position.clone(),
-        from: known_until(state),
-        until: Some(until.max(known_until(state).unwrap_or(i64::MIN))),
+        from: state.read_until().max(start),
+        until: Some(until.max(state.safe_until().unwrap_or(i64::MIN))),
         found_at: now,
         cause,
         accepted: false,
@@ -64,6 +63,7 @@ pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: i64) -> S
         ended: gap.accepted && vanished,
         arrived_at: None,
         drained_at: gap.accepted.then_some(now),
+        pinned_at: None,
         counts: ControlTotals::default(),
         gap: Some(Box::new(gap)),
     }
@@ -72,7 +72,7 @@ pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: i64) -> S
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use bluelake_lake::{Position, SequenceNumber};
+    use bluelake_lake::SequenceNumber;
 
     use super::*;
 
@@ -87,6 +87,7 @@ mod tests {
             ended: false,
             arrived_at: arrived_at.map(|millis| millis * 1_000),
             drained_at,
+            pinned_at: None,
             totals: ControlTotals::default(),
         }
     }
@@ -105,6 +106,17 @@ mod tests {
         let idle = state(Some(100 * DAY), Some(109 * DAY));
         assert_eq!(by_retention("a", &idle, RETENTION, 110 * DAY), None);
         assert!(by_retention("a", &idle, RETENTION, 110 * DAY + 1).is_some());
+    }
+
+    #[test]
+    fn the_gap_of_a_shard_of_which_nothing_was_read_reaches_back_behind_its_pin() {
+        let pinned = |position| ShardState { position, pinned_at: Some(100 * DAY), ..state(None, None) };
+        let found = |position| by_retention("a", &pinned(position), RETENTION, 103 * DAY).unwrap().from;
+        assert_eq!(by_retention("a", &pinned(Position::TrimHorizon), RETENTION, 101 * DAY), None, "its age counts");
+        assert_eq!(found(Position::TrimHorizon), None, "all that Kinesis held");
+        assert_eq!(found(Position::AtTimestamp(99 * DAY)), Some(99 * DAY), "what lies before was not asked for");
+        let read = ShardState { arrived_at: Some(99 * DAY * 1_000), ..pinned(state(None, None).position) };
+        assert_eq!(by_retention("a", &read, RETENTION, 103 * DAY).unwrap().from, Some(99 * DAY));
     }
 
     #[test]

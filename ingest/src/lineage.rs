@@ -98,8 +98,8 @@ pub(crate) fn plan(
                     let states: Vec<_> = parents.into_iter().filter_map(|(_, state)| state).collect();
                     // A backfill may have come before the first shard.
                     let first = document.is_none_or(|document| document.shards.is_empty());
-                    let known = if first { now } else { known_at_pin(shard, &states, document, now) };
-                    plan.pins.push(pin(shard, start_of(&states, first, start), known, now));
+                    let known = if first { Known::nothing(now) } else { known_at_pin(shard, &states, document, now) };
+                    plan.pins.push(pin(shard, start_of(&states, first, start), &known, now));
                 } else {
                     plan.waiting.push(shard.id.clone());
                 }
@@ -151,22 +151,54 @@ fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position 
     }
 }
 
-/// Until when everything that a shard new to the table can hold is read or was never promised, milliseconds since the
-/// epoch. Roots promise nothing older than their pin. A child holds what came after its parents, so no more is known of it
-/// than of them: if it was left unread for longer than the retention, that is a gap. A parent that is gone and was never
-/// seen leaves a hole between the child and what the table knows last.
-fn known_at_pin(shard: &ListedShard, parents: &[&ShardState], document: Option<&CheckpointDocument>, now: i64) -> i64 {
-    if shard.parents.is_empty() {
-        return now;
+/// What is known of a shard new to the table, milliseconds since the epoch.
+#[derive(Debug)]
+struct Known {
+    /// Everything that it can hold up to here is read; `None` when that is not known.
+    read_until: Option<i64>,
+    /// Everything that it can hold up to here is read, or counts from here.
+    safe_until: i64,
+}
+
+impl Known {
+    fn nothing(now: i64) -> Self {
+        Self { read_until: None, safe_until: now }
     }
-    let of_parents = parents.iter().filter_map(|state| state.safe_until()).max();
-    let all_seen = parents.len() == shard.parents.len();
-    let of_last = || {
-        let last = document?.shards.iter().filter(|(id, _)| !has_all_children(id, document));
-        last.filter_map(|(_, state)| state.safe_until()).min()
-    };
-    let bounds = [of_parents, if all_seen { None } else { of_last() }];
-    bounds.into_iter().flatten().min().map_or(now, |known| known.min(now))
+}
+
+/// Roots promise nothing older than their pin that Kinesis discards before it is read. A child holds what came after its
+/// parents, so no more is known of it than of them: if it was left unread for longer than the retention, that is a gap.
+fn known_at_pin(
+    shard: &ListedShard,
+    parents: &[&ShardState],
+    document: Option<&CheckpointDocument>,
+    now: i64,
+) -> Known {
+    if shard.parents.is_empty() {
+        return Known::nothing(now);
+    }
+    let of_family = |known: fn(&ShardState) -> Option<i64>| known_of_family(shard, parents, document, known);
+    Known {
+        read_until: of_family(ShardState::read_until).map(|known| known.min(now)),
+        safe_until: of_family(ShardState::safe_until).map_or(now, |known| known.min(now)),
+    }
+}
+
+/// A parent that is gone and was never seen leaves a hole between the child and what the table knows last.
+fn known_of_family(
+    shard: &ListedShard,
+    parents: &[&ShardState],
+    document: Option<&CheckpointDocument>,
+    known: fn(&ShardState) -> Option<i64>,
+) -> Option<i64> {
+    let of_parents = parents.iter().filter_map(|state| known(state)).max();
+    if parents.len() == shard.parents.len() {
+        return of_parents;
+    }
+    let last = document?.shards.iter().filter(|(id, _)| !has_all_children(id, document));
+    let of_last: Option<Vec<i64>> = last.map(|(_, state)| known(state)).collect();
+    let of_last = of_last?.into_iter().min()?;
+    Some(of_parents.map_or(of_last, |of_parents| of_parents.min(of_last)))
 }
 
 /// After a merge one, after a split two. Behind a split of which the table has one child, the other may have been lost.
@@ -177,7 +209,7 @@ fn has_all_children(id: &String, document: Option<&CheckpointDocument>) -> bool 
     merged || children.count() > 1
 }
 
-fn pin(shard: &ListedShard, position: Position, known: i64, now: i64) -> ShardAdvance {
+fn pin(shard: &ListedShard, position: Position, known: &Known, now: i64) -> ShardAdvance {
     let at_latest = KnownBug::ChildrenAtLatest.is_on() && !shard.parents.is_empty();
     let position = if at_latest { Position::AtTimestamp(now) } else { position };
     ShardAdvance {
@@ -188,7 +220,8 @@ fn pin(shard: &ListedShard, position: Position, known: i64, now: i64) -> ShardAd
         to_inclusive: position,
         ended: false,
         arrived_at: None,
-        drained_at: Some(known),
+        drained_at: known.read_until,
+        pinned_at: Some(known.safe_until),
         counts: ControlTotals::default(),
         gap: None,
     }
@@ -234,6 +267,7 @@ mod tests {
             ended,
             arrived_at: None,
             drained_at: None,
+            pinned_at: None,
             totals: ControlTotals::default(),
         }
     }
@@ -362,7 +396,7 @@ mod tests {
     #[test]
     fn a_pin_says_when_it_was_made_so_that_its_age_can_be_told() {
         let plan = plan(&[shard("a", &[])], None, &Position::TrimHorizon, NOW);
-        assert_eq!(plan.pins[0].drained_at, Some(NOW));
+        assert_eq!((plan.pins[0].drained_at, plan.pins[0].pinned_at), (None, Some(NOW)));
     }
 
     #[test]
@@ -378,7 +412,15 @@ mod tests {
         assert_eq!(pinned(&[shard("child", &["a", "b"])]), Some(5), "it came after both");
         assert_eq!(pinned(&[shard("child", &["never-seen"])]), Some(2), "its family was lost sight of after that");
         assert_eq!(pinned(&[shard("child", &["a", "never-seen"])]), Some(2));
-        assert_eq!(pinned(&[shard("root", &[])]), Some(NOW));
+        assert_eq!(pinned(&[shard("root", &[])]), None);
+    }
+
+    #[test]
+    fn a_child_counts_from_the_pin_of_a_parent_that_ended_without_a_record_and_nothing_is_known_of_it() {
+        let ended = ShardState { pinned_at: Some(4), ..state(Position::TrimHorizon, true, &[]) };
+        let listed = [shard("a", &[]), shard("child", &["a"])];
+        let pin = plan(&listed, Some(&document([("a", ended)])), &Position::TrimHorizon, NOW).pins.pop().unwrap();
+        assert_eq!((pin.drained_at, pin.pinned_at), (None, Some(4)));
     }
 
     #[test]

@@ -21,7 +21,6 @@ use crate::{
     buffer::Chunk,
     cursor::{PageFacts, ShardCursor},
     error::IngestError,
-    gap,
     kinesis::KinesisStream,
     lineage::ReadableShard,
     options::Clock,
@@ -79,7 +78,7 @@ struct Desk {
 impl ShardReader {
     /// Reads until the end. Chunks are contiguous: each starts where the one before it ended.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<ReaderEnd, IngestError> {
-        let known_until = gap::known_until(&self.shard.state);
+        let known_until = self.shard.state.safe_until();
         let _reading = Reading::start(&self.progress, &self.shard.shard.id, known_until, self.window.len());
         let this = stop.clone();
         tokio::select! {

@@ -120,6 +120,7 @@ mod tests {
             ended: *ended,
             arrived_at: None,
             drained_at: None,
+            pinned_at: None,
             counts: ControlTotals::default(),
             gap: None,
         };

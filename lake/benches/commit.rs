@@ -143,6 +143,7 @@ fn advance(number: u32, from: Option<Position>, to: Position, stored: u64) -> Sh
         ended: false,
         arrived_at: None,
         drained_at: None,
+        pinned_at: None,
         counts: ControlTotals { received: stored, stored, ..ControlTotals::default() },
         gap: None,
     }

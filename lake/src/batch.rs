@@ -43,6 +43,8 @@ pub struct ShardAdvance {
     pub arrived_at: Option<i64>,
     /// When it was known that nothing unread lay behind, milliseconds since the epoch ([`ShardState::drained_at`]).
     pub drained_at: Option<i64>,
+    /// Of a pin: from when the shard's age counts, milliseconds since the epoch ([`ShardState::pinned_at`]).
+    pub pinned_at: Option<i64>,
     /// Control totals of the range.
     pub counts: ControlTotals,
     /// A gap that was found here, or accepted.
@@ -266,11 +268,13 @@ fn apply(shards: &mut BTreeMap<String, ShardState>, retired: &mut ControlTotals,
     let mut totals = step.counts;
     let mut drained_at = step.drained_at;
     let mut arrived_at = step.arrived_at;
+    let mut pinned_at = step.pinned_at;
     if let Some(before) = shards.remove(&step.shard) {
         if step.from_exclusive.is_some() {
             totals += before.totals;
             drained_at = drained_at.max(before.drained_at);
             arrived_at = arrived_at.max(before.arrived_at);
+            pinned_at = pinned_at.max(before.pinned_at);
         } else {
             *retired += before.totals;
         }
@@ -284,6 +288,7 @@ fn apply(shards: &mut BTreeMap<String, ShardState>, retired: &mut ControlTotals,
             ended: step.ended,
             arrived_at,
             drained_at,
+            pinned_at,
             totals,
         },
     );

@@ -130,6 +130,7 @@ mod tests {
             ended: false,
             arrived_at: None,
             drained_at: None,
+            pinned_at: None,
             counts: ControlTotals::default(),
             gap: None,
         }

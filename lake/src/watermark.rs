@@ -9,8 +9,8 @@
 //! | ended, with all its children in the document | does not count: the children tell |
 //! | ended, without some of them | its newest record: what the missing child holds is not in the table yet |
 //!
-//! A stream is complete up to the smallest of these. `drained_at` does not count: it also says when a shard was pinned or
-//! a gap was accepted, and then older records are still unread behind the position.
+//! A stream is complete up to the smallest of these. `drained_at` does not count: it also says when a gap was accepted, and
+//! then older records are still unread behind the position.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -41,6 +41,13 @@ impl ShardState {
     /// epoch; `None` when that is not known. The shard loses records when this becomes older than the retention.
     #[must_use]
     pub fn safe_until(&self) -> Option<i64> {
+        self.read_until().max(self.pinned_at)
+    }
+
+    /// Records that arrived up to here are committed, or were never there, or are part of a gap: milliseconds since the
+    /// epoch; `None` when nothing is known. Not after [`ShardState::safe_until`].
+    #[must_use]
+    pub fn read_until(&self) -> Option<i64> {
         arrived(self).max(self.drained_at)
     }
 }
@@ -116,6 +123,7 @@ mod tests {
             ended,
             arrived_at: arrived_millis.map(|millis| millis * 1_000),
             drained_at: Some(9_999),
+            pinned_at: None,
             totals: ControlTotals::default(),
         }
     }

@@ -92,6 +92,7 @@ pub(crate) fn advance(shard: &str, from: Option<Position>, to: Position, stored:
         ended: false,
         arrived_at: Some(NEW_YEAR),
         drained_at: None,
+        pinned_at: None,
         counts: ControlTotals { received: stored + rejected, stored, rejected, duplicate: 0 },
         gap: None,
     }

@@ -50,9 +50,9 @@ async fn a_document_of_a_newer_format_is_refused() {
     let (fixture, folder) = with_rows().await;
     let path = document(&folder, 2);
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"format\": 2", "\"format\": 3")).unwrap();
+    std::fs::write(&path, text.replace("\"format\": 3", "\"format\": 4")).unwrap();
     let message = refusal(&fixture).await;
-    assert!(message.contains("format 3"), "{message}");
+    assert!(message.contains("format 4"), "{message}");
 }
 
 #[tokio::test]

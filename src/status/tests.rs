@@ -20,6 +20,7 @@ fn open(hours_ago: i64) -> ShardState {
         ended: false,
         arrived_at: Some((NOW - hours_ago * HOUR) * 1_000),
         drained_at: None,
+        pinned_at: None,
         totals: ControlTotals { received: 10, stored: 7, rejected: 2, duplicate: 1 },
     }
 }

@@ -285,6 +285,7 @@ mod tests {
             ended: false,
             arrived_at: Some((WALL + arrived_second * 1_000) * 1_000),
             drained_at: None,
+            pinned_at: None,
             counts: ControlTotals::default(),
             gap: None,
         }

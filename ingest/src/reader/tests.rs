@@ -415,6 +415,7 @@ fn readable(shard: ListedShard, position: Position) -> ReadableShard {
         ended: false,
         arrived_at: None,
         drained_at: None,
+        pinned_at: None,
         totals: ControlTotals::default(),
     };
     ReadableShard { shard, position, state }

@@ -237,9 +237,10 @@ impl Oracle {
             None if self.pins.is_empty() => !env.settings.start_latest && !discarded,
             // A root promises nothing older than its pin, which came too late.
             None if env.world.shards[id].listed.parents.is_empty() => record.arrived >= start && !discarded,
-            // As of a child that is pinned: what lay there before the lake began is promised only while Kinesis holds it. The
-            // workers may all be away before they have read one record of it.
-            None => record.arrived >= start && !(record.arrived < began && discarded),
+            None => {
+                // What Kinesis had discarded before the lake began.
+                record.arrived >= start.max(began.saturating_sub(env.world.retention))
+            }
         }
     }
 

@@ -37,6 +37,7 @@ fn step(shard: &str, from: Option<Position>, to: Position, stored: u64) -> Shard
         ended: false,
         arrived_at: None,
         drained_at: None,
+        pinned_at: None,
         counts: totals(stored, 0),
         gap: None,
     }
