@@ -76,6 +76,8 @@ pub(crate) struct IngestSettings {
     pub(crate) start: StartPosition,
     /// An event id seen within this time of a shard's arrivals is a duplicate; zero: none is.
     pub(crate) dedup_window: Duration,
+    /// Time for the last commit once told to stop.
+    pub(crate) shutdown_timeout: Duration,
     /// The worker's name in the fleet, if one was given.
     pub(crate) worker_id: Option<String>,
     /// Most shards that the worker reads.
@@ -155,6 +157,7 @@ impl Config {
                 buffer_age: layers.read("ingest.buffer-age", duration)?,
                 start: layers.read("ingest.start", start_position)?,
                 dedup_window: layers.read("ingest.dedup-window", any_duration)?,
+                shutdown_timeout: layers.read("ingest.shutdown-timeout", duration)?,
                 worker_id: layers.read_optional("ingest.worker-id", worker_id)?,
                 max_shards: layers.read_optional("ingest.max-shards", positive)?,
                 on_gap: layers.read("ingest.on-gap", on_gap)?,

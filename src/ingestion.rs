@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
@@ -122,12 +122,23 @@ impl Ingestion {
             workers.push(worker);
         }
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
-        let running = run_workers(workers, shutdown);
-        let summaries = watch(running, &progress, show).await;
-        if let Some(fleet) = fleet {
-            fleet.leave().await;
-        }
-        let streams = summaries?.iter().map(result).collect();
+        let limit = self.settings.shutdown_timeout;
+        let out_of_time = out_of_time(shutdown.clone(), limit);
+        let running = async {
+            let summaries = watch(run_workers(workers, shutdown), &progress, show).await;
+            if let Some(fleet) = fleet {
+                fleet.leave().await;
+            }
+            summaries
+        };
+        let summaries = tokio::select! {
+            ended = running => ended?,
+            () = out_of_time => bail!(
+                "told to stop, and what is buffered could not be committed within {} (--shutdown-timeout): it will be read again",
+                humantime::format_duration(limit)
+            ),
+        };
+        let streams = summaries.iter().map(result).collect();
         Ok(IngestResult { streams, seconds: started.elapsed().as_secs_f64() })
     }
 
@@ -207,6 +218,12 @@ impl Ingestion {
 
 fn bytes(setting: &str, size: ByteSize) -> Result<usize> {
     usize::try_from(size.as_u64()).with_context(|| format!("{setting} is too large"))
+}
+
+/// Comes when a shutdown takes too long. To end in the middle of a commit is as safe as to be killed there.
+async fn out_of_time(shutdown: CancellationToken, limit: Duration) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(limit).await;
 }
 
 /// A name that a person can find: the machine's, where it is known, and the process's number.

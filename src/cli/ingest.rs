@@ -48,6 +48,9 @@ pub(crate) struct IngestArguments {
     /// Where to start in a stream that the lake does not know yet: trim-horizon, latest, or an RFC 3339 time
     #[arg(long, value_name = "POSITION")]
     start: Option<String>,
+    /// Once told to stop, commit what is buffered within this time; what is not is read again [default: 90s]
+    #[arg(long, value_name = "TIME")]
+    shutdown_timeout: Option<String>,
     /// Name of this worker among those that share the lake's streams [default: the machine's name and process number]
     #[arg(long, value_name = "ID")]
     worker_id: Option<String>,
@@ -67,7 +70,7 @@ pub(crate) struct IngestArguments {
 
 const EXAMPLES: &str = "\
 The lake itself says how far each shard has been read: run it again, or after a crash, and it goes on there.
-Ctrl-C or SIGTERM commits what is buffered and ends with exit code 0.
+Ctrl-C or SIGTERM commits what is buffered and ends with exit code 0; a second one ends at once.
 Start as many workers as you like on one lake: they share the shards, and take over from one that dies within 15 s.
 With --once a worker reads every shard by itself, unless it is given a --worker-id.
 
@@ -91,6 +94,7 @@ impl IngestArguments {
             ("ingest.buffer-size", "--buffer-size", &self.buffer_size),
             ("ingest.buffer-age", "--buffer-age", &self.buffer_age),
             ("ingest.dedup-window", "--dedup-window", &self.dedup_window),
+            ("ingest.shutdown-timeout", "--shutdown-timeout", &self.shutdown_timeout),
             ("ingest.start", "--start", &self.start),
             ("ingest.worker-id", "--worker-id", &self.worker_id),
             ("ingest.max-shards", "--max-shards", &self.max_shards),

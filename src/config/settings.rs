@@ -68,6 +68,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         meaning: "an event id seen within this time of a shard's arrivals is a duplicate; 0s: none is",
     },
     Setting {
+        key: "ingest.shutdown-timeout",
+        default: Some("90s"),
+        meaning: "time to commit what is buffered when told to stop; what is not committed by then is read again",
+    },
+    Setting {
         key: "ingest.start",
         default: Some("trim-horizon"),
         meaning: "where a new shard is read from: trim-horizon, latest or an RFC 3339 time",
