@@ -314,9 +314,9 @@ async fn a_worker_that_is_told_to_stop_in_the_middle_of_a_commit_without_an_answ
     let mut stage = Stage::on_bucket(1, 1).await;
     let worker = stage.worker(&["--shutdown-timeout", "3s"]).await;
     let landed_unheard = stage.store().on(commits("/transactions/"), Which::Every, Action::LoseAnswer);
-    let gone = stage.store().on(gets("/transactions/"), Which::Every, Action::Refuse);
     stage.put(300).await;
     landed_unheard.until_taken(1).await;
+    let gone = stage.store().on(gets("/transactions/"), Which::Every, Action::Refuse);
     let told = std::time::Instant::now();
     worker.stop().await.expect_code(1).expect_message(&["within 3s (--shutdown-timeout)", "read again"]);
     assert!(told.elapsed() < Duration::from_secs(20), "{:?}", told.elapsed());
