@@ -23,6 +23,7 @@ use crate::QueryError;
 use crate::nearest::{hint, nearest};
 
 const KEYS: [&str; 6] = ["title", "question", "audience", "parameter", "column", "chart"];
+const VIEW_KEYS: [&str; 2] = ["grain", "column"];
 
 /// What a report says about itself.
 #[derive(Clone, Debug, Serialize)]
@@ -39,6 +40,15 @@ pub struct ReportHeader {
     pub columns: Vec<ReportColumn>,
     /// How the result is drawn, if it can be.
     pub chart: Option<Chart>,
+}
+
+/// What a view says about itself: the same form as a report's header, with `grain` and `column` only.
+#[derive(Clone, Debug, Serialize)]
+pub struct ViewHeader {
+    /// What one row stands for.
+    pub grain: String,
+    /// The columns, in their order.
+    pub columns: Vec<ReportColumn>,
 }
 
 /// Something to choose; `$name` in the SQL.
@@ -115,6 +125,10 @@ pub enum Unit {
     Days,
     /// A span of hours.
     Hours,
+    /// A plain number: a rank, an hour of the day, a distance.
+    Number,
+    /// A list of things.
+    List,
 }
 
 /// A picture of the result.
@@ -177,6 +191,8 @@ words!(
     "share" = Share,
     "days" = Days,
     "hours" = Hours,
+    "number" = Number,
+    "list" = List,
 );
 
 /// One `key: value` with the line that it starts on.
@@ -190,7 +206,7 @@ impl ReportHeader {
     /// Reads the header of a report file; `file` is its name in messages.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, QueryError> {
         let fault = |line: usize, fault: String| QueryError::Header { file: file.to_owned(), line, fault };
-        let entries = entries(text).map_err(|(line, text)| fault(line, text))?;
+        let entries = entries(text, &KEYS).map_err(|(line, text)| fault(line, text))?;
         let mut parameters = Vec::<ReportParameter>::new();
         let mut columns = Vec::<ReportColumn>::new();
         for entry in &entries {
@@ -225,7 +241,20 @@ impl ReportHeader {
     }
 }
 
-fn entries(text: &str) -> Result<Vec<Entry>, (usize, String)> {
+impl ViewHeader {
+    /// Reads the header of a view file; `file` is its name in messages.
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, QueryError> {
+        let fault = |line: usize, fault: String| QueryError::Header { file: file.to_owned(), line, fault };
+        let entries = entries(text, &VIEW_KEYS).map_err(|(line, text)| fault(line, text))?;
+        let grain = only(&entries, "grain").map_err(|(line, text)| fault(line, text))?;
+        let grain = grain.ok_or_else(|| fault(1, "the header has no `-- grain:`".to_owned()))?.value.clone();
+        let columns = entries.iter().filter(|entry| entry.key == "column");
+        let columns = columns.map(|entry| read_column(&entry.value).map_err(|text| fault(entry.line, text)));
+        Ok(Self { grain, columns: columns.collect::<Result<_, _>>()? })
+    }
+}
+
+fn entries(text: &str, keys: &[&str]) -> Result<Vec<Entry>, (usize, String)> {
     let mut entries = Vec::<Entry>::new();
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
     let header = lines.skip_while(|(_, line)| line.trim().is_empty()).map_while(|(number, line)| {
@@ -243,9 +272,9 @@ fn entries(text: &str) -> Result<Vec<Entry>, (usize, String)> {
             .split_once(':')
             .ok_or_else(|| (line, "expected `-- key: value`; end the header with an empty line".to_owned()))?;
         let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
-        if !KEYS.contains(&key.as_str()) {
-            let suggestion = hint(nearest(&key, KEYS).as_ref());
-            return Err((line, format!("unknown key {key:?}{suggestion}; there are {}", KEYS.join(", "))));
+        if !keys.contains(&key.as_str()) {
+            let suggestion = hint(nearest(&key, keys.iter().copied()).as_ref());
+            return Err((line, format!("unknown key {key:?}{suggestion}; there are {}", keys.join(", "))));
         }
         if value.is_empty() {
             return Err((line, format!("{key} is empty")));

@@ -26,10 +26,11 @@ pub use catalog::ReportCatalog;
 pub use error::{EngineError, QueryError};
 pub use execute::QueryStream;
 pub use header::{
-    Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit,
+    Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit, ViewHeader,
 };
 pub use options::{QueryOptions, parse_time_zone};
 pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, write_results};
 pub use parameters::{ReportParameters, ResolvedParameter};
 pub use report::{Provenance, Report, ReportResult};
 pub use session::QuerySession;
+pub use views::{ViewDescription, describe_views};

@@ -1,5 +1,20 @@
--- Grain: one row for each user_id. Events carry what is known at the time, so a field keeps its last known value.
--- A user is deactivated until created again or updated with status 'active'.
+-- grain: One row for each user_id, with the last known value of each field. Deactivated users are kept.
+-- column: user_id (text) The user.
+-- column: user_kind (text) civilian, police_officer, merchant, charity, family_in_need or municipality.
+-- column: zip_code (text) Where the user lives or works.
+-- column: display_name (text) Name. Personal.
+-- column: email (text) E-mail address. Personal.
+-- column: phone (text) Telephone number. Personal.
+-- column: badge_number (text) Badge of an officer. Personal.
+-- column: organization_name (text) Name of a merchant, charity or municipality.
+-- column: referred_by (text) The user who brought this one.
+-- column: status (text) active or deactivated.
+-- column: created_at (timestamp) First creation; empty when it was not seen.
+-- column: updated_at (timestamp) Newest event of the user.
+-- column: deactivated_at (timestamp) Since when deactivated; empty for active users.
+
+-- Events carry what is known at the time, so a field keeps its last known value. A user is deactivated until created again or
+-- updated with status 'active'.
 WITH ordered AS (
     SELECT
         user_id,

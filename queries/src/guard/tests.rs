@@ -81,7 +81,7 @@ async fn files_and_addresses_are_not_tables() {
     for sql in texts {
         let message = chain(&session.query(&sql).await.err().unwrap());
         assert!(
-            message.contains("is not a table: files and URLs cannot be queried, only donations"),
+            message.contains("is not a table: files and URLs cannot be queried, only calendar, donations"),
             "{sql}: {message}"
         );
     }

@@ -9,8 +9,11 @@ use crate::{QueryError, QuerySession};
 async fn tables_and_views_are_listed_and_described() {
     let session = session(&[], &[]).await;
     let names = [
+        "calendar",
         "donations",
         "interactions",
+        "points_ledger",
+        "redemption_items",
         "redemptions",
         "rejected_events",
         "transactions",
@@ -43,8 +46,8 @@ async fn a_query_names_the_tables_that_it_read() {
 async fn unknown_names_are_refused_with_the_nearest_known_one() {
     let session = session(&[], &[]).await;
     let cases = [
-        ("SELECT * FROM user", "there is no table \"user\"; did you mean users?; there are donations, interactions"),
-        ("SELECT * FROM zzz", "there is no table \"zzz\"; there are donations"),
+        ("SELECT * FROM user", "there is no table \"user\"; did you mean users?; there are calendar, donations, interactions"),
+        ("SELECT * FROM zzz", "there is no table \"zzz\"; there are calendar, donations"),
         ("SELECT * FROM other.users", "there is no table \"users\""),
         ("SELECT zip_cod FROM users", "Did you mean 'users.zip_code'?"),
         ("SELECT medan(points) FROM donations", "Did you mean 'me"),

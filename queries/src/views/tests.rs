@@ -189,3 +189,70 @@ async fn a_table_that_lacks_a_column_takes_only_its_own_views_along() {
     assert!(message.contains("the view users is not available: the table user_events does not fit"), "{message}");
     assert_eq!(csv(&session, "SELECT count(*) FROM donations").await[1], "0");
 }
+
+#[tokio::test]
+async fn every_view_has_the_columns_that_its_header_describes() {
+    let session = session(&[], &[]).await;
+    for view in crate::describe_views().unwrap() {
+        let columns: Vec<_> = view.header.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(csv(&session, &format!("SELECT * FROM {}", view.name)).await, [columns.join(",")], "{}", view.name);
+    }
+}
+
+#[tokio::test]
+async fn the_ledger_has_a_signed_row_for_each_user_of_a_transaction_and_sums_to_the_liability() {
+    let session = session(&[], &transactions()).await;
+    let sql = "SELECT event_id, user_id, user_kind, entry, points, counterparty_id, counterparty_kind FROM points_ledger \
+               ORDER BY occurred_at, points, user_id";
+    assert_eq!(
+        csv(&session, sql).await[1..],
+        [
+            "i,o,police_officer,minted,3,c,civilian",
+            "i,c,civilian,minted,5,o,police_officer",
+            "d,c,civilian,donated,-2,x,charity",
+            "d,x,charity,received,2,c,civilian",
+            "r,c,civilian,redeemed,-1,m,merchant",
+            "t,o,police_officer,transferred,-7,p,police_officer",
+            "t,p,police_officer,transferred,7,o,police_officer",
+        ]
+    );
+    assert_eq!(csv(&session, "SELECT sum(points) FROM points_ledger").await[1], "7", "8 minted, 1 redeemed");
+}
+
+#[tokio::test]
+async fn the_items_of_a_redemption_are_rows_in_their_order() {
+    let redemption = |id: &str, items: Value| {
+        let fields = json!({"event_id": id, "redeemer_id": "c", "redeemer_kind": "civilian", "provider_id": "m",
+            "provider_kind": "merchant", "purpose": "goods", "points": 9, "items": items});
+        event("redemption", "2026-01-02T05:00:00Z", fields)
+    };
+    let transactions = [
+        redemption("two", json!([{"sku": "a", "name": "cup", "quantity": 2, "points": 6}, {"sku": "b"}])),
+        redemption("none", json!([])),
+        redemption("null", Value::Null),
+    ];
+    let session = session(&[], &transactions).await;
+    let sql = "SELECT event_id, item_number, sku, name, quantity, points FROM redemption_items ORDER BY 1, 2";
+    assert_eq!(csv(&session, sql).await[1..], ["two,1,a,cup,2,6", "two,2,b,,,"]);
+}
+
+#[tokio::test]
+async fn the_calendar_has_every_day_of_the_lake_and_knows_when_clocks_change() {
+    let users = [event("user_created", "2026-03-06T23:30:00-06:00", json!({"user_id": "a"}))];
+    let transfer = json!({"from_officer_id": "o", "to_officer_id": "p", "points": 7});
+    let transactions = [event("transfer", "2026-03-09T04:00:00Z", transfer)];
+    let options = QueryOptions { time_zone: Tz::America__Chicago, ..options() };
+    let session = QuerySession::new(tables(&users, &transactions), options).await.unwrap();
+    let sql = "SELECT local_date, week, month, quarter, year, weekday, to_unixtime(ends_at) - to_unixtime(starts_at) \
+               FROM calendar ORDER BY 1";
+    assert_eq!(
+        csv(&session, sql).await[1..],
+        [
+            "2026-03-06,2026-03-02,2026-03-01,2026-01-01,2026,5,86400",
+            "2026-03-07,2026-03-02,2026-03-01,2026-01-01,2026,6,86400",
+            "2026-03-08,2026-03-02,2026-03-01,2026-01-01,2026,7,82800",
+        ]
+    );
+    let empty = crate::testing::session(&[], &[]).await;
+    assert_eq!(csv(&empty, "SELECT * FROM calendar").await.len(), 1);
+}

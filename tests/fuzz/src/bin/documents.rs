@@ -1,0 +1,4 @@
+//! Runs `bluelake_fuzz::documents` under libFuzzer; see `docs/testing.md`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bluelake_fuzz::documents(data));
