@@ -142,6 +142,8 @@ pub struct Chart {
     pub y: String,
     /// Column that tells lines or bars apart.
     pub series: Option<String>,
+    /// Column that gives the shade of a heat map.
+    pub value: Option<String>,
 }
 
 /// Form of a picture.
@@ -336,24 +338,29 @@ fn read_column(value: &str) -> Result<ReportColumn, String> {
 fn read_chart(value: &str, columns: &[ReportColumn]) -> Result<Chart, String> {
     let mut words = value.split_whitespace();
     let kind = ChartKind::parse(words.next().unwrap_or_default())?;
-    let (mut x, mut y, mut series) = (None, None, None);
+    let (mut x, mut y, mut series, mut shade) = (None, None, None, None);
+    let unexpected = |word: &str| format!("expected x=, y=, series= or value=, not {word:?}");
     for word in words {
-        let (key, column) = word.split_once('=').ok_or_else(|| format!("expected x=, y= or series=, not {word:?}"))?;
+        let (key, column) = word.split_once('=').ok_or_else(|| unexpected(word))?;
         if !columns.iter().any(|known| known.name == column) {
             return Err(format!("the chart uses the column {column:?}, which the header does not have"));
         }
         let place = match key {
             "x" => &mut x,
             "y" => &mut y,
-            "series" => &mut series,
-            _ => return Err(format!("expected x=, y= or series=, not {word:?}")),
+            "series" if kind != ChartKind::Heatmap => &mut series,
+            "value" if kind == ChartKind::Heatmap => &mut shade,
+            _ => return Err(unexpected(word)),
         };
         *place = Some(column.to_owned());
     }
     let (Some(x), Some(y)) = (x, y) else {
         return Err("a chart needs x=column and y=column".to_owned());
     };
-    Ok(Chart { kind, x, y, series })
+    if kind == ChartKind::Heatmap && shade.is_none() {
+        return Err("a heat map needs value=column for its shades".to_owned());
+    }
+    Ok(Chart { kind, x, y, series, value: shade })
 }
 
 impl ParameterKind {

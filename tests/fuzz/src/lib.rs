@@ -30,6 +30,17 @@ pub fn seeds(target: &str) -> Option<Vec<Vec<u8>>> {
     }
 }
 
+/// Writes the seeds of a target into the folder that `BLUELAKE_FUZZ_SEEDS` names, if it is set, before they are read from there.
+///
+/// # Panics
+/// When they cannot be written.
+pub fn write_seeds(target: &str) {
+    let Some(folder) = std::env::var_os("BLUELAKE_FUZZ_SEEDS").map(std::path::PathBuf::from) else { return };
+    for (number, seed) in seeds(target).expect("a target").iter().enumerate() {
+        std::fs::write(folder.join(format!("seed-{number}")), seed).expect("the seeds can be written");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;

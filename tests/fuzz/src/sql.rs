@@ -21,7 +21,8 @@ static LAKE: LazyLock<Lake> = LazyLock::new(|| {
         let table = MemTable::try_new(contract.stream(stream).table_schema(), vec![vec![]]).expect("an empty table");
         (stream.table().to_owned(), Arc::new(table) as Arc<dyn TableProvider>)
     });
-    let options = QueryOptions { memory_limit_bytes: 16 << 20, time_limit: Duration::from_secs(2), ..QueryOptions::default() };
+    let options =
+        QueryOptions { memory_limit_bytes: 16 << 20, time_limit: Duration::from_secs(2), ..QueryOptions::default() };
     let session = runtime.block_on(QuerySession::new(tables.to_vec(), options)).expect("a session");
     Lake { runtime, session }
 });
