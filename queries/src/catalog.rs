@@ -71,9 +71,14 @@ impl ReportCatalog {
         self.reports.values()
     }
 
-    /// A chapter for each report in Markdown, from the headers; part of `docs/reports.md`.
+    /// A list of the reports and a chapter for each in Markdown, from the headers; part of `docs/reports.md`.
     pub fn markdown(&self) -> String {
-        let mut text = String::new();
+        let mut text = String::from("| report | question | for |\n| --- | --- | --- |\n");
+        for report in self.reports() {
+            let (name, header) = (report.name(), report.header());
+            let _ = writeln!(text, "| [`{name}`](#{name}) | {} | {} |", header.question, header.audience);
+        }
+        text.push('\n');
         for report in self.reports() {
             // Writing to a String cannot fail.
             let _ = describe(&mut text, report);
@@ -84,7 +89,7 @@ impl ReportCatalog {
 
 fn describe(text: &mut String, report: &Report) -> std::fmt::Result {
     let header = report.header();
-    writeln!(text, "### {}: {}\n\n{}\nFor {}.\n", report.name(), header.title, header.question, header.audience)?;
+    writeln!(text, "### {}\n\n**{}.** {} For {}.\n", report.name(), header.title, header.question, header.audience)?;
     writeln!(text, "| parameter | kind | default | meaning |\n| --- | --- | --- | --- |")?;
     for parameter in &header.parameters {
         let ReportParameter { name, kind, description, .. } = parameter;
@@ -115,7 +120,11 @@ mod tests {
     fn every_file_of_the_reports_folder_is_in_the_catalogue() {
         let names: Vec<_> =
             ReportCatalog::embedded().unwrap().reports().map(|report| report.name().to_owned()).collect();
-        assert_eq!(names, ["donations", "interactions", "redemptions"]);
+        let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("reports")).unwrap();
+        let mut files: Vec<_> =
+            files.map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned()).collect();
+        files.sort();
+        assert_eq!(names, files);
     }
 
     #[test]
@@ -148,10 +157,18 @@ mod tests {
         ));
     }
 
+    /// Heads the last chapter of `docs/reports.md`, which is made from the headers.
+    const CATALOGUE: &str = "## Reports that are built in\n\n";
+
     #[test]
     fn the_documentation_is_in_step_with_the_headers() {
-        let documentation = include_str!("../../docs/reports.md");
-        let markdown = ReportCatalog::embedded().unwrap().markdown();
-        assert!(documentation.contains(&markdown), "put this into docs/reports.md:\n\n{markdown}");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reports.md");
+        let documentation = std::fs::read_to_string(&path).unwrap();
+        let (own, _) = documentation.split_once(CATALOGUE).unwrap();
+        let expected = format!("{own}{CATALOGUE}{}", ReportCatalog::embedded().unwrap().markdown());
+        if std::env::var_os("BLUELAKE_WRITE_DOCS").is_some() {
+            std::fs::write(&path, &expected).unwrap();
+        }
+        assert_eq!(documentation, expected, "run this test once with BLUELAKE_WRITE_DOCS=1");
     }
 }

@@ -1,0 +1,85 @@
+-- title: Breakage
+-- question: How old are the points that nobody has spent yet?
+-- audience: finance
+-- parameter: to (date, default last) The day at whose end balances are looked at.
+-- column: age (text) How long ago the points were gained, in days before the end of the last day.
+-- column: points (points) Points that are still held; oldest points are spent first.
+-- column: holders (count) Different users who hold such points.
+-- column: share (share) Part of all points held.
+-- chart: bar x=age y=points
+
+-- Oldest points are spent first. A user's gains lie end to end on a line of points, and so does what the user gave; where the two
+-- lie over each other, those points were gained by the one and given by the other.
+WITH ledger AS (
+    SELECT
+        user_id,
+        user_kind,
+        event_id,
+        occurred_at,
+        local_date,
+        points > 0 AS is_gain,
+        abs(points) AS size,
+        sum(CAST(abs(points) AS DECIMAL(19, 0))) OVER (
+            PARTITION BY user_id, points > 0
+            ORDER BY occurred_at, event_id
+            ROWS UNBOUNDED PRECEDING
+        ) AS reach
+    FROM points_ledger
+    WHERE
+        points <> 0
+        AND local_date <= $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date <= $to + INTERVAL '1 day'
+),
+
+given AS (
+    SELECT
+        user_id,
+        max(reach) AS total
+    FROM ledger
+    WHERE NOT is_gain
+    GROUP BY 1
+),
+
+held AS (
+    SELECT
+        ledger.user_id,
+        ledger.local_date,
+        least(CAST(ledger.size AS DECIMAL(29, 0)), ledger.reach - coalesce(given.total, 0)) AS points
+    FROM ledger
+    LEFT JOIN given ON ledger.user_id = given.user_id
+    WHERE ledger.is_gain AND ledger.reach > coalesce(given.total, 0)
+),
+
+aged AS (
+    SELECT
+        held.user_id,
+        held.points,
+        CAST(date_part('epoch', CAST(lake.last_day AS TIMESTAMP)) - date_part('epoch', CAST(held.local_date AS TIMESTAMP)) AS BIGINT) / 86400 AS days
+    FROM held
+    CROSS JOIN (SELECT max(local_date) AS last_day FROM calendar WHERE local_date <= $to) AS lake
+),
+
+named AS (
+    SELECT
+        user_id,
+        points,
+        CASE
+            WHEN days <= 30 THEN '0 to 30'
+            WHEN days <= 90 THEN '31 to 90'
+            WHEN days <= 180 THEN '91 to 180'
+            WHEN days <= 365 THEN '181 to 365'
+            ELSE 'over 365'
+        END AS age,
+        days
+    FROM aged
+)
+
+SELECT
+    age,
+    CAST(sum(points) AS BIGINT) AS points,
+    count(DISTINCT user_id) AS holders,
+    CAST(CAST(sum(points) AS DOUBLE) / nullif(sum(sum(points)) OVER (), 0) AS DECIMAL(9, 4)) AS share
+FROM named
+GROUP BY age
+ORDER BY min(days)

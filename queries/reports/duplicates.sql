@@ -1,0 +1,43 @@
+-- title: Duplicates
+-- question: Which event ids are in the lake more than once, although no window saw them together?
+-- audience: platform engineers and producers
+-- parameter: from (date, default first) First day that counts, in the time zone of the session.
+-- parameter: to (date, default last) Last day that counts, itself included.
+-- column: stream (text) The stream.
+-- column: event_type (text) Type of the event.
+-- column: event_ids (count) Event ids that are stored more than once.
+-- column: extra_rows (count) Rows beyond the first of each.
+-- column: across_shards (count) Of these ids, those on more than one shard: retries that hashed to another.
+-- column: longest_hours (hours) Longest time between the first and the last arrival of an id.
+
+WITH rows AS (
+    SELECT 'user-events' AS stream, event_type, event_id, stream_shard, arrived_at, event_date, occurred_at FROM user_events
+    UNION ALL
+    SELECT 'transaction-events' AS stream, event_type, event_id, stream_shard, arrived_at, event_date, occurred_at FROM transactions
+),
+
+ids AS (
+    SELECT
+        stream,
+        min(event_type) AS event_type,
+        count(*) AS stored,
+        min(stream_shard) <> max(stream_shard) AS is_across,
+        to_unixtime(max(arrived_at)) - to_unixtime(min(arrived_at)) AS seconds
+    FROM rows
+    WHERE
+        CAST(CAST(occurred_at AS TIMESTAMP(6) WITH TIME ZONE) AS DATE) BETWEEN $from AND $to
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY stream, event_id
+    HAVING count(*) > 1
+)
+
+SELECT
+    stream,
+    event_type,
+    count(*) AS event_ids,
+    CAST(sum(stored - 1) AS BIGINT) AS extra_rows,
+    count(*) FILTER (WHERE is_across) AS across_shards,
+    CAST(max(seconds) / CAST(3600 AS DOUBLE) AS DECIMAL(21, 2)) AS longest_hours
+FROM ids
+GROUP BY 1, 2
+ORDER BY 1, 2

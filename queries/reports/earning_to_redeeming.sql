@@ -1,0 +1,96 @@
+-- title: Time from earning to redeeming
+-- question: How long do members keep points before they spend them?
+-- audience: finance and product managers
+-- parameter: from (date, default first) First day that counts, in the time zone of the session.
+-- parameter: to (date, default last) Last day that counts, itself included.
+-- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
+-- column: period (date) First day of the period of the redemption; the first and last periods may reach beyond the days that count.
+-- column: redeemer_kind (text) What the redeemers are.
+-- column: points (points) Points redeemed whose earning is known: minted, received as a gift or transferred, oldest first.
+-- column: unearned (points) Points redeemed beyond all that the redeemer had gained, as far as the lake knows.
+-- column: median_days (days) Half of the points were kept no longer.
+-- column: p90_days (days) Nine of ten points were kept no longer.
+-- chart: line x=period y=median_days series=redeemer_kind
+
+-- Oldest points are spent first. A user's gains lie end to end on a line of points, and so does what the user gave; where the two
+-- lie over each other, those points were gained by the one and given by the other.
+WITH ledger AS (
+    SELECT
+        user_id,
+        user_kind,
+        entry,
+        event_id,
+        occurred_at,
+        local_date,
+        points > 0 AS is_gain,
+        abs(points) AS size,
+        sum(CAST(abs(points) AS DECIMAL(19, 0))) OVER (
+            PARTITION BY user_id, points > 0
+            ORDER BY occurred_at, event_id
+            ROWS UNBOUNDED PRECEDING
+        ) AS reach
+    FROM points_ledger
+    WHERE
+        points <> 0
+        AND local_date <= $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date <= $to + INTERVAL '1 day'
+),
+
+-- Where a gain or a gift ends on the line; the piece before it belongs to the next gain and the next gift.
+marks AS (
+    SELECT
+        user_id,
+        reach,
+        max(occurred_at) FILTER (WHERE is_gain) AS gained_at,
+        max(occurred_at) FILTER (WHERE NOT is_gain) AS given_at,
+        max(entry) FILTER (WHERE NOT is_gain) AS entry,
+        max(user_kind) FILTER (WHERE NOT is_gain) AS user_kind,
+        max(local_date) FILTER (WHERE NOT is_gain) AS local_date
+    FROM ledger
+    GROUP BY 1, 2
+),
+
+pieces AS (
+    SELECT
+        reach - lag(reach, 1, CAST(0 AS DECIMAL(29, 0))) OVER line AS points,
+        first_value(gained_at) IGNORE NULLS OVER ahead AS gained_at,
+        first_value(given_at) IGNORE NULLS OVER ahead AS given_at,
+        first_value(entry) IGNORE NULLS OVER ahead AS entry,
+        first_value(user_kind) IGNORE NULLS OVER ahead AS user_kind,
+        first_value(local_date) IGNORE NULLS OVER ahead AS local_date
+    FROM marks
+    WINDOW
+        line AS (PARTITION BY user_id ORDER BY reach),
+        ahead AS (PARTITION BY user_id ORDER BY reach ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+),
+
+spent AS (
+    SELECT
+        CAST(date_trunc($by, local_date) AS DATE) AS period,
+        user_kind AS redeemer_kind,
+        points,
+        CASE WHEN gained_at <= given_at THEN (to_unixtime(given_at) - to_unixtime(gained_at)) END AS kept
+    FROM pieces
+    WHERE entry = 'redeemed' AND local_date BETWEEN $from AND $to
+),
+
+ordered AS (
+    SELECT
+        *,
+        sum(points) FILTER (WHERE kept IS NOT NULL) OVER by_kept AS up_to,
+        sum(points) FILTER (WHERE kept IS NOT NULL) OVER (PARTITION BY period, redeemer_kind) AS known
+    FROM spent
+    WINDOW by_kept AS (PARTITION BY period, redeemer_kind ORDER BY kept NULLS LAST ROWS UNBOUNDED PRECEDING)
+)
+
+SELECT
+    period,
+    redeemer_kind,
+    CAST(coalesce(sum(points) FILTER (WHERE kept IS NOT NULL), 0) AS BIGINT) AS points,
+    CAST(coalesce(sum(points) FILTER (WHERE kept IS NULL), 0) AS BIGINT) AS unearned,
+    CAST(min(kept) FILTER (WHERE kept IS NOT NULL AND up_to * 2 >= known) / CAST(86400 AS DOUBLE) AS DECIMAL(21, 2)) AS median_days,
+    CAST(min(kept) FILTER (WHERE kept IS NOT NULL AND up_to * 10 >= known * 9) / CAST(86400 AS DOUBLE) AS DECIMAL(21, 2)) AS p90_days
+FROM ordered
+GROUP BY 1, 2
+ORDER BY 1, 2

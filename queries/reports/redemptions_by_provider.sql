@@ -1,0 +1,52 @@
+-- title: Redemptions by provider
+-- question: Which merchants and municipalities accept how many points, and for what?
+-- audience: merchants, municipalities and finance
+-- parameter: from (date, default first) First day that counts, in the time zone of the session.
+-- parameter: to (date, default last) Last day that counts, itself included.
+-- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
+-- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
+-- column: provider_id (text) The provider.
+-- column: provider (text) Its name, if known.
+-- column: provider_kind (text) merchant or municipality.
+-- column: purpose (text) What the points pay for: goods, fine or fee.
+-- column: redemptions (count) Redemptions.
+-- column: points (points) Points spent.
+-- column: amount_cents (cents) Worth in US dollars of those that state it; empty when none does.
+-- column: other_currency (count) Redemptions whose worth is in another currency and therefore not in amount_cents.
+-- column: redeemers (count) Different members who redeemed.
+-- chart: bar x=period y=points series=provider_id
+
+-- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+WITH spent AS (
+    SELECT
+        CAST(date_trunc($by, local_date) AS DATE) AS period,
+        provider_id,
+        provider_kind,
+        purpose,
+        count(*) AS redemptions,
+        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
+        CAST(sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS BIGINT) AS amount_cents,
+        count(amount_cents) FILTER (WHERE currency <> 'USD') AS other_currency,
+        count(DISTINCT redeemer_id) AS redeemers
+    FROM redemptions
+    WHERE
+        local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1, 2, 3, 4
+)
+
+SELECT
+    spent.period,
+    spent.provider_id,
+    users.organization_name AS provider,
+    spent.provider_kind,
+    spent.purpose,
+    spent.redemptions,
+    spent.points,
+    spent.amount_cents,
+    spent.other_currency,
+    spent.redeemers
+FROM spent
+LEFT JOIN users ON spent.provider_id = users.user_id
+ORDER BY 1, 7 DESC, 2, 4, 5

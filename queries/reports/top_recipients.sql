@@ -1,0 +1,53 @@
+-- title: Top recipients
+-- question: Who receives the most points, and from how many donors?
+-- audience: partner charities, finance and local media
+-- parameter: from (date, default first) First day that counts, in the time zone of the session.
+-- parameter: to (date, default last) Last day that counts, itself included.
+-- parameter: top (integer, default 20) How many ranks; all who share the last one are shown.
+-- column: rank (number) Place by points; those with the same points share it.
+-- column: recipient_id (text) The recipient.
+-- column: recipient (text) Name of the organization; empty for families and unknown users.
+-- column: recipient_kind (text) charity or family_in_need.
+-- column: donations (count) Gifts received.
+-- column: points (points) Points received.
+-- column: donors (count) Different donors.
+-- column: share (share) Part of all points given in these days.
+-- chart: bar x=recipient_id y=points
+
+-- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+WITH received AS (
+    SELECT
+        recipient_id,
+        recipient_kind,
+        count(*) AS donations,
+        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
+        count(DISTINCT donor_id) AS donors
+    FROM donations
+    WHERE
+        local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1, 2
+),
+
+ranked AS (
+    SELECT
+        CAST(rank() OVER (ORDER BY points DESC) AS BIGINT) AS rank,
+        *,
+        sum(CAST(points AS DECIMAL(19, 0))) OVER () AS all_points
+    FROM received
+)
+
+SELECT
+    ranked.rank,
+    ranked.recipient_id,
+    users.organization_name AS recipient,
+    ranked.recipient_kind,
+    ranked.donations,
+    ranked.points,
+    ranked.donors,
+    CAST(CAST(ranked.points AS DOUBLE) / nullif(ranked.all_points, 0) AS DECIMAL(9, 4)) AS share
+FROM ranked
+LEFT JOIN users ON ranked.recipient_id = users.user_id
+WHERE ranked.rank <= $top
+ORDER BY ranked.rank, ranked.recipient_id, ranked.recipient_kind

@@ -1,0 +1,66 @@
+-- title: Zip codes
+-- question: What happens in each zip code, as a base for sharing revenue?
+-- audience: municipalities and finance
+-- parameter: from (date, default first) First day that counts, in the time zone of the session.
+-- parameter: to (date, default last) Last day that counts, itself included.
+-- column: zip_code (text) Where the transaction happened; empty for those that do not tell.
+-- column: interactions (count) Meetings.
+-- column: minted (points) Points minted.
+-- column: donations (count) Gifts.
+-- column: donated (points) Points given.
+-- column: redemptions (count) Redemptions.
+-- column: redeemed (points) Points spent.
+-- column: amount_cents (cents) Worth in US dollars of the redemptions that state it; empty when none does.
+-- column: civilians (count) Different civilians who met, gave or spent.
+-- column: officers (count) Different officers who met or gave.
+-- column: share_of_redeemed (share) Part of all points spent.
+-- chart: bar x=zip_code y=redeemed
+
+-- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+WITH acts AS (
+    SELECT
+        zip_code,
+        count(*) FILTER (WHERE entry = 'minted' AND user_kind = 'civilian') AS interactions,
+        CAST(coalesce(sum(CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'minted'), 0) AS BIGINT) AS minted,
+        count(*) FILTER (WHERE entry = 'donated') AS donations,
+        CAST(coalesce(sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'donated'), 0) AS BIGINT) AS donated,
+        count(*) FILTER (WHERE entry = 'redeemed') AS redemptions,
+        CAST(coalesce(sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'redeemed'), 0) AS BIGINT) AS redeemed,
+        count(DISTINCT user_id) FILTER (WHERE user_kind = 'civilian') AS civilians,
+        count(DISTINCT user_id) FILTER (WHERE user_kind = 'police_officer') AS officers
+    FROM points_ledger
+    WHERE
+        entry IN ('minted', 'donated', 'redeemed')
+        AND local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1
+),
+
+worth AS (
+    SELECT
+        zip_code,
+        CAST(sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS BIGINT) AS amount_cents
+    FROM redemptions
+    WHERE
+        local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1
+)
+
+SELECT
+    acts.zip_code,
+    acts.interactions,
+    acts.minted,
+    acts.donations,
+    acts.donated,
+    acts.redemptions,
+    acts.redeemed,
+    worth.amount_cents,
+    acts.civilians,
+    acts.officers,
+    CAST(CAST(acts.redeemed AS DOUBLE) / nullif(sum(CAST(acts.redeemed AS DECIMAL(19, 0))) OVER (), 0) AS DECIMAL(9, 4)) AS share_of_redeemed
+FROM acts
+LEFT JOIN worth ON acts.zip_code IS NOT DISTINCT FROM worth.zip_code
+ORDER BY acts.zip_code NULLS LAST
