@@ -113,7 +113,7 @@ pub(crate) struct ShardStatus {
     pub(crate) position: Option<Position>,
     /// Arrival time of its newest record in the lake.
     pub(crate) arrived_at: Option<DateTime<Utc>>,
-    /// Last known that nothing unread lay behind: seen drained, pinned, or a gap accepted.
+    /// When it was last seen drained; of a child just pinned, until when its parents were read.
     pub(crate) drained_at: Option<DateTime<Utc>>,
     /// How far it is behind the tip.
     pub(crate) lag_seconds: Option<f64>,

@@ -18,6 +18,10 @@ use crate::lineage::{ListedShard, ReadableShard};
 
 /// While a shard stays drained, that is told so many times within the retention.
 const TOLD_DRAINED: i64 = 8;
+/// And at least so often, milliseconds: "complete to" of an idle stream follows it.
+const TOLD_DRAINED_WITHIN: i64 = 15 * 60_000;
+/// So often, milliseconds, in a run that ends at the tip: what comes after it wants to know how far it came.
+const TOLD_DRAINED_ONCE: i64 = 60_000;
 
 /// What a page says, without its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,23 +89,33 @@ pub(crate) struct ShardCursor {
     known_until: Option<i64>,
     /// Milliseconds.
     retention: i64,
+    /// Milliseconds between two times at which the table is told that the shard is drained.
+    tell_after: i64,
     ended: bool,
 }
 
 impl ShardCursor {
     /// Stands where the table has the shard. While the shard stays drained, that is told again after an eighth of the
-    /// `retention`.
+    /// `retention`, or sooner.
     #[must_use]
     pub(crate) fn new(shard: ReadableShard, retention: Duration) -> Self {
         let ReadableShard { shard, position, state } = shard;
+        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         Self {
             shard,
             position,
-            told_at: state.drained_at.max(state.pinned_at),
+            told_at: state.drained_at,
             known_until: state.safe_until(),
-            retention: i64::try_from(retention.as_millis()).unwrap_or(i64::MAX),
+            retention,
+            tell_after: (retention / TOLD_DRAINED).min(TOLD_DRAINED_WITHIN),
             ended: false,
         }
+    }
+
+    /// For a run that ends at the tip: tells more often that the shard is drained.
+    #[must_use]
+    pub(crate) fn once(self) -> Self {
+        Self { tell_after: self.tell_after.min(TOLD_DRAINED_ONCE), ..self }
     }
 
     /// Whether records that followed what was read last may be discarded at `now` (milliseconds since the epoch): then a
@@ -122,7 +136,7 @@ impl ShardCursor {
         &self.position
     }
 
-    /// Takes a page at `now` (milliseconds since the epoch) and moves. The steps of a cursor join without a hole:
+    /// Takes a page and moves; `now` is no later than the moment at which the page was asked for (milliseconds since the epoch). The steps of a cursor join without a hole:
     /// each must be handed on, or reading starts over from the table.
     pub(crate) fn take(&mut self, page: &PageFacts, now: i64) -> PageOutcome {
         let from_exclusive = self.position.clone();
@@ -145,7 +159,7 @@ impl ShardCursor {
         if at_tip {
             self.known_until = self.known_until.max(Some(now));
         }
-        let due = |before: i64| now.saturating_sub(before) >= self.retention / TOLD_DRAINED;
+        let due = |before: i64| now.saturating_sub(before) >= self.tell_after;
         let tell_drained = at_tip && self.told_at.is_none_or(due);
         self.ended |= page.end_of_shard;
         let tell = !new.is_empty() || self.ended || tell_drained;

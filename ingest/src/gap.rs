@@ -62,8 +62,8 @@ pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: i64) -> S
         to_inclusive: state.position.clone(),
         ended: gap.accepted && vanished,
         arrived_at: None,
-        drained_at: gap.accepted.then_some(now),
-        pinned_at: None,
+        drained_at: None,
+        pinned_at: gap.accepted.then_some(now),
         counts: ControlTotals::default(),
         gap: Some(Box::new(gap)),
     }
@@ -139,12 +139,12 @@ mod tests {
         let behind = state(Some(100 * DAY), None);
         let found = by_retention("a", &behind, RETENTION, 103 * DAY).unwrap();
         let step = advance(&behind, Gap { accepted: true, ..found.clone() }, true, 104 * DAY);
-        assert_eq!((step.ended, step.drained_at), (false, Some(104 * DAY)));
+        assert_eq!((step.ended, step.pinned_at, step.drained_at), (false, Some(104 * DAY), None));
         let held = advance(&behind, found, true, 104 * DAY);
-        assert_eq!((held.ended, held.drained_at), (false, None), "found only: the shard stands still");
+        assert_eq!((held.ended, held.pinned_at), (false, None), "found only: the shard stands still");
         let vanished = Gap { accepted: true, ..by_vanishing("a", &behind, RETENTION, 103 * DAY) };
         assert!(advance(&behind, vanished.clone(), false, 104 * DAY).ended);
         let back = advance(&behind, vanished, true, 104 * DAY);
-        assert_eq!((back.ended, back.drained_at), (false, Some(104 * DAY)), "listed again: it still holds records");
+        assert_eq!((back.ended, back.pinned_at), (false, Some(104 * DAY)), "listed again: it still holds records");
     }
 }

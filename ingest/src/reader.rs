@@ -106,7 +106,8 @@ impl ShardReader {
         } = self;
         let mut desk = Desk { builder: decoder.batch(), window, hash_keys: shard.shard.hash_keys };
         let id = shard.shard.id.clone();
-        let mut cursor = ShardCursor::new(shard, retention);
+        let cursor = ShardCursor::new(shard, retention);
+        let mut cursor = if stop_at_tip { cursor.once() } else { cursor };
         let shard_source = ShardSource { stream: source.clone(), shard: id.clone(), admission };
         let mut pages = Pages::new(shard_source.clone(), stop_at_tip);
         let committed = KnownBug::RenewFromCommit.is_on().then(|| cursor.clone());
@@ -114,17 +115,18 @@ impl ShardReader {
             if let Some(committed) = &committed {
                 (cursor, pages) = (committed.clone(), Pages::new(shard_source.clone(), stop_at_tip));
             }
+            // A record may arrive after the answer left and before it is here.
+            let asked = skew.earliest(clock.now());
             let (page, _room) = match pages.next(cursor.position()).await? {
                 Next::Page(page, room) => (page, room),
                 Next::Vanished => return Ok(ReaderEnd::ShardVanished),
             };
             let fault = |fault: DecodeFault| fault.of(stream, &source, &id);
             progress.observe_answer(&id, page.millis_behind, page.records.is_empty());
-            let now = clock.now();
-            if cursor.may_have_lost(skew.latest(now)) {
+            if cursor.may_have_lost(skew.latest(clock.now())) {
                 return Ok(ReaderEnd::MayHaveLost);
             }
-            let outcome = cursor.take(&facts(&page).map_err(fault)?, skew.earliest(now));
+            let outcome = cursor.take(&facts(&page).map_err(fault)?, asked);
             if let Some(step) = outcome.step {
                 let read = decode(&mut desk, &page.records, &outcome.new, &id).await.map_err(fault)?;
                 drop(page);

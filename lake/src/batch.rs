@@ -43,7 +43,8 @@ pub struct ShardAdvance {
     pub arrived_at: Option<i64>,
     /// When it was known that nothing unread lay behind, milliseconds since the epoch ([`ShardState::drained_at`]).
     pub drained_at: Option<i64>,
-    /// Of a pin: from when the shard's age counts, milliseconds since the epoch ([`ShardState::pinned_at`]).
+    /// Of a pin and an accepted gap: from when the shard's age counts, milliseconds since the epoch
+    /// ([`ShardState::pinned_at`]).
     pub pinned_at: Option<i64>,
     /// Control totals of the range.
     pub counts: ControlTotals,

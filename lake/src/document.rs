@@ -50,12 +50,12 @@ pub struct ShardState {
     pub ended: bool,
     /// Arrival time of the newest committed record, microseconds since the epoch.
     pub arrived_at: Option<i64>,
-    /// When it was last known that nothing unread lay behind: the shard was seen drained, or a gap was accepted; of a child
-    /// that was just pinned, what was known of its parents. Milliseconds since the epoch.
+    /// When it was last known that nothing unread lay behind: the shard was seen drained; of a child that was just pinned, what
+    /// was known of its parents. Milliseconds since the epoch.
     pub drained_at: Option<i64>,
-    /// From when the shard's age counts while nothing of it is known: its pin, or that of the ancestors that it follows.
-    /// What lay there before may still be unread. Milliseconds since the epoch; `None` in documents of format 1 and 2,
-    /// which have that in `drained_at`.
+    /// From when the shard's age counts while nothing newer of it is known: its pin, or that of the ancestors that it follows,
+    /// or the acceptance of a gap. What lay there before may still be unread. Milliseconds since the epoch; `None` in documents of
+    /// format 1 and 2, which have that in `drained_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_at: Option<i64>,
     /// Control totals since the pin.

@@ -3,14 +3,14 @@
 //! | the shard's entry | it is complete up to |
 //! | --- | --- |
 //! | open, just seen at its tip from the position that is committed | that moment |
-//! | open, with committed records | the newest of them |
-//! | open, nothing committed, pinned at a time | that time |
-//! | open, nothing committed, pinned at the trim horizon | the end of its parents; without parents, nothing is known |
+//! | open, with committed records | the newest of them, or when it was last seen drained |
+//! | open, nothing committed, pinned at a time | that time, or when it was last seen drained |
+//! | open, nothing committed, pinned at the trim horizon | when it was last seen drained, or the end of its parents; without parents, nothing is known |
 //! | ended, with all its children in the document | does not count: the children tell |
 //! | ended, without some of them | its newest record: what the missing child holds is not in the table yet |
 //!
-//! A stream is complete up to the smallest of these. `drained_at` does not count: it also says when a gap was accepted, and
-//! then older records are still unread behind the position.
+//! A stream is complete up to the smallest of these. In documents of format 1 and 2 `drained_at` does not count: there it also says
+//! when a shard was pinned or a gap was accepted, and then older records are still unread behind the position.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -95,9 +95,10 @@ impl CheckpointDocument {
 
     /// `depth` bounds the way up to the ancestors: entries that name each other as parents must not hold up a monitor.
     fn complete_until(&self, state: &ShardState, depth: usize) -> Option<i64> {
-        match (&state.position, arrived(state)) {
-            (_, Some(newest)) => Some(newest),
-            (Position::AtTimestamp(time), None) => Some(*time),
+        let drained = state.drained_at.filter(|_| state.pinned_at.is_some());
+        match (&state.position, arrived(state).max(drained)) {
+            (Position::AtTimestamp(time), known) => known.max(Some(*time)),
+            (_, Some(known)) => Some(known),
             (_, None) if depth > self.shards.len() => None,
             (_, None) => {
                 let parents = state.parents.iter().filter_map(|parent| self.shards.get(parent));
@@ -193,7 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_pin_or_of_an_accepted_gap_claims_nothing() {
+    fn a_shard_that_was_seen_drained_is_complete_up_to_then() {
+        let drained = |state: ShardState| ShardState { drained_at: Some(800), pinned_at: Some(100), ..state };
+        assert_eq!(offline([("a", drained(read(300)))]), Some(800));
+        assert_eq!(offline([("a", drained(read(900)))]), Some(900));
+        assert_eq!(offline([("a", drained(state(Position::TrimHorizon, None, false, &[])))]), Some(800));
+        assert_eq!(offline([("a", drained(state(Position::AtTimestamp(200), None, false, &[])))]), Some(800));
+        let pinned = ShardState { drained_at: None, ..drained(state(Position::TrimHorizon, None, false, &[])) };
+        assert_eq!(offline([("a", pinned)]), None);
+    }
+
+    #[test]
+    fn in_older_documents_the_time_of_a_pin_or_of_an_accepted_gap_claims_nothing() {
         // `drained_at` of every state here is 9,999, newer than all that is committed.
         assert_eq!(offline([("a", read(300))]), Some(300));
         assert_eq!(offline([("a", state(Position::TrimHorizon, None, false, &[]))]), None);
