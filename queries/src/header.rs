@@ -128,6 +128,8 @@ pub struct Chart {
     pub y: String,
     /// Column that tells lines or bars apart.
     pub series: Option<String>,
+    /// Column that gives the shade of a heat map.
+    pub value: Option<String>,
 }
 
 /// Form of a picture.
@@ -307,9 +309,10 @@ fn read_column(value: &str) -> Result<ReportColumn, String> {
 fn read_chart(value: &str, columns: &[ReportColumn]) -> Result<Chart, String> {
     let mut words = value.split_whitespace();
     let kind = ChartKind::parse(words.next().unwrap_or_default())?;
-    let (mut x, mut y, mut series) = (None, None, None);
+    let (mut x, mut y, mut series, mut shade) = (None, None, None, None);
     for word in words {
-        let (key, column) = word.split_once('=').ok_or_else(|| format!("expected x=, y= or series=, not {word:?}"))?;
+        let unknown = || format!("expected x=, y=, series= or value=, not {word:?}");
+        let (key, column) = word.split_once('=').ok_or_else(unknown)?;
         if !columns.iter().any(|known| known.name == column) {
             return Err(format!("the chart uses the column {column:?}, which the header does not have"));
         }
@@ -317,14 +320,20 @@ fn read_chart(value: &str, columns: &[ReportColumn]) -> Result<Chart, String> {
             "x" => &mut x,
             "y" => &mut y,
             "series" => &mut series,
-            _ => return Err(format!("expected x=, y= or series=, not {word:?}")),
+            "value" => &mut shade,
+            _ => return Err(unknown()),
         };
         *place = Some(column.to_owned());
     }
     let (Some(x), Some(y)) = (x, y) else {
         return Err("a chart needs x=column and y=column".to_owned());
     };
-    Ok(Chart { kind, x, y, series })
+    match (kind, &series, &shade) {
+        (ChartKind::Heatmap, None, Some(_)) | (ChartKind::Bar | ChartKind::Line, _, None) => {}
+        (ChartKind::Heatmap, ..) => return Err("a heat map needs x=, y= and value=, and has no series=".to_owned()),
+        _ => return Err("only a heat map has value=; a line or bar chart has y= and perhaps series=".to_owned()),
+    }
+    Ok(Chart { kind, x, y, series, value: shade })
 }
 
 impl ParameterKind {
@@ -402,6 +411,8 @@ SELECT 1
             ("y=points", "y=pints", "gifts.sql:11: the chart uses the column \"pints\""),
             ("line x=period", "line", "gifts.sql:11: a chart needs x=column and y=column"),
             ("line x=period", "pie x=period", "gifts.sql:11: \"pie\" is not known here"),
+            ("line x=period", "heatmap x=period", "gifts.sql:11: a heat map needs x=, y= and value="),
+            ("y=points", "y=points value=points", "gifts.sql:11: only a heat map has value="),
         ];
         for (good, bad, expected) in cases {
             let message = ReportHeader::parse("gifts.sql", &GOOD.replace(good, bad)).unwrap_err().to_string();
