@@ -36,7 +36,10 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["lake", "init"], &["Examples:", "s3://"]),
     (&["sql"], &["Examples:", "--file", "--format", "--output"]),
     (&["report"], &["run", "list"]),
-    (&["report", "run"], &["Examples:", "--from", "--to", "--by"]),
+    (
+        &["report", "run"],
+        &["Examples:", "--from", "--to", "--by", "--destination", "--presign", "xlsx", "_manifest.json"],
+    ),
     (&["report", "list"], &["Examples:"]),
     (&["schema"], &["json-schema", "describe"]),
     (&["schema", "json-schema"], &["Examples:", "transaction-events"]),

@@ -26,6 +26,7 @@ mod bad_events;
 mod cli_errors;
 mod contract_grows;
 mod demo;
+mod exports;
 mod failpoints;
 mod fan_out;
 mod faults_kinesis;

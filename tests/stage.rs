@@ -21,7 +21,7 @@ pub(crate) struct Disk(pub(crate) PathBuf);
 
 impl Disk {
     /// `None` when this process may not mount one.
-    fn mount(folder: PathBuf, size: &str) -> Option<Self> {
+    pub(crate) fn mount(folder: PathBuf, size: &str) -> Option<Self> {
         std::fs::create_dir(&folder).unwrap();
         let mut mount = std::process::Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&folder);

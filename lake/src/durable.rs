@@ -47,7 +47,7 @@ fn failure(path: &FilePath, source: io::Error) -> Error {
 }
 
 /// Creates the directories down to `directory` and syncs each parent that gained one.
-fn create_directories(directory: &FilePath) -> io::Result<()> {
+pub(crate) fn create_directories(directory: &FilePath) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
@@ -62,7 +62,8 @@ fn create_directories(directory: &FilePath) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_directory(directory: &FilePath) -> io::Result<()> {
+/// Makes the names in a directory outlive a power failure.
+pub(crate) fn sync_directory(directory: &FilePath) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 

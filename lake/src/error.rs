@@ -33,6 +33,16 @@ pub enum LakeError {
         /// The store's own error.
         source: object_store::Error,
     },
+    /// A read or write of a file failed.
+    #[error("cannot {operation} '{path}'")]
+    File {
+        /// What failed, as a verb.
+        operation: &'static str,
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A bucket call failed.
     #[error("bucket '{bucket}': {operation} failed: {reason}")]
     Bucket {

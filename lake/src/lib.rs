@@ -13,6 +13,7 @@ mod document;
 mod durable;
 mod error;
 pub mod failpoint;
+mod files;
 mod heartbeats;
 mod housekeeping;
 mod inspect;
@@ -36,6 +37,7 @@ pub use document::{
     ArchiveRange, CheckpointDocument, Gap, GapCause, Position, Predecessor, ShardRange, ShardState, archive_shard,
 };
 pub use error::{LakeError, causes};
+pub use files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use housekeeping::Housekeeping;
 pub use inspect::StreamInspection;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bluelake_lake::LakeError;
 use datafusion::error::DataFusionError;
 use tokio::task::JoinError;
 
@@ -103,7 +104,7 @@ pub enum QueryError {
         suggestion: Option<String>,
     },
     /// There is no output format of that name.
-    #[error("there is no output format {name:?}: use table, csv, json, ndjson or parquet")]
+    #[error("there is no output format {name:?}: use table, csv, json, ndjson, parquet, xlsx, md or html")]
     UnknownFormat {
         /// What was written.
         name: String,
@@ -119,6 +120,9 @@ pub enum QueryError {
         /// What the encoder said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Exported files cannot be written, or what is there cannot be read.
+    #[error(transparent)]
+    Destination(Box<LakeError>),
     /// A report file has a faulty header.
     #[error("{file}:{line}: {fault}")]
     Header {
@@ -179,6 +183,12 @@ pub enum QueryError {
         /// The columns of the header.
         declared: Vec<String>,
     },
+}
+
+impl From<LakeError> for QueryError {
+    fn from(error: LakeError) -> Self {
+        Self::Destination(Box::new(error))
+    }
 }
 
 impl QueryError {

@@ -339,26 +339,28 @@ fn read_chart(value: &str, columns: &[ReportColumn]) -> Result<Chart, String> {
     let mut words = value.split_whitespace();
     let kind = ChartKind::parse(words.next().unwrap_or_default())?;
     let (mut x, mut y, mut series, mut shade) = (None, None, None, None);
-    let unexpected = |word: &str| format!("expected x=, y=, series= or value=, not {word:?}");
     for word in words {
-        let (key, column) = word.split_once('=').ok_or_else(|| unexpected(word))?;
+        let unknown = || format!("expected x=, y=, series= or value=, not {word:?}");
+        let (key, column) = word.split_once('=').ok_or_else(unknown)?;
         if !columns.iter().any(|known| known.name == column) {
             return Err(format!("the chart uses the column {column:?}, which the header does not have"));
         }
         let place = match key {
             "x" => &mut x,
             "y" => &mut y,
-            "series" if kind != ChartKind::Heatmap => &mut series,
-            "value" if kind == ChartKind::Heatmap => &mut shade,
-            _ => return Err(unexpected(word)),
+            "series" => &mut series,
+            "value" => &mut shade,
+            _ => return Err(unknown()),
         };
         *place = Some(column.to_owned());
     }
     let (Some(x), Some(y)) = (x, y) else {
         return Err("a chart needs x=column and y=column".to_owned());
     };
-    if kind == ChartKind::Heatmap && shade.is_none() {
-        return Err("a heat map needs value=column for its shades".to_owned());
+    match (kind, &series, &shade) {
+        (ChartKind::Heatmap, None, Some(_)) | (ChartKind::Bar | ChartKind::Line, _, None) => {}
+        (ChartKind::Heatmap, ..) => return Err("a heat map needs x=, y= and value=, and has no series=".to_owned()),
+        _ => return Err("only a heat map has value=; a line or bar chart has y= and perhaps series=".to_owned()),
     }
     Ok(Chart { kind, x, y, series, value: shade })
 }
@@ -438,6 +440,8 @@ SELECT 1
             ("y=points", "y=pints", "gifts.sql:11: the chart uses the column \"pints\""),
             ("line x=period", "line", "gifts.sql:11: a chart needs x=column and y=column"),
             ("line x=period", "pie x=period", "gifts.sql:11: \"pie\" is not known here"),
+            ("line x=period", "heatmap x=period", "gifts.sql:11: a heat map needs x=, y= and value="),
+            ("y=points", "y=points value=points", "gifts.sql:11: only a heat map has value="),
         ];
         for (good, bad, expected) in cases {
             let message = ReportHeader::parse("gifts.sql", &GOOD.replace(good, bad)).unwrap_err().to_string();

@@ -2,12 +2,14 @@
 //!
 //! [`QuerySession`] registers the tables it is given, adds the views of `views/*.sql`, and runs one SQL statement at a
 //! time within limits of memory and time. [`ReportCatalog`] holds the reports of `reports/*.sql`. [`ResultWriter`] turns
-//! batches into a table, CSV, JSON or Parquet. Opening the lake and printing are left to others.
+//! batches into a table, CSV, JSON, Parquet, XLSX, Markdown or HTML. [`export_report`] writes a report as files into a folder
+//! or bucket. Opening the lake and printing are left to others.
 
 mod catalog;
 mod cooperation;
 mod error;
 mod execute;
+mod export;
 mod guard;
 mod header;
 mod nearest;
@@ -25,11 +27,12 @@ mod testing;
 pub use catalog::ReportCatalog;
 pub use error::{EngineError, QueryError};
 pub use execute::QueryStream;
+pub use export::{Export, ExportLink, ExportManifest, ExportedFile, MANIFEST, export_folder, export_report};
 pub use header::{
     Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit, ViewHeader,
 };
 pub use options::{QueryOptions, parse_time_zone};
-pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, write_results};
+pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, write_report, write_results};
 pub use parameters::{ReportParameters, ResolvedParameter};
 pub use report::{Provenance, Report, ReportResult};
 pub use session::QuerySession;

@@ -1,11 +1,23 @@
-//! Results as text or bytes: a table for eyes; CSV, JSON, newline-delimited JSON and Parquet for programs.
+//! Results as text or bytes: a table, Markdown, HTML and XLSX for eyes; CSV, JSON, newline-delimited JSON and Parquet for
+//! programs.
 //!
-//! Written batch by batch with arrow's own encoders. Only the table waits for its rows, because its widths depend on
-//! them, and it shows a bounded number. NULL is empty in tables and CSV and `null` in JSON; timestamps are ISO 8601;
-//! integers and decimals are exact.
+//! What is for programs is written batch by batch with arrow's own encoders. What is for eyes waits for its rows and shows
+//! a bounded number. NULL is empty in tables and CSV and `null` in JSON; timestamps are ISO 8601; integers and decimals are
+//! exact. Text that a spreadsheet would calculate is marked in CSV (`formula.rs`); text that a screen or page would obey is
+//! written out in what is for eyes (`visible.rs`). The same result gives the same bytes in every format.
 
+mod cells;
+mod chart_data;
+mod document;
+mod figures;
+mod formula;
+mod html;
 mod json_text;
+mod markdown;
+mod svg;
 mod table;
+mod visible;
+mod xlsx;
 
 use std::fmt;
 use std::io::Write;
@@ -22,7 +34,8 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use crate::{QueryError, QueryStream};
+use crate::{QueryError, QueryStream, ReportResult};
+use document::{Document, DocumentWriter};
 pub use table::TABLE_ROWS_MAX;
 
 /// How a result is written.
@@ -31,7 +44,7 @@ pub enum OutputFormat {
     /// Aligned columns; control characters are shown escaped.
     #[default]
     Table,
-    /// RFC 4180 with a header, line feeds between rows.
+    /// RFC 4180 with a header, line feeds between rows; text that a spreadsheet would calculate begins with `'`.
     Csv,
     /// One JSON array of objects, one object a line.
     Json,
@@ -39,11 +52,18 @@ pub enum OutputFormat {
     Ndjson,
     /// Parquet with zstd.
     Parquet,
+    /// An Excel workbook.
+    Xlsx,
+    /// Markdown with a GitHub table.
+    Markdown,
+    /// One HTML page that needs nothing else.
+    Html,
 }
 
 impl OutputFormat {
     /// All formats, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [Self::Table, Self::Csv, Self::Json, Self::Ndjson, Self::Parquet];
+    pub const ALL: [Self; 8] =
+        [Self::Table, Self::Csv, Self::Json, Self::Ndjson, Self::Parquet, Self::Xlsx, Self::Markdown, Self::Html];
 
     /// The word for the format, also the usual ending of its files.
     pub fn name(self) -> &'static str {
@@ -53,12 +73,29 @@ impl OutputFormat {
             Self::Json => "json",
             Self::Ndjson => "ndjson",
             Self::Parquet => "parquet",
+            Self::Xlsx => "xlsx",
+            Self::Markdown => "md",
+            Self::Html => "html",
         }
     }
 
-    /// Whether the output is meant for programs only.
+    /// The media type of its files.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Table => "text/plain; charset=utf-8",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Parquet => "application/vnd.apache.parquet",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Markdown => "text/markdown; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
+        }
+    }
+
+    /// Whether the output is bytes that a terminal cannot show.
     pub fn is_binary(self) -> bool {
-        self == Self::Parquet
+        matches!(self, Self::Parquet | Self::Xlsx)
     }
 }
 
@@ -95,6 +132,22 @@ pub async fn write_results<W: Write + Send>(
     writer.finish()
 }
 
+/// Writes a report, in the formats for readers with its title, units, chart and provenance; returns how many of its rows
+/// the output has: a table, a page or Markdown shows a bounded number.
+///
+/// # Errors
+/// As [`ResultWriter::new`] and [`ResultWriter::write`].
+pub fn write_report<W: Write + Send>(result: &ReportResult, format: OutputFormat, sink: W) -> Result<u64, QueryError> {
+    if matches!(format, OutputFormat::Xlsx | OutputFormat::Markdown | OutputFormat::Html) {
+        return document::render(&Document::of_report(result), &result.batches, format, sink);
+    }
+    let mut writer = ResultWriter::new(format, &result.schema, sink)?;
+    for batch in &result.batches {
+        writer.write(batch)?;
+    }
+    writer.finish()
+}
+
 /// Writes the batches of one result in one format.
 pub struct ResultWriter<W: Write + Send> {
     format: OutputFormat,
@@ -110,6 +163,7 @@ enum Encoder<W: Write + Send> {
     Json(JsonWriter<W, JsonLines>),
     Ndjson(JsonWriter<W, LineDelimited>),
     Parquet(Box<ArrowWriter<W>>),
+    Document(DocumentWriter<W>),
 }
 
 impl<W: Write + Send> ResultWriter<W> {
@@ -132,6 +186,9 @@ impl<W: Write + Send> ResultWriter<W> {
                     ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties)).map_err(parquet_error)?;
                 Encoder::Parquet(Box::new(writer))
             }
+            OutputFormat::Xlsx | OutputFormat::Markdown | OutputFormat::Html => {
+                Encoder::Document(DocumentWriter::new(format, &schema, sink))
+            }
         };
         Ok(Self { format, schema, encoder, rows: 0 })
     }
@@ -150,10 +207,14 @@ impl<W: Write + Send> ResultWriter<W> {
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(fail)?;
         match &mut self.encoder {
             Encoder::Table(writer) => writer.write(&batch).map_err(fail),
-            Encoder::Csv(writer) => writer.write(&json_text::flatten(&batch).map_err(fail)?).map_err(fail),
+            Encoder::Csv(writer) => {
+                let flat = json_text::flatten(&batch).map_err(fail)?;
+                writer.write(&formula::escape(&flat).map_err(fail)?).map_err(fail)
+            }
             Encoder::Json(writer) => writer.write(&batch).map_err(fail),
             Encoder::Ndjson(writer) => writer.write(&batch).map_err(fail),
             Encoder::Parquet(writer) => writer.write(&batch).map_err(parquet_error),
+            Encoder::Document(writer) => writer.write(&batch),
         }
     }
 
@@ -171,6 +232,7 @@ impl<W: Write + Send> ResultWriter<W> {
             Encoder::Table(writer) => writer.finish().map_err(QueryError::Output)?,
             // Every write of the CSV encoder has flushed.
             Encoder::Csv(_) => {}
+            Encoder::Document(writer) => return writer.finish(),
             Encoder::Json(mut writer) => {
                 writer.finish().map_err(fail)?;
                 writer.get_mut().flush().map_err(QueryError::Output)?;

@@ -85,6 +85,17 @@ pub struct ResolvedParameter {
     pub(crate) bound: ScalarValue,
 }
 
+impl ResolvedParameter {
+    /// The value for readers.
+    pub fn in_words(&self) -> String {
+        match (&self.value, &self.bound) {
+            (Some(value), _) => value.clone(),
+            (None, ScalarValue::Date32(Some(FIRST_DAY))) => "first day of the lake".to_owned(),
+            (None, _) => "last day of the lake".to_owned(),
+        }
+    }
+}
+
 fn resolve(parameter: &ReportParameter, given: Option<&String>) -> Result<ResolvedParameter, String> {
     let resolved = |value: Option<&str>, bound| ResolvedParameter {
         name: parameter.name.clone(),

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::Serialize;
 
-use crate::header::{ReportColumn, ReportHeader};
+use crate::header::{Chart, ReportColumn, ReportHeader};
 use crate::parameters::{ReportParameters, ResolvedParameter};
 use crate::{QueryError, QuerySession};
 
@@ -25,6 +25,12 @@ pub struct Report {
 pub struct ReportResult {
     /// Title of the report.
     pub title: String,
+    /// The question that it answers.
+    pub question: String,
+    /// Who asks it.
+    pub audience: String,
+    /// How it is drawn, if it can be.
+    pub chart: Option<Chart>,
     /// The columns, with units, in the order of the batches.
     pub columns: Vec<ReportColumn>,
     /// Arrow schema of the batches.
@@ -48,6 +54,41 @@ pub struct Provenance {
     pub tables: Vec<String>,
     /// Version of Bluelake.
     pub bluelake_version: String,
+}
+
+impl Provenance {
+    /// Everything that the result was computed from, each with its name: what documents show.
+    pub fn lines(&self) -> Vec<(String, String)> {
+        let line = |name: &str, value: String| (name.to_owned(), value);
+        let mut lines = vec![line("Report", self.report.clone())];
+        lines.extend(self.parameters.iter().map(|parameter| {
+            let mut name = parameter.name.replace('_', " ");
+            if let Some(first) = name.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            (name, parameter.in_words())
+        }));
+        lines.push(line("Time zone", self.time_zone.clone()));
+        lines.push(line("Tables read", self.tables.join(", ")));
+        lines.push(line("Bluelake version", self.bluelake_version.clone()));
+        lines
+    }
+
+    /// Period and other parameters as half a sentence: `2026-11-01 to 2026-11-30, by day, days in the time zone UTC`.
+    pub(crate) fn scope(&self) -> String {
+        let find = |name: &str| self.parameters.iter().find(|parameter| parameter.name == name);
+        let mut parts = Vec::new();
+        if let (Some(from), Some(to)) = (find("from"), find("to")) {
+            parts.push(format!("{} to {}", from.in_words(), to.in_words()));
+        }
+        let is_period = |name: &str| !parts.is_empty() && ["from", "to"].contains(&name);
+        let others = self.parameters.iter().filter(|parameter| !is_period(&parameter.name));
+        let others: Vec<String> =
+            others.map(|parameter| format!("{} {}", parameter.name.replace('_', " "), parameter.in_words())).collect();
+        parts.extend(others);
+        parts.push(format!("days in the time zone {}", self.time_zone));
+        parts.join(", ")
+    }
 }
 
 impl Report {
@@ -93,6 +134,9 @@ impl Report {
         };
         Ok(ReportResult {
             title: self.header.title.clone(),
+            question: self.header.question.clone(),
+            audience: self.header.audience.clone(),
+            chart: self.header.chart.clone(),
             columns: self.header.columns.clone(),
             schema,
             batches: stream.collect().await?,

@@ -1,18 +1,22 @@
 //! `bluelake report`: the reports that come with Bluelake.
 
+mod export;
+
 use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bluelake_queries::{
     OutputFormat, ParameterDefault, QueryError, ReportCatalog, ReportHeader, ReportParameters, ReportResult,
-    ResultWriter,
+    ResultWriter, write_report,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Session;
-use super::sql::{Form, Sink};
+use super::sql::Form;
 use crate::config::Override;
 use crate::failure::{Outcome, WrongUsage};
 use crate::output;
@@ -47,8 +51,19 @@ pub(crate) struct RunArguments {
     /// Another parameter of the report; may be repeated
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    #[command(flatten)]
-    form: Form,
+    /// table, csv, json, ndjson, parquet, xlsx, md or html; several with commas between them for --destination
+    /// [default: by the name of --output, csv,xlsx,html for --destination, otherwise table, or json with --json]
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',')]
+    formats: Vec<OutputFormat>,
+    /// Write to a file, which appears only when it is complete
+    #[arg(long, value_name = "FILE", conflicts_with = "destination")]
+    output: Option<PathBuf>,
+    /// Export to a folder or s3://bucket/prefix: a file for each format and a manifest
+    #[arg(long, value_name = "URL")]
+    destination: Option<String>,
+    /// Also make links by which anybody can get the exported files for so long, such as 12h; at most 7d
+    #[arg(long, value_name = "TIME", requires = "destination", value_parser = export::link_validity)]
+    presign: Option<Duration>,
     #[command(flatten)]
     limits: QueryFlags,
 }
@@ -58,7 +73,16 @@ Examples:
   bluelake report run donations --from 2026-10-01 --to 2026-10-31 --by week
   bluelake report run interactions --by month --time-zone America/Chicago
   bluelake report run redemptions --from 2026-10-01 --to 2026-10-31 --format csv --output october.csv
-  bluelake report run donations --json      with title, columns and what it was computed from";
+  bluelake report run donations --output donations.html      a page with chart and table
+  bluelake report run donations --json      with title, columns and what it was computed from
+
+Exports:
+  bluelake report run donations --from 2026-10-01 --to 2026-10-31 --destination ./exports
+  bluelake report run donations --by month --format csv,parquet --destination s3://bucket/exports
+  bluelake report run redemptions --format xlsx,html --destination s3://bucket/exports --presign 7d
+
+The files of a report with its parameters stand in a folder of their own, with a _manifest.json that lists them with their
+checksums: the same report run again replaces them. See docs/reports.md.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -120,7 +144,7 @@ fn parameters_in_words(header: &ReportHeader) -> String {
 }
 
 async fn run_report(session: &Session, arguments: Box<RunArguments>) -> Result<Outcome> {
-    arguments.form.check(session.json)?;
+    let target = Target::of(session, &arguments)?;
     let catalog = ReportCatalog::embedded()?;
     let report = catalog.get(&arguments.name).map_err(usage)?;
     let mut parameters = ReportParameters::new()
@@ -132,9 +156,40 @@ async fn run_report(session: &Session, arguments: Box<RunArguments>) -> Result<O
     }
     let queries = query::open(&session.lake().await?, &session.config).await?;
     let result = report.run(&queries, &parameters).await.map_err(usage)?;
-    let written = write(session, &arguments.form, &result);
-    written.map_err(|error| if arguments.form.is_standard_output() { output::or_closed(error) } else { error })?;
+    match target {
+        Target::Destination(export) => export.run(session, &result).await?,
+        Target::One(form) => {
+            let written = write(session, &form, &result);
+            written.map_err(|error| if form.is_standard_output() { output::or_closed(error) } else { error })?;
+        }
+    }
     Ok(Outcome::Done)
+}
+
+/// Where a report goes.
+enum Target {
+    /// Standard output or a file.
+    One(Form),
+    /// A folder or bucket.
+    Destination(export::Destination),
+}
+
+impl Target {
+    /// Checks all that can be checked before the report runs.
+    fn of(session: &Session, arguments: &RunArguments) -> Result<Self> {
+        if let Some(destination) = &arguments.destination {
+            let export = export::Destination::new(session, destination, &arguments.formats, arguments.presign)?;
+            return Ok(Self::Destination(export));
+        }
+        let format = match arguments.formats.as_slice() {
+            [] => None,
+            [format] => Some(*format),
+            _ => return Err(WrongUsage::new("several formats need --destination DIR or s3://bucket/prefix").into()),
+        };
+        let form = Form::new(format, arguments.output.clone());
+        form.check(session.json)?;
+        Ok(Self::One(form))
+    }
 }
 
 /// A report or parameter that does not exist is wrong usage; everything else is a failure.
@@ -158,20 +213,11 @@ fn write(session: &Session, form: &Form, result: &ReportResult) -> Result<()> {
         }
         OutputFormat::Table => {
             writeln!(sink, "{}\n", headline(result))?;
-            rows(result, format, &mut sink)?;
+            write_report(result, format, &mut sink)?;
         }
-        _ => rows(result, format, &mut sink)?,
+        _ => drop(write_report(result, format, &mut sink)?),
     }
     sink.finish()
-}
-
-fn rows(result: &ReportResult, format: OutputFormat, sink: &mut Sink) -> Result<()> {
-    let mut writer = ResultWriter::new(format, &result.schema, sink)?;
-    for batch in &result.batches {
-        writer.write(batch)?;
-    }
-    writer.finish()?;
-    Ok(())
 }
 
 /// Title and parameters on one line.

@@ -43,7 +43,8 @@ Examples:
 /// How a result is written, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct Form {
-    /// table, csv, json, ndjson or parquet [default: by the name of --output, otherwise table, or json with --json]
+    /// table, csv, json, ndjson, parquet, xlsx, md or html [default: by the name of --output, otherwise table, or json
+    /// with --json]
     #[arg(long, value_name = "FORMAT")]
     format: Option<OutputFormat>,
     /// Write to a file, which appears only when it is complete
@@ -52,6 +53,11 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// A format, or the usual one, to a file, or to standard output.
+    pub(crate) fn new(format: Option<OutputFormat>, output: Option<PathBuf>) -> Self {
+        Self { format, output }
+    }
+
     /// The format that was asked for, in words or by the file's ending.
     pub(crate) fn format(&self, json: bool) -> OutputFormat {
         let ending = || self.output.as_deref().and_then(Path::extension)?.to_str()?.parse().ok();
@@ -67,11 +73,11 @@ impl Form {
     /// Refuses to write bytes that a terminal cannot show.
     ///
     /// # Errors
-    /// [`WrongUsage`] for Parquet to a terminal.
+    /// [`WrongUsage`] for Parquet or XLSX to a terminal.
     pub(crate) fn check(&self, json: bool) -> Result<()> {
-        let binary = self.format(json).is_binary();
-        if binary && self.is_standard_output() && std::io::stdout().is_terminal() {
-            return Err(WrongUsage::new("parquet is not for terminals; add --output FILE").into());
+        let format = self.format(json);
+        if format.is_binary() && self.is_standard_output() && std::io::stdout().is_terminal() {
+            return Err(WrongUsage::new(format!("{format} is not for terminals; add --output FILE")).into());
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! A table for a terminal. Values come from producers, so control characters and direction marks are shown, not obeyed.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use arrow::datatypes::Schema;
@@ -10,6 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use super::json_text;
+use super::visible::visible;
 
 /// Rows that a table shows at most: its widths depend on all of its rows, so all are held in memory.
 pub const TABLE_ROWS_MAX: usize = 10_000;
@@ -63,24 +63,5 @@ impl<W: Write> TableWriter<W> {
 }
 
 fn cell(text: &str, alignment: CellAlignment) -> Cell {
-    Cell::new(escape(text)).set_alignment(alignment)
-}
-
-/// Writes what a terminal would obey as `\n`, `\u{1b}` and so on.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() || changes_direction(character) {
-            // Writing to a String cannot fail.
-            let _ = write!(escaped, "{}", character.escape_default());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
-}
-
-/// Marks of the Unicode bidirectional algorithm: they can make a line read as something else than it is.
-fn changes_direction(character: char) -> bool {
-    matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    Cell::new(visible(text)).set_alignment(alignment)
 }

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod documents;
+
 fn batch() -> RecordBatch {
     let mut tags = ListBuilder::new(StringBuilder::new());
     tags.append_value([Some("a,b"), None]);
@@ -166,6 +168,10 @@ fn a_format_is_read_by_its_name() {
         assert_eq!(format.to_string().parse::<OutputFormat>().unwrap(), format);
     }
     assert!(
-        "xlsx".parse::<OutputFormat>().unwrap_err().to_string().contains("use table, csv, json, ndjson or parquet")
+        "xls"
+            .parse::<OutputFormat>()
+            .unwrap_err()
+            .to_string()
+            .contains("use table, csv, json, ndjson, parquet, xlsx, md or html")
     );
 }

@@ -1,0 +1,137 @@
+//! Reports as files in a folder or bucket, with a manifest that says what is there.
+//!
+//! The files of a report with its parameters stand in a folder of their own, so that the same question overwrites its own
+//! answer and no other. All files are complete before the first gets its name; the manifest gets its name last, and what an
+//! earlier manifest lists and this one does not is deleted after it. A reader that goes by the manifest and compares
+//! checksums can tell an export that is being replaced from one that is whole. Docs: `docs/reports.md`.
+
+mod folder;
+mod manifest;
+
+use std::time::Duration;
+
+use bluelake_lake::{FileStore, LakeError, StagedFile};
+use bytes::Bytes;
+use serde::Serialize;
+
+pub use folder::export_folder;
+pub use manifest::{ExportManifest, ExportedFile, MANIFEST};
+
+use crate::{OutputFormat, QueryError, ReportResult, write_report};
+
+/// What an export wrote.
+#[derive(Clone, Debug, Serialize)]
+pub struct Export {
+    /// The folder of the files, as a path or URL.
+    pub folder: String,
+    /// What is in it.
+    pub manifest: ExportManifest,
+    /// Links by which anybody can get the files, when they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<ExportLink>,
+}
+
+/// A link to a file.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportLink {
+    /// Name of the file.
+    pub name: String,
+    /// The link.
+    pub url: String,
+}
+
+/// Writes a report in each of the formats; `presign` makes links that are good for so long.
+///
+/// # Errors
+/// [`QueryError::Destination`] when the place cannot be read or written, and as [`write_report`]. Before the first file has
+/// its name nothing is left behind; after that the manifest tells the old files from the new.
+pub async fn export_report(
+    result: &ReportResult,
+    formats: &[OutputFormat],
+    store: &FileStore,
+    presign: Option<Duration>,
+) -> Result<Export, QueryError> {
+    let folder = export_folder(&result.provenance);
+    let before = read_manifest(store, &folder).await?;
+    let mut staged = Vec::new();
+    let written = stage_all(result, formats, store, &folder, &mut staged).await;
+    let (manifest, manifest_file) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            for file in staged {
+                store.discard(file).await;
+            }
+            return Err(error);
+        }
+    };
+    publish_all(store, staged, manifest_file).await?;
+    let gone = before.into_iter().filter(|name| !manifest.files.iter().any(|file| file.name == *name));
+    for name in gone {
+        store.remove(&format!("{folder}/{name}")).await?;
+    }
+    let links = match presign {
+        Some(valid) => links(store, &folder, &manifest, valid).await?,
+        None => Vec::new(),
+    };
+    Ok(Export { folder: store.name(&folder), manifest, links })
+}
+
+/// Lays all files aside, the manifest last and apart.
+async fn stage_all(
+    result: &ReportResult,
+    formats: &[OutputFormat],
+    store: &FileStore,
+    folder: &str,
+    staged: &mut Vec<StagedFile>,
+) -> Result<(ExportManifest, StagedFile), QueryError> {
+    let mut files = Vec::new();
+    for format in formats {
+        let mut content = Vec::new();
+        let rows = write_report(result, *format, &mut content)?;
+        let file = ExportedFile::new(&result.provenance.report, *format, rows, &content);
+        let path = format!("{folder}/{}", file.name);
+        staged.push(store.stage(&path, Bytes::from(content), file.media_type).await?);
+        files.push(file);
+    }
+    let manifest = ExportManifest::new(result, files);
+    let json = manifest.to_json().map_err(|source| QueryError::Format { format: "json", source: Box::new(source) })?;
+    let path = format!("{folder}/{MANIFEST}");
+    let file = store.stage(&path, json.into(), OutputFormat::Json.media_type()).await?;
+    Ok((manifest, file))
+}
+
+/// Names every file, the manifest last. After a failure the others are discarded.
+async fn publish_all(store: &FileStore, staged: Vec<StagedFile>, manifest: StagedFile) -> Result<(), LakeError> {
+    let mut failed = None;
+    for file in staged.into_iter().chain([manifest]) {
+        match failed {
+            None => failed = store.publish(file).await.err(),
+            Some(_) => store.discard(file).await,
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The files of an earlier export. What is not a manifest of ours lists nothing.
+async fn read_manifest(store: &FileStore, folder: &str) -> Result<Vec<String>, LakeError> {
+    let found = store.read(&format!("{folder}/{MANIFEST}")).await?;
+    Ok(found.map(|content| manifest::listed(&content)).unwrap_or_default())
+}
+
+async fn links(
+    store: &FileStore,
+    folder: &str,
+    manifest: &ExportManifest,
+    valid: Duration,
+) -> Result<Vec<ExportLink>, LakeError> {
+    let mut links = Vec::new();
+    for name in manifest.files.iter().map(|file| file.name.as_str()).chain([MANIFEST]) {
+        if let Some(url) = store.link(&format!("{folder}/{name}"), valid).await? {
+            links.push(ExportLink { name: name.to_owned(), url });
+        }
+    }
+    Ok(links)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use sha2::{Digest as _, Sha256};
+
+use super::*;
+use crate::{Provenance, ReportColumn, Unit};
+
+const FORMATS: [OutputFormat; 7] = [
+    OutputFormat::Csv,
+    OutputFormat::Json,
+    OutputFormat::Ndjson,
+    OutputFormat::Parquet,
+    OutputFormat::Xlsx,
+    OutputFormat::Markdown,
+    OutputFormat::Html,
+];
+
+fn result(points: &[i64]) -> ReportResult {
+    let column: ArrayRef = Arc::new(Int64Array::from(points.to_vec()));
+    let batch = RecordBatch::try_from_iter([("points", column)]).unwrap();
+    ReportResult {
+        title: "Gifts".to_owned(),
+        question: "How much?".to_owned(),
+        audience: "finance".to_owned(),
+        chart: None,
+        columns: vec![ReportColumn { name: "points".to_owned(), unit: Unit::Points, description: "Given.".to_owned() }],
+        schema: batch.schema(),
+        batches: vec![batch],
+        provenance: Provenance {
+            report: "gifts".to_owned(),
+            parameters: Vec::new(),
+            time_zone: "UTC".to_owned(),
+            tables: vec!["transactions".to_owned()],
+            bluelake_version: "0.0.0".to_owned(),
+        },
+    }
+}
+
+fn store(folder: &Path) -> FileStore {
+    FileStore::at(&folder.display().to_string().parse().unwrap(), None).unwrap()
+}
+
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn the_manifest_is_true_and_the_same_report_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let export = export_report(&result(&[1, 2]), &FORMATS, &store(folder.path()), None).await.unwrap();
+    let first = files(&folder.path().join("gifts/all"));
+    assert_eq!(first.len(), FORMATS.len() + 1);
+    for file in &export.manifest.files {
+        let content = &first[&file.name];
+        let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((file.bytes, &file.sha256, file.rows), (content.len() as u64, &digest, 2), "{}", file.name);
+    }
+    export_report(&result(&[1, 2]), &FORMATS, &store(folder.path()), None).await.unwrap();
+    assert_eq!(files(&folder.path().join("gifts/all")), first);
+}
+
+#[tokio::test]
+async fn what_is_not_exported_any_more_is_removed_and_what_is_not_ours_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("gifts/all");
+    let formats = [OutputFormat::Csv, OutputFormat::Json];
+    export_report(&result(&[1]), &formats, &store(folder.path()), None).await.unwrap();
+    std::fs::write(place.join("notes.txt"), "mine").unwrap();
+    export_report(&result(&[2]), &[OutputFormat::Html], &store(folder.path()), None).await.unwrap();
+    let names: Vec<String> = files(&place).into_keys().collect();
+    assert_eq!(names, ["_manifest.json", "gifts.html", "notes.txt"]);
+}
+
+#[tokio::test]
+async fn a_failure_leaves_what_was_there_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("gifts/all");
+    export_report(&result(&[1]), &[OutputFormat::Csv], &store(folder.path()), None).await.unwrap();
+    let before = files(&place);
+    let mut unfit = result(&[1]);
+    unfit.batches = vec![
+        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..1_048_576)) as ArrayRef)]).unwrap(),
+    ];
+    let formats = [OutputFormat::Csv, OutputFormat::Xlsx];
+    export_report(&unfit, &formats, &store(folder.path()), None).await.unwrap_err();
+    assert_eq!(files(&place), before);
+    let elsewhere = tempfile::tempdir().unwrap();
+    export_report(&unfit, &formats, &store(elsewhere.path()), None).await.unwrap_err();
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}

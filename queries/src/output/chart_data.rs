@@ -1,0 +1,311 @@
+//! What a chart shows, computed from the rows of a report: positions along one axis, and a series of values for each line,
+//! bar colour or row of a heat map.
+//!
+//! Rows that share a position and a series are added up where the unit allows it. What has no row stays empty: a gap is
+//! shown as a gap, never as zero.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use chrono::{Days, Months, NaiveDate};
+
+use super::cells::{Cell, Cells};
+use super::document::{Document, DocumentColumn, Style};
+use super::visible::{shortened, visible};
+use crate::header::ChartKind;
+
+/// Series that are told apart by colour: as many as there are colours that everybody can tell apart.
+const SERIES_MAX: usize = 7;
+/// Rows of a heat map.
+const HEATMAP_ROWS_MAX: usize = 60;
+/// Positions, so that a chart stays readable and small.
+const POSITIONS_MAX: usize = 2_000;
+/// Characters of a name in a chart.
+const NAME_LENGTH: usize = 40;
+
+/// A chart's data.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ChartData {
+    /// Form of the picture.
+    pub(crate) kind: ChartKind,
+    /// Title of the horizontal axis.
+    pub(crate) x_label: String,
+    /// What the values are, and how they are written.
+    pub(crate) value_label: String,
+    /// How values are written.
+    pub(crate) value_style: Style,
+    /// What tells the series apart.
+    pub(crate) series_label: Option<String>,
+    /// Positions along the horizontal axis.
+    pub(crate) positions: Vec<Position>,
+    /// The series, each with a value or a gap for every position.
+    pub(crate) series: Vec<ChartSeries>,
+    /// How many series are shown.
+    pub(crate) shown: usize,
+    /// How many series there were too many to show.
+    pub(crate) left_out: usize,
+}
+
+/// A place on the horizontal axis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Position {
+    /// A day, which has its place by time.
+    Day(NaiveDate),
+    /// A number, which has its place by size.
+    Number(i128),
+    /// A name.
+    Name(String),
+}
+
+/// One line, one colour of bars, or one row of a heat map.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ChartSeries {
+    /// Its name; empty when there is only one.
+    pub(crate) name: String,
+    /// A value for each position, in the unit that is shown.
+    pub(crate) values: Vec<Option<f64>>,
+}
+
+impl Position {
+    fn of(cell: &Cell, style: Style) -> Self {
+        match cell {
+            Cell::Date(day) => Self::Day(*day),
+            Cell::Number { unscaled, scale: 0 } => Self::Number(*unscaled),
+            Cell::Empty => Self::Name("(none)".to_owned()),
+            other => Self::Name(shortened(&visible(&style.text(other)), NAME_LENGTH).into_owned()),
+        }
+    }
+
+    /// The position in words.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Day(day) => day.to_string(),
+            Self::Number(number) => number.to_string(),
+            Self::Name(name) => name.clone(),
+        }
+    }
+}
+
+impl ChartData {
+    /// What it shows, in a few words: `Points by period and recipient kind`.
+    pub(crate) fn title(&self) -> String {
+        let series = self.series_label.as_deref().filter(|_| self.shown > 1 || self.kind == ChartKind::Heatmap);
+        let and = series.map(|label| format!(" and {}", lower(label))).unwrap_or_default();
+        format!("{} by {}{and}", self.value_label, lower(&self.x_label))
+    }
+
+    /// Its positions, when all of them are days.
+    pub(crate) fn days(&self) -> Option<Vec<NaiveDate>> {
+        let day = |position: &Position| match position {
+            Position::Day(day) => Some(*day),
+            _ => None,
+        };
+        self.positions.iter().map(day).collect()
+    }
+
+    /// With a single position nothing changes along the axis: then it is the series that are compared, by bars.
+    fn compared(self) -> Self {
+        let [position] = self.positions.as_slice() else { return self };
+        if self.kind == ChartKind::Heatmap {
+            return self;
+        }
+        let label = self.series_label.as_ref().unwrap_or(&self.x_label);
+        let value = |series: &ChartSeries| series.values.first().copied().flatten();
+        Self {
+            kind: ChartKind::Bar,
+            x_label: format!("{label} ({})", position.text()),
+            series_label: None,
+            positions: self.series.iter().map(|series| Position::Name(series.name.clone())).collect(),
+            series: vec![ChartSeries { name: String::new(), values: self.series.iter().map(value).collect() }],
+            ..self
+        }
+    }
+
+    /// Whether a position lacks a value that others of its series have.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.series.iter().any(|series| series.values.iter().any(Option::is_none))
+    }
+
+    /// Every value, with the name of its series and its position.
+    pub(crate) fn points(&self) -> impl Iterator<Item = (&str, &Position, f64)> {
+        self.series.iter().flat_map(|series| {
+            let values = series.values.iter().zip(&self.positions);
+            values.filter_map(|(value, position)| Some((series.name.as_str(), position, (*value)?)))
+        })
+    }
+}
+
+/// A heading with its first letter small, as inside a sentence.
+pub(crate) fn lower(label: &str) -> String {
+    let mut text = label.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    text
+}
+
+/// The chart of a document: none when it declares none, or when there is nothing to draw.
+pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result<Option<ChartData>, ArrowError> {
+    let Some(chart) = &document.chart else { return Ok(None) };
+    let find = |name: &str| document.columns.iter().position(|column| column.name == name);
+    let is_heatmap = chart.kind == ChartKind::Heatmap;
+    let (value_name, series_name) =
+        if is_heatmap { (chart.value.as_ref(), Some(&chart.y)) } else { (Some(&chart.y), chart.series.as_ref()) };
+    let (Some(x), Some(value)) = (find(&chart.x), value_name.and_then(|name| find(name))) else { return Ok(None) };
+    let series = series_name.and_then(|name| find(name));
+    let (Some(x_column), Some(value_column)) = (document.columns.get(x), document.columns.get(value)) else {
+        return Ok(None);
+    };
+    let series_column = series.and_then(|series| document.columns.get(series));
+
+    let mut grid = Grid::new(value_column);
+    for batch in batches {
+        let cells = Cells::new(batch)?;
+        for row in 0..cells.rows() {
+            let position = Position::of(&cells.cell(row, x), x_column.style);
+            let name = match (series, series_column) {
+                (Some(series), Some(column)) => Position::of(&cells.cell(row, series), column.style),
+                _ => Position::Name(String::new()),
+            };
+            if !grid.add(position, name, cells.cell(row, value).as_f64()) {
+                return Ok(None);
+            }
+        }
+    }
+    let (positions, series, left_out) = grid.into_series(document.period.as_deref(), is_heatmap);
+    let drawn = ChartData {
+        kind: chart.kind,
+        x_label: x_column.label.clone(),
+        value_label: value_column.label.clone(),
+        value_style: value_column.style,
+        series_label: series_column.map(|column| column.label.clone()),
+        shown: series.len(),
+        positions,
+        series,
+        left_out,
+    };
+    // One value alone is better read than drawn.
+    let is_drawable = drawn.points().nth(1).is_some() && drawn.positions.len() <= POSITIONS_MAX;
+    Ok(if is_drawable { Some(drawn.compared()) } else { None })
+}
+
+/// Values by position and series, in the order in which they came.
+struct Grid {
+    is_additive: bool,
+    factor: f64,
+    positions: Places,
+    names: Places,
+    /// By place of the position and of the name.
+    values: HashMap<(usize, usize), Option<f64>>,
+    /// How much there is of each name.
+    weights: Vec<f64>,
+}
+
+/// Positions by number.
+#[derive(Default)]
+struct Places {
+    all: Vec<Position>,
+    known: HashMap<Position, usize>,
+}
+
+impl Places {
+    fn place(&mut self, position: Position) -> usize {
+        let next = self.all.len();
+        *self.known.entry(position).or_insert_with_key(|position| {
+            self.all.push(position.clone());
+            next
+        })
+    }
+}
+
+impl Grid {
+    fn new(value: &DocumentColumn) -> Self {
+        Self {
+            is_additive: value.is_additive,
+            factor: value.style.factor(),
+            positions: Places::default(),
+            names: Places::default(),
+            values: HashMap::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    /// `false` when two rows share a place and cannot be added up.
+    fn add(&mut self, position: Position, name: Position, value: Option<f64>) -> bool {
+        let (position, name) = (self.positions.place(position), self.names.place(name));
+        let value = value.map(|value| value * self.factor);
+        self.weights.resize(self.names.all.len(), 0.0);
+        if let (Some(weight), Some(value)) = (self.weights.get_mut(name), value) {
+            *weight += value.abs();
+        }
+        let entry = self.values.entry((position, name));
+        let is_new = matches!(entry, Entry::Vacant(_));
+        let held = entry.or_insert(None);
+        *held = match (*held, value) {
+            (Some(held), Some(more)) => Some(held + more),
+            (held, more) => held.or(more),
+        };
+        is_new || self.is_additive
+    }
+
+    /// The positions, the series that are shown, and how many are not.
+    fn into_series(self, period: Option<&str>, is_heatmap: bool) -> (Vec<Position>, Vec<ChartSeries>, usize) {
+        let mut positions = ordered(self.positions.all.clone());
+        if !is_heatmap && let Some(filled) = period.and_then(|period| with_every_period(&positions, period)) {
+            positions = filled;
+        }
+        let places: Vec<Option<usize>> =
+            positions.iter().map(|position| self.positions.known.get(position).copied()).collect();
+        let most = if is_heatmap { HEATMAP_ROWS_MAX } else { SERIES_MAX };
+        let mut by_weight: Vec<(f64, usize)> = self.weights.iter().copied().zip(0..).collect();
+        by_weight.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));
+        let kept: BTreeSet<usize> = by_weight.into_iter().take(most).map(|(_, name)| name).collect();
+        let left_out = self.names.all.len() - kept.len();
+        let names = ordered(self.names.all.clone());
+        let places_of_names = names.iter().filter_map(|name| Some((name, *self.names.known.get(name)?)));
+        let series = places_of_names.filter(|(_, name)| kept.contains(name)).map(|(text, name)| {
+            let value = |position: &Option<usize>| self.values.get(&((*position)?, name)).copied().flatten();
+            ChartSeries { name: text.text(), values: places.iter().map(value).collect() }
+        });
+        (positions, series.collect(), left_out)
+    }
+}
+
+/// Days and numbers by size; names stay in the order of the rows.
+fn ordered(mut positions: Vec<Position>) -> Vec<Position> {
+    if !positions.iter().any(|position| matches!(position, Position::Name(_))) {
+        positions.sort();
+    }
+    positions
+}
+
+/// Every day, week or month from the first to the last, so that a gap has its width; `None` when there is no such order.
+fn with_every_period(positions: &[Position], period: &str) -> Option<Vec<Position>> {
+    let days: Option<BTreeSet<NaiveDate>> = positions
+        .iter()
+        .map(|position| match position {
+            Position::Day(day) => Some(*day),
+            _ => None,
+        })
+        .collect();
+    let days = days?;
+    let (mut next, last) = (*days.first()?, *days.last()?);
+    let mut all = days;
+    while next < last && all.len() <= POSITIONS_MAX {
+        next = match period {
+            "day" => next.checked_add_days(Days::new(1))?,
+            "week" => next.checked_add_days(Days::new(7))?,
+            "month" => next.checked_add_months(Months::new(1))?,
+            _ => return None,
+        };
+        if next < last {
+            all.insert(next);
+        }
+    }
+    Some(all.into_iter().map(Position::Day).collect())
+}
+
+#[cfg(test)]
+mod tests;

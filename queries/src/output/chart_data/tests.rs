@@ -1,0 +1,103 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
+
+use super::*;
+use crate::header::Chart;
+use crate::output::document::DocumentColumn;
+
+fn column(name: &str, style: Style, is_additive: bool) -> DocumentColumn {
+    DocumentColumn { name: name.to_owned(), label: name.to_owned(), meaning: None, style, is_additive }
+}
+
+fn document(kind: ChartKind, is_additive: bool) -> Document {
+    let named = |name: &str| Some(name.to_owned());
+    let (y, series, value) = match kind {
+        ChartKind::Heatmap => ("kind", None, named("points")),
+        _ => ("points", named("kind"), None),
+    };
+    Document {
+        title: String::new(),
+        question: None,
+        audience: None,
+        scope: None,
+        columns: vec![
+            column("day", Style::Date, false),
+            column("kind", Style::Text, false),
+            column("points", Style::Number(Some(0)), is_additive),
+        ],
+        provenance: Vec::new(),
+        chart: Some(Chart { kind, x: "day".to_owned(), y: y.to_owned(), series, value }),
+        period: Some("day".to_owned()),
+    }
+}
+
+fn rows(rows: &[(i32, &str, Option<i64>)]) -> RecordBatch {
+    let days: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.0)).collect::<Date32Array>());
+    let kinds: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.1)).collect::<StringArray>());
+    let points: ArrayRef = Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>());
+    RecordBatch::try_from_iter_with_nullable([("day", days, true), ("kind", kinds, true), ("points", points, true)])
+        .unwrap()
+}
+
+fn drawn(kind: ChartKind, is_additive: bool, data: &[(i32, &str, Option<i64>)]) -> Option<ChartData> {
+    chart_data(&document(kind, is_additive), &[rows(data)]).unwrap()
+}
+
+#[test]
+fn rows_of_one_place_are_added_up_and_what_has_no_row_is_a_gap() {
+    let data = [(0, "a", Some(1)), (0, "a", Some(2)), (0, "b", Some(5)), (3, "a", Some(4)), (3, "b", None)];
+    let chart = drawn(ChartKind::Line, true, &data).unwrap();
+    assert_eq!(chart.positions.len(), 4, "days without rows have their width");
+    assert_eq!(chart.series[0].values, [Some(3.0), None, None, Some(4.0)]);
+    assert_eq!(chart.series[1].values, [Some(5.0), None, None, None]);
+    assert!(chart.has_gaps());
+}
+
+#[test]
+fn what_cannot_be_added_up_is_not_drawn() {
+    assert!(drawn(ChartKind::Line, false, &[(0, "a", Some(1)), (0, "a", Some(2)), (1, "a", Some(3))]).is_none());
+    assert!(drawn(ChartKind::Line, false, &[(0, "a", Some(1)), (1, "a", Some(2))]).is_some());
+}
+
+#[test]
+fn nothing_to_draw_is_no_chart() {
+    assert!(drawn(ChartKind::Bar, true, &[]).is_none());
+    assert!(drawn(ChartKind::Bar, true, &[(0, "a", None)]).is_none());
+    assert!(drawn(ChartKind::Bar, true, &[(0, "a", Some(1))]).is_none());
+}
+
+#[test]
+fn in_a_single_period_the_series_are_compared() {
+    let chart = drawn(ChartKind::Line, true, &[(0, "a", Some(1)), (0, "b", Some(2))]).unwrap();
+    assert_eq!((chart.kind, chart.x_label.as_str()), (ChartKind::Bar, "kind (1970-01-01)"));
+    assert_eq!(chart.positions, [Position::Name("a".to_owned()), Position::Name("b".to_owned())]);
+    assert_eq!(chart.series[0].values, [Some(1.0), Some(2.0)]);
+}
+
+#[test]
+fn the_largest_series_are_shown_and_the_others_counted() {
+    let names: Vec<String> = (0..10).map(|number| format!("kind {number}")).collect();
+    let data: Vec<_> = names.iter().zip(0_i64..).map(|(name, at)| (0, name.as_str(), Some(at))).collect();
+    let more: Vec<_> = data.iter().map(|(_, name, points)| (1, *name, *points)).collect();
+    let chart = drawn(ChartKind::Bar, true, &[data, more].concat()).unwrap();
+    assert_eq!((chart.series.len(), chart.left_out), (7, 3));
+    assert_eq!(chart.series[0].name, "kind 3");
+}
+
+#[test]
+fn a_heat_map_has_a_row_for_each_name() {
+    let data = [(1, "b", Some(1)), (0, "a", Some(2))];
+    let chart = drawn(ChartKind::Heatmap, true, &data).unwrap();
+    assert_eq!(chart.positions.len(), 2);
+    assert_eq!(chart.series.iter().map(|series| series.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(chart.series[0].values, [None, Some(1.0)]);
+}
+
+#[test]
+fn names_show_what_a_page_would_obey() {
+    let chart = drawn(ChartKind::Line, true, &[(0, "\u{202e}x\n", Some(1)), (1, "\u{202e}x\n", Some(1))]).unwrap();
+    assert_eq!(chart.series[0].name, "\\u{202e}x\\n");
+}

@@ -1,0 +1,331 @@
+//! A result as a document for readers: what it answers, its columns with units, its rows as people write them, and what
+//! it was computed from. Markdown, HTML and XLSX are written from it.
+//!
+//! A report fills all of it from its header and provenance; the result of plain SQL has only columns and rows.
+
+use std::io::Write;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
+
+use super::cells::Cell;
+use super::figures::{grouped, grouped_float, rescaled};
+use super::{OutputFormat, arrow_error, html, markdown, xlsx};
+use crate::header::{Chart, ReportColumn, Unit};
+use crate::{QueryError, ReportResult};
+
+/// What a document says.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    /// A few words.
+    pub(crate) title: String,
+    /// The question that it answers.
+    pub(crate) question: Option<String>,
+    /// Who asks it.
+    pub(crate) audience: Option<String>,
+    /// Period and other parameters, in words.
+    pub(crate) scope: Option<String>,
+    /// The columns, in the order of the batches.
+    pub(crate) columns: Vec<DocumentColumn>,
+    /// What it was computed from: names and values.
+    pub(crate) provenance: Vec<(String, String)>,
+    /// How it is drawn, if it can be.
+    pub(crate) chart: Option<Chart>,
+    /// `day`, `week` or `month`, when the result has one row or more for each.
+    pub(crate) period: Option<String>,
+}
+
+/// A column as readers see it.
+#[derive(Clone, Debug)]
+pub(crate) struct DocumentColumn {
+    /// Name in the result.
+    pub(crate) name: String,
+    /// Heading, with the unit where it is not plain.
+    pub(crate) label: String,
+    /// What it means.
+    pub(crate) meaning: Option<String>,
+    /// How its values are written.
+    pub(crate) style: Style,
+    /// Whether values of several rows may be added up.
+    pub(crate) is_additive: bool,
+}
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// As it is.
+    Text,
+    /// `2026-01-31`.
+    Date,
+    /// `2026-01-31 12:00:00`, UTC.
+    Instant,
+    /// With thousands separators; so many decimals, or as many as there are.
+    Number(Option<u8>),
+    /// Cents, written as dollars.
+    Dollars,
+    /// A part of a whole, written in percent.
+    Percent,
+}
+
+impl Style {
+    /// Whether values are figures, which stand to the right.
+    pub(crate) fn is_figure(self) -> bool {
+        matches!(self, Self::Number(_) | Self::Dollars | Self::Percent)
+    }
+
+    /// What a value is multiplied by to be shown.
+    pub(crate) fn factor(self) -> f64 {
+        match self {
+            Self::Dollars => 0.01,
+            Self::Percent => 100.0,
+            _ => 1.0,
+        }
+    }
+
+    /// The value in words; empty for NULL.
+    pub(crate) fn text(self, cell: &Cell) -> String {
+        match cell {
+            Cell::Empty => String::new(),
+            Cell::Text(text) => text.clone(),
+            Cell::Date(day) => day.to_string(),
+            Cell::Instant(moment) => moment.format("%Y-%m-%d %H:%M:%S%.f").to_string(),
+            Cell::Number { unscaled, scale } => self.exact(*unscaled, *scale),
+            Cell::Float(value) => match self {
+                Self::Dollars => dollars(grouped_float(value * self.factor(), Some(2))),
+                Self::Percent => format!("{}%", grouped_float(value * self.factor(), Some(1))),
+                Self::Number(decimals) => grouped_float(*value, decimals.map(usize::from)),
+                _ => grouped_float(*value, None),
+            },
+        }
+    }
+
+    fn exact(self, unscaled: i128, scale: u32) -> String {
+        let rounded = |shift: u32, decimals: u32| {
+            let places = rescaled(unscaled, scale + shift, decimals)?;
+            Some(grouped(places, decimals))
+        };
+        match self {
+            Self::Dollars => rounded(2, 2).map(dollars),
+            Self::Percent => {
+                unscaled.checked_mul(100).and_then(|hundredfold| rescaled(hundredfold, scale, 1)).map(|tenths| {
+                    let text = grouped(tenths, 1);
+                    format!("{text}%")
+                })
+            }
+            _ => Some(grouped(unscaled, scale)),
+        }
+        .unwrap_or_else(|| grouped(unscaled, scale))
+    }
+}
+
+fn dollars(amount: String) -> String {
+    match amount.strip_prefix('-') {
+        Some(amount) => format!("-${amount}"),
+        None => format!("${amount}"),
+    }
+}
+
+impl Document {
+    /// A report with its header and provenance.
+    pub(crate) fn of_report(result: &ReportResult) -> Self {
+        let types = result.schema.fields().iter().map(|field| field.data_type());
+        let parameter = |name: &str| result.provenance.parameters.iter().find(|parameter| parameter.name == name);
+        Self {
+            title: result.title.clone(),
+            question: Some(result.question.clone()),
+            audience: Some(result.audience.clone()),
+            scope: Some(result.provenance.scope()),
+            columns: result.columns.iter().zip(types).map(|(column, kind)| DocumentColumn::new(column, kind)).collect(),
+            provenance: result.provenance.lines(),
+            chart: result.chart.clone(),
+            period: parameter("by").and_then(|parameter| parameter.value.clone()),
+        }
+    }
+
+    /// The result of a statement, of which only the columns are known.
+    pub(crate) fn of_query(schema: &Schema) -> Self {
+        let columns = schema.fields().iter().map(|field| DocumentColumn {
+            name: field.name().clone(),
+            label: field.name().clone(),
+            meaning: None,
+            style: style_of(field.data_type()),
+            is_additive: false,
+        });
+        Self {
+            title: "Result".to_owned(),
+            question: None,
+            audience: None,
+            scope: None,
+            columns: columns.collect(),
+            provenance: vec![("Bluelake version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+            chart: None,
+            period: None,
+        }
+    }
+}
+
+impl Document {
+    /// What stands in the place of rows when there are none.
+    pub(crate) fn nothing(&self) -> &'static str {
+        if self.scope.is_some() { "There is nothing in this period." } else { "There are no rows." }
+    }
+}
+
+impl DocumentColumn {
+    fn new(column: &ReportColumn, kind: &DataType) -> Self {
+        let style = match column.unit {
+            Unit::Date => Style::Date,
+            Unit::Timestamp => Style::Instant,
+            Unit::Text => Style::Text,
+            Unit::Cents => Style::Dollars,
+            Unit::Share => Style::Percent,
+            Unit::Days | Unit::Hours if kind.is_floating() => Style::Number(Some(2)),
+            Unit::Count | Unit::Points | Unit::Days | Unit::Hours => style_of(kind),
+        };
+        Self {
+            name: column.name.clone(),
+            label: label(&column.name, column.unit),
+            meaning: Some(column.description.clone()),
+            style,
+            is_additive: matches!(column.unit, Unit::Count | Unit::Points | Unit::Cents),
+        }
+    }
+}
+
+fn style_of(kind: &DataType) -> Style {
+    match kind {
+        DataType::Date32 | DataType::Date64 => Style::Date,
+        DataType::Timestamp(..) => Style::Instant,
+        kind if kind.is_integer() => Style::Number(Some(0)),
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => {
+            Style::Number(Some((*scale).max(0).unsigned_abs()))
+        }
+        kind if kind.is_floating() => Style::Number(None),
+        _ => Style::Text,
+    }
+}
+
+/// `average_points` becomes `Average points`, `amount_cents` becomes `Amount (US dollars)`.
+fn label(name: &str, unit: Unit) -> String {
+    let (stem, unit) = match unit {
+        Unit::Cents => (name.strip_suffix("_cents").unwrap_or(name), "US dollars"),
+        Unit::Points => (name, "points"),
+        Unit::Days => (name.strip_suffix("_days").unwrap_or(name), "days"),
+        Unit::Hours => (name.strip_suffix("_hours").unwrap_or(name), "hours"),
+        Unit::Timestamp => (name, "UTC"),
+        Unit::Date | Unit::Text | Unit::Count | Unit::Share => (name, ""),
+    };
+    let mut words = stem.replace('_', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let says_it = words.split(' ').any(|word| word.eq_ignore_ascii_case(unit));
+    if unit.is_empty() || says_it { words } else { format!("{words} ({unit})") }
+}
+
+/// Writes a document; returns how many of the rows it has.
+pub(super) fn render<W: Write>(
+    document: &Document,
+    batches: &[RecordBatch],
+    format: OutputFormat,
+    mut sink: W,
+) -> Result<u64, QueryError> {
+    let fail = |error| arrow_error(error, format.name());
+    let (rows, bytes) = match format {
+        OutputFormat::Xlsx => xlsx::render(document, batches)?,
+        OutputFormat::Html => html::render(document, batches).map_err(fail)?,
+        _ => markdown::render(document, batches).map_err(fail)?,
+    };
+    sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(QueryError::Output)?;
+    Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+}
+
+/// Most rows that a document in this format shows.
+fn rows_max(format: OutputFormat) -> usize {
+    match format {
+        OutputFormat::Xlsx => xlsx::ROWS_MAX,
+        OutputFormat::Html => html::ROWS_MAX,
+        _ => super::TABLE_ROWS_MAX,
+    }
+}
+
+/// Waits for the rows of a statement and writes them as a document. Keeps no more rows than the format shows.
+pub(super) struct DocumentWriter<W: Write> {
+    sink: W,
+    format: OutputFormat,
+    document: Document,
+    batches: Vec<RecordBatch>,
+    kept: usize,
+}
+
+impl<W: Write> DocumentWriter<W> {
+    pub(super) fn new(format: OutputFormat, schema: &Schema, sink: W) -> Self {
+        Self { sink, format, document: Document::of_query(schema), batches: Vec::new(), kept: 0 }
+    }
+
+    /// # Errors
+    /// [`QueryError::Format`] for more rows than a sheet has.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        let room = rows_max(self.format).saturating_sub(self.kept);
+        if self.format == OutputFormat::Xlsx && batch.num_rows() > room {
+            return Err(xlsx::too_many_rows());
+        }
+        // One row more than is shown tells that there are more.
+        let kept = batch.slice(0, batch.num_rows().min(room + 1));
+        self.kept += kept.num_rows();
+        if kept.num_rows() > 0 {
+            self.batches.push(kept);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<u64, QueryError> {
+        render(&self.document, &self.batches, self.format, self.sink)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use chrono::NaiveDate;
+
+    use super::*;
+
+    #[test]
+    fn a_heading_has_the_unit_where_the_name_does_not_say_it() {
+        for (name, unit, expected) in [
+            ("points", Unit::Points, "Points"),
+            ("average_points", Unit::Points, "Average points"),
+            ("liability", Unit::Points, "Liability (points)"),
+            ("amount_cents", Unit::Cents, "Amount (US dollars)"),
+            ("donor_kind", Unit::Text, "Donor kind"),
+            ("share", Unit::Share, "Share"),
+            ("wait_hours", Unit::Hours, "Wait (hours)"),
+            ("last_seen", Unit::Timestamp, "Last seen (UTC)"),
+        ] {
+            assert_eq!(label(name, unit), expected);
+        }
+    }
+
+    #[test]
+    fn values_are_written_by_their_unit() {
+        let number = |unscaled, scale| Cell::Number { unscaled, scale };
+        let day = NaiveDate::from_ymd_opt(2026, 11, 1).unwrap();
+        for (style, cell, expected) in [
+            (Style::Number(Some(0)), number(1_234_567, 0), "1,234,567"),
+            (Style::Number(Some(2)), number(123_450, 2), "1,234.50"),
+            (Style::Dollars, number(123_456, 0), "$1,234.56"),
+            (Style::Dollars, number(-5, 0), "-$0.05"),
+            (Style::Dollars, number(123_450, 2), "$12.35"),
+            (Style::Dollars, Cell::Float(1999.9), "$20.00"),
+            (Style::Percent, number(12_345, 5), "12.3%"),
+            (Style::Percent, Cell::Float(0.5), "50.0%"),
+            (Style::Date, Cell::Date(day), "2026-11-01"),
+            (Style::Instant, Cell::Instant(day.and_hms_opt(1, 2, 3).unwrap()), "2026-11-01 01:02:03"),
+            (Style::Text, Cell::Text("=1".to_owned()), "=1"),
+            (Style::Dollars, Cell::Empty, ""),
+        ] {
+            assert_eq!(style.text(&cell), expected, "{style:?} {cell:?}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Text for eyes. Values come from producers: what a screen or page would obey instead of show is written out.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// The text with control characters and direction marks as `\n`, `\u{1b}` and so on.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_obeyed(character) {
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "{}", character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// At most so many characters, with an ellipsis where some are left out.
+pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => Cow::Borrowed(text),
+        Some(_) => Cow::Owned(text.chars().take(most.saturating_sub(1)).chain(['…']).collect()),
+    }
+}
+
+/// Control characters, marks of the Unicode bidirectional algorithm, which can make a line read as something else than it
+/// is, and characters that XML does not have.
+fn is_obeyed(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+                | '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_screen_would_obey_is_written_out() {
+        for (text, shown) in [
+            ("plain, emoji 🚓 and é", "plain, emoji 🚓 and é"),
+            ("a\u{1b}[31mb\n", "a\\u{1b}[31mb\\n"),
+            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),
+            ("\u{0}\u{ffff}", "\\u{0}\\u{ffff}"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_with_an_ellipsis() {
+        assert_eq!(shortened("abc", 3), "abc");
+        assert_eq!(shortened("äöüß", 3), "äö…");
+    }
+}

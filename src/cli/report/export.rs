@@ -1,0 +1,103 @@
+//! `bluelake report run … --destination`: a report as files in a folder or bucket.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bluelake_lake::{FileStore, LINK_VALID_MAX, LakeError, LakeLocation};
+use bluelake_queries::{Export, MANIFEST, OutputFormat, ReportResult, export_report};
+
+use super::Session;
+use crate::failure::WrongUsage;
+use crate::{aws, output};
+
+/// For readers, for spreadsheets and for programs.
+const USUAL: [OutputFormat; 3] = [OutputFormat::Csv, OutputFormat::Xlsx, OutputFormat::Html];
+
+/// A checked request for an export.
+pub(super) struct Destination {
+    location: LakeLocation,
+    formats: Vec<OutputFormat>,
+    presign: Option<Duration>,
+}
+
+/// Reads how long links are to be good for.
+pub(super) fn link_validity(text: &str) -> Result<Duration, String> {
+    let valid = humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 12h or 7d"))?;
+    if valid.as_secs() == 0 {
+        return Err("a link must be good for a second at least".to_owned());
+    }
+    if valid > LINK_VALID_MAX {
+        return Err("S3 lets no link be good for longer than 7d".to_owned());
+    }
+    Ok(valid)
+}
+
+impl Destination {
+    /// # Errors
+    /// [`WrongUsage`] for a place, a format or links that cannot be.
+    pub(super) fn new(
+        session: &Session,
+        destination: &str,
+        formats: &[OutputFormat],
+        presign: Option<Duration>,
+    ) -> Result<Self> {
+        let location: LakeLocation = destination.parse().map_err(|error: LakeError| {
+            let reason = match error {
+                LakeError::Location { reason, .. } => reason,
+                other => other.to_string(),
+            };
+            WrongUsage::new(format!("cannot export to '{destination}': {reason}"))
+        })?;
+        if presign.is_some() && !location.is_bucket() {
+            let message = "--presign needs a bucket: links to files of a folder cannot be made; use --destination s3://bucket/prefix";
+            return Err(WrongUsage::new(message).into());
+        }
+        let lake = session.location()?;
+        if location.url().as_str().starts_with(lake.url().as_str()) {
+            let message =
+                format!("cannot export to '{destination}': it lies in the lake {lake}, where only tables may be");
+            return Err(WrongUsage::new(message).into());
+        }
+        Ok(Self { location, formats: distinct(formats)?, presign })
+    }
+
+    /// Writes the files and says which.
+    ///
+    /// # Errors
+    /// When the place cannot be written, or a format cannot hold the report.
+    pub(super) async fn run(&self, session: &Session, result: &ReportResult) -> Result<()> {
+        let aws = if self.location.is_bucket() { Some(aws::sdk_config().await) } else { None };
+        let store = FileStore::at(&self.location, aws.as_ref())?;
+        let export = export_report(result, &self.formats, &store, self.presign)
+            .await
+            .with_context(|| format!("the report was not exported to {}", self.location))?;
+        if session.json { output::json(&export) } else { output::line(described(&export)) }
+    }
+}
+
+/// The formats, each once.
+fn distinct(formats: &[OutputFormat]) -> Result<Vec<OutputFormat>> {
+    if formats.contains(&OutputFormat::Table) {
+        return Err(WrongUsage::new("table is for terminals; export md, html, xlsx or csv").into());
+    }
+    let formats = if formats.is_empty() { &USUAL } else { formats };
+    let mut distinct = Vec::new();
+    for format in formats {
+        if !distinct.contains(format) {
+            distinct.push(*format);
+        }
+    }
+    Ok(distinct)
+}
+
+fn described(export: &Export) -> String {
+    let files = export.manifest.files.iter();
+    let rows = files.map(|file| [file.name.clone(), output::grouped(file.rows), output::grouped(file.bytes)]);
+    let mut text = format!("Exported to {}\n", export.folder);
+    text.push_str(&output::table(&["file", "rows", "bytes"], &[1, 2], rows).to_string());
+    text.push_str(&format!("\n{MANIFEST} lists them with their checksums."));
+    for link in &export.links {
+        text.push_str(&format!("\n\n{}\n{}", link.name, link.url));
+    }
+    text
+}
