@@ -50,7 +50,8 @@ Examples:
   bluelake sql 'SELECT count(*) FROM transactions'  ask the lake
   bluelake report run donations --from 2026-10-01 --to 2026-10-31 --by week
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, or a problem was found.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, or a problem was found,
+4 the period of a report is not complete yet.
 Settings come from bluelake.toml, then BLUELAKE_… variables, then flags: see `bluelake config show`.
 AWS credentials, region and endpoints come from the usual AWS variables and profiles.";
 

@@ -4,6 +4,7 @@
 //! because a misspelt setting that is ignored is worse than one that is refused.
 
 mod layers;
+mod scheduled;
 mod settings;
 
 use std::fmt::Display;
@@ -22,6 +23,7 @@ use chrono_tz::Tz;
 use crate::failure::WrongUsage;
 
 pub(crate) use layers::{Layers, Override, Value};
+pub(crate) use scheduled::ScheduledReport;
 pub(crate) use settings::{SETTINGS, Setting};
 
 /// The file that is read from the working folder when `--config` names none.
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) transaction_events: String,
     /// How a batch is bounded and where reading starts.
     pub(crate) ingest: IngestSettings,
+    /// Which reports there are, and which are run on a schedule.
+    pub(crate) reports: ReportSettings,
     /// Limits of a query.
     pub(crate) sql: SqlSettings,
     /// What is logged and how.
@@ -90,6 +94,17 @@ pub(crate) struct IngestSettings {
     pub(crate) fan_out: Option<String>,
     /// Where metrics and health are served, if they are.
     pub(crate) listen: Option<SocketAddr>,
+}
+
+/// Which reports there are, and which are run on a schedule.
+#[derive(Debug, Clone)]
+pub(crate) struct ReportSettings {
+    /// Folder of the user's own.
+    pub(crate) folder: Option<PathBuf>,
+    /// Where `report run-all` exports to.
+    pub(crate) destination: Option<String>,
+    /// What `report run-all` runs: the `[[report]]` tables of the file, in their order.
+    pub(crate) scheduled: Vec<ScheduledReport>,
 }
 
 /// Limits of a query.
@@ -164,6 +179,11 @@ impl Config {
                 shard_rate: layers.read("ingest.shard-rate", byte_size)?,
                 fan_out: layers.read_optional("ingest.fan-out", consumer_name)?,
                 listen: layers.read_optional("ingest.listen", address)?,
+            },
+            reports: ReportSettings {
+                folder: layers.read_optional("reports.folder", |text| Ok(PathBuf::from(text)))?,
+                destination: layers.read_optional("reports.destination", not_empty)?,
+                scheduled: layers.scheduled().to_vec(),
             },
             sql: SqlSettings {
                 memory_limit: layers.read("sql.memory-limit", byte_size)?,

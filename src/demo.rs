@@ -10,7 +10,7 @@ mod state;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bluelake_lake::Lake;
+use bluelake_lake::{AsOf, Lake};
 use bluelake_queries::{OutputFormat, QuerySession, ReportCatalog, ReportParameters, ReportResult, ResultWriter};
 use bluelake_schemas::Contract;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ impl Demo<'_> {
     }
 
     async fn show(&self, landed: Option<Landed>) -> Result<Outcome> {
-        let queries = query::open(&self.lake, &self.session.config).await?;
+        let queries = query::open(&self.lake, &self.session.config, &AsOf::Newest).await?;
         let reports = self.reports(&queries).await?;
         let truth = state::read_truth(self.folder)?;
         let checks = checks::run(&queries, &reports, &truth, self.state.duplicate).await?;

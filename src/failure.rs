@@ -10,6 +10,8 @@ pub(crate) enum Outcome {
     Done,
     /// Done, but incomplete by a limit that the caller set, or with a check that failed: exit code 3.
     Incomplete,
+    /// Nothing was done, because the period that was asked for is not complete yet: exit code 4.
+    NotComplete,
 }
 
 impl From<Outcome> for ExitCode {
@@ -17,6 +19,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Incomplete => Self::from(3),
+            Outcome::NotComplete => Self::from(4),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! A query session over the lake's tables, within the configured limits.
 
 use anyhow::{Context, Result};
-use bluelake_lake::{Lake, REJECTED_EVENTS};
-use bluelake_queries::{QueryOptions, QuerySession};
-use bluelake_schemas::Stream;
+use bluelake_lake::{AsOf, Lake};
+use bluelake_queries::{Origin, QueryOptions, QuerySession};
 use clap::Args;
 use datafusion::prelude::SessionContext;
 
@@ -34,18 +33,14 @@ impl QueryFlags {
     }
 }
 
-/// Opens all tables of the lake, each at its newest version.
+/// Opens all tables of the lake, each at the wanted version.
 ///
 /// # Errors
-/// When the place holds no lake or cannot be read.
-pub(crate) async fn open(lake: &Lake, config: &Config) -> Result<QuerySession> {
-    let state = SessionContext::new().state();
-    let names = Stream::ALL.map(Stream::table).into_iter().chain([REJECTED_EVENTS]);
-    let tables = names.map(|name| {
-        let state = &state;
-        async move { Ok::<_, anyhow::Error>((name.to_owned(), lake.table_provider(name, state).await?)) }
-    });
-    let tables = futures::future::try_join_all(tables).await?;
+/// When the place holds no lake or cannot be read, or does not have the version (any more).
+pub(crate) async fn open(lake: &Lake, config: &Config, as_of: &AsOf) -> Result<QuerySession> {
+    let reading = lake.read(as_of, &SessionContext::new().state()).await?;
+    let origin = Origin::of(&reading);
+    let tables = reading.tables.into_iter().map(|table| (table.name, table.provider)).collect();
     let options = QueryOptions {
         memory_limit_bytes: usize::try_from(config.sql.memory_limit.as_u64())
             .context("sql.memory-limit is too large")?,
@@ -53,5 +48,5 @@ pub(crate) async fn open(lake: &Lake, config: &Config) -> Result<QuerySession> {
         time_zone: config.time_zone,
         ..QueryOptions::default()
     };
-    Ok(QuerySession::new(tables, options).await?)
+    Ok(QuerySession::new(tables, options).await?.with_origin(origin))
 }

@@ -43,4 +43,5 @@ mod lake_verify;
 mod many_partitions;
 mod observability;
 mod replay;
+mod reports;
 mod settings;

@@ -93,6 +93,14 @@ pub enum LakeError {
         #[source]
         source: Option<Box<LakeError>>,
     },
+    /// An older state was asked for that the table's log does not have (any more).
+    #[error("table '{table}': {reason}")]
+    NoSuchVersion {
+        /// The table's name.
+        table: String,
+        /// What was asked for and what there is.
+        reason: String,
+    },
     /// A data file is not what its batch says it is.
     #[error("data file '{path}': {reason}")]
     DataFile {

@@ -5,7 +5,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use arrow::datatypes::{Field, SchemaRef};
 use aws_config::SdkConfig;
 use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
-use datafusion::catalog::{Session, TableProvider};
 use deltalake::{
     DeltaTable, DeltaTableError,
     kernel::{DataType, StructField, engine::arrow_conversion::TryIntoKernel as _, transaction::CommitProperties},
@@ -147,19 +146,6 @@ impl Lake {
         }
         table.load().await.map_err(LakeError::table(name, "load its Delta log"))?;
         Ok(Some(table))
-    }
-
-    /// A DataFusion table over the newest version of a table, with its object store registered in `session`.
-    ///
-    /// # Errors
-    /// As [`Lake::table`].
-    pub async fn table_provider(&self, name: &str, session: &dyn Session) -> Result<Arc<dyn TableProvider>, LakeError> {
-        let table = self.table(name).await?;
-        table.update_datafusion_session(session).map_err(LakeError::table(name, "register its object store"))?;
-        table
-            .table_provider()
-            .await
-            .map_err(|error| LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string())))
     }
 
     /// Adds the columns of `schema` that the table does not have yet, and gives it back reloaded.

@@ -53,6 +53,7 @@ pub(crate) async fn check(
     }
 }
 
-fn rows(state: &DeltaTableState) -> Option<u64> {
+/// Rows of a table by the statistics of its log; `None` when a file has none.
+pub(crate) fn rows(state: &DeltaTableState) -> Option<u64> {
     state.log_data().iter().map(|file| file.num_records().and_then(|count| u64::try_from(count).ok())).sum()
 }

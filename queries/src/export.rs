@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use folder::export_folder;
+use manifest::EarlierExport;
 pub use manifest::{ExportManifest, ExportedFile, MANIFEST};
 
 use crate::{OutputFormat, QueryError, ReportResult, write_report};
@@ -26,6 +27,9 @@ pub struct Export {
     pub folder: String,
     /// What is in it.
     pub manifest: ExportManifest,
+    /// Events of the period that came since the export that this one replaces; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_since_last_run: Option<i64>,
     /// Links by which anybody can get the files, when they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<ExportLink>,
@@ -65,7 +69,11 @@ pub async fn export_report(
         }
     };
     publish_all(store, staged, manifest_file).await?;
-    let gone = before.into_iter().filter(|name| !manifest.files.iter().any(|file| file.name == *name));
+    let events_since_last_run = before
+        .events
+        .zip(result.provenance.period.as_ref())
+        .and_then(|(before, period)| i64::try_from(period.events).ok()?.checked_sub(i64::try_from(before).ok()?));
+    let gone = before.names.into_iter().filter(|name| !manifest.files.iter().any(|file| file.name == *name));
     for name in gone {
         store.remove(&format!("{folder}/{name}")).await?;
     }
@@ -73,7 +81,7 @@ pub async fn export_report(
         Some(valid) => links(store, &folder, &manifest, valid).await?,
         None => Vec::new(),
     };
-    Ok(Export { folder: store.name(&folder), manifest, links })
+    Ok(Export { folder: store.name(&folder), manifest, events_since_last_run, links })
 }
 
 /// Lays all files aside, the manifest last and apart.
@@ -112,8 +120,8 @@ async fn publish_all(store: &FileStore, staged: Vec<StagedFile>, manifest: Stage
     failed.map_or(Ok(()), Err)
 }
 
-/// The files of an earlier export. What is not a manifest of ours lists nothing.
-async fn read_manifest(store: &FileStore, folder: &str) -> Result<Vec<String>, LakeError> {
+/// What an earlier export says of itself. What is not a manifest of ours lists nothing.
+async fn read_manifest(store: &FileStore, folder: &str) -> Result<EarlierExport, LakeError> {
     let found = store.read(&format!("{folder}/{MANIFEST}")).await?;
     Ok(found.map(|content| manifest::listed(&content)).unwrap_or_default())
 }

@@ -14,8 +14,11 @@ mod guard;
 mod header;
 mod nearest;
 mod options;
+mod origin;
 mod output;
 mod parameters;
+mod provenance;
+mod reconcile;
 mod report;
 mod session;
 mod views;
@@ -32,8 +35,11 @@ pub use header::{
     Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit, ViewHeader,
 };
 pub use options::{QueryOptions, parse_time_zone};
+pub use origin::{Origin, PeriodOrigin, StreamOrigin, TableOrigin};
 pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, write_report, write_results};
 pub use parameters::{ReportParameters, ResolvedParameter};
-pub use report::{Provenance, Report, ReportResult};
+pub use provenance::Provenance;
+pub use reconcile::{Reconciled, reconcile};
+pub use report::{Completeness, Report, ReportResult};
 pub use session::QuerySession;
 pub use views::{ViewDescription, describe_views};

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
-use serde::Serialize;
 
 use crate::header::{Chart, ReportColumn, ReportHeader};
-use crate::parameters::{ReportParameters, ResolvedParameter};
-use crate::{QueryError, QuerySession};
+use crate::origin::{Period, StreamOrigin, is_complete};
+use crate::parameters::ReportParameters;
+use crate::{Provenance, QueryError, QuerySession};
 
 /// One report of the catalogue.
 #[derive(Clone, Debug)]
@@ -41,54 +42,15 @@ pub struct ReportResult {
     pub provenance: Provenance,
 }
 
-/// What a result was computed from. Table versions and watermarks are the opener's to add.
-#[derive(Clone, Debug, Serialize)]
-pub struct Provenance {
-    /// Name of the report.
-    pub report: String,
-    /// Its parameters, defaults filled in.
-    pub parameters: Vec<ResolvedParameter>,
-    /// Zone of the days, weeks and months.
-    pub time_zone: String,
-    /// Tables of the lake that were read.
-    pub tables: Vec<String>,
-    /// Version of Bluelake.
-    pub bluelake_version: String,
-}
-
-impl Provenance {
-    /// Everything that the result was computed from, each with its name: what documents show.
-    pub fn lines(&self) -> Vec<(String, String)> {
-        let line = |name: &str, value: String| (name.to_owned(), value);
-        let mut lines = vec![line("Report", self.report.clone())];
-        lines.extend(self.parameters.iter().map(|parameter| {
-            let mut name = parameter.name.replace('_', " ");
-            if let Some(first) = name.get_mut(..1) {
-                first.make_ascii_uppercase();
-            }
-            (name, parameter.in_words())
-        }));
-        lines.push(line("Time zone", self.time_zone.clone()));
-        lines.push(line("Tables read", self.tables.join(", ")));
-        lines.push(line("Bluelake version", self.bluelake_version.clone()));
-        lines
-    }
-
-    /// Period and other parameters as half a sentence: `2026-11-01 to 2026-11-30, by day, days in the time zone UTC`.
-    pub(crate) fn scope(&self) -> String {
-        let find = |name: &str| self.parameters.iter().find(|parameter| parameter.name == name);
-        let mut parts = Vec::new();
-        if let (Some(from), Some(to)) = (find("from"), find("to")) {
-            parts.push(format!("{} to {}", from.in_words(), to.in_words()));
-        }
-        let is_period = |name: &str| !parts.is_empty() && ["from", "to"].contains(&name);
-        let others = self.parameters.iter().filter(|parameter| !is_period(&parameter.name));
-        let others: Vec<String> =
-            others.map(|parameter| format!("{} {}", parameter.name.replace('_', " "), parameter.in_words())).collect();
-        parts.extend(others);
-        parts.push(format!("days in the time zone {}", self.time_zone));
-        parts.join(", ")
-    }
+/// Whether a period is complete, and what that rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completeness {
+    /// Every record that arrived before the end is in the lake.
+    pub is_complete: bool,
+    /// The end of the period.
+    pub ends_at: DateTime<Utc>,
+    /// The streams that the report is computed from, and how far the lake has them.
+    pub streams: Vec<StreamOrigin>,
 }
 
 impl Report {
@@ -125,11 +87,21 @@ impl Report {
         let stream = session.query_with(&self.sql, values).await?;
         let schema = stream.schema();
         self.check_columns(&schema)?;
+        let read = stream.tables().to_vec();
+        let batches = stream.collect().await?;
+        let (tables, streams) = session.origin().of_tables(&read);
+        let period = match Period::of(&parameters) {
+            Some(period) => Some(period.origin(session, &read, &streams).await?),
+            None => None,
+        };
         let provenance = Provenance {
             report: self.name.clone(),
             parameters,
             time_zone: session.options().time_zone.name().to_owned(),
-            tables: stream.tables().to_vec(),
+            as_of: session.origin().as_of(),
+            tables,
+            streams,
+            period,
             bluelake_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Ok(ReportResult {
@@ -139,9 +111,43 @@ impl Report {
             chart: self.header.chart.clone(),
             columns: self.header.columns.clone(),
             schema,
-            batches: stream.collect().await?,
+            batches,
             provenance,
         })
+    }
+
+    /// Checks values for the parameters without running anything.
+    ///
+    /// # Errors
+    /// [`QueryError::UnknownParameter`] and [`QueryError::Parameter`].
+    pub fn check(&self, parameters: &ReportParameters) -> Result<(), QueryError> {
+        parameters.resolve(&self.name, &self.header.parameters).map(|_| ())
+    }
+
+    /// Whether every record that arrived before the end of the report's last day is in the lake. Late events may still come.
+    ///
+    /// # Errors
+    /// [`QueryError::Parameter`] when the report has no last day, or none was given; otherwise as [`Report::run`].
+    pub async fn completeness(
+        &self,
+        session: &QuerySession,
+        parameters: &ReportParameters,
+    ) -> Result<Completeness, QueryError> {
+        let parameters = parameters.resolve(&self.name, &self.header.parameters)?;
+        let period = Period::of(&parameters);
+        let ends_at = period.and_then(|period| period.ends_at(session.options().time_zone));
+        let ends_at = ends_at.ok_or_else(|| QueryError::Parameter {
+            report: self.name.clone(),
+            name: "to".to_owned(),
+            fault: match period {
+                Some(_) => "must be given, to know when the period is complete".to_owned(),
+                None => "is not there: the report covers no period that could be complete".to_owned(),
+            },
+        })?;
+        let values = parameters.iter().map(|parameter| (parameter.name.clone(), parameter.bound.clone())).collect();
+        let read = session.tables_of(&self.sql, values).await?;
+        let (_, streams) = session.origin().of_tables(&read);
+        Ok(Completeness { is_complete: is_complete(&streams, ends_at), ends_at, streams })
     }
 
     fn check_columns(&self, schema: &SchemaRef) -> Result<(), QueryError> {

@@ -23,7 +23,7 @@ use crate::cooperation::GiveWayInJoins;
 use crate::nearest::nearest;
 use crate::options::SPILL_PER_MEMORY;
 use crate::workers::Workers;
-use crate::{QueryError, QueryOptions, QueryStream, guard, views};
+use crate::{Origin, QueryError, QueryOptions, QueryStream, guard, views};
 
 const CATALOG: &str = "bluelake";
 const SCHEMA: &str = "public";
@@ -42,6 +42,7 @@ pub struct QuerySession {
     workers: Arc<Workers>,
     /// Views that this lake cannot offer, with the reason.
     unavailable: Arc<BTreeMap<String, String>>,
+    origin: Arc<Origin>,
 }
 
 /// A query that is ready to run.
@@ -70,7 +71,18 @@ impl QuerySession {
         }
         let unavailable = Arc::new(views::register(&context).await?);
         let workers = Workers::new(options.target_partitions).map_err(|error| QueryError::session(error.into()))?;
-        Ok(Self { context, options, workers: Arc::new(workers), unavailable })
+        Ok(Self { context, options, workers: Arc::new(workers), unavailable, origin: Arc::default() })
+    }
+
+    /// Says where the tables come from; reports tell it with their results.
+    #[must_use]
+    pub fn with_origin(self, origin: Origin) -> Self {
+        Self { origin: Arc::new(origin), ..self }
+    }
+
+    /// Where the tables come from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The limits and the time zone of the session.
@@ -124,6 +136,17 @@ impl QuerySession {
     /// As [`QuerySession::query`] and [`QueryStream::next`].
     pub async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
         self.query(sql).await?.collect().await
+    }
+
+    /// The lake's tables that a statement would read, without running it.
+    pub(crate) async fn tables_of(
+        &self,
+        sql: &str,
+        parameters: Vec<(String, ScalarValue)>,
+    ) -> Result<Vec<String>, QueryError> {
+        let (session, sql) = (self.clone(), sql.to_owned());
+        let task = self.workers.spawn(async move { session.plan(&sql, parameters).await });
+        Ok(task.await.map_err(QueryError::died)??.tables)
     }
 
     async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Planned, QueryError> {

@@ -4,6 +4,7 @@ use std::io::{BufWriter, IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bluelake_lake::AsOf;
 use bluelake_queries::{OutputFormat, write_results};
 use clap::Args;
 
@@ -157,7 +158,7 @@ impl SqlArguments {
 pub(crate) async fn run(session: &Session, arguments: SqlArguments) -> Result<Outcome> {
     arguments.form.check(session.json)?;
     let text = arguments.text()?;
-    let queries = query::open(&session.lake().await?, &session.config).await?;
+    let queries = query::open(&session.lake().await?, &session.config, &AsOf::Newest).await?;
     let mut stream = queries.query(&text).await?;
     let mut sink = arguments.form.sink()?;
     let written = match write_results(&mut stream, arguments.form.format(session.json), &mut sink).await {

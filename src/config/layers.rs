@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::settings::{SETTINGS, VARIABLE_PREFIX};
-use super::{DEFAULT_FILE, complaint};
+use super::{DEFAULT_FILE, ScheduledReport, complaint, scheduled};
 use crate::failure::WrongUsage;
 
 /// Names the file to read, as `--config` does.
@@ -69,6 +69,7 @@ impl Override {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layers {
     values: BTreeMap<&'static str, Value>,
+    scheduled: Vec<ScheduledReport>,
 }
 
 impl Layers {
@@ -101,6 +102,11 @@ impl Layers {
         self.values.get(key)
     }
 
+    /// The reports that the file lists.
+    pub(super) fn scheduled(&self) -> &[ScheduledReport] {
+        &self.scheduled
+    }
+
     /// Reads a setting that always has a value.
     pub(super) fn read<T>(&self, key: &str, reader: impl Fn(&str) -> Result<T>) -> Result<T> {
         self.read_optional(key, reader)?.ok_or_else(|| WrongUsage::new(format!("{key} is not set")).into())
@@ -126,9 +132,12 @@ impl Layers {
                 return Err(anyhow::Error::new(error).context(usage));
             }
         };
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             WrongUsage::new(format!("{} is not valid TOML: {}", path.display(), error.to_string().trim_end()))
         })?;
+        if let Some(list) = table.remove("report") {
+            self.scheduled = scheduled::read(list, path)?;
+        }
         let mut found = Vec::new();
         flatten(&table, "", &mut found);
         for (key, value) in found {
@@ -204,7 +213,8 @@ fn is_section(key: &str) -> bool {
     SETTINGS.iter().any(|setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
 }
 
-fn scalar(value: &toml::Value) -> Option<String> {
+/// The text of a value that is no list and no table.
+pub(super) fn scalar(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),

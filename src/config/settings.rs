@@ -93,6 +93,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: None,
         meaning: "address and port of /metrics, /healthz and /readyz; none if not set",
     },
+    Setting {
+        key: "reports.folder",
+        default: None,
+        meaning: "folder with reports of your own, one SQL file each, beside those that are built in",
+    },
+    Setting {
+        key: "reports.destination",
+        default: None,
+        meaning: "folder or s3://bucket/prefix that `report run-all` exports to, unless a report names another",
+    },
     Setting { key: "sql.memory-limit", default: Some("256MiB"), meaning: "memory that one query may hold" },
     Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
     Setting {

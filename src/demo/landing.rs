@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray, RecordBatch};
 use bluelake_generate::{EventKind, GeneratedEvent, Generator, Producer, RetryPolicy, StreamNames, feed};
+use bluelake_lake::AsOf;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
 use serde::Serialize;
@@ -113,7 +114,7 @@ impl Present {
         let mut present = Self::default();
         // The interruption may have come before the tables were made.
         demo.lake.init(&demo.contract).await?;
-        let queries = query::open(&demo.lake, &demo.session.config).await?;
+        let queries = query::open(&demo.lake, &demo.session.config, &AsOf::Newest).await?;
         for stream in Stream::ALL {
             let mut ids = queries.query(&format!("SELECT event_id FROM {}", stream.table())).await?;
             while let Some(batch) = ids.next().await? {

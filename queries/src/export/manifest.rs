@@ -87,19 +87,41 @@ impl ExportManifest {
     }
 }
 
-/// Names of the files that a manifest lists; none when it is not one. Only names that stay in its folder.
-pub(super) fn listed(content: &[u8]) -> Vec<String> {
+/// What matters of the manifest of an earlier export.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct EarlierExport {
+    /// Names of its files. Only names that stay in its folder.
+    pub(super) names: Vec<String>,
+    /// Events of its period.
+    pub(super) events: Option<u64>,
+}
+
+/// Reads what a manifest lists; nothing when it is not one.
+pub(super) fn listed(content: &[u8]) -> EarlierExport {
     #[derive(Deserialize)]
     struct Listed {
         files: Vec<Named>,
+        provenance: Option<Described>,
     }
     #[derive(Deserialize)]
     struct Named {
         name: String,
     }
-    let listed: Option<Listed> = serde_json::from_slice(content).ok();
-    let names = listed.into_iter().flat_map(|listed| listed.files).map(|file| file.name);
-    names.filter(|name| !name.contains(['/', '\\']) && !name.starts_with('.')).collect()
+    #[derive(Deserialize)]
+    struct Described {
+        period: Option<Counted>,
+    }
+    #[derive(Deserialize)]
+    struct Counted {
+        events: u64,
+    }
+    let Ok(listed) = serde_json::from_slice::<Listed>(content) else { return EarlierExport::default() };
+    let names = listed.files.into_iter().map(|file| file.name);
+    let events = listed.provenance.and_then(|described| described.period).map(|counted| counted.events);
+    EarlierExport {
+        names: names.filter(|name| !name.contains(['/', '\\']) && !name.starts_with('.')).collect(),
+        events,
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +132,8 @@ mod tests {
     fn an_earlier_manifest_names_only_files_of_its_own_folder() {
         let content =
             br#"{"files": [{"name": "a.csv", "rows": 1}, {"name": "../b"}, {"name": ".."}, {"name": "a\\b"}]}"#;
-        assert_eq!(listed(content), ["a.csv"]);
-        assert!(listed(b"not JSON").is_empty() && listed(b"{}").is_empty());
+        assert_eq!(listed(content).names, ["a.csv"]);
+        assert_eq!(listed(br#"{"files": [], "provenance": {"period": {"events": 7}}}"#).events, Some(7));
+        assert!([&b"not JSON"[..], b"{}"].iter().all(|content| listed(content) == EarlierExport::default()));
     }
 }

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::{Provenance, ReportColumn, Unit};
+use crate::{Provenance, ReportColumn, TableOrigin, Unit};
 
 const FORMATS: [OutputFormat; 7] = [
     OutputFormat::Csv,
@@ -35,7 +35,10 @@ fn result(points: &[i64]) -> ReportResult {
             report: "gifts".to_owned(),
             parameters: Vec::new(),
             time_zone: "UTC".to_owned(),
-            tables: vec!["transactions".to_owned()],
+            as_of: Some("transactions@12".to_owned()),
+            tables: vec![TableOrigin { name: "transactions".to_owned(), version: Some(12) }],
+            streams: Vec::new(),
+            period: None,
             bluelake_version: "0.0.0".to_owned(),
         },
     }

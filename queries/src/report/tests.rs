@@ -219,7 +219,11 @@ async fn a_report_says_what_it_was_computed_from() {
                 {"name": "by", "value": "day"},
             ],
             "time_zone": "UTC",
-            "tables": ["transactions"],
+            "as_of": null,
+            "tables": [{"name": "transactions", "version": null}],
+            "streams": [],
+            "period": {"first_day": "2026-01-01", "last_day": null, "ends_at": null, "complete": null, "events": 0,
+                "late_events": null, "rejected_events": null},
             "bluelake_version": env!("CARGO_PKG_VERSION"),
         })
     );

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use bluelake_lake::{FileStore, LINK_VALID_MAX, LakeError, LakeLocation};
 use bluelake_queries::{Export, MANIFEST, OutputFormat, ReportResult, export_report};
 
-use super::Session;
+use crate::cli::Session;
 use crate::failure::WrongUsage;
 use crate::{aws, output};
 
@@ -61,18 +61,25 @@ impl Destination {
         Ok(Self { location, formats: distinct(formats)?, presign })
     }
 
-    /// Writes the files and says which.
+    /// Writes the files.
     ///
     /// # Errors
     /// When the place cannot be written, or a format cannot hold the report.
-    pub(super) async fn run(&self, session: &Session, result: &ReportResult) -> Result<()> {
+    pub(super) async fn run(&self, result: &ReportResult) -> Result<Export> {
         let aws = if self.location.is_bucket() { Some(aws::sdk_config().await) } else { None };
         let store = FileStore::at(&self.location, aws.as_ref())?;
-        let export = export_report(result, &self.formats, &store, self.presign)
+        export_report(result, &self.formats, &store, self.presign)
             .await
-            .with_context(|| format!("the report was not exported to {}", self.location))?;
-        if session.json { output::json(&export) } else { output::line(described(&export)) }
+            .with_context(|| format!("the report was not exported to {}", self.location))
     }
+}
+
+/// Says which files were written.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(super) fn tell(session: &Session, export: &Export) -> Result<()> {
+    if session.json { output::json(export) } else { output::line(described(export)) }
 }
 
 /// The formats, each once.
@@ -96,6 +103,9 @@ fn described(export: &Export) -> String {
     let mut text = format!("Exported to {}\n", export.folder);
     text.push_str(&output::table(&["file", "rows", "bytes"], &[1, 2], rows).to_string());
     text.push_str(&format!("\n{MANIFEST} lists them with their checksums."));
+    if let Some(events) = export.events_since_last_run.filter(|events| *events != 0) {
+        text.push_str(&format!("\n{events} events of the period came since it was exported last."));
+    }
     for link in &export.links {
         text.push_str(&format!("\n\n{}\n{}", link.name, link.url));
     }

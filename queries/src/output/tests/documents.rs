@@ -62,7 +62,10 @@ pub(super) fn report(days: i32, kinds: &[&str], chart: Option<Chart>) -> ReportR
             report: "gifts".to_owned(),
             parameters: Vec::new(),
             time_zone: "UTC".to_owned(),
-            tables: vec!["transactions".to_owned()],
+            as_of: Some("transactions@12".to_owned()),
+            tables: vec![TableOrigin { name: "transactions".to_owned(), version: Some(12) }],
+            streams: Vec::new(),
+            period: None,
             bluelake_version: "0.0.0".to_owned(),
         },
     }

@@ -1,0 +1,298 @@
+//! Where the tables of a session come from, and what a result can be trusted for.
+//!
+//! All of it follows from the lake at the versions that are read, so the same versions give the same words.
+
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
+use bluelake_lake::{ControlTotals, LakeReading};
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeZone as _, Utc};
+use chrono_tz::Tz;
+use datafusion::scalar::ScalarValue;
+use serde::Serialize;
+
+use crate::parameters::ResolvedParameter;
+use crate::{QueryError, QuerySession};
+
+/// The tables and streams of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The tables.
+    pub tables: Vec<TableOrigin>,
+    /// The streams.
+    pub streams: Vec<StreamOrigin>,
+}
+
+/// A table at the version at which it is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableOrigin {
+    /// Name of the table.
+    pub name: String,
+    /// Its version; `None` for a table that is not in a lake.
+    pub version: Option<u64>,
+}
+
+/// How far a table has its stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamOrigin {
+    /// The stream.
+    pub stream: String,
+    /// The table that holds its events.
+    #[serde(skip)]
+    pub table: String,
+    /// Every record that arrived up to here is in the table, or in `rejected_events`; `None` when that is not known.
+    #[serde(serialize_with = "rfc3339")]
+    pub complete_to: Option<DateTime<Utc>>,
+    /// Gaps found so far: Kinesis may have discarded records unread.
+    pub gaps: usize,
+    /// Control totals since the first commit.
+    #[serde(skip)]
+    pub totals: ControlTotals,
+    /// Rows that the table should have by them.
+    #[serde(skip)]
+    pub expected_rows: Option<u64>,
+}
+
+/// What is known of the days that a result covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeriodOrigin {
+    /// First day that counts; `None`: the first of the lake.
+    pub first_day: Option<NaiveDate>,
+    /// Last day that counts; `None`: the last of the lake.
+    pub last_day: Option<NaiveDate>,
+    /// When the last day ends; `None` without one.
+    #[serde(serialize_with = "rfc3339")]
+    pub ends_at: Option<DateTime<Utc>>,
+    /// Whether every record that arrived before the end is in the lake; `None` when the period has no end.
+    pub complete: Option<bool>,
+    /// Events of these days in the tables that were read: what a later run has more came late.
+    pub events: u64,
+    /// Events of these days that arrived after the end of the last; `None` when the period has no end.
+    pub late_events: Option<u64>,
+    /// Events that arrived on these days and were rejected.
+    pub rejected_events: Option<u64>,
+}
+
+impl Origin {
+    /// Of the lake as it was read.
+    #[must_use]
+    pub fn of(reading: &LakeReading) -> Self {
+        let table =
+            |table: &bluelake_lake::TableReading| TableOrigin { name: table.name.clone(), version: table.version };
+        let stream = |stream: &bluelake_lake::StreamReading| StreamOrigin {
+            stream: stream.stream.name().to_owned(),
+            table: stream.stream.table().to_owned(),
+            complete_to: stream.complete_to.and_then(DateTime::from_timestamp_millis),
+            gaps: stream.gaps,
+            totals: stream.totals,
+            expected_rows: stream.expected_rows,
+        };
+        Self {
+            tables: reading.tables.iter().map(table).collect(),
+            streams: reading.streams.iter().map(stream).collect(),
+        }
+    }
+
+    /// The versions in the words of `--as-of`; `None` when one is not known.
+    #[must_use]
+    pub fn as_of(&self) -> Option<String> {
+        let parts = self.tables.iter().map(|table| Some(format!("{}@{}", table.name, table.version?)));
+        let parts: Vec<String> = parts.collect::<Option<_>>()?;
+        (!parts.is_empty()).then(|| parts.join(","))
+    }
+
+    /// Of a query that reads these tables. `rejected_events` follows both streams.
+    pub(crate) fn of_tables(&self, tables: &[String]) -> (Vec<TableOrigin>, Vec<StreamOrigin>) {
+        let versions = tables.iter().map(|name| {
+            let known = self.tables.iter().find(|table| table.name == *name);
+            known.cloned().unwrap_or_else(|| TableOrigin { name: name.clone(), version: None })
+        });
+        let all = tables.iter().any(|name| name == "rejected_events");
+        let streams = self.streams.iter().filter(|stream| all || tables.contains(&stream.table));
+        (versions.collect(), streams.cloned().collect())
+    }
+}
+
+/// Days that a report counts, in the session's time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Period {
+    pub(crate) first_day: Option<NaiveDate>,
+    pub(crate) last_day: Option<NaiveDate>,
+}
+
+impl Period {
+    /// The days from the parameter `from` to `to`; `None` for a report that has neither.
+    pub(crate) fn of(parameters: &[ResolvedParameter]) -> Option<Self> {
+        let find = |name: &str| parameters.iter().find(|parameter| parameter.name == name);
+        let day = |parameter: Option<&ResolvedParameter>| parameter?.value.as_deref()?.parse().ok();
+        let (from, to) = (find("from"), find("to"));
+        (from.is_some() || to.is_some()).then(|| Self { first_day: day(from), last_day: day(to) })
+    }
+
+    /// The instant at which the day after the last begins.
+    pub(crate) fn ends_at(&self, zone: Tz) -> Option<DateTime<Utc>> {
+        start_of(self.last_day?.checked_add_days(Days::new(1))?, zone)
+    }
+
+    /// What is known of it.
+    ///
+    /// # Errors
+    /// When late or rejected events cannot be counted.
+    pub(crate) async fn origin(
+        self,
+        session: &QuerySession,
+        tables: &[String],
+        streams: &[StreamOrigin],
+    ) -> Result<PeriodOrigin, QueryError> {
+        let ends_at = self.ends_at(session.options().time_zone);
+        let (events, late) = self.events(session, tables, ends_at).await?;
+        Ok(PeriodOrigin {
+            first_day: self.first_day,
+            last_day: self.last_day,
+            ends_at,
+            complete: ends_at.map(|ends_at| is_complete(streams, ends_at)),
+            events,
+            late_events: ends_at.map(|_| late),
+            rejected_events: self.rejected_events(session, streams).await?,
+        })
+    }
+
+    /// Events of these days, and those of them that arrived after the end.
+    async fn events(
+        self,
+        session: &QuerySession,
+        tables: &[String],
+        ends_at: Option<DateTime<Utc>>,
+    ) -> Result<(u64, u64), QueryError> {
+        let (mut events, mut late) = (0, 0);
+        for table in tables.iter().filter(|table| *table != "rejected_events") {
+            let sql = format!(
+                "SELECT count(*), count(*) FILTER (WHERE arrived_at >= $ends_at) FROM {table} \
+                 WHERE CAST(CAST(occurred_at AS TIMESTAMP(6) WITH TIME ZONE) AS DATE) BETWEEN $first AND $last \
+                 AND event_date BETWEEN $first - INTERVAL '1 day' AND $last + INTERVAL '1 day'"
+            );
+            let ends_at = ends_at.map(|ends_at| ends_at.timestamp_micros());
+            let mut values = self.bounds();
+            values.push(("ends_at".to_owned(), ScalarValue::TimestampMicrosecond(ends_at, Some("UTC".into()))));
+            let [of_table, late_of_table] = counts(session, &sql, values).await?;
+            events += of_table;
+            late += late_of_table;
+        }
+        Ok((events, late))
+    }
+
+    /// `None` when the lake has no such table.
+    async fn rejected_events(
+        self,
+        session: &QuerySession,
+        streams: &[StreamOrigin],
+    ) -> Result<Option<u64>, QueryError> {
+        if !session.tables().iter().any(|table| table == "rejected_events") {
+            return Ok(None);
+        }
+        let names: Vec<String> = streams.iter().map(|stream| format!("'{}'", stream.stream)).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT count(*) FROM rejected_events WHERE stream IN ({}) \
+             AND CAST(CAST(arrived_at AS TIMESTAMP(6) WITH TIME ZONE) AS DATE) BETWEEN $first AND $last \
+             AND arrival_date BETWEEN $first - INTERVAL '1 day' AND $last + INTERVAL '1 day'",
+            names.join(", ")
+        );
+        let [rejected] = counts(session, &sql, self.bounds()).await?;
+        Ok(Some(rejected))
+    }
+
+    fn bounds(self) -> Vec<(String, ScalarValue)> {
+        let first = self.first_day.map_or_else(crate::parameters::first_day, crate::parameters::date_value);
+        let last = self.last_day.map_or_else(crate::parameters::last_day, crate::parameters::date_value);
+        vec![("first".to_owned(), first), ("last".to_owned(), last)]
+    }
+}
+
+/// Whether every record that arrived before this moment is in the lake. Without streams nothing is known.
+pub(crate) fn is_complete(streams: &[StreamOrigin], at: DateTime<Utc>) -> bool {
+    !streams.is_empty() && streams.iter().all(|stream| stream.complete_to.is_some_and(|complete_to| complete_to >= at))
+}
+
+/// The counts in the one row of a result.
+async fn counts<const N: usize>(
+    session: &QuerySession,
+    sql: &str,
+    values: Vec<(String, ScalarValue)>,
+) -> Result<[u64; N], QueryError> {
+    let mut counts = [0; N];
+    for batch in session.query_with(sql, values).await?.collect().await? {
+        for (count, column) in counts.iter_mut().zip(batch.columns()) {
+            let found = column.as_primitive_opt::<Int64Type>().into_iter().flatten().flatten();
+            *count += found.map(|found| u64::try_from(found).unwrap_or(0)).sum::<u64>();
+        }
+    }
+    Ok(counts)
+}
+
+/// The first instant of a day. Where clocks skip midnight, the first that there is.
+fn start_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
+    let midnight = day.and_hms_opt(0, 0, 0)?;
+    let tries = (0..=12).map(|quarters| midnight + chrono::TimeDelta::minutes(15 * quarters));
+    tries.filter_map(|at| zone.from_local_datetime(&at).earliest()).map(|at| at.with_timezone(&Utc)).next()
+}
+
+fn rfc3339<S: serde::Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.serialize_some(&in_words(*time)),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// `2026-11-25T06:00:00Z`, with milliseconds where there are some.
+pub(crate) fn in_words(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_ends_when_the_next_begins_also_where_clocks_skip_midnight() {
+        let ends = |day: &str, zone: Tz| {
+            let period = Period { first_day: None, last_day: Some(day.parse().unwrap()) };
+            in_words(period.ends_at(zone).unwrap())
+        };
+        assert_eq!(ends("2026-11-24", Tz::UTC), "2026-11-25T00:00:00Z");
+        assert_eq!(ends("2026-11-01", Tz::America__Chicago), "2026-11-02T06:00:00Z");
+        assert_eq!(ends("2026-03-07", Tz::America__Chicago), "2026-03-08T06:00:00Z");
+        assert_eq!(ends("2018-11-03", Tz::America__Sao_Paulo), "2018-11-04T03:00:00Z", "from 0:00 to 1:00");
+    }
+
+    #[test]
+    fn a_period_is_complete_when_every_stream_is_known_up_to_its_end() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let stream = |complete_to: Option<&str>| StreamOrigin {
+            stream: "s".to_owned(),
+            table: "t".to_owned(),
+            complete_to: complete_to.map(at),
+            gaps: 0,
+            totals: ControlTotals::default(),
+            expected_rows: None,
+        };
+        let end = at("2026-11-25T00:00:00Z");
+        let (before, after) = (stream(Some("2026-11-24T23:59:59Z")), stream(Some("2026-11-25T00:00:00Z")));
+        assert!(is_complete(&[after.clone()], end));
+        assert!(!is_complete(&[after.clone(), before], end));
+        assert!(!is_complete(&[after, stream(None)], end));
+        assert!(!is_complete(&[], end));
+    }
+
+    #[test]
+    fn versions_are_named_as_they_are_asked_for() {
+        let table = |name: &str, version| TableOrigin { name: name.to_owned(), version };
+        let origin =
+            Origin { tables: vec![table("user_events", Some(7)), table("transactions", Some(12))], streams: vec![] };
+        assert_eq!(origin.as_of().as_deref(), Some("user_events@7,transactions@12"));
+        assert!(origin.as_of().unwrap().parse::<bluelake_lake::AsOf>().is_ok());
+        assert_eq!(Origin { tables: vec![table("user_events", None)], ..origin }.as_of(), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! Under which conditions a report is run: which state of the lake, and whether its period must be complete.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bluelake_lake::{AsOf, AsOfFault, Lake};
+use bluelake_queries::{Completeness, Report, ReportParameters, ReportResult};
+use clap::Args;
+use tokio::time::{Instant, sleep};
+
+use super::usage;
+use crate::cli::Session;
+use crate::failure::WrongUsage;
+use crate::query;
+
+/// How often the lake is looked at while waiting.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Flags of the conditions.
+#[derive(Debug, Args)]
+pub(super) struct ConditionFlags {
+    /// Compute it as the lake was: a time, a version of transactions, or versions as a report tells them
+    #[arg(long, value_name = "VERSION|TIME")]
+    as_of: Option<String>,
+    /// Exit with code 4 and write nothing when events that arrived before the end of the period may still be missing
+    #[arg(long)]
+    require_complete: bool,
+    /// Wait so long for the period to become complete, such as 30m
+    #[arg(long, value_name = "TIME", requires = "require_complete", value_parser = humantime::parse_duration)]
+    wait: Option<Duration>,
+}
+
+/// Checked conditions.
+#[derive(Debug, Clone)]
+pub(super) struct Conditions {
+    as_of: AsOf,
+    require_complete: bool,
+    wait: Duration,
+}
+
+/// What became of a report.
+pub(super) enum Answer {
+    /// Its result.
+    Result(Box<ReportResult>),
+    /// Its period is not complete, and why.
+    NotComplete(String),
+}
+
+impl ConditionFlags {
+    /// # Errors
+    /// [`WrongUsage`] when `--as-of` cannot be read.
+    pub(super) fn conditions(&self) -> Result<Conditions> {
+        Ok(Conditions {
+            as_of: as_of(self.as_of.as_deref())?,
+            require_complete: self.require_complete,
+            wait: self.wait.unwrap_or_default(),
+        })
+    }
+}
+
+/// Reads `--as-of`.
+///
+/// # Errors
+/// [`WrongUsage`] for a text that is no version and no time.
+pub(super) fn as_of(text: Option<&str>) -> Result<AsOf> {
+    let as_of = text.map_or(Ok(AsOf::Newest), str::parse);
+    Ok(as_of.map_err(|error: AsOfFault| WrongUsage::new(format!("--as-of: {error}")))?)
+}
+
+impl Conditions {
+    /// Runs a report, once its period is complete if that is required.
+    ///
+    /// # Errors
+    /// As [`query::open`] and [`Report::run`].
+    pub(super) async fn answer(
+        &self,
+        session: &Session,
+        lake: &Lake,
+        report: &Report,
+        parameters: &ReportParameters,
+    ) -> Result<Answer> {
+        let until = Instant::now() + self.wait;
+        loop {
+            let queries = query::open(lake, &session.config, &self.as_of).await?;
+            if self.require_complete {
+                let found = report.completeness(&queries, parameters).await.map_err(usage)?;
+                let left = until.saturating_duration_since(Instant::now());
+                // An older state will not change.
+                let may_become = self.as_of == AsOf::Newest && !left.is_zero();
+                if !found.is_complete && may_become {
+                    tracing::info!("{}; waiting", missing(report, &found));
+                    sleep(LOOK_AGAIN.min(left)).await;
+                    continue;
+                }
+                if !found.is_complete {
+                    return Ok(Answer::NotComplete(missing(report, &found)));
+                }
+            }
+            let result = report.run(&queries, parameters).await.map_err(usage)?;
+            return Ok(Answer::Result(Box::new(result)));
+        }
+    }
+}
+
+/// Why a period is not complete, in a sentence.
+fn missing(report: &Report, found: &Completeness) -> String {
+    let ends_at = found.ends_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+    let behind = found.streams.iter().filter(|stream| stream.complete_to.is_none_or(|to| to < found.ends_at));
+    let streams: Vec<String> = behind
+        .map(|stream| match stream.complete_to {
+            Some(to) => {
+                format!("{} is complete to {}", stream.stream, to.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+            }
+            None => format!("of {} it is not known", stream.stream),
+        })
+        .collect();
+    format!("the period of {} is not complete: it ends at {ends_at}, and {}", report.name(), streams.join(", "))
+}

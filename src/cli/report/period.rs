@@ -1,0 +1,111 @@
+//! `--for`: a period in a word. Pure.
+
+use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, Utc, Weekday};
+use chrono_tz::Tz;
+
+/// Days from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: NaiveDate,
+    pub(super) to: NaiveDate,
+}
+
+/// Reads `yesterday`, `last-week`, `last-month`, a day `2026-11-25`, a month `2026-11`, a week `2026-W47`, a quarter
+/// `2026-Q4` or a year `2026`.
+///
+/// # Errors
+/// What can be written, in words.
+pub(super) fn span(text: &str, now: DateTime<Utc>, zone: Tz) -> Result<Span, String> {
+    let today = now.with_timezone(&zone).date_naive();
+    let found = match text {
+        "yesterday" => today.pred_opt().map(day),
+        "last-week" => today.checked_sub_days(Days::new(7)).and_then(week_of),
+        "last-month" => today.checked_sub_months(Months::new(1)).and_then(|day| months(day.year(), day.month(), 1)),
+        _ => written(text),
+    };
+    found.ok_or_else(|| {
+        format!("{text:?} is no period: write yesterday, last-week, last-month, 2026-11-25, 2026-11, 2026-W47, 2026-Q4 or 2026")
+    })
+}
+
+fn written(text: &str) -> Option<Span> {
+    if text.len() == 10 {
+        return NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(day);
+    }
+    let (year, rest) = text.split_once('-').unwrap_or((text, ""));
+    let number = |text: &str, digits| {
+        let is_number = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse::<u32>().ok()).flatten()
+    };
+    let year = i32::try_from(number(year, 4)?).ok()?;
+    match rest.as_bytes().first() {
+        None => months(year, 1, 12),
+        Some(b'W') => week_of(NaiveDate::from_isoywd_opt(year, number(&rest[1..], 2)?, Weekday::Mon)?),
+        Some(b'Q') => {
+            let quarter = number(&rest[1..], 1).filter(|quarter| (1..=4).contains(quarter))?;
+            months(year, quarter * 3 - 2, 3)
+        }
+        Some(_) => months(year, number(rest, 2)?, 1),
+    }
+}
+
+fn day(day: NaiveDate) -> Span {
+    Span { from: day, to: day }
+}
+
+fn week_of(day: NaiveDate) -> Option<Span> {
+    let week = day.week(Weekday::Mon);
+    Some(Span { from: week.checked_first_day()?, to: week.checked_last_day()? })
+}
+
+fn months(year: i32, month: u32, count: u32) -> Option<Span> {
+    let from = NaiveDate::from_ymd_opt(year, month, 1)?;
+    Some(Span { from, to: from.checked_add_months(Months::new(count))?.pred_opt()? })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_a_day_week_month_quarter_or_year_by_its_name() {
+        let now = "2026-03-01T03:00:00Z".parse().unwrap();
+        let days = |text: &str, zone| span(text, now, zone).map(|span| format!("{} {}", span.from, span.to)).unwrap();
+        for (text, expected) in [
+            ("yesterday", "2026-02-28 2026-02-28"),
+            ("last-week", "2026-02-16 2026-02-22"),
+            ("last-month", "2026-02-01 2026-02-28"),
+            ("2026-11-25", "2026-11-25 2026-11-25"),
+            ("2028-02", "2028-02-01 2028-02-29"),
+            ("2026-W47", "2026-11-16 2026-11-22"),
+            ("2026-W01", "2025-12-29 2026-01-04"),
+            ("2026-W53", "2026-12-28 2027-01-03"),
+            ("2026-Q4", "2026-10-01 2026-12-31"),
+            ("2026", "2026-01-01 2026-12-31"),
+        ] {
+            assert_eq!(days(text, Tz::UTC), expected, "{text}");
+        }
+        assert_eq!(days("yesterday", Tz::America__Chicago), "2026-02-27 2026-02-27", "it is still the 28th there");
+    }
+
+    #[test]
+    fn what_is_no_period_is_refused_with_examples() {
+        for wrong in [
+            "",
+            "today?",
+            "2026-13",
+            "2026-W54",
+            "2025-W53",
+            "2026-Q5",
+            "26",
+            "2026-2-1",
+            "2026-02-30",
+            "2026-W",
+            "2026-Ü1",
+        ] {
+            let message = span(wrong, Utc::now(), Tz::UTC).unwrap_err();
+            assert!(message.contains("is no period: write yesterday"), "{wrong}: {message}");
+        }
+    }
+}

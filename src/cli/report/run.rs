@@ -1,0 +1,214 @@
+//! `bluelake report run`: one report, to the terminal, a file or a destination.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bluelake_queries::{OutputFormat, ReportParameters, ReportResult, ResultWriter, write_report};
+use clap::Args;
+use serde_json::Value;
+
+use super::conditions::{Answer, ConditionFlags};
+use super::{CatalogueFlags, export, usage};
+use crate::cli::Session;
+use crate::cli::sql::Form;
+use crate::config::Override;
+use crate::failure::{Outcome, WrongUsage};
+use crate::output;
+use crate::query::QueryFlags;
+
+/// Arguments of `bluelake report run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub(super) struct RunArguments {
+    /// Name of the report, as `bluelake report list` shows it
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// First day that counts, YYYY-MM-DD [default: the first day of the lake]
+    #[arg(long, value_name = "DAY")]
+    from: Option<String>,
+    /// Last day that counts, itself included [default: the last day of the lake]
+    #[arg(long, value_name = "DAY")]
+    to: Option<String>,
+    /// day, week (Monday to Sunday) or month [default: day]
+    #[arg(long, value_name = "PERIOD")]
+    by: Option<String>,
+    /// Another parameter of the report; may be repeated
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+    /// table, csv, json, ndjson, parquet, xlsx, md or html; several with commas between them for --destination
+    /// [default: by the name of --output, csv,xlsx,html for --destination, otherwise table, or json with --json]
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',')]
+    formats: Vec<OutputFormat>,
+    /// Write to a file, which appears only when it is complete
+    #[arg(long, value_name = "FILE", conflicts_with = "destination")]
+    output: Option<PathBuf>,
+    /// Export to a folder or s3://bucket/prefix: a file for each format and a manifest
+    #[arg(long, value_name = "URL")]
+    destination: Option<String>,
+    /// Also make links by which anybody can get the exported files for so long, such as 12h; at most 7d
+    #[arg(long, value_name = "TIME", requires = "destination", value_parser = export::link_validity)]
+    presign: Option<Duration>,
+    /// A number is shown only when at least so many people are behind it: the parameter min_group of media_summary
+    #[arg(long, value_name = "NUMBER")]
+    min_group: Option<String>,
+    #[command(flatten)]
+    conditions: ConditionFlags,
+    #[command(flatten)]
+    catalogue: CatalogueFlags,
+    #[command(flatten)]
+    limits: QueryFlags,
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  bluelake report run donations --from 2026-10-01 --to 2026-10-31 --by week
+  bluelake report run interactions --by month --time-zone America/Chicago
+  bluelake report run redemptions --from 2026-10-01 --to 2026-10-31 --format csv --output october.csv
+  bluelake report run donations --output donations.html      a page with chart and table
+  bluelake report run donations --json      with title, columns and what it was computed from
+  bluelake report run top_recipients --parameter top=5 --reports ./our-reports
+
+Trust:
+  bluelake report run donations --from 2026-11-24 --to 2026-11-24 --require-complete --wait 1h
+  bluelake report run donations --to 2026-11-24 --as-of 2026-11-25T06:00:00Z     as it was then
+  bluelake report run donations --as-of user_events@7,transactions@12,rejected_events@3
+
+Exports:
+  bluelake report run donations --from 2026-10-01 --to 2026-10-31 --destination ./exports
+  bluelake report run donations --by month --format csv,parquet --destination s3://bucket/exports
+  bluelake report run redemptions --format xlsx,html --destination s3://bucket/exports --presign 7d
+
+The files of a report with its parameters stand in a folder of their own, with a _manifest.json that lists them with their
+checksums: the same report run again replaces them. See docs/reports.md.";
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl RunArguments {
+    /// The settings that the flags change.
+    pub(super) fn overrides(&self) -> Vec<Override> {
+        [self.limits.overrides(), self.catalogue.overrides()].concat()
+    }
+
+    fn parameters(&self) -> ReportParameters {
+        let parameters = ReportParameters::new()
+            .with_optional("from", self.from.as_deref())
+            .with_optional("to", self.to.as_deref())
+            .with_optional("by", self.by.as_deref())
+            .with_optional("min_group", self.min_group.as_deref());
+        self.parameters.iter().fold(parameters, |parameters, (name, value)| parameters.with(name, value))
+    }
+}
+
+/// Runs one report.
+///
+/// # Errors
+/// When something is wrong with the call, the lake cannot be asked, or the result cannot be written.
+pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> {
+    let target = Target::of(session, &arguments)?;
+    let catalog = super::catalogue(session)?;
+    let report = catalog.get(&arguments.name).map_err(usage)?;
+    let lake = session.lake().await?;
+    let conditions = arguments.conditions.conditions()?;
+    let result = match conditions.answer(session, &lake, report, &arguments.parameters()).await? {
+        Answer::Result(result) => result,
+        Answer::NotComplete(reason) => {
+            tracing::error!("{reason}; nothing was written");
+            return Ok(Outcome::NotComplete);
+        }
+    };
+    match target {
+        Target::Destination(export) => {
+            let export = export.run(&result).await?;
+            export::tell(session, &export)?;
+        }
+        Target::One(form) => {
+            let written = write(session, &form, &result);
+            written.map_err(|error| if form.is_standard_output() { output::or_closed(error) } else { error })?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Where a report goes.
+enum Target {
+    /// Standard output or a file.
+    One(Form),
+    /// A folder or bucket.
+    Destination(export::Destination),
+}
+
+impl Target {
+    /// Checks all that can be checked before the report runs.
+    fn of(session: &Session, arguments: &RunArguments) -> Result<Self> {
+        if let Some(destination) = &arguments.destination {
+            let export = export::Destination::new(session, destination, &arguments.formats, arguments.presign)?;
+            return Ok(Self::Destination(export));
+        }
+        let format = match arguments.formats.as_slice() {
+            [] => None,
+            [format] => Some(*format),
+            _ => return Err(WrongUsage::new("several formats need --destination DIR or s3://bucket/prefix").into()),
+        };
+        let form = Form::new(format, arguments.output.clone());
+        form.check(session.json)?;
+        Ok(Self::One(form))
+    }
+}
+
+fn write(session: &Session, form: &Form, result: &ReportResult) -> Result<()> {
+    let format = form.format(session.json);
+    let mut sink = form.sink()?;
+    match format {
+        OutputFormat::Json if session.json => {
+            serde_json::to_writer_pretty(&mut sink, &described(result)?).context("cannot write the report")?;
+            sink.write_all(b"\n")?;
+        }
+        OutputFormat::Table => {
+            writeln!(sink, "{}\n", headline(result))?;
+            write_report(result, format, &mut sink)?;
+            writeln!(sink, "\n{}", foundation(result))?;
+        }
+        _ => drop(write_report(result, format, &mut sink)?),
+    }
+    sink.finish()
+}
+
+/// Title and parameters on one line.
+pub(crate) fn headline(result: &ReportResult) -> String {
+    let given = result.provenance.parameters.iter().filter_map(|parameter| {
+        let value = parameter.value.as_deref()?;
+        Some(format!("{} {value}", parameter.name))
+    });
+    let zone = format!("time zone {}", result.provenance.time_zone);
+    format!("{} ({})", result.title, given.chain([zone]).collect::<Vec<_>>().join(", "))
+}
+
+/// What the result rests on, a line each.
+fn foundation(result: &ReportResult) -> String {
+    let mut lines = result.provenance.lines();
+    // The report and its parameters stand above the rows.
+    lines.drain(..(1 + result.provenance.parameters.len() + 1).min(lines.len()));
+    lines.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The whole result as one JSON value.
+pub(crate) fn described(result: &ReportResult) -> Result<Value> {
+    let mut text = Vec::new();
+    let mut writer = ResultWriter::new(OutputFormat::Json, &result.schema, &mut text)?;
+    for batch in &result.batches {
+        writer.write(batch)?;
+    }
+    writer.finish()?;
+    let rows: Value = serde_json::from_slice(&text).context("the rows of the report are not JSON")?;
+    Ok(serde_json::json!({
+        "title": result.title,
+        "columns": result.columns,
+        "provenance": result.provenance,
+        "rows": rows,
+    }))
+}

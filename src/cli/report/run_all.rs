@@ -1,0 +1,185 @@
+//! `bluelake report run-all`: the reports of the configuration file, for one period.
+
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use bluelake_lake::Lake;
+use bluelake_queries::{Export, Report, ReportCatalog, ReportParameters};
+use chrono::Utc;
+use clap::Args;
+use serde::Serialize;
+
+use super::conditions::{Answer, ConditionFlags, Conditions};
+use super::export::Destination;
+use super::period::{Span, span};
+use super::{CatalogueFlags, usage};
+use crate::cli::{Session, overrides};
+use crate::config::{Override, ScheduledReport};
+use crate::failure::{self, Outcome, WrongUsage};
+use crate::output;
+use crate::query::QueryFlags;
+
+/// Arguments of `bluelake report run-all`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RunAllArguments {
+    /// yesterday, last-week, last-month, 2026-11-25, 2026-11, 2026-W47, 2026-Q4 or 2026
+    #[arg(long = "for", value_name = "PERIOD")]
+    period: String,
+    /// Export to a folder or s3://bucket/prefix, unless a report names another
+    #[arg(long, value_name = "URL")]
+    destination: Option<String>,
+    #[command(flatten)]
+    conditions: ConditionFlags,
+    #[command(flatten)]
+    catalogue: CatalogueFlags,
+    #[command(flatten)]
+    limits: QueryFlags,
+}
+
+const EXAMPLES: &str = "\
+The reports are the [[report]] tables of bluelake.toml:
+
+  [reports]
+  destination = \"s3://bucket/exports\"
+
+  [[report]]
+  name = \"donations\"
+  parameters = { by = \"day\" }
+  formats = [\"csv\", \"xlsx\", \"html\"]
+
+A report that fails does not stop the others. Exit codes: 0 all were exported; 1 one failed; 2 one is named or set wrongly, and
+none was run; 4 one was left out because its period is not complete.
+
+Examples:
+  bluelake report run-all --for yesterday --require-complete --wait 2h
+  bluelake report run-all --for 2026-11 --destination ./exports
+  bluelake report run-all --for 2026-W47 --json";
+
+impl RunAllArguments {
+    /// The settings that the flags change.
+    pub(super) fn overrides(&self) -> Vec<Override> {
+        let own = overrides([("reports.destination", "--destination", &self.destination)]);
+        [own, self.limits.overrides(), self.catalogue.overrides()].concat()
+    }
+}
+
+/// A report of the list, checked.
+struct Job<'a> {
+    report: &'a Report,
+    parameters: ReportParameters,
+    destination: Destination,
+}
+
+/// What became of a report.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+enum Ended {
+    /// It was exported.
+    Exported {
+        #[serde(flatten)]
+        export: Box<Export>,
+    },
+    /// Its period is not complete.
+    NotComplete { reason: String },
+    /// It failed.
+    Failed { reason: String },
+}
+
+#[derive(Serialize)]
+struct Told {
+    report: String,
+    seconds: f64,
+    #[serde(flatten)]
+    ended: Ended,
+}
+
+/// Runs all of them, one after another.
+///
+/// # Errors
+/// When the list or the period is wrong, before the first is run.
+pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result<Outcome> {
+    let zone = session.config.time_zone;
+    let span = span(&arguments.period, Utc::now(), zone).map_err(|fault| WrongUsage::new(format!("--for: {fault}")))?;
+    let catalog = super::catalogue(session)?;
+    let scheduled = &session.config.reports.scheduled;
+    if scheduled.is_empty() {
+        let message =
+            "no reports are listed: write a [[report]] table for each into the configuration file; see --help";
+        return Err(WrongUsage::new(message).into());
+    }
+    let jobs = scheduled.iter().map(|one| Job::new(session, &catalog, one, span)).collect::<Result<Vec<_>>>()?;
+    let conditions = arguments.conditions.conditions()?;
+    let lake = session.lake().await?;
+    let mut told = Vec::new();
+    for job in &jobs {
+        let began = Instant::now();
+        let ended = job.run(session, &lake, &conditions).await.unwrap_or_else(|error| {
+            let reason = failure::describe(&error);
+            tracing::error!(report = job.report.name(), "{reason}");
+            Ended::Failed { reason }
+        });
+        told.push(Told { report: job.report.name().to_owned(), seconds: began.elapsed().as_secs_f64(), ended });
+    }
+    if session.json {
+        output::json(&told)?;
+    } else {
+        let rows = told.iter().map(cells);
+        output::line(output::table(&["report", "outcome", "rows", "seconds", "files"], &[2, 3], rows).to_string())?;
+    }
+    outcome(&told)
+}
+
+fn outcome(told: &[Told]) -> Result<Outcome> {
+    let failed = told.iter().filter(|told| matches!(told.ended, Ended::Failed { .. })).count();
+    if failed > 0 {
+        return Err(anyhow!("{failed} of {} reports failed", told.len()));
+    }
+    let is_missing = told.iter().any(|told| matches!(told.ended, Ended::NotComplete { .. }));
+    Ok(if is_missing { Outcome::NotComplete } else { Outcome::Done })
+}
+
+impl<'a> Job<'a> {
+    fn new(session: &Session, catalog: &'a ReportCatalog, scheduled: &ScheduledReport, span: Span) -> Result<Self> {
+        let report = catalog.get(&scheduled.name).map_err(usage)?;
+        let destination = scheduled.destination.as_ref().or(session.config.reports.destination.as_ref());
+        let destination = destination.ok_or_else(|| {
+            WrongUsage::new(format!(
+                "{} has no destination: give --destination or set reports.destination",
+                scheduled.name
+            ))
+        })?;
+        let mut parameters = ReportParameters::new();
+        let declares = |name: &str| report.header().parameters.iter().any(|parameter| parameter.name == name);
+        for (name, day) in [("from", span.from), ("to", span.to)] {
+            if declares(name) {
+                parameters = parameters.with(name, day.to_string());
+            }
+        }
+        for (name, value) in &scheduled.parameters {
+            parameters = parameters.with(name, value);
+        }
+        report.check(&parameters).map_err(usage)?;
+        Ok(Self { report, parameters, destination: Destination::new(session, destination, &scheduled.formats, None)? })
+    }
+
+    async fn run(&self, session: &Session, lake: &Lake, conditions: &Conditions) -> Result<Ended> {
+        match conditions.answer(session, lake, self.report, &self.parameters).await? {
+            Answer::NotComplete(reason) => {
+                tracing::warn!("{reason}");
+                Ok(Ended::NotComplete { reason })
+            }
+            Answer::Result(result) => Ok(Ended::Exported { export: Box::new(self.destination.run(&result).await?) }),
+        }
+    }
+}
+
+fn cells(told: &Told) -> [String; 5] {
+    let seconds = format!("{:.1}", told.seconds);
+    let (outcome, rows, files) = match &told.ended {
+        Ended::Exported { export } => ("exported", output::grouped(export.manifest.rows), export.folder.clone()),
+        Ended::NotComplete { .. } => ("not complete", String::new(), String::new()),
+        Ended::Failed { reason } => ("FAILED", String::new(), reason.lines().next().unwrap_or_default().to_owned()),
+    };
+    [told.report.clone(), outcome.to_owned(), rows, seconds, files]
+}
