@@ -176,11 +176,11 @@ impl DocumentColumn {
         let style = match column.unit {
             Unit::Date => Style::Date,
             Unit::Timestamp => Style::Instant,
-            Unit::Text => Style::Text,
+            Unit::Text | Unit::List => Style::Text,
             Unit::Cents => Style::Dollars,
             Unit::Share => Style::Percent,
             Unit::Days | Unit::Hours if kind.is_floating() => Style::Number(Some(2)),
-            Unit::Count | Unit::Points | Unit::Days | Unit::Hours => style_of(kind),
+            Unit::Count | Unit::Points | Unit::Days | Unit::Hours | Unit::Number => style_of(kind),
         };
         Self {
             name: column.name.clone(),
@@ -213,7 +213,7 @@ fn label(name: &str, unit: Unit) -> String {
         Unit::Days => (name.strip_suffix("_days").unwrap_or(name), "days"),
         Unit::Hours => (name.strip_suffix("_hours").unwrap_or(name), "hours"),
         Unit::Timestamp => (name, "UTC"),
-        Unit::Date | Unit::Text | Unit::Count | Unit::Share => (name, ""),
+        Unit::Date | Unit::Text | Unit::Count | Unit::Share | Unit::Number | Unit::List => (name, ""),
     };
     let mut words = stem.replace('_', " ");
     if let Some(first) = words.get_mut(..1) {
