@@ -12,7 +12,7 @@
 -- column: points (points) Points gained, or given when negative.
 -- column: balance (points) Balance after it, counted from the first day of the lake.
 -- column: event_id (text) The transaction.
--- chart: line x=local_date y=balance
+-- chart: line x=occurred_at y=balance
 
 WITH entries AS (
     SELECT

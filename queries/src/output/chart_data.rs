@@ -1,15 +1,15 @@
 //! What a chart shows, computed from the rows of a report: positions along one axis, and a series of values for each line,
 //! bar colour or row of a heat map.
 //!
-//! Rows that share a position and a series are added up where the unit allows it. What has no row stays empty: a gap is
-//! shown as a gap, never as zero.
+//! Rows that share a position and a series are added up where the unit allows it; of those that share a moment the last
+//! counts, which is the state after it. What has no row stays empty: a gap is shown as a gap, never as zero.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use chrono::{Days, Months, NaiveDate};
+use chrono::{Days, Months, NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::cells::{Cell, Cells};
 use super::document::{Document, DocumentColumn, Style};
@@ -22,6 +22,8 @@ const SERIES_MAX: usize = 7;
 const HEATMAP_ROWS_MAX: usize = 60;
 /// Positions, so that a chart stays readable and small.
 const POSITIONS_MAX: usize = 2_000;
+/// Bars that have a name each.
+const NAMED_BARS_MAX: usize = 30;
 /// Characters of a name in a chart.
 const NAME_LENGTH: usize = 40;
 
@@ -46,6 +48,8 @@ pub(crate) struct ChartData {
     pub(crate) shown: usize,
     /// How many series there were too many to show.
     pub(crate) left_out: usize,
+    /// How many positions behind the last there were too many to show.
+    pub(crate) positions_left_out: usize,
 }
 
 /// A place on the horizontal axis.
@@ -53,6 +57,8 @@ pub(crate) struct ChartData {
 pub(crate) enum Position {
     /// A day, which has its place by time.
     Day(NaiveDate),
+    /// A moment, which has its place by time.
+    Moment(NaiveDateTime),
     /// A number, which has its place by size.
     Number(i128),
     /// A name.
@@ -72,6 +78,7 @@ impl Position {
     fn of(cell: &Cell, style: Style) -> Self {
         match cell {
             Cell::Date(day) => Self::Day(*day),
+            Cell::Instant(moment) => Self::Moment(*moment),
             Cell::Number { unscaled, scale: 0 } => Self::Number(*unscaled),
             Cell::Empty => Self::Name("(none)".to_owned()),
             other => Self::Name(shortened(&visible(&style.text(other)), NAME_LENGTH).into_owned()),
@@ -82,6 +89,7 @@ impl Position {
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Day(day) => day.to_string(),
+            Self::Moment(moment) => Style::Instant.text(&Cell::Instant(*moment)),
             Self::Number(number) => number.to_string(),
             Self::Name(name) => name.clone(),
         }
@@ -89,6 +97,17 @@ impl Position {
 }
 
 impl ChartData {
+    /// The rows of a ranking come best first: the first ones are drawn.
+    fn with_first_names(mut self) -> Self {
+        let is_ranking = self.kind == ChartKind::Bar && matches!(self.positions.first(), Some(Position::Name(_)));
+        if is_ranking && self.positions.len() > NAMED_BARS_MAX {
+            self.positions_left_out = self.positions.len() - NAMED_BARS_MAX;
+            self.positions.truncate(NAMED_BARS_MAX);
+            self.series.iter_mut().for_each(|series| series.values.truncate(NAMED_BARS_MAX));
+        }
+        self
+    }
+
     /// What it shows, in a few words: `Points by period and recipient kind`.
     pub(crate) fn title(&self) -> String {
         let series = self.series_label.as_deref().filter(|_| self.shown > 1 || self.kind == ChartKind::Heatmap);
@@ -121,6 +140,16 @@ impl ChartData {
             series: vec![ChartSeries { name: String::new(), values: self.series.iter().map(value).collect() }],
             ..self
         }
+    }
+
+    /// Its positions in time, when all of them are days or moments.
+    pub(crate) fn moments(&self) -> Option<Vec<NaiveDateTime>> {
+        let moment = |position: &Position| match position {
+            Position::Day(day) => Some(day.and_time(NaiveTime::MIN)),
+            Position::Moment(moment) => Some(*moment),
+            _ => None,
+        };
+        self.positions.iter().map(moment).collect()
     }
 
     /// Whether a position lacks a value that others of its series have.
@@ -185,10 +214,11 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
         positions,
         series,
         left_out,
+        positions_left_out: 0,
     };
     // One value alone is better read than drawn.
     let is_drawable = drawn.points().nth(1).is_some() && drawn.positions.len() <= POSITIONS_MAX;
-    Ok(if is_drawable { Some(drawn.compared()) } else { None })
+    Ok(if is_drawable { Some(drawn.compared().with_first_names()) } else { None })
 }
 
 /// Values by position and series, in the order in which they came.
@@ -234,6 +264,7 @@ impl Grid {
 
     /// `false` when two rows share a place and cannot be added up.
     fn add(&mut self, position: Position, name: Position, value: Option<f64>) -> bool {
+        let is_moment = matches!(position, Position::Moment(_));
         let (position, name) = (self.positions.place(position), self.names.place(name));
         let value = value.map(|value| value * self.factor);
         self.weights.resize(self.names.all.len(), 0.0);
@@ -244,10 +275,11 @@ impl Grid {
         let is_new = matches!(entry, Entry::Vacant(_));
         let held = entry.or_insert(None);
         *held = match (*held, value) {
+            (Some(_), Some(last)) if is_moment => Some(last),
             (Some(held), Some(more)) => Some(held + more),
             (held, more) => held.or(more),
         };
-        is_new || self.is_additive
+        is_new || self.is_additive || is_moment
     }
 
     /// The positions, the series that are shown, and how many are not.

@@ -65,6 +65,11 @@ fn caption(chart: &ChartData) -> String {
         let all = shown + chart.left_out;
         let _ = write!(text, " The {shown} largest of {all} are drawn; the table has all.");
     }
+    if chart.positions_left_out > 0 {
+        let shown = chart.positions.len();
+        let all = shown + chart.positions_left_out;
+        let _ = write!(text, " The first {shown} of {all} are drawn; the table has all.");
+    }
     if chart.kind == ChartKind::Line && chart.has_gaps() {
         text.push_str(" Where a line is broken the table has no row.");
     }

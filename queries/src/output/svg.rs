@@ -3,10 +3,12 @@
 //! Colours are Okabe and Ito's, which people with any colour vision can tell apart; lines differ in their dashes too. The
 //! colours of text and grid are replaced by those of the page, so that it can be light or dark.
 
-use charts_rs::{AxisType, BarChart, ChartBase, Color, HeatmapChart, LineChart, Series, Symbol, YAxisConfig};
-use chrono::{Datelike as _, NaiveDate};
+use charts_rs::{
+    AxisType, BarChart, ChartBase, Color, HeatmapChart, HorizontalBarChart, LineChart, Series, Symbol, YAxisConfig,
+};
+use chrono::{Datelike as _, NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::chart_data::{ChartData, ChartSeries};
+use super::chart_data::{ChartData, ChartSeries, Position};
 use super::document::Style;
 use crate::header::ChartKind;
 
@@ -32,8 +34,6 @@ const LABELLED_COLUMNS_MAX: usize = 16;
 const LABELLED_VALUE_MAX: f64 = 9_999.0;
 /// Days that are labelled by day; more are labelled by month.
 const DAYS_LABELLED_MAX: i64 = 200;
-/// Labels by day, as the library reads them.
-const DAYS: &str = "%b %d";
 
 /// The picture, as the content of an `svg` element with its view box.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub(crate) fn draw(data: &ChartData) -> Option<Picture> {
     let svg = match data.kind {
         ChartKind::Heatmap => heatmap(data).svg(),
         ChartKind::Line => line(data).svg(),
+        ChartKind::Bar if has_long_names(data) => lying_bars(data).svg(),
         ChartKind::Bar => bars(data).svg(),
     };
     let svg = svg.ok()?;
@@ -73,7 +74,6 @@ pub(crate) fn draw(data: &ChartData) -> Option<Picture> {
 fn line(data: &ChartData) -> LineChart {
     let mut chart = LineChart::new(Vec::new(), Vec::new());
     style(&mut chart.base, data);
-    let days = data.days();
     for (index, series) in data.series.iter().enumerate() {
         let mut drawn = drawn_series(series);
         drawn.stroke_dash_array = Some(dashes(data, index)).filter(|dashes| !dashes.is_empty()).map(str::to_owned);
@@ -84,11 +84,11 @@ fn line(data: &ChartData) -> LineChart {
         chart.series_list.push(drawn);
     }
     chart.series.stroke_width = if data.positions.len() <= DASHED_POINTS_MAX { 2.0 } else { 1.5 };
-    match days {
-        Some(days) => {
+    match data.moments() {
+        Some(moments) => {
             chart.x_axis.kind = AxisType::Time;
-            chart.x_axis.formatter = Some(date_format(&days).to_owned());
-            chart.x_axis.values = days.into_iter().map(seconds).collect();
+            chart.x_axis.formatter = time_format(&moments).map(str::to_owned);
+            chart.x_axis.values = moments.into_iter().map(seconds).collect();
         }
         None => chart.x_axis.data = labels(data),
     }
@@ -101,18 +101,55 @@ fn line(data: &ChartData) -> LineChart {
 fn bars(data: &ChartData) -> BarChart {
     let mut chart = BarChart::new(Vec::new(), labels(data));
     style(&mut chart.base, data);
-    // Parts of a whole stand upon each other; shares and times do not add up and stand side by side.
-    let is_stacked = matches!(data.value_style, Style::Number(Some(0)) | Style::Dollars);
-    for series in &data.series {
-        let mut drawn = drawn_series(series);
-        drawn.stack = is_stacked.then(|| "all".to_owned());
-        chart.series_list.push(drawn);
-    }
-    let heights: Vec<f64> = if is_stacked { stacks(data) } else { data.points().map(|(_, _, value)| value).collect() };
+    chart.series_list = bar_series(data);
     if let Some(axis) = chart.y_axis_configs.first_mut() {
-        value_axis(axis, data, heights.into_iter());
+        value_axis(axis, data, bar_ends(data).into_iter());
     }
     chart
+}
+
+/// Bars from left to right, with room for names.
+fn lying_bars(data: &ChartData) -> HorizontalBarChart {
+    // The library counts rows from the bottom.
+    let mut names: Vec<String> = labels(data).iter().map(|name| padded(name)).collect();
+    names.reverse();
+    let mut chart = HorizontalBarChart::new(Vec::new(), names);
+    style(&mut chart.base, data);
+    chart.height = 90.0 + 26.0 * f32::from(u16::try_from(data.positions.len()).unwrap_or(u16::MAX));
+    chart.series_list = bar_series(data);
+    chart.series_list.iter_mut().for_each(|series| series.data.reverse());
+    if let Some(axis) = chart.y_axis_configs.first_mut() {
+        value_axis(axis, data, bar_ends(data).into_iter());
+        axis.title = Some(data.x_label.clone());
+    }
+    chart.x_axis.title = data.value_label.clone();
+    chart
+}
+
+/// The name with room behind it: the reader's font may be wider than the one that the library measures with.
+fn padded(name: &str) -> String {
+    format!("{name}{}", "\u{a0}".repeat(name.chars().count() / 10 + 1))
+}
+
+/// Whether names would not fit side by side under standing bars.
+pub(crate) fn has_long_names(data: &ChartData) -> bool {
+    let names = || data.positions.iter().filter(|position| matches!(position, Position::Name(_)));
+    let letters: usize = names().map(|name| name.text().chars().count()).sum();
+    names().count() > 12 || letters > 90
+}
+
+/// Parts of a whole stand upon each other; averages, shares and times do not add up and stand side by side.
+pub(crate) fn is_stacked(data: &ChartData) -> bool {
+    matches!(data.value_style, Style::Number(Some(0)) | Style::Dollars)
+}
+
+fn bar_series(data: &ChartData) -> Vec<Series> {
+    let stack = is_stacked(data).then(|| "all".to_owned());
+    data.series.iter().map(|series| Series { stack: stack.clone(), ..drawn_series(series) }).collect()
+}
+
+fn bar_ends(data: &ChartData) -> Vec<f64> {
+    if is_stacked(data) { stacks(data) } else { data.points().map(|(_, _, value)| value).collect() }
 }
 
 /// Both ends of each stack: what is above zero, and what is below.
@@ -129,7 +166,7 @@ fn stacks(data: &ChartData) -> Vec<f64> {
 fn heatmap(data: &ChartData) -> HeatmapChart {
     // The library counts rows from the bottom.
     let rows: Vec<&ChartSeries> = data.series.iter().rev().collect();
-    let names = rows.iter().map(|series| series.name.clone()).collect();
+    let names = rows.iter().map(|series| padded(&series.name)).collect();
     let mut chart = HeatmapChart::new(Vec::new(), labels(data), names);
     style(&mut chart.base, data);
     let columns = data.positions.len();
@@ -145,7 +182,8 @@ fn heatmap(data: &ChartData) -> HeatmapChart {
     chart.heatmap_series.min_font_color = "#111111".into();
     chart.heatmap_series.max_font_color = "#FEFEFE".into();
     let labelled = columns <= LABELLED_COLUMNS_MAX && most <= LABELLED_VALUE_MAX;
-    chart.series.label.formatter = if labelled { "{t}".to_owned() } else { " ".to_owned() };
+    let written = if data.value_style == Style::Percent { "{t}%" } else { "{t}" };
+    chart.series.label.formatter = if labelled { written.to_owned() } else { " ".to_owned() };
     chart.height = 110.0 + 34.0 * f32::from(u16::try_from(rows.len()).unwrap_or(u16::MAX));
     chart
 }
@@ -214,32 +252,36 @@ fn drawn_series(series: &ChartSeries) -> Series {
 }
 
 fn labels(data: &ChartData) -> Vec<String> {
-    match data.days() {
-        Some(days) => {
-            let is_monthly = days.len() > 1 && days.iter().all(|day| day.day() == 1);
-            let format = match date_format(&days) {
-                _ if is_monthly => "%b %Y",
-                DAYS => "%b %-d",
-                _ => "%b %-d, %Y",
-            };
-            days.iter().map(|day| day.format(format).to_string()).collect()
-        }
-        None => data.positions.iter().map(super::chart_data::Position::text).collect(),
+    let Some(days) = data.days() else { return data.positions.iter().map(Position::text).collect() };
+    let is_monthly = days.len() > 1 && days.iter().all(|day| day.day() == 1);
+    let is_short =
+        matches!((days.first(), days.last()), (Some(first), Some(last)) if span(*first, *last) <= DAYS_LABELLED_MAX);
+    let format = match (is_monthly, is_short) {
+        (true, _) => "%b %Y",
+        (false, true) => "%b %-d",
+        (false, false) => "%b %-d, %Y",
+    };
+    days.iter().map(|day| day.format(format).to_string()).collect()
+}
+
+fn span(first: NaiveDate, last: NaiveDate) -> i64 {
+    last.signed_duration_since(first).num_days()
+}
+
+/// For a time axis, as the library reads it: of days, or of months when the days are many; its own within a few days.
+fn time_format(moments: &[NaiveDateTime]) -> Option<&'static str> {
+    let days = span(moments.first()?.date(), moments.last()?.date());
+    let are_days = moments.iter().all(|moment| moment.time() == NaiveTime::MIN);
+    match days {
+        0..=7 if !are_days => None,
+        0..=DAYS_LABELLED_MAX => Some("%b %d"),
+        _ => Some("%b %Y"),
     }
 }
 
-/// For a time axis: of days, or of months when the days are many.
-fn date_format(days: &[NaiveDate]) -> &'static str {
-    let span = match (days.first(), days.last()) {
-        (Some(first), Some(last)) => last.signed_duration_since(*first).num_days(),
-        _ => 0,
-    };
-    if span > DAYS_LABELLED_MAX { "%b %Y" } else { DAYS }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "seconds of a day since 1970 are far below 2^53")]
-fn seconds(day: NaiveDate) -> f64 {
-    day.signed_duration_since(NaiveDate::default()).num_seconds() as f64
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
+fn seconds(moment: NaiveDateTime) -> f64 {
+    moment.and_utc().timestamp() as f64
 }
 
 /// The library draws in single precision, which is finer than a screen.

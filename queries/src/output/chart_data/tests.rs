@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 
 use super::*;
 use crate::header::Chart;
@@ -100,4 +100,43 @@ fn a_heat_map_has_a_row_for_each_name() {
 fn names_show_what_a_page_would_obey() {
     let chart = drawn(ChartKind::Line, true, &[(0, "\u{202e}x\n", Some(1)), (1, "\u{202e}x\n", Some(1))]).unwrap();
     assert_eq!(chart.series[0].name, "\\u{202e}x\\n");
+}
+
+#[test]
+fn of_a_ranking_the_first_are_drawn() {
+    let document = Document {
+        chart: Some(Chart {
+            kind: ChartKind::Bar,
+            x: "kind".to_owned(),
+            y: "points".to_owned(),
+            series: None,
+            value: None,
+        }),
+        ..document(ChartKind::Bar, true)
+    };
+    let names: Vec<String> = (0..40).map(|rank| format!("user {rank}")).collect();
+    let data: Vec<_> = names.iter().map(|name| (0, name.as_str(), Some(1))).collect();
+    let chart = chart_data(&document, &[rows(&data)]).unwrap().unwrap();
+    assert_eq!((chart.positions.len(), chart.positions_left_out), (30, 10));
+    assert_eq!(chart.positions[0].text(), "user 0");
+}
+
+#[test]
+fn at_a_moment_the_last_row_counts() {
+    let moments: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1, 1, 2]));
+    let balances: ArrayRef = Arc::new(Int64Array::from(vec![5, 7, 9]));
+    let batch = RecordBatch::try_from_iter([("at", moments), ("balance", balances)]).unwrap();
+    let document = Document {
+        columns: vec![column("at", Style::Instant, false), column("balance", Style::Number(Some(0)), true)],
+        chart: Some(Chart {
+            kind: ChartKind::Line,
+            x: "at".to_owned(),
+            y: "balance".to_owned(),
+            series: None,
+            value: None,
+        }),
+        ..document(ChartKind::Line, true)
+    };
+    let chart = chart_data(&document, &[batch]).unwrap().unwrap();
+    assert_eq!(chart.series[0].values, [Some(7.0), Some(9.0)]);
 }

@@ -5,11 +5,11 @@ use rust_xlsxwriter::{
     ChartSolidFill, ChartType, ConditionalFormat3ColorScale, Worksheet, XlsxError,
 };
 
-use super::{heading_format, is_in_calendar, number_format, value_format};
+use super::{column_width, heading_format, is_in_calendar, number_format, value_format};
 use crate::header::ChartKind;
 use crate::output::chart_data::{ChartData, ChartSeries, Position};
 use crate::output::document::Style;
-use crate::output::svg::PALETTE;
+use crate::output::svg::{PALETTE, has_long_names, is_stacked};
 use crate::output::visible::visible;
 
 const NAME: &str = "Chart";
@@ -45,7 +45,8 @@ pub(super) fn sheet(sheet: &mut Worksheet, data: &ChartData) -> Result<(), XlsxE
 /// A column for each series, a row for each position.
 fn table(sheet: &mut Worksheet, data: &ChartData) -> Result<(), XlsxError> {
     sheet.write_string_with_format(0, 0, visible(&data.x_label), &heading_format(false))?;
-    sheet.set_column_width(0, 18)?;
+    let longest = data.positions.iter().map(|position| position.text().chars().count()).max().unwrap_or_default();
+    sheet.set_column_width(0, column_width(longest.max(16)))?;
     for (series, at) in data.series.iter().zip(1_u16..) {
         sheet.write_string_with_format(0, at, series_name(data, series), &heading_format(true))?;
         sheet.set_column_width(at, 16)?;
@@ -57,6 +58,9 @@ fn table(sheet: &mut Worksheet, data: &ChartData) -> Result<(), XlsxError> {
         match position {
             Position::Day(day) if is_in_calendar(*day) => {
                 sheet.write_datetime_with_format(row, 0, day, &day_format)?;
+            }
+            Position::Moment(moment) if is_in_calendar(moment.date()) => {
+                sheet.write_datetime_with_format(row, 0, moment, &value_format(Style::Instant))?;
             }
             other => {
                 sheet.write_string(row, 0, other.text())?;
@@ -83,11 +87,13 @@ fn axis_text(text: &str) -> String {
 
 fn picture(data: &ChartData, last_row: u32) -> Chart {
     let is_line = data.kind == ChartKind::Line;
-    let is_stacked = matches!(data.value_style, Style::Number(Some(0)) | Style::Dollars);
-    let kind = match (is_line, is_stacked) {
-        (true, _) => ChartType::Line,
-        (false, true) => ChartType::ColumnStacked,
-        (false, false) => ChartType::Column,
+    let is_lying = !is_line && has_long_names(data);
+    let kind = match (is_line, is_lying, is_stacked(data)) {
+        (true, ..) => ChartType::Line,
+        (false, false, true) => ChartType::ColumnStacked,
+        (false, false, false) => ChartType::Column,
+        (false, true, true) => ChartType::BarStacked,
+        (false, true, false) => ChartType::Bar,
     };
     let mut chart = Chart::new(kind);
     for (index, at) in (0..data.series.len()).zip(1_u16..) {
@@ -110,17 +116,26 @@ fn picture(data: &ChartData, last_row: u32) -> Chart {
         }
     }
     chart.title().set_name(&axis_text(&data.title()));
-    chart.x_axis().set_name(&axis_text(&data.x_label));
+    let (places, values) = (axis_text(&data.x_label), axis_text(&data.value_label));
+    let format = number_format(data.value_style);
+    if is_lying {
+        // The library names the axes of such a chart by where they lie. The first bar is at the top, as in the table.
+        chart.y_axis().set_name(&places).set_reverse();
+        chart.x_axis().set_name(&values).set_num_format(format);
+    } else {
+        chart.x_axis().set_name(&places);
+        chart.y_axis().set_name(&values).set_num_format(format);
+    }
     if data.days().is_some() {
         chart.x_axis().set_date_axis(true).set_num_format("mmm d, yyyy");
     }
-    chart.y_axis().set_name(&axis_text(&data.value_label)).set_num_format(number_format(data.value_style));
     chart.show_empty_cells_as(ChartEmptyCells::Gaps);
     if data.series.len() > 1 {
         chart.legend().set_position(ChartLegendPosition::Bottom);
     } else {
         chart.legend().set_hidden();
     }
-    chart.set_width(960).set_height(440);
+    let rows = u32::try_from(data.positions.len()).unwrap_or(u32::MAX);
+    chart.set_width(960).set_height(if is_lying { 140 + 24 * rows } else { 440 });
     chart
 }
