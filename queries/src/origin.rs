@@ -280,7 +280,7 @@ mod tests {
         };
         let end = at("2026-11-25T00:00:00Z");
         let (before, after) = (stream(Some("2026-11-24T23:59:59Z")), stream(Some("2026-11-25T00:00:00Z")));
-        assert!(is_complete(&[after.clone()], end));
+        assert!(is_complete(std::slice::from_ref(&after), end));
         assert!(!is_complete(&[after.clone(), before], end));
         assert!(!is_complete(&[after, stream(None)], end));
         assert!(!is_complete(&[], end));

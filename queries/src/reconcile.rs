@@ -32,8 +32,11 @@ impl Reconciled {
     }
 }
 
+/// A report's column and what adds up to it in the view.
+type Sum = (&'static str, &'static str);
+
 /// The events of each type that have a report of their own, with the column that counts them and the sums that must agree.
-const COUNTED: [(&str, &str, &[(&str, &str)]); 3] = [
+const COUNTED: [(&str, &str, &[Sum]); 3] = [
     ("interaction", "interactions", &[("points_minted", "points_civilian + points_officer")]),
     ("donation", "donations", &[("points", "points")]),
     ("redemption", "redemptions", &[("points", "points")]),

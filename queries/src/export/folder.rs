@@ -71,7 +71,10 @@ mod tests {
             report: "donations".to_owned(),
             parameters: values.iter().map(parameter).collect(),
             time_zone: time_zone.to_owned(),
+            as_of: None,
             tables: Vec::new(),
+            streams: Vec::new(),
+            period: None,
             bluelake_version: String::new(),
         })
     }

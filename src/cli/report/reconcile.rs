@@ -15,7 +15,7 @@ use crate::query::{self, QueryFlags};
 /// Arguments of `bluelake report reconcile`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct ReconcileArguments {
+pub(crate) struct ReconcileArguments {
     /// Compare as the lake was: a time, a version of transactions, or versions as a report tells them
     #[arg(long, value_name = "VERSION|TIME")]
     as_of: Option<String>,

@@ -21,7 +21,7 @@ use crate::query::QueryFlags;
 /// Arguments of `bluelake report run`.
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
-pub(super) struct RunArguments {
+pub(crate) struct RunArguments {
     /// Name of the report, as `bluelake report list` shows it
     #[arg(value_name = "NAME")]
     name: String,

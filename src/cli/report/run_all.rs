@@ -22,7 +22,7 @@ use crate::query::QueryFlags;
 /// Arguments of `bluelake report run-all`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct RunAllArguments {
+pub(crate) struct RunAllArguments {
     /// yesterday, last-week, last-month, 2026-11-25, 2026-11, 2026-W47, 2026-Q4 or 2026
     #[arg(long = "for", value_name = "PERIOD")]
     period: String,

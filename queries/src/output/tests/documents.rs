@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 
 use super::*;
 use crate::header::{Chart, ChartKind, ReportColumn, Unit};
-use crate::{Provenance, write_report};
+use crate::{Provenance, TableOrigin, write_report};
 
 /// Texts that do harm where they are obeyed.
 pub(super) const HOSTILE: [&str; 9] = [
