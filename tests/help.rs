@@ -40,6 +40,8 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
         &["report", "run"],
         &["Examples:", "--from", "--to", "--by", "--destination", "--presign", "xlsx", "_manifest.json"],
     ),
+    (&["report", "run-all"], &["Examples:", "--for", "--require-complete", "--wait", "[[report]]"]),
+    (&["report", "reconcile"], &["Examples:", "--as-of", "Exit code 3"]),
     (&["report", "list"], &["Examples:"]),
     (&["schema"], &["json-schema", "describe"]),
     (&["schema", "json-schema"], &["Examples:", "transaction-events"]),

@@ -97,14 +97,45 @@ impl Position {
 }
 
 impl ChartData {
-    /// The rows of a ranking come best first: the first ones are drawn.
-    fn with_first_names(mut self) -> Self {
-        let is_ranking = self.kind == ChartKind::Bar && matches!(self.positions.first(), Some(Position::Name(_)));
-        if is_ranking && self.positions.len() > NAMED_BARS_MAX {
-            self.positions_left_out = self.positions.len() - NAMED_BARS_MAX;
-            self.positions.truncate(NAMED_BARS_MAX);
-            self.series.iter_mut().for_each(|series| series.values.truncate(NAMED_BARS_MAX));
+    /// Bars with names are read one by one: the largest are drawn, in the order of the rows.
+    fn with_largest_names(mut self) -> Self {
+        let is_named = self.kind == ChartKind::Bar && matches!(self.positions.first(), Some(Position::Name(_)));
+        if !is_named || self.positions.len() <= NAMED_BARS_MAX {
+            return self;
         }
+        let height = |at: usize| -> f64 {
+            self.series.iter().filter_map(|series| series.values.get(at).copied().flatten()).map(f64::abs).sum()
+        };
+        let weights = (0..self.positions.len()).map(height).collect::<Vec<_>>();
+        let kept = largest(&weights, NAMED_BARS_MAX);
+        self.positions_left_out = self.positions.len() - kept.len();
+        self.positions = picked(&self.positions, &kept);
+        self.series.iter_mut().for_each(|series| series.values = picked(&series.values, &kept));
+        self
+    }
+
+    /// Of very many moments the last of each day.
+    fn by_day(mut self) -> Self {
+        if self.kind != ChartKind::Line || self.positions.len() <= POSITIONS_MAX {
+            return self;
+        }
+        let Some(moments) = self.moments() else { return self };
+        let days: Vec<NaiveDate> = moments.iter().map(NaiveDateTime::date).collect();
+        let last_of_day = (0..days.len()).filter(|at| days.get(*at) != days.get(at + 1)).collect::<BTreeSet<_>>();
+        for series in &mut self.series {
+            // A moment of another series has no value in this one: the one before it holds.
+            let mut held = None;
+            let mut day = None;
+            for (value, this) in series.values.iter_mut().zip(&days) {
+                if day != Some(*this) {
+                    (held, day) = (None, Some(*this));
+                }
+                held = value.or(held);
+                *value = held;
+            }
+            series.values = picked(&series.values, &last_of_day);
+        }
+        self.positions = picked(&days, &last_of_day).into_iter().map(Position::Day).collect();
         self
     }
 
@@ -217,8 +248,9 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
         positions_left_out: 0,
     };
     // One value alone is better read than drawn.
+    let drawn = drawn.by_day().compared().with_largest_names();
     let is_drawable = drawn.points().nth(1).is_some() && drawn.positions.len() <= POSITIONS_MAX;
-    Ok(if is_drawable { Some(drawn.compared().with_first_names()) } else { None })
+    Ok(is_drawable.then_some(drawn))
 }
 
 /// Values by position and series, in the order in which they came.
@@ -291,9 +323,7 @@ impl Grid {
         let places: Vec<Option<usize>> =
             positions.iter().map(|position| self.positions.known.get(position).copied()).collect();
         let most = if is_heatmap { HEATMAP_ROWS_MAX } else { SERIES_MAX };
-        let mut by_weight: Vec<(f64, usize)> = self.weights.iter().copied().zip(0..).collect();
-        by_weight.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));
-        let kept: BTreeSet<usize> = by_weight.into_iter().take(most).map(|(_, name)| name).collect();
+        let kept = largest(&self.weights, most);
         let left_out = self.names.all.len() - kept.len();
         let names = ordered(self.names.all.clone());
         let places_of_names = names.iter().filter_map(|name| Some((name, *self.names.known.get(name)?)));
@@ -303,6 +333,17 @@ impl Grid {
         });
         (positions, series.collect(), left_out)
     }
+}
+
+/// The places of the largest; of equal ones the first.
+fn largest(weights: &[f64], most: usize) -> BTreeSet<usize> {
+    let mut by_weight: Vec<(f64, usize)> = weights.iter().copied().zip(0..).collect();
+    by_weight.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));
+    by_weight.into_iter().take(most).map(|(_, at)| at).collect()
+}
+
+fn picked<T: Clone>(all: &[T], places: &BTreeSet<usize>) -> Vec<T> {
+    places.iter().filter_map(|at| all.get(*at).cloned()).collect()
 }
 
 /// Days and numbers by size; names stay in the order of the rows.

@@ -18,6 +18,9 @@ use crate::header::ChartKind;
 /// Rows that a page shows at most: more would make browsers slow.
 pub(super) const ROWS_MAX: usize = 2_000;
 
+/// Ids and words up to this length are not broken into lines.
+const WHOLE_MAX: usize = 40;
+
 /// The page, and how many of the rows it shows.
 pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(usize, Vec<u8>), ArrowError> {
     let total: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -68,7 +71,7 @@ fn caption(chart: &ChartData) -> String {
     if chart.positions_left_out > 0 {
         let shown = chart.positions.len();
         let all = shown + chart.positions_left_out;
-        let _ = write!(text, " The first {shown} of {all} are drawn; the table has all.");
+        let _ = write!(text, " The {shown} largest of {all} are drawn; the table has all.");
     }
     if chart.kind == ChartKind::Line && chart.has_gaps() {
         text.push_str(" Where a line is broken the table has no row.");
@@ -171,12 +174,14 @@ fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total:
         for row in 0..cells.rows() {
             text.push_str("<tr>");
             for (index, (column, cell)) in document.columns.iter().zip(cells.row(row)).enumerate() {
-                let value = escaped(&column.style.text(&cell));
+                let value = column.style.text(&cell);
+                let is_whole = value.chars().count() <= WHOLE_MAX && !value.contains(' ');
+                let value = escaped(&value);
                 let _ = match (index, column.style) {
                     (0, style) if !style.is_figure() => write!(text, "<th scope=\"row\">{value}</th>"),
                     (_, style) if style.is_figure() => write!(text, "<td class=\"figure\">{value}</td>"),
-                    (_, Style::Text) => write!(text, "<td>{value}</td>"),
-                    _ => write!(text, "<td class=\"date\">{value}</td>"),
+                    (_, Style::Text) if !is_whole => write!(text, "<td>{value}</td>"),
+                    _ => write!(text, "<td class=\"whole\">{value}</td>"),
                 };
             }
             text.push_str("</tr>\n");

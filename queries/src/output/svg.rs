@@ -22,6 +22,8 @@ pub(crate) const INK: &str = "#333333";
 pub(crate) const GRID: &str = "#DDDDDD";
 const BACKGROUND: &str = "#FFFFFF";
 
+/// Room between a title and the labels beside it.
+const APART: &str = "\u{a0}\u{a0}";
 const WIDTH: f32 = 960.0;
 const HEIGHT: f32 = 420.0;
 const DASHES: [&str; 7] = ["", "7,3", "2,3", "9,3,2,3", "4,4", "12,4", "1,2"];
@@ -29,6 +31,8 @@ const DASHES: [&str; 7] = ["", "7,3", "2,3", "9,3,2,3", "4,4", "12,4", "1,2"];
 const DASHED_POINTS_MAX: usize = 150;
 /// Points are marked while there is room between them.
 const MARKED_POINTS_MAX: usize = 45;
+/// Points that have a label each.
+const NAMED_POINTS_MAX: usize = 12;
 /// Cells of a heat map have their value written in them while there is room.
 const LABELLED_COLUMNS_MAX: usize = 16;
 const LABELLED_VALUE_MAX: f64 = 9_999.0;
@@ -85,12 +89,13 @@ fn line(data: &ChartData) -> LineChart {
     }
     chart.series.stroke_width = if data.positions.len() <= DASHED_POINTS_MAX { 2.0 } else { 1.5 };
     match data.moments() {
-        Some(moments) => {
+        // A few days and whole months stand side by side, each with its name; many have their place by time.
+        Some(moments) if moments.len() > NAMED_POINTS_MAX && !is_monthly(data) => {
             chart.x_axis.kind = AxisType::Time;
             chart.x_axis.formatter = time_format(&moments).map(str::to_owned);
             chart.x_axis.values = moments.into_iter().map(seconds).collect();
         }
-        None => chart.x_axis.data = labels(data),
+        _ => chart.x_axis.data = labels(data),
     }
     if let Some(axis) = chart.y_axis_configs.first_mut() {
         value_axis(axis, data, data.points().map(|(_, _, value)| value));
@@ -126,9 +131,9 @@ fn lying_bars(data: &ChartData) -> HorizontalBarChart {
     chart
 }
 
-/// The name with room behind it: the reader's font may be wider than the one that the library measures with.
+/// The name with room around it: the reader's font may be wider than the one that the library measures with.
 fn padded(name: &str) -> String {
-    format!("{name}{}", "\u{a0}".repeat(name.chars().count() / 10 + 1))
+    format!("{APART}{name}{}", "\u{a0}".repeat(name.chars().count() / 10 + 1))
 }
 
 /// Whether names would not fit side by side under standing bars.
@@ -215,14 +220,13 @@ fn value_axis(axis: &mut YAxisConfig, data: &ChartData, values: impl Iterator<It
     axis.split_number = steps;
     axis.title = Some(data.value_label.clone());
     axis.font.color = INK.into();
-    axis.formatter = Some(
-        match data.value_style {
-            Style::Percent => "{t}%",
-            Style::Dollars => "${t}",
-            _ => "{t}",
-        }
-        .to_owned(),
-    );
+    let written = match data.value_style {
+        Style::Percent => "{t}%",
+        Style::Dollars => "${t}",
+        _ => "{t}",
+    };
+    // Keeps the labels off the title beside them.
+    axis.formatter = Some(format!("{APART}{written}"));
 }
 
 /// Ends of an axis and the number of its steps, each 1, 2 or 5 times a power of ten.
@@ -253,15 +257,18 @@ fn drawn_series(series: &ChartSeries) -> Series {
 
 fn labels(data: &ChartData) -> Vec<String> {
     let Some(days) = data.days() else { return data.positions.iter().map(Position::text).collect() };
-    let is_monthly = days.len() > 1 && days.iter().all(|day| day.day() == 1);
     let is_short =
         matches!((days.first(), days.last()), (Some(first), Some(last)) if span(*first, *last) <= DAYS_LABELLED_MAX);
-    let format = match (is_monthly, is_short) {
+    let format = match (is_monthly(data), is_short) {
         (true, _) => "%b %Y",
         (false, true) => "%b %-d",
         (false, false) => "%b %-d, %Y",
     };
     days.iter().map(|day| day.format(format).to_string()).collect()
+}
+
+fn is_monthly(data: &ChartData) -> bool {
+    data.days().is_some_and(|days| days.len() > 1 && days.iter().all(|day| day.day() == 1))
 }
 
 fn span(first: NaiveDate, last: NaiveDate) -> i64 {

@@ -103,7 +103,7 @@ fn names_show_what_a_page_would_obey() {
 }
 
 #[test]
-fn of_a_ranking_the_first_are_drawn() {
+fn of_many_names_the_largest_are_drawn() {
     let document = Document {
         chart: Some(Chart {
             kind: ChartKind::Bar,
@@ -115,16 +115,15 @@ fn of_a_ranking_the_first_are_drawn() {
         ..document(ChartKind::Bar, true)
     };
     let names: Vec<String> = (0..40).map(|rank| format!("user {rank}")).collect();
-    let data: Vec<_> = names.iter().map(|name| (0, name.as_str(), Some(1))).collect();
+    let data: Vec<_> = names.iter().zip(0_i64..).map(|(name, points)| (0, name.as_str(), Some(points))).collect();
     let chart = chart_data(&document, &[rows(&data)]).unwrap().unwrap();
     assert_eq!((chart.positions.len(), chart.positions_left_out), (30, 10));
-    assert_eq!(chart.positions[0].text(), "user 0");
+    assert_eq!((chart.positions[0].text().as_str(), chart.series[0].values[0]), ("user 10", Some(10.0)));
 }
 
-#[test]
-fn at_a_moment_the_last_row_counts() {
-    let moments: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1, 1, 2]));
-    let balances: ArrayRef = Arc::new(Int64Array::from(vec![5, 7, 9]));
+fn balances(moments: Vec<i64>, balances: Vec<i64>) -> ChartData {
+    let moments: ArrayRef = Arc::new(TimestampMicrosecondArray::from(moments));
+    let balances: ArrayRef = Arc::new(Int64Array::from(balances));
     let batch = RecordBatch::try_from_iter([("at", moments), ("balance", balances)]).unwrap();
     let document = Document {
         columns: vec![column("at", Style::Instant, false), column("balance", Style::Number(Some(0)), true)],
@@ -137,6 +136,19 @@ fn at_a_moment_the_last_row_counts() {
         }),
         ..document(ChartKind::Line, true)
     };
-    let chart = chart_data(&document, &[batch]).unwrap().unwrap();
+    chart_data(&document, &[batch]).unwrap().unwrap()
+}
+
+#[test]
+fn at_a_moment_the_last_row_counts() {
+    let chart = balances(vec![1, 1, 2], vec![5, 7, 9]);
     assert_eq!(chart.series[0].values, [Some(7.0), Some(9.0)]);
+}
+
+#[test]
+fn of_very_many_moments_the_last_of_each_day_is_drawn() {
+    let minutes = || 0..5_000_i64;
+    let chart = balances(minutes().map(|minute| minute * 60_000_000).collect(), minutes().collect());
+    assert_eq!(chart.series[0].values, [Some(1_439.0), Some(2_879.0), Some(4_319.0), Some(4_999.0)]);
+    assert_eq!(chart.positions[0].text(), "1970-01-01");
 }
