@@ -85,6 +85,8 @@ pub(crate) struct ShardCursor {
     position: Position,
     /// When the table was last told that the shard is drained, or pinned it: milliseconds since the epoch.
     told_at: Option<i64>,
+    /// When it was last seen drained, as the table has it: milliseconds since the epoch.
+    seen_drained: Option<i64>,
     /// Until when everything is known to have been read, milliseconds since the epoch.
     known_until: Option<i64>,
     /// Milliseconds.
@@ -104,7 +106,8 @@ impl ShardCursor {
         Self {
             shard,
             position,
-            told_at: state.drained_at,
+            told_at: state.drained_at.max(state.pinned_at),
+            seen_drained: state.drained_at,
             known_until: state.safe_until(),
             retention,
             tell_after: (retention / TOLD_DRAINED).min(TOLD_DRAINED_WITHIN),
@@ -112,10 +115,10 @@ impl ShardCursor {
         }
     }
 
-    /// For a run that ends at the tip: tells more often that the shard is drained.
+    /// For a run that ends at the tip: tells more often that the shard is drained, also right after the pin.
     #[must_use]
     pub(crate) fn once(self) -> Self {
-        Self { tell_after: self.tell_after.min(TOLD_DRAINED_ONCE), ..self }
+        Self { tell_after: self.tell_after.min(TOLD_DRAINED_ONCE), told_at: self.seen_drained, ..self }
     }
 
     /// Whether records that followed what was read last may be discarded at `now` (milliseconds since the epoch): then a
