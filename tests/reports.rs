@@ -186,7 +186,7 @@ async fn a_list_that_is_wrong_runs_nothing() {
         (
             "[[report]]\nname = 'donations'\nparameters = { buy = 'x' }\n",
             "yesterday",
-            "has no parameter \"buy\"; did you mean by?",
+            "the report donations has no parameter \"buy\"; it has from, to, by",
         ),
         ("[[report]]\nname = 'donations'\nformats = ['pdf']\n", "yesterday", "no output format \"pdf\""),
         (good, "someday", "--for: \"someday\" is no period"),
