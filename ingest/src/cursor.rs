@@ -85,8 +85,6 @@ pub(crate) struct ShardCursor {
     position: Position,
     /// When the table was last told that the shard is drained, or pinned it: milliseconds since the epoch.
     told_at: Option<i64>,
-    /// When it was last seen drained, as the table has it: milliseconds since the epoch.
-    seen_drained: Option<i64>,
     /// Until when everything is known to have been read, milliseconds since the epoch.
     known_until: Option<i64>,
     /// Milliseconds.
@@ -101,24 +99,30 @@ impl ShardCursor {
     /// `retention`, or sooner.
     #[must_use]
     pub(crate) fn new(shard: ReadableShard, retention: Duration) -> Self {
+        let told_at = shard.state.drained_at.max(shard.state.pinned_at);
+        Self::telling(shard, retention, told_at, TOLD_DRAINED_WITHIN)
+    }
+
+    /// As [`ShardCursor::new`], for a run that ends at the tip: tells more often that the shard is drained, also right after
+    /// the pin.
+    #[must_use]
+    pub(crate) fn once(shard: ReadableShard, retention: Duration) -> Self {
+        let told_at = shard.state.drained_at;
+        Self::telling(shard, retention, told_at, TOLD_DRAINED_ONCE)
+    }
+
+    fn telling(shard: ReadableShard, retention: Duration, told_at: Option<i64>, within: i64) -> Self {
         let ReadableShard { shard, position, state } = shard;
         let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         Self {
             shard,
             position,
-            told_at: state.drained_at.max(state.pinned_at),
-            seen_drained: state.drained_at,
+            told_at,
             known_until: state.safe_until(),
             retention,
-            tell_after: (retention / TOLD_DRAINED).min(TOLD_DRAINED_WITHIN),
+            tell_after: (retention / TOLD_DRAINED).min(within),
             ended: false,
         }
-    }
-
-    /// For a run that ends at the tip: tells more often that the shard is drained, also right after the pin.
-    #[must_use]
-    pub(crate) fn once(self) -> Self {
-        Self { tell_after: self.tell_after.min(TOLD_DRAINED_ONCE), told_at: self.seen_drained, ..self }
     }
 
     /// Whether records that followed what was read last may be discarded at `now` (milliseconds since the epoch): then a
@@ -139,8 +143,8 @@ impl ShardCursor {
         &self.position
     }
 
-    /// Takes a page and moves; `now` is no later than the moment at which the page was asked for (milliseconds since the epoch). The steps of a cursor join without a hole:
-    /// each must be handed on, or reading starts over from the table.
+    /// Takes a page and moves; `now` is no later than the moment at which the page was asked for (milliseconds since the
+    /// epoch). The steps of a cursor join without a hole: each must be handed on, or reading starts over from the table.
     pub(crate) fn take(&mut self, page: &PageFacts, now: i64) -> PageOutcome {
         let from_exclusive = self.position.clone();
         let mut new = Vec::with_capacity(page.sequences.len());

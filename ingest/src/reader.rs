@@ -106,8 +106,8 @@ impl ShardReader {
         } = self;
         let mut desk = Desk { builder: decoder.batch(), window, hash_keys: shard.shard.hash_keys };
         let id = shard.shard.id.clone();
-        let cursor = ShardCursor::new(shard, retention);
-        let mut cursor = if stop_at_tip { cursor.once() } else { cursor };
+        let at_start = if stop_at_tip { ShardCursor::once } else { ShardCursor::new };
+        let mut cursor = at_start(shard, retention);
         let shard_source = ShardSource { stream: source.clone(), shard: id.clone(), admission };
         let mut pages = Pages::new(shard_source.clone(), stop_at_tip);
         let committed = KnownBug::RenewFromCommit.is_on().then(|| cursor.clone());
