@@ -50,7 +50,7 @@ async fn a_report_computed_as_of_its_versions_is_the_same_after_more_events() {
     assert_eq!(rows(&machine.succeed(&[&run[..], &["--as-of", version]].concat()).await), rows(&first));
     for (wrong, code, part) in [
         ("99999", 1, "there is no version 99999; its log goes from version 0"),
-        ("2001-01-01T00:00:00Z", 1, "there is no a version of 2001-01-01"),
+        ("2001-01-01T00:00:00Z", 1, "there is no version of 2001-01-01"),
         ("yesterday", 2, "--as-of: \"yesterday\" is no version and no time"),
     ] {
         let finished = machine.run(&[&run[..], &["--as-of", wrong]].concat()).await;

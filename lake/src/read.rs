@@ -6,7 +6,7 @@ use bluelake_schemas::Stream;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{Session, TableProvider};
 use deltalake::{DeltaTable, DeltaTableError};
-use futures::TryStreamExt as _;
+use futures::{TryStreamExt as _, future::try_join_all};
 use object_store::ObjectStore as _;
 
 use crate::{
@@ -102,6 +102,13 @@ pub struct StreamReading {
     pub gaps: usize,
 }
 
+/// An [`AsOf`] by table: the version that is named, or else the newest of the time, or else the newest.
+#[derive(Debug, Default)]
+struct Wanted {
+    versions: BTreeMap<String, u64>,
+    time: Option<DateTime<Utc>>,
+}
+
 impl Lake {
     /// Opens every table at the wanted version, with its object store registered in `session`.
     ///
@@ -109,44 +116,46 @@ impl Lake {
     /// [`LakeError::NotALake`] without tables, [`LakeError::NoSuchVersion`] for a version or time that the logs do not have (any
     /// more).
     pub async fn read(&self, as_of: &AsOf, session: &dyn Session) -> Result<LakeReading, LakeError> {
-        let transactions = Stream::TransactionEvents.table();
-        let as_of = match as_of {
-            AsOf::Version(version) => {
-                let table = self.table(transactions).await?;
-                let committed = commits(transactions, &table).await?;
-                let time = committed.get(version).copied();
-                let time =
-                    time.ok_or_else(|| no_such_version(transactions, &committed, &format!("version {version}")))?;
-                (AsOf::Time(time), Some(*version))
+        let wanted = self.wanted(as_of).await?;
+        let streams = Stream::ALL.map(|stream| {
+            let wanted = &wanted;
+            async move {
+                let table = self.table_at(stream.table(), wanted).await?;
+                let reading = self.stream_reading(stream, &table).await?;
+                Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, session).await?))
             }
-            other => (other.clone(), None),
-        };
-        let mut reading = LakeReading { tables: Vec::new(), streams: Vec::new() };
-        for stream in Stream::ALL {
-            let exactly = as_of.1.filter(|_| stream.table() == transactions);
-            let table = self.table_at(stream.table(), &as_of.0, exactly).await?;
-            reading.streams.push(self.stream_reading(stream, &table).await?);
-            reading.tables.push(table_reading(stream.table(), &table, session).await?);
-        }
+        });
+        let (streams, mut tables): (Vec<_>, Vec<_>) = try_join_all(streams).await?.into_iter().unzip();
         // After those that it follows: so it is not behind them because it was read before.
-        let rejected = self.table_at(REJECTED_EVENTS, &as_of.0, None).await?;
-        reading.tables.push(table_reading(REJECTED_EVENTS, &rejected, session).await?);
-        Ok(reading)
+        let rejected = self.table_at(REJECTED_EVENTS, &wanted).await?;
+        tables.push(table_reading(REJECTED_EVENTS, &rejected, session).await?);
+        Ok(LakeReading { tables, streams })
     }
 
-    async fn table_at(&self, name: &str, as_of: &AsOf, exactly: Option<u64>) -> Result<DeltaTable, LakeError> {
+    async fn wanted(&self, as_of: &AsOf) -> Result<Wanted, LakeError> {
+        Ok(match as_of {
+            AsOf::Newest => Wanted::default(),
+            AsOf::Time(time) => Wanted { time: Some(*time), ..Wanted::default() },
+            AsOf::Versions(versions) => Wanted { versions: versions.clone(), time: None },
+            AsOf::Version(version) => {
+                let name = Stream::TransactionEvents.table();
+                let committed = commits(name, &self.table(name).await?).await?;
+                let time = committed.get(version).copied();
+                let time = time.ok_or_else(|| no_such_version(name, &committed, &format!("version {version}")))?;
+                Wanted { versions: BTreeMap::from([(name.to_owned(), *version)]), time: Some(time) }
+            }
+        })
+    }
+
+    async fn table_at(&self, name: &str, wanted: &Wanted) -> Result<DeltaTable, LakeError> {
         let mut table = self.table(name).await?;
-        let version = match (exactly, as_of) {
-            (Some(version), _) => version,
-            (None, AsOf::Newest | AsOf::Version(_)) => return Ok(table),
-            (None, AsOf::Versions(versions)) => match versions.get(name) {
-                Some(version) => *version,
-                None => return Ok(table),
-            },
-            (None, AsOf::Time(time)) => {
+        let version = match (wanted.versions.get(name), wanted.time) {
+            (Some(version), _) => *version,
+            (None, None) => return Ok(table),
+            (None, Some(time)) => {
                 let committed = commits(name, &table).await?;
-                let before = committed.iter().filter(|(_, at)| **at <= *time).map(|(version, _)| *version).max();
-                before.ok_or_else(|| no_such_version(name, &committed, &format!("a version of {time} or before")))?
+                let before = committed.iter().filter(|(_, at)| **at <= time).map(|(version, _)| *version).max();
+                before.ok_or_else(|| no_such_version(name, &committed, &format!("version of {time} or before")))?
             }
         };
         match table.load_version(version).await {
