@@ -9,7 +9,7 @@ DuckDB writes a word otherwise it is replaced (see `translated`). Prints a Markd
 memory, the ratio, and whether the rows are the same.
 """
 
-import decimal, json, os, re, resource, statistics, subprocess, sys, tempfile, time
+import decimal, json, os, re, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,10 +51,7 @@ def measured(arguments):
 
 def translated(sql):
     """DataFusion's words in DuckDB's."""
-    sql = re.sub(r"first_value\((\w+)\) IGNORE NULLS", r"first_value(\1 IGNORE NULLS)", sql)
-    # A window of a name is written before its use is, in DuckDB as in SQL; both take `WINDOW name AS (…)`.
-    sql = re.sub(r"lag\((\w+), 1, (CAST\(0 AS DECIMAL\(29, 0\)\))\)", r"lag(\1, 1, \2)", sql)
-    return sql
+    return re.sub(r"first_value\((\w+)\) IGNORE NULLS", r"first_value(\1 IGNORE NULLS)", sql)
 
 
 def files(table):
@@ -78,7 +75,6 @@ connection.execute("SET TimeZone = 'UTC'")
 connection.execute("CREATE MACRO to_unixtime(at) AS CAST(floor(epoch(at)) AS BIGINT)")
 connection.execute("CREATE MACRO cardinality(list) AS len(list)")
 for name, paths in job["tables"].items():
-    columns = "*"
     if paths:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({paths!r}, hive_partitioning = true)")
 for name, sql in job["views"].items():
@@ -89,7 +85,6 @@ json.dump(rows, sys.stdout, default=str)
 
 
 def value(kind, text, default):
-    import datetime
     if kind == "date":
         return text or ("1970-01-01" if default == "first" else "9999-12-30")
     return int(text) if kind == "integer" else text
@@ -143,8 +138,6 @@ def main():
             for parameter in report["parameters"]:
                 if parameter["kind"] == "date":
                     sql = sql.replace(f"${parameter['name']}", f"CAST(${parameter['name']} AS DATE)")
-            if not tables["rejected_events"]:
-                tables.pop("rejected_events", None)
             job.write_text(json.dumps({"threads": os.cpu_count(), "tables": tables, "views": views, "sql": sql, "values": values}))
             ours, theirs, peak, error = [], [], 0, None
             for _ in range(RUNS):
@@ -158,7 +151,6 @@ def main():
                     except RuntimeError as failure:
                         error = failure
             answer = json.loads(output)
-            rows = [list(row.values()) for row in answer["rows"]]
             columns = [column["name"] for column in answer["columns"]]
             rows = [[row[column] for column in columns] for row in answer["rows"]]
             mine = statistics.median(ours)
