@@ -146,15 +146,7 @@ pub(crate) fn rates(events: u64, bytes: u64, elapsed: Duration) -> String {
 
 /// A whole number with separators: 1,234,567.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    bluelake_queries::whole(number)
 }
 
 #[cfg(test)]

@@ -197,6 +197,15 @@ words!(
     "list" = List,
 );
 
+/// A name as a heading: `min_group` becomes `Min group`.
+pub(crate) fn heading(name: &str) -> String {
+    let mut words = name.replace('_', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
 /// One `key: value` with the line that it starts on.
 struct Entry {
     line: usize,

@@ -36,7 +36,7 @@ pub use header::{
 };
 pub use options::{QueryOptions, parse_time_zone};
 pub use origin::{Origin, PeriodOrigin, StreamOrigin, TableOrigin};
-pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, write_report, write_results};
+pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, whole, write_report, write_results};
 pub use parameters::{ReportParameters, ResolvedParameter};
 pub use provenance::Provenance;
 pub use reconcile::{Reconciled, reconcile};

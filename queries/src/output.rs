@@ -36,6 +36,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::{QueryError, QueryStream, ReportResult};
 use document::{Document, DocumentWriter};
+pub use figures::whole;
 pub use table::TABLE_ROWS_MAX;
 
 /// How a result is written.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::header::heading;
 use crate::origin::{PeriodOrigin, StreamOrigin, TableOrigin, in_words};
 use crate::parameters::ResolvedParameter;
 
@@ -29,17 +30,17 @@ pub struct Provenance {
 impl Provenance {
     /// Everything that the result was computed from, each with its name: what documents show.
     pub fn lines(&self) -> Vec<(String, String)> {
+        let mut lines = vec![("Report".to_owned(), self.report.clone())];
+        lines.extend(self.parameters.iter().map(|parameter| (heading(&parameter.name), parameter.in_words())));
+        lines.push(("Time zone".to_owned(), self.time_zone.clone()));
+        lines.extend(self.foundation());
+        lines
+    }
+
+    /// The part of [`Provenance::lines`] that is not the question itself: what the answer rests on.
+    pub fn foundation(&self) -> Vec<(String, String)> {
         let line = |name: &str, value: String| (name.to_owned(), value);
-        let mut lines = vec![line("Report", self.report.clone())];
-        lines.extend(self.parameters.iter().map(|parameter| {
-            let mut name = parameter.name.replace('_', " ");
-            if let Some(first) = name.get_mut(..1) {
-                first.make_ascii_uppercase();
-            }
-            (name, parameter.in_words())
-        }));
-        lines.push(line("Time zone", self.time_zone.clone()));
-        lines.extend(self.period.iter().flat_map(period_lines));
+        let mut lines: Vec<_> = self.period.iter().flat_map(period_lines).collect();
         for stream in &self.streams {
             let complete_to = stream.complete_to.map_or_else(|| "not known".to_owned(), in_words);
             lines.push(line(&format!("Complete to ({})", stream.stream), complete_to));

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::header::{Chart, ReportColumn, ReportHeader};
-use crate::origin::{Period, StreamOrigin, is_complete};
-use crate::parameters::ReportParameters;
+use crate::origin::{Period, StreamOrigin, in_words, is_complete};
+use crate::parameters::{ReportParameters, ResolvedParameter};
 use crate::{Provenance, QueryError, QuerySession};
 
 /// One report of the catalogue.
@@ -53,6 +54,18 @@ pub struct Completeness {
     pub streams: Vec<StreamOrigin>,
 }
 
+impl Completeness {
+    /// Why the period is not complete, as half a sentence: `it ends at …, and transaction-events is complete to …`.
+    pub fn missing(&self) -> String {
+        let behind = self.streams.iter().filter(|stream| !is_complete(std::slice::from_ref(*stream), self.ends_at));
+        let streams = behind.map(|stream| match stream.complete_to {
+            Some(complete_to) => format!("{} is complete to {}", stream.stream, in_words(complete_to)),
+            None => format!("of {} it is not known", stream.stream),
+        });
+        format!("it ends at {}, and {}", in_words(self.ends_at), streams.collect::<Vec<_>>().join(", "))
+    }
+}
+
 impl Report {
     /// Reads a report from the text of its file; checks that header and SQL name the same parameters.
     pub(crate) fn parse(name: &str, file: &str, text: &str) -> Result<Self, QueryError> {
@@ -83,8 +96,7 @@ impl Report {
     /// [`QueryError::ReportColumns`] when header and SQL disagree, and everything that a query can fail with.
     pub async fn run(&self, session: &QuerySession, parameters: &ReportParameters) -> Result<ReportResult, QueryError> {
         let parameters = parameters.resolve(&self.name, &self.header.parameters)?;
-        let values = parameters.iter().map(|parameter| (parameter.name.clone(), parameter.bound.clone())).collect();
-        let stream = session.query_with(&self.sql, values).await?;
+        let stream = session.query_with(&self.sql, values_of(&parameters)).await?;
         let schema = stream.schema();
         self.check_columns(&schema)?;
         let read = stream.tables().to_vec();
@@ -144,8 +156,7 @@ impl Report {
                 None => "is not there: the report covers no period that could be complete".to_owned(),
             },
         })?;
-        let values = parameters.iter().map(|parameter| (parameter.name.clone(), parameter.bound.clone())).collect();
-        let read = session.tables_of(&self.sql, values).await?;
+        let read = session.tables_of(&self.sql, values_of(&parameters)).await?;
         let (_, streams) = session.origin().of_tables(&read);
         Ok(Completeness { is_complete: is_complete(&streams, ends_at), ends_at, streams })
     }
@@ -159,6 +170,11 @@ impl Report {
             Err(QueryError::ReportColumns { report: self.name.clone(), found, declared })
         }
     }
+}
+
+/// The values for the placeholders, by name.
+fn values_of(parameters: &[ResolvedParameter]) -> Vec<(String, ScalarValue)> {
+    parameters.iter().map(|parameter| (parameter.name.clone(), parameter.bound.clone())).collect()
 }
 
 /// Every `$name` in the SQL is declared, and every declared parameter is used.

@@ -10,7 +10,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use serde_json::{Value, json};
 
-use crate::{OutputFormat, QueryOptions, QuerySession, ResultWriter, write_results};
+use crate::{OutputFormat, Provenance, QueryOptions, QuerySession, TableOrigin, write_report, write_results};
 
 pub(crate) fn schema(stream: Stream) -> SchemaRef {
     Contract::embedded().unwrap().stream(stream).table_schema()
@@ -70,16 +70,26 @@ pub(crate) async fn csv(session: &QuerySession, sql: &str) -> Vec<String> {
 /// The rows of a report as CSV lines, header first.
 pub(crate) fn report_csv(result: &crate::ReportResult) -> Vec<String> {
     let mut bytes = Vec::new();
-    let mut writer = ResultWriter::new(OutputFormat::Csv, &result.schema, &mut bytes).unwrap();
-    for batch in &result.batches {
-        writer.write(batch).unwrap();
-    }
-    writer.finish().unwrap();
+    write_report(result, OutputFormat::Csv, &mut bytes).unwrap();
     lines(bytes)
 }
 
 fn lines(bytes: Vec<u8>) -> Vec<String> {
     String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Of a report without parameters.
+pub(crate) fn provenance() -> Provenance {
+    Provenance {
+        report: "gifts".to_owned(),
+        parameters: Vec::new(),
+        time_zone: "UTC".to_owned(),
+        as_of: Some("transactions@12".to_owned()),
+        tables: vec![TableOrigin { name: "transactions".to_owned(), version: Some(12) }],
+        streams: Vec::new(),
+        period: None,
+        bluelake_version: "0.0.0".to_owned(),
+    }
 }
 
 /// An error with everything under it, as a command prints it.

@@ -8,7 +8,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::{Provenance, ReportColumn, TableOrigin, Unit};
+use crate::testing::provenance;
+use crate::{ReportColumn, Unit};
 
 const FORMATS: [OutputFormat; 7] = [
     OutputFormat::Csv,
@@ -31,16 +32,7 @@ fn result(points: &[i64]) -> ReportResult {
         columns: vec![ReportColumn { name: "points".to_owned(), unit: Unit::Points, description: "Given.".to_owned() }],
         schema: batch.schema(),
         batches: vec![batch],
-        provenance: Provenance {
-            report: "gifts".to_owned(),
-            parameters: Vec::new(),
-            time_zone: "UTC".to_owned(),
-            as_of: Some("transactions@12".to_owned()),
-            tables: vec![TableOrigin { name: "transactions".to_owned(), version: Some(12) }],
-            streams: Vec::new(),
-            period: None,
-            bluelake_version: "0.0.0".to_owned(),
-        },
+        provenance: provenance(),
     }
 }
 

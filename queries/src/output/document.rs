@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Schema};
 use super::cells::Cell;
 use super::figures::{grouped, grouped_float, rescaled};
 use super::{OutputFormat, arrow_error, html, markdown, xlsx};
-use crate::header::{Chart, ReportColumn, Unit};
+use crate::header::{Chart, ReportColumn, Unit, heading};
 use crate::{QueryError, ReportResult};
 
 /// What a document says.
@@ -162,9 +162,7 @@ impl Document {
             period: None,
         }
     }
-}
 
-impl Document {
     /// What stands in the place of rows when there are none.
     pub(crate) fn nothing(&self) -> &'static str {
         if self.scope.is_some() { "There is nothing in this period." } else { "There are no rows." }
@@ -215,10 +213,7 @@ fn label(name: &str, unit: Unit) -> String {
         Unit::Timestamp => (name, "UTC"),
         Unit::Date | Unit::Text | Unit::Count | Unit::Share | Unit::Number | Unit::List => (name, ""),
     };
-    let mut words = stem.replace('_', " ");
-    if let Some(first) = words.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
+    let words = heading(stem);
     let says_it = words.split(' ').any(|word| word.eq_ignore_ascii_case(unit));
     if unit.is_empty() || says_it { words } else { format!("{words} ({unit})") }
 }

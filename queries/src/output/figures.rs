@@ -1,5 +1,7 @@
 //! Numbers as people read them: thousands separators, and as many decimals as the unit has.
 
+use std::fmt::Display;
+
 /// `unscaled` / 10^`scale` with all its digits: `-1,234.50`.
 pub(super) fn grouped(unscaled: i128, scale: u32) -> String {
     let scale = usize::try_from(scale).unwrap_or_default();
@@ -10,8 +12,8 @@ pub(super) fn grouped(unscaled: i128, scale: u32) -> String {
     format!("{sign}{}{point}{fraction}", separated(whole))
 }
 
-/// A count: `1,234`.
-pub(super) fn whole(count: usize) -> String {
+/// A whole number with separators that is not negative: `1,234`.
+pub fn whole(count: impl Display) -> String {
     separated(&count.to_string())
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use super::cells::Cells;
+use super::cells::{Cell, Cells};
 use super::chart_data::{ChartData, Position, chart_data, lower};
 use super::document::{Document, Style};
 use super::svg;
@@ -63,14 +63,9 @@ fn heading(document: &Document, chart: &ChartData) -> String {
 
 fn caption(chart: &ChartData) -> String {
     let mut text = format!("{}.", chart.title());
-    if chart.left_out > 0 {
-        let shown = chart.shown;
-        let all = shown + chart.left_out;
-        let _ = write!(text, " The {shown} largest of {all} are drawn; the table has all.");
-    }
-    if chart.positions_left_out > 0 {
-        let shown = chart.positions.len();
-        let all = shown + chart.positions_left_out;
+    let cuts = [(chart.shown, chart.left_out), (chart.positions.len(), chart.positions_left_out)];
+    for (shown, left_out) in cuts.into_iter().filter(|(_, left_out)| *left_out > 0) {
+        let all = shown + left_out;
         let _ = write!(text, " The {shown} largest of {all} are drawn; the table has all.");
     }
     if chart.kind == ChartKind::Line && chart.has_gaps() {
@@ -107,10 +102,8 @@ fn description(chart: &ChartData) -> String {
 
 /// A value of the chart, which is in the unit that is shown.
 fn drawn_value(chart: &ChartData, value: f64) -> String {
-    use super::cells::Cell;
     match chart.value_style {
         Style::Dollars | Style::Percent => chart.value_style.text(&Cell::Float(value / chart.value_style.factor())),
-        Style::Number(Some(decimals)) => Style::Number(Some(decimals)).text(&Cell::Float(value)),
         other => other.text(&Cell::Float(value)),
     }
 }

@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bluelake_lake::{AsOf, AsOfFault, Lake};
-use bluelake_queries::{Completeness, Report, ReportParameters, ReportResult};
+use bluelake_queries::{Report, ReportParameters, ReportResult};
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
-use super::usage;
+use super::{CatalogueFlags, usage};
 use crate::cli::Session;
+use crate::config::Override;
 use crate::failure::WrongUsage;
-use crate::query;
+use crate::query::{self, QueryFlags};
 
 /// How often the lake is looked at while waiting.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Flags of the conditions.
+/// Flags of every command that runs reports.
 #[derive(Debug, Args)]
-pub(super) struct ConditionFlags {
+pub(super) struct AnswerFlags {
     /// Compute it as the lake was: a time, a version of transactions, or versions as a report tells them
     #[arg(long, value_name = "VERSION|TIME")]
     as_of: Option<String>,
@@ -28,6 +29,10 @@ pub(super) struct ConditionFlags {
     /// Wait so long for the period to become complete, such as 30m
     #[arg(long, value_name = "TIME", requires = "require_complete", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
+    #[command(flatten)]
+    catalogue: CatalogueFlags,
+    #[command(flatten)]
+    limits: QueryFlags,
 }
 
 /// Checked conditions.
@@ -46,7 +51,12 @@ pub(super) enum Answer {
     NotComplete(String),
 }
 
-impl ConditionFlags {
+impl AnswerFlags {
+    /// The settings that the flags change.
+    pub(super) fn overrides(&self) -> Vec<Override> {
+        [self.limits.overrides(), self.catalogue.overrides()].concat()
+    }
+
     /// # Errors
     /// [`WrongUsage`] when `--as-of` cannot be read.
     pub(super) fn conditions(&self) -> Result<Conditions> {
@@ -84,35 +94,21 @@ impl Conditions {
             let queries = query::open(lake, &session.config, &self.as_of).await?;
             if self.require_complete {
                 let found = report.completeness(&queries, parameters).await.map_err(usage)?;
+                let reason = || format!("the period of {} is not complete: {}", report.name(), found.missing());
                 let left = until.saturating_duration_since(Instant::now());
                 // An older state will not change.
                 let may_become = self.as_of == AsOf::Newest && !left.is_zero();
                 if !found.is_complete && may_become {
-                    tracing::info!("{}; waiting", missing(report, &found));
+                    tracing::info!("{}; waiting", reason());
                     sleep(LOOK_AGAIN.min(left)).await;
                     continue;
                 }
                 if !found.is_complete {
-                    return Ok(Answer::NotComplete(missing(report, &found)));
+                    return Ok(Answer::NotComplete(reason()));
                 }
             }
             let result = report.run(&queries, parameters).await.map_err(usage)?;
             return Ok(Answer::Result(Box::new(result)));
         }
     }
-}
-
-/// Why a period is not complete, in a sentence.
-fn missing(report: &Report, found: &Completeness) -> String {
-    let ends_at = found.ends_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
-    let behind = found.streams.iter().filter(|stream| stream.complete_to.is_none_or(|to| to < found.ends_at));
-    let streams: Vec<String> = behind
-        .map(|stream| match stream.complete_to {
-            Some(to) => {
-                format!("{} is complete to {}", stream.stream, to.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
-            }
-            None => format!("of {} it is not known", stream.stream),
-        })
-        .collect();
-    format!("the period of {} is not complete: it ends at {ends_at}, and {}", report.name(), streams.join(", "))
 }

@@ -5,18 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bluelake_queries::{OutputFormat, ReportParameters, ReportResult, ResultWriter, write_report};
+use bluelake_queries::{OutputFormat, ReportParameters, ReportResult, write_report};
 use clap::Args;
 use serde_json::Value;
 
-use super::conditions::{Answer, ConditionFlags};
-use super::{CatalogueFlags, export, usage};
+use super::conditions::{Answer, AnswerFlags};
+use super::{export, usage};
 use crate::cli::Session;
 use crate::cli::sql::Form;
 use crate::config::Override;
 use crate::failure::{Outcome, WrongUsage};
 use crate::output;
-use crate::query::QueryFlags;
 
 /// Arguments of `bluelake report run`.
 #[derive(Debug, Args)]
@@ -54,11 +53,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "NUMBER")]
     min_group: Option<String>,
     #[command(flatten)]
-    conditions: ConditionFlags,
-    #[command(flatten)]
-    catalogue: CatalogueFlags,
-    #[command(flatten)]
-    limits: QueryFlags,
+    answer: AnswerFlags,
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -91,7 +86,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 impl RunArguments {
     /// The settings that the flags change.
     pub(super) fn overrides(&self) -> Vec<Override> {
-        [self.limits.overrides(), self.catalogue.overrides()].concat()
+        self.answer.overrides()
     }
 
     fn parameters(&self) -> ReportParameters {
@@ -113,7 +108,7 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
     let catalog = super::catalogue(session)?;
     let report = catalog.get(&arguments.name).map_err(usage)?;
     let lake = session.lake().await?;
-    let conditions = arguments.conditions.conditions()?;
+    let conditions = arguments.answer.conditions()?;
     let result = match conditions.answer(session, &lake, report, &arguments.parameters()).await? {
         Answer::Result(result) => result,
         Answer::NotComplete(reason) => {
@@ -190,20 +185,13 @@ pub(crate) fn headline(result: &ReportResult) -> String {
 
 /// What the result rests on, a line each.
 fn foundation(result: &ReportResult) -> String {
-    let mut lines = result.provenance.lines();
-    // The report and its parameters stand above the rows.
-    lines.drain(..(1 + result.provenance.parameters.len() + 1).min(lines.len()));
-    lines.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
+    result.provenance.foundation().iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
 }
 
 /// The whole result as one JSON value.
 pub(crate) fn described(result: &ReportResult) -> Result<Value> {
     let mut text = Vec::new();
-    let mut writer = ResultWriter::new(OutputFormat::Json, &result.schema, &mut text)?;
-    for batch in &result.batches {
-        writer.write(batch)?;
-    }
-    writer.finish()?;
+    write_report(result, OutputFormat::Json, &mut text)?;
     let rows: Value = serde_json::from_slice(&text).context("the rows of the report are not JSON")?;
     Ok(serde_json::json!({
         "title": result.title,

@@ -9,15 +9,14 @@ use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
 
-use super::conditions::{Answer, ConditionFlags, Conditions};
+use super::conditions::{Answer, AnswerFlags, Conditions};
 use super::export::Destination;
 use super::period::{Span, span};
-use super::{CatalogueFlags, usage};
+use super::usage;
 use crate::cli::{Session, overrides};
 use crate::config::{Override, ScheduledReport};
 use crate::failure::{self, Outcome, WrongUsage};
 use crate::output;
-use crate::query::QueryFlags;
 
 /// Arguments of `bluelake report run-all`.
 #[derive(Debug, Args)]
@@ -30,11 +29,7 @@ pub(crate) struct RunAllArguments {
     #[arg(long, value_name = "URL")]
     destination: Option<String>,
     #[command(flatten)]
-    conditions: ConditionFlags,
-    #[command(flatten)]
-    catalogue: CatalogueFlags,
-    #[command(flatten)]
-    limits: QueryFlags,
+    answer: AnswerFlags,
 }
 
 const EXAMPLES: &str = "\
@@ -60,7 +55,7 @@ impl RunAllArguments {
     /// The settings that the flags change.
     pub(super) fn overrides(&self) -> Vec<Override> {
         let own = overrides([("reports.destination", "--destination", &self.destination)]);
-        [own, self.limits.overrides(), self.catalogue.overrides()].concat()
+        [own, self.answer.overrides()].concat()
     }
 }
 
@@ -109,7 +104,7 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
         return Err(WrongUsage::new(message).into());
     }
     let jobs = scheduled.iter().map(|one| Job::new(session, &catalog, one, span)).collect::<Result<Vec<_>>>()?;
-    let conditions = arguments.conditions.conditions()?;
+    let conditions = arguments.answer.conditions()?;
     let lake = session.lake().await?;
     let mut told = Vec::new();
     for job in &jobs {

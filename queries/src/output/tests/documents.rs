@@ -8,7 +8,8 @@ use chrono::NaiveDate;
 
 use super::*;
 use crate::header::{Chart, ChartKind, ReportColumn, Unit};
-use crate::{Provenance, TableOrigin, write_report};
+use crate::testing::provenance;
+use crate::write_report;
 
 /// Texts that do harm where they are obeyed.
 pub(super) const HOSTILE: [&str; 9] = [
@@ -58,16 +59,7 @@ pub(super) fn report(days: i32, kinds: &[&str], chart: Option<Chart>) -> ReportR
         ],
         schema: batch.schema(),
         batches: vec![batch],
-        provenance: Provenance {
-            report: "gifts".to_owned(),
-            parameters: Vec::new(),
-            time_zone: "UTC".to_owned(),
-            as_of: Some("transactions@12".to_owned()),
-            tables: vec![TableOrigin { name: "transactions".to_owned(), version: Some(12) }],
-            streams: Vec::new(),
-            period: None,
-            bluelake_version: "0.0.0".to_owned(),
-        },
+        provenance: provenance(),
     }
 }
 
@@ -142,8 +134,8 @@ fn hostile_text_stays_text_in_every_document() {
     let unquoted = |tag: &str| tag.split('>').next().unwrap().split('"').step_by(2).collect::<String>();
     assert!(!html.split('<').skip(1).any(|tag| unquoted(tag).contains("onmouseover")));
     let markdown = String::from_utf8(bytes(&result, OutputFormat::Markdown)).unwrap();
-    let unescaped = markdown.replace("\\<", "");
-    assert!(!unescaped.contains("<script") && !markdown.contains('\u{1b}'), "{markdown}");
+    assert_eq!(markdown.matches('<').count(), markdown.matches("\\<").count(), "{markdown}");
+    assert!(!markdown.contains("\\_") && !markdown.contains(['\u{1b}', '\u{202e}']), "{markdown}");
     let rows = markdown.lines().filter(|line| line.starts_with("| 2026")).count();
     assert_eq!(rows, HOSTILE.len(), "no text begins a row of its own:\n{markdown}");
     let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes(&result, OutputFormat::Xlsx))).unwrap();
