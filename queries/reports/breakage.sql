@@ -1,8 +1,8 @@
 -- title: Breakage
 -- question: How old are the points that nobody has spent yet?
 -- audience: finance
--- parameter: to (date, default last) The day at whose end balances are looked at.
--- column: age (text) How long ago the points were gained, in days before the end of the last day.
+-- parameter: to (date, default last) The day at whose end balances are looked at; the last day of the lake when that comes before.
+-- column: age (text) How many days before that day the points were gained: 0 to 30, 31 to 90, 91 to 180, 181 to 365 or over 365. A gift or transfer is gained when it is received.
 -- column: points (points) Points that are still held; oldest points are spent first.
 -- column: holders (count) Different users who hold such points.
 -- column: share (share) Part of all points held.
@@ -79,7 +79,7 @@ SELECT
     age,
     CAST(sum(points) AS BIGINT) AS points,
     count(DISTINCT user_id) AS holders,
-    CAST(CAST(sum(points) AS DOUBLE) / nullif(sum(sum(points)) OVER (), 0) AS DECIMAL(9, 4)) AS share
+    CAST(CAST(sum(points) AS DECIMAL(20, 1)) / nullif(sum(sum(points)) OVER (), 0) AS DECIMAL(21, 4)) AS share
 FROM named
 GROUP BY age
 ORDER BY min(days)

@@ -3,7 +3,7 @@
 -- audience: product managers
 -- parameter: from (date, default first) First day of first activity that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day of first activity that counts, itself included.
--- parameter: weeks (integer, default 8) How many weeks are followed.
+-- parameter: weeks (integer, default 8) How many weeks after the first are followed, as far as the lake has come.
 -- column: cohort (date) Monday of the week of the first activity.
 -- column: week (number) Weeks after that, from 0.
 -- column: users (count) Users of the cohort.
@@ -65,7 +65,7 @@ SELECT
     grid.number AS week,
     grid.users,
     coalesce(active.users, 0) AS active,
-    CAST(CAST(coalesce(active.users, 0) AS DOUBLE) / nullif(grid.users, 0) AS DECIMAL(9, 4)) AS share
+    CAST(CAST(coalesce(active.users, 0) AS DECIMAL(20, 1)) / nullif(grid.users, 0) AS DECIMAL(21, 4)) AS share
 FROM grid
 LEFT JOIN active ON grid.cohort = active.cohort AND grid.number = active.number
 ORDER BY 1, 2

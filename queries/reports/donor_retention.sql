@@ -61,13 +61,13 @@ SELECT
     count(*) AS donors,
     count(*) FILTER (WHERE observed_30) AS observed_30,
     count(*) FILTER (WHERE observed_30 AND again_30) AS again_30,
-    CAST(CAST(count(*) FILTER (WHERE observed_30 AND again_30) AS DOUBLE) / nullif(count(*) FILTER (WHERE observed_30), 0) AS DECIMAL(9, 4)) AS share_30,
+    CAST(CAST(count(*) FILTER (WHERE observed_30 AND again_30) AS DECIMAL(20, 1)) / nullif(count(*) FILTER (WHERE observed_30), 0) AS DECIMAL(21, 4)) AS share_30,
     count(*) FILTER (WHERE observed_60) AS observed_60,
     count(*) FILTER (WHERE observed_60 AND again_60) AS again_60,
-    CAST(CAST(count(*) FILTER (WHERE observed_60 AND again_60) AS DOUBLE) / nullif(count(*) FILTER (WHERE observed_60), 0) AS DECIMAL(9, 4)) AS share_60,
+    CAST(CAST(count(*) FILTER (WHERE observed_60 AND again_60) AS DECIMAL(20, 1)) / nullif(count(*) FILTER (WHERE observed_60), 0) AS DECIMAL(21, 4)) AS share_60,
     count(*) FILTER (WHERE observed_90) AS observed_90,
     count(*) FILTER (WHERE observed_90 AND again_90) AS again_90,
-    CAST(CAST(count(*) FILTER (WHERE observed_90 AND again_90) AS DOUBLE) / nullif(count(*) FILTER (WHERE observed_90), 0) AS DECIMAL(9, 4)) AS share_90
+    CAST(CAST(count(*) FILTER (WHERE observed_90 AND again_90) AS DECIMAL(20, 1)) / nullif(count(*) FILTER (WHERE observed_90), 0) AS DECIMAL(21, 4)) AS share_90
 FROM judged
 GROUP BY 1
 ORDER BY 1

@@ -1,8 +1,8 @@
 -- title: Duplicates
 -- question: Which event ids are in the lake more than once, although no window saw them together?
 -- audience: platform engineers and producers
--- parameter: from (date, default first) First day that counts, in the time zone of the session.
--- parameter: to (date, default last) Last day that counts, itself included.
+-- parameter: from (date, default first) First day of occurrence that counts, in the time zone of the session.
+-- parameter: to (date, default last) Last day of occurrence that counts, itself included.
 -- column: stream (text) The stream.
 -- column: event_type (text) Type of the event.
 -- column: event_ids (count) Event ids that are stored more than once.
@@ -22,7 +22,7 @@ ids AS (
         min(event_type) AS event_type,
         count(*) AS stored,
         min(stream_shard) <> max(stream_shard) AS is_across,
-        to_unixtime(max(arrived_at)) - to_unixtime(min(arrived_at)) AS seconds
+        CAST(max(arrived_at) AS BIGINT) - CAST(min(arrived_at) AS BIGINT) AS micros
     FROM rows
     WHERE
         CAST(CAST(occurred_at AS TIMESTAMP(6) WITH TIME ZONE) AS DATE) BETWEEN $from AND $to
@@ -37,7 +37,7 @@ SELECT
     count(*) AS event_ids,
     CAST(sum(stored - 1) AS BIGINT) AS extra_rows,
     count(*) FILTER (WHERE is_across) AS across_shards,
-    CAST(max(seconds) / CAST(3600 AS DOUBLE) AS DECIMAL(21, 2)) AS longest_hours
+    CAST(CAST(max(micros) AS DECIMAL(19, 0)) / 3600000000 AS DECIMAL(21, 2)) AS longest_hours
 FROM ids
 GROUP BY 1, 2
 ORDER BY 1, 2

@@ -70,7 +70,7 @@ spent AS (
         CAST(date_trunc($by, local_date) AS DATE) AS period,
         user_kind AS redeemer_kind,
         points,
-        CASE WHEN gained_at <= given_at THEN (to_unixtime(given_at) - to_unixtime(gained_at)) END AS kept
+        CASE WHEN gained_at <= given_at THEN CAST(given_at AS BIGINT) - CAST(gained_at AS BIGINT) END AS kept
     FROM pieces
     WHERE entry = 'redeemed' AND local_date BETWEEN $from AND $to
 ),
@@ -89,8 +89,8 @@ SELECT
     redeemer_kind,
     CAST(coalesce(sum(points) FILTER (WHERE kept IS NOT NULL), 0) AS BIGINT) AS points,
     CAST(coalesce(sum(points) FILTER (WHERE kept IS NULL), 0) AS BIGINT) AS unearned,
-    CAST(min(kept) FILTER (WHERE kept IS NOT NULL AND up_to * 2 >= known) / CAST(86400 AS DOUBLE) AS DECIMAL(21, 2)) AS median_days,
-    CAST(min(kept) FILTER (WHERE kept IS NOT NULL AND up_to * 10 >= known * 9) / CAST(86400 AS DOUBLE) AS DECIMAL(21, 2)) AS p90_days
+    CAST(CAST(min(kept) FILTER (WHERE kept IS NOT NULL AND up_to * 2 >= known) AS DECIMAL(19, 0)) / 86400000000 AS DECIMAL(21, 2)) AS median_days,
+    CAST(CAST(min(kept) FILTER (WHERE kept IS NOT NULL AND up_to * 10 >= known * 9) AS DECIMAL(19, 0)) / 86400000000 AS DECIMAL(21, 2)) AS p90_days
 FROM ordered
 GROUP BY 1, 2
 ORDER BY 1, 2

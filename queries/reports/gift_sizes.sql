@@ -26,7 +26,7 @@ SELECT
     CAST(percentile_cont(0.5) WITHIN GROUP (ORDER BY CAST(points AS DOUBLE)) AS DECIMAL(21, 2)) AS median_points,
     CAST(percentile_cont(0.9) WITHIN GROUP (ORDER BY CAST(points AS DOUBLE)) AS DECIMAL(21, 2)) AS p90_points,
     max(points) AS largest_points,
-    CAST(CAST(count(*) AS DOUBLE) / count(DISTINCT donor_id) AS DECIMAL(21, 2)) AS gifts_per_donor
+    CAST(CAST(count(*) AS DECIMAL(19, 0)) / count(DISTINCT donor_id) AS DECIMAL(21, 2)) AS gifts_per_donor
 FROM donations
 WHERE
     local_date BETWEEN $from AND $to

@@ -4,8 +4,8 @@
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- column: weekday (number) 1 for Monday to 7 for Sunday, in the time zone of the session.
--- column: hour (number) Hour of the day, 0 to 23, in the time zone of the session.
--- column: interactions (count) Meetings that began in the hour.
+-- column: hour (number) Hour of the day, 0 to 23, in the time zone of the session; every hour of the week is listed, unless nobody met at all.
+-- column: interactions (count) Meetings in the hour.
 -- column: share (share) Part of all interactions.
 -- chart: heatmap x=hour y=weekday value=interactions
 
@@ -34,7 +34,7 @@ SELECT
     grid.weekday,
     grid.hour,
     coalesce(met.interactions, 0) AS interactions,
-    CAST(CAST(coalesce(met.interactions, 0) AS DOUBLE) / nullif(sum(met.interactions) OVER (), 0) AS DECIMAL(9, 4)) AS share
+    CAST(CAST(coalesce(met.interactions, 0) AS DECIMAL(20, 1)) / nullif(sum(met.interactions) OVER (), 0) AS DECIMAL(21, 4)) AS share
 FROM grid
 LEFT JOIN met ON grid.weekday = met.weekday AND grid.hour = met.hour
 -- An empty period gives no rows instead of 168 zeros.

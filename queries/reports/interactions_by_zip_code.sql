@@ -4,7 +4,7 @@
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- column: zip_code (text) Where.
--- column: interactions (count) Meetings.
+-- column: interactions (count) Meetings; places with the most come first.
 -- column: civilians (count) Different civilians.
 -- column: officers (count) Different officers.
 -- column: points_civilian (points) Points minted for civilians.
@@ -20,7 +20,7 @@ SELECT
     count(DISTINCT officer_id) AS officers,
     CAST(sum(CAST(points_civilian AS DECIMAL(19, 0))) AS BIGINT) AS points_civilian,
     CAST(sum(CAST(points_officer AS DECIMAL(19, 0))) AS BIGINT) AS points_officer,
-    CAST(CAST(count(*) AS DOUBLE) / nullif(sum(count(*)) OVER (), 0) AS DECIMAL(9, 4)) AS share
+    CAST(CAST(count(*) AS DECIMAL(20, 1)) / nullif(sum(count(*)) OVER (), 0) AS DECIMAL(21, 4)) AS share
 FROM interactions
 WHERE
     local_date BETWEEN $from AND $to

@@ -5,11 +5,11 @@
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: min_group (integer, default 10) A number is shown only when at least so many people are behind it.
 -- column: activity (text) interaction, donation or redemption.
--- column: zip_code (text) Where; `all` for all places together, those that do not tell included.
+-- column: zip_code (text) Where; `unknown` for those that do not tell; `all` for all places together, those included.
 -- column: events (count) How many; empty when suppressed.
 -- column: people (count) Different civilians, officers, families and charities who did it themselves; empty when suppressed.
 -- column: points (points) Points minted, given or spent; empty when suppressed.
--- column: suppressed (text) small: too few people; complement: hidden so that a small one cannot be computed from the others; empty when shown.
+-- column: suppressed (text) small: too few people; complement: one of the smallest others, hidden so that the total less what is shown leaves at least two places with at least min_group different people; empty when shown.
 -- chart: bar x=zip_code y=events series=activity
 
 -- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
@@ -17,7 +17,8 @@ WITH acts AS (
     SELECT
         CASE entry WHEN 'minted' THEN 'interaction' WHEN 'donated' THEN 'donation' ELSE 'redemption' END AS activity,
         coalesce(zip_code, 'unknown') AS zip_code,
-        event_id,
+        -- A meeting has two rows in the ledger, and counts once.
+        entry <> 'minted' OR user_kind = 'civilian' AS is_event,
         user_id,
         abs(points) AS points
     FROM points_ledger
@@ -32,7 +33,7 @@ cells AS (
     SELECT
         activity,
         zip_code,
-        count(DISTINCT event_id) AS events,
+        count(*) FILTER (WHERE is_event) AS events,
         count(DISTINCT user_id) AS people,
         CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points
     FROM acts
@@ -42,27 +43,59 @@ cells AS (
 totals AS (
     SELECT
         activity,
-        count(DISTINCT event_id) AS events,
+        count(*) FILTER (WHERE is_event) AS events,
         count(DISTINCT user_id) AS people,
         CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points
     FROM acts
     GROUP BY 1
 ),
 
-ordered AS (
+-- The smallest first: those are hidden before others are.
+numbered AS (
     SELECT
         *,
-        people < $min_group AS is_small,
-        count(*) FILTER (WHERE people < $min_group) OVER (PARTITION BY activity) > 0 AS has_small,
-        -- Cells before this one, the smallest first: those are hidden before it is.
-        coalesce(count(*) OVER smaller, 0) AS hidden_before,
-        coalesce(sum(people) OVER smaller, 0) AS people_before
+        row_number() OVER (PARTITION BY activity ORDER BY people, events, points, zip_code) AS number
     FROM cells
-    WINDOW smaller AS (
-        PARTITION BY activity
-        ORDER BY people, events, points, zip_code
-        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+),
+
+-- Whoever is in several cells counts in the first of them, so that the people of the first cells can be added up.
+newcomers AS (
+    SELECT
+        activity,
+        number,
+        count(*) AS people
+    FROM (
+        SELECT
+            acts.activity,
+            acts.user_id,
+            min(numbered.number) AS number
+        FROM acts
+        INNER JOIN numbered ON acts.activity = numbered.activity AND acts.zip_code = numbered.zip_code
+        GROUP BY 1, 2
     )
+    GROUP BY 1, 2
+),
+
+ordered AS (
+    SELECT
+        numbered.activity,
+        numbered.zip_code,
+        numbered.events,
+        numbered.people,
+        numbered.points,
+        numbered.people < $min_group AS is_small,
+        count(*) FILTER (WHERE numbered.people < $min_group) OVER (PARTITION BY numbered.activity) > 0 AS has_small,
+        numbered.number - 1 AS hidden_before,
+        coalesce(
+            sum(newcomers.people) OVER (
+                PARTITION BY numbered.activity
+                ORDER BY numbered.number
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ),
+            0
+        ) AS people_before
+    FROM numbered
+    LEFT JOIN newcomers ON numbered.activity = newcomers.activity AND numbered.number = newcomers.number
 ),
 
 judged AS (
@@ -70,7 +103,7 @@ judged AS (
         *,
         CASE
             WHEN is_small THEN 'small'
-            -- Whoever subtracts what is shown from the total must be left with two cells or more, and with enough people.
+            -- Whoever subtracts what is shown from the total must be left with two cells or more, and with enough different people.
             WHEN has_small AND (hidden_before < 2 OR people_before < $min_group) THEN 'complement'
         END AS suppressed
     FROM ordered

@@ -53,7 +53,7 @@ SELECT
     count(*) AS pairs,
     count(*) FILTER (WHERE first_ever >= $from AND first_ever = first_day) AS new_pairs,
     count(*) FILTER (WHERE NOT (first_ever >= $from AND first_ever = first_day)) AS returning_pairs,
-    CAST(CAST(count(*) FILTER (WHERE first_ever >= $from AND first_ever = first_day) AS DOUBLE) / nullif(count(*), 0) AS DECIMAL(9, 4)) AS new_share
+    CAST(CAST(count(*) FILTER (WHERE first_ever >= $from AND first_ever = first_day) AS DECIMAL(20, 1)) / nullif(count(*), 0) AS DECIMAL(21, 4)) AS new_share
 FROM known
 WHERE interactions > 0
 GROUP BY 1

@@ -3,7 +3,7 @@
 -- audience: police departments and community partners
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: top (integer, default 50) How many ranks; all who share the last one are shown.
+-- parameter: top (integer, default 50) Last rank that is shown, with all who share it.
 -- column: rank (number) Place by interactions; those with the same number share it.
 -- column: officer_id (text) The officer.
 -- column: zip_code (text) Where the officer works, if known.
@@ -45,7 +45,7 @@ SELECT
     ranked.civilians,
     ranked.days,
     ranked.points_officer,
-    CAST(CAST(ranked.interactions AS DOUBLE) / ranked.days AS DECIMAL(21, 2)) AS per_day
+    CAST(CAST(ranked.interactions AS DECIMAL(19, 0)) / ranked.days AS DECIMAL(21, 2)) AS per_day
 FROM ranked
 LEFT JOIN users ON ranked.officer_id = users.user_id
 WHERE ranked.rank <= $top

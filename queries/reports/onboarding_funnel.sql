@@ -5,10 +5,10 @@
 -- parameter: to (date, default last) Last day of creation that counts, itself included.
 -- parameter: kind (text, default civilian) Kind of user: civilian or police_officer.
 -- column: step (number) 1, 2 or 3.
--- column: name (text) created, then first_interaction, then first_use: the first donation, redemption or transfer at or after that.
--- column: users (count) Users who came so far, until today.
+-- column: name (text) created, then first_interaction: the first at or after that, then first_use: the first donation, redemption or transfer given at or after that.
+-- column: users (count) Users who came so far, until today; no step is listed when nobody was created.
 -- column: share_of_created (share) Part of those who were created.
--- column: share_of_previous (share) Part of those who came to the step before.
+-- column: share_of_previous (share) Part of those who came to the step before; empty for the first step.
 -- column: median_days (days) From creation to the step: half of the users took no longer.
 -- column: p90_days (days) Nine of ten users took no longer.
 -- chart: bar x=name y=users
@@ -64,9 +64,9 @@ counted AS (
         step,
         name,
         count(reached_at) AS users,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY to_unixtime(reached_at) - to_unixtime(created_at)) AS median_seconds,
-        percentile_cont(0.9) WITHIN GROUP (ORDER BY to_unixtime(reached_at) - to_unixtime(created_at)) AS p90_seconds
-    FROM steps
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY CAST(micros AS DOUBLE)) AS median_micros,
+        percentile_cont(0.9) WITHIN GROUP (ORDER BY CAST(micros AS DOUBLE)) AS p90_micros
+    FROM (SELECT step, name, reached_at, CAST(reached_at AS BIGINT) - CAST(created_at AS BIGINT) AS micros FROM steps)
     GROUP BY 1, 2
 )
 
@@ -74,9 +74,9 @@ SELECT
     step,
     name,
     users,
-    CAST(CAST(users AS DOUBLE) / nullif(first_value(users) OVER (ORDER BY step), 0) AS DECIMAL(9, 4)) AS share_of_created,
-    CAST(CAST(users AS DOUBLE) / nullif(lag(users) OVER (ORDER BY step), 0) AS DECIMAL(9, 4)) AS share_of_previous,
-    CAST(median_seconds / 86400 AS DECIMAL(21, 2)) AS median_days,
-    CAST(p90_seconds / 86400 AS DECIMAL(21, 2)) AS p90_days
+    CAST(CAST(users AS DECIMAL(20, 1)) / nullif(first_value(users) OVER (ORDER BY step), 0) AS DECIMAL(21, 4)) AS share_of_created,
+    CAST(CAST(users AS DECIMAL(20, 1)) / nullif(lag(users) OVER (ORDER BY step), 0) AS DECIMAL(21, 4)) AS share_of_previous,
+    CAST(CAST(median_micros AS DECIMAL(21, 2)) / 86400000000 AS DECIMAL(21, 2)) AS median_days,
+    CAST(CAST(p90_micros AS DECIMAL(21, 2)) / 86400000000 AS DECIMAL(21, 2)) AS p90_days
 FROM counted
 ORDER BY 1

@@ -4,7 +4,7 @@
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
--- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
+-- column: period (date) First day of the period, also of one without events; the first and last periods may reach beyond the days that count.
 -- column: minted (points) Points minted.
 -- column: redeemed (points) Points redeemed, which burns them.
 -- column: change (points) Minted less redeemed.

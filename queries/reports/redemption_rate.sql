@@ -4,7 +4,7 @@
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
--- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
+-- column: period (date) First day of the period, also of one without events; the first and last periods may reach beyond the days that count.
 -- column: minted (points) Points minted in the period.
 -- column: redeemed (points) Points redeemed in the period, whenever they were minted.
 -- column: share (share) Redeemed divided by minted, of the period; empty when none was minted.
@@ -54,10 +54,10 @@ SELECT
     period,
     minted,
     redeemed,
-    CAST(CAST(redeemed AS DOUBLE) / nullif(minted, 0) AS DECIMAL(9, 4)) AS share,
+    CAST(CAST(redeemed AS DECIMAL(20, 1)) / nullif(minted, 0) AS DECIMAL(21, 4)) AS share,
     minted_to_date,
     redeemed_to_date,
-    CAST(CAST(redeemed_to_date AS DOUBLE) / nullif(minted_to_date, 0) AS DECIMAL(9, 4)) AS share_to_date
+    CAST(CAST(redeemed_to_date AS DECIMAL(20, 1)) / nullif(minted_to_date, 0) AS DECIMAL(21, 4)) AS share_to_date
 FROM running
 WHERE last_day >= $from
 ORDER BY 1

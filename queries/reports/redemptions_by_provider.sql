@@ -10,7 +10,7 @@
 -- column: provider_kind (text) merchant or municipality.
 -- column: purpose (text) What the points pay for: goods, fine or fee.
 -- column: redemptions (count) Redemptions.
--- column: points (points) Points spent.
+-- column: points (points) Points spent; in each period, providers with the most come first.
 -- column: amount_cents (cents) Worth in US dollars of those that state it; empty when none does.
 -- column: other_currency (count) Redemptions whose worth is in another currency and therefore not in amount_cents.
 -- column: redeemers (count) Different members who redeemed.

@@ -8,7 +8,7 @@
 -- column: stream (text) The stream.
 -- column: reason (text) Reason code; see docs/contract.md.
 -- column: field_path (text) The field at fault, if one is.
--- column: rejected (count) Events rejected.
+-- column: rejected (count) Events rejected; in each period and stream, the most come first.
 -- column: share (share) Part of all events of the stream that arrived in the period and are in the lake.
 -- chart: line x=period y=rejected series=reason
 
@@ -47,9 +47,9 @@ SELECT
     refused.field_path,
     refused.rejected,
     CAST(
-        CAST(refused.rejected AS DOUBLE) / (
+        CAST(refused.rejected AS DECIMAL(20, 1)) / (
             coalesce(arrived.stored, 0) + sum(refused.rejected) OVER (PARTITION BY refused.period, refused.stream)
-        ) AS DECIMAL(9, 4)
+        ) AS DECIMAL(21, 4)
     ) AS share
 FROM refused
 LEFT JOIN arrived ON refused.period = arrived.period AND refused.stream = arrived.stream

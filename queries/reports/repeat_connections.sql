@@ -3,11 +3,11 @@
 -- audience: fraud analysts
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: least (integer, default 2) Interactions of a pair on one day from which it is listed.
+-- parameter: least (integer, default 2) Interactions of a pair on one day from which it is listed; less than 2 is taken as 2.
 -- column: local_date (date) The day, from midnight to midnight in the time zone of the session.
 -- column: civilian_id (text) The civilian.
 -- column: officer_id (text) The officer.
--- column: interactions (count) Meetings of the two on the day.
+-- column: interactions (count) Meetings of the two on the day; pairs with the most come first.
 -- column: extra (count) Meetings beyond the one that is allowed.
 -- column: first_at (timestamp) First meeting.
 -- column: last_at (timestamp) Last meeting.

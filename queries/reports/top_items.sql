@@ -3,14 +3,14 @@
 -- audience: merchants and product managers
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: top (integer, default 20) How many ranks; all who share the last one are shown.
+-- parameter: top (integer, default 20) Last rank that is shown, with all who share it.
 -- column: rank (number) Place by points; those with the same points share it.
 -- column: provider_id (text) Who sells it.
 -- column: sku (text) The provider's number of the item.
 -- column: name (text) What it is called; the last in the alphabet when it has several names.
 -- column: quantity (count) How many were bought.
 -- column: points (points) Points for them.
--- column: redemptions (count) Redemptions that list it.
+-- column: redemptions (count) Different redemptions that list it.
 -- chart: bar x=name y=points
 
 -- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.

@@ -3,7 +3,7 @@
 -- audience: partner charities, finance and local media
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: top (integer, default 20) How many ranks; all who share the last one are shown.
+-- parameter: top (integer, default 20) Last rank that is shown, with all who share it.
 -- column: rank (number) Place by points; those with the same points share it.
 -- column: recipient_id (text) The recipient.
 -- column: recipient (text) Name of the organization; empty for families and unknown users.
@@ -46,7 +46,7 @@ SELECT
     ranked.donations,
     ranked.points,
     ranked.donors,
-    CAST(CAST(ranked.points AS DOUBLE) / nullif(ranked.all_points, 0) AS DECIMAL(9, 4)) AS share
+    CAST(CAST(ranked.points AS DECIMAL(20, 1)) / nullif(ranked.all_points, 0) AS DECIMAL(21, 4)) AS share
 FROM ranked
 LEFT JOIN users ON ranked.recipient_id = users.user_id
 WHERE ranked.rank <= $top
