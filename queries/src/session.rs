@@ -14,6 +14,10 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
@@ -63,7 +67,7 @@ impl QuerySession {
             .with_config(config(&options))
             .with_runtime_env(runtime)
             .with_default_features()
-            .with_physical_optimizer_rule(Arc::new(GiveWayInJoins))
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         let context = SessionContext::new_with_state(state);
         for (name, table) in tables {
@@ -199,6 +203,17 @@ fn config(options: &QueryOptions) -> SessionConfig {
     // its plan, and the check of an aggregate above it would refuse that.
     execution.skip_physical_aggregate_schema_check = true;
     config
+}
+
+/// DataFusion's rules and ours.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    // DataFusion leaves out of a sort what a filter holds constant. It pushes projections into filters later on, which then
+    // forget the constant, and its last check refuses the sort: so they are pushed before the sorts are made as well.
+    let sorts = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name());
+    rules.insert(sorts.unwrap_or_default(), Arc::new(ProjectionPushdown::new()));
+    rules.push(Arc::new(GiveWayInJoins));
+    rules
 }
 
 fn runtime(options: &QueryOptions) -> Result<Arc<RuntimeEnv>, DataFusionError> {
