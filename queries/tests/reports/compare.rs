@@ -1,0 +1,157 @@
+//! Runs reports and compares their rows with expected ones.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bluelake_queries::{OutputFormat, QuerySession, ReportCatalog, ReportParameters, ResultWriter, write_results};
+use chrono::{DateTime, Datelike, Days, NaiveDate, SecondsFormat, Utc};
+
+/// Rows of cells as a CSV shows them.
+pub(crate) type Rows = Vec<Vec<String>>;
+
+/// Parameters of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Case(BTreeMap<String, String>);
+
+/// Length of a period.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    Day,
+    Week,
+    Month,
+}
+
+impl Case {
+    /// Reads `from=2026-01-01 by=week`.
+    pub(crate) fn parse(text: &str) -> Self {
+        let pairs = text.split_whitespace().map(|pair| pair.split_once('=').unwrap());
+        Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn number(&self, name: &str, default: i64) -> i64 {
+        self.get(name).map_or(default, |text| text.parse().unwrap())
+    }
+
+    pub(crate) fn date(&self, name: &str) -> Option<NaiveDate> {
+        self.get(name).map(|text| text.parse().unwrap())
+    }
+
+    /// Whether a day lies from `from` to `to`.
+    pub(crate) fn counts(&self, day: NaiveDate) -> bool {
+        self.date("from").is_none_or(|from| day >= from) && self.date("to").is_none_or(|to| day <= to)
+    }
+
+    pub(crate) fn by(&self, default: By) -> By {
+        match self.get("by") {
+            None => default,
+            Some("day") => By::Day,
+            Some("week") => By::Week,
+            Some(_) => By::Month,
+        }
+    }
+
+    fn parameters(&self) -> ReportParameters {
+        self.0.iter().fold(ReportParameters::new(), |all, (name, value)| all.with(name, value))
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pairs: Vec<_> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        formatter.write_str(&pairs.join(" "))
+    }
+}
+
+impl By {
+    /// First day of the period that a day lies in.
+    pub(crate) fn first(self, day: NaiveDate) -> NaiveDate {
+        match self {
+            By::Day => day,
+            By::Week => day - Days::new(u64::from(day.weekday().num_days_from_monday())),
+            By::Month => day.with_day(1).unwrap(),
+        }
+    }
+}
+
+/// Cells of anything that can be shown.
+#[macro_export]
+macro_rules! cells {
+    ($($cell:expr),* $(,)?) => { vec![$($cell.to_string()),*] };
+}
+
+/// Text of a number, or nothing.
+pub(crate) fn optional(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// An instant as results show it.
+pub(crate) fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// One CSV line of cells.
+pub(crate) fn line(cells: &[String]) -> String {
+    let quoted = |cell: &String| {
+        if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
+    };
+    cells.iter().map(quoted).collect::<Vec<_>>().join(",")
+}
+
+/// The rows of a report as CSV lines, without the header.
+pub(crate) async fn run(session: &QuerySession, report: &str, case: &Case) -> Vec<String> {
+    let catalog = ReportCatalog::embedded().unwrap();
+    let result = match catalog.get(report).unwrap().run(session, &case.parameters()).await {
+        Ok(result) => result,
+        Err(error) => panic!("{report} with {case}: {error}: {:?}", std::error::Error::source(&error)),
+    };
+    let mut bytes = Vec::new();
+    let mut writer = ResultWriter::new(OutputFormat::Csv, &result.schema, &mut bytes).unwrap();
+    result.batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.finish().unwrap();
+    lines(bytes)
+}
+
+/// The rows of a query as CSV lines, without the header.
+pub(crate) async fn query(session: &QuerySession, sql: &str) -> Result<Vec<String>, String> {
+    let mut bytes = Vec::new();
+    let mut stream = session.query(sql).await.map_err(|error| error.to_string())?;
+    write_results(&mut stream, OutputFormat::Csv, &mut bytes).await.map_err(|error| error.to_string())?;
+    Ok(lines(bytes))
+}
+
+fn lines(bytes: Vec<u8>) -> Vec<String> {
+    String::from_utf8(bytes).unwrap().lines().skip(1).map(str::to_owned).collect()
+}
+
+/// How found lines differ from expected ones: the first few on each side that the other has not.
+pub(crate) fn difference(found: &[String], expected: &[String]) -> Option<String> {
+    if found == expected {
+        return None;
+    }
+    let lacking = |lines: &[String], others: &[String]| -> Vec<String> {
+        let mut others: Vec<_> = others.iter().collect();
+        let mut rest = Vec::new();
+        for line in lines {
+            match others.iter().position(|other| *other == line) {
+                Some(place) => drop(others.remove(place)),
+                None => rest.push(line.clone()),
+            }
+        }
+        rest.truncate(4);
+        rest
+    };
+    let (extra, missing) = (lacking(found, expected), lacking(expected, found));
+    if extra.is_empty() && missing.is_empty() {
+        let place = found.iter().zip(expected).position(|(found, expected)| found != expected).unwrap();
+        return Some(format!(
+            "same rows, other order from row {place}:\n  found    {}\n  expected {}",
+            found[place], expected[place]
+        ));
+    }
+    let counts = format!("{} rows found, {} expected", found.len(), expected.len());
+    Some(format!("{counts}\n  found    {}\n  expected {}", extra.join("\n           "), missing.join("\n           ")))
+}

@@ -1,0 +1,27 @@
+//! Every report compared with numbers that were computed another way: in plain Rust from the bytes of generated events,
+//! and with the generator's own truth. The views are compared with the results in `tests/slt/*.slt`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap
+)]
+
+mod across;
+mod cases;
+mod compare;
+mod donations;
+mod edges;
+mod facts;
+mod interactions;
+mod lots;
+mod media;
+mod numbers;
+mod quality;
+mod redemptions;
+mod slt;
+mod truth;
+mod world;
