@@ -35,6 +35,18 @@ pub struct Export {
     pub links: Vec<ExportLink>,
 }
 
+/// How a report is exported.
+#[derive(Clone, Debug, Default)]
+pub struct ExportOptions {
+    /// A file in each of them.
+    pub formats: Vec<OutputFormat>,
+    /// Makes links that are good for so long.
+    pub presign: Option<Duration>,
+    /// Whether the report was asked of an older state on purpose: that has a folder for itself, and replaces nothing that the newest
+    /// says.
+    pub is_as_of: bool,
+}
+
 /// A link to a file.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExportLink {
@@ -44,21 +56,20 @@ pub struct ExportLink {
     pub url: String,
 }
 
-/// Writes a report in each of the formats; `presign` makes links that are good for so long.
+/// Writes a report as files.
 ///
 /// # Errors
 /// [`QueryError::Destination`] when the place cannot be read or written, and as [`write_report`]. Before the first file has
 /// its name nothing is left behind; after that the manifest tells the old files from the new.
 pub async fn export_report(
     result: &ReportResult,
-    formats: &[OutputFormat],
+    options: &ExportOptions,
     store: &FileStore,
-    presign: Option<Duration>,
 ) -> Result<Export, QueryError> {
-    let folder = export_folder(&result.provenance);
+    let folder = export_folder(&result.provenance, options.is_as_of);
     let before = read_manifest(store, &folder).await?;
     let mut staged = Vec::new();
-    let written = stage_all(result, formats, store, &folder, &mut staged).await;
+    let written = stage_all(result, &options.formats, store, &folder, &mut staged).await;
     let (manifest, manifest_file) = match written {
         Ok(written) => written,
         Err(error) => {
@@ -77,7 +88,7 @@ pub async fn export_report(
     for name in gone {
         store.remove(&format!("{folder}/{name}")).await?;
     }
-    let links = match presign {
+    let links = match options.presign {
         Some(valid) => links(store, &folder, &manifest, valid).await?,
         None => Vec::new(),
     };

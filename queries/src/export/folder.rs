@@ -1,6 +1,7 @@
 //! The folder of an export: `donations/from=2026-11-01_to=2026-11-30_by=day`.
 //!
-//! The same report with the same parameters and time zone has the same folder, and no other has it.
+//! The same report with the same parameters and time zone has the same folder, and no other has it. Of an older state of the lake
+//! it has another for each.
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,8 +14,8 @@ const NAME_MAX: usize = 180;
 /// Characters of a value that is told apart by its digest.
 const STEM_MAX: usize = 20;
 
-/// The folder below the destination, with `/` between its parts.
-pub fn export_folder(provenance: &Provenance) -> String {
+/// The folder below the destination, with `/` between its parts; `is_as_of`: of the versions that were read.
+pub fn export_folder(provenance: &Provenance, is_as_of: bool) -> String {
     let mut parts: Vec<String> = provenance
         .parameters
         .iter()
@@ -28,6 +29,9 @@ pub fn export_folder(provenance: &Provenance) -> String {
     if provenance.time_zone != "UTC" {
         // No zone of the list has a dot, and no parameter a hyphen.
         parts.push(format!("time-zone={}", provenance.time_zone.replace('/', ".")));
+    }
+    if let Some(versions) = provenance.as_of.as_ref().filter(|_| is_as_of) {
+        parts.push(format!("as-of={}", versions.replace('@', ".").replace(',', "-")));
     }
     let name = if parts.is_empty() { "all".to_owned() } else { parts.join("_") };
     let name = if name.len() > NAME_MAX { told_apart(&name) } else { name };
@@ -62,21 +66,25 @@ mod tests {
     use crate::ResolvedParameter;
 
     fn folder(values: &[(&str, Option<&str>)], time_zone: &str) -> String {
+        export_folder(&provenance(values, time_zone), false)
+    }
+
+    fn provenance(values: &[(&str, Option<&str>)], time_zone: &str) -> Provenance {
         let parameter = |(name, value): &(&str, Option<&str>)| ResolvedParameter {
             name: (*name).to_owned(),
             value: value.map(str::to_owned),
             bound: ScalarValue::Date32(Some(if *name == "from" { 0 } else { 2_932_895 })),
         };
-        export_folder(&Provenance {
+        Provenance {
             report: "donations".to_owned(),
             parameters: values.iter().map(parameter).collect(),
             time_zone: time_zone.to_owned(),
-            as_of: None,
+            as_of: Some("user_events@7,transactions@12".to_owned()),
             tables: Vec::new(),
             streams: Vec::new(),
             period: None,
             bluelake_version: String::new(),
-        })
+        }
     }
 
     #[test]
@@ -89,6 +97,8 @@ mod tests {
         );
         assert_eq!(folder(&[("from", None), ("to", None)], "UTC"), "donations/from=first_to=last");
         assert_eq!(folder(&[], "UTC"), "donations/all");
+        let as_of = export_folder(&provenance(&[("by", Some("day"))], "UTC"), true);
+        assert_eq!(as_of, "donations/by=day_as-of=user_events.7-transactions.12");
     }
 
     #[test]

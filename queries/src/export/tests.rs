@@ -36,6 +36,10 @@ fn result(points: &[i64]) -> ReportResult {
     }
 }
 
+fn options(formats: &[OutputFormat]) -> ExportOptions {
+    ExportOptions { formats: formats.to_vec(), ..ExportOptions::default() }
+}
+
 fn store(folder: &Path) -> FileStore {
     FileStore::at(&folder.display().to_string().parse().unwrap(), None).unwrap()
 }
@@ -48,7 +52,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 #[tokio::test]
 async fn the_manifest_is_true_and_the_same_report_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let export = export_report(&result(&[1, 2]), &FORMATS, &store(folder.path()), None).await.unwrap();
+    let export = export_report(&result(&[1, 2]), &options(&FORMATS), &store(folder.path())).await.unwrap();
     let first = files(&folder.path().join("gifts/all"));
     assert_eq!(first.len(), FORMATS.len() + 1);
     for file in &export.manifest.files {
@@ -56,7 +60,7 @@ async fn the_manifest_is_true_and_the_same_report_gives_the_same_bytes() {
         let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!((file.bytes, &file.sha256, file.rows), (content.len() as u64, &digest, 2), "{}", file.name);
     }
-    export_report(&result(&[1, 2]), &FORMATS, &store(folder.path()), None).await.unwrap();
+    export_report(&result(&[1, 2]), &options(&FORMATS), &store(folder.path())).await.unwrap();
     assert_eq!(files(&folder.path().join("gifts/all")), first);
 }
 
@@ -65,9 +69,9 @@ async fn what_is_not_exported_any_more_is_removed_and_what_is_not_ours_stays() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("gifts/all");
     let formats = [OutputFormat::Csv, OutputFormat::Json];
-    export_report(&result(&[1]), &formats, &store(folder.path()), None).await.unwrap();
+    export_report(&result(&[1]), &options(&formats), &store(folder.path())).await.unwrap();
     std::fs::write(place.join("notes.txt"), "mine").unwrap();
-    export_report(&result(&[2]), &[OutputFormat::Html], &store(folder.path()), None).await.unwrap();
+    export_report(&result(&[2]), &options(&[OutputFormat::Html]), &store(folder.path())).await.unwrap();
     let names: Vec<String> = files(&place).into_keys().collect();
     assert_eq!(names, ["_manifest.json", "gifts.html", "notes.txt"]);
 }
@@ -76,16 +80,28 @@ async fn what_is_not_exported_any_more_is_removed_and_what_is_not_ours_stays() {
 async fn a_failure_leaves_what_was_there_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("gifts/all");
-    export_report(&result(&[1]), &[OutputFormat::Csv], &store(folder.path()), None).await.unwrap();
+    export_report(&result(&[1]), &options(&[OutputFormat::Csv]), &store(folder.path())).await.unwrap();
     let before = files(&place);
     let mut unfit = result(&[1]);
     unfit.batches = vec![
         RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..1_048_576)) as ArrayRef)]).unwrap(),
     ];
     let formats = [OutputFormat::Csv, OutputFormat::Xlsx];
-    export_report(&unfit, &formats, &store(folder.path()), None).await.unwrap_err();
+    export_report(&unfit, &options(&formats), &store(folder.path())).await.unwrap_err();
     assert_eq!(files(&place), before);
     let elsewhere = tempfile::tempdir().unwrap();
-    export_report(&unfit, &formats, &store(elsewhere.path()), None).await.unwrap_err();
+    export_report(&unfit, &options(&formats), &store(elsewhere.path())).await.unwrap_err();
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_older_state_replaces_nothing_that_the_newest_says() {
+    let folder = tempfile::tempdir().unwrap();
+    export_report(&result(&[2]), &options(&[OutputFormat::Csv]), &store(folder.path())).await.unwrap();
+    let newest = files(&folder.path().join("gifts/all"));
+    let older = ExportOptions { is_as_of: true, ..options(&[OutputFormat::Csv]) };
+    let export = export_report(&result(&[1]), &older, &store(folder.path())).await.unwrap();
+    assert_eq!(files(&folder.path().join("gifts/all")), newest);
+    let place = folder.path().join("gifts/as-of=transactions.12");
+    assert_eq!(files(&place).len(), 2, "{}", export.folder);
 }

@@ -78,6 +78,11 @@ pub(super) fn as_of(text: Option<&str>) -> Result<AsOf> {
 }
 
 impl Conditions {
+    /// Whether an older state was asked for.
+    pub(super) fn is_as_of(&self) -> bool {
+        self.as_of != AsOf::Newest
+    }
+
     /// Runs a report, once its period is complete if that is required.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bluelake_lake::{FileStore, LINK_VALID_MAX, LakeError, LakeLocation};
-use bluelake_queries::{Export, MANIFEST, OutputFormat, ReportResult, export_report};
+use bluelake_queries::{Export, ExportOptions, MANIFEST, OutputFormat, ReportResult, export_report};
 
 use crate::cli::Session;
 use crate::failure::WrongUsage;
@@ -61,14 +61,15 @@ impl Destination {
         Ok(Self { location, formats: distinct(formats)?, presign })
     }
 
-    /// Writes the files.
+    /// Writes the files; `is_as_of`: of an older state that was asked for.
     ///
     /// # Errors
     /// When the place cannot be written, or a format cannot hold the report.
-    pub(super) async fn run(&self, result: &ReportResult) -> Result<Export> {
+    pub(super) async fn run(&self, result: &ReportResult, is_as_of: bool) -> Result<Export> {
         let aws = if self.location.is_bucket() { Some(aws::sdk_config().await) } else { None };
         let store = FileStore::at(&self.location, aws.as_ref())?;
-        export_report(result, &self.formats, &store, self.presign)
+        let options = ExportOptions { formats: self.formats.clone(), presign: self.presign, is_as_of };
+        export_report(result, &options, &store)
             .await
             .with_context(|| format!("the report was not exported to {}", self.location))
     }

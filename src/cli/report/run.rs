@@ -118,7 +118,7 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
     };
     match target {
         Target::Destination(export) => {
-            let export = export.run(&result).await?;
+            let export = export.run(&result, conditions.is_as_of()).await?;
             export::tell(session, &export)?;
         }
         Target::One(form) => {

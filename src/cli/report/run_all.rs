@@ -164,7 +164,9 @@ impl<'a> Job<'a> {
                 tracing::warn!("{reason}");
                 Ok(Ended::NotComplete { reason })
             }
-            Answer::Result(result) => Ok(Ended::Exported { export: Box::new(self.destination.run(&result).await?) }),
+            Answer::Result(result) => {
+                Ok(Ended::Exported { export: Box::new(self.destination.run(&result, conditions.is_as_of()).await?) })
+            }
         }
     }
 }
