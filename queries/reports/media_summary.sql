@@ -10,7 +10,7 @@
 -- column: people (count) Different civilians, officers, families and charities who did it themselves; empty when suppressed.
 -- column: points (points) Points minted, given or spent; empty when suppressed.
 -- column: suppressed (text) small: too few people; complement: one of the smallest others, hidden so that the total less what is shown leaves at least two places with at least min_group different people; empty when shown.
--- chart: bar x=zip_code y=events series=activity
+-- chart: bar x=zip_code y=events series=activity without=all
 
 -- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
 WITH acts AS (

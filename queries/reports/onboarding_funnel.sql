@@ -5,13 +5,13 @@
 -- parameter: to (date, default last) Last day of creation that counts, itself included.
 -- parameter: kind (text, default civilian) Kind of user: civilian or police_officer.
 -- column: step (number) 1, 2 or 3.
--- column: name (text) created, then first_interaction: the first at or after that, then first_use: the first donation, redemption or transfer given at or after that.
+-- column: stage (text) created, then first_interaction: the first at or after that, then first_use: the first donation, redemption or transfer given at or after that.
 -- column: users (count) Users who came so far, until today; no step is listed when nobody was created.
 -- column: share_of_created (share) Part of those who were created.
 -- column: share_of_previous (share) Part of those who came to the step before; empty for the first step.
 -- column: median_days (days) From creation to the step: half of the users took no longer.
 -- column: p90_days (days) Nine of ten users took no longer.
--- chart: bar x=name y=users
+-- chart: bar x=stage y=users
 
 WITH created AS (
     SELECT
@@ -52,27 +52,27 @@ used AS (
 ),
 
 steps AS (
-    SELECT 1 AS step, 'created' AS name, created_at, created_at AS reached_at FROM used
+    SELECT 1 AS step, 'created' AS stage, created_at, created_at AS reached_at FROM used
     UNION ALL
-    SELECT 2 AS step, 'first_interaction' AS name, created_at, met_at AS reached_at FROM used
+    SELECT 2 AS step, 'first_interaction' AS stage, created_at, met_at AS reached_at FROM used
     UNION ALL
-    SELECT 3 AS step, 'first_use' AS name, created_at, used_at AS reached_at FROM used
+    SELECT 3 AS step, 'first_use' AS stage, created_at, used_at AS reached_at FROM used
 ),
 
 counted AS (
     SELECT
         step,
-        name,
+        stage,
         count(reached_at) AS users,
         percentile_cont(0.5) WITHIN GROUP (ORDER BY CAST(micros AS DOUBLE)) AS median_micros,
         percentile_cont(0.9) WITHIN GROUP (ORDER BY CAST(micros AS DOUBLE)) AS p90_micros
-    FROM (SELECT step, name, reached_at, CAST(reached_at AS BIGINT) - CAST(created_at AS BIGINT) AS micros FROM steps)
+    FROM (SELECT step, stage, reached_at, CAST(reached_at AS BIGINT) - CAST(created_at AS BIGINT) AS micros FROM steps)
     GROUP BY 1, 2
 )
 
 SELECT
     step,
-    name,
+    stage,
     users,
     CAST(CAST(users AS DECIMAL(20, 1)) / nullif(first_value(users) OVER (ORDER BY step), 0) AS DECIMAL(21, 4)) AS share_of_created,
     CAST(CAST(users AS DECIMAL(20, 1)) / nullif(lag(users) OVER (ORDER BY step), 0) AS DECIMAL(21, 4)) AS share_of_previous,

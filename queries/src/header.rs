@@ -144,6 +144,8 @@ pub struct Chart {
     pub series: Option<String>,
     /// Column that gives the shade of a heat map.
     pub value: Option<String>,
+    /// Value of `x` that is not drawn: a total would dwarf its parts.
+    pub without: Option<String>,
 }
 
 /// Form of a picture.
@@ -347,11 +349,11 @@ fn read_column(value: &str) -> Result<ReportColumn, String> {
 fn read_chart(value: &str, columns: &[ReportColumn]) -> Result<Chart, String> {
     let mut words = value.split_whitespace();
     let kind = ChartKind::parse(words.next().unwrap_or_default())?;
-    let (mut x, mut y, mut series, mut shade) = (None, None, None, None);
+    let (mut x, mut y, mut series, mut shade, mut without) = (None, None, None, None, None);
     for word in words {
-        let unknown = || format!("expected x=, y=, series= or value=, not {word:?}");
+        let unknown = || format!("expected x=, y=, series=, value= or without=, not {word:?}");
         let (key, column) = word.split_once('=').ok_or_else(unknown)?;
-        if !columns.iter().any(|known| known.name == column) {
+        if key != "without" && !columns.iter().any(|known| known.name == column) {
             return Err(format!("the chart uses the column {column:?}, which the header does not have"));
         }
         let place = match key {
@@ -359,6 +361,7 @@ fn read_chart(value: &str, columns: &[ReportColumn]) -> Result<Chart, String> {
             "y" => &mut y,
             "series" => &mut series,
             "value" => &mut shade,
+            "without" => &mut without,
             _ => return Err(unknown()),
         };
         *place = Some(column.to_owned());
@@ -371,7 +374,7 @@ fn read_chart(value: &str, columns: &[ReportColumn]) -> Result<Chart, String> {
         (ChartKind::Heatmap, ..) => return Err("a heat map needs x=, y= and value=, and has no series=".to_owned()),
         _ => return Err("only a heat map has value=; a line or bar chart has y= and perhaps series=".to_owned()),
     }
-    Ok(Chart { kind, x, y, series, value: shade })
+    Ok(Chart { kind, x, y, series, value: shade, without })
 }
 
 impl ParameterKind {

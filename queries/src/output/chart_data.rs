@@ -50,6 +50,8 @@ pub(crate) struct ChartData {
     pub(crate) left_out: usize,
     /// How many positions behind the last there were too many to show.
     pub(crate) positions_left_out: usize,
+    /// A position that the report wants to have in its table alone.
+    pub(crate) without: Option<String>,
 }
 
 /// A place on the horizontal axis.
@@ -225,6 +227,9 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
         let cells = Cells::new(batch)?;
         for row in 0..cells.rows() {
             let position = Position::of(&cells.cell(row, x), x_column.style);
+            if chart.without.is_some() && chart.without == Some(position.text()) {
+                continue;
+            }
             let name = match (series, series_column) {
                 (Some(series), Some(column)) => Position::of(&cells.cell(row, series), column.style),
                 _ => Position::Name(String::new()),
@@ -246,6 +251,7 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
         series,
         left_out,
         positions_left_out: 0,
+        without: chart.without.clone(),
     };
     // One value alone is better read than drawn.
     let drawn = drawn.by_day().compared().with_largest_names();

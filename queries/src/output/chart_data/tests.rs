@@ -29,7 +29,7 @@ fn document(kind: ChartKind, is_additive: bool) -> Document {
             column("points", Style::Number(Some(0)), is_additive),
         ],
         provenance: Vec::new(),
-        chart: Some(Chart { kind, x: "day".to_owned(), y: y.to_owned(), series, value }),
+        chart: Some(Chart { kind, x: "day".to_owned(), y: y.to_owned(), series, value, without: None }),
         period: Some("day".to_owned()),
     }
 }
@@ -111,6 +111,7 @@ fn of_many_names_the_largest_are_drawn() {
             y: "points".to_owned(),
             series: None,
             value: None,
+            without: None,
         }),
         ..document(ChartKind::Bar, true)
     };
@@ -119,6 +120,23 @@ fn of_many_names_the_largest_are_drawn() {
     let chart = chart_data(&document, &[rows(&data)]).unwrap().unwrap();
     assert_eq!((chart.positions.len(), chart.positions_left_out), (30, 10));
     assert_eq!((chart.positions[0].text().as_str(), chart.series[0].values[0]), ("user 10", Some(10.0)));
+}
+
+#[test]
+fn a_total_that_the_report_keeps_out_is_not_drawn() {
+    let chart = Chart {
+        kind: ChartKind::Bar,
+        x: "kind".to_owned(),
+        y: "points".to_owned(),
+        series: None,
+        value: None,
+        without: Some("all".to_owned()),
+    };
+    let document = Document { chart: Some(chart), ..document(ChartKind::Bar, true) };
+    let data = [(0, "a", Some(1)), (0, "b", Some(2)), (0, "all", Some(3))];
+    let chart = chart_data(&document, &[rows(&data)]).unwrap().unwrap();
+    assert_eq!(chart.positions.iter().map(Position::text).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(chart.without.as_deref(), Some("all"));
 }
 
 fn balances(moments: Vec<i64>, balances: Vec<i64>) -> ChartData {
@@ -133,6 +151,7 @@ fn balances(moments: Vec<i64>, balances: Vec<i64>) -> ChartData {
             y: "balance".to_owned(),
             series: None,
             value: None,
+            without: None,
         }),
         ..document(ChartKind::Line, true)
     };

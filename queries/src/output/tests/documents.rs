@@ -69,7 +69,7 @@ pub(super) fn chart(kind: ChartKind) -> Option<Chart> {
         ChartKind::Heatmap => ("kind", None, named("points")),
         ChartKind::Bar | ChartKind::Line => ("points", named("kind"), None),
     };
-    Some(Chart { kind, x: "period".to_owned(), y: y.to_owned(), series, value })
+    Some(Chart { kind, x: "period".to_owned(), y: y.to_owned(), series, value, without: None })
 }
 
 fn bytes(result: &ReportResult, format: OutputFormat) -> Vec<u8> {
