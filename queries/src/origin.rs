@@ -163,21 +163,20 @@ impl Period {
         tables: &[String],
         ends_at: Option<DateTime<Utc>>,
     ) -> Result<(u64, u64), QueryError> {
-        let (mut events, mut late) = (0, 0);
-        for table in tables.iter().filter(|table| *table != "rejected_events") {
-            let sql = format!(
-                "SELECT count(*), count(*) FILTER (WHERE arrived_at >= $ends_at) FROM {table} \
-                 WHERE CAST(CAST(occurred_at AS TIMESTAMP(6) WITH TIME ZONE) AS DATE) BETWEEN $first AND $last \
-                 AND event_date BETWEEN $first - INTERVAL '1 day' AND $last + INTERVAL '1 day'"
-            );
-            let ends_at = ends_at.map(|ends_at| ends_at.timestamp_micros());
-            let mut values = self.bounds();
-            values.push(("ends_at".to_owned(), ScalarValue::TimestampMicrosecond(ends_at, Some("UTC".into()))));
-            let [of_table, late_of_table] = counts(session, &sql, values).await?;
-            events += of_table;
-            late += late_of_table;
+        let late =
+            if ends_at.is_some() { "count(*) FILTER (WHERE arrived_at >= $ends_at)" } else { "CAST(0 AS BIGINT)" };
+        let (condition, mut values) = self.condition("occurred_at", "event_date", session.options().time_zone);
+        if let Some(ends_at) = ends_at {
+            values.push(("ends_at".to_owned(), instant(ends_at)));
         }
-        Ok((events, late))
+        let (mut events, mut late_events) = (0, 0);
+        for table in tables.iter().filter(|table| *table != "rejected_events") {
+            let sql = format!("SELECT count(*), {late} FROM {table} WHERE {condition}");
+            let [of_table, late_of_table] = counts(session, &sql, values.clone()).await?;
+            events += of_table;
+            late_events += late_of_table;
+        }
+        Ok((events, late_events))
     }
 
     /// `None` when the lake has no such table.
@@ -193,26 +192,39 @@ impl Period {
         if names.is_empty() {
             return Ok(None);
         }
-        let sql = format!(
-            "SELECT count(*) FROM rejected_events WHERE stream IN ({}) \
-             AND CAST(CAST(arrived_at AS TIMESTAMP(6) WITH TIME ZONE) AS DATE) BETWEEN $first AND $last \
-             AND arrival_date BETWEEN $first - INTERVAL '1 day' AND $last + INTERVAL '1 day'",
-            names.join(", ")
-        );
-        let [rejected] = counts(session, &sql, self.bounds()).await?;
+        let (condition, values) = self.condition("arrived_at", "arrival_date", session.options().time_zone);
+        let names = names.join(", ");
+        let sql = format!("SELECT count(*) FROM rejected_events WHERE stream IN ({names}) AND {condition}");
+        let [rejected] = counts(session, &sql, values).await?;
         Ok(Some(rejected))
     }
 
-    fn bounds(self) -> Vec<(String, ScalarValue)> {
-        let first = self.first_day.map_or_else(crate::parameters::first_day, crate::parameters::date_value);
-        let last = self.last_day.map_or_else(crate::parameters::last_day, crate::parameters::date_value);
-        vec![("first".to_owned(), first), ("last".to_owned(), last)]
+    /// That a row's time lies in these days, as SQL with its values. `date` is the UTC date of the time, by which the table is
+    /// partitioned. Whole days are bounds in time, so that files are skipped by their statistics, and no row's time is turned
+    /// into a day.
+    fn condition(self, time: &str, date: &str, zone: Tz) -> (String, Vec<(String, ScalarValue)>) {
+        let begins_at = self.first_day.and_then(|day| start_of(day, zone));
+        let mut conditions = Vec::new();
+        let mut values = Vec::new();
+        for (name, bound, than) in [("begins", begins_at, ">="), ("ends", self.ends_at(zone), "<")] {
+            let Some(bound) = bound else { continue };
+            let same_or = if than == "<" { "<=" } else { than };
+            conditions.push(format!("{time} {than} ${name}_time AND {date} {same_or} ${name}_date"));
+            values.push((format!("{name}_time"), instant(bound)));
+            values.push((format!("{name}_date"), crate::parameters::date_value(bound.date_naive())));
+        }
+        let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
+        (condition, values)
     }
 }
 
 /// Whether every record that arrived before this moment is in the lake. Without streams nothing is known.
 pub(crate) fn is_complete(streams: &[StreamOrigin], at: DateTime<Utc>) -> bool {
     !streams.is_empty() && streams.iter().all(|stream| stream.complete_to.is_some_and(|complete_to| complete_to >= at))
+}
+
+fn instant(time: DateTime<Utc>) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into()))
 }
 
 /// The counts in the one row of a result.
@@ -251,9 +263,13 @@ pub(crate) fn in_words(time: DateTime<Utc>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::QueryOptions;
+    use crate::testing::{event, options, tables};
 
     #[test]
     fn a_day_ends_when_the_next_begins_also_where_clocks_skip_midnight() {
@@ -265,6 +281,34 @@ mod tests {
         assert_eq!(ends("2026-11-01", Tz::America__Chicago), "2026-11-02T06:00:00Z");
         assert_eq!(ends("2026-03-07", Tz::America__Chicago), "2026-03-08T06:00:00Z");
         assert_eq!(ends("2018-11-03", Tz::America__Sao_Paulo), "2018-11-04T03:00:00Z", "from 0:00 to 1:00");
+    }
+
+    #[tokio::test]
+    async fn events_of_a_period_are_those_of_its_days_by_the_clocks_of_the_zone() {
+        // In Chicago the first of November 2026 has 25 hours: from 5:00 UTC to 6:00 UTC of the next day.
+        let times = [
+            "2026-11-01T04:59:59.999999Z",
+            "2026-11-01T05:00:00Z",
+            "2026-11-02T05:59:59.999999Z",
+            "2026-11-02T06:00:00Z",
+            "2026-11-03T06:00:00Z",
+        ];
+        let mut events = times.map(|at| event("donation", at, json!({"donor_id": "d", "points": 1})));
+        events[2]["arrived_at"] = json!("2026-11-02T06:00:00Z");
+        let options = QueryOptions { time_zone: Tz::America__Chicago, ..options() };
+        let session = QuerySession::new(tables(&[], &events), options).await.unwrap();
+        let count = async |first: Option<&str>, last: Option<&str>| {
+            let day = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+            let period = Period { first_day: day(first), last_day: day(last) };
+            let origin = period.origin(&session, &["transactions".to_owned()], &[]).await.unwrap();
+            (origin.events, origin.late_events)
+        };
+        let day = Some("2026-11-01");
+        assert_eq!(count(day, day).await, (2, Some(1)));
+        assert_eq!(count(None, day).await, (3, Some(1)));
+        assert_eq!(count(day, None).await, (4, None));
+        assert_eq!(count(None, None).await, (5, None));
+        assert_eq!(count(Some("2026-10-31"), Some("2026-10-31")).await, (1, Some(0)));
     }
 
     #[test]

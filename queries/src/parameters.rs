@@ -119,16 +119,6 @@ fn resolve(parameter: &ReportParameter, given: Option<&String>) -> Result<Resolv
     Ok(resolved(Some(text), bound))
 }
 
-/// The value that stands for the first day of the lake.
-pub(crate) fn first_day() -> ScalarValue {
-    ScalarValue::Date32(Some(FIRST_DAY))
-}
-
-/// The value that stands for the last day of the lake.
-pub(crate) fn last_day() -> ScalarValue {
-    ScalarValue::Date32(Some(LAST_DAY))
-}
-
 /// A day as a value.
 pub(crate) fn date_value(date: NaiveDate) -> ScalarValue {
     ScalarValue::Date32(Some(date.num_days_from_ce() - EPOCH))
