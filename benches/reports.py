@@ -51,7 +51,10 @@ def measured(arguments):
 
 def translated(sql):
     """DataFusion's words in DuckDB's."""
-    return re.sub(r"first_value\((\w+)\) IGNORE NULLS", r"first_value(\1 IGNORE NULLS)", sql)
+    sql = re.sub(r"first_value\((\w+)\) IGNORE NULLS", r"first_value(\1 IGNORE NULLS)", sql)
+    sql = re.sub(r"CAST\((\w+_at) AS BIGINT\)", r"epoch_us(\1)", sql)
+    sql = re.sub(r"(?<!\w)last_value\((\w+) ORDER BY", r"last(\1 ORDER BY", sql)
+    return sql.replace("TIMESTAMP(6) WITH TIME ZONE", "TIMESTAMP WITH TIME ZONE")
 
 
 def files(table):
@@ -72,16 +75,27 @@ import duckdb, json, sys
 job = json.load(open(sys.argv[1]))
 connection = duckdb.connect(config={"threads": job["threads"], "memory_limit": "2GiB"})
 connection.execute("SET TimeZone = 'UTC'")
-connection.execute("CREATE MACRO to_unixtime(at) AS CAST(floor(epoch(at)) AS BIGINT)")
-connection.execute("CREATE MACRO cardinality(list) AS len(list)")
+connection.execute("CREATE MACRO to_unixtime(moment) AS CAST(floor(epoch(moment)) AS BIGINT)")
+connection.execute("CREATE MACRO cardinality(items) AS len(items)")
 for name, paths in job["tables"].items():
     if paths:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({paths!r}, hive_partitioning = true)")
+    else:
+        connection.execute(f"CREATE TABLE {name} ({job['empty'][name]})")
 for name, sql in job["views"].items():
     connection.execute(f"CREATE VIEW {name} AS {sql}")
 rows = connection.execute(job["sql"], job["values"]).fetchall()
 json.dump(rows, sys.stdout, default=str)
 """
+
+
+def empty_columns(lake, table):
+    """The columns of a table that has no files, for DuckDB."""
+    words = {"Timestamp": "TIMESTAMPTZ", "Int": "BIGINT", "Date": "DATE"}
+    described = run(["--lake", str(lake), "sql", "--format", "ndjson", f"DESCRIBE {table}"]).stdout.splitlines()
+    rows = [json.loads(row) for row in described]
+    kinds = [next((word for prefix, word in words.items() if row["data_type"].startswith(prefix)), "VARCHAR") for row in rows]
+    return ", ".join(f"{row['column_name']} {kind}" for row, kind in zip(rows, kinds))
 
 
 def value(kind, text, default):
@@ -120,6 +134,7 @@ def main():
         size = sum(Path(path).stat().st_size for paths in tables.values() for path in paths)
         print(f"{count} transactions, {users} user events, {size / 1e6:.0f} MB in {sum(map(len, tables.values()))} files, {os.cpu_count()} cores, {RUNS} runs of each\n")
         print("| report | rows | Bluelake, s | peak, MiB | DuckDB, s | ratio | rows |\n| --- | --- | --- | --- | --- | --- | --- |")
+        empty = {table: empty_columns(lake, table) for table, paths in tables.items() if not paths}
         views = {path.stem: translated(path.read_text()) for path in sorted((ROOT / "queries/views").glob("*.sql"))}
         script = folder / "duck.py"
         script.write_text(DUCKDB)
@@ -137,8 +152,8 @@ def main():
             sql = translated((ROOT / f"queries/reports/{name}.sql").read_text())
             for parameter in report["parameters"]:
                 if parameter["kind"] == "date":
-                    sql = sql.replace(f"${parameter['name']}", f"CAST(${parameter['name']} AS DATE)")
-            job.write_text(json.dumps({"threads": os.cpu_count(), "tables": tables, "views": views, "sql": sql, "values": values}))
+                    sql = re.sub(rf"\${parameter['name']}\b", f"CAST(${parameter['name']} AS DATE)", sql)
+            job.write_text(json.dumps({"threads": os.cpu_count(), "tables": tables, "empty": empty, "views": views, "sql": sql, "values": values}))
             ours, theirs, peak, error = [], [], 0, None
             for _ in range(RUNS):
                 seconds, bytes_, output = measured(command)
