@@ -3,6 +3,7 @@
 mod backfill;
 mod config;
 mod demo;
+mod describe;
 mod dev_kinesis;
 pub(crate) mod generate;
 pub(crate) mod ingest;
@@ -113,6 +114,8 @@ enum Command {
     /// Create and look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
+    /// Show what can be asked: tables and views, and what their columns mean
+    Describe(describe::DescribeArguments),
     /// Ask the lake a question in SQL
     Sql(sql::SqlArguments),
     /// Run the reports that come with Bluelake
@@ -203,6 +206,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
         Command::Replay(arguments) => block_on(replay::run(&session, arguments)),
         Command::Backfill(arguments) => block_on(backfill::run(&session, arguments)),
         Command::Lake(command) => block_on(lake::run(&session, command)),
+        Command::Describe(arguments) => block_on(describe::run(&session, arguments)),
         Command::Sql(arguments) => block_on(sql::run(&session, arguments)),
         Command::Report(command) => block_on(report::run(&session, command)),
         Command::Schema(command) => schema::run(&session, command),

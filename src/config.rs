@@ -114,6 +114,25 @@ pub(crate) struct SqlSettings {
     pub(crate) memory_limit: ByteSize,
     /// Time after which a query is stopped.
     pub(crate) time_limit: Duration,
+    /// Where results are spilled that do not fit into memory, if not in the system's place for temporary files.
+    pub(crate) spill_directory: Option<PathBuf>,
+    /// Disk that spilled results may take.
+    pub(crate) spill_limit: ByteSize,
+    /// Where the shell keeps what was typed.
+    pub(crate) history: HistoryFile,
+    /// The command through which the shell shows long results, if one was given.
+    pub(crate) pager: Option<String>,
+}
+
+/// Where the shell keeps what was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HistoryFile {
+    /// In the user's folder for state, if there is one.
+    Usual,
+    /// In this file.
+    File(PathBuf),
+    /// Nowhere.
+    None,
 }
 
 /// What is logged and how.
@@ -188,6 +207,10 @@ impl Config {
             sql: SqlSettings {
                 memory_limit: layers.read("sql.memory-limit", byte_size)?,
                 time_limit: layers.read("sql.time-limit", duration)?,
+                spill_directory: layers.read_optional("sql.spill-directory", |text| Ok(PathBuf::from(text)))?,
+                spill_limit: layers.read("sql.spill-limit", byte_size)?,
+                history: layers.read_optional("sql.history-file", history_file)?.unwrap_or(HistoryFile::Usual),
+                pager: layers.read_optional("sql.pager", not_empty)?,
             },
             log: LogSettings {
                 level: layers.read("log.level", log_filter)?,
@@ -240,6 +263,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration> {
     let span = any_duration(text)?;
     anyhow::ensure!(!span.is_zero(), "must be longer than nothing");
     Ok(span)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a reader of settings like the others")]
+fn history_file(text: &str) -> Result<HistoryFile> {
+    Ok(if text == "none" { HistoryFile::None } else { HistoryFile::File(PathBuf::from(text)) })
 }
 
 fn time_zone(text: &str) -> Result<Tz> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::output::printable;
+
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -55,9 +57,28 @@ impl fmt::Display for ReaderGone {
 
 impl std::error::Error for ReaderGone {}
 
+/// A process that this one started has told of its error, and ended with this exit code.
+#[derive(Debug)]
+pub(crate) struct AlreadyTold(pub(crate) u8);
+
+impl fmt::Display for AlreadyTold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ended with exit code {}", self.0)
+    }
+}
+
+impl std::error::Error for AlreadyTold {}
+
+/// Whether nobody is to be told of the error.
+pub(crate) fn is_told(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ReaderGone>().is_some() || error.downcast_ref::<AlreadyTold>().is_some()
+}
+
 /// The exit code of an error.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if error.downcast_ref::<ReaderGone>().is_some() {
+    if let Some(AlreadyTold(code)) = error.downcast_ref::<AlreadyTold>() {
+        ExitCode::from(*code)
+    } else if error.downcast_ref::<ReaderGone>().is_some() {
         ExitCode::SUCCESS
     } else if error.downcast_ref::<WrongUsage>().is_some() {
         ExitCode::from(2)
@@ -77,7 +98,8 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
             lines.push(format!("  caused by: {text}"));
         }
     }
-    lines.join("\n")
+    // A message can quote data, and data must not drive the reader's terminal.
+    lines.join("\n").lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -92,6 +114,12 @@ mod tests {
         assert!(error.downcast_ref::<WrongUsage>().is_some());
         let error = anyhow!("no such file").context(WrongUsage::new("cannot read x"));
         assert!(error.downcast_ref::<WrongUsage>().is_some());
+    }
+
+    #[test]
+    fn data_in_a_message_cannot_drive_the_terminal() {
+        let error = anyhow!("cannot cast '\u{1b}[31m\u{202e}x'").context("the query failed\nhere");
+        assert_eq!(describe(&error), "error: the query failed\nhere\n  caused by: cannot cast '\u{fffd}[31m\u{fffd}x'");
     }
 
     #[test]

@@ -4,15 +4,18 @@ mod aws;
 mod cli;
 mod config;
 mod demo;
+mod dictionary;
 mod embedded;
 mod failure;
 mod health;
 mod ingestion;
 mod logging;
+mod memory;
 mod output;
 mod progress;
 mod query;
 mod serve;
+mod shell;
 mod status;
 
 use std::io::Write;
@@ -33,7 +36,7 @@ fn main() -> ExitCode {
 
 /// Prints the error and its causes once to standard error.
 fn report(error: &anyhow::Error) -> ExitCode {
-    if error.downcast_ref::<failure::ReaderGone>().is_none() {
+    if !failure::is_told(error) {
         // Nobody is left to tell when standard error is closed as well.
         let _ = writeln!(std::io::stderr(), "{}", failure::describe(error));
     }

@@ -124,11 +124,12 @@ where
     table
 }
 
-/// The text with control characters made visible: data must not drive the reader's terminal.
+/// The text with control characters and direction marks made visible: data must not drive the reader's terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\n' | '\t' => ' ',
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
             control if control.is_control() => '\u{fffd}',
             other => other,
         })

@@ -34,7 +34,8 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["replay"], &["Examples:", "--stream", "--from", "--to", "--allow-partial"]),
     (&["backfill"], &["Examples:", "--stream", "--offline", "--ahead-of-ingest", "code is then 3"]),
     (&["lake", "init"], &["Examples:", "s3://"]),
-    (&["sql"], &["Examples:", "--file", "--format", "--output"]),
+    (&["describe"], &["Examples:", "points_ledger", "--json"]),
+    (&["sql"], &["Examples:", "--file", "--format", "--output", "shell", "standard input", "Ctrl-C"]),
     (&["report"], &["run", "list"]),
     (
         &["report", "run"],

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use bluelake_schemas::Stream;
 use chrono::{DateTime, Utc};
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SessionState;
+use datafusion::prelude::SessionConfig;
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::{TryStreamExt as _, future::try_join_all};
 use object_store::ObjectStore as _;
@@ -110,13 +113,14 @@ struct Wanted {
 }
 
 impl Lake {
-    /// Opens every table at the wanted version, with its object store registered in `session`.
+    /// Opens every table at the wanted version.
     ///
     /// # Errors
     /// [`LakeError::NotALake`] without tables, [`LakeError::NoSuchVersion`] for a version or time that the logs do not have (any
     /// more).
-    pub async fn read(&self, as_of: &AsOf, session: &dyn Session) -> Result<LakeReading, LakeError> {
+    pub async fn read(&self, as_of: &AsOf) -> Result<LakeReading, LakeError> {
         let wanted = self.wanted(as_of).await?;
+        let session = &scan_session();
         let streams = Stream::ALL.map(|stream| {
             let wanted = &wanted;
             async move {
@@ -190,14 +194,25 @@ impl Lake {
     }
 }
 
-async fn table_reading(name: &str, table: &DeltaTable, session: &dyn Session) -> Result<TableReading, LakeError> {
-    table.update_datafusion_session(session).map_err(LakeError::table(name, "register its object store"))?;
+async fn table_reading(name: &str, table: &DeltaTable, session: &Arc<SessionState>) -> Result<TableReading, LakeError> {
     let provider = table
         .table_provider()
+        .with_session(Arc::clone(session))
         .await
         .map_err(|error| LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string())))?;
     let rows = table.snapshot().ok().and_then(self_check::rows);
     Ok(TableReading { name: name.to_owned(), version: table.version(), rows, provider })
+}
+
+/// How files are read. Filters go into the reader. Text is read as it is and not as views into the pages that it came in: every
+/// part of a batch, in which such views are, would count as all of those pages, and a sort of a small part of a day's files would
+/// take gigabytes.
+fn scan_session() -> Arc<SessionState> {
+    let mut config = SessionConfig::new();
+    let parquet = &mut config.options_mut().execution.parquet;
+    parquet.pushdown_filters = true;
+    parquet.schema_force_view_types = false;
+    Arc::new(SessionStateBuilder::new().with_config(config).build())
 }
 
 /// The commits that the log still lists, with their times by the store's clock.

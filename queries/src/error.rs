@@ -81,7 +81,7 @@ pub enum QueryError {
     },
     /// The query needs more memory, or more disk to spill to, than it may have.
     #[error(
-        "the query needs more than its memory limit of {limit_bytes} bytes: narrow its period, group by fewer values or raise the limit"
+        "the query needs more than its memory limit of {limit_bytes} bytes, or more disk to spill to: narrow its period, group by fewer values or raise the limit"
     )]
     MemoryLimit {
         /// The limit.
@@ -92,6 +92,14 @@ pub enum QueryError {
     /// The query failed while it ran.
     #[error("the query failed")]
     Execution(#[source] EngineError),
+    /// There is no place for intermediate results that do not fit into memory.
+    #[error("cannot make a directory for spilled results in {}", path.display())]
+    SpillDirectory {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The session cannot be set up.
     #[error("the query session cannot be set up")]
     Session(#[source] EngineError),
@@ -207,12 +215,17 @@ impl QueryError {
 
     /// An error of a running query; running out of memory or spill space is told apart.
     pub(crate) fn execution(source: DataFusionError, memory_limit_bytes: usize) -> Self {
-        if matches!(source.find_root(), DataFusionError::ResourcesExhausted(_)) {
+        if matches!(source.find_root(), DataFusionError::ResourcesExhausted(_)) || is_spill_limit(&source) {
             Self::MemoryLimit { limit_bytes: memory_limit_bytes, source: EngineError::new(source) }
         } else {
             Self::Execution(EngineError::new(source))
         }
     }
+}
+
+/// Whether spilling went beyond its limit: said by the writer of the file, so the engine's own error is hidden in others.
+fn is_spill_limit(error: &DataFusionError) -> bool {
+    error.to_string().contains("used disk space during the spilling process has exceeded")
 }
 
 /// What DataFusion said. Its errors repeat their source in their own text, so the chain of sources ends here.

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::memory::MemoryWatch;
 use crate::session::Planned;
 use crate::workers::Workers;
 use crate::{QueryError, QueryOptions};
@@ -27,22 +28,37 @@ pub struct QueryStream {
     task: Option<SpawnedTask<()>>,
     /// Keeps the threads, also when the session is gone.
     _workers: Arc<Workers>,
+    memory: MemoryWatch,
     time_left: Duration,
     time_limit: Duration,
     memory_limit_bytes: usize,
 }
 
 impl QueryStream {
-    pub(crate) fn start(workers: Arc<Workers>, planned: Planned, options: &QueryOptions, time_spent: Duration) -> Self {
+    pub(crate) fn start(
+        workers: Arc<Workers>,
+        planned: Planned,
+        memory: MemoryWatch,
+        options: &QueryOptions,
+        time_spent: Duration,
+    ) -> Self {
         let Planned { mut stream, tables } = planned;
         let schema = stream.schema();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        // The reader may be slow to ask for more, and learns of the overrun only then; the work stops at once.
+        let mut watch = memory.clone();
         let task = workers.spawn(async move {
-            while let Some(batch) = stream.next().await {
-                let last = batch.is_err();
-                if sender.send(batch).await.is_err() || last {
-                    break;
+            let work = async {
+                while let Some(batch) = stream.next().await {
+                    let last = batch.is_err();
+                    if sender.send(batch).await.is_err() || last {
+                        break;
+                    }
                 }
+            };
+            tokio::select! {
+                () = work => {}
+                _ = watch.overrun() => {}
             }
         });
         Self {
@@ -51,6 +67,7 @@ impl QueryStream {
             batches,
             task: Some(task),
             _workers: workers,
+            memory,
             time_left: options.time_limit.saturating_sub(time_spent),
             time_limit: options.time_limit,
             memory_limit_bytes: options.memory_limit_bytes,
@@ -74,7 +91,14 @@ impl QueryStream {
     /// [`QueryError::Execution`].
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
         let started = Instant::now();
-        let received = tokio::time::timeout(self.time_left, self.batches.recv()).await;
+        let received = tokio::select! {
+            biased;
+            overrun = self.memory.overrun() => {
+                self.task = None;
+                return Err(overrun);
+            }
+            received = tokio::time::timeout(self.time_left, self.batches.recv()) => received,
+        };
         self.time_left = self.time_left.saturating_sub(started.elapsed());
         match received {
             Err(_) => {

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::{EngineError, QueryError};
 
 /// Longest SQL text accepted, in bytes.
-const SQL_BYTES_MAX: usize = 64 * 1024;
+pub const SQL_BYTES_MAX: usize = 64 * 1024;
 /// Operators in one uninterrupted expression. Such a chain becomes a tree as deep as it is long, and dropping or cloning
 /// a deep tree needs stack.
 const CHAIN_MAX: usize = 1_000;

@@ -5,6 +5,7 @@
 //! batches into a table, CSV, JSON, Parquet, XLSX, Markdown or HTML. [`export_report`] writes a report as files into a folder
 //! or bucket. Opening the lake and printing are left to others.
 
+mod bounds;
 mod catalog;
 mod cooperation;
 mod error;
@@ -12,6 +13,7 @@ mod execute;
 mod export;
 mod guard;
 mod header;
+mod memory;
 mod nearest;
 mod options;
 mod origin;
@@ -19,8 +21,11 @@ mod output;
 mod parameters;
 mod provenance;
 mod reconcile;
+mod relations;
 mod report;
 mod session;
+pub mod shell;
+mod spill;
 mod views;
 mod workers;
 
@@ -30,7 +35,10 @@ mod testing;
 pub use catalog::ReportCatalog;
 pub use error::{EngineError, QueryError};
 pub use execute::QueryStream;
-pub use export::{Export, ExportLink, ExportManifest, ExportedFile, MANIFEST, export_folder, export_report};
+pub use export::{
+    Export, ExportLink, ExportManifest, ExportOptions, ExportedFile, MANIFEST, export_folder, export_report,
+};
+pub use guard::SQL_BYTES_MAX;
 pub use header::{
     Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit, ViewHeader,
 };
@@ -40,6 +48,7 @@ pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, whole, write_report
 pub use parameters::{ReportParameters, ResolvedParameter};
 pub use provenance::Provenance;
 pub use reconcile::{Reconciled, reconcile};
+pub use relations::{Relation, RelationKind};
 pub use report::{Completeness, Report, ReportResult};
 pub use session::QuerySession;
 pub use views::{ViewDescription, describe_views};

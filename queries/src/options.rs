@@ -1,5 +1,6 @@
 //! Limits and time zone of a session.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -7,15 +8,20 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use crate::QueryError;
 use crate::nearest::nearest;
 
-/// Spilled intermediate results may take this many times the memory limit on disk.
-pub(crate) const SPILL_PER_MEMORY: u64 = 16;
+/// Default of what spilled intermediate results may take on disk.
+const SPILL_BYTES: u64 = 4 << 30;
 
 /// What a session may use, and the time zone that its days, weeks and months follow.
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
-    /// Bytes that the queries of the session may hold together; sorts and groupings spill to the temporary directory
-    /// beyond their share, up to 16 times this limit.
+    /// Bytes that the queries of the session may hold together; sorts and groupings spill to disk beyond their share.
+    /// A query is also stopped when the process grows by much more than this while it runs: see the module `memory`.
     pub memory_limit_bytes: usize,
+    /// Bytes that the spilled intermediate results of the session may take together.
+    pub spill_limit_bytes: u64,
+    /// Where a private directory for spilled results is made, and removed with the session; `None`: the system's place
+    /// for temporary files.
+    pub spill_directory: Option<PathBuf>,
     /// Time that one query may take: planning, and waiting for its batches. Time that the reader of the result spends
     /// between batches does not count.
     pub time_limit: Duration,
@@ -29,6 +35,8 @@ impl Default for QueryOptions {
     fn default() -> Self {
         Self {
             memory_limit_bytes: 1 << 30,
+            spill_limit_bytes: SPILL_BYTES,
+            spill_directory: None,
             time_limit: Duration::from_secs(300),
             target_partitions: std::thread::available_parallelism().map_or(1, usize::from),
             time_zone: Tz::UTC,

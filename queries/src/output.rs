@@ -37,7 +37,10 @@ use parquet::file::properties::WriterProperties;
 use crate::{QueryError, QueryStream, ReportResult};
 use document::{Document, DocumentWriter};
 pub use figures::whole;
+pub(crate) use json_text::flatten;
 pub use table::TABLE_ROWS_MAX;
+pub(crate) use table::cell_text;
+pub(crate) use visible::visible;
 
 /// How a result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -11,6 +11,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -23,15 +24,19 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use tokio::time::Instant;
 
+use crate::bounds::bound_functions;
 use crate::cooperation::GiveWayInJoins;
+use crate::memory::MemoryWatch;
 use crate::nearest::nearest;
-use crate::options::SPILL_PER_MEMORY;
+use crate::spill::SpillDirectory;
 use crate::workers::Workers;
 use crate::{Origin, QueryError, QueryOptions, QueryStream, guard, views};
 
 const CATALOG: &str = "bluelake";
 const SCHEMA: &str = "public";
 const INFORMATION_SCHEMA: &str = "information_schema";
+/// Part of a partition's share of the memory that a sort keeps for merging.
+const SORT_RESERVATIONS_PER_LIMIT: usize = 4;
 /// Parts of a query that a message about memory names, biggest first.
 const MEMORY_CONSUMERS_SHOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
@@ -41,12 +46,14 @@ const MEMORY_CONSUMERS_SHOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4)
 /// else can be reached by SQL, and nothing can be changed by it.
 #[derive(Clone)]
 pub struct QuerySession {
-    context: SessionContext,
+    pub(crate) context: SessionContext,
     options: QueryOptions,
     workers: Arc<Workers>,
     /// Views that this lake cannot offer, with the reason.
     unavailable: Arc<BTreeMap<String, String>>,
     origin: Arc<Origin>,
+    /// Removed with the last copy of the session.
+    _spill: Arc<SpillDirectory>,
 }
 
 /// A query that is ready to run.
@@ -62,7 +69,8 @@ impl QuerySession {
     /// # Errors
     /// [`QueryError::Session`] when DataFusion refuses the settings or a table.
     pub async fn new(tables: Vec<(String, Arc<dyn TableProvider>)>, options: QueryOptions) -> Result<Self, QueryError> {
-        let runtime = runtime(&options).map_err(QueryError::session)?;
+        let spill = SpillDirectory::new(options.spill_directory.as_deref())?;
+        let runtime = runtime(&options, &spill).map_err(QueryError::session)?;
         let state = SessionStateBuilder::new()
             .with_config(config(&options))
             .with_runtime_env(runtime)
@@ -70,12 +78,20 @@ impl QuerySession {
             .with_physical_optimizer_rules(physical_rules())
             .build();
         let context = SessionContext::new_with_state(state);
+        bound_functions(&context, options.memory_limit_bytes);
         for (name, table) in tables {
             context.register_table(TableReference::bare(name), table).map_err(QueryError::session)?;
         }
         let unavailable = Arc::new(views::register(&context).await?);
         let workers = Workers::new(options.target_partitions).map_err(|error| QueryError::session(error.into()))?;
-        Ok(Self { context, options, workers: Arc::new(workers), unavailable, origin: Arc::default() })
+        Ok(Self {
+            context,
+            options,
+            workers: Arc::new(workers),
+            unavailable,
+            origin: Arc::default(),
+            _spill: Arc::new(spill),
+        })
     }
 
     /// Says where the tables come from; reports tell it with their results.
@@ -122,8 +138,13 @@ impl QuerySession {
     ) -> Result<QueryStream, QueryError> {
         let started = Instant::now();
         let (session, sql) = (self.clone(), sql.to_owned());
+        let mut memory = MemoryWatch::start(self.options.memory_limit_bytes)?;
         let task = self.workers.spawn(async move { session.plan(&sql, parameters).await });
-        let planned = match tokio::time::timeout(self.options.time_limit, task).await {
+        let planned = tokio::select! {
+            planned = tokio::time::timeout(self.options.time_limit, task) => planned,
+            overrun = memory.overrun() => return Err(overrun),
+        };
+        let planned = match planned {
             Err(_) => return Err(QueryError::TimeLimit { limit: self.options.time_limit }),
             Ok(Err(join)) => {
                 return Err(QueryError::died(join));
@@ -131,7 +152,7 @@ impl QuerySession {
             Ok(Ok(planned)) => planned?,
         };
         let workers = Arc::clone(&self.workers);
-        Ok(QueryStream::start(workers, planned, &self.options, started.elapsed()))
+        Ok(QueryStream::start(workers, planned, memory, &self.options, started.elapsed()))
     }
 
     /// Runs one read-only statement to its end and returns all batches.
@@ -181,14 +202,20 @@ impl QuerySession {
                 && !self.context.table_exist(reference.clone()).unwrap_or(false)
                 && !state.table_functions().contains_key(reference.table())
         })?;
-        let (name, known) = (missing.table().to_owned(), self.tables());
-        Some(if let Some(reason) = self.unavailable.get(&name) {
-            QueryError::UnavailableView { name, reason: reason.clone() }
-        } else if is_path(&missing.to_string()) {
-            QueryError::NotATable { name: missing.to_string(), known }
-        } else {
-            QueryError::UnknownTable { suggestion: nearest(&name, known.iter().map(String::as_str)), name, known }
-        })
+        let (name, whole) = (missing.table(), missing.to_string());
+        let is_file = is_path(&whole) && !self.unavailable.contains_key(name);
+        Some(if is_file { QueryError::NotATable { name: whole, known: self.tables() } } else { self.missing(name) })
+    }
+
+    /// Why there is no table or view of this name.
+    pub(crate) fn missing(&self, name: &str) -> QueryError {
+        let (name, known) = (name.to_owned(), self.tables());
+        match self.unavailable.get(&name) {
+            Some(reason) => QueryError::UnavailableView { name, reason: reason.clone() },
+            None => {
+                QueryError::UnknownTable { suggestion: nearest(&name, known.iter().map(String::as_str)), name, known }
+            }
+        }
     }
 }
 
@@ -202,6 +229,9 @@ fn config(options: &QueryOptions) -> SessionConfig {
     // The columns of the tables have descriptions. A UNION of columns with different ones keeps the first at run time and none in
     // its plan, and the check of an aggregate above it would refuse that.
     execution.skip_physical_aggregate_schema_check = true;
+    // Every partition of a sort keeps this free to merge what it spilled; together they must leave room to sort in.
+    let share = options.memory_limit_bytes / options.target_partitions.max(1) / SORT_RESERVATIONS_PER_LIMIT;
+    execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(share);
     config
 }
 
@@ -216,12 +246,15 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
-fn runtime(options: &QueryOptions) -> Result<Arc<RuntimeEnv>, DataFusionError> {
+fn runtime(options: &QueryOptions, spill: &SpillDirectory) -> Result<Arc<RuntimeEnv>, DataFusionError> {
     let pool = FairSpillPool::new(options.memory_limit_bytes);
-    let memory = u64::try_from(options.memory_limit_bytes).unwrap_or(u64::MAX);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, MEMORY_CONSUMERS_SHOWN)))
-        .with_max_temp_directory_size(memory.saturating_mul(SPILL_PER_MEMORY))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default()
+                .with_mode(spill.mode())
+                .with_max_temp_directory_size(options.spill_limit_bytes),
+        )
         .build_arc()
 }
 

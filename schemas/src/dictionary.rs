@@ -68,14 +68,15 @@ fn row(table: &str, column: &Column, field: Option<&Field>) -> DictionaryRow {
     }
 }
 
-fn type_in_words(data_type: &DataType) -> String {
+/// A column's type in words of SQL, for example `bigint`.
+pub fn type_in_words(data_type: &DataType) -> String {
     match data_type {
-        DataType::Utf8 => "string".to_owned(),
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "string".to_owned(),
         DataType::Int32 => "int".to_owned(),
         DataType::Int64 => "bigint".to_owned(),
         DataType::Float64 => "double".to_owned(),
         DataType::Boolean => "boolean".to_owned(),
-        DataType::Binary => "binary".to_owned(),
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "binary".to_owned(),
         DataType::Date32 => "date".to_owned(),
         DataType::Timestamp(..) => "timestamp (µs, UTC)".to_owned(),
         DataType::List(entry) => format!("array<{}>", type_in_words(entry.data_type())),

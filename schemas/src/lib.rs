@@ -17,7 +17,7 @@ mod tables;
 pub use contract::{
     CONTRACT_FILES, Condition, Contract, EventType, Field, FieldKind, Format, OnArrival, Presence, Rule, StreamContract,
 };
-pub use dictionary::DictionaryRow;
+pub use dictionary::{DictionaryRow, type_in_words};
 pub use error::{ContractError, Fault};
 pub use known_bug::KnownBug;
 pub use stream::{Stream, UnknownStream};

@@ -1,4 +1,4 @@
-//! `bluelake sql`: one read-only statement over the lake.
+//! `bluelake sql`: read-only SQL over the lake: one statement, or a shell.
 
 use std::io::{BufWriter, IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -11,15 +11,18 @@ use clap::Args;
 use super::Session;
 use crate::config::Override;
 use crate::failure::{Outcome, WrongUsage};
+use crate::memory;
 use crate::output::{self, WholeFile};
 use crate::query::{self, QueryFlags};
+use crate::shell;
 
 /// Arguments of `bluelake sql`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SqlArguments {
-    /// The statement: SELECT, WITH, EXPLAIN, SHOW or DESCRIBE
-    #[arg(value_name = "QUERY", required_unless_present = "file", conflicts_with = "file")]
+    /// The statement: SELECT, WITH, EXPLAIN, SHOW or DESCRIBE. Without one: a shell on a terminal; otherwise
+    /// statements from standard input, each ended by a semicolon, up to the first error
+    #[arg(value_name = "QUERY", conflicts_with = "file")]
     query: Option<String>,
     /// Read the statement from a file, or from standard input with -
     #[arg(long, value_name = "FILE")]
@@ -28,13 +31,20 @@ pub(crate) struct SqlArguments {
     form: Form,
     #[command(flatten)]
     limits: QueryFlags,
+    /// This process is watched by another, which starts it again when it dies of a query
+    #[arg(long, hide = true)]
+    watched: bool,
 }
 
 const EXAMPLES: &str = "\
 Tables: user_events, transactions, rejected_events.
 Views: users (latest state of each), interactions, donations, redemptions, transfers.
 
+The shell completes names with Tab, keeps a history, and cancels a query on Ctrl-C; \\? lists its commands.
+
 Examples:
+  bluelake sql
+  bluelake sql < questions.sql
   bluelake sql 'SELECT event_type, count(*) FROM transactions GROUP BY 1 ORDER BY 2 DESC'
   bluelake sql 'SELECT * FROM donations LIMIT 10' --format csv --output donations.csv
   bluelake sql --file question.sql --format parquet --output answer.parquet
@@ -139,25 +149,47 @@ impl SqlArguments {
         self.limits.overrides()
     }
 
-    fn text(&self) -> Result<String> {
+    /// The one statement, if there is one.
+    fn text(&self) -> Result<Option<String>> {
         match (&self.query, &self.file) {
-            (Some(query), _) => Ok(query.clone()),
+            (Some(query), _) => Ok(Some(query.clone())),
             (None, Some(path)) if path.as_os_str() == "-" => {
                 let mut text = String::new();
                 std::io::stdin().read_to_string(&mut text).context("cannot read the statement from standard input")?;
-                Ok(text)
+                Ok(Some(text))
             }
             (None, Some(path)) => std::fs::read_to_string(path)
+                .map(Some)
                 .with_context(|| WrongUsage::new(format!("cannot read the statement from {}", path.display()))),
-            (None, None) => Err(WrongUsage::new("no statement was given").into()),
+            (None, None) => Ok(None),
         }
+    }
+
+    /// The format of all results of a shell, which writes to files of its own.
+    fn shell_format(&self, json: bool) -> Result<OutputFormat> {
+        let format = self.form.format(json);
+        if !self.form.is_standard_output() {
+            return Err(WrongUsage::new("--output needs a QUERY or --file; in the shell, \\o FILE").into());
+        }
+        if format.is_binary() {
+            return Err(WrongUsage::new(format!("{format} needs a QUERY or --file; in the shell, \\o FILE")).into());
+        }
+        Ok(format)
     }
 }
 
-/// Runs the statement and writes its result.
+/// Runs the statement and writes its result, or starts the shell.
 pub(crate) async fn run(session: &Session, arguments: SqlArguments) -> Result<Outcome> {
     arguments.form.check(session.json)?;
-    let text = arguments.text()?;
+    let Some(text) = arguments.text()? else {
+        let format = arguments.shell_format(session.json)?;
+        if shell::is_on_terminal() && !arguments.watched {
+            return shell::supervisor::run("--watched").await;
+        }
+        memory::bound_process(session.config.sql.memory_limit);
+        return shell::run(session, format).await;
+    };
+    memory::bound_process(session.config.sql.memory_limit);
     let queries = query::open(&session.lake().await?, &session.config, &AsOf::Newest).await?;
     let mut stream = queries.query(&text).await?;
     let mut sink = arguments.form.sink()?;

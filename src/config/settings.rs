@@ -106,6 +106,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting { key: "sql.memory-limit", default: Some("256MiB"), meaning: "memory that one query may hold" },
     Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
     Setting {
+        key: "sql.spill-limit",
+        default: Some("4GiB"),
+        meaning: "disk that results may take which do not fit into memory",
+    },
+    Setting {
+        key: "sql.spill-directory",
+        default: None,
+        meaning: "where they go; the system's place for temporary files if not set",
+    },
+    Setting {
+        key: "sql.history-file",
+        default: None,
+        meaning: "where the shell keeps what was typed; none: nowhere; the user's state folder if not set",
+    },
+    Setting {
+        key: "sql.pager",
+        default: None,
+        meaning: "command that shows long results in the shell; PAGER, or less, if not set",
+    },
+    Setting {
         key: "log.level",
         default: Some("warn"),
         meaning: "error, warn, info, debug, trace (libraries stay at warn), or a filter",

@@ -5,6 +5,90 @@ use serde_json::json;
 use super::*;
 use crate::testing::{chain, csv, event, session};
 
+/// Everything that does more than read; `{target}` would be written and `{source}` read.
+const FORBIDDEN: &[&str] = &[
+    "COPY user_events TO '{target}'",
+    "COPY (SELECT 1) TO '{target}' STORED AS CSV",
+    "EXPLAIN COPY (SELECT 1) TO '{target}' STORED AS CSV",
+    "EXPLAIN ANALYZE COPY (SELECT 1) TO '{target}' STORED AS CSV",
+    "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{source}'",
+    "CREATE TABLE t AS SELECT 1",
+    "CREATE VIEW t AS SELECT 1",
+    "CREATE OR REPLACE VIEW users AS SELECT 1",
+    "CREATE SCHEMA s",
+    "CREATE DATABASE d",
+    "CREATE FUNCTION f(BIGINT) RETURNS BIGINT RETURN $1 + 1",
+    "DROP TABLE user_events",
+    "DROP VIEW users",
+    "ALTER TABLE user_events ADD COLUMN x INT",
+    "TRUNCATE TABLE user_events",
+    "INSERT INTO user_events SELECT * FROM user_events",
+    "EXPLAIN INSERT INTO user_events SELECT * FROM user_events",
+    "EXPLAIN ANALYZE INSERT INTO user_events SELECT * FROM user_events",
+    "WITH t AS (SELECT 1) INSERT INTO user_events SELECT * FROM user_events",
+    "UPDATE user_events SET user_id = 'b'",
+    "DELETE FROM user_events",
+    "SELECT * INTO t FROM users",
+    "SET datafusion.execution.time_zone = 'UTC'",
+    "RESET datafusion.execution.time_zone",
+    "PREPARE p AS SELECT 1",
+    "EXECUTE p",
+    "DEALLOCATE p",
+    "EXPLAIN EXECUTE p",
+    "BEGIN",
+    "START TRANSACTION",
+    "SAVEPOINT s",
+    "ROLLBACK",
+    "COMMIT",
+    "MERGE INTO user_events t USING users u ON t.user_id = u.user_id WHEN MATCHED THEN DELETE",
+    "EXPLAIN ANALYZE DELETE FROM user_events",
+    "WITH t AS (DELETE FROM user_events RETURNING *) SELECT * FROM t",
+    "SELECT * FROM (INSERT INTO user_events SELECT * FROM user_events) t",
+    "DROP SCHEMA public CASCADE",
+    "ALTER VIEW users AS SELECT 1",
+    "ALTER SESSION SET x = 1",
+    "CREATE INDEX i ON user_events (user_id)",
+    "CREATE MATERIALIZED VIEW v AS SELECT 1",
+    "CREATE UNBOUNDED EXTERNAL TABLE t (a INT) STORED AS CSV LOCATION '/tmp/x'",
+    "SET TIME ZONE 'Europe/Berlin'",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+    "SET ROLE admin",
+    "DISCARD ALL",
+    "DECLARE c CURSOR FOR SELECT 1",
+    "FETCH ALL FROM c",
+    "CALL p()",
+    "ATTACH DATABASE 'x.db' AS x",
+    "LOAD x",
+    "INSTALL x",
+    "LOCK TABLES user_events WRITE",
+    "LISTEN c",
+    "KILL 1",
+    "PRAGMA x",
+    "VACUUM",
+    "UNLOAD (SELECT 1) TO '{target}'",
+    "SELECT 1 INTO OUTFILE '{target}'",
+    "EXPORT DATA OPTIONS(uri='{target}') AS SELECT 1",
+    "LOAD DATA INPATH '{source}' INTO TABLE user_events",
+    // Dressed up.
+    "/* SELECT */ CoPy /**/ (SELECT 1)\tTO\n'{target}'",
+    "--\nDROP--\nTABLE user_events",
+    "/* /* */ */ DELETE FROM user_events",
+    "(DELETE FROM user_events)",
+    "\u{feff}DROP TABLE user_events",
+    "DROP\u{a0}TABLE user_events",
+    "\u{ff24}ROP TABLE user_events",
+    "SELECT 1;;DELETE FROM user_events",
+    "SELECT 1 --\n; DELETE FROM user_events",
+    "SELECT 1\0; DELETE FROM user_events",
+    "USE other",
+    "ANALYZE TABLE user_events",
+    "GRANT SELECT ON user_events TO public",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DROP TABLE user_events",
+    "",
+    "-- only a comment",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_that_does_more_than_read_is_refused_and_nothing_is_done() {
     let folder = tempfile::tempdir().unwrap();
@@ -14,45 +98,8 @@ async fn every_statement_that_does_more_than_read_is_refused_and_nothing_is_done
     let user = event("user_created", "2026-01-01T00:00:00Z", json!({"user_id": "a"}));
     let session = session(&[user], &[]).await;
     let tables = session.tables();
-    let statements = [
-        format!("COPY user_events TO '{target}'"),
-        format!("COPY (SELECT 1) TO '{target}' STORED AS CSV"),
-        format!("EXPLAIN COPY (SELECT 1) TO '{target}' STORED AS CSV"),
-        format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{target}' STORED AS CSV"),
-        format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{source}'"),
-        "CREATE TABLE t AS SELECT 1".to_owned(),
-        "CREATE VIEW t AS SELECT 1".to_owned(),
-        "CREATE OR REPLACE VIEW users AS SELECT 1".to_owned(),
-        "CREATE SCHEMA s".to_owned(),
-        "CREATE DATABASE d".to_owned(),
-        "CREATE FUNCTION f(BIGINT) RETURNS BIGINT RETURN $1 + 1".to_owned(),
-        "DROP TABLE user_events".to_owned(),
-        "DROP VIEW users".to_owned(),
-        "ALTER TABLE user_events ADD COLUMN x INT".to_owned(),
-        "TRUNCATE TABLE user_events".to_owned(),
-        "INSERT INTO user_events SELECT * FROM user_events".to_owned(),
-        "EXPLAIN INSERT INTO user_events SELECT * FROM user_events".to_owned(),
-        "EXPLAIN ANALYZE INSERT INTO user_events SELECT * FROM user_events".to_owned(),
-        "WITH t AS (SELECT 1) INSERT INTO user_events SELECT * FROM user_events".to_owned(),
-        "UPDATE user_events SET user_id = 'b'".to_owned(),
-        "DELETE FROM user_events".to_owned(),
-        "SELECT * INTO t FROM users".to_owned(),
-        "SET datafusion.execution.time_zone = 'UTC'".to_owned(),
-        "RESET datafusion.execution.time_zone".to_owned(),
-        "PREPARE p AS SELECT 1".to_owned(),
-        "EXECUTE p".to_owned(),
-        "DEALLOCATE p".to_owned(),
-        "BEGIN".to_owned(),
-        "COMMIT".to_owned(),
-        "USE other".to_owned(),
-        "ANALYZE TABLE user_events".to_owned(),
-        "GRANT SELECT ON user_events TO public".to_owned(),
-        "SELECT 1; SELECT 2".to_owned(),
-        "SELECT 1; DROP TABLE user_events".to_owned(),
-        String::new(),
-        "-- only a comment".to_owned(),
-    ];
-    for sql in statements {
+    for template in FORBIDDEN {
+        let sql = template.replace("{target}", &target).replace("{source}", &source);
         let error = session.query(&sql).await.err().unwrap();
         let message = chain(&error);
         assert!(matches!(error, QueryError::Forbidden { .. } | QueryError::Syntax(_)), "{sql}: {message}");
@@ -85,9 +132,54 @@ async fn files_and_addresses_are_not_tables() {
             "{sql}: {message}"
         );
     }
-    for function in ["read_csv", "read_parquet", "parquet_metadata", "list_files_cache", "metadata_cache"] {
-        let sql = format!("SELECT * FROM {function}('{path}')");
-        assert!(session.query(&sql).await.is_err(), "{sql}");
+    let functions = [
+        "read_csv",
+        "read_parquet",
+        "read_json",
+        "read_text",
+        "read_blob",
+        "glob",
+        "parquet_metadata",
+        "list_files_cache",
+        "metadata_cache",
+        "statistics_cache",
+        "pg_read_file",
+        "load_file",
+        "delta_scan",
+        "iceberg_scan",
+        "s3",
+        "url",
+        "file",
+    ];
+    for function in functions {
+        for sql in [format!("SELECT * FROM {function}('{path}')"), format!("SELECT {function}('{path}')")] {
+            assert!(session.query(&sql).await.is_err(), "{sql}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_around_is_allowed() {
+    let session = session(&[], &[]).await;
+    for sql in [
+        "SHOW TABLES",
+        "SHOW COLUMNS FROM users",
+        "SHOW ALL",
+        "SHOW datafusion.execution.batch_size",
+        "SHOW FUNCTIONS",
+        "DESCRIBE users",
+        "EXPLAIN SELECT * FROM users",
+        "EXPLAIN ANALYZE SELECT count(*) FROM users",
+        "EXPLAIN FORMAT TREE SELECT 1",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM information_schema.columns WHERE table_name = 'users'",
+        "VALUES (1)",
+        "SELECT * FROM generate_series(1, 3)",
+        "/* a comment */ SELECT 1 -- and one more",
+        "SELECT 'DROP TABLE users; --'",
+    ] {
+        let answered = session.collect(sql).await;
+        assert!(answered.is_ok(), "{sql}: {}", answered.err().map(|error| chain(&error)).unwrap_or_default());
     }
 }
 

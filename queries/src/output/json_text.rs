@@ -9,7 +9,7 @@ use arrow::json::writer::{EncoderOptions, make_encoder};
 use arrow::record_batch::RecordBatch;
 
 /// Replaces every nested column by a column of JSON text.
-pub(super) fn flatten(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn flatten(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let schema = batch.schema();
     if !schema.fields().iter().any(|field| field.data_type().is_nested()) {
         return Ok(batch.clone());

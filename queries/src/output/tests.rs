@@ -115,6 +115,21 @@ fn a_long_table_says_how_many_rows_it_does_not_show() {
 }
 
 #[test]
+fn a_very_long_value_is_cut_and_cannot_make_the_table_huge() {
+    let short: ArrayRef = Arc::new(StringArray::from(vec!["ü".repeat(1_000), "ü".repeat(1_001)]));
+    let batch = RecordBatch::try_from_iter([("text", short)]).unwrap();
+    let shown = text(OutputFormat::Table, std::slice::from_ref(&batch), &batch.schema());
+    assert_eq!(shown.matches('…').count(), 1);
+    // The ellipsis is one of the thousand.
+    assert_eq!(shown.matches('ü').count(), 1_999);
+    let long = || -> ArrayRef { Arc::new(StringArray::from(vec!["x".repeat(1_100); 9_000])) };
+    let batch = RecordBatch::try_from_iter([("a", long()), ("b", long()), ("c", long())]).unwrap();
+    let shown = text(OutputFormat::Table, std::slice::from_ref(&batch), &batch.schema());
+    assert!(shown.len() < 32 * 1024 * 1024, "{}", shown.len());
+    assert!(shown.ends_with(" of 9000 rows shown; csv, json, ndjson and parquet have them all\n"));
+}
+
+#[test]
 fn a_result_without_rows_is_complete_in_every_format() {
     let schema = batch().schema();
     assert_eq!(text(OutputFormat::Csv, &[], &schema), "name,points,sum,share,at,day,tags,bytes\n");

@@ -1,0 +1,18 @@
+//! What the SQL shell knows without a terminal: where a statement ends, what a backslash command means, how a word can
+//! be completed, and how a result looks as records or as a chart.
+//!
+//! All of it is pure. Reading lines, running statements and paging are the command's (`src/shell.rs`).
+
+mod bars;
+mod chart;
+mod command;
+mod completion;
+mod expanded;
+mod line;
+mod statements;
+
+pub use chart::{ChartError, ChartForm, Points};
+pub use command::{COMMANDS, CommandError, CommandHelp, Request, ShellCommand};
+pub use completion::{Completions, Vocabulary};
+pub use expanded::write_expanded;
+pub use statements::{Split, is_blank, split};

@@ -1,0 +1,66 @@
+//! A line for each column: how wide rows are read.
+
+use std::io::Write;
+
+use arrow::datatypes::Schema;
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::chart::{padded, width_of};
+use crate::QueryError;
+use crate::output::{cell_text, flatten};
+
+const FORMAT: &str = "expanded display";
+
+/// Writes every row as a block of `column │ value` lines. Control characters are shown escaped.
+///
+/// # Errors
+/// [`QueryError::Output`] when the sink fails; [`QueryError::Format`] when a value cannot be shown.
+pub fn write_expanded<W: Write>(schema: &Schema, batches: &[RecordBatch], mut sink: W) -> Result<u64, QueryError> {
+    let names: Vec<_> = schema.fields().iter().map(|field| cell_text(field.name())).collect();
+    let widest = names.iter().map(|name| width_of(name)).max().unwrap_or(0);
+    let labels: Vec<_> = names.iter().map(|name| padded(name, widest) + " │ ").collect();
+    let unfit = |source| QueryError::Format { format: FORMAT, source: Box::new(source) };
+    let mut rows = 0_u64;
+    for batch in batches {
+        let batch = flatten(batch).map_err(unfit)?;
+        let options = FormatOptions::default().with_display_error(true);
+        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unfit)?;
+        for row in 0..batch.num_rows() {
+            rows += 1;
+            writeln!(sink, "──[ row {rows} ]──").map_err(QueryError::Output)?;
+            for (label, column) in labels.iter().zip(&columns) {
+                let line = label.clone() + &cell_text(&column.value(row).to_string());
+                writeln!(sink, "{}", line.trim_end()).map_err(QueryError::Output)?;
+            }
+        }
+    }
+    sink.flush().map_err(QueryError::Output)?;
+    Ok(rows)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn every_column_is_a_line_and_control_characters_are_shown() {
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("a\u{1b}[31m\n\u{202e}b"), None]));
+        let points: ArrayRef = Arc::new(Int64Array::from(vec![1, -20]));
+        let batch =
+            RecordBatch::try_from_iter_with_nullable([("name", names, true), ("points", points, true)]).unwrap();
+        let mut text = Vec::new();
+        assert_eq!(write_expanded(&batch.schema(), &[batch], &mut text).unwrap(), 2);
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "──[ row 1 ]──\nname   │ a\\u{1b}[31m\\n\\u{202e}b\npoints │ 1\n\
+             ──[ row 2 ]──\nname   │\npoints │ -20\n"
+        );
+    }
+}
