@@ -14,37 +14,68 @@
 -- chart: line x=period y=active_users
 
 WITH acts AS (
-    SELECT DISTINCT
+    SELECT
         user_id,
-        user_kind,
-        local_date
+        local_date,
+        min(user_kind) AS user_kind
     FROM points_ledger
     WHERE
         (entry IN ('minted', 'donated', 'redeemed') OR (entry = 'transferred' AND points < 0))
         AND local_date <= $to
         -- Only prunes partitions: a local day lies within a day of the same UTC date.
         AND event_date <= $to + INTERVAL '1 day'
+    GROUP BY 1, 2
 ),
 
-days AS (
+users_of_periods AS (
     SELECT
+        CAST(date_trunc($by, local_date) AS DATE) AS period,
         user_id,
-        min(user_kind) AS user_kind,
-        local_date,
-        min(local_date) OVER (PARTITION BY user_id) AS first_day
+        bool_or(user_kind = 'civilian') AS is_civilian,
+        bool_or(user_kind = 'police_officer') AS is_police_officer,
+        bool_or(user_kind = 'charity') AS is_charity,
+        bool_or(user_kind = 'family_in_need') AS is_family_in_need
     FROM acts
-    GROUP BY user_id, local_date
+    WHERE local_date >= $from
+    GROUP BY 1, 2
+),
+
+periods AS (
+    SELECT
+        period,
+        count(*) AS active_users,
+        count(*) FILTER (WHERE is_civilian) AS civilians,
+        count(*) FILTER (WHERE is_police_officer) AS police_officers,
+        count(*) FILTER (WHERE is_charity) AS charities,
+        count(*) FILTER (WHERE is_family_in_need) AS families_in_need
+    FROM users_of_periods
+    GROUP BY 1
+),
+
+-- A user is new in the one period in which the first day lies.
+firsts AS (
+    SELECT
+        CAST(date_trunc($by, first_day) AS DATE) AS period,
+        count(*) AS new_users
+    FROM (
+        SELECT
+            user_id,
+            min(local_date) AS first_day
+        FROM acts
+        GROUP BY 1
+    )
+    WHERE first_day >= $from
+    GROUP BY 1
 )
 
 SELECT
-    CAST(date_trunc($by, local_date) AS DATE) AS period,
-    count(DISTINCT user_id) AS active_users,
-    count(DISTINCT user_id) FILTER (WHERE user_kind = 'civilian') AS civilians,
-    count(DISTINCT user_id) FILTER (WHERE user_kind = 'police_officer') AS police_officers,
-    count(DISTINCT user_id) FILTER (WHERE user_kind = 'charity') AS charities,
-    count(DISTINCT user_id) FILTER (WHERE user_kind = 'family_in_need') AS families_in_need,
-    count(DISTINCT user_id) FILTER (WHERE first_day = local_date) AS new_users
-FROM days
-WHERE local_date >= $from
-GROUP BY 1
+    periods.period,
+    periods.active_users,
+    periods.civilians,
+    periods.police_officers,
+    periods.charities,
+    periods.families_in_need,
+    coalesce(firsts.new_users, 0) AS new_users
+FROM periods
+LEFT JOIN firsts ON periods.period = firsts.period
 ORDER BY 1

@@ -10,45 +10,30 @@
 
 -- Oldest points are spent first. A user's gains lie end to end on a line of points, and so does what the user gave; where the two
 -- lie over each other, those points were gained by the one and given by the other.
-WITH ledger AS (
+WITH lines AS (
     SELECT
         user_id,
-        user_kind,
-        event_id,
-        occurred_at,
         local_date,
-        points > 0 AS is_gain,
-        abs(points) AS size,
-        sum(CAST(abs(points) AS DECIMAL(19, 0))) OVER (
-            PARTITION BY user_id, points > 0
-            ORDER BY occurred_at, event_id
-            ROWS UNBOUNDED PRECEDING
-        ) AS reach
+        points,
+        -- What was given comes before what was gained, so that all of it is known at every gain.
+        sum(CAST(CASE WHEN points < 0 THEN -points ELSE 0 END AS DECIMAL(19, 0))) OVER line AS given,
+        sum(CAST(CASE WHEN points > 0 THEN points ELSE 0 END AS DECIMAL(19, 0))) OVER line AS reach
     FROM points_ledger
     WHERE
         points <> 0
         AND local_date <= $to
         -- Only prunes partitions: a local day lies within a day of the same UTC date.
         AND event_date <= $to + INTERVAL '1 day'
-),
-
-given AS (
-    SELECT
-        user_id,
-        max(reach) AS total
-    FROM ledger
-    WHERE NOT is_gain
-    GROUP BY 1
+    WINDOW line AS (PARTITION BY user_id ORDER BY points > 0, occurred_at, event_id ROWS UNBOUNDED PRECEDING)
 ),
 
 held AS (
     SELECT
-        ledger.user_id,
-        ledger.local_date,
-        least(CAST(ledger.size AS DECIMAL(29, 0)), ledger.reach - coalesce(given.total, 0)) AS points
-    FROM ledger
-    LEFT JOIN given ON ledger.user_id = given.user_id
-    WHERE ledger.is_gain AND ledger.reach > coalesce(given.total, 0)
+        user_id,
+        local_date,
+        least(CAST(points AS DECIMAL(29, 0)), reach - given) AS points
+    FROM lines
+    WHERE points > 0 AND reach > given
 ),
 
 aged AS (

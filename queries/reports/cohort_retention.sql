@@ -11,13 +11,22 @@
 -- column: share (share) Active divided by users.
 -- chart: heatmap x=week y=cohort value=share
 
-WITH weeks AS (
-    SELECT DISTINCT
+WITH active_weeks AS (
+    SELECT
         user_id,
         CAST(date_trunc('week', local_date) AS DATE) AS week,
-        min(local_date) OVER (PARTITION BY user_id) AS first_day
+        min(local_date) AS first_of_week
     FROM points_ledger
     WHERE entry IN ('minted', 'donated', 'redeemed') OR (entry = 'transferred' AND points < 0)
+    GROUP BY 1, 2
+),
+
+weeks AS (
+    SELECT
+        user_id,
+        week,
+        first_value(first_of_week) OVER (PARTITION BY user_id ORDER BY week ROWS UNBOUNDED PRECEDING) AS first_day
+    FROM active_weeks
 ),
 
 members AS (
@@ -34,8 +43,9 @@ members AS (
 sizes AS (
     SELECT
         cohort,
-        count(DISTINCT user_id) AS users
+        count(*) AS users
     FROM members
+    WHERE number = 0
     GROUP BY 1
 ),
 

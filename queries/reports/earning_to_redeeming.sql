@@ -51,18 +51,17 @@ marks AS (
     GROUP BY 1, 2
 ),
 
+-- Read from the end of the line, so that what comes behind a mark is known when the mark is read.
 pieces AS (
     SELECT
-        reach - lag(reach, 1, CAST(0 AS DECIMAL(29, 0))) OVER line AS points,
-        first_value(gained_at) IGNORE NULLS OVER ahead AS gained_at,
-        first_value(given_at) IGNORE NULLS OVER ahead AS given_at,
-        first_value(entry) IGNORE NULLS OVER ahead AS entry,
-        first_value(user_kind) IGNORE NULLS OVER ahead AS user_kind,
-        first_value(local_date) IGNORE NULLS OVER ahead AS local_date
+        reach - lead(reach, 1, CAST(0 AS DECIMAL(29, 0))) OVER line AS points,
+        last_value(gained_at) IGNORE NULLS OVER line AS gained_at,
+        last_value(given_at) IGNORE NULLS OVER line AS given_at,
+        last_value(entry) IGNORE NULLS OVER line AS entry,
+        last_value(user_kind) IGNORE NULLS OVER line AS user_kind,
+        last_value(local_date) IGNORE NULLS OVER line AS local_date
     FROM marks
-    WINDOW
-        line AS (PARTITION BY user_id ORDER BY reach),
-        ahead AS (PARTITION BY user_id ORDER BY reach ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+    WINDOW line AS (PARTITION BY user_id ORDER BY reach DESC ROWS UNBOUNDED PRECEDING)
 ),
 
 spent AS (

@@ -14,22 +14,64 @@
 -- column: points_minted (points) Points minted for both.
 -- chart: line x=period y=interactions series=method
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead. Civilians and officers are
+-- grouped before they are counted: a grouping can spill, and a DISTINCT would hold a set for each period in memory.
+WITH met AS (
+    SELECT
+        CAST(date_trunc($by, local_date) AS DATE) AS period,
+        method,
+        civilian_id,
+        officer_id,
+        CAST(points_civilian AS DECIMAL(19, 0)) AS points_civilian,
+        CAST(points_officer AS DECIMAL(19, 0)) AS points_officer
+    FROM interactions
+    WHERE
+        local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+),
+
+civilians AS (
+    SELECT
+        period,
+        method,
+        CAST(sum(interactions) AS BIGINT) AS interactions,
+        count(civilian_id) AS civilians,
+        sum(points_civilian) AS points_civilian,
+        sum(points_officer) AS points_officer
+    FROM (
+        SELECT
+            period,
+            method,
+            civilian_id,
+            count(*) AS interactions,
+            sum(points_civilian) AS points_civilian,
+            sum(points_officer) AS points_officer
+        FROM met
+        GROUP BY 1, 2, 3
+    )
+    GROUP BY 1, 2
+),
+
+officers AS (
+    SELECT
+        period,
+        method,
+        count(officer_id) AS officers
+    FROM (SELECT DISTINCT period, method, officer_id FROM met)
+    GROUP BY 1, 2
+)
+
 SELECT
-    CAST(date_trunc($by, local_date) AS DATE) AS period,
-    method,
-    count(*) AS interactions,
-    count(DISTINCT civilian_id) AS civilians,
-    count(DISTINCT officer_id) AS officers,
-    CAST(sum(CAST(points_civilian AS DECIMAL(19, 0))) AS BIGINT) AS points_civilian,
-    CAST(sum(CAST(points_officer AS DECIMAL(19, 0))) AS BIGINT) AS points_officer,
-    CAST(
-        sum(CAST(points_civilian AS DECIMAL(19, 0)) + CAST(points_officer AS DECIMAL(19, 0))) AS BIGINT
-    ) AS points_minted
-FROM interactions
-WHERE
-    local_date BETWEEN $from AND $to
-    -- Only prunes partitions: a local day lies within a day of the same UTC date.
-    AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
-GROUP BY 1, 2
+    civilians.period,
+    civilians.method,
+    civilians.interactions,
+    civilians.civilians,
+    officers.officers,
+    CAST(civilians.points_civilian AS BIGINT) AS points_civilian,
+    CAST(civilians.points_officer AS BIGINT) AS points_officer,
+    CAST(civilians.points_civilian + civilians.points_officer AS BIGINT) AS points_minted
+FROM civilians
+INNER JOIN officers
+    ON civilians.period = officers.period AND civilians.method IS NOT DISTINCT FROM officers.method
 ORDER BY 1, 2

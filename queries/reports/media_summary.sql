@@ -29,24 +29,43 @@ WITH acts AS (
         AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
 ),
 
+people AS (
+    SELECT
+        activity,
+        zip_code,
+        user_id,
+        count(*) FILTER (WHERE is_event) AS events,
+        sum(CAST(points AS DECIMAL(19, 0))) AS points
+    FROM acts
+    GROUP BY 1, 2, 3
+),
+
 cells AS (
     SELECT
         activity,
         zip_code,
-        count(*) FILTER (WHERE is_event) AS events,
-        count(DISTINCT user_id) AS people,
-        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points
-    FROM acts
+        CAST(sum(events) AS BIGINT) AS events,
+        count(user_id) AS people,
+        CAST(sum(points) AS BIGINT) AS points
+    FROM people
     GROUP BY 1, 2
 ),
 
 totals AS (
     SELECT
         activity,
-        count(*) FILTER (WHERE is_event) AS events,
-        count(DISTINCT user_id) AS people,
-        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points
-    FROM acts
+        CAST(sum(events) AS BIGINT) AS events,
+        count(user_id) AS people,
+        CAST(sum(points) AS BIGINT) AS points
+    FROM (
+        SELECT
+            activity,
+            user_id,
+            count(*) FILTER (WHERE is_event) AS events,
+            sum(CAST(points AS DECIMAL(19, 0))) AS points
+        FROM acts
+        GROUP BY 1, 2
+    )
     GROUP BY 1
 ),
 
@@ -54,11 +73,13 @@ totals AS (
 numbered AS (
     SELECT
         *,
-        row_number() OVER (PARTITION BY activity ORDER BY people, events, points, zip_code) AS number
+        row_number() OVER (PARTITION BY activity ORDER BY people, events, points, zip_code) AS number,
+        count(*) FILTER (WHERE people < $min_group) OVER (PARTITION BY activity) AS small
     FROM cells
 ),
 
--- Whoever is in several cells counts in the first of them, so that the people of the first cells can be added up.
+-- Whoever is in several cells counts in the first of them, so that the people of the first cells can be added up. The first cell that
+-- is not small has enough people by itself: those behind it need not be looked at.
 newcomers AS (
     SELECT
         activity,
@@ -69,8 +90,9 @@ newcomers AS (
             acts.activity,
             acts.user_id,
             min(numbered.number) AS number
-        FROM acts
-        INNER JOIN numbered ON acts.activity = numbered.activity AND acts.zip_code = numbered.zip_code
+        FROM numbered
+        INNER JOIN acts ON numbered.activity = acts.activity AND numbered.zip_code = acts.zip_code
+        WHERE numbered.number <= numbered.small + 1
         GROUP BY 1, 2
     )
     GROUP BY 1, 2
@@ -84,7 +106,7 @@ ordered AS (
         numbered.people,
         numbered.points,
         numbered.people < $min_group AS is_small,
-        count(*) FILTER (WHERE numbered.people < $min_group) OVER (PARTITION BY numbered.activity) > 0 AS has_small,
+        numbered.small > 0 AS has_small,
         numbered.number - 1 AS hidden_before,
         coalesce(
             sum(newcomers.people) OVER (

@@ -16,45 +16,56 @@ WITH met AS (
     SELECT
         civilian_id,
         officer_id,
-        local_date,
+        CAST(date_trunc($by, local_date) AS DATE) AS period,
         count(*) AS interactions
+    FROM interactions
+    WHERE
+        local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1, 2, 3
+),
+
+periods AS (
+    SELECT
+        period,
+        CAST(sum(interactions) AS BIGINT) AS interactions,
+        count(*) AS pairs
+    FROM met
+    GROUP BY 1
+),
+
+first_days AS (
+    SELECT
+        civilian_id,
+        officer_id,
+        min(local_date) AS first_day
     FROM interactions
     WHERE
         local_date <= $to
         -- Only prunes partitions: a local day lies within a day of the same UTC date.
         AND event_date <= $to + INTERVAL '1 day'
-    GROUP BY 1, 2, 3
+    GROUP BY 1, 2
 ),
 
-pairs AS (
+-- A pair is new in the one period in which it met for the first time; before $from only the day counts, also when it lies in the
+-- same period.
+firsts AS (
     SELECT
-        civilian_id,
-        officer_id,
-        CAST(date_trunc($by, local_date) AS DATE) AS period,
-        CAST(sum(interactions) FILTER (WHERE local_date >= $from) AS BIGINT) AS interactions,
-        min(local_date) AS first_day
-    FROM met
-    GROUP BY 1, 2, 3
-),
-
-known AS (
-    SELECT
-        period,
-        interactions,
-        -- Before $from only the day counts, also when it lies in the same period.
-        min(first_day) OVER (PARTITION BY civilian_id, officer_id) AS first_ever,
-        first_day
-    FROM pairs
+        CAST(date_trunc($by, first_day) AS DATE) AS period,
+        count(*) AS new_pairs
+    FROM first_days
+    WHERE first_day >= $from
+    GROUP BY 1
 )
 
 SELECT
-    period,
-    CAST(sum(interactions) AS BIGINT) AS interactions,
-    count(*) AS pairs,
-    count(*) FILTER (WHERE first_ever >= $from AND first_ever = first_day) AS new_pairs,
-    count(*) FILTER (WHERE NOT (first_ever >= $from AND first_ever = first_day)) AS returning_pairs,
-    CAST(CAST(count(*) FILTER (WHERE first_ever >= $from AND first_ever = first_day) AS DECIMAL(20, 1)) / nullif(count(*), 0) AS DECIMAL(21, 4)) AS new_share
-FROM known
-WHERE interactions > 0
-GROUP BY 1
+    periods.period,
+    periods.interactions,
+    periods.pairs,
+    coalesce(firsts.new_pairs, 0) AS new_pairs,
+    periods.pairs - coalesce(firsts.new_pairs, 0) AS returning_pairs,
+    CAST(CAST(coalesce(firsts.new_pairs, 0) AS DECIMAL(20, 1)) / periods.pairs AS DECIMAL(21, 4)) AS new_share
+FROM periods
+LEFT JOIN firsts ON periods.period = firsts.period
 ORDER BY 1

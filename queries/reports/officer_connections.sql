@@ -14,14 +14,12 @@
 -- column: per_day (number) Meetings on a day that has one, on average.
 -- chart: bar x=officer_id y=interactions
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
-WITH met AS (
+-- The counts decide who is shown; the rest is computed of those alone. Sums are taken as decimals, because sums of BIGINT wrap
+-- around; the cast back fails instead.
+WITH counted AS (
     SELECT
         officer_id,
-        count(*) AS interactions,
-        count(DISTINCT civilian_id) AS civilians,
-        count(DISTINCT local_date) AS days,
-        CAST(sum(CAST(points_officer AS DECIMAL(19, 0))) AS BIGINT) AS points_officer
+        count(*) AS interactions
     FROM interactions
     WHERE
         local_date BETWEEN $from AND $to
@@ -30,23 +28,43 @@ WITH met AS (
     GROUP BY 1
 ),
 
-ranked AS (
+shown AS (
+    SELECT *
+    FROM (
+        SELECT
+            CAST(rank() OVER (ORDER BY interactions DESC) AS BIGINT) AS rank,
+            officer_id,
+            interactions
+        FROM counted
+    )
+    WHERE rank <= $top
+),
+
+met AS (
     SELECT
-        CAST(rank() OVER (ORDER BY interactions DESC) AS BIGINT) AS rank,
-        *
-    FROM met
+        interactions.officer_id,
+        count(DISTINCT interactions.civilian_id) AS civilians,
+        count(DISTINCT interactions.local_date) AS days,
+        CAST(sum(CAST(interactions.points_officer AS DECIMAL(19, 0))) AS BIGINT) AS points_officer
+    FROM shown
+    INNER JOIN interactions ON shown.officer_id = interactions.officer_id
+    WHERE
+        local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1
 )
 
 SELECT
-    ranked.rank,
-    ranked.officer_id,
+    shown.rank,
+    shown.officer_id,
     users.zip_code,
-    ranked.interactions,
-    ranked.civilians,
-    ranked.days,
-    ranked.points_officer,
-    CAST(CAST(ranked.interactions AS DECIMAL(19, 0)) / ranked.days AS DECIMAL(21, 2)) AS per_day
-FROM ranked
-LEFT JOIN users ON ranked.officer_id = users.user_id
-WHERE ranked.rank <= $top
-ORDER BY ranked.rank, ranked.officer_id
+    shown.interactions,
+    met.civilians,
+    met.days,
+    met.points_officer,
+    CAST(CAST(shown.interactions AS DECIMAL(19, 0)) / met.days AS DECIMAL(21, 2)) AS per_day
+FROM shown
+INNER JOIN met ON shown.officer_id = met.officer_id
+LEFT JOIN users ON shown.officer_id = users.user_id
+ORDER BY shown.rank, shown.officer_id

@@ -17,23 +17,38 @@
 -- chart: bar x=zip_code y=redeemed
 
 -- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
-WITH acts AS (
+WITH people AS (
     SELECT
         zip_code,
-        count(*) FILTER (WHERE entry = 'minted' AND user_kind = 'civilian') AS interactions,
-        CAST(coalesce(sum(CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'minted'), 0) AS BIGINT) AS minted,
+        user_id,
+        user_kind,
+        count(*) FILTER (WHERE entry = 'minted') AS minted_entries,
+        sum(CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'minted') AS minted,
         count(*) FILTER (WHERE entry = 'donated') AS donations,
-        CAST(coalesce(sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'donated'), 0) AS BIGINT) AS donated,
+        sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'donated') AS donated,
         count(*) FILTER (WHERE entry = 'redeemed') AS redemptions,
-        CAST(coalesce(sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'redeemed'), 0) AS BIGINT) AS redeemed,
-        count(DISTINCT user_id) FILTER (WHERE user_kind = 'civilian') AS civilians,
-        count(DISTINCT user_id) FILTER (WHERE user_kind = 'police_officer') AS officers
+        sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'redeemed') AS redeemed
     FROM points_ledger
     WHERE
         entry IN ('minted', 'donated', 'redeemed')
         AND local_date BETWEEN $from AND $to
         -- Only prunes partitions: a local day lies within a day of the same UTC date.
         AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1, 2, 3
+),
+
+acts AS (
+    SELECT
+        zip_code,
+        CAST(coalesce(sum(minted_entries) FILTER (WHERE user_kind = 'civilian'), 0) AS BIGINT) AS interactions,
+        CAST(coalesce(sum(minted), 0) AS BIGINT) AS minted,
+        CAST(sum(donations) AS BIGINT) AS donations,
+        CAST(coalesce(sum(donated), 0) AS BIGINT) AS donated,
+        CAST(sum(redemptions) AS BIGINT) AS redemptions,
+        CAST(coalesce(sum(redeemed), 0) AS BIGINT) AS redeemed,
+        count(user_id) FILTER (WHERE user_kind = 'civilian') AS civilians,
+        count(user_id) FILTER (WHERE user_kind = 'police_officer') AS officers
+    FROM people
     GROUP BY 1
 ),
 
