@@ -19,6 +19,7 @@ mod options;
 mod origin;
 mod output;
 mod parameters;
+mod pool;
 mod provenance;
 mod reconcile;
 mod relations;

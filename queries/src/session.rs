@@ -28,6 +28,7 @@ use crate::bounds::bound_functions;
 use crate::cooperation::GiveWayInJoins;
 use crate::memory::MemoryWatch;
 use crate::nearest::nearest;
+use crate::pool::ExchangesFirst;
 use crate::spill::SpillDirectory;
 use crate::workers::Workers;
 use crate::{Origin, QueryError, QueryOptions, QueryStream, guard, views};
@@ -247,7 +248,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
 }
 
 fn runtime(options: &QueryOptions, spill: &SpillDirectory) -> Result<Arc<RuntimeEnv>, DataFusionError> {
-    let pool = FairSpillPool::new(options.memory_limit_bytes);
+    let pool = ExchangesFirst::new(FairSpillPool::new(options.memory_limit_bytes));
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, MEMORY_CONSUMERS_SHOWN)))
         .with_disk_manager_builder(
