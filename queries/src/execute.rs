@@ -25,7 +25,7 @@ pub struct QueryStream {
     tables: Vec<String>,
     batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
     /// Computes the batches; taken when it has ended.
-    task: Option<SpawnedTask<()>>,
+    task: Option<SpawnedTask<bool>>,
     /// Keeps the threads, also when the session is gone.
     _workers: Arc<Workers>,
     memory: MemoryWatch,
@@ -57,8 +57,8 @@ impl QueryStream {
                 }
             };
             tokio::select! {
-                () = work => {}
-                _ = watch.overrun() => {}
+                () = work => true,
+                _ = watch.overrun() => false,
             }
         });
         Self {
@@ -123,11 +123,18 @@ impl QueryStream {
         Ok(batches)
     }
 
-    /// Tells a complete result from one whose task died.
+    /// Tells a complete result from one whose task died or was stopped.
     async fn finish(&mut self) -> Result<Option<RecordBatch>, QueryError> {
         match self.task.take() {
             None => Ok(None),
-            Some(task) => task.join().await.map(|()| None).map_err(QueryError::died),
+            // The work may have been stopped after the reader looked whether it was.
+            Some(task) => {
+                if task.join().await.map_err(QueryError::died)? {
+                    Ok(None)
+                } else {
+                    Err(self.memory.overrun().await)
+                }
+            }
         }
     }
 }
