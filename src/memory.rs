@@ -4,6 +4,7 @@
 //! hundreds of gigabytes in a single step. With this bound such a step ends the process, and not its neighbours. The
 //! shell is then started again (`shell::supervisor`).
 
+use bluelake_queries::process_bytes;
 use bytesize::ByteSize;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -13,7 +14,8 @@ const ALLOWANCE_BYTES: u64 = 1 << 30;
 /// Bounds the private memory of this process to what it has now, four times the limit of queries, and 1 GiB. That is
 /// well above the point at which a query is stopped. Where the system has no such bound, there is none.
 pub(crate) fn bound_process(memory_limit: ByteSize) {
-    let most = data_bytes()
+    let most = process_bytes("VmData:")
+        .and_then(|bytes| u64::try_from(bytes).ok())
         .unwrap_or(0)
         .saturating_add(memory_limit.as_u64().saturating_mul(LIMITS))
         .saturating_add(ALLOWANCE_BYTES);
@@ -23,13 +25,6 @@ pub(crate) fn bound_process(memory_limit: ByteSize) {
     }
 }
 
-/// Private memory of the process that can be written.
-fn data_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +32,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_system_tells_how_much_the_process_has() {
-        assert!(data_bytes().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(process_bytes("VmData:").is_some_and(|bytes| bytes > 1 << 20));
     }
 }

@@ -1,6 +1,5 @@
 //! A running query: batches within a time limit, whole or an error, never quietly cut short.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -13,8 +12,7 @@ use tokio::time::Instant;
 
 use crate::memory::MemoryWatch;
 use crate::session::Planned;
-use crate::workers::Workers;
-use crate::{QueryError, QueryOptions};
+use crate::{QueryError, QueryOptions, QuerySession};
 
 /// Batches computed ahead of the reader. Two keep both busy; more would only hold memory outside of the pool.
 const BATCHES_AHEAD: usize = 2;
@@ -24,10 +22,10 @@ pub struct QueryStream {
     schema: SchemaRef,
     tables: Vec<String>,
     batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
-    /// Computes the batches; taken when it has ended.
+    /// Computes the batches, and tells whether it came to their end; taken when it has ended.
     task: Option<SpawnedTask<bool>>,
-    /// Keeps the threads, also when the session is gone.
-    _workers: Arc<Workers>,
+    /// Keeps the threads and the place for what is spilled.
+    _session: QuerySession,
     memory: MemoryWatch,
     time_left: Duration,
     time_limit: Duration,
@@ -35,19 +33,14 @@ pub struct QueryStream {
 }
 
 impl QueryStream {
-    pub(crate) fn start(
-        workers: Arc<Workers>,
-        planned: Planned,
-        memory: MemoryWatch,
-        options: &QueryOptions,
-        time_spent: Duration,
-    ) -> Self {
+    pub(crate) fn start(session: QuerySession, planned: Planned, memory: MemoryWatch, time_spent: Duration) -> Self {
         let Planned { mut stream, tables } = planned;
+        let QueryOptions { time_limit, memory_limit_bytes, .. } = *session.options();
         let schema = stream.schema();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         // The reader may be slow to ask for more, and learns of the overrun only then; the work stops at once.
         let mut watch = memory.clone();
-        let task = workers.spawn(async move {
+        let task = session.workers.spawn(async move {
             let work = async {
                 while let Some(batch) = stream.next().await {
                     let last = batch.is_err();
@@ -66,11 +59,11 @@ impl QueryStream {
             tables,
             batches,
             task: Some(task),
-            _workers: workers,
+            _session: session,
             memory,
-            time_left: options.time_limit.saturating_sub(time_spent),
-            time_limit: options.time_limit,
-            memory_limit_bytes: options.memory_limit_bytes,
+            time_left: time_limit.saturating_sub(time_spent),
+            time_limit,
+            memory_limit_bytes,
         }
     }
 

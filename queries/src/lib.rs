@@ -43,6 +43,7 @@ pub use guard::SQL_BYTES_MAX;
 pub use header::{
     Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit, ViewHeader,
 };
+pub use memory::process_bytes;
 pub use options::{QueryOptions, parse_time_zone};
 pub use origin::{Origin, PeriodOrigin, StreamOrigin, TableOrigin};
 pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, whole, write_report, write_results};

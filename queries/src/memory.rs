@@ -51,6 +51,13 @@ impl MemoryWatch {
         Ok(Self { limit_bytes, grown, _alive: alive })
     }
 
+    /// One that is told of the growth.
+    #[cfg(test)]
+    pub(crate) fn by_hand(limit_bytes: usize) -> (watch::Sender<Option<usize>>, Self) {
+        let (sender, grown) = watch::channel(None);
+        (sender, Self { limit_bytes, grown, _alive: Arc::default() })
+    }
+
     /// Waits until the process has grown too much, forever if it does not.
     pub(crate) async fn overrun(&mut self) -> QueryError {
         match self.grown.wait_for(Option::is_some).await.ok().and_then(|grown| *grown) {
@@ -79,11 +86,17 @@ fn watch_growth(watched: &Weak<()>, before: usize, most: usize, sender: &watch::
 
 /// Memory of the process that is not a file's, in bytes; `None` where the system does not tell.
 fn resident_bytes() -> Option<usize> {
-    parse_resident(&std::fs::read_to_string("/proc/self/status").ok()?)
+    process_bytes("RssAnon:")
 }
 
-fn parse_resident(status: &str) -> Option<usize> {
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+/// What the system says of the memory of this process under a key of `/proc/self/status`, such as `VmData:`, in bytes; `None` where
+/// it does not tell.
+pub fn process_bytes(key: &str) -> Option<usize> {
+    parse_bytes(&std::fs::read_to_string("/proc/self/status").ok()?, key)
+}
+
+fn parse_bytes(status: &str, key: &str) -> Option<usize> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -94,10 +107,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_resident_memory_is_read_from_what_the_system_tells() {
-        assert_eq!(parse_resident("VmRSS:\t  9 kB\nRssAnon:\t    2048 kB\nRssFile: 1 kB\n"), Some(2 << 20));
+    fn the_memory_is_read_from_what_the_system_tells() {
+        assert_eq!(parse_bytes("VmRSS:\t  9 kB\nRssAnon:\t    2048 kB\nRssFile: 1 kB\n", "RssAnon:"), Some(2 << 20));
         for status in ["", "RssAnon:\t many kB", "RssAnon: 12", "RssAnon: 99999999999999999999 kB"] {
-            assert_eq!(parse_resident(status), None, "{status:?}");
+            assert_eq!(parse_bytes(status, "RssAnon:"), None, "{status:?}");
         }
     }
 

@@ -49,11 +49,11 @@ const MEMORY_CONSUMERS_SHOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4)
 pub struct QuerySession {
     pub(crate) context: SessionContext,
     options: QueryOptions,
-    workers: Arc<Workers>,
+    pub(crate) workers: Arc<Workers>,
     /// Views that this lake cannot offer, with the reason.
     unavailable: Arc<BTreeMap<String, String>>,
     origin: Arc<Origin>,
-    /// Removed with the last copy of the session.
+    /// Removed with the last copy of the session and the last of its results.
     _spill: Arc<SpillDirectory>,
 }
 
@@ -152,8 +152,7 @@ impl QuerySession {
             }
             Ok(Ok(planned)) => planned?,
         };
-        let workers = Arc::clone(&self.workers);
-        Ok(QueryStream::start(workers, planned, memory, &self.options, started.elapsed()))
+        Ok(QueryStream::start(self.clone(), planned, memory, started.elapsed()))
     }
 
     /// Runs one read-only statement to its end and returns all batches.

@@ -1,9 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
+use datafusion::arrow::datatypes::Schema;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+
+use super::*;
 use crate::testing::{chain, csv, options, tables};
-use crate::{QueryError, QueryOptions, QuerySession};
 
 async fn limited(options: QueryOptions) -> QuerySession {
     QuerySession::new(tables(&[], &[]), options).await.unwrap()
@@ -67,4 +71,29 @@ async fn a_complete_result_ends_with_none_and_stays_there() {
     }
     assert_eq!(rows, 3);
     assert!(stream.next().await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stopped_for_its_memory_is_never_a_complete_result() {
+    let (sender, memory) = MemoryWatch::by_hand(7);
+    let endless = RecordBatchStreamAdapter::new(Arc::new(Schema::empty()), futures::stream::pending());
+    let planned = Planned { stream: Box::pin(endless), tables: Vec::new() };
+    let mut stream = QueryStream::start(limited(options()).await, planned, memory, Duration::ZERO);
+    sender.send_replace(Some(1 << 20));
+    // A reader that looked for the overrun just before sees only that no more batches come.
+    assert!(stream.batches.recv().await.is_none());
+    let error = stream.finish().await.unwrap_err();
+    assert!(matches!(error, QueryError::MemoryLimit { limit_bytes: 7, .. }), "{}", chain(&error));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_keeps_the_place_to_spill_to_when_the_session_is_gone() {
+    let parent = tempfile::tempdir().unwrap();
+    let options = QueryOptions { spill_directory: Some(parent.path().to_path_buf()), ..options() };
+    let session = limited(options).await;
+    let stream = session.query("SELECT 1 AS n").await.unwrap();
+    drop(session);
+    assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
+    assert_eq!(stream.collect().await.unwrap().len(), 1);
+    assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
 }
