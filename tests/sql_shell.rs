@@ -27,12 +27,16 @@ async fn machine() -> Machine {
 struct Terminal(PtySession);
 
 impl Terminal {
-    fn start(machine: &Machine, arguments: &[&str]) -> Self {
+    fn start(machine: &Machine) -> Self {
+        Self::greeted(machine).0
+    }
+
+    /// With what was written before the first prompt.
+    fn greeted(machine: &Machine) -> (Self, String) {
         let options = Options::new().timeout_ms(Some(PATIENCE_MILLISECONDS)).strip_ansi_escape_codes(true);
-        let command = machine.terminal_command(&[&["sql"], arguments].concat());
-        let mut terminal = Self(spawn_with_options(command, options).unwrap());
-        terminal.sees(PROMPT);
-        terminal
+        let mut terminal = Self(spawn_with_options(machine.terminal_command(&["sql"]), options).unwrap());
+        let greeting = terminal.sees(PROMPT);
+        (terminal, greeting)
     }
 
     /// Waits for a text; gives what came before.
@@ -73,9 +77,7 @@ impl Terminal {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_greets_answers_describes_and_ends_with_control_d() {
     let machine = machine().await;
-    let options = Options::new().timeout_ms(Some(PATIENCE_MILLISECONDS)).strip_ansi_escape_codes(true);
-    let mut terminal = Terminal(spawn_with_options(machine.terminal_command(&["sql"]), options).unwrap());
-    let greeting = terminal.sees(PROMPT);
+    let (mut terminal, greeting) = Terminal::greeted(&machine);
     for part in ["Bluelake", "read-only", "time zone UTC", "transactions", "version ", " rows", "\\?"] {
         assert!(greeting.contains(part), "{part}: {greeting}");
     }
@@ -104,7 +106,7 @@ async fn a_session_greets_answers_describes_and_ends_with_control_d() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_goes_over_lines_and_tab_completes_names() {
     let machine = machine().await;
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     terminal.types("SELECT 'a;\rb' AS text,\r500 + 55 AS number;\r");
     let answer = terminal.sees("(1 row)");
     assert!(answer.contains("a;\\nb") && answer.contains("555"), "{answer}");
@@ -130,7 +132,7 @@ async fn a_statement_goes_over_lines_and_tab_completes_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_outlives_the_shell_and_belongs_to_the_user() {
     let machine = machine().await;
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     terminal.enters("SELECT 1230 + 4 AS remembered;");
     terminal.enters(" SELECT 'not remembered';");
     terminal.types("\\q\r");
@@ -139,7 +141,7 @@ async fn the_history_outlives_the_shell_and_belongs_to_the_user() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!std::fs::read_to_string(&path).unwrap().contains("not remembered"));
 
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     // The last entry is the command that left.
     terminal.types("\u{1b}[A\u{1b}[A");
     terminal.sees("remembered;");
@@ -150,7 +152,7 @@ async fn the_history_outlives_the_shell_and_belongs_to_the_user() {
 
     std::fs::remove_file(&path).unwrap();
     let machine = machine.with("BLUELAKE_SQL_HISTORY_FILE", "none").without("HOME");
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     terminal.enters("SELECT 1;");
     terminal.presses_control('d');
     assert_eq!(terminal.ends(), 0);
@@ -160,7 +162,7 @@ async fn the_history_outlives_the_shell_and_belongs_to_the_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn control_c_stops_the_work_of_a_query_and_not_the_shell() {
     let machine = machine().await;
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     for _ in 0..2 {
         terminal.types(&format!("{RUNAWAY}\r"));
         terminal.sees("\r\n");
@@ -202,7 +204,7 @@ const IMPOSSIBLE: &str = "SELECT l, value FROM (SELECT array_agg(value) AS l FRO
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_takes_its_process_down_does_not_take_the_shell() {
     let machine = machine().await.with("RUST_BACKTRACE", "0");
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     // Who dies at once is not started again.
     tokio::time::sleep(Duration::from_secs(4)).await;
     terminal.types(&format!("{IMPOSSIBLE}\r"));
@@ -217,7 +219,7 @@ async fn a_query_that_takes_its_process_down_does_not_take_the_shell() {
 #[tokio::test(flavor = "multi_thread")]
 async fn results_are_drawn_expanded_paged_and_saved() {
     let machine = machine().await;
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     let drawn = terminal.enters("SELECT channel, count(*) AS events FROM transactions GROUP BY 1 ORDER BY 1;")
         + &terminal.enters("\\chart");
     assert!(drawn.contains("events by channel") && drawn.contains("│█"), "{drawn}");
@@ -254,14 +256,14 @@ async fn results_are_drawn_expanded_paged_and_saved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pager_that_quits_or_is_not_there_is_no_error() {
     let machine = machine().await.with("BLUELAKE_SQL_PAGER", "head -n 3");
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     let paged = terminal.enters("SELECT value FROM generate_series(1, 9000);");
     assert!(paged.contains("value") && !paged.contains("8999"), "{paged}");
     terminal.presses_control('d');
     assert_eq!(terminal.ends(), 0);
 
     let machine = machine.with("BLUELAKE_SQL_PAGER", "/no/such/pager");
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     terminal.types("SELECT value FROM generate_series(1, 9000);\r");
     terminal.sees("cannot be run");
     terminal.sees("-- Enter: more");
@@ -296,7 +298,7 @@ async fn statements_from_a_pipe_run_until_the_first_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shell_refuses_what_a_query_may_not_do() {
     let machine = machine().await;
-    let mut terminal = Terminal::start(&machine, &[]);
+    let mut terminal = Terminal::start(&machine);
     let secret = machine.path("secret.csv");
     machine.write("secret.csv", "a\nhidden-value\n");
     let statements = [

@@ -206,10 +206,11 @@ impl Period {
         let begins_at = self.first_day.and_then(|day| start_of(day, zone));
         let mut conditions = Vec::new();
         let mut values = Vec::new();
-        for (name, bound, than) in [("begins", begins_at, ">="), ("ends", self.ends_at(zone), "<")] {
+        for (name, bound, is_time, is_date) in
+            [("begins", begins_at, ">=", ">="), ("ends", self.ends_at(zone), "<", "<=")]
+        {
             let Some(bound) = bound else { continue };
-            let same_or = if than == "<" { "<=" } else { than };
-            conditions.push(format!("{time} {than} ${name}_time AND {date} {same_or} ${name}_date"));
+            conditions.push(format!("{time} {is_time} ${name}_time AND {date} {is_date} ${name}_date"));
             values.push((format!("{name}_time"), instant(bound)));
             values.push((format!("{name}_date"), crate::parameters::date_value(bound.date_naive())));
         }

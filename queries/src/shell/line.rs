@@ -1,5 +1,7 @@
 //! A line of braille dots, two by four in each character, with its numbers at the left and its ends below.
 
+use crate::output::whole;
+
 use super::chart::{Points, right_aligned, shortened, steps, width_of};
 
 /// Lines of the terminal that the picture takes.
@@ -50,17 +52,11 @@ fn number(value: f64) -> String {
         return format!("{value:.2e}");
     }
     let text = if value.fract() == 0.0 { format!("{size:.0}") } else { format!("{size:.3}") };
-    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), ""), |(whole, fraction)| (whole, fraction));
-    let mut grouped = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
+    let (digits, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let sign = if value < 0.0 { "-" } else { "" };
     let fraction = fraction.trim_end_matches('0');
-    if fraction.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{fraction}") }
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{fraction}", whole(digits))
 }
 
 /// Dots, row by row from the top.

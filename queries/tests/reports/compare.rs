@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bluelake_queries::{OutputFormat, QuerySession, ReportCatalog, ReportParameters, ResultWriter, write_results};
+use bluelake_queries::{OutputFormat, QuerySession, ReportCatalog, ReportParameters, write_report, write_results};
 use chrono::{DateTime, Datelike, Days, NaiveDate, SecondsFormat, Utc};
 
 /// Rows of cells as a CSV shows them.
@@ -109,9 +109,7 @@ pub(crate) async fn run(session: &QuerySession, report: &str, case: &Case) -> Ve
         Err(error) => panic!("{report} with {case}: {error}: {:?}", std::error::Error::source(&error)),
     };
     let mut bytes = Vec::new();
-    let mut writer = ResultWriter::new(OutputFormat::Csv, &result.schema, &mut bytes).unwrap();
-    result.batches.iter().for_each(|batch| writer.write(batch).unwrap());
-    writer.finish().unwrap();
+    write_report(&result, OutputFormat::Csv, &mut bytes).unwrap();
     lines(bytes)
 }
 
