@@ -16,7 +16,7 @@ WITH rows AS (
     SELECT 'transaction-events' AS stream, event_type, event_id, stream_shard, arrived_at, event_date, occurred_at FROM transactions
 ),
 
-counted AS (
+in_period AS (
     SELECT
         stream,
         event_type,
@@ -34,21 +34,21 @@ repeated AS (
     SELECT
         stream,
         event_id
-    FROM counted
+    FROM in_period
     GROUP BY 1, 2
     HAVING count(*) > 1
 ),
 
 ids AS (
     SELECT
-        counted.stream,
-        min(counted.event_type) AS event_type,
+        in_period.stream,
+        min(in_period.event_type) AS event_type,
         count(*) AS stored,
-        min(counted.stream_shard) <> max(counted.stream_shard) AS is_across,
-        CAST(max(counted.arrived_at) AS BIGINT) - CAST(min(counted.arrived_at) AS BIGINT) AS micros
+        min(in_period.stream_shard) <> max(in_period.stream_shard) AS is_across,
+        CAST(max(in_period.arrived_at) AS BIGINT) - CAST(min(in_period.arrived_at) AS BIGINT) AS micros
     FROM repeated
-    INNER JOIN counted ON repeated.stream = counted.stream AND repeated.event_id = counted.event_id
-    GROUP BY counted.stream, counted.event_id
+    INNER JOIN in_period ON repeated.stream = in_period.stream AND repeated.event_id = in_period.event_id
+    GROUP BY in_period.stream, in_period.event_id
 )
 
 SELECT

@@ -1,8 +1,9 @@
 //! A memory pool that never makes an exchange spill.
 //!
-//! DataFusion's `RepartitionExec` spills a batch for which the pool has no room, and its reader may then wait for a file that
-//! nobody writes any more: the query stands still until its time limit (apache/datafusion#24883; in the version in use). Batches between two operators are few,
-//! so they are granted and counted; what they take is missing for others, who spill instead.
+//! DataFusion's `RepartitionExec` spills a batch for which the pool has no room, and its reader may then wait for a file
+//! that nobody writes any more: the query stands still until its time limit (apache/datafusion#24883, which is in the
+//! version in use). Batches between two operators are few, so they are granted and counted; what they take is missing for
+//! others, who spill instead.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -12,8 +13,8 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 /// Consumers whose names begin so and that could spill.
 const EXCHANGE: &str = "RepartitionExec";
 
-/// Grants exchanges everything, and leaves the others to the pool within. An exchange keeps its share of a fair pool: it is what merges
-/// of sorts, which cannot spill, find free.
+/// Grants exchanges everything, and leaves the others to the pool within. An exchange keeps its share of a fair pool: that
+/// is what merges of sorts, which cannot spill, find free.
 #[derive(Debug)]
 pub(crate) struct ExchangesFirst<P>(P);
 
