@@ -50,6 +50,19 @@ async fn after_a_kill_it_lands_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_a_commit_and_its_rejected_events_doubles_none_of_them() {
+    for passes in [0, 1, 3] {
+        let mut machine = without_aws();
+        machine.set("FAILPOINTS", &format!("before_follow={passes}*off->return(abort)"));
+        let killed = machine.run(&["demo", "--events", "5000"]).await;
+        assert_eq!(killed.code, None, "the step was passed {passes} times and then not reached: {killed:?}");
+        machine.unset("FAILPOINTS");
+        let text = machine.succeed(&["demo"]).await;
+        assert!(text.contains("was interrupted") && !text.contains("DIFFERS"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lake_that_no_demo_made_is_not_touched() {
     let machine = without_aws();
     machine.succeed(&["lake", "init"]).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray, RecordBatch};
 use bluelake_generate::{EventKind, GeneratedEvent, Generator, Producer, RetryPolicy, StreamNames, feed};
-use bluelake_lake::AsOf;
+use bluelake_lake::{AsOf, StreamTable, Writer};
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
 use serde::Serialize;
@@ -114,6 +114,15 @@ impl Present {
         let mut present = Self::default();
         // The interruption may have come before the tables were made.
         demo.lake.init(&demo.contract).await?;
+        for stream in Stream::ALL {
+            // Opening brings `rejected_events` up to date: the kill may have come between an event table's commit and it.
+            let writer = Writer {
+                worker: "demo".to_owned(),
+                stream_arn: String::new(),
+                contract_version: demo.contract.version(),
+            };
+            StreamTable::open(&demo.lake, &demo.contract, stream, writer).await?;
+        }
         let queries = query::open(&demo.lake, &demo.session.config, &AsOf::Newest).await?;
         for stream in Stream::ALL {
             let mut ids = queries.query(&format!("SELECT event_id FROM {}", stream.table())).await?;
