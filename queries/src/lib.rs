@@ -25,6 +25,7 @@ mod reconcile;
 mod relations;
 mod report;
 mod session;
+mod shared;
 pub mod shell;
 mod spill;
 mod views;
