@@ -17,22 +17,38 @@
 -- chart: bar x=period y=points series=provider_id
 
 -- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
-WITH spent AS (
+-- Distinct redeemers are counted as groups: sets of them for each provider would have to be in memory.
+WITH by_redeemer AS (
     SELECT
         CAST(date_trunc($by, local_date) AS DATE) AS period,
         provider_id,
         provider_kind,
         purpose,
+        redeemer_id,
         count(*) AS redemptions,
-        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
-        CAST(sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS BIGINT) AS amount_cents,
-        count(amount_cents) FILTER (WHERE currency <> 'USD') AS other_currency,
-        count(DISTINCT redeemer_id) AS redeemers
+        sum(CAST(points AS DECIMAL(19, 0))) AS points,
+        sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS amount_cents,
+        count(amount_cents) FILTER (WHERE currency <> 'USD') AS other_currency
     FROM redemptions
     WHERE
         local_date BETWEEN $from AND $to
         -- Only prunes partitions: a local day lies within a day of the same UTC date.
         AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1, 2, 3, 4, 5
+),
+
+spent AS (
+    SELECT
+        period,
+        provider_id,
+        provider_kind,
+        purpose,
+        CAST(sum(redemptions) AS BIGINT) AS redemptions,
+        CAST(sum(points) AS BIGINT) AS points,
+        CAST(sum(amount_cents) AS BIGINT) AS amount_cents,
+        CAST(sum(other_currency) AS BIGINT) AS other_currency,
+        count(redeemer_id) AS redeemers
+    FROM by_redeemer
     GROUP BY 1, 2, 3, 4
 )
 

@@ -15,18 +15,30 @@
 -- chart: bar x=recipient_id y=points
 
 -- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
-WITH received AS (
+-- Distinct donors are counted as groups: sets of them for each recipient would have to be in memory.
+WITH gifts AS (
     SELECT
         recipient_id,
         recipient_kind,
+        donor_id,
         count(*) AS donations,
-        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
-        count(DISTINCT donor_id) AS donors
+        sum(CAST(points AS DECIMAL(19, 0))) AS points
     FROM donations
     WHERE
         local_date BETWEEN $from AND $to
         -- Only prunes partitions: a local day lies within a day of the same UTC date.
         AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+    GROUP BY 1, 2, 3
+),
+
+received AS (
+    SELECT
+        recipient_id,
+        recipient_kind,
+        CAST(sum(donations) AS BIGINT) AS donations,
+        CAST(sum(points) AS BIGINT) AS points,
+        count(donor_id) AS donors
+    FROM gifts
     GROUP BY 1, 2
 ),
 
