@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::command::Machine;
-use crate::lake_files::{newest_document, parquet_files};
+use crate::lake_files::{compact, newest_document, parquet_files};
 use crate::lake_verify::assert_lake_verifies;
 use crate::oracle::Workload;
 use crate::servers::{Kinesis, TRANSACTION_EVENTS};
@@ -216,4 +216,22 @@ async fn reading_without_committing_is_reported_as_unhealthy_with_the_reason() {
     let killed = worker.ended().await;
     assert!(killed.code.is_none() && killed.stderr.contains("not committing"), "{killed:?}");
     stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_another_engine_rewrites_beside_ingest_lose_and_double_nothing() {
+    let mut stage = Stage::on_folder(1, 2).await;
+    let worker = stage.worker(&[]).await;
+    let mut rewritten = 0;
+    for _ in 0..8 {
+        stage.put(500).await;
+        // Commits go on meanwhile, one a second.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        rewritten += compact(stage.folder()).await;
+    }
+    worker.until_received(stage.events()).await;
+    worker.stop().await.expect_code(0);
+    assert!(rewritten > 20, "only {rewritten} files were rewritten");
+    // Not `lake verify`: it tells, as it should, that no document names the files of others.
+    stage.compare().await;
 }

@@ -6,6 +6,7 @@ use chrono::{Days, Utc};
 use serde_json::Value;
 
 use crate::command::{Machine, wait};
+use crate::lake_files::compact;
 use crate::oracle::Workload;
 use crate::servers::Kinesis;
 
@@ -56,6 +57,46 @@ async fn a_report_computed_as_of_its_versions_is_the_same_after_more_events() {
         let finished = machine.run(&[&run[..], &["--as-of", wrong]].concat()).await;
         finished.expect_code(code).expect_message(&[part]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_computed_as_of_their_versions_are_the_same_after_more_events_and_a_compaction() {
+    const FILES: [&str; 3] = ["liability.csv", "liability.json", "liability.parquet"];
+    let (machine, _kinesis) = with_lake().await;
+    portion(1).put(&machine).await;
+    machine.succeed(&INGEST).await;
+    let run = ["report", "run", "points_liability", "--by", "day"];
+    let written = async |as_of: &str| {
+        let mut files = Vec::new();
+        for file in FILES {
+            let format = file.rsplit('.').next().unwrap();
+            let more = ["--format", format, "--output", file, "--as-of", as_of];
+            machine.succeed(&[&run[..], &more].concat()).await;
+            files.push(std::fs::read(machine.path(file)).unwrap());
+        }
+        files
+    };
+    let shown = machine.succeed(&[&run[..], &["--json"]].concat()).await;
+    let first: Value = serde_json::from_str(&shown).unwrap();
+    let as_of = first["provenance"]["as_of"].as_str().unwrap();
+    let before = written(as_of).await;
+    assert!(before == written(as_of).await, "the same twice");
+
+    portion(2).put(&machine).await;
+    machine.succeed(&INGEST).await;
+    let newest = machine.succeed(&[&run[..], &["--json"]].concat()).await;
+    assert!(compact(&machine.path("lake")).await > 10, "too few files were rewritten to prove anything");
+    assert!(before == written(as_of).await, "another result after a compaction");
+
+    let rows = |text: &str| serde_json::from_str::<Value>(text).unwrap()["rows"].clone();
+    let compacted = machine.succeed(&[&run[..], &["--json"]].concat()).await;
+    assert_eq!(rows(&compacted), rows(&newest));
+    assert_ne!(rows(&compacted), first["rows"]);
+    // The rows are all there, so ingest goes on.
+    portion(3).put(&machine).await;
+    machine.succeed(&INGEST).await;
+    let after = machine.succeed(&[&run[..], &["--json"]].concat()).await;
+    assert_ne!(rows(&after), rows(&newest));
 }
 
 #[tokio::test(flavor = "multi_thread")]

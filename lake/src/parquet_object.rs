@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 use parquet::{
-    arrow::{arrow_reader::ArrowReaderOptions, async_reader::AsyncFileReader},
+    arrow::{
+        arrow_reader::ArrowReaderOptions,
+        async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder},
+    },
     errors::{ParquetError, Result},
     file::metadata::{ParquetMetaData, ParquetMetaDataReader},
 };
@@ -17,6 +20,15 @@ pub(crate) struct ParquetObject {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) path: Path,
     pub(crate) size: u64,
+}
+
+impl ParquetObject {
+    /// A reader of the file, with types by its Parquet schema alone. Engines that rewrite files may add a schema of their
+    /// own, which says how they hold a text and not what it is.
+    pub(crate) async fn reader(self) -> Result<ParquetRecordBatchStreamBuilder<Self>> {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        ParquetRecordBatchStreamBuilder::new_with_options(self, options).await
+    }
 }
 
 fn external(error: object_store::Error) -> ParquetError {

@@ -13,10 +13,7 @@ use arrow::{
 use bluelake_schemas::Stream;
 use deltalake::DeltaTable;
 use futures::{StreamExt as _, TryStreamExt as _};
-use parquet::{
-    arrow::{ProjectionMask, async_reader::ParquetRecordBatchStreamBuilder},
-    errors::ParquetError,
-};
+use parquet::{arrow::ProjectionMask, errors::ParquetError};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -223,7 +220,7 @@ async fn read_file(
 ) -> Result<(String, Vec<RecordBatch>), LakeError> {
     let path = object.path.to_string();
     let batches = async {
-        let builder = ParquetRecordBatchStreamBuilder::new(object).await?;
+        let builder = object.reader().await?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         builder.with_projection(mask).build()?.try_collect().await
     }

@@ -8,10 +8,7 @@ use arrow::{
 };
 use chrono::{DateTime, NaiveDate};
 use futures::{StreamExt as _, TryStreamExt as _};
-use parquet::{
-    arrow::{ProjectionMask, async_reader::ParquetRecordBatchStreamBuilder},
-    errors::ParquetError,
-};
+use parquet::{arrow::ProjectionMask, errors::ParquetError};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -235,7 +232,7 @@ type Batches = parquet::arrow::async_reader::ParquetRecordBatchStream<ParquetObj
 
 async fn batches(file: &ActiveFile, deep: bool) -> Result<Batches, ParquetError> {
     let object = ParquetObject { store: Arc::clone(&file.store), path: file.path.clone(), size: file.size };
-    let builder = ParquetRecordBatchStreamBuilder::new(object).await?;
+    let builder = object.reader().await?;
     let mask = if deep { ProjectionMask::all() } else { ProjectionMask::columns(builder.parquet_schema(), COLUMNS) };
     builder.with_projection(mask).build()
 }
