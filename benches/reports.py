@@ -52,7 +52,7 @@ def measured(arguments):
 
 def translated(sql):
     """DataFusion's words in DuckDB's."""
-    sql = re.sub(r"first_value\((\w+)\) IGNORE NULLS", r"first_value(\1 IGNORE NULLS)", sql)
+    sql = re.sub(r"(first|last)_value\((\w+)\) IGNORE NULLS", r"\1_value(\2 IGNORE NULLS)", sql)
     sql = re.sub(r"CAST\((\w+_at) AS BIGINT\)", r"epoch_us(\1)", sql)
     sql = re.sub(r"(?<!\w)last_value\((\w+) ORDER BY", r"last(\1 ORDER BY", sql)
     return sql.replace("TIMESTAMP(6) WITH TIME ZONE", "TIMESTAMP WITH TIME ZONE")
