@@ -16,20 +16,74 @@
 -- chart: line x=period y=points series=recipient_kind
 
 -- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Distinct donors and recipients are counted as groups: sets of them would have to be in memory.
+WITH gifts AS (
+    SELECT
+        CAST(date_trunc($by, local_date) AS DATE) AS period,
+        donor_kind,
+        recipient_kind,
+        donor_id,
+        recipient_id,
+        points
+    FROM donations
+    WHERE
+        local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+),
+
+given AS (
+    SELECT
+        period,
+        donor_kind,
+        recipient_kind,
+        count(*) AS donations,
+        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
+        CAST(avg(CAST(points AS DECIMAL(19, 0))) AS DECIMAL(21, 2)) AS average_points,
+        CAST(median(CAST(points AS DOUBLE)) AS DECIMAL(21, 2)) AS median_points
+    FROM gifts
+    GROUP BY 1, 2, 3
+),
+
+donors AS (
+    SELECT
+        period,
+        donor_kind,
+        recipient_kind,
+        count(donor_id) AS donors
+    FROM (SELECT DISTINCT period, donor_kind, recipient_kind, donor_id FROM gifts)
+    GROUP BY 1, 2, 3
+),
+
+recipients AS (
+    SELECT
+        period,
+        donor_kind,
+        recipient_kind,
+        count(recipient_id) AS recipients
+    FROM (SELECT DISTINCT period, donor_kind, recipient_kind, recipient_id FROM gifts)
+    GROUP BY 1, 2, 3
+)
+
 SELECT
-    CAST(date_trunc($by, local_date) AS DATE) AS period,
-    donor_kind,
-    recipient_kind,
-    count(*) AS donations,
-    CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
-    count(DISTINCT donor_id) AS donors,
-    count(DISTINCT recipient_id) AS recipients,
-    CAST(avg(CAST(points AS DECIMAL(19, 0))) AS DECIMAL(21, 2)) AS average_points,
-    CAST(median(CAST(points AS DOUBLE)) AS DECIMAL(21, 2)) AS median_points
-FROM donations
-WHERE
-    local_date BETWEEN $from AND $to
-    -- Only prunes partitions: a local day lies within a day of the same UTC date.
-    AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
-GROUP BY 1, 2, 3
+    given.period,
+    given.donor_kind,
+    given.recipient_kind,
+    given.donations,
+    given.points,
+    donors.donors,
+    recipients.recipients,
+    given.average_points,
+    given.median_points
+FROM given
+INNER JOIN donors
+    ON
+        given.period = donors.period
+        AND (given.donor_kind IS NOT DISTINCT FROM donors.donor_kind)
+        AND (given.recipient_kind IS NOT DISTINCT FROM donors.recipient_kind)
+INNER JOIN recipients
+    ON
+        given.period = recipients.period
+        AND (given.donor_kind IS NOT DISTINCT FROM recipients.donor_kind)
+        AND (given.recipient_kind IS NOT DISTINCT FROM recipients.recipient_kind)
 ORDER BY 1, 2, 3

@@ -13,18 +13,57 @@
 -- chart: bar x=zip_code y=interactions
 
 -- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Distinct civilians and officers are counted as groups: sets of them would have to be in memory.
+WITH met AS (
+    SELECT
+        zip_code,
+        civilian_id,
+        officer_id,
+        CAST(points_civilian AS DECIMAL(19, 0)) AS points_civilian,
+        CAST(points_officer AS DECIMAL(19, 0)) AS points_officer
+    FROM interactions
+    WHERE
+        local_date BETWEEN $from AND $to
+        -- Only prunes partitions: a local day lies within a day of the same UTC date.
+        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+),
+
+civilians AS (
+    SELECT
+        zip_code,
+        sum(interactions) AS interactions,
+        count(civilian_id) AS civilians,
+        sum(points_civilian) AS points_civilian,
+        sum(points_officer) AS points_officer
+    FROM (
+        SELECT
+            zip_code,
+            civilian_id,
+            count(*) AS interactions,
+            sum(points_civilian) AS points_civilian,
+            sum(points_officer) AS points_officer
+        FROM met
+        GROUP BY 1, 2
+    )
+    GROUP BY 1
+),
+
+officers AS (
+    SELECT
+        zip_code,
+        count(officer_id) AS officers
+    FROM (SELECT DISTINCT zip_code, officer_id FROM met)
+    GROUP BY 1
+)
+
 SELECT
-    zip_code,
-    count(*) AS interactions,
-    count(DISTINCT civilian_id) AS civilians,
-    count(DISTINCT officer_id) AS officers,
-    CAST(sum(CAST(points_civilian AS DECIMAL(19, 0))) AS BIGINT) AS points_civilian,
-    CAST(sum(CAST(points_officer AS DECIMAL(19, 0))) AS BIGINT) AS points_officer,
-    CAST(CAST(count(*) AS DECIMAL(20, 1)) / nullif(sum(count(*)) OVER (), 0) AS DECIMAL(21, 4)) AS share
-FROM interactions
-WHERE
-    local_date BETWEEN $from AND $to
-    -- Only prunes partitions: a local day lies within a day of the same UTC date.
-    AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
-GROUP BY zip_code
-ORDER BY interactions DESC, zip_code
+    civilians.zip_code,
+    CAST(civilians.interactions AS BIGINT) AS interactions,
+    civilians.civilians,
+    officers.officers,
+    CAST(civilians.points_civilian AS BIGINT) AS points_civilian,
+    CAST(civilians.points_officer AS BIGINT) AS points_officer,
+    CAST(CAST(civilians.interactions AS DECIMAL(20, 1)) / nullif(sum(civilians.interactions) OVER (), 0) AS DECIMAL(21, 4)) AS share
+FROM civilians
+INNER JOIN officers ON civilians.zip_code IS NOT DISTINCT FROM officers.zip_code
+ORDER BY 2 DESC, 1
