@@ -245,7 +245,16 @@ impl EngineError {
 
 impl fmt::Display for EngineError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.strip_backtrace())
+        formatter.write_str(&said(&self.0).strip_backtrace())
+    }
+}
+
+/// The error without the names of the engine's own steps, such as `type_coercion`.
+fn said(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(_, source) => said(source),
+        DataFusionError::Shared(source) => said(source),
+        _ => error,
     }
 }
 

@@ -86,6 +86,18 @@ async fn sums_of_points_are_exact() {
 }
 
 #[tokio::test]
+async fn a_query_that_cannot_be_planned_says_what_does_not_fit() {
+    let session = session(&[], &[]).await;
+    // Without brackets the second comparison belongs to what the first compares with.
+    let sql = "SELECT count(*) FROM donations AS a INNER JOIN donations AS b \
+               ON a.donor_id IS NOT DISTINCT FROM b.donor_id AND a.points IS NOT DISTINCT FROM b.points";
+    let message = chain(&session.collect(sql).await.unwrap_err());
+    assert!(message.contains("Boolean") && !message.contains("type_coercion"), "{message}");
+    let brackets = sql.replace("ON ", "ON (").replace(" AND ", ") AND ");
+    assert_eq!(csv(&session, &brackets).await[1..], ["0"]);
+}
+
+#[tokio::test]
 async fn a_placeholder_without_a_value_is_an_error() {
     let session = session(&[], &[]).await;
     let failed = match session.query("SELECT * FROM users WHERE user_id = $id").await {
