@@ -69,7 +69,7 @@ fn caption(chart: &ChartData) -> String {
         let _ = write!(text, " The {shown} largest of {all} are drawn; the table has all.");
     }
     if let Some(without) = &chart.without {
-        let _ = write!(text, " The table also has {without}.");
+        let _ = write!(text, " The rows of {without:?} are in the table only.");
     }
     if chart.kind == ChartKind::Line && chart.has_gaps() {
         text.push_str(" Where a line is broken the table has no row.");
