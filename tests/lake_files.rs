@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 use url::Url;
 
+use crate::worker::STREAMS;
+
 /// Control totals of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Totals {
@@ -62,7 +64,7 @@ pub(crate) fn parquet_files(lake: &Path, table: &str) -> Vec<String> {
 /// Rewrites the files of the event tables into fewer, as another engine that shares the lake does; gives how many were rewritten.
 pub(crate) async fn compact(lake: &Path) -> u64 {
     let mut rewritten = 0;
-    for table in ["transactions", "user_events"] {
+    for (_, table) in STREAMS {
         let url = Url::from_directory_path(lake.join(table)).unwrap();
         let (_, metrics) = deltalake::open_table(url).await.unwrap().optimize().await.unwrap();
         rewritten += metrics.num_files_removed;

@@ -43,7 +43,7 @@ impl SpillDirectory {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::testing::{options, tables};
+    use crate::testing::{options, spilling_to, tables};
     use crate::{QueryOptions, QuerySession};
 
     fn entries(path: &Path) -> usize {
@@ -59,11 +59,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_spilled_is_removed_with_the_query_and_the_directory_with_the_session() {
         let parent = tempfile::tempdir().unwrap();
-        let options = QueryOptions {
-            memory_limit_bytes: 64 << 20,
-            spill_directory: Some(parent.path().to_path_buf()),
-            ..options()
-        };
+        let options = QueryOptions { memory_limit_bytes: 64 << 20, ..spilling_to(parent.path()) };
         let session = QuerySession::new(tables(&[], &[]), options).await.unwrap();
         let empty = entries(parent.path());
         let sort = "SELECT value, value % 1000 AS k FROM generate_series(1, 10000000) ORDER BY k, value DESC";
@@ -93,12 +89,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_spill_limit_holds() {
         let parent = tempfile::tempdir().unwrap();
-        let options = QueryOptions {
-            memory_limit_bytes: 16 << 20,
-            spill_limit_bytes: 4 << 20,
-            spill_directory: Some(parent.path().to_path_buf()),
-            ..options()
-        };
+        let options =
+            QueryOptions { memory_limit_bytes: 16 << 20, spill_limit_bytes: 4 << 20, ..spilling_to(parent.path()) };
         let session = QuerySession::new(tables(&[], &[]), options).await.unwrap();
         let sort = "SELECT value, value % 1000 AS k FROM generate_series(1, 5000000) ORDER BY k, value DESC";
         let error = session.collect(sort).await.unwrap_err();

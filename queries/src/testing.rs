@@ -1,6 +1,7 @@
 //! Small lakes in memory for tests, with the contract's own tables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -53,6 +54,10 @@ pub(crate) fn tables(users: &[Value], transactions: &[Value]) -> Vec<(String, Ar
 
 pub(crate) fn options() -> QueryOptions {
     QueryOptions { target_partitions: 2, ..QueryOptions::default() }
+}
+
+pub(crate) fn spilling_to(directory: &Path) -> QueryOptions {
+    QueryOptions { spill_directory: Some(directory.to_path_buf()), ..options() }
 }
 
 pub(crate) async fn session(users: &[Value], transactions: &[Value]) -> QuerySession {

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
 use super::*;
-use crate::testing::{chain, csv, options, tables};
+use crate::testing::{chain, csv, options, spilling_to, tables};
 
 async fn limited(options: QueryOptions) -> QuerySession {
     QuerySession::new(tables(&[], &[]), options).await.unwrap()
@@ -89,8 +89,7 @@ async fn what_was_stopped_for_its_memory_is_never_a_complete_result() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_keeps_the_place_to_spill_to_when_the_session_is_gone() {
     let parent = tempfile::tempdir().unwrap();
-    let options = QueryOptions { spill_directory: Some(parent.path().to_path_buf()), ..options() };
-    let session = limited(options).await;
+    let session = limited(spilling_to(parent.path())).await;
     let stream = session.query("SELECT 1 AS n").await.unwrap();
     drop(session);
     assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::testing::{chain, csv, options, session, tables};
+use crate::testing::{chain, csv, session, spilling_to, tables};
 use crate::{QueryError, QueryOptions, QuerySession};
 
 /// How many readers of shared queries the plan of a statement has.
@@ -14,8 +14,7 @@ async fn readers(session: &QuerySession, sql: &str) -> usize {
 }
 
 async fn narrow(parent: &Path) -> QuerySession {
-    let options =
-        QueryOptions { memory_limit_bytes: 64 << 20, spill_directory: Some(parent.to_path_buf()), ..options() };
+    let options = QueryOptions { memory_limit_bytes: 64 << 20, ..spilling_to(parent) };
     QuerySession::new(tables(&[], &[]), options).await.unwrap()
 }
 
@@ -187,12 +186,8 @@ async fn an_error_in_a_shared_part_is_told() {
     assert!(matches!(error, QueryError::Execution { .. }), "{}", chain(&error));
     assert!(chain(&error).contains("ivide by zero"), "{}", chain(&error));
     let parent = tempfile::tempdir().unwrap();
-    let options = QueryOptions {
-        memory_limit_bytes: 64 << 20,
-        spill_limit_bytes: 1 << 20,
-        spill_directory: Some(parent.path().to_path_buf()),
-        ..options()
-    };
+    let options =
+        QueryOptions { memory_limit_bytes: 64 << 20, spill_limit_bytes: 1 << 20, ..spilling_to(parent.path()) };
     let session = QuerySession::new(tables(&[], &[]), options).await.unwrap();
     let sql = "WITH r AS (SELECT DISTINCT value FROM generate_series(1, 600000)) \
                SELECT count(*) FROM r AS a INNER JOIN r AS b ON a.value = b.value";
@@ -203,11 +198,7 @@ async fn an_error_in_a_shared_part_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runaway_part_stops_at_the_time_limit() {
     let parent = tempfile::tempdir().unwrap();
-    let options = QueryOptions {
-        time_limit: Duration::from_millis(700),
-        spill_directory: Some(parent.path().to_path_buf()),
-        ..options()
-    };
+    let options = QueryOptions { time_limit: Duration::from_millis(700), ..spilling_to(parent.path()) };
     let session = QuerySession::new(tables(&[], &[]), options).await.unwrap();
     let sql = "WITH r AS (SELECT DISTINCT value FROM generate_series(1, 1000000000000)) \
                SELECT a.value FROM r AS a INNER JOIN r AS b ON a.value = b.value";
