@@ -10,10 +10,10 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
@@ -29,7 +29,7 @@ use crate::cooperation::GiveWayInJoins;
 use crate::memory::MemoryWatch;
 use crate::nearest::nearest;
 use crate::pool::ExchangesFirst;
-use crate::shared::{SharingPlanner, ShowShared, has_copies, share};
+use crate::shared::{SharingPlanner, ShowShared, share};
 use crate::spill::SpillDirectory;
 use crate::workers::Workers;
 use crate::{Origin, QueryError, QueryOptions, QueryStream, guard, views};
@@ -187,37 +187,14 @@ impl QuerySession {
         let plan =
             if parameters.is_empty() { plan } else { plan.with_param_values(parameters).map_err(QueryError::plan)? };
         let tables = tables_read(&plan).map_err(QueryError::plan)?;
-        let plan = self.shared(&state, plan).map_err(QueryError::plan)?;
+        let is_table = |name: &str| self.context.table_exist(TableReference::bare(name)).unwrap_or(true);
+        let plan = share(plan, &state, &is_table).map_err(QueryError::plan)?;
         let frame = Box::pin(self.context.execute_logical_plan(plan)).await.map_err(QueryError::plan)?;
         let stream = Box::pin(frame.execute_stream()).await.map_err(|error| match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => QueryError::execution(error, self.options.memory_limit_bytes),
             _ => QueryError::plan(error),
         })?;
         Ok(Planned { stream, tables })
-    }
-
-    /// The plan with its repeated parts computed once, where there is a place to keep their rows.
-    fn shared(&self, state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-        let is_table = |name: &str| self.context.table_exist(TableReference::bare(name)).unwrap_or(true);
-        if !state.runtime_env().disk_manager.tmp_files_enabled() || !has_copies(&plan, &is_table)? {
-            return Ok(plan);
-        }
-        // With the types and casts that it gets later on, so that a shared part and its readers agree on them.
-        let shared = |plan: LogicalPlan| {
-            let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-            share(plan, &is_table)
-        };
-        Ok(match plan {
-            LogicalPlan::Explain(mut explain) => {
-                explain.plan = Arc::new(shared(Arc::unwrap_or_clone(explain.plan))?);
-                LogicalPlan::Explain(explain)
-            }
-            LogicalPlan::Analyze(mut analyze) => {
-                analyze.input = Arc::new(shared(Arc::unwrap_or_clone(analyze.input))?);
-                LogicalPlan::Analyze(analyze)
-            }
-            plan => shared(plan)?,
-        })
     }
 
     /// The first table that a statement names and that does not exist, as the reason why it cannot be planned.

@@ -24,6 +24,7 @@ use datafusion::catalog::Session;
 use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
@@ -40,25 +41,23 @@ use kept::Rows;
 /// Numbers what is shared, so that no two are taken for the same.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Whether a plan has copies that [`share`] replaces. `is_table` tells the names of tables and views.
+/// Replaces equal copies of queries by one that is computed once, where there is a place to keep its rows. `is_table` tells the
+/// names of tables and views.
 ///
 /// # Errors
-/// As DataFusion does when it walks a plan.
-pub(crate) fn has_copies(plan: &LogicalPlan, is_table: &dyn Fn(&str) -> bool) -> Result<bool, DataFusionError> {
-    Ok(!repeated(plan, is_table)?.is_empty())
-}
-
-/// Replaces equal copies of queries in an analyzed plan by one that is computed once. `is_table` tells the names of tables
-/// and views.
-///
-/// # Errors
-/// As DataFusion does when it walks a plan.
-pub(crate) fn share(plan: LogicalPlan, is_table: &dyn Fn(&str) -> bool) -> Result<LogicalPlan, DataFusionError> {
-    let repeated = repeated(&plan, is_table)?;
-    if repeated.is_empty() {
+/// As DataFusion does when it analyzes a plan.
+pub(crate) fn share(
+    plan: LogicalPlan,
+    state: &SessionState,
+    is_table: &dyn Fn(&str) -> bool,
+) -> Result<LogicalPlan, DataFusionError> {
+    if !state.runtime_env().disk_manager.tmp_files_enabled() || repeated(&plan, is_table)?.is_empty() {
         return Ok(plan);
     }
-    replace(plan, &repeated, &mut HashMap::new())
+    // With the types and casts that it gets later on, so that a shared part and its readers agree on them.
+    let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    let repeated = repeated(&analyzed, is_table)?;
+    replace(analyzed, &repeated, &mut HashMap::new())
 }
 
 /// A plan and where its tables are in memory. Two plans alone are equal when their tables have the same names, and all calls of
@@ -140,9 +139,8 @@ fn replace(
         if is_closed(&node) {
             return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
         }
-        if !matches!(node, LogicalPlan::SubqueryAlias(_)) {
-            return Ok(Transformed::no(node));
-        }
+        let LogicalPlan::SubqueryAlias(SubqueryAlias { alias, .. }) = &node else { return Ok(Transformed::no(node)) };
+        let name = alias.to_string();
         let copied = Copied::of(&node)?;
         if !repeated.contains(&copied) {
             return Ok(Transformed::no(node));
@@ -151,7 +149,7 @@ fn replace(
             Some(shared) => Arc::clone(shared),
             None => {
                 let within = node.map_children(|child| replace(child, repeated, made).map(Transformed::yes))?;
-                let shared = Arc::new(SharedNode::new(within.data));
+                let shared = Arc::new(SharedNode::new(name, within.data));
                 made.insert(copied, Arc::clone(&shared));
                 shared
             }
@@ -183,11 +181,7 @@ struct SharedNode {
 }
 
 impl SharedNode {
-    fn new(plan: LogicalPlan) -> Self {
-        let name = match &plan {
-            LogicalPlan::SubqueryAlias(alias) => alias.alias.to_string(),
-            other => other.display().to_string(),
-        };
+    fn new(name: String, plan: LogicalPlan) -> Self {
         let schema = Arc::clone(plan.schema());
         let shared = Shared {
             number: NEXT.fetch_add(1, Relaxed),
