@@ -40,6 +40,16 @@ pub(crate) enum StartPosition {
     At(DateTime<Utc>),
 }
 
+impl From<StartPosition> for bluelake_ingest::StartPosition {
+    fn from(start: StartPosition) -> Self {
+        match start {
+            StartPosition::TrimHorizon => Self::TrimHorizon,
+            StartPosition::Latest => Self::Latest,
+            StartPosition::At(time) => Self::AtTimestamp(time),
+        }
+    }
+}
+
 /// Everything that can be set, checked and typed.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
-    Progress, StartPosition, StreamSummary, StreamWorker, run_workers,
+    Progress, StreamSummary, StreamWorker, run_workers,
 };
 use bluelake_lake::{Heartbeats, InitOutcome, Lake};
 use bluelake_schemas::{Contract, Stream};
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, IngestSettings};
+use crate::config::IngestSettings;
 use crate::health::Health;
 use crate::serve::{self, MetricsServer};
 
@@ -71,6 +71,8 @@ pub(crate) struct StreamResult {
     pub(crate) window_shortened: bool,
     /// Shards that stand still because Kinesis may have discarded records unread.
     pub(crate) open_gaps: usize,
+    /// Shards that nobody has read to their tip, when only that was wanted.
+    pub(crate) unread: Vec<String>,
 }
 
 /// What one run gave.
@@ -199,11 +201,7 @@ impl Ingestion {
         };
         Ok(IngestOptions {
             once: self.once,
-            start: match self.settings.start {
-                config::StartPosition::TrimHorizon => StartPosition::TrimHorizon,
-                config::StartPosition::Latest => StartPosition::Latest,
-                config::StartPosition::At(time) => StartPosition::AtTimestamp(time),
-            },
+            start: self.settings.start.into(),
             flush,
             dedup: DedupLimits { max_ids: budget.dedup_ids(streams), span: self.settings.dedup_window },
             lineage_interval: LINEAGE_INTERVAL,
@@ -262,6 +260,7 @@ fn result(summary: &StreamSummary) -> StreamResult {
         file_bytes: counts.file_bytes,
         fenced: summary.fenced,
         window_shortened: counts.window_shortened,
-        open_gaps: summary.open_gaps,
+        open_gaps: summary.open_gaps.len(),
+        unread: summary.unread.clone(),
     }
 }

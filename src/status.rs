@@ -212,6 +212,9 @@ fn probed<'a>(probe: Option<&'a StreamProbe>, id: &str, state: &ShardState) -> O
 fn seen(document: &CheckpointDocument, probe: &StreamProbe) -> SeenInKinesis {
     let mut seen = SeenInKinesis::default();
     for (id, shard) in &probe.shards {
+        if shard.closed {
+            seen.closed.insert(id.clone());
+        }
         match (document.shards.get(id), &shard.behind) {
             (state, _) if is_new(state, shard) => {
                 seen.unpinned.insert(id.clone(), shard.parents.clone());
@@ -240,7 +243,7 @@ fn shards(document: Option<&CheckpointDocument>, probe: Option<&StreamProbe>, no
         .collect();
     for (id, listed) in probe.iter().flat_map(|probe| &probe.shards) {
         if is_new(known.and_then(|known| known.get(id)), listed) {
-            shards.push(waiting(id));
+            shards.push(waiting(id, listed, probe.map(|probe| probe.retention), now));
         }
     }
     shards
@@ -256,51 +259,57 @@ fn shard(id: &str, state: &ShardState, gap: bool, probe: Option<&StreamProbe>, n
         (_, _, Some(Behind::Nothing { .. } | Behind::End)) => ShardCondition::Drained,
         _ => ShardCondition::Reading,
     };
+    let retention = probe.filter(|_| !state.ended).map(|probe| probe.retention);
+    let headroom = retention.and_then(|retention| headroom(state.safe_until(), behind, retention, now));
+    ShardStatus {
+        position: Some(state.position.clone()),
+        arrived_at: state.arrived_at.map(|micros| micros.div_euclid(1_000)).and_then(time),
+        drained_at: state.drained_at.and_then(time),
+        headroom_seconds: headroom.map(|headroom| headroom.as_secs_f64()),
+        totals: state.totals,
+        ..unread(id, condition, behind)
+    }
+}
+
+/// A shard that the lake does not have. All that lies in it is unread.
+fn waiting(id: &str, listed: &ShardProbe, retention: Option<Duration>, now: i64) -> ShardStatus {
+    let headroom = retention.and_then(|retention| headroom(None, Some(&listed.behind), retention, now));
+    let headroom_seconds = headroom.map(|headroom| headroom.as_secs_f64());
+    ShardStatus { headroom_seconds, ..unread(id, ShardCondition::Waiting, Some(&listed.behind)) }
+}
+
+/// What Kinesis says of the records that the lake does not have.
+fn unread(id: &str, state: ShardCondition, behind: Option<&Behind>) -> ShardStatus {
     let (lag, oldest, error) = match behind {
         Some(Behind::Nothing { .. } | Behind::End) => (Some(Duration::ZERO), None, None),
         Some(Behind::Records { lag, oldest }) => (Some(*lag), *oldest, None),
         Some(Behind::Unknown { reason }) => (None, None, Some(reason.clone())),
         Some(Behind::NotAsked) | None => (None, None, None),
     };
-    let headroom = probe.filter(|_| !state.ended).and_then(|probe| headroom(state, behind, probe.retention, now));
     ShardStatus {
         shard: id.to_owned(),
-        state: condition,
-        position: Some(state.position.clone()),
-        arrived_at: state.arrived_at.map(|micros| micros.div_euclid(1_000)).and_then(time),
-        drained_at: state.drained_at.and_then(time),
+        state,
+        position: None,
+        arrived_at: None,
+        drained_at: None,
         lag_seconds: lag.map(|lag| lag.as_secs_f64()),
         oldest_not_landed: oldest.and_then(time),
-        headroom_seconds: headroom.map(|headroom| headroom.as_secs_f64()),
-        totals: state.totals,
+        headroom_seconds: None,
+        totals: ControlTotals::default(),
         error,
     }
 }
 
-/// The time until the oldest unread record is discarded: exactly, if Kinesis gave that record; else at least.
-fn headroom(state: &ShardState, behind: Option<&Behind>, retention: Duration, now: i64) -> Option<Duration> {
+/// The time until the oldest unread record is discarded: exactly, if Kinesis gave that record; else at least, by what is `known`
+/// to be read (milliseconds since the epoch).
+fn headroom(known: Option<i64>, behind: Option<&Behind>, retention: Duration, now: i64) -> Option<Duration> {
     let oldest = match behind {
         Some(Behind::Nothing { .. } | Behind::End) => return Some(retention),
         Some(Behind::Records { oldest: Some(oldest), .. }) => *oldest,
-        _ => state.safe_until()?,
+        _ => known?,
     };
     let age = Duration::from_millis(u64::try_from(now.saturating_sub(oldest)).unwrap_or(0));
     Some(retention.saturating_sub(age))
-}
-
-fn waiting(id: &str) -> ShardStatus {
-    ShardStatus {
-        shard: id.to_owned(),
-        state: ShardCondition::Waiting,
-        position: None,
-        arrived_at: None,
-        drained_at: None,
-        lag_seconds: None,
-        oldest_not_landed: None,
-        headroom_seconds: None,
-        totals: ControlTotals::default(),
-        error: None,
-    }
 }
 
 /// What is not as it should be in a stream.
@@ -316,8 +325,10 @@ fn problems(status: &StreamStatus, limits: Limits) -> Vec<String> {
     for shard in status.shards.iter().filter(|shard| shard.state == ShardCondition::Vanished) {
         problems.push(format!("{stream}: shard {} left Kinesis before it was read to its end", shard.shard));
     }
-    let within = |shard: &&ShardStatus| matches!(shard.state, ShardCondition::Reading | ShardCondition::Drained);
-    for shard in status.shards.iter().filter(within).filter(|_| status.kinesis_error.is_none()) {
+    let counts = |shard: &&ShardStatus| {
+        matches!(shard.state, ShardCondition::Reading | ShardCondition::Drained | ShardCondition::Waiting)
+    };
+    for shard in status.shards.iter().filter(counts).filter(|_| status.kinesis_error.is_none()) {
         if let Some(limit) = limits.max_lag {
             match shard.lag_seconds {
                 Some(lag) if lag <= limit.as_secs_f64() => {}

@@ -14,7 +14,7 @@ use crate::lake_files::newest_document;
 use crate::lake_verify::assert_lake_verifies;
 use crate::many_partitions::watch_peak_memory;
 use crate::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
-use crate::stage::{ONCE, Stage};
+use crate::stage::{EndSignal, ONCE, Stage, end_closed_shards_by};
 
 fn get_records() -> When {
     When::any().operation("GetRecords")
@@ -274,7 +274,7 @@ async fn a_parent_that_is_missing_from_the_list_is_a_gap_its_children_wait_for_i
         }
     };
     let hidden = stage.streams.on(When::any().operation("ListShards"), Which::Every, Action::alter(hide));
-    stage.machine.run(&ONCE).await.expect_code(1).expect_message(&["gap", "shardId-000000000000", "--on-gap continue"]);
+    stage.machine.run(&ONCE).await.expect_code(3).expect_message(&["gap", "shardId-000000000000", "--on-gap continue"]);
     assert!(hidden.taken() > 0);
     let children = "SELECT count(*) FROM transactions WHERE stream_shard <> 'shardId-000000000000'";
     assert_eq!(stage.machine.number(&stage.lake, children).await, 0, "the children wait");
@@ -285,6 +285,29 @@ async fn a_parent_that_is_missing_from_the_list_is_a_gap_its_children_wait_for_i
     let document = newest_document(stage.folder(), "transactions", TRANSACTION_EVENTS);
     assert_eq!(document["gaps"][0]["accepted"], true, "{document}");
     stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_shards_are_left_for_their_children_however_a_server_tells_the_end() {
+    for signal in [EndSignal::EmptyAnswerFirst, EndSignal::Never] {
+        let mut stage = Stage::on_folder(1, 1).await;
+        let ends = stage.streams.on(When::any().operation("GetRecords"), Which::Every, end_closed_shards_by(signal));
+        stage.put(900).await;
+        stage.machine.succeed(&ONCE).await;
+        // The shard has been read to its tip when it is split, and then a child of it.
+        for _ in 0..2 {
+            stage.kinesis.split_lowest(TRANSACTION_EVENTS).await;
+            stage.put(900).await;
+            stage.machine.succeed(&ONCE).await;
+        }
+        let worker = stage.worker(&[]).await;
+        stage.kinesis.merge_highest(TRANSACTION_EVENTS).await;
+        stage.put(900).await;
+        worker.until_received(900).await;
+        worker.stop().await.expect_code(0);
+        assert!(ends.taken() > 0);
+        stage.verify().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,11 +14,13 @@
 //! | `follow_without_order` | `lake verify`: rejected | `rejected_events` never has all files |
 //! | `drop_the_extras` | the oracle: the payload differs | – (its events have no fields) |
 //! | `children_before_parents` | `lake verify`: lineage | a child pinned before its parents ended |
+//! | `tip_of_a_closed_shard` | the oracle: stored 0 times | records called complete that were not |
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bluelake_fault_proxy::{Proxy, When, Which};
 use bluelake_schemas::KnownBug;
 use futures::FutureExt as _;
 use serde_json::{Value, json};
@@ -28,6 +30,8 @@ use crate::fleet::until;
 use crate::lake_files::parquet_files;
 use crate::oracle::{Workload, verify, verify_payload};
 use crate::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
+use crate::stage::{EndSignal, end_closed_shards_by};
+use crate::worker::Worker;
 
 const INGEST: [&str; 3] = ["ingest", "--once", "--init"];
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -232,4 +236,24 @@ async fn children_that_are_read_before_their_parents_ended_are_seen() {
     })
     .await;
     assert!(seen.contains(&"lineage".to_owned()), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_shard_that_is_taken_for_its_tip_keeps_its_children_unread() {
+    let seen = seen(KnownBug::TipOfAClosedShard, |machine, kinesis| async move {
+        let proxy = Proxy::start(&kinesis.endpoint).await.unwrap();
+        proxy.on(When::any().operation("GetRecords"), Which::Every, end_closed_shards_by(EndSignal::Never));
+        let machine = machine.with("AWS_ENDPOINT_URL_KINESIS", &proxy.endpoint());
+        let first = put(&machine, &[0]).await;
+        kinesis.split_lowest(TRANSACTION_EVENTS).await;
+        let put = [first, put(&machine, &[1]).await].concat();
+        let worker = Worker::start(&machine, &["--init", "--buffer-age", "1s"]).await;
+        worker.until_ready().await;
+        // Three answers a second apart end the parent; what is committed a second later is its children's.
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        worker.stop().await.expect_code(0);
+        oracle_says(verify(&put, &machine, "./lake", &machine.path("lake"))).await
+    })
+    .await;
+    assert!(seen[0].contains("is stored 0 times"), "{seen:?}");
 }

@@ -41,6 +41,7 @@ mod ingest_s3;
 mod kill_and_restart;
 mod known_bugs;
 mod lake_verify;
+mod many_makes;
 mod many_partitions;
 mod observability;
 mod replay;

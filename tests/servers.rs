@@ -27,6 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder as Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::process::Child;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -39,7 +40,7 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const USER_EVENTS: &str = "user-events";
 pub(crate) const TRANSACTION_EVENTS: &str = "transaction-events";
 
-async fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
@@ -50,11 +51,28 @@ fn at_once(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
     listener.tap_io(|socket| socket.set_nodelay(true).unwrap())
 }
 
-/// An in-memory Kinesis.
+/// A Kinesis: the embedded one in memory, unless it is of another make.
 pub(crate) struct Kinesis {
     pub(crate) endpoint: String,
     pub(crate) client: Client,
-    server: JoinHandle<()>,
+    /// Ends the server when it is dropped.
+    _server: KinesisServer,
+}
+
+/// What answers.
+pub(crate) enum KinesisServer {
+    /// A task of this process.
+    Task(JoinHandle<()>),
+    /// A process, which is killed when it is dropped.
+    Process(#[allow(dead_code)] Child),
+}
+
+impl Drop for KinesisServer {
+    fn drop(&mut self) {
+        if let Self::Task(server) = self {
+            server.abort();
+        }
+    }
 }
 
 impl Kinesis {
@@ -73,6 +91,11 @@ impl Kinesis {
         // A full PutRecords request: 5 MiB of data, in base64.
         let router = one_at_a_time(router.layer(DefaultBodyLimit::max(7 << 20)));
         let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
+        Self::at(address, KinesisServer::Task(server))
+    }
+
+    /// The one that listens there.
+    pub(crate) fn at(address: SocketAddr, server: KinesisServer) -> Self {
         let endpoint = format!("http://{address}");
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -80,15 +103,19 @@ impl Kinesis {
             .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "tests"))
             .endpoint_url(&endpoint)
             .build();
-        Self { endpoint, client: Client::from_conf(config), server }
+        Self { endpoint, client: Client::from_conf(config), _server: server }
     }
 
     /// One with both streams.
     pub(crate) async fn with_streams(user_shards: i32, transaction_shards: i32) -> Self {
-        let kinesis = Self::empty().await;
-        kinesis.create_stream(USER_EVENTS, user_shards).await;
-        kinesis.create_stream(TRANSACTION_EVENTS, transaction_shards).await;
-        kinesis
+        Self::empty().await.and_streams(user_shards, transaction_shards).await
+    }
+
+    /// With both streams, too.
+    pub(crate) async fn and_streams(self, user_shards: i32, transaction_shards: i32) -> Self {
+        self.create_stream(USER_EVENTS, user_shards).await;
+        self.create_stream(TRANSACTION_EVENTS, transaction_shards).await;
+        self
     }
 
     pub(crate) async fn create_stream(&self, name: &str, shards: i32) {
@@ -199,12 +226,6 @@ fn in_turns(answer: Response, turn: Arc<Mutex<()>>) -> Response {
         body.poll_next_unpin(context)
     });
     Response::from_parts(parts, Body::from_stream(looks))
-}
-
-impl Drop for Kinesis {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
 }
 
 /// An S3 over a temporary folder: one folder a bucket, one file an object.

@@ -1,8 +1,11 @@
 //! What the fault tests share: a Kinesis and a lake, each behind a proxy that can be made to fail.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use bluelake_fault_proxy::Proxy;
+use bluelake_fault_proxy::{Action, Proxy};
+use serde_json::Value;
 
 use crate::command::Machine;
 use crate::lake_verify::assert_lake_verifies;
@@ -15,6 +18,35 @@ pub(crate) const ONCE: [&str; 2] = ["ingest", "--once"];
 /// A bucket of every stage that has one.
 pub(crate) const BUCKET: &str = "faulty";
 const SEED: u64 = 9_000;
+
+/// How a Kinesis tells that a closed shard was read to its end. The embedded one gives no iterator with the last records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndSignal {
+    /// It answers once more, empty and not behind, before it gives no iterator.
+    EmptyAnswerFirst,
+    /// It answers so for ever.
+    Never,
+}
+
+/// Makes a Kinesis behind a proxy end its closed shards in this way.
+pub(crate) fn end_closed_shards_by(signal: EndSignal) -> Action {
+    let ended: Mutex<HashSet<String>> = Mutex::default();
+    Action::alter(move |call, answer| {
+        let mut value = answer.value();
+        let iterator = call.json()["ShardIterator"].as_str().unwrap_or_default().to_owned();
+        let is_known = ended.lock().unwrap().contains(&iterator);
+        if is_known {
+            value["Records"] = Value::Array(Vec::new());
+            value["MillisBehindLatest"] = 0.into();
+        }
+        let is_end = value["Records"].is_array() && value["NextShardIterator"].is_null();
+        if is_end && (signal == EndSignal::Never || !is_known) {
+            value["NextShardIterator"] = Value::from(iterator.clone());
+            ended.lock().unwrap().insert(iterator);
+        }
+        answer.set_value(&value);
+    })
+}
 
 /// A small disk of its own; taken away when it is dropped.
 pub(crate) struct Disk(pub(crate) PathBuf);

@@ -42,6 +42,13 @@ impl Claims {
         }
     }
 
+    /// Frees a shard of which nothing is under way, so that it can be taken again; not one that is another worker's now.
+    pub(crate) fn free(&mut self, shard: &str) {
+        if !self.releasing.contains(shard) {
+            self.held.remove(shard);
+        }
+    }
+
     /// Begins to let a shard go; whether that is new.
     pub(crate) fn release(&mut self, shard: &str) -> bool {
         self.releasing.insert(shard.to_owned())
@@ -76,6 +83,7 @@ mod tests {
                 starting_sequence: starting_sequence.clone(),
                 parents: Vec::new(),
                 hash_keys: None,
+                closed: false,
             },
             position: Position::TrimHorizon,
             state: ShardState {

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | has records behind the position | moves to the last of them |
 //! | has only records at or before it (the same answer twice) | stays, and passes over them |
-//! | is empty, 0 ms behind | is at the tip; says so once an interval |
+//! | is empty, 0 ms behind, of an open shard | is at the tip; says so once an interval |
+//! | is empty, 0 ms behind, of a closed shard | goes on: a closed shard has an end and no tip; after some such pages in a row it has ended, for servers that do not signal the end |
 //! | is empty, behind | goes on: empty is not the end |
 //! | is the last of a closed shard | has ended |
 //! | comes when what was read last is older than the retention | must not take it: what lay between may be discarded |
@@ -14,7 +15,10 @@ use std::time::Duration;
 use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
 use bluelake_schemas::KnownBug;
 
-use crate::lineage::{ListedShard, ReadableShard};
+use crate::{
+    lineage::{ListedShard, ReadableShard},
+    tip::Listed,
+};
 
 /// While a shard stays drained, that is told so many times within the retention.
 const TOLD_DRAINED: i64 = 8;
@@ -22,6 +26,10 @@ const TOLD_DRAINED: i64 = 8;
 const TOLD_DRAINED_WITHIN: i64 = 15 * 60_000;
 /// So often, milliseconds, in a run that ends at the tip: what comes after it wants to know how far it came.
 const TOLD_DRAINED_ONCE: i64 = 60_000;
+
+/// Pages in a row, empty and not behind, after which a closed shard has ended though its end was not signalled. They are
+/// a second apart. Kinesis signals it, some servers with one such page before.
+const DRAINED_PAGES: u32 = 3;
 
 /// What a page says, without its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +99,8 @@ pub(crate) struct ShardCursor {
     retention: i64,
     /// Milliseconds between two times at which the table is told that the shard is drained.
     tell_after: i64,
+    /// Empty pages in a row that were not behind, since the shard was listed as closed.
+    drained_pages: u32,
     ended: bool,
 }
 
@@ -121,6 +131,7 @@ impl ShardCursor {
             known_until: state.safe_until(),
             retention,
             tell_after: (retention / TOLD_DRAINED).min(within),
+            drained_pages: 0,
             ended: false,
         }
     }
@@ -144,8 +155,9 @@ impl ShardCursor {
     }
 
     /// Takes a page and moves; `now` is no later than the moment at which the page was asked for (milliseconds since the
-    /// epoch). The steps of a cursor join without a hole: each must be handed on, or reading starts over from the table.
-    pub(crate) fn take(&mut self, page: &PageFacts, now: i64) -> PageOutcome {
+    /// epoch), and `listed` what was known of the shard then. The steps of a cursor join without a hole: each must be handed
+    /// on, or reading starts over from the table.
+    pub(crate) fn take(&mut self, page: &PageFacts, now: i64, listed: Listed) -> PageOutcome {
         let from_exclusive = self.position.clone();
         let mut new = Vec::with_capacity(page.sequences.len());
         let mut last = match &self.position {
@@ -162,17 +174,21 @@ impl ShardCursor {
         if let Some(last) = last.filter(|_| !new.is_empty()) {
             self.position = Position::After(last.clone());
         }
-        let at_tip = page.sequences.is_empty() && page.millis_behind == Some(0);
-        if at_tip {
+        let drained = page.sequences.is_empty() && page.millis_behind == Some(0);
+        if drained {
             self.known_until = self.known_until.max(Some(now));
         }
-        let due = |before: i64| now.saturating_sub(before) >= self.tell_after;
-        let tell_drained = at_tip && self.told_at.is_none_or(due);
-        self.ended |= page.end_of_shard;
-        let tell = !new.is_empty() || self.ended || tell_drained;
-        // Of a shard that has ended it is not known when it was closed: its children may have filled for long.
-        let drained_at = (tell && at_tip && !self.ended).then_some(now);
+        self.ended |= page.end_of_shard || self.ends_without_a_signal(drained, listed);
+        // It may have been closed since it was listed, and its children may have filled since it was closed.
+        let open_at = match listed {
+            Listed::Open { at } if drained && !self.ended => Some(at.min(now)),
+            Listed::Open { .. } | Listed::Closed => None,
+        };
+        let at_tip = open_at.is_some();
+        let due = |at: &i64| self.told_at.is_none_or(|told| at.saturating_sub(told) >= self.tell_after);
+        let drained_at = open_at.filter(due);
         self.told_at = drained_at.or(self.told_at);
+        let tell = !new.is_empty() || self.ended || drained_at.is_some();
         let step = tell.then(|| Step {
             shard: self.shard.clone(),
             from_exclusive,
@@ -181,6 +197,13 @@ impl ShardCursor {
             drained_at,
         });
         PageOutcome { new, step, at_tip, ended: self.ended }
+    }
+
+    /// Whether a closed shard has given so many drained pages that nothing can come any more.
+    fn ends_without_a_signal(&mut self, drained: bool, listed: Listed) -> bool {
+        let counts = drained && listed == Listed::Closed;
+        self.drained_pages = if counts { self.drained_pages.saturating_add(1) } else { 0 };
+        self.drained_pages >= DRAINED_PAGES
     }
 }
 
@@ -193,6 +216,8 @@ mod tests {
     use super::*;
 
     const MINUTE: i64 = 60_000;
+    /// Open to this day.
+    const OPEN: Listed = Listed::Open { at: i64::MAX };
 
     fn number(value: u64) -> SequenceNumber {
         SequenceNumber::parse(&value.to_string()).unwrap()
@@ -208,6 +233,7 @@ mod tests {
             starting_sequence: number(1),
             parents: vec!["p".to_owned()],
             hash_keys: None,
+            closed: false,
         };
         let state = ShardState {
             starting_sequence: number(1),
@@ -233,10 +259,10 @@ mod tests {
     #[test]
     fn records_at_or_before_the_position_are_passed_over() {
         let mut cursor = cursor(Position::TrimHorizon);
-        assert_eq!(cursor.take(&page(&[8, 9, 10, 11], 5), 0).new, [0, 1, 2, 3], "compared as numbers: 9 < 10");
-        let again = cursor.take(&page(&[8, 9, 10, 11], 5), 0);
+        assert_eq!(cursor.take(&page(&[8, 9, 10, 11], 5), 0, OPEN).new, [0, 1, 2, 3], "compared as numbers: 9 < 10");
+        let again = cursor.take(&page(&[8, 9, 10, 11], 5), 0, OPEN);
         assert_eq!((again.new.len(), again.step), (0, None), "the same answer twice");
-        let overlap = cursor.take(&page(&[10, 11, 12, 13], 0), 0);
+        let overlap = cursor.take(&page(&[10, 11, 12, 13], 0), 0, OPEN);
         assert_eq!(overlap.new, [2, 3]);
         let step = overlap.step.unwrap().advance(ControlTotals::default(), Some(7));
         assert_eq!((step.from_exclusive, step.to_inclusive, step.arrived_at), (Some(after(11)), after(13), Some(7)));
@@ -247,10 +273,13 @@ mod tests {
     #[test]
     fn the_tip_is_an_empty_page_that_is_not_behind() {
         let mut cursor = cursor(after(5));
-        assert_eq!(cursor.take(&page(&[], 1), 0), PageOutcome { new: vec![], step: None, at_tip: false, ended: false });
+        assert_eq!(
+            cursor.take(&page(&[], 1), 0, OPEN),
+            PageOutcome { new: vec![], step: None, at_tip: false, ended: false }
+        );
         let unsaid = PageFacts { millis_behind: None, ..PageFacts::default() };
-        assert!(!cursor.take(&unsaid, 0).at_tip);
-        assert!(cursor.take(&page(&[], 0), 0).at_tip);
+        assert!(!cursor.take(&unsaid, 0, OPEN).at_tip);
+        assert!(cursor.take(&page(&[], 0), 0, OPEN).at_tip);
     }
 
     #[test]
@@ -259,7 +288,7 @@ mod tests {
         let told: Vec<i64> = (0..25)
             .map(|minute| minute * MINUTE)
             .filter_map(|now| {
-                let step = cursor.take(&page(&[], 0), now).step?.advance(ControlTotals::default(), None);
+                let step = cursor.take(&page(&[], 0), now, OPEN).step?.advance(ControlTotals::default(), None);
                 assert_eq!(step.from_exclusive.as_ref(), Some(&step.to_inclusive), "the position stays");
                 assert_eq!(step.drained_at, Some(now));
                 Some(now / MINUTE)
@@ -273,7 +302,7 @@ mod tests {
         for numbers in [&[6, 7][..], &[]] {
             let mut cursor = cursor(after(5));
             let last = PageFacts { end_of_shard: true, ..page(numbers, 0) };
-            let outcome = cursor.take(&last, 0);
+            let outcome = cursor.take(&last, 0, OPEN);
             let step = outcome.step.unwrap().advance(ControlTotals::default(), None);
             assert!(outcome.ended && step.ended);
             assert_eq!(step.to_inclusive, after(*numbers.last().unwrap_or(&5)));
@@ -283,14 +312,47 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_shard_has_no_tip_and_claims_nothing_of_what_its_children_hold() {
+        let mut cursor = cursor(after(5));
+        let outcome = cursor.take(&page(&[], 0), 0, Listed::Closed);
+        assert_eq!(outcome, PageOutcome { new: vec![], step: None, at_tip: false, ended: false });
+        let last = PageFacts { end_of_shard: true, ..page(&[], 0) };
+        let step = cursor.take(&last, 0, Listed::Closed).step.unwrap().advance(ControlTotals::default(), None);
+        assert_eq!((step.ended, step.drained_at), (true, None));
+    }
+
+    #[test]
+    fn a_closed_shard_whose_end_is_never_signalled_ends_when_it_stays_drained() {
+        let mut cursor = cursor(after(5));
+        let mut take = |page: PageFacts, listed| cursor.take(&page, 0, listed).ended;
+        assert!(!take(page(&[], 0), OPEN), "it was open");
+        assert!(!take(page(&[], 0), Listed::Closed) && !take(page(&[], 0), Listed::Closed));
+        assert!(!take(page(&[6], 0), Listed::Closed), "there was more");
+        assert!(!take(page(&[], 0), Listed::Closed) && !take(page(&[], 9), Listed::Closed), "there is more");
+        let unsaid = PageFacts { millis_behind: None, ..PageFacts::default() };
+        assert!(!take(page(&[], 0), Listed::Closed) && !take(unsaid, Listed::Closed), "it is not known");
+        assert!(!take(page(&[], 0), Listed::Closed) && !take(page(&[], 0), Listed::Closed));
+        assert!(take(page(&[], 0), Listed::Closed));
+    }
+
+    #[test]
+    fn drained_is_told_as_of_the_moment_at_which_the_shard_was_still_open() {
+        let mut cursor = cursor(after(5));
+        let step = cursor.take(&page(&[], 0), 9 * MINUTE, Listed::Open { at: 8 * MINUTE }).step.unwrap();
+        assert_eq!(step.advance(ControlTotals::default(), None).drained_at, Some(8 * MINUTE));
+        let listed_later = cursor.take(&page(&[], 0), 19 * MINUTE, Listed::Open { at: 20 * MINUTE }).step.unwrap();
+        assert_eq!(listed_later.advance(ControlTotals::default(), None).drained_at, Some(19 * MINUTE));
+    }
+
+    #[test]
     fn a_page_that_comes_after_the_retention_may_begin_behind_a_hole() {
         let mut cursor = cursor(after(5));
         assert!(!cursor.may_have_lost(1_000 * MINUTE), "nothing is known of it yet");
-        cursor.take(&page(&[6], 9), 0);
+        cursor.take(&page(&[6], 9), 0, OPEN);
         cursor.arrived(Some(3 * MINUTE * 1_000));
         assert!(!cursor.may_have_lost(83 * MINUTE));
         assert!(cursor.may_have_lost(83 * MINUTE + 1), "the reader stood still, or had to wait");
-        cursor.take(&page(&[], 0), 70 * MINUTE);
+        cursor.take(&page(&[], 0), 70 * MINUTE, OPEN);
         assert!(!cursor.may_have_lost(150 * MINUTE), "it was seen drained since");
     }
 
@@ -304,7 +366,7 @@ mod tests {
                 // A source never leaves a hole: it reads on from the position, or answers something older.
                 let start = start.min(seen.len());
                 let numbers: Vec<u64> = (start..start + length).map(|index| 100 + 3 * index as u64).collect();
-                let outcome = cursor.take(&page(&numbers, 9), 0);
+                let outcome = cursor.take(&page(&numbers, 9), 0, OPEN);
                 seen.extend(outcome.new.iter().filter_map(|index| numbers.get(*index)));
                 if let Some(step) = outcome.step {
                     let step = step.advance(ControlTotals::default(), None);

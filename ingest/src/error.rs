@@ -1,6 +1,6 @@
 //! What can go wrong while ingesting, named by what the caller can do about it.
 
-use bluelake_lake::{Gap, LakeError};
+use bluelake_lake::LakeError;
 use bluelake_schemas::Stream;
 use bluelake_transform::TransformError;
 
@@ -20,17 +20,6 @@ pub enum IngestError {
         remedy: Option<&'static str>,
         /// Trying again later may succeed.
         transient: bool,
-    },
-    /// Kinesis may have discarded records before they were read.
-    #[error(
-        "stream '{stream}': gap: Kinesis may have discarded records of {} unread; look at `bluelake status`, then go on with --on-gap continue",
-        shards_of(gaps)
-    )]
-    Gap {
-        /// Name or ARN of the stream.
-        stream: String,
-        /// The gaps that stop a shard each.
-        gaps: Vec<Gap>,
     },
     /// The lake failed.
     #[error(transparent)]
@@ -93,8 +82,4 @@ impl IngestError {
             _ => false,
         }
     }
-}
-
-fn shards_of(gaps: &[Gap]) -> String {
-    gaps.iter().map(|gap| gap.shard.as_str()).collect::<Vec<_>>().join(", ")
 }

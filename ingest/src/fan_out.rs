@@ -3,7 +3,7 @@
 //! A subscription lasts five minutes and is renewed after the last record read. A shard gives a consumer one
 //! subscription at a time, and a new one takes the place of the old after five seconds.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use aws_sdk_kinesis::{
     operation::subscribe_to_shard::SubscribeToShardOutput,
@@ -27,6 +27,8 @@ const ACTIVE_INTERVAL: Duration = Duration::from_secs(1);
 const ACTIVE_CHECKS: usize = 60;
 /// The service sends an event every few seconds, if an empty one; without any for so long the connection is dead.
 const SILENCE: Duration = Duration::from_secs(30);
+/// An event that comes while it is waited for was sent no longer ago than this, milliseconds.
+const ON_ITS_WAY: i64 = 5_000;
 
 /// The registered consumer of a stream. Registered when first asked for, once for all shards.
 #[derive(Debug)]
@@ -108,9 +110,9 @@ impl FanOut {
         position: &Position,
     ) -> Result<(Page, Admitted), ReadFault> {
         loop {
-            let mut events = match self.events.take() {
-                Some(events) => events,
-                None => self.subscribe(source, position).await?,
+            let (mut events, is_new) = match self.events.take() {
+                Some(events) => (events, false),
+                None => (self.subscribe(source, position).await?, true),
             };
             // While behind, the next event is on its way already and wants room. At the tip it may be long in coming:
             // room is found for it when it is here.
@@ -118,18 +120,15 @@ impl FanOut {
                 Some(bytes) => Some(source.admission.admit(Some(bytes)).await),
                 None => None,
             };
-            let page = match timeout(SILENCE, events.event_stream.recv()).await {
-                Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => page(event),
-                Ok(Ok(Some(_))) => {
+            let (event, was_waiting) = receive(&mut events, &source.stream).await?;
+            let page = match event {
+                Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)) => page(event, was_waiting && !is_new),
+                Some(_) => {
                     self.events = Some(events);
                     continue;
                 }
                 // Its five minutes are over.
-                Ok(Ok(None)) => continue,
-                Ok(Err(error)) => return Err(source.stream.fault("SubscribeToShard", error)),
-                Err(_) => {
-                    return Err(ReadFault::Transient(format!("a subscription was silent for {} s", SILENCE.as_secs())));
-                }
+                None => continue,
             };
             self.events = Some(events);
             let bytes = page.bytes();
@@ -161,13 +160,31 @@ impl FanOut {
     }
 }
 
+/// The next event, and whether it was here before anybody looked for it.
+async fn receive(
+    events: &mut SubscribeToShardOutput,
+    stream: &KinesisStream,
+) -> Result<(Option<SubscribeToShardEventStream>, bool), ReadFault> {
+    let mut next = pin!(timeout(SILENCE, events.event_stream.recv()));
+    let (received, was_waiting) = match futures::poll!(&mut next) {
+        Poll::Ready(received) => (received, true),
+        Poll::Pending => (next.await, false),
+    };
+    match received {
+        Ok(Ok(event)) => Ok((event, was_waiting)),
+        Ok(Err(error)) => Err(stream.fault("SubscribeToShard", error)),
+        Err(_) => Err(ReadFault::Transient(format!("a subscription was silent for {} s", SILENCE.as_secs()))),
+    }
+}
+
 /// The last event of a closed shard names no continuation. One that names child shards too may still have records
-/// behind it, unless it is empty.
-fn page(event: SubscribeToShardEvent) -> Page {
+/// behind it, unless it is empty. An event that was waiting says nothing of how the shard is now.
+fn page(event: SubscribeToShardEvent, was_waiting: bool) -> Page {
     let closed = event.child_shards.as_ref().is_some_and(|children| !children.is_empty());
     Page {
         end_of_shard: event.continuation_sequence_number.is_empty() || (closed && event.records.is_empty()),
-        millis_behind: Some(event.millis_behind_latest),
+        millis_behind: Some(event.millis_behind_latest).filter(|behind| *behind > 0 || !was_waiting),
         records: event.records,
+        on_its_way: ON_ITS_WAY,
     }
 }

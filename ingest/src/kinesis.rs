@@ -17,7 +17,10 @@ use bluelake_lake::{Position, SequenceNumber, causes};
 use bluelake_schemas::KnownBug;
 use chrono::{DateTime, Utc};
 
-use crate::{error::IngestError, fan_out::Consumer, lineage::ListedShard, pace::SHARD_RATE, progress::count_fault};
+use crate::{
+    error::IngestError, fan_out::Consumer, lineage::ListedShard, pace::SHARD_RATE, progress::count_fault,
+    tip::close_parents,
+};
 
 /// Most records that one GetRecords call may return; the service's own maximum.
 const MAX_RECORDS: i32 = 10_000;
@@ -176,6 +179,7 @@ impl KinesisStream {
             }
             next_token = page.next_token;
             if next_token.is_none() {
+                close_parents(&mut shards);
                 return Ok(shards);
             }
         }
@@ -190,7 +194,9 @@ impl KinesisStream {
                 reason: "ListShards gave no StartingSequenceNumber".to_owned(),
             })?;
         let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
+        let ending_sequence = shard.sequence_number_range().and_then(|range| range.ending_sequence_number());
         Ok(ListedShard {
+            closed: ending_sequence.is_some(),
             id: shard.shard_id().to_owned(),
             starting_sequence,
             parents: parents.into_iter().flatten().map(ToOwned::to_owned).collect(),

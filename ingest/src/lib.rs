@@ -44,6 +44,7 @@ mod round;
 )]
 mod simulation;
 mod skew;
+mod tip;
 mod watchdog;
 mod window;
 mod worker;

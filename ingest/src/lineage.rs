@@ -26,6 +26,8 @@ pub(crate) struct ListedShard {
     pub(crate) parents: Vec<String>,
     /// Hash keys that it takes, both ends included, if ListShards gave them.
     pub(crate) hash_keys: Option<(u128, u128)>,
+    /// It was split or merged: nothing comes in any more, and its children may hold records already.
+    pub(crate) closed: bool,
 }
 
 /// A shard that may be read, and from where.
@@ -243,6 +245,36 @@ pub(crate) fn ancestry(id: &str, document: &CheckpointDocument) -> Vec<String> {
     found
 }
 
+/// A document without shards, for tests.
+#[cfg(test)]
+pub(crate) fn empty_document() -> CheckpointDocument {
+    CheckpointDocument {
+        format: 1,
+        digest: String::new(),
+        number: 1,
+        previous: None,
+        batch_id: uuid::Uuid::nil(),
+        worker: "w".to_owned(),
+        bluelake_version: "0".to_owned(),
+        contract_version: 1,
+        stream_arn: "arn".to_owned(),
+        erasure_epoch: 0,
+        shards: BTreeMap::new(),
+        ranges: Vec::new(),
+        retired: ControlTotals::default(),
+        erased: 0,
+        expired: 0,
+        rejected_files: Vec::new(),
+        last_rejected: None,
+        gaps: Vec::new(),
+        supplemented: ControlTotals::default(),
+        supplements: 0,
+        archive_ranges: Vec::new(),
+        last_archive: None,
+        previous_archive: None,
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -256,6 +288,7 @@ mod tests {
             starting_sequence: SequenceNumber::parse("1").unwrap(),
             parents: parents.iter().map(ToString::to_string).collect(),
             hash_keys: None,
+            closed: false,
         }
     }
 
@@ -273,31 +306,7 @@ mod tests {
     }
 
     fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
-        CheckpointDocument {
-            format: 1,
-            digest: String::new(),
-            number: 1,
-            previous: None,
-            batch_id: uuid::Uuid::nil(),
-            worker: "w".to_owned(),
-            bluelake_version: "0".to_owned(),
-            contract_version: 1,
-            stream_arn: "arn".to_owned(),
-            erasure_epoch: 0,
-            shards: shards.map(|(id, state)| (id.to_owned(), state)).into(),
-            ranges: Vec::new(),
-            retired: ControlTotals::default(),
-            erased: 0,
-            expired: 0,
-            rejected_files: Vec::new(),
-            last_rejected: None,
-            gaps: Vec::new(),
-            supplemented: ControlTotals::default(),
-            supplements: 0,
-            archive_ranges: Vec::new(),
-            last_archive: None,
-            previous_archive: None,
-        }
+        CheckpointDocument { shards: shards.map(|(id, state)| (id.to_owned(), state)).into(), ..empty_document() }
     }
 
     fn after(number: &str) -> Position {

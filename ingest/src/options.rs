@@ -2,9 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bluelake_lake::Position;
 use chrono::{DateTime, Utc};
 
-use crate::{admission::Admission, fleet::Fleet, memory::MemoryBudget};
+use crate::{admission::Admission, fleet::Fleet, kinesis::StreamDescription, memory::MemoryBudget};
 
 /// Where reading starts in a stream that the lake does not know yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,17 @@ pub enum StartPosition {
     Latest,
     /// Records that arrived at or after this time.
     AtTimestamp(DateTime<Utc>),
+}
+
+impl StartPosition {
+    /// Where a stream starts that the lake does not know, at the time `local` by the local clock.
+    pub(crate) fn position(&self, stream: &StreamDescription, local: DateTime<Utc>) -> Position {
+        match self {
+            Self::TrimHorizon => Position::TrimHorizon,
+            Self::Latest => Position::AtTimestamp(stream.now(local).timestamp_millis()),
+            Self::AtTimestamp(time) => Position::AtTimestamp(time.timestamp_millis()),
+        }
+    }
 }
 
 /// When what is buffered is committed, whichever comes first, and what of it may be in memory. For each stream.

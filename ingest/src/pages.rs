@@ -41,6 +41,8 @@ pub(crate) struct Page {
     pub(crate) millis_behind: Option<i64>,
     /// The shard is closed and nothing follows.
     pub(crate) end_of_shard: bool,
+    /// How long before it was asked for it may have been made, milliseconds.
+    pub(crate) on_its_way: i64,
 }
 
 impl Page {

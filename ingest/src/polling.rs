@@ -45,8 +45,11 @@ impl Polling {
             }
         };
         self.iterator.clone_from(&output.next_shard_iterator);
-        let end_of_shard = output.next_shard_iterator.is_none();
-        let page = Page { records: output.records, millis_behind: output.millis_behind_latest, end_of_shard };
+        // Child shards say that the shard is closed, not that nothing is left of it.
+        let has_children = output.child_shards.is_some_and(|children| !children.is_empty());
+        let end_of_shard = output.next_shard_iterator.is_none() || (has_children && output.records.is_empty());
+        let millis_behind = output.millis_behind_latest;
+        let page = Page { records: output.records, millis_behind, end_of_shard, on_its_way: 0 };
         let bytes = page.bytes();
         self.next_call = Some(Instant::now() + pause_after(bytes, source.stream.shard_rate(), page.is_tip()));
         if !page.records.is_empty() {

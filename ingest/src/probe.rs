@@ -8,7 +8,9 @@ use futures::StreamExt as _;
 use crate::{
     error::IngestError,
     kinesis::{KinesisStream, ReadFault},
-    options::Clock,
+    lineage::{LineagePlan, ListedShard, plan},
+    options::{Clock, StartPosition},
+    skew::Skew,
 };
 
 /// Shards asked at once.
@@ -38,18 +40,20 @@ pub struct ShardProbe {
     pub starting_sequence: SequenceNumber,
     /// Shard ids of the parents.
     pub parents: Vec<String>,
-    /// What lies behind the table's position.
+    /// It was split or merged: what comes in now is in its children.
+    pub closed: bool,
+    /// What lies behind the table's position, or behind where reading will start.
     pub behind: Behind,
 }
 
-/// What lies behind a table's position in a shard.
+/// What lies behind a position in a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behind {
-    /// Nobody was asked: the table does not have the shard, or has it to its end.
+    /// Nobody was asked: the table has the shard to its end.
     NotAsked,
-    /// Nothing at this time, milliseconds since the epoch: the position is at the tip.
+    /// Nothing at this time, milliseconds since the epoch: the position is at the tip of an open shard.
     Nothing {
-        /// Just before Kinesis was asked.
+        /// Just before Kinesis was asked for the shard, or for all shards if that was earlier.
         at: i64,
     },
     /// Nothing, and nothing will come: the shard is closed. Its children may hold more.
@@ -68,33 +72,76 @@ pub enum Behind {
     },
 }
 
-/// Asks Kinesis for the stream, its shards, and what lies behind the position of each shard that the document has open.
-/// A shard that cannot be asked is no error.
+/// Asks Kinesis for the stream, its shards, and what lies behind the table's position in each, or behind where reading will
+/// start in a shard that the table does not have: `start` is for a stream that it does not know. A shard that cannot be asked
+/// is no error.
 ///
 /// # Errors
 /// [`IngestError`] when the stream cannot be described or its shards cannot be listed.
 pub async fn probe(
     source: &KinesisStream,
     document: Option<&CheckpointDocument>,
+    start: &StartPosition,
     clock: &Clock,
 ) -> Result<StreamProbe, IngestError> {
     let description = source.describe().await?;
+    let skew = Skew::of(clock.now(), description.server_time);
+    let listed_at = skew.earliest(clock.now());
     let listed = source.list_shards().await?;
+    let positions = &positions(&listed, document, &start.position(&description, clock.now()), listed_at);
     let asked = listed.into_iter().map(|shard| async move {
-        let state = document.and_then(|document| document.shards.get(&shard.id));
-        let state = state.filter(|state| state.starting_sequence == shard.starting_sequence);
-        let behind = match state.filter(|state| !state.ended) {
-            Some(state) => ask_in_time(source, &shard.id, state, clock).await,
+        let behind = match positions.get(&shard.id) {
+            Some(position) => ask_in_time(source, &shard.id, position, clock).await,
             None => Behind::NotAsked,
         };
-        (shard.id, ShardProbe { starting_sequence: shard.starting_sequence, parents: shard.parents, behind })
+        let ListedShard { id, starting_sequence, parents, closed, .. } = shard;
+        let behind = match behind {
+            // Its children may hold what came since.
+            Behind::Nothing { .. } if closed => Behind::End,
+            // It may have been closed since it was listed.
+            Behind::Nothing { at } => Behind::Nothing { at: at.min(listed_at) },
+            behind => behind,
+        };
+        (id, ShardProbe { starting_sequence, parents, closed, behind })
     });
     let shards = futures::stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).collect().await;
     Ok(StreamProbe { retention: description.retention, shards })
 }
 
-async fn ask_in_time(source: &KinesisStream, shard: &str, state: &ShardState, clock: &Clock) -> Behind {
-    let asked = tokio::time::timeout(TIME_LIMIT, ask(source, shard, &state.position, clock)).await;
+/// Where reading goes on in each listed shard that has not ended: from the table's position, or from where a worker will pin it.
+fn positions(
+    listed: &[ListedShard],
+    document: Option<&CheckpointDocument>,
+    start: &Position,
+    now: i64,
+) -> BTreeMap<String, Position> {
+    let LineagePlan { pins, readable, waiting, .. } = plan(listed, document, start, now);
+    let is_new = document.is_none_or(|document| document.shards.is_empty());
+    let of_children = if is_new { start } else { &Position::TrimHorizon };
+    let readable = readable.into_iter().map(|readable| (readable.shard.id, readable.position));
+    let pinned = pins.into_iter().map(|pin| (pin.shard, pin.to_inclusive));
+    let waiting = waiting.into_iter().map(|shard| (shard, of_children.clone()));
+    readable.chain(pinned).chain(waiting).collect()
+}
+
+/// Whether the table has every record of an open shard that arrived up to `until` (milliseconds since the epoch), by what Kinesis
+/// says of the first one behind the position.
+pub(crate) async fn is_read_up_to(
+    source: &KinesisStream,
+    shard: &str,
+    state: &ShardState,
+    until: i64,
+    clock: &Clock,
+) -> bool {
+    match ask_in_time(source, shard, &state.position, clock).await {
+        Behind::Nothing { .. } => true,
+        Behind::Records { oldest: Some(oldest), .. } => oldest >= until,
+        Behind::Records { oldest: None, .. } | Behind::NotAsked | Behind::End | Behind::Unknown { .. } => false,
+    }
+}
+
+async fn ask_in_time(source: &KinesisStream, shard: &str, position: &Position, clock: &Clock) -> Behind {
+    let asked = tokio::time::timeout(TIME_LIMIT, ask(source, shard, position, clock)).await;
     asked.unwrap_or_else(|_| Behind::Unknown { reason: format!("no answer within {} s", TIME_LIMIT.as_secs()) })
 }
 

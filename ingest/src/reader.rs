@@ -13,7 +13,7 @@ use aws_sdk_kinesis::types::Record;
 use bluelake_lake::{ControlTotals, SequenceNumber};
 use bluelake_schemas::{KnownBug, Stream};
 use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     pages::{Next, Page, Pages, ShardSource},
     progress::{Progress, ReadCounts, Reading},
     skew::Skew,
+    tip::Listed,
     window::{DedupWindow, EventPosition},
 };
 
@@ -59,6 +60,8 @@ pub(crate) struct ShardReader {
     /// Counts the chunks that were sent.
     pub(crate) sent: Arc<AtomicUsize>,
     pub(crate) stop_at_tip: bool,
+    /// What ListShards says of the shard, as often as it is asked.
+    pub(crate) listed: watch::Receiver<Listed>,
     /// How long Kinesis keeps a record.
     pub(crate) retention: Duration,
     pub(crate) admission: Admission,
@@ -98,6 +101,7 @@ impl ShardReader {
             chunks,
             sent,
             stop_at_tip,
+            listed: listings,
             retention,
             admission,
             clock,
@@ -117,16 +121,20 @@ impl ShardReader {
             }
             // A record may arrive after the answer left and before it is here.
             let asked = skew.earliest(clock.now());
+            let listed = *listings.borrow();
             let (page, _room) = match pages.next(cursor.position()).await? {
                 Next::Page(page, room) => (page, room),
                 Next::Vanished => return Ok(ReaderEnd::ShardVanished),
             };
             let fault = |fault: DecodeFault| fault.of(stream, &source, &id);
-            progress.observe_answer(&id, page.millis_behind, page.records.is_empty());
+            // Its children may hold more: a closed shard is not at a tip.
+            let behind = page.millis_behind.filter(|_| listed != Listed::Closed || !page.is_tip());
+            progress.observe_answer(&id, behind, page.records.is_empty());
             if cursor.may_have_lost(skew.latest(clock.now())) {
                 return Ok(ReaderEnd::MayHaveLost);
             }
-            let outcome = cursor.take(&facts(&page).map_err(fault)?, asked);
+            let asked = asked.saturating_sub(page.on_its_way);
+            let outcome = cursor.take(&facts(&page).map_err(fault)?, asked, listed);
             if let Some(step) = outcome.step {
                 let read = decode(&mut desk, &page.records, &outcome.new, &id).await.map_err(fault)?;
                 drop(page);

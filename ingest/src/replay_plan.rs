@@ -107,6 +107,7 @@ mod tests {
             starting_sequence: sequence(1),
             parents: parents.iter().map(ToString::to_string).collect(),
             hash_keys: None,
+            closed: false,
         }
     }
 

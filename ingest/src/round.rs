@@ -1,6 +1,9 @@
 //! One round of a worker: from one state of the table to the next fence, or to the end. It follows the lineage, runs a
 //! reader for each readable shard, buffers what they give and commits it, one batch at a time, while reading goes on.
 
+mod ending;
+mod listing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -17,6 +20,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use ending::{Ending, Next};
+
 use crate::{
     buffer::{Buffer, Chunk},
     claims::Claims,
@@ -26,6 +31,7 @@ use crate::{
     flush::{Draft, Flushed, Uploaders, WrittenAhead, flush, write_ahead},
     lineage::ReadableShard,
     reader::{ReaderEnd, ShardReader},
+    tip::{Listed, Listing},
     window::DedupWindow,
     worker::StreamWorker,
 };
@@ -46,8 +52,11 @@ type FleetWatch = watch::Receiver<Arc<Vec<Heartbeat>>>;
 /// How a round ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RoundEnd {
-    /// Told to stop, or every shard is at its tip and committed.
-    Done,
+    /// Told to stop, or every shard is at its tip and committed, but for those that nobody has read so far.
+    Done {
+        /// Ids of these shards.
+        unread: Vec<String>,
+    },
     /// Another worker moved these shards: what was buffered is dropped.
     Fenced(Vec<String>),
 }
@@ -67,6 +76,12 @@ pub(crate) struct Round<'a> {
     stops: BTreeMap<String, CancellationToken>,
     /// Chunks of each shard that are on their way.
     flows: BTreeMap<String, Flow>,
+    /// Every shard of the stream, as last listed.
+    listing: Listing,
+    /// Shards that were read to their tip, in a run that ends there.
+    at_tip: BTreeSet<String>,
+    /// What a run that ends at the tips waits for.
+    ending: Ending,
     /// The gaps that were told of last.
     told_gaps: Vec<String>,
     others: Option<FleetWatch>,
@@ -88,6 +103,8 @@ pub(crate) struct Round<'a> {
 struct Flow {
     sent: Arc<AtomicUsize>,
     taken: usize,
+    /// Tells the reader what ListShards says of the shard.
+    listed: watch::Sender<Listed>,
 }
 
 impl Flow {
@@ -126,6 +143,9 @@ impl<'a> Round<'a> {
             claims: Claims::default(),
             stops: BTreeMap::new(),
             flows: BTreeMap::new(),
+            listing: Listing::default(),
+            at_tip: BTreeSet::new(),
+            ending: Ending::default(),
             told_gaps: Vec::new(),
             others,
             flushing: None,
@@ -147,8 +167,10 @@ impl<'a> Round<'a> {
         }
         loop {
             self.start_flush_if_due();
-            if self.is_idle() && !self.go_on().await? {
-                return self.finish().await;
+            if self.is_idle()
+                && let Next::End { unread } = self.go_on().await?
+            {
+                return self.finish(unread).await;
             }
             match self.wake().await {
                 Wake::Chunk(chunk) => self.take_chunk(*chunk)?,
@@ -205,7 +227,11 @@ impl<'a> Round<'a> {
         let stream = self.worker.stream;
         let (shard, outcome) = ended.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
         self.stops.remove(&shard);
-        if matches!(outcome?, ReaderEnd::ShardVanished | ReaderEnd::MayHaveLost) {
+        let end = outcome?;
+        if end == ReaderEnd::AtTip {
+            self.at_tip.insert(shard.clone());
+        }
+        if matches!(end, ReaderEnd::ShardVanished | ReaderEnd::MayHaveLost) {
             // The lineage tells what became of it, once everything that was read of it is committed.
             self.lineage_due = Instant::now();
             self.worker.avoided.insert(shard.clone(), Instant::now() + VANISHED_PAUSE);
@@ -333,37 +359,6 @@ impl<'a> Round<'a> {
         self.readers.is_empty() && self.chunks.is_empty() && self.buffer.is_empty() && self.flushing.is_none()
     }
 
-    /// Whether an idle round has more to do; starts it.
-    async fn go_on(&mut self) -> Result<bool, IngestError> {
-        if self.shutdown.is_cancelled() {
-            return Ok(false);
-        }
-        if !self.worker.options.once {
-            return Ok(true);
-        }
-        let avoiding = self.worker.avoided.values().any(|until| *until > Instant::now());
-        if avoiding && self.lineage_due > Instant::now() {
-            return Ok(true);
-        }
-        let gaps = self.follow_lineage().await?;
-        if self.readers.is_empty() && !avoiding && !gaps.is_empty() {
-            return Err(IngestError::Gap { stream: self.worker.source.name().to_owned(), gaps });
-        }
-        Ok(!self.readers.is_empty() || avoiding)
-    }
-
-    /// Everything is committed; what follows the commits must not stay behind when nobody comes after.
-    async fn finish(self) -> Result<RoundEnd, IngestError> {
-        let mut pauses = self.worker.patience(self.shutdown).pauses();
-        while let Err(error) = self.worker.table()?.follow_rejected().await {
-            pauses.wait_after("bring rejected_events up to date", error.into()).await?;
-        }
-        if let Some(fleet) = &self.worker.options.fleet {
-            fleet.hold(self.worker.stream, BTreeSet::new());
-        }
-        Ok(RoundEnd::Done)
-    }
-
     /// Follows the lineage when it is time to; a fault that may pass is no reason to stop reading.
     async fn refresh_lineage(&mut self) -> Result<(), IngestError> {
         let fleet_changed = self.others.as_mut().is_some_and(|others| others.has_changed().unwrap_or(false));
@@ -379,11 +374,7 @@ impl<'a> Round<'a> {
         match self.follow_lineage().await {
             Ok(gaps) => {
                 self.catch_up_rejected().await;
-                let shards: Vec<String> = gaps.into_iter().map(|gap| gap.shard).collect();
-                if !shards.is_empty() && self.told_gaps != shards {
-                    tracing::error!(stream = %self.worker.stream, ?shards, "gap: these shards stand still until they are let go on with --on-gap continue");
-                }
-                self.told_gaps = shards;
+                self.tell_gaps(gaps);
                 Ok(())
             }
             Err(error) if error.is_transient() => {
@@ -409,8 +400,9 @@ impl<'a> Round<'a> {
         let now = Instant::now();
         self.lineage_due = now + self.worker.options.lineage_interval;
         self.worker.avoided.retain(|_, until| *until > now);
-        let readable = self.worker.readable(self.claims.held(), self.shutdown).await?;
+        let (readable, listing) = self.worker.readable(self.claims.held(), self.shutdown).await?;
         let Readable { shards, mine, stopped, waiting } = readable;
+        self.take_listing(listing);
         let in_company = self.worker.options.fleet.as_ref().is_some_and(|fleet| fleet.living() > 1);
         if in_company && waiting > 0 {
             // The parents may be another worker's: only the table tells when they have ended.
@@ -453,7 +445,8 @@ impl<'a> Round<'a> {
         let stop = self.stop_readers.child_token();
         self.stops.insert(id.clone(), stop.clone());
         let sent = Arc::default();
-        self.flows.insert(id.clone(), Flow { sent: Arc::clone(&sent), taken: 0 });
+        let (listed, listings) = watch::channel(Listed::of(&shard.shard, self.listing.at));
+        self.flows.insert(id.clone(), Flow { sent: Arc::clone(&sent), taken: 0, listed });
         let reader = ShardReader {
             source: self.worker.source.clone(),
             stream: self.worker.stream,
@@ -463,6 +456,7 @@ impl<'a> Round<'a> {
             chunks: self.sender.clone(),
             sent,
             stop_at_tip: self.worker.options.once,
+            listed: listings,
             retention: self.worker.description.retention,
             admission: self.worker.options.admission.clone(),
             clock: self.worker.options.clock.clone(),

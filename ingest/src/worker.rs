@@ -8,7 +8,7 @@ use std::{
 };
 
 use bluelake_lake::{
-    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Lake, Position, StreamTable, Writer, recent_events,
+    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, StreamTable, Writer, recent_events,
 };
 use bluelake_schemas::{Contract, Stream};
 use bluelake_transform::Decoder;
@@ -22,12 +22,13 @@ use crate::{
     flush::{commit, empty_batch},
     kinesis::{KinesisStream, StreamDescription},
     lineage::{LineagePlan, ReadableShard, plan},
-    options::{IngestOptions, StartPosition},
+    options::IngestOptions,
     progress::{Progress, ProgressSnapshot, Running},
     rebuild::Rebuild,
     retry::Patience,
     round::{Round, RoundEnd},
     skew::Skew,
+    tip::Listing,
     window::DedupWindow,
 };
 
@@ -37,7 +38,7 @@ const PIN_ROUNDS: usize = 10;
 const FENCED_PAUSE: Duration = Duration::from_secs(15);
 
 /// What a worker did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StreamSummary {
     /// The stream.
     pub stream: Stream,
@@ -47,8 +48,10 @@ pub struct StreamSummary {
     pub fenced: u64,
     /// Version of the event table after the last commit.
     pub table_version: Option<u64>,
-    /// Gaps that stop a shard.
-    pub open_gaps: usize,
+    /// Gaps that stop a shard each.
+    pub open_gaps: Vec<Gap>,
+    /// Shards that nobody has read to their tip, when only that was wanted.
+    pub unread: Vec<String>,
 }
 
 /// The worker of one stream.
@@ -65,6 +68,8 @@ pub struct StreamWorker {
     pub(crate) skew: Skew,
     pub(crate) progress: Arc<Progress>,
     pub(crate) avoided: BTreeMap<String, Instant>,
+    /// When the worker started, by the later of both clocks, milliseconds since the epoch.
+    pub(crate) began_at: i64,
     fenced: u64,
 }
 
@@ -95,14 +100,11 @@ impl StreamWorker {
             }
         };
         let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
-        let start = match options.start {
-            StartPosition::TrimHorizon => Position::TrimHorizon,
-            StartPosition::Latest => Position::AtTimestamp(description.now(options.clock.now()).timestamp_millis()),
-            StartPosition::AtTimestamp(time) => Position::AtTimestamp(time.timestamp_millis()),
-        };
+        let start = options.start.position(&description, options.clock.now());
         let budget = options.admission.clone();
         let progress = Progress::new(stream, description.retention, budget, options.clock.clone());
         Ok(Self {
+            began_at: skew.latest(options.clock.now()),
             progress: Arc::new(progress),
             source,
             description,
@@ -137,15 +139,18 @@ impl StreamWorker {
         let running = Running::start(&self.progress);
         loop {
             match Round::new(&mut self, &shutdown).run().await? {
-                RoundEnd::Done => {
+                RoundEnd::Done { unread } => {
                     running.leave();
-                    let open = |document: &CheckpointDocument| document.gaps.iter().filter(|gap| !gap.accepted).count();
+                    let open = |document: &CheckpointDocument| {
+                        document.gaps.iter().filter(|gap| !gap.accepted).cloned().collect()
+                    };
                     return Ok(StreamSummary {
-                        open_gaps: self.table()?.document().map_or(0, open),
+                        open_gaps: self.table()?.document().map(open).unwrap_or_default(),
                         stream: self.stream,
                         counts: self.progress.snapshot(),
                         fenced: self.fenced,
                         table_version: self.table()?.delta_table().version(),
+                        unread,
                     });
                 }
                 RoundEnd::Fenced(shards) => {
@@ -176,13 +181,14 @@ impl StreamWorker {
         if self.options.once { Patience::Few } else { Patience::Until(shutdown.clone()) }
     }
 
-    /// Which shards this worker may read now, after the commits that must come before: pins of shards new to the table,
-    /// gaps, and entries that retire. A shard of which something read is not committed yet has not vanished.
+    /// Which shards this worker may read now, and all that are listed, after the commits that must come before: pins of
+    /// shards new to the table, gaps, and entries that retire. A shard of which something read is not committed yet has not
+    /// vanished.
     pub(crate) async fn readable(
         &mut self,
         reading: &BTreeSet<String>,
         shutdown: &CancellationToken,
-    ) -> Result<Readable, IngestError> {
+    ) -> Result<(Readable, Listing), IngestError> {
         let patience = self.patience(shutdown);
         for _ in 0..PIN_ROUNDS {
             if self.options.fleet.is_some() {
@@ -190,9 +196,10 @@ impl StreamWorker {
                 self.table()?.reload().await?;
             }
             // Listed anew each time: what is pinned must not be older than the document that it is pinned against.
-            let listed = self.source.list_shards().await?;
+            let at = self.skew.earliest(self.options.clock.now());
+            let listing = Listing { shards: self.source.list_shards().await?, at };
             let (now, skew, start) = (self.options.clock.now(), self.skew, self.start.clone());
-            let mut plan = plan(&listed, self.table()?.document(), &start, skew.earliest(now));
+            let mut plan = plan(&listing.shards, self.table()?.document(), &start, skew.earliest(now));
             plan.vanished.retain(|shard| !reading.contains(shard));
             let share = self.share(&plan);
             let IngestOptions { on_gap, dedup, .. } = &self.options;
@@ -205,7 +212,7 @@ impl StreamWorker {
             let mut first = FirstActs::decide(plan, &share, self.table()?.document(), rule);
             if first.is_empty() {
                 first.readable.shards.retain(|readable| !share.held.contains(&readable.shard.id));
-                return Ok(first.readable);
+                return Ok((first.readable, listing));
             }
             let table = self.table()?;
             let batch = Batch { retire: first.retire, ..empty_batch(table, first.acts) };

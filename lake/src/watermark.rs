@@ -3,6 +3,7 @@
 //! | the shard's entry | it is complete up to |
 //! | --- | --- |
 //! | open, just seen at its tip from the position that is committed | that moment |
+//! | open in the document, closed in Kinesis | the newest of its committed records, and not when it was last seen drained: its children may have been filling by then |
 //! | open, with committed records | the newest of them, or when it was last seen drained |
 //! | open, nothing committed, pinned at a time | that time, or when it was last seen drained |
 //! | open, nothing committed, pinned at the trim horizon | when it was last seen drained, or the end of its parents; without parents, nothing is known |
@@ -12,7 +13,10 @@
 //! A stream is complete up to the smallest of these. In documents of format 1 and 2 `drained_at` does not count: there it also says
 //! when a shard was pinned or a gap was accepted, and then older records are still unread behind the position.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::document::{CheckpointDocument, Position, ShardState};
 
@@ -23,6 +27,8 @@ pub struct SeenInKinesis {
     pub at_tip: BTreeMap<String, i64>,
     /// Listed shards that the document does not have, with their parents.
     pub unpinned: BTreeMap<String, Vec<String>>,
+    /// Shards that are closed: their children may hold what came since.
+    pub closed: BTreeSet<String>,
 }
 
 impl SeenInKinesis {
@@ -69,7 +75,12 @@ impl CheckpointDocument {
         let mut least = None;
         for (id, state) in counted {
             let tip = seen.and_then(|seen| seen.at_tip.get(id).copied()).filter(|_| !state.ended);
-            let until = tip.max(self.complete_until(state, 0))?;
+            let is_closed = !state.ended && seen.is_some_and(|seen| seen.closed.contains(id));
+            let until = if is_closed {
+                self.complete_until(&ShardState { drained_at: None, ..state.clone() }, 0)?
+            } else {
+                tip.max(self.complete_until(state, 0))?
+            };
             least = Some(least.map_or(until, |least: i64| least.min(until)));
         }
         least
@@ -238,6 +249,15 @@ mod tests {
         assert_eq!(document.watermark(Some(&unpinned("right", &["parent"]))), Some(400));
         assert_eq!(document.watermark(Some(&unpinned("root", &[]))), None);
         assert_eq!(document.watermark(Some(&unpinned("child", &["gone"]))), None);
+    }
+
+    #[test]
+    fn a_shard_that_is_closed_in_kinesis_is_complete_up_to_its_newest_record_whatever_was_claimed_of_it() {
+        let drained = ShardState { drained_at: Some(800), pinned_at: Some(100), ..read(300) };
+        let closed = SeenInKinesis { closed: BTreeSet::from(["a".to_owned()]), ..at_tip([("a", 5_000)]) };
+        let document = document([("a", drained.clone())]);
+        assert_eq!(document.watermark(None), Some(800));
+        assert_eq!(document.watermark(Some(&closed)), Some(300));
     }
 
     #[test]

@@ -29,11 +29,13 @@ pub enum KnownBug {
     DropTheExtras,
     /// A child is read while its parents still are.
     ChildrenBeforeParents,
+    /// An empty page of a closed shard is taken for its tip, and the shard for drained.
+    TipOfAClosedShard,
 }
 
 impl KnownBug {
     /// Every bug.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SkipTheFence,
         Self::CompareAsText,
         Self::PositionBeforeRows,
@@ -45,6 +47,7 @@ impl KnownBug {
         Self::FollowWithoutOrder,
         Self::DropTheExtras,
         Self::ChildrenBeforeParents,
+        Self::TipOfAClosedShard,
     ];
 
     /// The name in `KNOWN_BUG`.
@@ -62,6 +65,7 @@ impl KnownBug {
             Self::FollowWithoutOrder => "follow_without_order",
             Self::DropTheExtras => "drop_the_extras",
             Self::ChildrenBeforeParents => "children_before_parents",
+            Self::TipOfAClosedShard => "tip_of_a_closed_shard",
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{aws, output, progress};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct IngestArguments {
-    /// Stop with exit code 0 when every shard has been read to its tip and committed
+    /// Stop with exit code 0 when every shard has been read to its tip and committed, 3 when some have not
     #[arg(long)]
     once: bool,
     /// Make the lake's bucket or folder and its tables when they are missing
@@ -135,6 +135,11 @@ pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result
     }
     if result.streams.iter().any(|stream| stream.open_gaps > 0) {
         tracing::error!("shards stand still behind a gap; look at the log, then go on with --on-gap continue");
+        return Ok(Outcome::Incomplete);
+    }
+    let unread: Vec<&str> = result.streams.iter().flat_map(|stream| &stream.unread).map(String::as_str).collect();
+    if !unread.is_empty() {
+        tracing::error!(shards = ?unread, "nobody has read these shards to their tip; look at `bluelake status`, then run it again");
         return Ok(Outcome::Incomplete);
     }
     let rejected = result.total(|stream| stream.rejected);

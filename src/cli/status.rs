@@ -78,7 +78,8 @@ pub(crate) async fn look(
         None => Asked::Offline,
         Some(client) => {
             let source = KinesisStream::new(client.clone(), name);
-            match probe(&source, found.document.as_ref(), &Clock::system()).await {
+            let start = session.config.ingest.start.into();
+            match probe(&source, found.document.as_ref(), &start, &Clock::system()).await {
                 Ok(probe) => Asked::Answered(probe),
                 Err(error) => Asked::Failed(bluelake_lake::causes(&error)),
             }

@@ -76,7 +76,8 @@ fn found<const N: usize>(shards: [(&str, ShardState); N]) -> StreamInspection {
 }
 
 fn listed(behind: Behind, parents: &[&str]) -> ShardProbe {
-    ShardProbe { starting_sequence: number("1"), parents: parents.iter().map(ToString::to_string).collect(), behind }
+    let parents = parents.iter().map(ToString::to_string).collect();
+    ShardProbe { starting_sequence: number("1"), parents, closed: false, behind }
 }
 
 fn probe<const N: usize>(shards: [(&str, ShardProbe); N]) -> Asked {
@@ -184,6 +185,35 @@ fn shards_that_only_one_side_has_are_told() {
     assert_eq!(conditions(&status), expected);
     assert_eq!(status.complete_to, time(NOW - 3 * HOUR), "the child's records are not in the lake");
     assert!(judged(status, Limits::default())[0].contains("lost left Kinesis"));
+}
+
+#[test]
+fn children_that_nobody_has_begun_count_in_lag_headroom_and_what_is_complete() {
+    // The parent was seen drained, and is closed: by the lake alone it looks as if all were well.
+    let parent = || ShardState { drained_at: Some(NOW), pinned_at: Some(NOW - 9 * HOUR), ..open(7) };
+    let closed = || ShardProbe { closed: true, ..listed(Behind::End, &[]) };
+    let asked = || probe([("a", closed()), ("left", listed(records(5), &["a"])), ("right", listed(nothing(), &["a"]))]);
+    let status = || status(found([("a", parent())]), asked());
+    let expected =
+        [("a", ShardCondition::Drained), ("left", ShardCondition::Waiting), ("right", ShardCondition::Waiting)];
+    assert_eq!(conditions(&status()), expected);
+    assert_eq!((status().lag_seconds, status().headroom_seconds), (Some(18_000.0), Some(19.0 * 3_600.0)));
+    assert_eq!(status().oldest_not_landed, time(NOW - 5 * HOUR));
+    assert_eq!(status().complete_to, time(NOW - 7 * HOUR));
+    assert!(judged(status(), Limits::default()).is_empty());
+    let problems = judged(status(), Limits { max_lag: Some(Duration::from_secs(3_600)), min_headroom: None });
+    assert!(problems.len() == 1 && problems[0].contains("shard left lags"), "{problems:?}");
+    let problems = judged(status(), Limits { max_lag: None, min_headroom: Some(Duration::from_secs(20 * 3_600)) });
+    assert!(problems.len() == 1 && problems[0].contains("shard left has"), "{problems:?}");
+}
+
+#[test]
+fn a_stream_that_no_worker_has_begun_lags_by_its_oldest_record() {
+    let nothing_ingested = StreamInspection { document: None, ..found([]) };
+    let status = status(nothing_ingested, probe([("a", listed(records(20), &[]))]));
+    assert_eq!((status.lag_seconds, status.headroom_seconds), (Some(72_000.0), Some(4.0 * 3_600.0)));
+    assert_eq!(status.complete_to, None);
+    assert_eq!(judged(status, Limits::default()).len(), 1, "less than a quarter of the retention is left");
 }
 
 #[test]

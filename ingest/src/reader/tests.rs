@@ -187,7 +187,9 @@ struct Reading {
 
 fn reader(stream: KinesisStream, shard: ListedShard, position: Position, chunks: mpsc::Sender<Chunk>) -> ShardReader {
     let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
+    let (_, listed) = watch::channel(Listed::of(&shard, Clock::system().now().timestamp_millis()));
     ShardReader {
+        listed,
         source: stream,
         stream: Stream::UserEvents,
         shard: readable(shard, position),

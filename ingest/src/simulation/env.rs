@@ -10,7 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::{
     store::{Request, Store, StoreFault},
-    world::World,
+    world::{EndSignal, World},
 };
 
 /// The same on every machine and with every version of `rand`.
@@ -36,6 +36,8 @@ pub(super) struct Settings {
     /// Whether nothing is put for longer than the retention, while workers live.
     pub(super) idle: bool,
     pub(super) start_latest: bool,
+    /// How Kinesis tells that a closed shard was read to its end.
+    pub(super) end_signal: EndSignal,
     /// Of a hundred requests to the store, so many go wrong in some way.
     pub(super) store_faults: u32,
     /// Of a hundred requests to Kinesis.
@@ -76,6 +78,7 @@ impl Settings {
             may_lose,
             idle,
             start_latest: random.random_ratio(1, 6),
+            end_signal: [EndSignal::NoIterator, EndSignal::EmptyPageFirst, EndSignal::Never][random.random_range(0..3)],
             store_faults: [0, 3, 10, 25][random.random_range(0..4)],
             stream_faults: [0, 5, 20][random.random_range(0..3)],
             chaos: chaos[random.random_range(0..3)],
@@ -124,7 +127,7 @@ impl Env {
     pub(super) fn new(seed: u64, tell: bool) -> Self {
         let mut random = Random::seed_from_u64(seed);
         let settings = Settings::draw(&mut random);
-        let world = World::new(settings.shards, settings.retention, &mut random);
+        let world = World::new(settings.shards, settings.retention, settings.end_signal, &mut random);
         let mut env = Self {
             settings,
             random,

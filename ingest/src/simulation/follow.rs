@@ -18,6 +18,7 @@ use crate::{
     lineage::{ReadableShard, plan},
     options::DedupLimits,
     rebuild::Rebuild,
+    tip::Listed,
     window::DedupWindow,
 };
 
@@ -30,7 +31,8 @@ enum Stage {
     Reload,
     List,
     Commit(Box<Committing>),
-    Windows(Vec<ReadableShard>),
+    /// To be read, and when they were listed.
+    Windows(Vec<ReadableShard>, i64),
 }
 
 pub(super) struct Follow {
@@ -80,9 +82,9 @@ impl Follow {
                 self.stage = Stage::Reload;
                 if self.is_hopeless() { Err(()) } else { Ok(false) }
             }
-            Stage::Windows(shards) => {
+            Stage::Windows(shards, listed_at) => {
                 let shards = std::mem::take(shards);
-                start_readers(worker, shards, env)
+                start_readers(worker, shards, *listed_at, env)
             }
         }
     }
@@ -92,6 +94,7 @@ impl Follow {
             return Err(());
         }
         let listed = env.world.list(env.now);
+        let listed_at = worker.earliest(env);
         let document = worker.table.document.as_ref();
         let mut plan = plan(&listed, document, &worker.start, worker.earliest(env));
         plan.vanished.retain(|shard| !worker.round.claims.held().contains(shard));
@@ -117,12 +120,17 @@ impl Follow {
         }
         let mut readable = first.readable;
         readable.shards.retain(|shard| !share.held.contains(&shard.shard.id));
+        for shard in &listed {
+            if let Some(reader) = worker.round.readers.get_mut(&shard.id) {
+                reader.listed = Listed::of(shard, listed_at);
+            }
+        }
         let shards = choose(readable, worker, env);
         if shards.is_empty() {
             return Ok(true);
         }
         worker.tell_holds(env);
-        self.stage = Stage::Windows(shards);
+        self.stage = Stage::Windows(shards, listed_at);
         Ok(false)
     }
 }
@@ -151,7 +159,7 @@ fn choose(readable: Readable, worker: &mut Worker, env: &mut Env) -> Vec<Readabl
 }
 
 /// Rebuilds the windows from the table and starts the readers. When the table cannot be read, the shards are let go again.
-fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, env: &mut Env) -> Result<bool, ()> {
+fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64, env: &mut Env) -> Result<bool, ()> {
     if env.read().is_err() {
         env.count("window not rebuilt");
         worker.round.claims.give_back(&shards);
@@ -185,7 +193,7 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, env: &mut Env)
         let id = shard.shard.id.clone();
         let window = windows.remove(&id).unwrap_or_else(|| DedupWindow::new(dedup));
         note_reader(worker, &shard, env);
-        worker.round.readers.insert(id, SimReader::new(shard, window, env));
+        worker.round.readers.insert(id, SimReader::new(shard, window, listed_at, env));
     }
     Ok(true)
 }

@@ -175,6 +175,9 @@ impl Oracle {
         let Some(document) = &self.document else { return Ok(()) };
         let mut seen = SeenInKinesis::default();
         for shard in env.world.list(env.now) {
+            if shard.closed {
+                seen.closed.insert(shard.id.clone());
+            }
             match document.shards.get(&shard.id) {
                 Some(state) => {
                     let world = &env.world.shards[&shard.id];

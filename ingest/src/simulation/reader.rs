@@ -13,6 +13,7 @@ use crate::{
     buffer::{Chunk, Rows},
     cursor::{PageFacts, ShardCursor},
     lineage::ReadableShard,
+    tip::Listed,
     window::{DedupWindow, EventPosition},
 };
 
@@ -47,17 +48,21 @@ pub(super) struct SimReader {
     window: DedupWindow,
     iterator: Option<SimIterator>,
     from_horizon: bool,
+    /// What ListShards said of the shard last.
+    pub(super) listed: Listed,
     /// No request before this time.
     pub(super) next_call: i64,
     pub(super) ended: bool,
 }
 
 impl SimReader {
-    pub(super) fn new(shard: ReadableShard, window: DedupWindow, env: &Env) -> Self {
+    /// `listed_at`: when the shard was listed, by the worker's clock or the service's, whichever was earlier.
+    pub(super) fn new(shard: ReadableShard, window: DedupWindow, listed_at: i64, env: &Env) -> Self {
         let cursor = ShardCursor::new(shard.clone(), env.settings.retention());
         let id = shard.shard.id.clone();
         let (iterator, next_call) = (None, env.now);
-        Self { id, shard, cursor, window, iterator, from_horizon: false, next_call, ended: false }
+        let listed = Listed::of(&shard.shard, listed_at);
+        Self { id, shard, cursor, window, iterator, from_horizon: false, listed, next_call, ended: false }
     }
 
     /// One request. `earliest` and `latest` bound the time by the worker's clock and the service's.
@@ -134,8 +139,11 @@ impl SimReader {
             millis_behind: Some(millis_behind),
             end_of_shard: self.iterator.is_none(),
         };
-        let outcome = self.cursor.take(&facts, now);
+        let outcome = self.cursor.take(&facts, now, self.listed);
         self.ended = outcome.ended;
+        if self.listed == Listed::Closed && records.is_empty() && millis_behind == 0 && !facts.end_of_shard {
+            env.count(if self.ended { "ended without a signal" } else { "empty page of a closed shard" });
+        }
         let Some(step) = outcome.step else { return Read::Nothing };
         if outcome.new.is_empty() && !outcome.ended {
             env.count("told to be drained");

@@ -43,6 +43,19 @@ pub(super) struct SimShard {
 pub(super) struct SimIterator {
     index: usize,
     made_at: i64,
+    /// It came with an empty page.
+    after_empty: bool,
+}
+
+/// How a server tells that a closed shard was read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndSignal {
+    /// No iterator follows the last records.
+    NoIterator,
+    /// The same, after a page that is empty and not behind.
+    EmptyPageFirst,
+    /// Never: pages that are empty and not behind follow for ever.
+    Never,
 }
 
 /// Why a read failed.
@@ -63,15 +76,16 @@ pub(super) struct Answer {
 pub(super) struct World {
     pub(super) shards: BTreeMap<String, SimShard>,
     pub(super) retention: i64,
+    end_signal: EndSignal,
     counter: u128,
     made: usize,
 }
 
 impl World {
     /// A stream with so many shards. Its sequence numbers soon become a digit longer: as text, they would seem to go back.
-    pub(super) fn new(shards: u32, retention: i64, random: &mut Random) -> Self {
+    pub(super) fn new(shards: u32, retention: i64, end_signal: EndSignal, random: &mut Random) -> Self {
         let counter = 100_000_000_000_000_000 - random.random_range(1..300_u128);
-        let mut world = Self { shards: BTreeMap::new(), retention, counter, made: 0 };
+        let mut world = Self { shards: BTreeMap::new(), retention, end_signal, counter, made: 0 };
         for index in 0..shards {
             let keys = (KEYS / shards * index, if index + 1 == shards { KEYS } else { KEYS / shards * (index + 1) });
             world.open(keys, Vec::new(), random);
@@ -89,7 +103,7 @@ impl World {
         let id = format!("shardId-{:012}", self.made);
         self.made += 1;
         let starting_sequence = self.next_sequence(random);
-        let listed = ListedShard { id: id.clone(), starting_sequence, parents, hash_keys: None };
+        let listed = ListedShard { id: id.clone(), starting_sequence, parents, hash_keys: None, closed: false };
         self.shards.insert(id, SimShard { listed, keys, records: Vec::new(), closed_at: None });
     }
 
@@ -142,7 +156,7 @@ impl World {
     /// ListShards.
     pub(super) fn list(&self, now: i64) -> Vec<ListedShard> {
         let there = self.shards.values().filter(|shard| !self.is_gone(shard, now));
-        there.map(|shard| shard.listed.clone()).collect()
+        there.map(|shard| ListedShard { closed: shard.closed_at.is_some(), ..shard.listed.clone() }).collect()
     }
 
     /// Index of the oldest record that is still held.
@@ -173,7 +187,7 @@ impl World {
                 index
             }
         };
-        Ok(SimIterator { index: index.max(horizon), made_at: now })
+        Ok(SimIterator { index: index.max(horizon), made_at: now, after_empty: false })
     }
 
     /// GetRecords.
@@ -191,13 +205,19 @@ impl World {
         let from = iterator.index.max(self.horizon(shard, now));
         let to = (from + limit).min(shard.records.len());
         let behind = shard.records.get(to).map_or(0, |next| (now - next.arrived).max(1));
-        let done = to == shard.records.len() && shard.closed_at.is_some();
-        let next = (!done).then_some(SimIterator { index: to, made_at: now });
+        let is_read = to == shard.records.len() && shard.closed_at.is_some();
+        let done = is_read
+            && match self.end_signal {
+                EndSignal::NoIterator => true,
+                EndSignal::EmptyPageFirst => from == to && iterator.after_empty,
+                EndSignal::Never => false,
+            };
+        let next = (!done).then_some(SimIterator { index: to, made_at: now, after_empty: from == to });
         Ok(Answer { records: shard.records[from..to].to_vec(), millis_behind: behind, next })
     }
 
     /// The same iterator, some records further back: what was answered before is answered again.
     pub(super) fn earlier(iterator: &SimIterator, records: usize) -> SimIterator {
-        SimIterator { index: iterator.index.saturating_sub(records), made_at: iterator.made_at }
+        SimIterator { index: iterator.index.saturating_sub(records), ..iterator.clone() }
     }
 }
