@@ -244,6 +244,7 @@ mod tests {
         let unpinned = |id: &str, parents: &[&str]| SeenInKinesis {
             at_tip: BTreeMap::from([("left".to_owned(), 5_000)]),
             unpinned: BTreeMap::from([(id.to_owned(), parents.iter().map(ToString::to_string).collect())]),
+            ..SeenInKinesis::default()
         };
         assert_eq!(document.watermark(Some(&at_tip([("left", 5_000)]))), Some(5_000), "no sibling is left in Kinesis");
         assert_eq!(document.watermark(Some(&unpinned("right", &["parent"]))), Some(400));
