@@ -1,9 +1,11 @@
 //! Servers inside the test process, on free ports of 127.0.0.1.
 
+#[path = "../src/embedded/mended.rs"]
+mod mended;
+
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::task::ready;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -11,16 +13,8 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Shard, StreamStatus};
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{self, Next};
-use axum::response::Response;
 use axum::serve::{Listener, ListenerExt as _};
 use ferrokinesis::store::StoreOptions;
-use futures::{FutureExt as _, StreamExt as _};
 use hyper::Method;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -29,6 +23,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+
+use mended::mended;
 
 /// Credentials that every server here takes.
 pub(crate) const ACCESS_KEY: &str = "test-access-key";
@@ -69,9 +65,8 @@ impl Kinesis {
             aws_region: REGION.to_owned(),
             ..StoreOptions::default()
         };
-        let (router, _store) = ferrokinesis::create_app(options);
-        // A full PutRecords request: 5 MiB of data, in base64.
-        let router = one_at_a_time(router.layer(DefaultBodyLimit::max(7 << 20)));
+        let (router, store) = ferrokinesis::create_app(options);
+        let router = mended(router, store);
         let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
         let endpoint = format!("http://{address}");
         let config = aws_sdk_kinesis::Config::builder()
@@ -168,37 +163,6 @@ impl Kinesis {
         let answer = put.send().await.unwrap();
         (answer.shard_id().to_owned(), answer.sequence_number().to_owned())
     }
-}
-
-/// ferrokinesis 0.7 may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
-/// waiting for that lock. One request at a time cannot. The body of a subscription goes on reading the store after its
-/// request was answered: it takes a turn for each look, and none for the pauses between them.
-fn one_at_a_time(router: Router) -> Router {
-    let turn = Arc::new(Mutex::new(()));
-    router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let turn = turn.clone();
-        async move {
-            let answer = {
-                let _turn = turn.lock().await;
-                next.run(request).await
-            };
-            let pushes = |kind: &HeaderValue| kind == "application/vnd.amazon.eventstream";
-            if answer.headers().get(CONTENT_TYPE).is_some_and(pushes) { in_turns(answer, turn) } else { answer }
-        }
-    }))
-}
-
-fn in_turns(answer: Response, turn: Arc<Mutex<()>>) -> Response {
-    let (parts, body) = answer.into_parts();
-    let mut body = body.into_data_stream();
-    let mut waiting = None;
-    let looks = futures::stream::poll_fn(move |context| {
-        let wait = waiting.get_or_insert_with(|| turn.clone().lock_owned().boxed());
-        let _turn = ready!(wait.poll_unpin(context));
-        waiting = None;
-        body.poll_next_unpin(context)
-    });
-    Response::from_parts(parts, Body::from_stream(looks))
 }
 
 impl Drop for Kinesis {
