@@ -133,7 +133,7 @@ pub(crate) async fn write_ahead(
 ) -> Result<WrittenAhead, IngestError> {
     let stream = uploaders.stream;
     let split = tokio::task::spawn_blocking(move || split_largest(rows)).await;
-    let split = split.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+    let split = split.map_err(|error| IngestError::task(stream, &error))?;
     let (largest, rest) = split.map_err(|source| IngestError::Transform { stream, source })?;
     let before = draft.file_bytes();
     upload_all(&uploaders, &mut draft, encode_all(move || Ok(largest)), &patience).await?;
@@ -301,7 +301,7 @@ async fn take_upload(
             }
             Ok(bytes)
         }
-        Some(Err(error)) => Err(IngestError::Task { stream, reason: error.to_string() }),
+        Some(Err(error)) => Err(IngestError::task(stream, &error)),
         None => Ok(0),
     }
 }

@@ -13,7 +13,7 @@ use aws_sdk_kinesis::{
     primitives::DateTime as SdkDateTime,
     types::{ConsumerStatus, Shard, ShardIteratorType, StartingPosition},
 };
-use bluelake_lake::{Position, SequenceNumber, causes};
+use bluelake_lake::{Position, SequenceNumber, causes, one_line};
 use bluelake_schemas::KnownBug;
 use chrono::{DateTime, Utc};
 
@@ -271,7 +271,7 @@ impl KinesisStream {
     ) -> Result<SubscribeToShardOutput, ReadFault> {
         let (kind, sequence, time) = start_of(position);
         let start = StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
-        let start = start.map_err(|error| ReadFault::Transient(error.to_string()))?;
+        let start = start.map_err(|error| ReadFault::Transient(causes(&error)))?;
         let request = self.client.subscribe_to_shard().consumer_arn(consumer_arn).shard_id(shard);
         // A reader that waits for room takes nothing from the connection, which is no fault of the connection.
         let patient = without_retries().stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -429,7 +429,7 @@ where
     R: std::fmt::Debug + 'static,
 {
     match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), Some(message)) => one_line(&format!("{code}: {message}")),
         (Some(code), None) => code.to_owned(),
         (None, _) => causes(&error),
     }

@@ -203,7 +203,7 @@ impl<'a> Round<'a> {
 
     fn take_reader(&mut self, ended: Result<ReaderOutcome, JoinError>) -> Result<(), IngestError> {
         let stream = self.worker.stream;
-        let (shard, outcome) = ended.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+        let (shard, outcome) = ended.map_err(|error| IngestError::task(stream, &error))?;
         self.stops.remove(&shard);
         if matches!(outcome?, ReaderEnd::ShardVanished | ReaderEnd::MayHaveLost) {
             // The lineage tells what became of it, once everything that was read of it is committed.
@@ -286,7 +286,7 @@ impl<'a> Round<'a> {
         written: Result<Result<WrittenAhead, IngestError>, JoinError>,
     ) -> Result<(), IngestError> {
         let stream = self.worker.stream;
-        let written = written.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+        let written = written.map_err(|error| IngestError::task(stream, &error))?;
         let WrittenAhead { draft, rest, file_bytes } = written?;
         self.draft = Some(draft);
         self.buffer.give_back(rest, file_bytes);
@@ -296,7 +296,7 @@ impl<'a> Round<'a> {
     async fn take_flushed(&mut self, flushed: Result<Flushed, JoinError>) -> Result<Option<RoundEnd>, IngestError> {
         let stream = self.worker.stream;
         let Flushed { table, batch, row_bytes, file_bytes, outcome } =
-            flushed.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+            flushed.map_err(|error| IngestError::task(stream, &error))?;
         self.worker.table = Some(table);
         match outcome? {
             CommitOutcome::Committed { version } => {
@@ -387,7 +387,7 @@ impl<'a> Round<'a> {
                 Ok(())
             }
             Err(error) if error.is_transient() => {
-                tracing::warn!(stream = %self.worker.stream, error = &error as &dyn std::error::Error, "the shards could not be followed");
+                tracing::warn!(stream = %self.worker.stream, error = bluelake_lake::causes(&error), "the shards could not be followed");
                 Ok(())
             }
             Err(error) => Err(error),
@@ -398,7 +398,7 @@ impl<'a> Round<'a> {
     async fn catch_up_rejected(&mut self) {
         let Some(table) = &mut self.worker.table else { return };
         if let Err(error) = table.follow_rejected().await {
-            let error = &error as &dyn std::error::Error;
+            let error = bluelake_lake::causes(&error);
             tracing::warn!(stream = %self.worker.stream, error, "rejected_events is still behind");
         }
     }

@@ -249,10 +249,11 @@ impl StreamWorker {
     }
 }
 
-/// Runs the workers of several streams side by side. When one fails, the others flush, commit and leave.
+/// Runs the workers of several streams side by side. When one fails, the others flush, commit and leave; when one stands
+/// still behind a gap, they go on to their end.
 ///
 /// # Errors
-/// The first error of a worker, after all have ended.
+/// The first error of a worker, after all have ended; [`IngestError::Gap`] only if there is no other.
 pub async fn run_workers(
     workers: Vec<StreamWorker>,
     shutdown: CancellationToken,
@@ -266,25 +267,30 @@ pub async fn run_workers(
         streams.insert(running.spawn(async move { (stream, run.await) }).id(), stream);
     }
     let mut summaries = Vec::new();
-    let mut first_error = None;
+    let (mut first_error, mut first_gap) = (None, None);
     while let Some(ended) = running.join_next().await {
         match ended {
             Ok((_, Ok(summary))) => summaries.push(summary),
+            // A gap is no fault of the other streams: they are read to their end.
+            Ok((_, Err(error @ IngestError::Gap { .. }))) => {
+                first_gap.get_or_insert(error);
+            }
             Ok((stream, Err(error))) => {
-                tracing::error!(%stream, error = &error as &dyn std::error::Error, "the worker failed; the others flush and leave");
+                tracing::error!(%stream, error = bluelake_lake::causes(&error), "the worker failed; the others flush and leave");
                 first_error.get_or_insert(error);
                 shutdown.cancel();
             }
             Err(error) => {
                 let stream = streams.get(&error.id()).copied().unwrap_or(Stream::UserEvents);
-                tracing::error!(%stream, %error, "the worker ended unexpectedly; the others flush and leave");
-                first_error.get_or_insert(IngestError::Task { stream, reason: error.to_string() });
+                let error = IngestError::task(stream, &error);
+                tracing::error!(%stream, error = bluelake_lake::causes(&error), "the others flush and leave");
+                first_error.get_or_insert(error);
                 shutdown.cancel();
             }
         }
     }
     summaries.sort_by_key(|summary| summary.stream);
-    match first_error {
+    match first_error.or(first_gap) {
         Some(error) => Err(error),
         None => Ok(summaries),
     }

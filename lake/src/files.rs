@@ -23,8 +23,9 @@ use uuid::Uuid;
 
 use crate::{
     bucket,
+    causes::causes,
     durable::{create_directories, sync_directory},
-    error::{LakeError, causes},
+    error::LakeError,
     location::{LakeLocation, Place},
 };
 

@@ -265,7 +265,7 @@ impl Lake {
 pub(crate) async fn write_log_checkpoint_if_due(name: &str, table: &DeltaTable) {
     let due = table.version().is_some_and(|version| version > 0 && version % LOG_CHECKPOINT_INTERVAL == 0);
     if due && let Err(error) = deltalake::checkpoints::create_checkpoint(table, None).await {
-        tracing::warn!(table = name, %error, "no log checkpoint was written");
+        tracing::warn!(table = name, error = crate::causes(&error), "no log checkpoint was written");
     }
 }
 

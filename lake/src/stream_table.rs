@@ -204,7 +204,7 @@ impl StreamTable {
                 Err(error) if error.is_transient() => {
                     tracing::info!(
                         stream = %self.stream, batch = %batch.id, attempt,
-                        error = &error as &dyn std::error::Error,
+                        error = crate::causes(&error),
                         "a commit was refused or not acknowledged; reading the table back"
                     );
                     #[cfg(feature = "failpoints")]
@@ -296,7 +296,7 @@ impl StreamTable {
         if let Err(error) = self.follow_rejected().await {
             tracing::warn!(
                 stream = %self.stream,
-                error = &error as &dyn std::error::Error,
+                error = crate::causes(&error),
                 "rejected_events is behind and will be brought up to date with the next commit"
             );
         }
@@ -310,7 +310,7 @@ impl StreamTable {
             if let Err(error) = self.clear_away().await {
                 tracing::warn!(
                     stream = %self.stream,
-                    error = &error as &dyn std::error::Error,
+                    error = crate::causes(&error),
                     "old checkpoint documents or log files were not cleared away"
                 );
             }

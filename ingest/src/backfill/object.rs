@@ -139,7 +139,7 @@ impl ObjectSource {
         }
         drop(parts);
         let stream = self.stream;
-        decoding.await.map_err(|error| ReadEnd::Failed(IngestError::Task { stream, reason: error.to_string() }))?
+        decoding.await.map_err(|error| ReadEnd::Failed(IngestError::task(stream, &error)))?
     }
 }
 
