@@ -110,7 +110,7 @@ pub(crate) async fn run(session: &Session, arguments: BackfillArguments) -> Resu
 }
 
 async fn open(location: &LakeLocation) -> Result<Archive> {
-    let aws = if location.is_bucket() { Some(aws::sdk_config().await) } else { None };
+    let aws = if location.is_bucket() { Some(aws::sdk_config().await?) } else { None };
     Ok(Archive::at(location, aws.as_ref())?)
 }
 
@@ -128,7 +128,7 @@ async fn written_before(
     if !was_ingested {
         return Ok(None);
     }
-    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await)?) };
+    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await?)?) };
     let status = look(session, lake, kinesis.as_ref(), stream).await?;
     if let Some(error) = status.kinesis_error {
         bail!(

@@ -171,7 +171,7 @@ fn write(session: &Session, arguments: &GenerateArguments, mut generator: Genera
 }
 
 async fn put(session: &Session, arguments: &GenerateArguments, generator: Generator) -> Result<Truth> {
-    let client = aws::kinesis_client(&aws::sdk_config().await)?;
+    let client = aws::kinesis_client(&aws::sdk_config().await?)?;
     let config = &session.config;
     let names = StreamNames::new(config.stream_name(Stream::UserEvents), config.stream_name(Stream::TransactionEvents));
     let mut journal = match &arguments.journal {

@@ -109,7 +109,7 @@ impl IngestArguments {
 pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result<Outcome> {
     let contract = session.contract()?;
     let lake = session.lake().await?;
-    let kinesis = aws::kinesis_client(&aws::sdk_config().await)?;
+    let kinesis = aws::kinesis_client(&aws::sdk_config().await?)?;
     let chosen = |stream: &Stream| arguments.streams.is_empty() || arguments.streams.contains(stream);
     let named = |stream: Stream| (stream, session.config.stream(stream).to_owned());
     let ingestion = Ingestion {

@@ -73,7 +73,7 @@ pub(crate) async fn run(session: &Session, arguments: ReplayArguments) -> Result
     }
     let contract = session.contract()?;
     let lake = session.lake().await?;
-    let kinesis = aws::kinesis_client(&aws::sdk_config().await)?;
+    let kinesis = aws::kinesis_client(&aws::sdk_config().await?)?;
     let source = KinesisStream::new(kinesis, session.config.stream(stream));
     let options = ReplayOptions {
         from,

@@ -51,7 +51,7 @@ fn time(text: &str) -> Result<Duration, String> {
 /// Looks at the lake and at Kinesis, and judges.
 pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result<Outcome> {
     let lake = session.lake().await?;
-    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await)?) };
+    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await?)?) };
     let chosen = |stream: &Stream| arguments.streams.is_empty() || arguments.streams.contains(stream);
     let looks = Stream::ALL.into_iter().filter(chosen).map(|stream| look(session, &lake, kinesis.as_ref(), stream));
     let streams = futures::future::try_join_all(looks).await?;
