@@ -33,14 +33,21 @@ const ROOMS: [&str; 7] = [
     "bluelake_transform",
 ];
 
+/// Where a library tells of a lost race as of a failure, at `error`. Whatever goes wrong there is given back to the room `lake`,
+/// which knows whether it can be resolved and says what became of it.
+const TOLD_BY_US: [&str; 2] = ["deltalake_core::kernel::transaction", "deltalake_core::logstore"];
+
 /// A plain level is about Bluelake alone: what the libraries say at `info` would bury it, kilobytes a commit. A filter is
 /// taken as it is.
 fn directives(level: &str) -> String {
-    if !matches!(level, "info" | "debug" | "trace") {
-        return level.to_owned();
-    }
+    let libraries = match level {
+        "info" | "debug" | "trace" => "warn",
+        "error" | "warn" => level,
+        _ => return level.to_owned(),
+    };
     let rooms = ROOMS.map(|room| format!("{room}={level}"));
-    format!("warn,{}", rooms.join(","))
+    let told = TOLD_BY_US.map(|module| format!("{module}=off"));
+    format!("{libraries},{},{}", rooms.join(","), told.join(","))
 }
 
 #[cfg(test)]
@@ -50,7 +57,12 @@ mod tests {
     #[test]
     fn a_plain_level_leaves_the_libraries_at_warn_and_a_filter_is_taken_as_it_is() {
         assert!(directives("debug").starts_with("warn,bluelake=debug,"));
-        assert_eq!(directives("warn"), "warn");
+        assert!(directives("warn").starts_with("warn,bluelake=warn,"));
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            let told = directives(level);
+            assert!(told.ends_with("deltalake_core::kernel::transaction=off,deltalake_core::logstore=off"), "{told}");
+            assert!(EnvFilter::try_new(told).is_ok());
+        }
         assert_eq!(directives("info,aws_config=debug"), "info,aws_config=debug");
     }
 }
