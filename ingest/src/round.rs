@@ -142,9 +142,20 @@ impl<'a> Round<'a> {
 
     pub(crate) async fn run(mut self) -> Result<RoundEnd, IngestError> {
         let mut pauses = self.worker.patience(self.shutdown).pauses();
-        while let Err(error) = self.follow_lineage().await {
-            pauses.wait_after("follow the shards", error).await?;
+        loop {
+            let shutdown = self.shutdown.clone();
+            let followed = tokio::select! {
+                biased;
+                // Nothing is read yet, so there is nothing to commit.
+                () = shutdown.cancelled() => return Ok(self.leave()),
+                followed = self.follow_lineage() => followed,
+            };
+            match followed {
+                Ok(_) => break,
+                Err(error) => pauses.wait_after("follow the shards", error).await?,
+            }
         }
+        self.worker.progress.observe_start();
         loop {
             self.start_flush_if_due();
             if self.is_idle() && !self.go_on().await? {
@@ -358,10 +369,14 @@ impl<'a> Round<'a> {
         while let Err(error) = self.worker.table()?.follow_rejected().await {
             pauses.wait_after("bring rejected_events up to date", error.into()).await?;
         }
+        Ok(self.leave())
+    }
+
+    fn leave(&self) -> RoundEnd {
         if let Some(fleet) = &self.worker.options.fleet {
             fleet.hold(self.worker.stream, BTreeSet::new());
         }
-        Ok(RoundEnd::Done)
+        RoundEnd::Done
     }
 
     /// Follows the lineage when it is time to; a fault that may pass is no reason to stop reading.
@@ -431,14 +446,16 @@ impl<'a> Round<'a> {
         }
         // Told before the first read, so that a worker that comes now does not take them too.
         self.tell_holds();
-        let mut windows = match self.worker.windows(&shards).await {
-            Ok(windows) => windows,
-            Err(error) => {
-                // Nobody reads them yet: the next look must find them free.
-                self.claims.give_back(&shards);
-                self.tell_holds();
-                return Err(error);
-            }
+        let shutdown = self.shutdown.clone();
+        let windows = tokio::select! {
+            windows = self.worker.windows(&shards) => windows.map(Some),
+            () = shutdown.cancelled() => Ok(None),
+        };
+        let Ok(Some(mut windows)) = windows else {
+            // Nobody reads them yet: the next look must find them free.
+            self.claims.give_back(&shards);
+            self.tell_holds();
+            return windows.map(|_| stopped);
         };
         for shard in shards {
             let window = windows.remove(&shard.shard.id).unwrap_or_else(|| DedupWindow::new(self.worker.options.dedup));

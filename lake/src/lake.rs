@@ -234,7 +234,7 @@ impl Lake {
         partitions: &[&str],
         outcome: &mut InitOutcome,
     ) -> Result<(), LakeError> {
-        if let Some(table) = self.find_table(name).await? {
+        if let Some(table) = self.made_table(name).await? {
             self.with_columns_of(name, table, schema).await?;
             return Ok(());
         }
@@ -253,11 +253,26 @@ impl Lake {
                 outcome.tables_created.push(name.to_owned());
                 Ok(())
             }
-            Err(error) => match self.find_table(name).await? {
-                Some(_) => Ok(()),
+            // Another one has just made it, or this one did and the answer was lost.
+            Err(error) => match self.made_table(name).await? {
+                Some(table) => self.with_columns_of(name, table, schema).await.map(drop),
                 None => Err(LakeError::table(name, "create it")(error)),
             },
         }
+    }
+
+    /// Loads a table if it is there. One that another makes at this moment is there and cannot be loaded yet.
+    async fn made_table(&self, name: &str) -> Result<Option<DeltaTable>, LakeError> {
+        for attempt in 1..SCHEMA_ATTEMPTS {
+            match self.find_table(name).await {
+                Err(LakeError::Table { source, .. }) => {
+                    tracing::debug!(table = name, error = %source, "not loaded; looking again");
+                    tokio::time::sleep(jitter(attempt)).await;
+                }
+                found => return found,
+            }
+        }
+        self.find_table(name).await
     }
 }
 
