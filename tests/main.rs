@@ -49,3 +49,4 @@ mod settings;
 mod sql_limits;
 mod sql_shell;
 mod start;
+mod unpacked;

@@ -30,7 +30,9 @@ use self::{
     unseen::{Ids, Pending},
 };
 use crate::{
+    admission::Admission,
     error::IngestError,
+    memory::PAGE_COPIES,
     replay_commit::{SupplementBase, commit_supplement},
     retry::Patience,
 };
@@ -122,7 +124,8 @@ pub async fn backfill(
         commits: 0,
         table_version: None,
     };
-    let source = ObjectSource { archive: archive.clone(), stream, decoder: Arc::new(decoder) };
+    let admission = Admission::new(options.buffer_bytes / PAGE_COPIES);
+    let source = ObjectSource { archive: archive.clone(), stream, decoder: Arc::new(decoder), admission };
     Backfill { source, objects, table, options, summary }.run().await
 }
 
@@ -195,7 +198,8 @@ impl Backfill {
     }
 
     /// Commits what the table does not have; false when fenced.
-    async fn commit(&mut self, pending: Pending, base: &mut SupplementBase) -> Result<bool, IngestError> {
+    async fn commit(&mut self, mut pending: Pending, base: &mut SupplementBase) -> Result<bool, IngestError> {
+        let _rooms = pending.take_rooms();
         self.reload().await?;
         let now = SupplementBase::of(&self.table);
         if !now.follows(*base) {

@@ -95,8 +95,8 @@ impl Progress {
 
     /// A chunk went into the buffer.
     pub(crate) fn observe_buffered(&self, chunk: &Chunk) {
-        let reasons = report::reasons(&chunk.rows.rejected);
-        let batches = [&chunk.rows.events, &chunk.rows.rejected];
+        let reasons = report::reasons(&chunk.rows.decoded.rejected);
+        let batches = [&chunk.rows.decoded.events, &chunk.rows.decoded.rejected];
         let rows = batches.iter().map(|batch| batch.num_rows()).sum();
         let bytes =
             batches.iter().filter(|batch| batch.num_rows() > 0).map(|batch| batch.get_array_memory_size()).sum();

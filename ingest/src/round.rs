@@ -30,7 +30,7 @@ use crate::{
     worker::StreamWorker,
 };
 
-/// Chunks between the readers and the buffer: a page each, few, so that a full buffer stops the reading soon.
+/// Chunks between the readers and the buffer: a page or a part of one each, few, so that a full buffer stops the reading soon.
 const CHUNKS_AHEAD: usize = 2;
 /// How often the loop looks at the age of what it holds.
 const TICK: Duration = Duration::from_millis(250);
@@ -282,7 +282,9 @@ impl<'a> Round<'a> {
 
     /// While an earlier batch is on its way, its rows are in memory too: reading waits for that instead.
     fn write_ahead_if_short_of_memory(&mut self) {
-        if self.flushing.is_some() || !self.buffer.is_half_full(&self.worker.options.flush) {
+        let options = &self.worker.options;
+        let room_is_awaited = self.buffer.holds_room() && options.admission.rows_are_awaited();
+        if self.flushing.is_some() || !(room_is_awaited || self.buffer.is_half_full(&options.flush)) {
             return;
         }
         if let (Some(draft), Some(uploaders)) = (self.draft.take(), self.uploaders.clone()) {

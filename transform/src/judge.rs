@@ -13,6 +13,10 @@ use crate::plan::{Check, EventPlan, ListPlan, Plan, Step};
 use crate::reason::{ReasonCode, Rejected};
 use crate::timestamp;
 
+/// What is kept of the memory that one event took, for the next.
+const KEPT_BYTES: usize = 1 << 20;
+/// Most entries of a list. A record of 1 MiB has no room for more.
+const MAX_ENTRIES: usize = 100_000;
 /// Fields of an entry lie inside the event, its list and the entry.
 const ENTRY_OUTER_DEPTH: usize = 2;
 
@@ -73,7 +77,9 @@ impl Judge {
         self.cells.clear();
         self.cells.resize(plan.fields.len(), Cell::Null);
         self.entries.clear();
+        self.entries.shrink_to(KEPT_BYTES / size_of::<Cell>());
         self.unescaped.clear();
+        self.unescaped.shrink_to(KEPT_BYTES);
         self.extras.clear();
     }
 
@@ -122,6 +128,9 @@ impl Judge {
         while !scanner.take(b']') {
             scanner.take(b',');
             scanner.skip_white_space();
+            if entries == MAX_ENTRIES {
+                return Err(Rejected::field(ReasonCode::TooLarge, name));
+            }
             self.entry(list, (name, entries), text, &mut scanner)?;
             entries += 1;
         }

@@ -12,15 +12,20 @@ use std::{
 use bluelake_lake::{Archive, ArchivedObject, LakeError};
 use bluelake_schemas::Stream;
 use bluelake_transform::{
-    BatchBuilder, Counts, DecodedBatch, Decoder, FailedRecord, Piece, RecordPosition, Splitter, WindowEnd,
-    decompressing,
+    BatchBuilder, Counts, DecodedBatch, Decoder, FailedRecord, OpenedRecord, Piece, RecordPosition, Splitter,
+    WindowEnd, decompressing,
 };
 use bytes::{Buf as _, Bytes};
 use futures::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::plan::ObjectTask;
-use crate::{error::IngestError, retry::Patience};
+use crate::{
+    admission::{Admission, RowRoom},
+    desk::{HEAVY_BYTES, kept},
+    error::IngestError,
+    retry::Patience,
+};
 
 /// Objects read at once: as many as there are threads to spare beside encoding and the file system.
 const OBJECTS_AT_ONCE: usize = 2;
@@ -44,6 +49,8 @@ pub(crate) struct Chunk {
     pub(crate) ended: bool,
     pub(crate) counts: Counts,
     pub(crate) rows: DecodedBatch,
+    /// The room that the rows take until they are written, when they are heavy.
+    pub(crate) room: Option<RowRoom>,
 }
 
 /// What comes of reading.
@@ -65,6 +72,8 @@ pub(crate) struct ObjectSource {
     pub(crate) archive: Archive,
     pub(crate) stream: Stream,
     pub(crate) decoder: Arc<Decoder>,
+    /// Bounds the rows of records that unpack to far more than they weigh.
+    pub(crate) admission: Admission,
 }
 
 /// Why reading an object ended before its end.
@@ -130,6 +139,8 @@ impl ObjectSource {
             from: reached.load(Ordering::Relaxed),
             reached: reached.clone(),
             messages: messages.clone(),
+            admission: self.admission.clone(),
+            room: None,
         };
         let decoding = tokio::task::spawn_blocking(move || decoding.run(Body { parts: received, part: Bytes::new() }));
         while let Some(part) = body.next().await {
@@ -176,6 +187,9 @@ struct Decoding {
     from: u64,
     reached: Arc<AtomicU64>,
     messages: mpsc::Sender<Message>,
+    admission: Admission,
+    /// That of the chunk that is being made.
+    room: Option<RowRoom>,
 }
 
 impl Decoding {
@@ -236,7 +250,7 @@ impl Decoding {
         let Piece::Record(range) = splitter.next_piece() else { return Ok(false) };
         let offset = |at: usize| base + u64::try_from(at).unwrap_or(u64::MAX);
         self.push(offset(range.start), window.get(range).unwrap_or_default());
-        if self.builder.buffered_bytes() >= CHUNK_BYTES {
+        if self.builder.buffered_bytes() >= CHUNK_BYTES || self.room.is_some() {
             self.hand_on(offset(splitter.position()), false)?;
         }
         Ok(true)
@@ -253,8 +267,15 @@ impl Decoding {
             hash_keys: None,
         };
         let data = failed.as_ref().map_or(record, |failed| &failed.data);
+        let opened = OpenedRecord::open(data, HEAVY_BYTES);
+        let room = match opened.most_row_bytes() {
+            bytes if bytes > HEAVY_BYTES => Handle::current().block_on(self.admission.admit_rows(bytes)),
+            _ => None,
+        };
+        let before = self.builder.buffered_bytes();
         // Whether an event is there already is asked of the table, for many at once.
-        self.counts += self.builder.push(&position, data, &mut |_, _| false);
+        self.counts += self.builder.push_opened(&position, opened, &mut |_, _| false);
+        self.room = kept(room, self.builder.buffered_bytes() - before, data.len());
     }
 
     /// Hands on what was decoded up to byte `to`.
@@ -273,6 +294,7 @@ impl Decoding {
             ended,
             counts: std::mem::take(&mut self.counts),
             rows,
+            room: self.room.take(),
         };
         self.from = to;
         self.messages.blocking_send(Message::Chunk(Box::new(chunk))).map_err(|_| ReadEnd::Unwanted)?;
