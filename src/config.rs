@@ -178,6 +178,7 @@ impl Config {
     }
 
     fn resolve(layers: Layers) -> Result<Self> {
+        streams_differ(&layers)?;
         Ok(Self {
             lake: layers.read("lake", not_empty)?,
             contract: layers.read_optional("contract", |text| Ok(PathBuf::from(text)))?,
@@ -224,6 +225,24 @@ impl Config {
 /// Turns a reader's complaint into an error that names the setting and where its value came from.
 fn complaint(setting: &str, value: &Value, detail: impl Display) -> anyhow::Error {
     WrongUsage::new(format!("{setting} = {:?} ({}): {detail}", value.text, value.origin)).into()
+}
+
+/// One stream cannot be both: the events of one are bad events of the other. A name and an ARN that mean the same stream are
+/// told apart when Kinesis is asked ([`crate::streams`]).
+fn streams_differ(layers: &Layers) -> Result<()> {
+    const KEYS: [&str; 2] = ["streams.user-events", "streams.transaction-events"];
+    let [users, transactions] = KEYS.map(|key| layers.get(key));
+    match (users, transactions) {
+        (Some(users), Some(transactions)) if users.text.trim() == transactions.text.trim() => {
+            let ([first, second], text) = (KEYS, users.text.trim());
+            Err(WrongUsage::new(format!(
+                "{first} ({}) and {second} ({}) both name the stream '{text}'; each kind of event needs a stream of its own",
+                users.origin, transactions.origin
+            ))
+            .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn not_empty(text: &str) -> Result<String> {

@@ -17,6 +17,7 @@ mod query;
 mod serve;
 mod shell;
 mod status;
+mod streams;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -43,6 +43,7 @@ mod known_bugs;
 mod lake_verify;
 mod many_partitions;
 mod observability;
+mod other_stream;
 mod replay;
 mod reports;
 mod settings;

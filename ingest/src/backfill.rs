@@ -17,7 +17,9 @@ use std::{
     time::Duration,
 };
 
-use bluelake_lake::{Archive, ArchivedObject, CommitOutcome, ControlTotals, Lake, StreamTable, Writer, event_ids};
+use bluelake_lake::{
+    Archive, ArchivedObject, CommitOutcome, ControlTotals, Lake, StreamTable, Writer, event_ids, other_stream,
+};
 use bluelake_schemas::{Contract, Stream};
 use bluelake_transform::{Decoder, TransformError};
 use chrono::{DateTime, Utc};
@@ -50,6 +52,8 @@ pub struct BackfillOptions {
     /// Objects that were written at this time or later are left: ingest has not got so far, and may bring the same events.
     /// `None` takes all.
     pub written_before: Option<DateTime<Utc>>,
+    /// Name or ARN of the stream in Kinesis: a table that holds another one is refused.
+    pub kinesis: String,
     /// Bytes of rows in memory at which they are committed.
     pub buffer_bytes: usize,
     /// Name of the writer in the checkpoint documents.
@@ -108,9 +112,17 @@ pub async fn backfill(
 ) -> Result<BackfillSummary, IngestError> {
     let objects = archive.objects().await?;
     // A table that was ingested keeps the ARN of its stream; one that was not has none yet.
-    let writer =
-        Writer { worker: options.worker.clone(), stream_arn: String::new(), contract_version: contract.version() };
+    let writer = Writer {
+        worker: options.worker.clone(),
+        stream_arn: String::new(),
+        stream_created_at: None,
+        contract_version: contract.version(),
+    };
     let table = StreamTable::open(lake, contract, stream, writer).await?;
+    let other = table.document().and_then(|document| document.other_stream_by_name(&options.kinesis));
+    if let Some(check) = other {
+        return Err(other_stream(stream.table(), check).into());
+    }
     let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
     let summary = BackfillSummary {
         stream,

@@ -36,6 +36,8 @@ pub struct KinesisStream {
 pub struct StreamDescription {
     /// The stream's ARN.
     pub arn: String,
+    /// When it was created, milliseconds since the epoch, if the server says it.
+    pub created_at: Option<i64>,
     /// How long Kinesis keeps a record.
     pub retention: std::time::Duration,
     /// The time by the service's clock, in whole seconds, when its answer says it.
@@ -145,7 +147,10 @@ impl KinesisStream {
             .map_err(|error| self.failure("DescribeStreamSummary", error))?;
         let summary = output.stream_description_summary();
         let hours = summary.map_or(24, |summary| summary.retention_period_hours);
+        let created = summary.map(|summary| summary.stream_creation_timestamp());
         Ok(StreamDescription {
+            // The SDK fills in the epoch where the server says nothing.
+            created_at: created.and_then(|time| time.to_millis().ok()).filter(|millis| *millis > 0),
             arn: summary.map_or_else(|| self.given.clone(), |summary| summary.stream_arn().to_owned()),
             retention: std::time::Duration::from_secs(u64::try_from(hours).unwrap_or(24) * 3600),
             server_time: date.get(),
@@ -444,6 +449,7 @@ mod tests {
     fn a_local_clock_that_is_ahead_gives_way_to_the_services() {
         let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let description = StreamDescription {
+            created_at: None,
             arn: String::new(),
             retention: std::time::Duration::ZERO,
             server_time: Some(time("2026-10-01T12:00:00Z")),

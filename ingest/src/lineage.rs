@@ -283,6 +283,7 @@ mod tests {
             bluelake_version: "0".to_owned(),
             contract_version: 1,
             stream_arn: "arn".to_owned(),
+            stream_created_at: None,
             erasure_epoch: 0,
             shards: shards.map(|(id, state)| (id.to_owned(), state)).into(),
             ranges: Vec::new(),

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 
 use crate::{
     error::IngestError,
-    kinesis::{KinesisStream, ReadFault},
+    kinesis::{KinesisStream, ReadFault, StreamDescription},
     options::Clock,
 };
 
@@ -25,6 +25,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// A stream as Kinesis has it.
 #[derive(Clone, Debug)]
 pub struct StreamProbe {
+    /// Its ARN.
+    pub arn: String,
+    /// When it was created, milliseconds since the epoch, if the server says it.
+    pub created_at: Option<i64>,
     /// How long Kinesis keeps a record.
     pub retention: Duration,
     /// Every listed shard.
@@ -90,7 +94,8 @@ pub async fn probe(
         (shard.id, ShardProbe { starting_sequence: shard.starting_sequence, parents: shard.parents, behind })
     });
     let shards = futures::stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).collect().await;
-    Ok(StreamProbe { retention: description.retention, shards })
+    let StreamDescription { arn, created_at, retention, .. } = description;
+    Ok(StreamProbe { arn, created_at, retention, shards })
 }
 
 async fn ask_in_time(source: &KinesisStream, shard: &str, state: &ShardState, clock: &Clock) -> Behind {

@@ -114,8 +114,12 @@ pub async fn replay(
     if options.from < horizon && !options.allow_partial {
         return Err(IngestError::Horizon { stream: source.name().to_owned(), from: options.from, horizon });
     }
-    let writer =
-        Writer { worker: options.worker.clone(), stream_arn: description.arn, contract_version: contract.version() };
+    let writer = Writer {
+        worker: options.worker.clone(),
+        stream_arn: description.arn,
+        stream_created_at: description.created_at,
+        contract_version: contract.version(),
+    };
     let table = StreamTable::open(lake, contract, stream, writer).await?;
     let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
     let (read_from, read_to) = (options.from.max(horizon), options.to.min(now));

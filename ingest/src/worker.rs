@@ -85,6 +85,7 @@ impl StreamWorker {
         let writer = Writer {
             worker: options.worker.clone(),
             stream_arn: description.arn.clone(),
+            stream_created_at: description.created_at,
             contract_version: contract.version(),
         };
         let mut pauses = Patience::Few.pauses();

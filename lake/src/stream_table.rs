@@ -30,6 +30,7 @@ use crate::{
     rejected::RejectedFollower,
     self_check,
     settlement::{NextAct, Trace, next_act, trace},
+    stream_identity,
 };
 
 /// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
@@ -178,6 +179,7 @@ impl StreamTable {
             Some(number) => Some(self.chain.get(number).await?),
             None => None,
         };
+        stream_identity::check(self.stream.table(), self.current.as_ref(), &self.writer)?;
         if self.checked != Some(state.version()) {
             self_check::check(self.stream, &state, self.current.as_ref(), &self.chain).await?;
             self.checked = Some(state.version());

@@ -91,6 +91,7 @@ pub(crate) async fn run(session: &Session, arguments: BackfillArguments) -> Resu
     let memory = usize::try_from(session.config.ingest.memory_budget.as_u64()).unwrap_or(usize::MAX);
     let options = BackfillOptions {
         written_before,
+        kinesis: session.config.stream(arguments.stream).to_owned(),
         // Half of what rows may take: those of the next batch come while one is committed.
         buffer_bytes: MemoryBudget(memory).row_bytes(1) / 2,
         worker: format!("backfill-{}", std::process::id()),
@@ -134,6 +135,9 @@ async fn written_before(
         bail!(
             "cannot tell how far ingest is in {stream}, because Kinesis cannot be asked: {error}; give --offline to take the lake's word for it"
         );
+    }
+    if let Some(fault) = status.faults.first() {
+        bail!("{fault}");
     }
     let complete_to = status.complete_to.unwrap_or(DateTime::UNIX_EPOCH);
     complete_to.checked_sub_signed(CLOCK_SKEW).map(Some).context("the time that ingest has got to is out of range")
