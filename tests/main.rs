@@ -21,6 +21,7 @@ mod stage;
 mod worker;
 
 mod aggregated;
+mod archives;
 mod backfill;
 mod bad_events;
 mod cli_errors;

@@ -298,6 +298,85 @@ impl Drop for Refusing {
     }
 }
 
+/// A bucket of S3 that is only read, with whatever keys. Objects without content are denied.
+pub(crate) struct Objects {
+    pub(crate) endpoint: String,
+    server: JoinHandle<()>,
+}
+
+impl Objects {
+    pub(crate) async fn start(bucket: &'static str, objects: &[(&str, Option<Vec<u8>>)]) -> Self {
+        let (listener, address) = listen().await;
+        let objects: Vec<(String, Option<Vec<u8>>)> =
+            objects.iter().map(|(key, content)| ((*key).to_owned(), content.clone())).collect();
+        let answer = move |request: Request| {
+            let answer = answer_of_objects(bucket, &objects, request.uri());
+            async move { answer }
+        };
+        let router = Router::new().fallback(answer);
+        let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
+        Self { endpoint: format!("http://{address}"), server }
+    }
+}
+
+fn answer_of_objects(bucket: &str, objects: &[(String, Option<Vec<u8>>)], uri: &hyper::Uri) -> Response {
+    const MODIFIED: [(&str, &str); 2] = [("etag", "\"1\""), ("last-modified", "Tue, 03 Nov 2026 10:00:00 GMT")];
+    let answer = |status: u16, body: Vec<u8>| {
+        let answer = Response::builder().status(status);
+        MODIFIED
+            .iter()
+            .fold(answer, |answer, (name, value)| answer.header(*name, *value))
+            .body(Body::from(body))
+            .unwrap()
+    };
+    let fault = |status: u16, code: &str| answer(status, format!("<Error><Code>{code}</Code></Error>").into_bytes());
+    let rest = uri.path().strip_prefix(&format!("/{bucket}")).unwrap_or_default();
+    let query: HashMap<String, String> =
+        url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    if query.contains_key("list-type") {
+        let below: Vec<_> = objects.iter().filter(|(key, _)| key.starts_with(&query["prefix"])).collect();
+        // Two pages.
+        let (from, to) = match query.get("continuation-token") {
+            Some(_) => (below.len() / 2, below.len()),
+            None => (0, below.len() / 2),
+        };
+        let escaped = |key: &str| {
+            let key = key.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            key.replace('\t', "&#9;")
+        };
+        let entry = |(key, content): &&(String, Option<Vec<u8>>)| {
+            let size = content.as_ref().map_or(1, Vec::len);
+            format!(
+                "<Contents><Key>{}</Key><LastModified>2026-11-03T10:00:00.000Z</LastModified><ETag>&quot;1&quot;</ETag><Size>{size}</Size></Contents>",
+                escaped(key)
+            )
+        };
+        let entries: String = below[from..to].iter().map(entry).collect();
+        let next = if to < below.len() {
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>2</NextContinuationToken>"
+        } else {
+            "<IsTruncated>false</IsTruncated>"
+        };
+        let page =
+            format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult>{next}{entries}</ListBucketResult>");
+        return answer(200, page.into_bytes());
+    }
+    // A `+` in a path is itself.
+    let key = rest.strip_prefix('/').unwrap_or_default().replace('+', "%2B");
+    let key = url::form_urlencoded::parse(format!("k={key}").as_bytes()).next().map(|(_, key)| key.into_owned());
+    match objects.iter().find(|(known, _)| Some(known) == key.as_ref()) {
+        Some((_, Some(content))) => answer(200, content.clone()),
+        Some((_, None)) => fault(403, "AccessDenied"),
+        None => fault(404, "NoSuchKey"),
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
 /// Variables that point the usual AWS chain at these servers and at nothing else.
 pub(crate) fn aws_variables() -> HashMap<String, String> {
     [

@@ -203,7 +203,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-fn failure<E>(bucket: &str, operation: &'static str, error: SdkError<E>) -> LakeError
+pub(crate) fn failure<E>(bucket: &str, operation: &'static str, error: SdkError<E>) -> LakeError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {

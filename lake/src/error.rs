@@ -122,6 +122,24 @@ impl LakeError {
         move |source| Self::Store { operation, path, source }
     }
 
+    /// Whether an error of reading an archived object is about this object, and says nothing of others.
+    #[must_use]
+    pub fn is_of_one_object(&self) -> bool {
+        use object_store::Error;
+        match self {
+            Self::Store { source, .. } => matches!(
+                source,
+                Error::NotFound { .. }
+                    | Error::PermissionDenied { .. }
+                    | Error::Precondition { .. }
+                    | Error::NotSupported { .. }
+                    | Error::InvalidPath { .. }
+            ),
+            Self::File { .. } | Self::Bucket { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether trying again later, without any change by an operator, may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -31,7 +31,7 @@ mod totals;
 mod verify;
 mod watermark;
 
-pub use archive::{Archive, ArchivedObject};
+pub use archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
 pub use batch::{Batch, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use data_file::DataFile;
 pub use document::{

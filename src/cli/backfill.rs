@@ -19,6 +19,8 @@ use crate::{aws, output, progress};
 
 /// The clocks of the archive and of the stream may differ by so much.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
+/// Objects that were not read to their end of which a person is told by name.
+const DAMAGED_SHOWN: usize = 20;
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -47,7 +49,7 @@ stream's own: into its table, into rejected_events, or among the duplicates, whi
 
 Each byte of an object is taken once: run it again, after it was killed or after more objects came, and it goes on from there.
 Objects that ingest has not got to are left, because it would bring the same events again; the exit code is then 3, as it is
-when an object is damaged. Run it again later.
+when an object is damaged, denied or of a form that is not read (bzip2, ZIP, Snappy, Parquet, …). Run it again later.
 
 Examples:
   bluelake backfill s3://archive/points/2026/ --stream transaction-events
@@ -183,14 +185,22 @@ fn describe(found: &Backfilled) -> String {
     if let Some(first) = found.left.first() {
         let time = found.written_before.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
         text.push_str(&format!(
-            "\nLeft {} that were written at {} or later, where ingest is not yet complete: {first}{}. Run it again later.",
+            "\nLeft {} that were written at {} or later, where ingest is not yet complete: {}{}. Run it again later.",
             found.left.len(),
             time.unwrap_or_default(),
+            output::printable(first),
             if found.left.len() > 1 { " and more" } else { "" },
         ));
     }
-    for Damaged { object, offset, reason } in &found.damaged {
-        text.push_str(&format!("\nDamaged: {object}, read up to byte {offset} of its content: {reason}"));
+    for Damaged { object, offset, reason } in found.damaged.iter().take(DAMAGED_SHOWN) {
+        let (object, reason) = (output::printable(object), output::printable(reason));
+        text.push_str(&match offset {
+            0 => format!("\nNot read: {object}: {reason}"),
+            _ => format!("\nDamaged: {object}, read up to byte {offset} of its content: {reason}"),
+        });
+    }
+    if let Some(more) = found.damaged.len().checked_sub(DAMAGED_SHOWN).filter(|more| *more > 0) {
+        text.push_str(&format!("\n… and {more} more that were not read, or not to their end; --json lists all."));
     }
     text
 }

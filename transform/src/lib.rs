@@ -24,9 +24,9 @@ mod statistics;
 mod text;
 mod timestamp;
 
-pub use archive::{FailedRecord, Piece, Splitter, WindowEnd};
+pub use archive::{FailedRecord, LineIndent, Piece, Splitter, WindowEnd, is_binary};
 pub use batch::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
-pub use compression::decompressing;
+pub use compression::{UnreadFormat, decompressing};
 pub use error::TransformError;
 pub use kpl::{AggregatedRecordWriter, hash_key};
 pub use parquet_file::{EncodedFile, encode};

@@ -9,11 +9,11 @@ use std::{
     },
 };
 
-use bluelake_lake::{Archive, ArchivedObject, LakeError};
+use bluelake_lake::{Archive, ArchivedObject, LakeError, causes};
 use bluelake_schemas::Stream;
 use bluelake_transform::{
-    BatchBuilder, Counts, DecodedBatch, Decoder, FailedRecord, Piece, RecordPosition, Splitter, WindowEnd,
-    decompressing,
+    BatchBuilder, Counts, DecodedBatch, Decoder, FailedRecord, LineIndent, Piece, RecordPosition, Splitter,
+    UnreadFormat, WindowEnd, decompressing, is_binary,
 };
 use bytes::{Buf as _, Bytes};
 use futures::StreamExt as _;
@@ -105,6 +105,12 @@ impl ObjectSource {
                     let _ = messages.send(Message::Damaged { object, offset, reason }).await;
                     return Ok(());
                 }
+                // It went, or was written anew, or this role may not read it: that says nothing of the others.
+                Err(ReadEnd::Failed(IngestError::Lake(error))) if error.is_of_one_object() => {
+                    let (object, offset) = (task.object.name.clone(), reached.load(Ordering::Relaxed));
+                    let _ = messages.send(Message::Damaged { object, offset, reason: causes(&error) }).await;
+                    return Ok(());
+                }
                 Err(ReadEnd::Failed(error)) => pauses.wait_after("read an archived object", error).await?,
             }
         }
@@ -128,6 +134,7 @@ impl ObjectSource {
             builder: self.decoder.batch(),
             counts: Counts::default(),
             from: reached.load(Ordering::Relaxed),
+            indent: LineIndent::default(),
             reached: reached.clone(),
             messages: messages.clone(),
         };
@@ -174,6 +181,8 @@ struct Decoding {
     counts: Counts,
     /// Where the chunk begins that is being made.
     from: u64,
+    /// That of the line on which the next window begins.
+    indent: LineIndent,
     reached: Arc<AtomicU64>,
     messages: mpsc::Sender<Message>,
 }
@@ -182,7 +191,7 @@ impl Decoding {
     fn run(mut self, body: impl Read + Send) -> Result<(), ReadEnd> {
         let mut base = self.from;
         let mut window = Vec::new();
-        let mut content = match decompressing(body).and_then(|content| self.skip(content)) {
+        let mut content = match self.skip(decompressing(body)) {
             Ok(content) => content,
             Err(error) => return Err(self.read_fault(error, base)),
         };
@@ -191,6 +200,9 @@ impl Decoding {
             let read = content.by_ref().take(u64::try_from(wanted).unwrap_or(u64::MAX)).read_to_end(&mut window);
             // What came before a fault was read: `read_to_end` keeps it.
             let end = if matches!(read, Ok(0)) { WindowEnd::Final } else { WindowEnd::GoesOn };
+            if base == 0 && is_binary(&window) {
+                return Err(ReadEnd::Damaged { offset: 0, reason: UnreadFormat::BINARY.to_string() });
+            }
             let mut taken = self.take(&window, base, end)?;
             if taken == 0 && window.len() >= MAX_RECORD {
                 taken = self.take_one(&window, base)?;
@@ -219,15 +231,17 @@ impl Decoding {
 
     /// Decodes the records of a window that begins at `base`; gives how much of it they are.
     fn take(&mut self, window: &[u8], base: u64, end: WindowEnd) -> Result<usize, ReadEnd> {
-        let mut splitter = Splitter::new(window, end);
+        let mut splitter = Splitter::new(window, end).on_line(self.indent);
         while self.take_piece(&mut splitter, window, base)? {}
+        self.indent = splitter.line_indent();
         Ok(splitter.position())
     }
 
     /// Takes what the window begins with for a record, though its end was not found.
     fn take_one(&mut self, window: &[u8], base: u64) -> Result<usize, ReadEnd> {
-        let mut splitter = Splitter::new(window, WindowEnd::Final);
+        let mut splitter = Splitter::new(window, WindowEnd::Final).on_line(self.indent);
         self.take_piece(&mut splitter, window, base)?;
+        self.indent = splitter.line_indent();
         Ok(splitter.position())
     }
 
