@@ -171,7 +171,7 @@ impl Session {
     /// # Errors
     /// [`WrongUsage`] when the URL cannot be used.
     pub(crate) fn location(&self) -> Result<LakeLocation> {
-        let location = self.config.lake.parse();
+        let location = self.config.lake.parse::<LakeLocation>().and_then(LakeLocation::fit_for_tables);
         location.map_err(|error: LakeError| {
             anyhow::Error::new(error).context(WrongUsage::new("the lake's URL cannot be used"))
         })

@@ -43,6 +43,7 @@ mod kill_and_restart;
 mod known_bugs;
 mod lake_verify;
 mod many_partitions;
+mod names;
 mod observability;
 mod replay;
 mod reports;

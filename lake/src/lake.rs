@@ -57,6 +57,7 @@ impl Lake {
     /// [`LakeError::Location`] when the place cannot be used, for example without a region.
     pub fn at(location: &LakeLocation, aws: Option<&SdkConfig>) -> Result<Self, LakeError> {
         let fault = |reason: String| LakeError::Location { url: location.to_string(), reason };
+        let location = &location.clone().fit_for_tables()?;
         match location.place() {
             Place::Folder(folder) => Ok(Self {
                 location: location.clone(),
