@@ -1,6 +1,8 @@
 //! One AWS configuration for everything that talks to AWS: the SDK's own chain of variables, profiles, SSO, web
 //! identity and instance roles, with `AWS_ENDPOINT_URL…` as usual.
 
+mod checks;
+
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -12,9 +14,17 @@ use aws_config::{BehaviorVersion, SdkConfig};
 const ANSWER_BEGINS: Duration = Duration::from_secs(30);
 
 /// Loads the usual chain. Nothing is contacted before the first request, except to find the region of an instance.
-pub(crate) async fn sdk_config() -> SdkConfig {
+///
+/// # Errors
+/// [`crate::failure::WrongUsage`] when a variable or profile has a value that it cannot have: the SDK takes some of those
+/// for nothing, and panics on others.
+pub(crate) async fn sdk_config() -> Result<SdkConfig> {
+    checks::variables(std::env::vars_os())?;
+    checks::profiles().await?;
     let timeouts = TimeoutConfig::builder().read_timeout(ANSWER_BEGINS).build();
-    aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await
+    let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    checks::loaded(&config)?;
+    Ok(config)
 }
 
 /// A client of Kinesis from the usual chain.

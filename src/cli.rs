@@ -71,7 +71,7 @@ pub(crate) struct Global {
     /// Print the result as JSON, for programs
     #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
-    /// error, warn, info, debug, trace, or a filter such as info,aws_config=debug [default: warn]
+    /// off, error, warn, info, debug, trace, or a filter such as info,bluelake_ingest=debug [default: warn]
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Global options")]
     log_level: Option<String>,
     /// Log lines on standard error as text or json [default: text]
@@ -171,7 +171,7 @@ impl Session {
     /// # Errors
     /// [`WrongUsage`] when the URL cannot be used.
     pub(crate) fn location(&self) -> Result<LakeLocation> {
-        let location = self.config.lake.parse();
+        let location = self.config.lake.parse::<LakeLocation>().and_then(LakeLocation::fit_for_tables);
         location.map_err(|error: LakeError| {
             anyhow::Error::new(error).context(WrongUsage::new("the lake's URL cannot be used"))
         })
@@ -183,7 +183,7 @@ impl Session {
     /// As [`Session::location`], and when there is no region or there are no credentials for a bucket.
     pub(crate) async fn lake(&self) -> Result<Lake> {
         let location = self.location()?;
-        let aws = if location.is_bucket() { Some(aws::sdk_config().await) } else { None };
+        let aws = if location.is_bucket() { Some(aws::sdk_config().await?) } else { None };
         Ok(Lake::at(&location, aws.as_ref())?)
     }
 }
@@ -223,8 +223,10 @@ fn block_on(command: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
         .build()
         .context("cannot start the runtime")?;
     let outcome = runtime.block_on(Box::pin(command));
-    // What is still running (an abandoned upload, a server) must not hold up the end of the process.
-    runtime.shutdown_background();
+    // What is still running (an abandoned upload, a server) must not hold up the end of the process, and ends with it. To
+    // shut the runtime down before would take from the threads that read a table's log the tasks that they wait for: they
+    // panic then.
+    std::mem::forget(runtime);
     outcome
 }
 

@@ -21,6 +21,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::failure::WrongUsage;
+use crate::logging::LogFilter;
+use crate::nearest::hint;
 
 pub(crate) use layers::{Layers, Override, Value};
 pub(crate) use scheduled::ScheduledReport;
@@ -28,6 +30,10 @@ pub(crate) use settings::{SETTINGS, Setting};
 
 /// The file that is read from the working folder when `--config` names none.
 pub(crate) const DEFAULT_FILE: &str = "bluelake.toml";
+
+/// Sizes and times stay so small that sums of them, and moments that lie so far ahead, can be told.
+const SIZE_MAX: ByteSize = ByteSize::pib(1);
+const SPAN_MAX: Duration = Duration::from_secs(3_650 * 24 * 3_600);
 
 /// Where reading of a shard begins that the lake does not know yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,8 +154,8 @@ pub(crate) enum HistoryFile {
 /// What is logged and how.
 #[derive(Debug, Clone)]
 pub(crate) struct LogSettings {
-    /// A level, or a filter such as `info,aws_config=debug`.
-    pub(crate) level: String,
+    /// Which records are written.
+    pub(crate) filter: LogFilter,
     /// Lines for people or for machines.
     pub(crate) format: LogFormat,
 }
@@ -188,6 +194,7 @@ impl Config {
     }
 
     fn resolve(layers: Layers) -> Result<Self> {
+        streams_differ(&layers)?;
         Ok(Self {
             lake: layers.read("lake", not_empty)?,
             contract: layers.read_optional("contract", |text| Ok(PathBuf::from(text)))?,
@@ -223,7 +230,7 @@ impl Config {
                 pager: layers.read_optional("sql.pager", not_empty)?,
             },
             log: LogSettings {
-                level: layers.read("log.level", log_filter)?,
+                filter: layers.read("log.level", str::parse)?,
                 format: layers.read("log.format", log_format)?,
             },
             layers,
@@ -236,6 +243,24 @@ fn complaint(setting: &str, value: &Value, detail: impl Display) -> anyhow::Erro
     WrongUsage::new(format!("{setting} = {:?} ({}): {detail}", value.text, value.origin)).into()
 }
 
+/// One stream cannot be both: the events of one are bad events of the other. A name and an ARN that mean the same stream are
+/// told apart when Kinesis is asked ([`crate::streams`]).
+fn streams_differ(layers: &Layers) -> Result<()> {
+    const KEYS: [&str; 2] = ["streams.user-events", "streams.transaction-events"];
+    let [users, transactions] = KEYS.map(|key| layers.get(key));
+    match (users, transactions) {
+        (Some(users), Some(transactions)) if users.text.trim() == transactions.text.trim() => {
+            let ([first, second], text) = (KEYS, users.text.trim());
+            Err(WrongUsage::new(format!(
+                "{first} ({}) and {second} ({}) both name the stream '{text}'; each kind of event needs a stream of its own",
+                users.origin, transactions.origin
+            ))
+            .into())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn not_empty(text: &str) -> Result<String> {
     anyhow::ensure!(!text.trim().is_empty(), "must not be empty");
     Ok(text.to_owned())
@@ -245,6 +270,7 @@ fn byte_size(text: &str) -> Result<ByteSize> {
     let size: ByteSize =
         text.parse().map_err(|_| anyhow::anyhow!("not a size; write for example 128MiB, 64MB or 1GiB"))?;
     anyhow::ensure!(size.as_u64() > 0, "must be more than nothing");
+    anyhow::ensure!(size <= SIZE_MAX, "must be at most {}", SIZE_MAX.display().iec());
     Ok(size)
 }
 
@@ -266,7 +292,9 @@ fn consumer_name(text: &str) -> Result<String> {
 }
 
 fn any_duration(text: &str) -> Result<Duration> {
-    humantime::parse_duration(text).context("not a duration; write for example 60s, 5m or 1h 30m")
+    let span = humantime::parse_duration(text).context("not a duration; write for example 60s, 5m or 1h 30m")?;
+    anyhow::ensure!(span <= SPAN_MAX, "must be at most {}", humantime::format_duration(SPAN_MAX));
+    Ok(span)
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration> {
@@ -288,9 +316,10 @@ fn start_position(text: &str) -> Result<StartPosition> {
     match text {
         "trim-horizon" => Ok(StartPosition::TrimHorizon),
         "latest" => Ok(StartPosition::Latest),
-        time => DateTime::parse_from_rfc3339(time)
-            .map(|at| StartPosition::At(at.to_utc()))
-            .map_err(|_| anyhow::anyhow!("neither trim-horizon, latest nor a time such as 2026-10-01T00:00:00Z")),
+        time => DateTime::parse_from_rfc3339(time).map(|at| StartPosition::At(at.to_utc())).map_err(|_| {
+            let hint = hint(text, ["trim-horizon", "latest"]);
+            anyhow::anyhow!("neither trim-horizon, latest nor a time such as 2026-10-01T00:00:00Z{hint}")
+        }),
     }
 }
 
@@ -309,7 +338,7 @@ fn on_gap(text: &str) -> Result<OnGap> {
     match text {
         "stop" => Ok(OnGap::Stop),
         "continue" => Ok(OnGap::Continue),
-        _ => anyhow::bail!("neither stop nor continue"),
+        _ => anyhow::bail!("neither stop nor continue{}", hint(text, ["stop", "continue"])),
     }
 }
 
@@ -317,18 +346,11 @@ fn address(text: &str) -> Result<SocketAddr> {
     text.parse().map_err(|_| anyhow::anyhow!("not an address and port; write for example 127.0.0.1:9464 or [::1]:9464"))
 }
 
-fn log_filter(text: &str) -> Result<String> {
-    tracing_subscriber::EnvFilter::try_new(text).context(
-        "not a log level; write error, warn, info, debug or trace, or a filter such as info,aws_config=debug",
-    )?;
-    Ok(text.to_owned())
-}
-
 fn log_format(text: &str) -> Result<LogFormat> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => anyhow::bail!("neither text nor json"),
+        _ => anyhow::bail!("neither text nor json{}", hint(text, ["text", "json"])),
     }
 }
 
@@ -386,6 +408,8 @@ mod tests {
             ("ingest.memory-budget", "[ingest]\nmemory-budget = '64MiB'", "at least 128"),
             ("ingest.fan-out", "[ingest]\nfan-out = 'a/b'", "not a name"),
             ("ingest.buffer-age", "[ingest]\nbuffer-age = '0s'", "longer than nothing"),
+            ("ingest.buffer-age", "[ingest]\nbuffer-age = '500000000000y'", "must be at most"),
+            ("sql.memory-limit", "[sql]\nmemory-limit = '16000PB'", "must be at most 1.0 PiB"),
             ("ingest.dedup-window", "[ingest]\ndedup-window = 'long'", "not a duration"),
             ("ingest.start", "[ingest]\nstart = 'yesterday'", "neither trim-horizon"),
             ("ingest.worker-id", "[ingest]\nworker-id = 'a/b'", "not a name"),
@@ -393,7 +417,10 @@ mod tests {
             ("ingest.on-gap", "[ingest]\non-gap = 'ignore'", "neither stop nor continue"),
             ("ingest.listen", "[ingest]\nlisten = '9464'", "127.0.0.1:9464"),
             ("time-zone", "time-zone = 'Mars/Olympus'", "not a time zone"),
-            ("log.format", "[log]\nformat = 'xml'", "neither text nor json"),
+            ("log.format", "[log]\nformat = 'jsno'", "did you mean json?"),
+            ("log.level", "[log]\nlevel = 'inof'", "did you mean info?"),
+            ("ingest.on-gap", "[ingest]\non-gap = 'contiune'", "did you mean continue?"),
+            ("ingest.start", "[ingest]\nstart = 'lastest'", "did you mean latest?"),
             ("lake", "lake = ' '", "must not be empty"),
         ];
         for (key, file, detail) in cases {

@@ -10,7 +10,7 @@ mod state;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bluelake_lake::{AsOf, Lake};
+use bluelake_lake::{AsOf, Lake, shell_word};
 use bluelake_queries::{OutputFormat, QuerySession, ReportCatalog, ReportParameters, ReportResult, ResultWriter};
 use bluelake_schemas::Contract;
 use serde_json::{Value, json};
@@ -130,10 +130,11 @@ impl Demo<'_> {
     }
 
     fn print_next(&self) -> Result<()> {
-        let program = std::env::args().next().unwrap_or_else(|| "bluelake".to_owned());
+        let program = std::env::args_os().next().unwrap_or_else(|| "bluelake".into());
+        let program = shell_word(&program.to_string_lossy());
         let lake = match self.session.config.lake.as_str() {
             "./lake" => String::new(),
-            other => format!(" --lake {other}"),
+            other => format!(" --lake {}", shell_word(other)),
         };
         output::line("\nTry next")?;
         for command in [

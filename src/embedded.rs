@@ -3,9 +3,9 @@
 //! It holds its streams in memory only and listens on the loopback interface only. Its client has credentials and a
 //! region of its own: the user's AWS settings are neither read nor used, so nothing can go to a real account by mistake.
 
+mod mended;
+
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::task::ready;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,20 +13,13 @@ use aws_credential_types::Credentials;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::types::StreamStatus;
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{self, Next};
-use axum::response::Response;
 use axum::serve::ListenerExt as _;
 use bluelake_schemas::Stream;
 use ferrokinesis::store::StoreOptions;
-use futures::{FutureExt as _, StreamExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+
+use mended::mended;
 
 /// The region that the embedded Kinesis says it is in.
 pub(crate) const REGION: &str = "us-east-1";
@@ -81,9 +74,8 @@ impl EmbeddedKinesis {
             aws_region: REGION.to_owned(),
             ..StoreOptions::default()
         };
-        let (router, _store) = ferrokinesis::create_app(options);
-        // A full PutRecords request: 5 MiB of data, in base64.
-        let router = one_at_a_time(router.layer(DefaultBodyLimit::max(7 << 20)));
+        let (router, store) = ferrokinesis::create_app(options);
+        let router = mended(router, store);
         // Without this, small answers wait for the acknowledgement of what was sent before them.
         let listener = listener.tap_io(|socket| {
             if let Err(error) = socket.set_nodelay(true) {
@@ -138,37 +130,6 @@ impl EmbeddedKinesis {
     }
 }
 
-/// ferrokinesis 0.7 may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
-/// waiting for that lock. One request at a time cannot. The body of a subscription goes on reading the store after its
-/// request was answered: it takes a turn for each look, and none for the pauses between them.
-fn one_at_a_time(router: Router) -> Router {
-    let turn = Arc::new(Mutex::new(()));
-    router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let turn = turn.clone();
-        async move {
-            let answer = {
-                let _turn = turn.lock().await;
-                next.run(request).await
-            };
-            let pushes = |kind: &HeaderValue| kind == "application/vnd.amazon.eventstream";
-            if answer.headers().get(CONTENT_TYPE).is_some_and(pushes) { in_turns(answer, turn) } else { answer }
-        }
-    }))
-}
-
-fn in_turns(answer: Response, turn: Arc<Mutex<()>>) -> Response {
-    let (parts, body) = answer.into_parts();
-    let mut body = body.into_data_stream();
-    let mut waiting = None;
-    let looks = futures::stream::poll_fn(move |context| {
-        let wait = waiting.get_or_insert_with(|| turn.clone().lock_owned().boxed());
-        let _turn = ready!(wait.poll_unpin(context));
-        waiting = None;
-        body.poll_next_unpin(context)
-    });
-    Response::from_parts(parts, Body::from_stream(looks))
-}
-
 impl Drop for EmbeddedKinesis {
     fn drop(&mut self) {
         self.server.abort();
@@ -188,5 +149,61 @@ async fn until_active(client: &Client, name: &str) -> Result<()> {
             Some(StreamStatus::Deleting) => bail!("the stream {name} is being deleted"),
             _ => tokio::time::sleep(POLL_INTERVAL).await,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use aws_sdk_kinesis::primitives::{Blob, DateTime};
+    use aws_sdk_kinesis::types::ShardIteratorType;
+
+    use super::*;
+
+    const STREAM: &str = "user-events";
+    const SHARD: &str = "shardId-000000000000";
+    /// Longer than the unit of its arrival times.
+    const ARRIVAL_UNIT: Duration = Duration::from_millis(1_500);
+
+    async fn put(client: &Client, data: &str) {
+        let put = client.put_record().stream_name(STREAM).partition_key("key").data(Blob::new(data));
+        put.send().await.unwrap();
+    }
+
+    /// What two reads from this iterator give.
+    async fn read(client: &Client, iterator: String) -> Vec<String> {
+        let (mut next, mut found) = (Some(iterator), Vec::new());
+        for _ in 0..2 {
+            let Some(iterator) = next else { break };
+            let answer = client.get_records().shard_iterator(iterator).send().await.unwrap();
+            let text = |data: &Blob| String::from_utf8(data.as_ref().to_vec()).unwrap();
+            found.extend(answer.records().iter().map(|record| text(record.data())));
+            next = answer.next_shard_iterator().map(ToOwned::to_owned);
+        }
+        found
+    }
+
+    async fn at(client: &Client, time: std::time::SystemTime) -> String {
+        let kind = ShardIteratorType::AtTimestamp;
+        let asked = client.get_shard_iterator().stream_name(STREAM).shard_id(SHARD).shard_iterator_type(kind);
+        let answer = asked.timestamp(DateTime::from(time)).send().await.unwrap();
+        answer.shard_iterator().unwrap().to_owned()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_time_behind_the_newest_record_is_the_tip_and_not_the_start() {
+        let kinesis = EmbeddedKinesis::start(0).await.unwrap();
+        let shards = Shards { user_events: 1, transaction_events: 1 };
+        kinesis.create_streams(shards, |stream| stream.name().to_owned()).await.unwrap();
+        let client = kinesis.client();
+        let before = std::time::SystemTime::now() - Duration::from_secs(60);
+        put(&client, "old").await;
+        tokio::time::sleep(ARRIVAL_UNIT).await;
+        let tip = at(&client, std::time::SystemTime::now()).await;
+        assert_eq!(read(&client, tip.clone()).await, Vec::<String>::new());
+        put(&client, "new").await;
+        assert_eq!(read(&client, tip).await, ["new"]);
+        let start = at(&client, before).await;
+        assert_eq!(read(&client, start).await, ["old", "new"]);
     }
 }

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use bluelake_lake::causes;
+use chrono::{SecondsFormat, Utc};
+use serde_json::json;
+
+use crate::config::LogFormat;
 use crate::output::printable;
 
 /// How a command ended that did not fail.
@@ -76,30 +81,38 @@ pub(crate) fn is_told(error: &anyhow::Error) -> bool {
 
 /// The exit code of an error.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
     if let Some(AlreadyTold(code)) = error.downcast_ref::<AlreadyTold>() {
-        ExitCode::from(*code)
+        *code
     } else if error.downcast_ref::<ReaderGone>().is_some() {
-        ExitCode::SUCCESS
+        0
     } else if error.downcast_ref::<WrongUsage>().is_some() {
-        ExitCode::from(2)
+        2
     } else {
-        ExitCode::from(1)
+        1
     }
 }
 
-/// The error and its causes, one a line; a cause that the line before already contains is left out.
+/// The error and its causes in one line.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
-    let mut lines = vec![format!("error: {error}")];
-    for cause in error.chain().skip(1) {
-        // The AWS SDK tells in further lines of everything that it tried; the first says what is wrong.
-        let text = cause.to_string();
-        let text = text.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").to_owned();
-        if !lines.last().is_some_and(|previous| previous.contains(&text)) {
-            lines.push(format!("  caused by: {text}"));
-        }
-    }
     // A message can quote data, and data must not drive the reader's terminal.
-    lines.join("\n").lines().map(printable).collect::<Vec<_>>().join("\n")
+    printable(&causes(error.as_ref()))
+}
+
+/// The last line of a command that failed: like the lines of the log in its form.
+pub(crate) fn last_line(error: &anyhow::Error, format: Option<LogFormat>) -> String {
+    let message = describe(error);
+    match format {
+        Some(LogFormat::Json) => {
+            let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+            json!({ "timestamp": now, "level": "ERROR", "message": message, "exit_code": code(error), "target": "bluelake" })
+                .to_string()
+        }
+        Some(LogFormat::Text) | None => format!("error: {message}"),
+    }
 }
 
 #[cfg(test)]
@@ -119,12 +132,21 @@ mod tests {
     #[test]
     fn data_in_a_message_cannot_drive_the_terminal() {
         let error = anyhow!("cannot cast '\u{1b}[31m\u{202e}x'").context("the query failed\nhere");
-        assert_eq!(describe(&error), "error: the query failed\nhere\n  caused by: cannot cast '\u{fffd}[31m\u{fffd}x'");
+        assert_eq!(describe(&error), "the query failed here: cannot cast '\u{fffd}[31m\u{fffd}x'");
+    }
+
+    #[test]
+    fn the_last_line_has_the_form_of_the_log() {
+        let error = anyhow!("refused\nby it").context(WrongUsage::new("cannot open"));
+        assert_eq!(last_line(&error, Some(LogFormat::Text)), "error: cannot open: refused by it");
+        let line = last_line(&error, Some(LogFormat::Json));
+        let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&record["message"], &record["exit_code"]), (&json!("cannot open: refused by it"), &json!(2)));
     }
 
     #[test]
     fn a_repeated_cause_is_printed_once() {
         let error = anyhow!("refused").context("connect: refused").context("cannot open the lake");
-        assert_eq!(describe(&error), "error: cannot open the lake\n  caused by: connect: refused");
+        assert_eq!(describe(&error), "cannot open the lake: connect: refused");
     }
 }

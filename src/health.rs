@@ -47,7 +47,7 @@ impl Health {
             match report.map(|report| report.phase) {
                 Some(WorkerPhase::Running | WorkerPhase::Left) => None,
                 Some(WorkerPhase::Failed) => Some(format!("{stream}: the worker ended before its time")),
-                Some(WorkerPhase::Opened) => Some(format!("{stream}: the worker does not run yet")),
+                Some(WorkerPhase::Opened) => Some(format!("{stream}: the worker does not read yet")),
                 None => Some(format!("{stream}: the table is not open yet")),
             }
         };

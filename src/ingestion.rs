@@ -22,6 +22,8 @@ use crate::serve::{self, MetricsServer};
 
 /// How often the list of a stream's shards is read again.
 const LINEAGE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long it is tried to take the heartbeat away.
+const LEAVE: Duration = Duration::from_secs(5);
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -100,37 +102,33 @@ impl Ingestion {
         let streams = self.streams.iter().map(|(stream, _)| *stream).collect();
         let health = Arc::new(Health::new(streams, self.settings.buffer_age));
         let _background = self.watch_over(&health).await?;
-        let sources: Vec<_> = self.streams.iter().map(|(stream, name)| (*stream, self.source(name))).collect();
-        // Before the lake is made or touched: a misspelt stream must not leave an empty lake behind.
-        for (_, source) in &sources {
-            source.describe().await?;
-        }
-        if self.init {
-            let InitOutcome { tables_created, .. } = self.lake.init(&self.contract).await?;
-            tracing::info!(lake = %self.lake.location(), ?tables_created, "the lake is ready");
-        }
-        let budget = MemoryBudget(bytes("ingest.memory-budget", self.settings.memory_budget)?);
-        // One for all: a stream that has little to read leaves its room to the other.
-        let admission = Admission::new(budget.page_bytes());
-        let mut workers = Vec::with_capacity(sources.len());
         let started = Instant::now();
+        // Until something is read there is nothing to commit: a shutdown ends it at once.
+        let stopped = || Ok(IngestResult { streams: Vec::new(), seconds: started.elapsed().as_secs_f64() });
         let worker = self.settings.worker_id.clone().unwrap_or_else(worker_name);
-        let fleet = self.join_fleet(&worker).await?;
-        for (stream, source) in sources {
-            let options = self.options(budget, admission.clone())?;
-            let options = IngestOptions { fleet: fleet.clone(), worker: worker.clone(), ..options };
-            let worker = StreamWorker::open(source, stream, &self.lake, &self.contract, options).await?;
-            health.watch(worker.progress());
-            workers.push(worker);
-        }
+        let fleet = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return stopped(),
+            joined = self.join(&worker) => joined?,
+        };
+        let opened = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => None,
+            opened = self.open(&worker, fleet.as_ref(), &health) => Some(opened),
+        };
+        let workers = match opened {
+            Some(Ok(workers)) => workers,
+            other => {
+                leave(fleet).await;
+                return other.map_or_else(stopped, |opened| opened.and_then(|_| stopped()));
+            }
+        };
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
         let limit = self.settings.shutdown_timeout;
         let out_of_time = out_of_time(shutdown.clone(), limit);
         let running = async {
             let summaries = watch(run_workers(workers, shutdown), &progress, show).await;
-            if let Some(fleet) = fleet {
-                fleet.leave().await;
-            }
+            leave(fleet).await;
             summaries
         };
         let summaries = tokio::select! {
@@ -142,6 +140,37 @@ impl Ingestion {
         };
         let streams = summaries.iter().map(result).collect();
         Ok(IngestResult { streams, seconds: started.elapsed().as_secs_f64() })
+    }
+
+    /// Looks at the streams, makes the lake when that is wanted, and takes a place in the fleet.
+    async fn join(&self, worker: &str) -> Result<Option<Fleet>> {
+        // Before the lake is made or touched: a misspelt stream must not leave an empty lake behind.
+        for (_, name) in &self.streams {
+            self.source(name).describe().await?;
+        }
+        if self.init {
+            let InitOutcome { tables_created, .. } = self.lake.init(&self.contract).await?;
+            tracing::info!(lake = %self.lake.location(), ?tables_created, "the lake is ready");
+        }
+        self.join_fleet(worker).await
+    }
+
+    /// Opens the tables side by side.
+    async fn open(&self, worker: &str, fleet: Option<&Fleet>, health: &Health) -> Result<Vec<StreamWorker>> {
+        let budget = MemoryBudget(bytes("ingest.memory-budget", self.settings.memory_budget)?);
+        // One for all: a stream that has little to read leaves its room to the other.
+        let admission = Admission::new(budget.page_bytes());
+        let options = self.options(budget, admission)?;
+        let opening = self.streams.iter().map(|(stream, name)| {
+            let options = IngestOptions { fleet: fleet.cloned(), worker: worker.to_owned(), ..options.clone() };
+            async move {
+                let worker =
+                    StreamWorker::open(self.source(name), *stream, &self.lake, &self.contract, options).await?;
+                health.watch(worker.progress());
+                Ok(worker)
+            }
+        });
+        futures::future::try_join_all(opening).await
     }
 
     /// A run to the tip reads every shard by itself: it ends, and then nobody would read the share of those that are
@@ -216,6 +245,15 @@ impl Ingestion {
 
 fn bytes(setting: &str, size: ByteSize) -> Result<usize> {
     usize::try_from(size.as_u64()).with_context(|| format!("{setting} is too large"))
+}
+
+/// Takes the heartbeat away; when that takes long, the others see it expire.
+async fn leave(fleet: Option<Fleet>) {
+    if let Some(fleet) = fleet
+        && tokio::time::timeout(LEAVE, fleet.leave()).await.is_err()
+    {
+        tracing::warn!("the heartbeat could not be taken away in time");
+    }
 }
 
 /// Comes when a shutdown takes too long. To end in the middle of a commit is as safe as to be killed there.

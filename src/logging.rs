@@ -1,56 +1,122 @@
-//! Log lines to standard error, as text or JSON.
+//! Log lines to standard error, as text or JSON: one line a record, whatever its fields hold.
 
-use std::io::IsTerminal;
+mod filter;
+
+use std::fmt::{self, Debug, Write as _};
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use anyhow::Result;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing::subscriber::set_global_default;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::config::{LogFormat, LogSettings};
 
-/// Starts logging for the rest of the process.
+pub(crate) use filter::LogFilter;
+
+/// The form that was started with.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Starts logging for the rest of the process. Records of the `log` crate are not taken: none of the libraries that write
+/// them is harmless.
 ///
 /// # Errors
 /// When logging was started before.
 pub(crate) fn start(settings: &LogSettings) -> Result<()> {
-    let filter = EnvFilter::try_new(directives(&settings.level))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (filter, highest) = (settings.filter.clone(), settings.filter.highest());
+    let enabled = FilterFn::new(move |metadata| filter.enables(metadata.target(), *metadata.level()));
+    let enabled = enabled.with_max_level_hint(highest);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry();
     match settings.format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?,
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
+        LogFormat::Text => {
+            let lines = lines.with_ansi(io::stderr().is_terminal()).fmt_fields(debug_fn(write_field).delimited(" "));
+            set_global_default(registry.with(lines.with_filter(enabled)))?;
+        }
+        LogFormat::Json => set_global_default(registry.with(lines.json().flatten_event(true).with_filter(enabled)))?,
+    }
+    // Only the first start of a process comes this far.
+    let _ = FORMAT.set(settings.format);
+    if let Some(libraries) = settings.filter.kept_back() {
+        tracing::warn!(libraries, "what these libraries log at this level can hold personal data and is never written");
     }
     Ok(())
 }
 
-/// The rooms, by the names under which they log.
-const ROOMS: [&str; 7] = [
-    "bluelake",
-    "bluelake_generate",
-    "bluelake_ingest",
-    "bluelake_lake",
-    "bluelake_queries",
-    "bluelake_schemas",
-    "bluelake_transform",
-];
+/// The form of log lines, once logging has started.
+pub(crate) fn format() -> Option<LogFormat> {
+    FORMAT.get().copied()
+}
 
-/// A plain level is about Bluelake alone: what the libraries say at `info` would bury it, kilobytes a commit. A filter is
-/// taken as it is.
-fn directives(level: &str) -> String {
-    if !matches!(level, "info" | "debug" | "trace") {
-        return level.to_owned();
+/// Writes a field of a text line: the message as it is, others as `name=value`, control characters escaped.
+fn write_field(writer: &mut Writer<'_>, field: &tracing::field::Field, value: &dyn Debug) -> fmt::Result {
+    let name = field.name();
+    if name != "message" {
+        write!(writer, "{name}=")?;
     }
-    let rooms = ROOMS.map(|room| format!("{room}={level}"));
-    format!("warn,{}", rooms.join(","))
+    write!(Escaped(writer), "{value:?}")
+}
+
+/// Passes text on with every character escaped that could end the line or drive a terminal.
+struct Escaped<'a, 'writer>(&'a mut Writer<'writer>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| {
+            if is_unsafe(character) {
+                write!(self.0, "{}", character.escape_default())
+            } else {
+                self.0.write_char(character)
+            }
+        })
+    }
+}
+
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
     use super::*;
 
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
-    fn a_plain_level_leaves_the_libraries_at_warn_and_a_filter_is_taken_as_it_is() {
-        assert!(directives("debug").starts_with("warn,bluelake=debug,"));
-        assert_eq!(directives("warn"), "warn");
-        assert_eq!(directives("info,aws_config=debug"), "info,aws_config=debug");
+    fn a_record_is_one_line_without_control_characters_whatever_its_fields_hold() {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .fmt_fields(debug_fn(write_field).delimited(" "));
+        let nasty = "a\nb\u{1b}[31m\u{202e}\u{9b}";
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+            tracing::warn!(shown = %nasty, text = nasty, debugged = ?nasty, "said {nasty}");
+        });
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches('\n').count(), 1, "{text:?}");
+        assert!(!text.trim_end().chars().any(is_unsafe), "{text:?}");
+        assert!(text.contains("said a\\nb\\u{1b}[31m") && text.contains("shown=a\\nb"), "{text}");
     }
 }

@@ -181,5 +181,5 @@ impl Shell<'_> {
 /// Tells of an error that does not end the shell.
 fn complain(error: &anyhow::Error) {
     // The terminal is gone when this cannot be written, and the next read says so.
-    let _ = writeln!(std::io::stderr(), "{}", failure::describe(error));
+    let _ = writeln!(std::io::stderr(), "error: {}", failure::describe(error));
 }

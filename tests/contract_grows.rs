@@ -13,6 +13,23 @@ optional_in = ["interaction"]
 description = "Name of the community event where they met."
 "#;
 
+const DROPPED_LIST: &str = r#"
+[[fields]]
+name = "nearby"
+type = "list"
+on_arrival = "drop"
+pii = true
+optional_in = ["interaction"]
+description = "Devices that were near."
+
+[[fields.fields]]
+name = "device"
+type = "string"
+max_bytes = 64
+required = true
+description = "Its name."
+"#;
+
 fn interaction(id: &str, event_name: Option<&str>) -> Vec<u8> {
     let mut event = json!({
         "event_id": id, "event_type": "interaction", "occurred_at": "2026-10-05T12:00:00Z",
@@ -52,4 +69,44 @@ async fn an_existing_table_gains_the_column_and_old_rows_have_null() {
     let schema = machine.run(&["--contract", "contract", "schema", "json-schema", TRANSACTION_EVENTS]).await;
     assert!(schema.expect_code(0).stdout.contains("event_name"));
     assert_eq!(machine.number("./lake", "SELECT count(*) FROM interactions").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_dropped_on_arrival_is_checked_in_every_event_type_and_leaves_nothing_behind() {
+    let kinesis = Kinesis::with_streams(1, 1).await;
+    let machine = Machine::new().with_kinesis(&kinesis);
+    machine.copy_contract("contract");
+    let file = machine.path("contract/transaction_events.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let rules = text.find("[[rules]]").unwrap();
+    std::fs::write(&file, format!("{}{DROPPED_LIST}\n{}", &text[..rules], &text[rules..])).unwrap();
+    let transfer = json!({
+        "event_type": "transfer", "occurred_at": "2026-10-05T12:00:00Z",
+        "from_officer_id": "o-1", "to_officer_id": "o-2", "points": 5,
+    });
+    let nearby = [
+        json!([{ "device": "secret-1", "owner": "secret-2" }]),
+        json!([{ "device": 1 }]),
+        json!("secret-3"),
+        json!(null),
+    ];
+    let interaction: serde_json::Value = serde_json::from_slice(&interaction("", None)).unwrap();
+    let mut number = 0;
+    for event in [transfer, interaction] {
+        for nearby in &nearby {
+            number += 1;
+            let mut event = event.clone();
+            event["event_id"] = json!(format!("3f3c1b7e-0000-4000-8000-{number:012}"));
+            event["nearby"] = nearby.clone();
+            kinesis.put(TRANSACTION_EVENTS, "c-1", &serde_json::to_vec(&event).unwrap()).await;
+        }
+    }
+    machine.succeed(&["--contract", "contract", "ingest", "--once", "--init"]).await;
+    let rows = machine.query("./lake", "SELECT * FROM transactions").await;
+    assert_eq!(rows.len(), 4);
+    assert!(!serde_json::to_string(&rows).unwrap().contains("secret"), "{rows:?}");
+    let sql = "SELECT reason, field_path, count(*) AS n FROM rejected_events GROUP BY ALL ORDER BY field_path";
+    let rejected = machine.query("./lake", sql).await;
+    let wrong = |path: &str| json!({ "reason": "wrong_type", "field_path": path, "n": 2 });
+    assert_eq!(rejected, [wrong("nearby"), wrong("nearby[0].device")]);
 }

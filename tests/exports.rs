@@ -159,7 +159,7 @@ fn balanced(page: &str) -> bool {
 }
 
 /// The head and body of what a link gives.
-async fn fetch(url: &str) -> (String, Vec<u8>) {
+pub(crate) async fn fetch(url: &str) -> (String, Vec<u8>) {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut socket = TcpStream::connect(host).await.unwrap();
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");

@@ -33,3 +33,24 @@ async fn fan_out_lands_the_rows_of_polling_over_a_split_too() {
     let again = again.expect_code(0).json();
     assert!(again["streams"].as_array().unwrap().iter().all(|stream| stream["received"] == 0), "{again}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_at_the_tip_reads_nothing_old_whichever_way_it_is_read() {
+    let kinesis = Kinesis::with_streams(1, 1).await;
+    let machine = Machine::new().with_kinesis(&kinesis);
+    kinesis.put(TRANSACTION_EVENTS, "key", b"old").await;
+    // Its arrival times are of whole seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    let rejected = "SELECT count(*) FROM rejected_events";
+    let lakes = [("./polled", &[][..]), ("./pushed", &["--fan-out"])];
+    for (lake, way) in lakes {
+        let ingest = [&["--lake", lake, "ingest", "--once", "--init", "--start", "latest"][..], way].concat();
+        machine.succeed(&ingest).await;
+        assert_eq!(machine.number(lake, rejected).await, 0, "{lake}");
+    }
+    kinesis.put(TRANSACTION_EVENTS, "key", b"new").await;
+    for (lake, way) in lakes {
+        machine.succeed(&[&["--lake", lake, "ingest", "--once"][..], way].concat()).await;
+        assert_eq!(machine.number(lake, rejected).await, 1, "{lake}");
+    }
+}

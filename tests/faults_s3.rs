@@ -202,7 +202,8 @@ async fn credentials_that_expired_end_a_scheduled_run_and_are_waited_for_by_a_wo
     rule.until_taken(6).await;
     let started = std::time::Instant::now();
     let taken = rule.taken();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Files are uploaded side by side: what counts is the rate over several tries.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     let rate = (rule.taken() - taken) as f64 / started.elapsed().as_secs_f64();
     assert!(rate < 20.0, "a hot loop: {rate} calls a second");
     // Somebody logs in again.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::command::Machine;
 use crate::lake_files::newest_document;
 use crate::oracle::{Workload, verify};
-use crate::servers::{Kinesis, TRANSACTION_EVENTS};
+use crate::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
 
 const BEFORE: Workload = Workload { events: 1_000, seed: 31, bad_rate: 0.01, duplicate_rate: 0.0, days: 2 };
 const AFTER: Workload = Workload { seed: 32, ..BEFORE };
@@ -98,8 +98,15 @@ async fn a_shard_that_vanished_unfinished_is_a_gap_and_a_stream_made_anew_is_rea
     for key in ["a", "b", "c"] {
         kinesis.put(TRANSACTION_EVENTS, key, b"not json either").await;
     }
+    // The other stream has no gap: it is read to its end, however late it comes to it.
+    for number in 0..200 {
+        kinesis.put(USER_EVENTS, &number.to_string(), b"not json of the other").await;
+    }
     machine.run(&["ingest", "--once"]).await.expect_code(3).expect_message(&["gap", "shardId-000000000001"]);
-    let rejected = "SELECT count(*) FROM rejected_events";
+    let of_the_other = "SELECT count(*) FROM rejected_events WHERE stream = 'user-events'";
+    assert_eq!(machine.number("./lake", of_the_other).await, 200, "read to its end and committed");
+    machine.run(&["status"]).await.expect_code(3);
+    let rejected = "SELECT count(*) FROM rejected_events WHERE stream <> 'user-events'";
     assert_eq!(machine.number("./lake", rejected).await, 4, "the new stream was read all the same");
     machine.succeed(&["ingest", "--once", "--on-gap", "continue"]).await;
     machine.succeed(&["ingest", "--once"]).await;

@@ -162,8 +162,8 @@ async fn children_that_start_at_the_tip_lose_what_came_before() {
         machine.succeed(&INGEST).await;
         kinesis.split_lowest(TRANSACTION_EVENTS).await;
         put(&machine, &[1]).await;
-        // A time after which nothing lies is taken for the shard's start by this Kinesis: so the children are pinned in a run
-        // that dies before it has read them, and there is more when the next comes. Its arrival times are of whole seconds.
+        // The children are pinned in a run that dies before it has read them, and there is more when the next comes. The
+        // server's arrival times are of whole seconds.
         tokio::time::sleep(ARRIVAL_UNIT).await;
         machine.succeed(&["ingest", "--once", "--stream", USER_EVENTS]).await;
         let machine = machine.with("FAILPOINTS", "before_upload=return(abort)");

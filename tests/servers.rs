@@ -1,9 +1,11 @@
 //! Servers inside the test process, on free ports of 127.0.0.1.
 
+#[path = "../src/embedded/mended.rs"]
+mod mended;
+
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::task::ready;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -13,14 +15,10 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{self, Next};
+use axum::extract::Request;
 use axum::response::Response;
 use axum::serve::{Listener, ListenerExt as _};
 use ferrokinesis::store::StoreOptions;
-use futures::{FutureExt as _, StreamExt as _};
 use hyper::Method;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -30,6 +28,8 @@ use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+
+use mended::mended;
 
 /// Credentials that every server here takes.
 pub(crate) const ACCESS_KEY: &str = "test-access-key";
@@ -87,9 +87,8 @@ impl Kinesis {
             aws_region: REGION.to_owned(),
             ..StoreOptions::default()
         };
-        let (router, _store) = ferrokinesis::create_app(options);
-        // A full PutRecords request: 5 MiB of data, in base64.
-        let router = one_at_a_time(router.layer(DefaultBodyLimit::max(7 << 20)));
+        let (router, store) = ferrokinesis::create_app(options);
+        let router = mended(router, store);
         let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
         Self::at(address, KinesisServer::Task(server))
     }
@@ -197,37 +196,6 @@ impl Kinesis {
     }
 }
 
-/// ferrokinesis 0.7 may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
-/// waiting for that lock. One request at a time cannot. The body of a subscription goes on reading the store after its
-/// request was answered: it takes a turn for each look, and none for the pauses between them.
-fn one_at_a_time(router: Router) -> Router {
-    let turn = Arc::new(Mutex::new(()));
-    router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let turn = turn.clone();
-        async move {
-            let answer = {
-                let _turn = turn.lock().await;
-                next.run(request).await
-            };
-            let pushes = |kind: &HeaderValue| kind == "application/vnd.amazon.eventstream";
-            if answer.headers().get(CONTENT_TYPE).is_some_and(pushes) { in_turns(answer, turn) } else { answer }
-        }
-    }))
-}
-
-fn in_turns(answer: Response, turn: Arc<Mutex<()>>) -> Response {
-    let (parts, body) = answer.into_parts();
-    let mut body = body.into_data_stream();
-    let mut waiting = None;
-    let looks = futures::stream::poll_fn(move |context| {
-        let wait = waiting.get_or_insert_with(|| turn.clone().lock_owned().boxed());
-        let _turn = ready!(wait.poll_unpin(context));
-        waiting = None;
-        body.poll_next_unpin(context)
-    });
-    Response::from_parts(parts, Body::from_stream(looks))
-}
-
 /// An S3 over a temporary folder: one folder a bucket, one file an object.
 pub(crate) struct S3 {
     pub(crate) endpoint: String,
@@ -314,6 +282,85 @@ impl Refusing {
 }
 
 impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A bucket of S3 that is only read, with whatever keys. Objects without content are denied.
+pub(crate) struct Objects {
+    pub(crate) endpoint: String,
+    server: JoinHandle<()>,
+}
+
+impl Objects {
+    pub(crate) async fn start(bucket: &'static str, objects: &[(&str, Option<Vec<u8>>)]) -> Self {
+        let (listener, address) = listen().await;
+        let objects: Vec<(String, Option<Vec<u8>>)> =
+            objects.iter().map(|(key, content)| ((*key).to_owned(), content.clone())).collect();
+        let answer = move |request: Request| {
+            let answer = answer_of_objects(bucket, &objects, request.uri());
+            async move { answer }
+        };
+        let router = Router::new().fallback(answer);
+        let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
+        Self { endpoint: format!("http://{address}"), server }
+    }
+}
+
+fn answer_of_objects(bucket: &str, objects: &[(String, Option<Vec<u8>>)], uri: &hyper::Uri) -> Response {
+    const MODIFIED: [(&str, &str); 2] = [("etag", "\"1\""), ("last-modified", "Tue, 03 Nov 2026 10:00:00 GMT")];
+    let answer = |status: u16, body: Vec<u8>| {
+        let answer = Response::builder().status(status);
+        MODIFIED
+            .iter()
+            .fold(answer, |answer, (name, value)| answer.header(*name, *value))
+            .body(Body::from(body))
+            .unwrap()
+    };
+    let fault = |status: u16, code: &str| answer(status, format!("<Error><Code>{code}</Code></Error>").into_bytes());
+    let rest = uri.path().strip_prefix(&format!("/{bucket}")).unwrap_or_default();
+    let query: HashMap<String, String> =
+        url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    if query.contains_key("list-type") {
+        let below: Vec<_> = objects.iter().filter(|(key, _)| key.starts_with(&query["prefix"])).collect();
+        // Two pages.
+        let (from, to) = match query.get("continuation-token") {
+            Some(_) => (below.len() / 2, below.len()),
+            None => (0, below.len() / 2),
+        };
+        let escaped = |key: &str| {
+            let key = key.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            key.replace('\t', "&#9;")
+        };
+        let entry = |(key, content): &&(String, Option<Vec<u8>>)| {
+            let size = content.as_ref().map_or(1, Vec::len);
+            format!(
+                "<Contents><Key>{}</Key><LastModified>2026-11-03T10:00:00.000Z</LastModified><ETag>&quot;1&quot;</ETag><Size>{size}</Size></Contents>",
+                escaped(key)
+            )
+        };
+        let entries: String = below[from..to].iter().map(entry).collect();
+        let next = if to < below.len() {
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>2</NextContinuationToken>"
+        } else {
+            "<IsTruncated>false</IsTruncated>"
+        };
+        let page =
+            format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult>{next}{entries}</ListBucketResult>");
+        return answer(200, page.into_bytes());
+    }
+    // A `+` in a path is itself.
+    let key = rest.strip_prefix('/').unwrap_or_default().replace('+', "%2B");
+    let key = url::form_urlencoded::parse(format!("k={key}").as_bytes()).next().map(|(_, key)| key.into_owned());
+    match objects.iter().find(|(known, _)| Some(known) == key.as_ref()) {
+        Some((_, Some(content))) => answer(200, content.clone()),
+        Some((_, None)) => fault(403, "AccessDenied"),
+        None => fault(404, "NoSuchKey"),
+    }
+}
+
+impl Drop for Objects {
     fn drop(&mut self) {
         self.server.abort();
     }

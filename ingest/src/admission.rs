@@ -1,8 +1,14 @@
-//! Bounds the bytes of pages that are on their way from Kinesis to a buffer, over all shards and streams.
+//! Bounds the bytes of pages that are on their way from Kinesis to a buffer, and of the rows of records that unpack to far
+//! more than they weigh until those are written, over all shards and streams.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::memory::PAGE_COPIES;
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 64 << 10;
@@ -15,6 +21,52 @@ const FIRST_GUESS: usize = 10 << 20;
 pub struct Admission {
     permits: Arc<Semaphore>,
     units: usize,
+    rows: Rows,
+}
+
+/// Room for the rows of heavy records.
+#[derive(Clone, Debug)]
+struct Rows {
+    permits: Arc<Semaphore>,
+    units: usize,
+    /// Readers that wait for room.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Room for rows; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct RowRoom(OwnedSemaphorePermit);
+
+impl RowRoom {
+    /// Gives back what rows of so many bytes do not need.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let surplus = self.0.num_permits().saturating_sub(bytes.div_ceil(UNIT).max(1));
+        drop(self.0.split(surplus));
+    }
+
+    /// All of it as one.
+    pub(crate) fn joined(rooms: impl IntoIterator<Item = Self>) -> Option<Self> {
+        rooms.into_iter().reduce(|mut all, more| {
+            all.0.merge(more.0);
+            all
+        })
+    }
+}
+
+/// Counts a reader that waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn start(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::AcqRel);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Room for one page; given back when it is dropped.
@@ -42,7 +94,24 @@ impl Admission {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(units)), units }
+        // What a page is reckoned to weigh with all that comes of it is there for heavy rows once more.
+        let row_units = units.saturating_mul(PAGE_COPIES).min(Semaphore::MAX_PERMITS);
+        let rows = Rows { permits: Arc::new(Semaphore::new(row_units)), units: row_units, waiting: Arc::default() };
+        Self { permits: Arc::new(Semaphore::new(units)), units, rows }
+    }
+
+    /// Waits for room for the rows of one record. A record larger than all the room gets all of it.
+    pub(crate) async fn admit_rows(&self, bytes: usize) -> Option<RowRoom> {
+        let Rows { permits, units, waiting } = &self.rows;
+        let wanted = u32::try_from(bytes.div_ceil(UNIT).clamp(1, *units)).unwrap_or(u32::MAX);
+        let _waiting = Waiting::start(waiting);
+        // The semaphore is never closed, so there is always a permit in the end.
+        permits.clone().acquire_many_owned(wanted).await.ok().map(RowRoom)
+    }
+
+    /// Whether a reader waits for room for rows: whoever holds some should write them.
+    pub(crate) fn rows_are_awaited(&self) -> bool {
+        self.rows.waiting.load(Ordering::Acquire) > 0
     }
 
     /// Bytes of the budget, and how many of them are taken.
@@ -63,6 +132,7 @@ impl Admission {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use futures::FutureExt as _;
 
@@ -99,5 +169,23 @@ mod tests {
         page.grow(64 << 20);
         drop(page);
         assert!(admission.admit(Some(512 << 10)).now_or_never().is_some(), "all of it was given back");
+    }
+
+    #[tokio::test]
+    async fn heavy_rows_wait_until_those_before_are_written() {
+        let admission = Admission::new(1 << 20);
+        let mut first = admission.admit_rows(64 << 20).await.unwrap();
+        assert!(!admission.rows_are_awaited());
+        let second = admission.admit_rows(1 << 20);
+        let mut second = std::pin::pin!(second);
+        assert!(futures::poll!(second.as_mut()).is_pending(), "all the room is taken");
+        assert!(admission.rows_are_awaited());
+        first.shrink(3 << 20);
+        let second = second.now_or_never().flatten().unwrap();
+        assert!(!admission.rows_are_awaited());
+        assert!(admission.admit_rows(10).now_or_never().is_none());
+        let mut both = RowRoom::joined([first, second]).unwrap();
+        both.shrink(1);
+        assert!(admission.admit_rows(3 << 20).now_or_never().is_some(), "a unit is left to what is not written");
     }
 }

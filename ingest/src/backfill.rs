@@ -17,7 +17,10 @@ use std::{
     time::Duration,
 };
 
-use bluelake_lake::{Archive, ArchivedObject, CommitOutcome, ControlTotals, Lake, StreamTable, Writer, event_ids};
+use bluelake_lake::{
+    Archive, ArchivedObject, CommitOutcome, ControlTotals, Lake, StreamTable, UnreadableObject, Writer, event_ids,
+    other_stream,
+};
 use bluelake_schemas::{Contract, Stream};
 use bluelake_transform::{Decoder, TransformError};
 use chrono::{DateTime, Utc};
@@ -30,7 +33,9 @@ use self::{
     unseen::{Ids, Pending},
 };
 use crate::{
+    admission::Admission,
     error::IngestError,
+    memory::PAGE_COPIES,
     replay_commit::{SupplementBase, commit_supplement},
     retry::Patience,
 };
@@ -48,6 +53,8 @@ pub struct BackfillOptions {
     /// Objects that were written at this time or later are left: ingest has not got so far, and may bring the same events.
     /// `None` takes all.
     pub written_before: Option<DateTime<Utc>>,
+    /// Name or ARN of the stream in Kinesis: a table that holds another one is refused.
+    pub kinesis: String,
     /// Bytes of rows in memory at which they are committed.
     pub buffer_bytes: usize,
     /// Name of the writer in the checkpoint documents.
@@ -56,7 +63,7 @@ pub struct BackfillOptions {
     pub received: Arc<AtomicU64>,
 }
 
-/// An object that could not be read to its end.
+/// An object that could not be read, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedObject {
     /// Its URL or path.
@@ -80,7 +87,7 @@ pub struct BackfillSummary {
     pub present: usize,
     /// Of those, left because ingest has not got so far.
     pub left: Vec<String>,
-    /// Of those, damaged.
+    /// Of those, damaged, denied or of a form that is not read.
     pub damaged: Vec<DamagedObject>,
     /// Bytes of decompressed content that were committed.
     pub bytes: u64,
@@ -95,8 +102,8 @@ pub struct BackfillSummary {
 /// Brings in what the table does not have of an archive.
 ///
 /// # Errors
-/// The first error that does not pass. What was committed before stays, and a new run goes on from there. A damaged object
-/// is no error: it is in the summary.
+/// The first error that does not pass. What was committed before stays, and a new run goes on from there. An object that is
+/// damaged, or alone cannot be read, is no error: it is in the summary.
 pub async fn backfill(
     archive: &Archive,
     stream: Stream,
@@ -104,15 +111,23 @@ pub async fn backfill(
     contract: &Contract,
     options: BackfillOptions,
 ) -> Result<BackfillSummary, IngestError> {
-    let objects = archive.objects().await?;
+    let listing = archive.list().await?;
     // A table that was ingested keeps the ARN of its stream; one that was not has none yet.
-    let writer =
-        Writer { worker: options.worker.clone(), stream_arn: String::new(), contract_version: contract.version() };
+    let writer = Writer {
+        worker: options.worker.clone(),
+        stream_arn: String::new(),
+        stream_created_at: None,
+        contract_version: contract.version(),
+    };
     let table = StreamTable::open(lake, contract, stream, writer).await?;
+    let other = table.document().and_then(|document| document.other_stream_by_name(&options.kinesis));
+    if let Some(check) = other {
+        return Err(other_stream(stream.table(), check).into());
+    }
     let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
     let summary = BackfillSummary {
         stream,
-        objects: objects.len(),
+        objects: listing.objects.len() + listing.unreadable.len(),
         read: 0,
         present: 0,
         left: Vec::new(),
@@ -122,13 +137,23 @@ pub async fn backfill(
         commits: 0,
         table_version: None,
     };
-    let source = ObjectSource { archive: archive.clone(), stream, decoder: Arc::new(decoder) };
-    Backfill { source, objects, table, options, summary }.run().await
+    let admission = Admission::new(options.buffer_bytes / PAGE_COPIES);
+    let source = ObjectSource { archive: archive.clone(), stream, decoder: Arc::new(decoder), admission };
+    let unreadable = listing.unreadable.into_iter().map(DamagedObject::from).collect();
+    Backfill { source, objects: listing.objects, unreadable, table, options, summary }.run().await
+}
+
+impl From<UnreadableObject> for DamagedObject {
+    fn from(object: UnreadableObject) -> Self {
+        Self { object: object.name, offset: 0, reason: object.reason }
+    }
 }
 
 struct Backfill {
     source: ObjectSource,
     objects: Vec<ArchivedObject>,
+    /// What was listed and cannot be asked for.
+    unreadable: Vec<DamagedObject>,
     table: StreamTable,
     options: BackfillOptions,
     summary: BackfillSummary,
@@ -168,7 +193,7 @@ impl Backfill {
         let plan = plan(&self.objects, &committed, limit);
         self.summary.present = plan.present - self.summary.read;
         self.summary.left = plan.left;
-        self.summary.damaged.clear();
+        self.summary.damaged.clone_from(&self.unreadable);
         let (sender, mut messages) = mpsc::channel(CHUNKS_AHEAD);
         // Ends with the round, however that ends.
         let mut reading = JoinSet::new();
@@ -178,7 +203,7 @@ impl Backfill {
             match message {
                 Message::Chunk(chunk) => pending.add(*chunk),
                 Message::Damaged { object, offset, reason } => {
-                    tracing::warn!(stream = %self.summary.stream, object, offset, reason, "an archived object is damaged");
+                    tracing::warn!(stream = %self.summary.stream, object, offset, reason, "an archived object was not read to its end");
                     self.summary.damaged.push(DamagedObject { object, offset, reason });
                 }
                 Message::Failed(error) => return Err(error),
@@ -195,7 +220,8 @@ impl Backfill {
     }
 
     /// Commits what the table does not have; false when fenced.
-    async fn commit(&mut self, pending: Pending, base: &mut SupplementBase) -> Result<bool, IngestError> {
+    async fn commit(&mut self, mut pending: Pending, base: &mut SupplementBase) -> Result<bool, IngestError> {
+        let _rooms = pending.take_rooms();
         self.reload().await?;
         let now = SupplementBase::of(&self.table);
         if !now.follows(*base) {

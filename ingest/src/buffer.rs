@@ -9,7 +9,7 @@ use std::{
 use bluelake_lake::{Position, ShardAdvance};
 use bluelake_transform::DecodedBatch;
 
-use crate::options::FlushLimits;
+use crate::{admission::RowRoom, options::FlushLimits};
 
 /// Rows that a buffer can hold.
 pub(crate) trait Rows {
@@ -19,20 +19,29 @@ pub(crate) trait Rows {
     fn bytes(&self) -> usize;
 }
 
-impl Rows for DecodedBatch {
+/// Rows that were read.
+#[derive(Debug)]
+pub(crate) struct ReadRows {
+    /// The rows.
+    pub(crate) decoded: DecodedBatch,
+    /// The room that they take until they are written, when they are heavy.
+    pub(crate) room: Option<RowRoom>,
+}
+
+impl Rows for ReadRows {
     fn count(&self) -> usize {
-        self.events.num_rows() + self.rejected.num_rows()
+        self.decoded.events.num_rows() + self.decoded.rejected.num_rows()
     }
 
     fn bytes(&self) -> usize {
-        let held = [&self.events, &self.rejected].into_iter().filter(|batch| batch.num_rows() > 0);
+        let held = [&self.decoded.events, &self.decoded.rejected].into_iter().filter(|batch| batch.num_rows() > 0);
         held.map(arrow::array::RecordBatch::get_array_memory_size).sum()
     }
 }
 
 /// What one read of one shard gave.
 #[derive(Debug)]
-pub(crate) struct Chunk<R = DecodedBatch> {
+pub(crate) struct Chunk<R = ReadRows> {
     /// The shard and how far the read moved it.
     pub(crate) advance: ShardAdvance,
     /// The rows.
@@ -41,7 +50,7 @@ pub(crate) struct Chunk<R = DecodedBatch> {
 
 /// What is taken out of the buffer to be committed as one batch.
 #[derive(Debug)]
-pub(crate) struct Buffered<R = DecodedBatch> {
+pub(crate) struct Buffered<R = ReadRows> {
     /// The rows, as they came.
     pub(crate) rows: Vec<R>,
     /// Bytes of memory that they take.
@@ -68,7 +77,7 @@ const LONGEST_AHEAD: Duration = Duration::from_secs(45 * 60);
 /// When memory runs short before a commit is due, rows go ahead: they are lent out, the largest partitions of them are
 /// written as files of the coming batch, and the rest is given back. Positions stay, so that all of it is one commit.
 #[derive(Debug)]
-pub(crate) struct Buffer<R = DecodedBatch> {
+pub(crate) struct Buffer<R = ReadRows> {
     rows: Vec<R>,
     shards: BTreeMap<String, ShardAdvance>,
     held: Weight,
@@ -224,6 +233,14 @@ impl<R: Rows> Buffer<R> {
     /// Learns from the files of a batch that was taken out.
     pub(crate) fn learn(&mut self, row_bytes: usize, file_bytes: usize) {
         self.density.learn(row_bytes, file_bytes);
+    }
+}
+
+impl Buffer {
+    /// Whether heavy rows are held: they take room that others may wait for.
+    #[must_use]
+    pub(crate) fn holds_room(&self) -> bool {
+        self.rows.iter().any(|rows| rows.room.is_some())
     }
 }
 

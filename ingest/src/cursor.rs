@@ -66,6 +66,14 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    /// Takes off the part of the move that ends at a record: what is left goes on behind it.
+    #[must_use]
+    pub(crate) fn take_up_to(&mut self, record: SequenceNumber) -> Self {
+        let reached = Position::After(record);
+        let from_exclusive = std::mem::replace(&mut self.from_exclusive, reached.clone());
+        Self { from_exclusive, to_inclusive: reached, ended: false, drained_at: None, ..self.clone() }
+    }
+
     /// The move with the control totals of its records and the newest arrival time among them (microseconds since the
     /// epoch).
     #[must_use]

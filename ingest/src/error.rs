@@ -3,6 +3,7 @@
 use bluelake_lake::LakeError;
 use bluelake_schemas::Stream;
 use bluelake_transform::TransformError;
+use tokio::task::JoinError;
 
 /// An error of the ingest room.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,12 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    /// A task ended before its time. What a panic said is left out: it can quote the data that it came from.
+    pub(crate) fn task(stream: Stream, error: &JoinError) -> Self {
+        let reason = if error.is_panic() { "it panicked" } else { "it was cancelled" };
+        Self::Task { stream, reason: reason.to_owned() }
+    }
+
     /// Whether trying again later, without any change by an operator, may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {

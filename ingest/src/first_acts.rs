@@ -172,7 +172,12 @@ mod tests {
             files: Vec::new(),
             rejected_files: Vec::new(),
         };
-        let writer = Writer { worker: "w".to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 };
+        let writer = Writer {
+            worker: "w".to_owned(),
+            stream_arn: "arn".to_owned(),
+            stream_created_at: None,
+            contract_version: 1,
+        };
         advance(document, document.map_or(1, |document| document.number + 1), &batch, &writer).unwrap()
     }
 

@@ -148,7 +148,7 @@ impl Fleet {
             let _ = beating.await;
         }
         if let Err(error) = self.0.heartbeats.remove(&self.0.options.worker).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the heartbeat could not be taken away");
+            tracing::warn!(error = bluelake_lake::causes(&error), "the heartbeat could not be taken away");
         }
     }
 
@@ -206,7 +206,7 @@ impl Fleet {
                 Ok(found) => membership.observe(found, began.elapsed()),
                 // The others take over what is ours when this lasts; the fence then decides.
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the heartbeat failed; trying again");
+                    tracing::warn!(error = bluelake_lake::causes(&error), "the heartbeat failed; trying again");
                 }
             }
             if membership.has_double(&own) && !std::mem::replace(&mut warned_of_double, true) {

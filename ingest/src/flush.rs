@@ -8,7 +8,14 @@ use bluelake_transform::{DecodedBatch, EncodedFile, Partitions, TableLayout, Tra
 use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
-use crate::{buffer::Buffered, error::IngestError, progress::CommitTimer, retry::Patience};
+use crate::{
+    admission::RowRoom,
+    buffer::{Buffered, ReadRows, Rows as _},
+    desk::HEAVY_BYTES,
+    error::IngestError,
+    progress::CommitTimer,
+    retry::Patience,
+};
 
 /// Files encoded ahead of the uploads: a few, each at most a file's rows in memory.
 const ENCODED_AHEAD: usize = 2;
@@ -34,7 +41,7 @@ pub(crate) struct Flushed {
 pub(crate) struct WrittenAhead {
     pub(crate) draft: Draft,
     /// The rows that were not written, if any.
-    pub(crate) rest: Option<DecodedBatch>,
+    pub(crate) rest: Option<ReadRows>,
     /// Bytes of the files.
     pub(crate) file_bytes: usize,
 }
@@ -99,8 +106,10 @@ pub(crate) async fn flush(
 ) -> Flushed {
     let Buffered { rows, row_bytes, shards } = buffered;
     let before = draft.file_bytes();
+    let (rows, room) = apart(rows);
     let encoded = encode_all(move || plan_all(rows));
     let uploaded = upload_all(&Uploaders::of(&table), &mut draft, encoded, &patience).await;
+    drop(room);
     let file_bytes = draft.file_bytes() - before;
     draft.files.sort_by(|left, right| left.path.cmp(&right.path));
     draft.rejected_files.sort_by(|left, right| left.path.cmp(&right.path));
@@ -128,18 +137,33 @@ pub(crate) async fn flush(
 pub(crate) async fn write_ahead(
     uploaders: Uploaders,
     mut draft: Draft,
-    rows: Vec<DecodedBatch>,
+    rows: Vec<ReadRows>,
     patience: Patience,
 ) -> Result<WrittenAhead, IngestError> {
     let stream = uploaders.stream;
+    let (rows, room) = apart(rows);
     let split = tokio::task::spawn_blocking(move || split_largest(rows)).await;
-    let split = split.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+    let split = split.map_err(|error| IngestError::task(stream, &error))?;
     let (largest, rest) = split.map_err(|source| IngestError::Transform { stream, source })?;
     let before = draft.file_bytes();
     upload_all(&uploaders, &mut draft, encode_all(move || Ok(largest)), &patience).await?;
     let file_bytes = draft.file_bytes() - before;
     tracing::debug!(%stream, batch = %draft.id, file_bytes, "wrote the largest partitions ahead of the commit");
+    let rest = rest.map(|decoded| {
+        let mut rest = ReadRows { decoded, room };
+        let bytes = rest.bytes();
+        // What was heavy is written.
+        rest.room = rest.room.take().filter(|_| bytes > HEAVY_BYTES);
+        rest.room.iter_mut().for_each(|room| room.shrink(bytes));
+        rest
+    });
     Ok(WrittenAhead { draft, rest, file_bytes })
+}
+
+/// The rows, and the room that they take together.
+fn apart(rows: Vec<ReadRows>) -> (Vec<DecodedBatch>, Option<RowRoom>) {
+    let (rows, rooms): (Vec<_>, Vec<_>) = rows.into_iter().map(|rows| (rows.decoded, rows.room)).unzip();
+    (rows, RowRoom::joined(rooms.into_iter().flatten()))
 }
 
 /// A batch of positions alone.
@@ -190,9 +214,9 @@ fn split_largest(rows: Vec<DecodedBatch>) -> Result<(Planned, Option<DecodedBatc
     });
     let mut largest = Vec::new();
     for (target, batches) in by_target(rows) {
-        let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let partitions = Partitions::plan(batches, layout_of(target), MAX_FILE_ROWS)?;
-        let (partitions, others) = partitions.split_largest(count.div_ceil(2))?;
+        let half = partitions.bytes().div_ceil(2);
+        let (partitions, others) = partitions.split_largest(half)?;
         largest.push((target, partitions));
         if let (Some(rest), Some(others)) = (&mut rest, others) {
             match target {
@@ -301,7 +325,7 @@ async fn take_upload(
             }
             Ok(bytes)
         }
-        Some(Err(error)) => Err(IngestError::Task { stream, reason: error.to_string() }),
+        Some(Err(error)) => Err(IngestError::task(stream, &error)),
         None => Ok(0),
     }
 }
@@ -356,7 +380,8 @@ mod tests {
         // Of 16 events, days 1 to 4 have 2, 4, 6 and 4; the rejected are one partition.
         assert_eq!(written.len(), 3, "{written:?}");
         assert_eq!(written[0], (Target::Events, "2026-01-03".to_owned(), 6));
-        assert_eq!(written[1], (Target::Events, "2026-01-02".to_owned(), 4));
+        // Days 2 and 4 have as many rows; a few bytes decide.
+        assert_eq!((written[1].0, written[1].2), (Target::Events, 4), "{written:?}");
         assert_eq!((written[2].0, written[2].2), (Target::Rejected, 7));
         assert_eq!((rest.events.num_rows(), rest.rejected.num_rows()), (6, 0));
         let days = plan_all(vec![rest]).unwrap().into_iter().flat_map(|(_, partitions)| partitions);

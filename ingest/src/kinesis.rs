@@ -13,7 +13,7 @@ use aws_sdk_kinesis::{
     primitives::DateTime as SdkDateTime,
     types::{ConsumerStatus, Shard, ShardIteratorType, StartingPosition},
 };
-use bluelake_lake::{Position, SequenceNumber, causes};
+use bluelake_lake::{Position, SequenceNumber, causes, one_line};
 use bluelake_schemas::KnownBug;
 use chrono::{DateTime, Utc};
 
@@ -39,6 +39,8 @@ pub struct KinesisStream {
 pub struct StreamDescription {
     /// The stream's ARN.
     pub arn: String,
+    /// When it was created, milliseconds since the epoch, if the server says it.
+    pub created_at: Option<i64>,
     /// How long Kinesis keeps a record.
     pub retention: std::time::Duration,
     /// The time by the service's clock, in whole seconds, when its answer says it.
@@ -148,7 +150,10 @@ impl KinesisStream {
             .map_err(|error| self.failure("DescribeStreamSummary", error))?;
         let summary = output.stream_description_summary();
         let hours = summary.map_or(24, |summary| summary.retention_period_hours);
+        let created = summary.map(|summary| summary.stream_creation_timestamp());
         Ok(StreamDescription {
+            // The SDK fills in the epoch where the server says nothing.
+            created_at: created.and_then(|time| time.to_millis().ok()).filter(|millis| *millis > 0),
             arn: summary.map_or_else(|| self.given.clone(), |summary| summary.stream_arn().to_owned()),
             retention: std::time::Duration::from_secs(u64::try_from(hours).unwrap_or(24) * 3600),
             server_time: date.get(),
@@ -277,7 +282,7 @@ impl KinesisStream {
     ) -> Result<SubscribeToShardOutput, ReadFault> {
         let (kind, sequence, time) = start_of(position);
         let start = StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
-        let start = start.map_err(|error| ReadFault::Transient(error.to_string()))?;
+        let start = start.map_err(|error| ReadFault::Transient(causes(&error)))?;
         let request = self.client.subscribe_to_shard().consumer_arn(consumer_arn).shard_id(shard);
         // A reader that waits for room takes nothing from the connection, which is no fault of the connection.
         let patient = without_retries().stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -435,7 +440,7 @@ where
     R: std::fmt::Debug + 'static,
 {
     match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), Some(message)) => one_line(&format!("{code}: {message}")),
         (Some(code), None) => code.to_owned(),
         (None, _) => causes(&error),
     }
@@ -450,6 +455,7 @@ mod tests {
     fn a_local_clock_that_is_ahead_gives_way_to_the_services() {
         let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let description = StreamDescription {
+            created_at: None,
             arn: String::new(),
             retention: std::time::Duration::ZERO,
             server_time: Some(time("2026-10-01T12:00:00Z")),

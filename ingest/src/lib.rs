@@ -10,6 +10,7 @@ mod backfill;
 mod buffer;
 mod claims;
 mod cursor;
+mod desk;
 mod error;
 mod fan_out;
 mod first_acts;

@@ -258,6 +258,7 @@ pub(crate) fn empty_document() -> CheckpointDocument {
         bluelake_version: "0".to_owned(),
         contract_version: 1,
         stream_arn: "arn".to_owned(),
+        stream_created_at: None,
         erasure_epoch: 0,
         shards: BTreeMap::new(),
         ranges: Vec::new(),

@@ -2,14 +2,16 @@
 //!
 //! | share | for | measured in |
 //! | --- | --- | --- |
-//! | 1/8 | pages on their way from Kinesis to a buffer, over all streams | their data weighs four times as much with the answer that it came in and the rows that come of it |
+//! | 1/8 | pages on their way from Kinesis to a buffer, over all streams; as much once more for rows of records that unpack to far more than they weigh, out of the share for writing | their data weighs four times as much with the answer that it came in and the rows that come of it |
 //! | 1/4 | rows that are buffered, being written ahead or being committed, shared out over the streams | Arrow buffers |
 //! | 1/4 | what writing those needs besides: sorted copies, column writers, files before they are uploaded | – |
 //! | 1/4 | event ids of the deduplication windows, shared out over the streams | 64 bytes an id |
 //! | 1/8 | everything else: the program, the tables' logs, connections | – |
 
 /// A page's data, its answer as text, its records and its rows are in memory at once.
-const PAGE_COPIES: usize = 4;
+pub(crate) const PAGE_COPIES: usize = 4;
+/// Rows of a stream may be put together in one batch, whose text columns hold 2 GiB each.
+const MAX_ROW_BYTES: usize = 1 << 30;
 /// An id with its position, its time and the room that a hash table leaves free.
 const BYTES_PER_ID: usize = 64;
 
@@ -30,7 +32,7 @@ impl MemoryBudget {
     /// Bytes of rows that one of so many streams may hold.
     #[must_use]
     pub fn row_bytes(self, streams: usize) -> usize {
-        self.0 / 4 / streams.max(1)
+        (self.0 / 4 / streams.max(1)).min(MAX_ROW_BYTES)
     }
 
     /// Event ids that one of so many streams may remember.
@@ -56,5 +58,6 @@ mod tests {
             }
         }
         assert_eq!(MemoryBudget(1 << 30).row_bytes(2), 128 << 20);
+        assert_eq!(MemoryBudget(1 << 40).row_bytes(1), 1 << 30, "no column comes near 2 GiB");
     }
 }

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 
 use crate::{
     error::IngestError,
-    kinesis::{KinesisStream, ReadFault},
+    kinesis::{KinesisStream, ReadFault, StreamDescription},
     lineage::{LineagePlan, ListedShard, plan},
     options::{Clock, StartPosition},
     skew::Skew,
@@ -27,6 +27,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// A stream as Kinesis has it.
 #[derive(Clone, Debug)]
 pub struct StreamProbe {
+    /// Its ARN.
+    pub arn: String,
+    /// When it was created, milliseconds since the epoch, if the server says it.
+    pub created_at: Option<i64>,
     /// How long Kinesis keeps a record.
     pub retention: Duration,
     /// Every listed shard.
@@ -105,7 +109,8 @@ pub async fn probe(
         (id, ShardProbe { starting_sequence, parents, closed, behind })
     });
     let shards = futures::stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).collect().await;
-    Ok(StreamProbe { retention: description.retention, shards })
+    let StreamDescription { arn, created_at, retention, .. } = description;
+    Ok(StreamProbe { arn, created_at, retention, shards })
 }
 
 /// Where reading goes on in each listed shard that has not ended: from the table's position, or from where a worker will pin it.

@@ -66,6 +66,11 @@ impl Progress {
         self.ledger().drop_pending();
     }
 
+    /// The readers of the first shards have started.
+    pub(crate) fn observe_start(&self) {
+        self.ledger().set_phase(WorkerPhase::Running);
+    }
+
     /// How many shards wait for a parent, and how many stand still behind a gap.
     pub(crate) fn observe_lineage(&self, waiting: usize, stopped: usize) {
         self.ledger().set_lineage(waiting, stopped);
@@ -90,8 +95,8 @@ impl Progress {
 
     /// A chunk went into the buffer.
     pub(crate) fn observe_buffered(&self, chunk: &Chunk) {
-        let reasons = report::reasons(&chunk.rows.rejected);
-        let batches = [&chunk.rows.events, &chunk.rows.rejected];
+        let reasons = report::reasons(&chunk.rows.decoded.rejected);
+        let batches = [&chunk.rows.decoded.events, &chunk.rows.decoded.rejected];
         let rows = batches.iter().map(|batch| batch.num_rows()).sum();
         let bytes =
             batches.iter().filter(|batch| batch.num_rows() > 0).map(|batch| batch.get_array_memory_size()).sum();
@@ -168,8 +173,9 @@ impl Drop for Reading {
 pub(crate) struct Running(Arc<Progress>);
 
 impl Running {
+    /// The phase is still that of a worker that has opened its table: it does not read before [`Progress::observe_start`].
     pub(crate) fn start(progress: &Arc<Progress>) -> Self {
-        progress.ledger().set_phase(WorkerPhase::Running);
+        progress.ledger().set_phase(WorkerPhase::Opened);
         Self(progress.clone())
     }
 
@@ -200,6 +206,8 @@ mod tests {
         let progress = progress();
         assert_eq!(progress.report().phase, WorkerPhase::Opened);
         let running = Running::start(&progress);
+        assert_eq!(progress.report().phase, WorkerPhase::Opened, "it does not read yet");
+        progress.observe_start();
         assert_eq!(progress.report().phase, WorkerPhase::Running);
         running.leave();
         assert_eq!(progress.report().phase, WorkerPhase::Left);

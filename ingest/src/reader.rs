@@ -10,9 +10,9 @@ use std::{
 };
 
 use aws_sdk_kinesis::types::Record;
-use bluelake_lake::{ControlTotals, SequenceNumber};
+use bluelake_lake::SequenceNumber;
 use bluelake_schemas::{KnownBug, Stream};
-use bluelake_transform::{BatchBuilder, DecodedBatch, Decoder, RecordPosition};
+use bluelake_transform::Decoder;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use crate::{
     admission::Admission,
     buffer::Chunk,
     cursor::{PageFacts, ShardCursor},
+    desk::{DecodeFault, Decoded, Desk},
     error::IngestError,
     kinesis::KinesisStream,
     lineage::ReadableShard,
@@ -28,11 +29,8 @@ use crate::{
     progress::{Progress, ReadCounts, Reading},
     skew::Skew,
     tip::Listed,
-    window::{DedupWindow, EventPosition},
+    window::DedupWindow,
 };
-
-/// Records decoded before other tasks get their turn: a few milliseconds of work.
-const RECORDS_AT_ONCE: usize = 500;
 
 /// How a reader ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,14 +68,6 @@ pub(crate) struct ShardReader {
     pub(crate) progress: Arc<Progress>,
 }
 
-/// What decoding needs from page to page.
-struct Desk {
-    builder: BatchBuilder,
-    window: DedupWindow,
-    /// Hash keys of the shard.
-    hash_keys: Option<(u128, u128)>,
-}
-
 impl ShardReader {
     /// Reads until the end. Chunks are contiguous: each starts where the one before it ended.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<ReaderEnd, IngestError> {
@@ -108,11 +98,11 @@ impl ShardReader {
             skew,
             progress,
         } = self;
-        let mut desk = Desk { builder: decoder.batch(), window, hash_keys: shard.shard.hash_keys };
+        let mut desk = Desk::new(decoder.batch(), window, shard.shard.hash_keys);
         let id = shard.shard.id.clone();
         let at_start = if stop_at_tip { ShardCursor::once } else { ShardCursor::new };
         let mut cursor = at_start(shard, retention);
-        let shard_source = ShardSource { stream: source.clone(), shard: id.clone(), admission };
+        let shard_source = ShardSource { stream: source.clone(), shard: id.clone(), admission: admission.clone() };
         let mut pages = Pages::new(shard_source.clone(), stop_at_tip);
         let committed = KnownBug::RenewFromCommit.is_on().then(|| cursor.clone());
         loop {
@@ -135,12 +125,21 @@ impl ShardReader {
             }
             let asked = asked.saturating_sub(page.on_its_way);
             let outcome = cursor.take(&facts(&page).map_err(fault)?, asked, listed);
-            if let Some(step) = outcome.step {
-                let read = decode(&mut desk, &page.records, &outcome.new, &id).await.map_err(fault)?;
-                drop(page);
+            let mut records = only(page.records, &outcome.new).into_iter().peekable();
+            let mut step = outcome.step;
+            while let Some(mut rest) = step.take() {
+                let read = desk.decode(&mut records, &id, &admission).await.map_err(fault)?;
                 observe(&progress, &id, &desk.window, &read);
                 cursor.arrived(read.tally.newest);
-                let advance = step.advance(read.tally.counts, read.tally.newest);
+                let part = match (records.peek(), read.last) {
+                    (Some(_), Some(last)) => {
+                        let part = rest.take_up_to(last);
+                        step = Some(rest);
+                        part
+                    }
+                    _ => rest,
+                };
+                let advance = part.advance(read.tally.counts, read.tally.newest);
                 if chunks.send(Chunk { advance, rows: read.rows }).await.is_err() {
                     return Ok(ReaderEnd::Stopped);
                 }
@@ -171,92 +170,25 @@ fn facts(page: &Page) -> Result<PageFacts, DecodeFault> {
     })
 }
 
+/// The records with these indices, which ascend.
+fn only(records: Vec<Record>, indices: &[usize]) -> Vec<Record> {
+    if records.len() == indices.len() {
+        return records;
+    }
+    let mut wanted = indices.iter().peekable();
+    let numbered = records.into_iter().enumerate();
+    numbered.filter(|(index, _)| wanted.next_if(|next| *next == index).is_some()).map(|(_, record)| record).collect()
+}
+
 fn observe(progress: &Progress, shard: &str, window: &DedupWindow, read: &Decoded) {
     progress.observe_window(shard, window.len(), window.is_shortened());
     progress.observe_read(ReadCounts {
         records: read.records,
         bytes: read.tally.bytes,
         events: read.tally.counts.received,
-        unknown_fields: read.rows.unknown_fields,
+        unknown_fields: read.rows.decoded.unknown_fields,
         misrouted: read.tally.misrouted,
     });
-}
-
-#[derive(Default)]
-struct Tally {
-    counts: ControlTotals,
-    bytes: u64,
-    misrouted: u64,
-    /// Newest arrival time, microseconds since the epoch.
-    newest: Option<i64>,
-}
-
-struct Decoded {
-    rows: DecodedBatch,
-    tally: Tally,
-    records: u64,
-}
-
-enum DecodeFault {
-    SequenceNumber,
-    NoArrivalTime,
-    Transform(bluelake_transform::TransformError),
-}
-
-impl DecodeFault {
-    fn of(self, stream: Stream, source: &KinesisStream, shard: &str) -> IngestError {
-        let protocol = |reason: &str| IngestError::Protocol {
-            stream: source.name().to_owned(),
-            shard: shard.to_owned(),
-            reason: reason.to_owned(),
-        };
-        match self {
-            Self::SequenceNumber => protocol("a record's sequence number is not a decimal number"),
-            Self::NoArrivalTime => protocol("a record has no arrival time"),
-            Self::Transform(source) => IngestError::Transform { stream, source },
-        }
-    }
-}
-
-/// Decodes the records of a page that are new, in slices: other tasks get their turn in between, and the memory of a page
-/// stays with few threads.
-async fn decode(desk: &mut Desk, records: &[Record], new: &[usize], shard: &str) -> Result<Decoded, DecodeFault> {
-    let mut tally = Tally::default();
-    for slice in new.chunks(RECORDS_AT_ONCE) {
-        for record in slice.iter().filter_map(|index| records.get(*index)) {
-            desk.push(record, shard, &mut tally)?;
-        }
-        tokio::task::yield_now().await;
-    }
-    Ok(Decoded {
-        rows: desk.builder.finish().map_err(DecodeFault::Transform)?,
-        records: u64::try_from(new.len()).unwrap_or(u64::MAX),
-        tally,
-    })
-}
-
-impl Desk {
-    fn push(&mut self, record: &Record, shard: &str, tally: &mut Tally) -> Result<(), DecodeFault> {
-        let sequence = record.sequence_number();
-        let arrived = record.approximate_arrival_timestamp().ok_or(DecodeFault::NoArrivalTime)?;
-        let arrived_at = arrived.to_millis().map_err(|_| DecodeFault::NoArrivalTime)?.saturating_mul(1_000);
-        let data = record.data().as_ref();
-        let position = RecordPosition { shard, sequence, arrived_at, hash_keys: self.hash_keys };
-        let window = &mut self.window;
-        let result = self.builder.push(&position, data, &mut |id, sub_sequence| {
-            window.is_duplicate(id, EventPosition { sequence, sub_sequence }, arrived_at)
-        });
-        tally.counts += ControlTotals {
-            received: result.received,
-            stored: result.stored,
-            rejected: result.rejected,
-            duplicate: result.duplicate,
-        };
-        tally.misrouted += result.misrouted;
-        tally.bytes += u64::try_from(data.len()).unwrap_or(u64::MAX);
-        tally.newest = tally.newest.max(Some(arrived_at));
-        Ok(())
-    }
 }
 
 #[cfg(test)]

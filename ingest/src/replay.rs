@@ -42,6 +42,8 @@ use crate::{
 const SHARDS_AT_ONCE: usize = 8;
 /// Arrival times read at once, in milliseconds: bounds what is remembered of the tables.
 const SLICE: i64 = 15 * 60 * 1000;
+/// Bytes of rows that are decoded at once: what a record unpacks to is bounded, and not only what it weighs.
+const CHUNK_BYTES: usize = 4 << 20;
 /// Tries of one slice; each is lost only to a commit of another replay, a backfill or an erasure.
 const ATTEMPTS: usize = 10;
 
@@ -112,8 +114,12 @@ pub async fn replay(
     if options.from < horizon && !options.allow_partial {
         return Err(IngestError::Horizon { stream: source.name().to_owned(), from: options.from, horizon });
     }
-    let writer =
-        Writer { worker: options.worker.clone(), stream_arn: description.arn, contract_version: contract.version() };
+    let writer = Writer {
+        worker: options.worker.clone(),
+        stream_arn: description.arn,
+        stream_created_at: description.created_at,
+        contract_version: contract.version(),
+    };
     let table = StreamTable::open(lake, contract, stream, writer).await?;
     let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
     let (read_from, read_to) = (options.from.max(horizon), options.to.min(now));
@@ -243,9 +249,12 @@ impl Replay {
         let mut pages = select_all(readers.map(|reader| futures::stream::try_unfold(reader, next_page).boxed()));
         while let Some(page) = pages.next().await {
             let (shard, records) = page?;
-            self.take(&mut slice, &shard, &records)?;
-            if slice.bytes >= self.options.buffer_bytes && !self.commit(&mut slice).await? {
-                return Ok(SliceEnd::Fenced);
+            let mut records = records.into_iter().peekable();
+            while records.peek().is_some() {
+                self.take(&mut slice, &shard, &mut records)?;
+                if slice.bytes >= self.options.buffer_bytes && !self.commit(&mut slice).await? {
+                    return Ok(SliceEnd::Fenced);
+                }
             }
         }
         drop(pages);
@@ -285,12 +294,19 @@ impl Replay {
         Ok(known)
     }
 
-    /// Decodes a page and keeps what is missing.
-    fn take(&self, slice: &mut Slice, shard: &str, records: &[Record]) -> Result<(), IngestError> {
+    /// Decodes records of a page until there are no more or their rows weigh enough, and keeps what is missing.
+    fn take(
+        &self,
+        slice: &mut Slice,
+        shard: &str,
+        records: &mut impl Iterator<Item = Record>,
+    ) -> Result<(), IngestError> {
         let stream = self.summary.stream;
         let transform = |source: TransformError| IngestError::Transform { stream, source };
         let Slice { known, builder, rows, bytes, tally, .. } = slice;
-        for record in records {
+        while builder.buffered_bytes() < CHUNK_BYTES
+            && let Some(record) = records.next()
+        {
             let sequence = record.sequence_number();
             let arrived = record.approximate_arrival_timestamp().and_then(|time| time.to_millis().ok());
             let arrived_at = arrived.unwrap_or_default().saturating_mul(1_000);

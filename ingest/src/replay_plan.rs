@@ -135,7 +135,8 @@ mod tests {
             files: Vec::new(),
             rejected_files: Vec::new(),
         };
-        let writer = Writer { worker: "w".to_owned(), stream_arn: "a".to_owned(), contract_version: 1 };
+        let writer =
+            Writer { worker: "w".to_owned(), stream_arn: "a".to_owned(), stream_created_at: None, contract_version: 1 };
         advance(None, 1, &batch, &writer).unwrap()
     }
 

@@ -52,7 +52,7 @@ impl Pauses {
         let pause = self.delays.next().unwrap_or(Duration::from_secs(30));
         tracing::warn!(
             operation,
-            error = &error as &dyn std::error::Error,
+            error = bluelake_lake::causes(&error),
             pause_millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
             "failed; trying again"
         );

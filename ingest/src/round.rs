@@ -36,7 +36,7 @@ use crate::{
     worker::StreamWorker,
 };
 
-/// Chunks between the readers and the buffer: a page each, few, so that a full buffer stops the reading soon.
+/// Chunks between the readers and the buffer: a page or a part of one each, few, so that a full buffer stops the reading soon.
 const CHUNKS_AHEAD: usize = 2;
 /// How often the loop looks at the age of what it holds.
 const TICK: Duration = Duration::from_millis(250);
@@ -162,9 +162,20 @@ impl<'a> Round<'a> {
 
     pub(crate) async fn run(mut self) -> Result<RoundEnd, IngestError> {
         let mut pauses = self.worker.patience(self.shutdown).pauses();
-        while let Err(error) = self.follow_lineage().await {
-            pauses.wait_after("follow the shards", error).await?;
+        loop {
+            let shutdown = self.shutdown.clone();
+            let followed = tokio::select! {
+                biased;
+                // Nothing is read yet, so there is nothing to commit.
+                () = shutdown.cancelled() => return Ok(self.leave(Vec::new())),
+                followed = self.follow_lineage() => followed,
+            };
+            match followed {
+                Ok(_) => break,
+                Err(error) => pauses.wait_after("follow the shards", error).await?,
+            }
         }
+        self.worker.progress.observe_start();
         loop {
             self.start_flush_if_due();
             if self.is_idle()
@@ -225,7 +236,7 @@ impl<'a> Round<'a> {
 
     fn take_reader(&mut self, ended: Result<ReaderOutcome, JoinError>) -> Result<(), IngestError> {
         let stream = self.worker.stream;
-        let (shard, outcome) = ended.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+        let (shard, outcome) = ended.map_err(|error| IngestError::task(stream, &error))?;
         self.stops.remove(&shard);
         let end = outcome?;
         if end == ReaderEnd::AtTip {
@@ -297,7 +308,9 @@ impl<'a> Round<'a> {
 
     /// While an earlier batch is on its way, its rows are in memory too: reading waits for that instead.
     fn write_ahead_if_short_of_memory(&mut self) {
-        if self.flushing.is_some() || !self.buffer.is_half_full(&self.worker.options.flush) {
+        let options = &self.worker.options;
+        let room_is_awaited = self.buffer.holds_room() && options.admission.rows_are_awaited();
+        if self.flushing.is_some() || !(room_is_awaited || self.buffer.is_half_full(&options.flush)) {
             return;
         }
         if let (Some(draft), Some(uploaders)) = (self.draft.take(), self.uploaders.clone()) {
@@ -312,7 +325,7 @@ impl<'a> Round<'a> {
         written: Result<Result<WrittenAhead, IngestError>, JoinError>,
     ) -> Result<(), IngestError> {
         let stream = self.worker.stream;
-        let written = written.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+        let written = written.map_err(|error| IngestError::task(stream, &error))?;
         let WrittenAhead { draft, rest, file_bytes } = written?;
         self.draft = Some(draft);
         self.buffer.give_back(rest, file_bytes);
@@ -322,7 +335,7 @@ impl<'a> Round<'a> {
     async fn take_flushed(&mut self, flushed: Result<Flushed, JoinError>) -> Result<Option<RoundEnd>, IngestError> {
         let stream = self.worker.stream;
         let Flushed { table, batch, row_bytes, file_bytes, outcome } =
-            flushed.map_err(|error| IngestError::Task { stream, reason: error.to_string() })?;
+            flushed.map_err(|error| IngestError::task(stream, &error))?;
         self.worker.table = Some(table);
         match outcome? {
             CommitOutcome::Committed { version } => {
@@ -378,7 +391,7 @@ impl<'a> Round<'a> {
                 Ok(())
             }
             Err(error) if error.is_transient() => {
-                tracing::warn!(stream = %self.worker.stream, error = &error as &dyn std::error::Error, "the shards could not be followed");
+                tracing::warn!(stream = %self.worker.stream, error = bluelake_lake::causes(&error), "the shards could not be followed");
                 Ok(())
             }
             Err(error) => Err(error),
@@ -389,7 +402,7 @@ impl<'a> Round<'a> {
     async fn catch_up_rejected(&mut self) {
         let Some(table) = &mut self.worker.table else { return };
         if let Err(error) = table.follow_rejected().await {
-            let error = &error as &dyn std::error::Error;
+            let error = bluelake_lake::causes(&error);
             tracing::warn!(stream = %self.worker.stream, error, "rejected_events is still behind");
         }
     }
@@ -423,14 +436,16 @@ impl<'a> Round<'a> {
         }
         // Told before the first read, so that a worker that comes now does not take them too.
         self.tell_holds();
-        let mut windows = match self.worker.windows(&shards).await {
-            Ok(windows) => windows,
-            Err(error) => {
-                // Nobody reads them yet: the next look must find them free.
-                self.claims.give_back(&shards);
-                self.tell_holds();
-                return Err(error);
-            }
+        let shutdown = self.shutdown.clone();
+        let windows = tokio::select! {
+            windows = self.worker.windows(&shards) => windows.map(Some),
+            () = shutdown.cancelled() => Ok(None),
+        };
+        let Ok(Some(mut windows)) = windows else {
+            // Nobody reads them yet: the next look must find them free.
+            self.claims.give_back(&shards);
+            self.tell_holds();
+            return windows.map(|_| stopped);
         };
         for shard in shards {
             let window = windows.remove(&shard.shard.id).unwrap_or_else(|| DedupWindow::new(self.worker.options.dedup));

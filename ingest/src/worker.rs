@@ -90,6 +90,7 @@ impl StreamWorker {
         let writer = Writer {
             worker: options.worker.clone(),
             stream_arn: description.arn.clone(),
+            stream_created_at: description.created_at,
             contract_version: contract.version(),
         };
         let mut pauses = Patience::Few.pauses();
@@ -256,7 +257,8 @@ impl StreamWorker {
     }
 }
 
-/// Runs the workers of several streams side by side. When one fails, the others flush, commit and leave.
+/// Runs the workers of several streams side by side. When one fails, the others flush, commit and leave; when a shard stands
+/// still behind a gap, they go on to their end.
 ///
 /// # Errors
 /// The first error of a worker, after all have ended.
@@ -278,14 +280,15 @@ pub async fn run_workers(
         match ended {
             Ok((_, Ok(summary))) => summaries.push(summary),
             Ok((stream, Err(error))) => {
-                tracing::error!(%stream, error = &error as &dyn std::error::Error, "the worker failed; the others flush and leave");
+                tracing::error!(%stream, error = bluelake_lake::causes(&error), "the worker failed; the others flush and leave");
                 first_error.get_or_insert(error);
                 shutdown.cancel();
             }
             Err(error) => {
                 let stream = streams.get(&error.id()).copied().unwrap_or(Stream::UserEvents);
-                tracing::error!(%stream, %error, "the worker ended unexpectedly; the others flush and leave");
-                first_error.get_or_insert(IngestError::Task { stream, reason: error.to_string() });
+                let error = IngestError::task(stream, &error);
+                tracing::error!(%stream, error = bluelake_lake::causes(&error), "the others flush and leave");
+                first_error.get_or_insert(error);
                 shutdown.cancel();
             }
         }

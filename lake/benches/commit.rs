@@ -93,7 +93,12 @@ struct Protocol {
 impl Protocol {
     async fn new(shards: u32) -> Self {
         let (folder, lake, contract) = lake().await;
-        let writer = Writer { worker: "bench".to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 };
+        let writer = Writer {
+            worker: "bench".to_owned(),
+            stream_arn: "arn".to_owned(),
+            stream_created_at: None,
+            contract_version: 1,
+        };
         let table = StreamTable::open(&lake, &contract, STREAM, writer).await.unwrap();
         let mut this = Self { table, shards, _folder: folder };
         let pins = (0..shards).map(|number| advance(number, None, Position::TrimHorizon, 0)).collect();
@@ -158,7 +163,12 @@ struct Bare {
 impl Bare {
     async fn new() -> Self {
         let (folder, lake, contract) = lake().await;
-        let writer = Writer { worker: "bench".to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 };
+        let writer = Writer {
+            worker: "bench".to_owned(),
+            stream_arn: "arn".to_owned(),
+            stream_created_at: None,
+            contract_version: 1,
+        };
         let opened = StreamTable::open(&lake, &contract, STREAM, writer).await.unwrap();
         let table = lake.table(STREAM.table()).await.unwrap();
         Self { table, uploader: opened.event_uploader(), _folder: folder }

@@ -1,14 +1,20 @@
 //! An archive: objects of a bucket or files of a folder that hold records, such as Firehose leaves them. Only read.
+//!
+//! Keys and names are taken as they are, whatever stands in them. An object that cannot be read, for what its name is or who
+//! may read it, is told and keeps none of the others from being read.
 
-use std::sync::Arc;
+mod folder;
+mod objects;
+
+use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, path::Path};
+use object_store::path::Path;
 
+use self::objects::ArchiveBucket;
 use crate::{
-    bucket,
     error::LakeError,
     location::{LakeLocation, Place},
 };
@@ -20,9 +26,13 @@ const DELTA_LOG: &str = "_delta_log";
 #[derive(Clone, Debug)]
 pub struct Archive {
     given: String,
-    store: Arc<dyn ObjectStore>,
-    prefix: Path,
-    bucket: Option<String>,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Folder(PathBuf),
+    Bucket(ArchiveBucket),
 }
 
 /// One object of an archive.
@@ -36,8 +46,32 @@ pub struct ArchivedObject {
     pub size: u64,
     /// When it was written, milliseconds since the epoch.
     pub modified_at: i64,
-    path: Path,
-    e_tag: Option<String>,
+    at: ObjectPlace,
+}
+
+/// How an object is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ObjectPlace {
+    File(PathBuf),
+    Key { key: String, e_tag: Option<String> },
+}
+
+/// An object that is there and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableObject {
+    /// Its URL, or its path, as far as it can be written.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What an archive holds.
+#[derive(Clone, Debug, Default)]
+pub struct ArchiveListing {
+    /// By name.
+    pub objects: Vec<ArchivedObject>,
+    /// By name too.
+    pub unreadable: Vec<UnreadableObject>,
 }
 
 impl ArchivedObject {
@@ -50,8 +84,7 @@ impl ArchivedObject {
             version: version.to_owned(),
             size: 0,
             modified_at,
-            path: Path::default(),
-            e_tag: None,
+            at: ObjectPlace::File(PathBuf::new()),
         }
     }
 }
@@ -63,112 +96,102 @@ impl Archive {
     /// [`LakeError::Location`] when the place cannot be used, for example without a region.
     pub fn at(location: &LakeLocation, aws: Option<&SdkConfig>) -> Result<Self, LakeError> {
         let fault = |reason: String| LakeError::Location { url: location.to_string(), reason };
-        let given = location.to_string();
-        match location.place() {
-            Place::Folder(folder) => Ok(Self {
-                given,
-                store: Arc::new(LocalFileSystem::new()),
-                prefix: Path::from_absolute_path(folder).map_err(|error| fault(error.to_string()))?,
-                bucket: None,
-            }),
+        let source = match location.place() {
+            Place::Folder(folder) => Source::Folder(folder.clone()),
             Place::Bucket { bucket, prefix } => {
                 let aws = aws.ok_or_else(|| fault("an S3 archive needs AWS settings".to_owned()))?;
-                Ok(Self {
-                    given,
-                    store: Arc::new(bucket::store(bucket, aws)?),
-                    prefix: Path::parse(prefix).map_err(|error| fault(error.to_string()))?,
-                    bucket: Some(bucket.clone()),
-                })
+                let prefix = Path::parse(prefix).map_err(|error| fault(error.to_string()))?;
+                Source::Bucket(ArchiveBucket::new(bucket, prefix, aws)?)
             }
-        }
+        };
+        Ok(Self { given: location.to_string(), source })
     }
 
-    /// Its objects, by name: all below the folder, or the one that the place names. Empty ones and those whose name begins
-    /// with `_` or `.`, such as `_SUCCESS`, hold no records and are left out.
+    /// Its objects: all below the folder, or the one that the place names. Empty ones and those whose name begins with `_`
+    /// or `.`, such as `_SUCCESS`, hold no records and are left out.
     ///
     /// # Errors
-    /// [`LakeError::Location`] when there are none, or when it is a lake; [`LakeError::Store`] when it cannot be listed.
-    pub async fn objects(&self) -> Result<Vec<ArchivedObject>, LakeError> {
+    /// [`LakeError::Location`] when there are none, or when it is a lake; [`LakeError::Store`], [`LakeError::Bucket`] or
+    /// [`LakeError::File`] when it cannot be listed.
+    pub async fn list(&self) -> Result<ArchiveListing, LakeError> {
         let fault = |reason: &str| LakeError::Location { url: self.given.clone(), reason: reason.to_owned() };
-        let listed = self.store.list(Some(&self.prefix)).try_collect().await;
-        let mut listed: Vec<ObjectMeta> = listed.map_err(LakeError::store("list", &self.given))?;
-        if listed.is_empty() {
-            match self.store.head(&self.prefix).await {
-                Ok(one) => listed.push(one),
-                Err(object_store::Error::NotFound { .. }) => return Err(fault("nothing is there")),
-                Err(error) => return Err(LakeError::store("look at", &self.given)(error)),
-            }
+        let listed = match &self.source {
+            Source::Folder(folder) => folder::list(folder.clone()).await?,
+            Source::Bucket(bucket) => bucket.list().await?,
+        };
+        let Listed { is_empty, is_lake, mut listing } = listed;
+        if is_empty {
+            return Err(fault("nothing is there"));
         }
-        if listed.iter().any(|meta| meta.location.parts().any(|part| part.as_ref() == DELTA_LOG)) {
+        if is_lake {
             return Err(fault("it holds Delta tables, not archived records"));
         }
-        let mut objects: Vec<_> = listed.into_iter().filter(holds_records).map(|meta| self.object(meta)).collect();
-        if objects.is_empty() {
+        if listing.objects.is_empty() && listing.unreadable.is_empty() {
             return Err(fault("it holds no objects with records"));
         }
-        objects.sort_by(|left, right| left.name.cmp(&right.name));
-        Ok(objects)
-    }
-
-    fn object(&self, meta: ObjectMeta) -> ArchivedObject {
-        let modified_at = meta.last_modified.timestamp_millis();
-        // The tag of a file holds its inode, which a copy would change.
-        let e_tag = meta.e_tag.filter(|_| self.bucket.is_some());
-        ArchivedObject {
-            name: match &self.bucket {
-                Some(bucket) => format!("s3://{bucket}/{}", meta.location),
-                None => format!("/{}", meta.location),
-            },
-            version: match &e_tag {
-                Some(tag) => tag.trim_matches('"').to_owned(),
-                None => format!("{}-{modified_at}", meta.size),
-            },
-            size: meta.size,
-            modified_at,
-            path: meta.location,
-            e_tag,
-        }
+        listing.objects.sort_by(|left, right| left.name.cmp(&right.name));
+        listing.unreadable.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(listing)
     }
 
     /// The content of an object as it was listed.
     ///
     /// # Errors
-    /// [`LakeError::Store`] when it cannot be read, or was written anew in the meantime.
+    /// [`LakeError::Store`], [`LakeError::Bucket`] or [`LakeError::File`] when it cannot be read, or was written anew in the
+    /// meantime.
     pub async fn read(
         &self,
         object: &ArchivedObject,
     ) -> Result<BoxStream<'static, Result<Bytes, LakeError>>, LakeError> {
-        let options = GetOptions { if_match: object.e_tag.clone(), ..GetOptions::default() };
-        let name = object.name.clone();
-        let found = self.store.get_opts(&object.path, options).await.map_err(LakeError::store("read", &name))?;
-        let whole = Remaining { parts: found.into_stream(), bytes: object.size };
-        let parts = futures::stream::try_unfold(whole, Remaining::next);
-        Ok(parts.map_err(move |error| LakeError::store("read", &name)(error)).boxed())
+        let parts = match (&self.source, &object.at) {
+            (Source::Bucket(bucket), ObjectPlace::Key { key, e_tag }) => {
+                bucket.read(key, e_tag.as_deref(), &object.name).await?
+            }
+            (_, ObjectPlace::File(path)) => folder::read(path.clone()).await?,
+            (Source::Folder(_), ObjectPlace::Key { key, .. }) => folder::read(PathBuf::from(key)).await?,
+        };
+        let whole = Remaining { parts, bytes: object.size, name: object.name.clone() };
+        Ok(futures::stream::try_unfold(whole, Remaining::next).boxed())
     }
+}
+
+/// What was found, before it is judged as a whole.
+#[derive(Default)]
+struct Listed {
+    is_empty: bool,
+    is_lake: bool,
+    listing: ArchiveListing,
 }
 
 /// A body that must be as long as its object was listed.
 struct Remaining {
-    parts: BoxStream<'static, object_store::Result<Bytes>>,
+    parts: BoxStream<'static, Result<Bytes, LakeError>>,
     bytes: u64,
+    name: String,
 }
 
 impl Remaining {
-    async fn next(mut self) -> object_store::Result<Option<(Bytes, Self)>> {
-        let fault = |what: &str| object_store::Error::Generic { store: "archive", source: what.into() };
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, LakeError> {
         match self.parts.try_next().await? {
             Some(part) => {
                 let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
-                self.bytes = self.bytes.checked_sub(length).ok_or_else(|| fault("it is longer than it was listed"))?;
+                self.bytes = self.bytes.checked_sub(length).ok_or_else(|| LakeError::File {
+                    operation: "read",
+                    path: self.name.clone(),
+                    source: std::io::Error::other("it is longer than it was listed: it was written anew"),
+                })?;
                 Ok(Some((part, self)))
             }
             None if self.bytes == 0 => Ok(None),
-            None => Err(fault("its body ended before its length was reached")),
+            None => Err(LakeError::store("read", &self.name)(object_store::Error::Generic {
+                store: "archive",
+                source: "its body ended before its length was reached".into(),
+            })),
         }
     }
 }
 
-fn holds_records(meta: &ObjectMeta) -> bool {
-    let name = meta.location.filename().unwrap_or_default();
-    meta.size > 0 && !name.starts_with('_') && !name.starts_with('.')
+/// Whether an object of this name is one with records.
+fn holds_records(name: &str) -> bool {
+    !name.starts_with('_') && !name.starts_with('.')
 }

@@ -89,8 +89,10 @@ pub struct Batch {
 pub struct Writer {
     /// The worker's id.
     pub worker: String,
-    /// The stream's ARN.
+    /// The stream's ARN; empty for a backfill, which need not know it.
     pub stream_arn: String,
+    /// When the stream was created, milliseconds since the epoch, as far as the server says it.
+    pub stream_created_at: Option<i64>,
     /// Version of the contract in force.
     pub contract_version: i32,
 }
@@ -135,6 +137,7 @@ pub fn advance(
         // A backfill need not know the stream.
         if let Some(current) = current {
             next.stream_arn.clone_from(&current.stream_arn);
+            next.stream_created_at = current.stream_created_at;
         }
         next.supplemented += supplement.counts;
         next.supplements += 1;
@@ -163,6 +166,7 @@ fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer)
         bluelake_version: env!("CARGO_PKG_VERSION").to_owned(),
         contract_version: writer.contract_version,
         stream_arn: writer.stream_arn.clone(),
+        stream_created_at: writer.stream_created_at.or(current.and_then(|document| document.stream_created_at)),
         erasure_epoch: current.map_or(0, |document| document.erasure_epoch),
         ranges: Vec::new(),
         retired: current.map(|document| document.retired).unwrap_or_default(),

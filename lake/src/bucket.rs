@@ -23,12 +23,15 @@ use object_store::{
 };
 use tokio::sync::Mutex;
 
-use crate::error::{LakeError, causes};
+use crate::{causes::causes, error::LakeError, lake::jitter};
 
 /// Credentials are renewed so long before they expire.
 const RENEWED_AHEAD: Duration = Duration::from_secs(60);
 /// Those that do not say when they expire are asked for again after so long.
 const KEPT_AT_MOST: Duration = Duration::from_secs(15 * 60);
+
+/// Tries of a call on a bucket on which another is under way: half a minute together.
+const TURNS: usize = 12;
 
 /// Hands the SDK's credentials to object_store. The chain asks its source (a service, a program) anew each time, and
 /// object_store asks before each call: they are kept until they are about to expire.
@@ -144,15 +147,36 @@ pub(crate) async fn create(client: &aws_sdk_s3::Client, bucket: &str, region: Op
     let placement = region.filter(|region| *region != "us-east-1").map(|region| {
         CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region)).build()
     });
-    client
-        .create_bucket()
-        .bucket(bucket)
-        .set_create_bucket_configuration(placement)
-        .send()
-        .await
-        .map_err(|error| failure(bucket, "CreateBucket", error))?;
+    let request = client.create_bucket().bucket(bucket).set_create_bucket_configuration(placement);
+    if let Err(error) = in_turn(|| request.clone().send()).await {
+        // Another one has just made it.
+        let is_there = match error.code() {
+            Some("BucketAlreadyOwnedByYou") => true,
+            Some("BucketAlreadyExists") => exists(client, bucket).await.unwrap_or(false),
+            _ => false,
+        };
+        return if is_there { Ok(false) } else { Err(failure(bucket, "CreateBucket", error)) };
+    }
     protect(client, bucket).await?;
     Ok(true)
+}
+
+/// Repeats a call while another one is under way on the bucket.
+async fn in_turn<T, E, Call>(call: impl Fn() -> Call) -> Result<T, SdkError<E>>
+where
+    E: ProvideErrorMetadata,
+    Call: Future<Output = Result<T, SdkError<E>>>,
+{
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match call().await {
+            Err(error) if attempt < TURNS && error.code() == Some("OperationAborted") => {
+                tokio::time::sleep(jitter(attempt)).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 async fn protect(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(), LakeError> {
@@ -162,7 +186,8 @@ async fn protect(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(), LakeEr
         .block_public_policy(true)
         .restrict_public_buckets(true)
         .build();
-    let blocked = client.put_public_access_block().bucket(bucket).public_access_block_configuration(block).send().await;
+    let request = client.put_public_access_block().bucket(bucket).public_access_block_configuration(block);
+    let blocked = in_turn(|| request.clone().send()).await;
     tolerate_missing(bucket, "PutPublicAccessBlock", blocked.map(|_| ()))?;
     let by_default = ServerSideEncryptionByDefault::builder()
         .sse_algorithm(ServerSideEncryption::Aes256)
@@ -179,8 +204,8 @@ async fn protect(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(), LakeEr
     let rules = ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(|error| {
         LakeError::Bucket { bucket: bucket.to_owned(), operation: "PutBucketEncryption", reason: error.to_string() }
     })?;
-    let encrypted =
-        client.put_bucket_encryption().bucket(bucket).server_side_encryption_configuration(rules).send().await;
+    let request = client.put_bucket_encryption().bucket(bucket).server_side_encryption_configuration(rules);
+    let encrypted = in_turn(|| request.clone().send()).await;
     tolerate_missing(bucket, "PutBucketEncryption", encrypted.map(|_| ()))
 }
 
@@ -203,7 +228,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-fn failure<E>(bucket: &str, operation: &'static str, error: SdkError<E>) -> LakeError
+pub(crate) fn failure<E>(bucket: &str, operation: &'static str, error: SdkError<E>) -> LakeError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {

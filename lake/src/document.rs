@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{data_file::DataFile, sequence::SequenceNumber, totals::ControlTotals};
 
 /// Version of the document's format that this code writes. It reads this one and those before it, which lack fields.
-pub(crate) const DOCUMENT_FORMAT: u32 = 3;
+pub(crate) const DOCUMENT_FORMAT: u32 = 4;
 
 /// How far a shard is in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,8 +170,12 @@ pub struct CheckpointDocument {
     pub bluelake_version: String,
     /// Version of the contract that judged the events.
     pub contract_version: i32,
-    /// The stream's ARN.
+    /// The stream's ARN; empty before its first commit, when only backfills wrote.
     pub stream_arn: String,
+    /// When the stream was created, milliseconds since the epoch; `None` in documents before format 4, and where the server does
+    /// not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_created_at: Option<i64>,
     /// Rises with each erasure; a batch from before cannot land after.
     pub erasure_epoch: u64,
     /// State of every shard.

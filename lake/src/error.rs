@@ -4,6 +4,8 @@ use std::fmt;
 
 use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
 
+use crate::{causes::causes, shell_word::shell_word};
+
 /// An error of the lake room.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
@@ -16,7 +18,10 @@ pub enum LakeError {
         reason: String,
     },
     /// The place exists or can be reached, but holds no lake.
-    #[error("'{url}' is not a Bluelake lake: {reason}; run `bluelake lake init --lake {url}` to make one there")]
+    #[error(
+        "'{url}' is not a Bluelake lake: {reason}; run `bluelake lake init --lake {}` to make one there",
+        shell_word(url)
+    )]
     NotALake {
         /// The URL of the place.
         url: String,
@@ -44,7 +49,7 @@ pub enum LakeError {
         source: std::io::Error,
     },
     /// A bucket call failed.
-    #[error("bucket '{bucket}': {operation} failed: {reason}")]
+    #[error("bucket '{bucket}': {operation} failed: {reason}{}", advice(reason))]
     Bucket {
         /// The bucket's name.
         bucket: String,
@@ -54,7 +59,7 @@ pub enum LakeError {
         reason: String,
     },
     /// The Delta log refused or failed an operation.
-    #[error("table '{table}': cannot {operation}")]
+    #[error("table '{table}': cannot {operation}{}", table_hint(source))]
     Table {
         /// The table's name.
         table: String,
@@ -122,6 +127,24 @@ impl LakeError {
         move |source| Self::Store { operation, path, source }
     }
 
+    /// Whether an error of reading an archived object is about this object, and says nothing of others.
+    #[must_use]
+    pub fn is_of_one_object(&self) -> bool {
+        use object_store::Error;
+        match self {
+            Self::Store { source, .. } => matches!(
+                source,
+                Error::NotFound { .. }
+                    | Error::PermissionDenied { .. }
+                    | Error::Precondition { .. }
+                    | Error::NotSupported { .. }
+                    | Error::InvalidPath { .. }
+            ),
+            Self::File { .. } | Self::Bucket { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether trying again later, without any change by an operator, may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -171,47 +194,78 @@ fn table_fault_passes(error: &DeltaTableError) -> bool {
 }
 
 fn hint(source: &object_store::Error) -> &'static str {
-    match source {
-        object_store::Error::NotFound { .. } => ": it does not exist (bucket or folder missing?)",
-        object_store::Error::PermissionDenied { .. } => {
-            ": access denied; check the policy of the role (docs/operating.md)"
-        }
-        object_store::Error::Unauthenticated { .. } => ": no valid credentials; check AWS_PROFILE or AWS_ACCESS_KEY_ID",
-        _ => "",
+    // The code is more exact than the kind: S3 answers 403 to a wrong key too.
+    match (advice(&causes(source)), source) {
+        ("", object_store::Error::NotFound { .. }) => ": it does not exist (bucket or folder missing?)",
+        ("", object_store::Error::PermissionDenied { .. }) => DENIED,
+        ("", object_store::Error::Unauthenticated { .. }) => NO_CREDENTIALS,
+        (advice, _) => advice,
     }
 }
 
-/// The first line of an error and of each of its causes, without repeats: the AWS SDK's own display of a failed call
-/// runs over many lines.
-#[must_use]
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").to_owned();
-        if !line.is_empty() && !lines.iter().any(|before| before.contains(&line)) {
-            lines.push(line);
-        }
-        next = error.source();
-    }
-    lines.join(": ")
+/// Errors of the log hold the store's own error at some depth, or only its text.
+fn table_hint(source: &DeltaTableError) -> &'static str {
+    advice(&causes(source))
+}
+
+const DENIED: &str = ": access denied; check the policy of the role (docs/operating.md)";
+const NO_CREDENTIALS: &str = ": no valid credentials; check AWS_PROFILE or AWS_ACCESS_KEY_ID";
+const WRONG_REGION: &str = ": the bucket is in another region; set AWS_REGION to the bucket's";
+
+/// Codes of S3, and what to do about each.
+const ADVICE: [(&str, &str); 14] = [
+    ("AccessDenied", DENIED),
+    ("AllAccessDisabled", DENIED),
+    ("InvalidAccessKeyId", NO_CREDENTIALS),
+    ("SignatureDoesNotMatch", NO_CREDENTIALS),
+    ("ExpiredToken", ": the credentials have expired; renew them"),
+    ("InvalidToken", NO_CREDENTIALS),
+    ("RequestTimeTooSkewed", ": the clock of this machine is wrong; set it"),
+    ("NoSuchBucket", ": the bucket does not exist; correct its name, or make it with `bluelake lake init`"),
+    ("PermanentRedirect", WRONG_REGION),
+    ("AuthorizationHeaderMalformed", WRONG_REGION),
+    ("IllegalLocationConstraintException", WRONG_REGION),
+    ("KMS.DisabledException", ": the key of the bucket's encryption is disabled"),
+    ("KMS.NotFoundException", ": the key of the bucket's encryption does not exist"),
+    ("SlowDown", ": the bucket is throttled; run it again later"),
+];
+
+/// What to do about the first code of S3 that the text holds, after a colon; nothing if it holds none.
+fn advice(text: &str) -> &'static str {
+    let found = |code: &str| text.split(' ').any(|word| word.strip_suffix(':').unwrap_or(word) == code);
+    ADVICE.iter().find(|(code, _)| found(code)).map_or("", |(_, advice)| advice)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn refused(answer: &str) -> object_store::Error {
+        object_store::Error::Generic { store: "S3", source: std::io::Error::other(answer.to_owned()).into() }
+    }
+
     #[test]
-    fn causes_are_one_line_each_and_not_repeated() {
-        let inner = std::io::Error::other("no credentials\n  Environment: none");
-        let outer = LakeError::Store {
-            operation: "read",
-            path: "x".to_owned(),
-            source: object_store::Error::Generic { store: "S3", source: inner.into() },
-        };
-        let text = causes(&outer);
-        assert!(text.starts_with("cannot read 'x': ") && text.contains("no credentials"), "{text}");
-        assert!(!text.contains("Environment") && text.matches("no credentials").count() == 1, "{text}");
+    fn what_to_do_is_told_of_the_store_and_of_the_log_alike() {
+        for (code, told) in [
+            ("AccessDenied", "check the policy"),
+            ("InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+            ("NoSuchBucket", "bluelake lake init"),
+            ("PermanentRedirect", "AWS_REGION"),
+        ] {
+            let answer = format!("403: <Error><Code>{code}</Code><Message>no</Message></Error>");
+            let store = LakeError::Store { operation: "read", path: "x".to_owned(), source: refused(&answer) };
+            let log = DeltaTableError::ObjectStore { source: refused(&answer) };
+            let table = LakeError::Table { table: "x".to_owned(), operation: "read", source: Box::new(log) };
+            for text in [causes(&store), causes(&table)] {
+                assert!(text.contains(told) && text.contains(code), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_code_of_s3_gives_no_advice() {
+        for text in ["s3://NoSuchBucket/x: gone", "", "NoSuchBuckets: gone"] {
+            assert_eq!(advice(text), "", "{text}");
+        }
     }
 }

@@ -23,8 +23,9 @@ use uuid::Uuid;
 
 use crate::{
     bucket,
+    causes::causes,
     durable::{create_directories, sync_directory},
-    error::{LakeError, causes},
+    error::LakeError,
     location::{LakeLocation, Place},
 };
 
@@ -215,8 +216,10 @@ impl FileStore {
     }
 }
 
+/// Letter for letter, as in a folder; what a path of a store cannot have in it, it does not have by its making.
 fn below(prefix: &Path, path: &str) -> Path {
-    path.split('/').fold(prefix.clone(), |path, part| path.join(part))
+    let joined = format!("{prefix}/{path}");
+    Path::parse(&joined).unwrap_or_else(|_| Path::from(joined))
 }
 
 fn is_missing(error: &io::Error) -> bool {

@@ -104,7 +104,7 @@ impl Heartbeats {
         match serde_json::from_slice(&bytes) {
             Ok(heartbeat) => Some(FoundHeartbeat { heartbeat, written_at: meta.last_modified.timestamp_millis() }),
             Err(error) => {
-                tracing::debug!(heartbeat = %meta.location, %error, "not a heartbeat that this version knows");
+                tracing::debug!(heartbeat = %meta.location, error = crate::causes(&error), "not a heartbeat that this version knows");
                 None
             }
         }

@@ -57,6 +57,7 @@ impl Lake {
     /// [`LakeError::Location`] when the place cannot be used, for example without a region.
     pub fn at(location: &LakeLocation, aws: Option<&SdkConfig>) -> Result<Self, LakeError> {
         let fault = |reason: String| LakeError::Location { url: location.to_string(), reason };
+        let location = &location.clone().fit_for_tables()?;
         match location.place() {
             Place::Folder(folder) => Ok(Self {
                 location: location.clone(),
@@ -234,7 +235,7 @@ impl Lake {
         partitions: &[&str],
         outcome: &mut InitOutcome,
     ) -> Result<(), LakeError> {
-        if let Some(table) = self.find_table(name).await? {
+        if let Some(table) = self.made_table(name).await? {
             self.with_columns_of(name, table, schema).await?;
             return Ok(());
         }
@@ -253,11 +254,26 @@ impl Lake {
                 outcome.tables_created.push(name.to_owned());
                 Ok(())
             }
-            Err(error) => match self.find_table(name).await? {
-                Some(_) => Ok(()),
+            // Another one has just made it, or this one did and the answer was lost.
+            Err(error) => match self.made_table(name).await? {
+                Some(table) => self.with_columns_of(name, table, schema).await.map(drop),
                 None => Err(LakeError::table(name, "create it")(error)),
             },
         }
+    }
+
+    /// Loads a table if it is there. One that another makes at this moment is there and cannot be loaded yet.
+    async fn made_table(&self, name: &str) -> Result<Option<DeltaTable>, LakeError> {
+        for attempt in 1..SCHEMA_ATTEMPTS {
+            match self.find_table(name).await {
+                Err(LakeError::Table { source, .. }) => {
+                    tracing::debug!(table = name, error = %source, "not loaded; looking again");
+                    tokio::time::sleep(jitter(attempt)).await;
+                }
+                found => return found,
+            }
+        }
+        self.find_table(name).await
     }
 }
 
@@ -265,7 +281,7 @@ impl Lake {
 pub(crate) async fn write_log_checkpoint_if_due(name: &str, table: &DeltaTable) {
     let due = table.version().is_some_and(|version| version > 0 && version % LOG_CHECKPOINT_INTERVAL == 0);
     if due && let Err(error) = deltalake::checkpoints::create_checkpoint(table, None).await {
-        tracing::warn!(table = name, %error, "no log checkpoint was written");
+        tracing::warn!(table = name, error = crate::causes(&error), "no log checkpoint was written");
     }
 }
 

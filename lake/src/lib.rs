@@ -7,6 +7,7 @@
 mod archive;
 mod batch;
 mod bucket;
+mod causes;
 mod chain;
 mod data_file;
 mod document;
@@ -26,18 +27,21 @@ mod rejected;
 mod self_check;
 mod sequence;
 mod settlement;
+mod shell_word;
+mod stream_identity;
 mod stream_table;
 mod totals;
 mod verify;
 mod watermark;
 
-pub use archive::{Archive, ArchivedObject};
+pub use archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
 pub use batch::{Batch, Refusal, ShardAdvance, Supplement, Writer, advance};
+pub use causes::{causes, one_line};
 pub use data_file::DataFile;
 pub use document::{
     ArchiveRange, CheckpointDocument, Gap, GapCause, Position, Predecessor, ShardRange, ShardState, archive_shard,
 };
-pub use error::{LakeError, causes};
+pub use error::LakeError;
 pub use files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use housekeeping::Housekeeping;
@@ -48,6 +52,8 @@ pub use read::{AsOf, AsOfFault, LakeReading, StreamReading, TableReading};
 pub use recent::{RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions};
 pub use sequence::{NotASequenceNumber, SequenceNumber};
 pub use settlement::{NextAct, Trace, next_act, trace};
+pub use shell_word::shell_word;
+pub use stream_identity::other_stream;
 pub use stream_table::{CommitOutcome, NewFile, StreamTable, Uploader};
 pub use totals::ControlTotals;
 pub use verify::{Check, CheckOutcome, Found, StreamReport, VerifyOptions, VerifyReport, verify};

@@ -1,4 +1,7 @@
 //! Where a lake is: a local folder or a prefix of an S3 bucket.
+//!
+//! What follows the bucket in `s3://bucket/prefix` is the beginning of the keys, letter for letter, as the tools of AWS take
+//! it: nothing in it is encoded, and `%20` is three characters. Only a file URL is percent-encoded.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -21,7 +24,7 @@ pub(crate) enum Place {
 }
 
 impl LakeLocation {
-    /// The lake's URL, ending with a slash.
+    /// The lake's URL, percent-encoded and ending with a slash.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
@@ -44,6 +47,40 @@ impl LakeLocation {
 
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// The same place, if tables can stand there.
+    ///
+    /// # Errors
+    /// [`LakeError::Location`] for a place whose name the Delta library takes for another one: it reads `%20` in the names
+    /// that a store lists as a blank, and a backslash in a file's as a slash.
+    pub fn fit_for_tables(self) -> Result<Self, LakeError> {
+        let unfit = match &self.place {
+            Place::Folder(folder) => folder.to_string_lossy().chars().find(|character| "%\\".contains(*character)),
+            Place::Bucket { prefix, .. } => prefix.chars().find(|character| *character == '%'),
+        };
+        match unfit {
+            None => Ok(self),
+            Some(unfit) => {
+                let reason = format!("no lake can be where '{unfit}' is in a folder's name; choose another place");
+                Err(LakeError::Location { url: self.given, reason })
+            }
+        }
+    }
+
+    fn bucket_at(given: &str) -> Result<Self, String> {
+        let rest = given.strip_prefix("s3://").ok_or("two slashes follow the scheme; write s3://bucket/prefix")?;
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        check_bucket(bucket)?;
+        let prefix = key.strip_suffix('/').filter(|prefix| !prefix.is_empty()).unwrap_or(key);
+        let mut url = Url::parse(&format!("s3://{bucket}/")).map_err(|error| error.to_string())?;
+        if !prefix.is_empty() {
+            check_prefix(prefix)?;
+            let mut segments = url.path_segments_mut().map_err(|()| "it cannot be written as a URL".to_owned())?;
+            segments.pop_if_empty().extend(prefix.split('/')).push("");
+        }
+        let place = Place::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned() };
+        Ok(Self { given: given.to_owned(), url, place })
     }
 
     fn folder_at(given: &str, path: PathBuf) -> Result<Self, LakeError> {
@@ -76,37 +113,92 @@ impl FromStr for LakeLocation {
     type Err = LakeError;
 
     fn from_str(given: &str) -> Result<Self, Self::Err> {
-        let fault = |reason: &str| LakeError::Location { url: given.to_owned(), reason: reason.to_owned() };
+        let fault = |reason: String| LakeError::Location { url: given.to_owned(), reason };
         if given.trim().is_empty() {
-            return Err(fault("it is empty"));
+            return Err(fault("it is empty".to_owned()));
         }
-        let Some((scheme, _)) = given.split_once("://") else {
-            return Self::folder_at(given, PathBuf::from(given));
-        };
-        let mut url = Url::parse(given).map_err(|error| fault(&error.to_string()))?;
-        match scheme {
-            "file" => {
-                let path = url
-                    .to_file_path()
-                    .map_err(|()| fault("a file URL needs an absolute path, as in file:///data/lake"))?;
-                Self::folder_at(given, path)
+        match scheme(given) {
+            None => Self::folder_at(given, PathBuf::from(given)),
+            Some(_) if given.starts_with(char::is_whitespace) => Err(fault("it begins with white space".to_owned())),
+            Some("s3") => Self::bucket_at(given).map_err(fault),
+            Some("file") => Self::folder_at(given, file_path(given).map_err(fault)?),
+            Some(other) => {
+                let hint = match other.to_ascii_lowercase().as_str() {
+                    "s3" | "s3a" | "s3n" => "write s3://bucket/prefix",
+                    _ => "use a folder or s3://bucket/prefix; a folder with a colon in its name is written ./name",
+                };
+                Err(fault(format!("scheme '{other}' is not supported; {hint}")))
             }
-            "s3" => {
-                let bucket = url
-                    .host_str()
-                    .filter(|bucket| !bucket.is_empty())
-                    .ok_or_else(|| fault("the bucket is missing; write s3://bucket/prefix"))?
-                    .to_owned();
-                if url.query().is_some() || url.fragment().is_some() {
-                    return Err(fault("a lake URL has no query and no fragment"));
-                }
-                let prefix = url.path().trim_matches('/').to_owned();
-                url.set_path(&if prefix.is_empty() { "/".to_owned() } else { format!("/{prefix}/") });
-                Ok(Self { given: given.to_owned(), url, place: Place::Bucket { bucket, prefix } })
-            }
-            other => Err(fault(&format!("scheme '{other}' is not supported; use a folder or s3://bucket/prefix"))),
         }
     }
+}
+
+/// What stands before `://`, or before a colon as the scheme of a URL does: neither is the beginning of a folder's name,
+/// for `s3:/bucket` and `file:lake` were meant as URLs.
+fn scheme(given: &str) -> Option<&str> {
+    let given = given.trim_start();
+    if let Some((before, _)) = given.split_once("://") {
+        return Some(before);
+    }
+    let (before, _) = given.split_once(':')?;
+    let is_scheme = before.starts_with(|first: char| first.is_ascii_alphabetic())
+        && before.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    is_scheme.then_some(before)
+}
+
+/// The path of a file URL, which is percent-encoded as URLs are.
+fn file_path(given: &str) -> Result<PathBuf, String> {
+    let absolute = "a file URL needs an absolute path, as in file:///data/lake";
+    if !given.starts_with("file:///") {
+        return Err(absolute.to_owned());
+    }
+    let url = Url::parse(given).map_err(|error| error.to_string())?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a file URL has no query and no fragment; write '?' as %3F and '#' as %23".to_owned());
+    }
+    url.to_file_path().map_err(|()| absolute.to_owned())
+}
+
+/// Refuses what is no name of a bucket, and says what it was meant as.
+fn check_bucket(bucket: &str) -> Result<(), String> {
+    if bucket.is_empty() {
+        return Err("the bucket is missing; write s3://bucket/prefix".to_owned());
+    }
+    if bucket.contains('@') {
+        return Err(
+            "no user and no password can stand before the bucket; set AWS_PROFILE or AWS_ACCESS_KEY_ID".to_owned()
+        );
+    }
+    if bucket.contains(':') {
+        return Err("no port can stand behind the bucket; set AWS_ENDPOINT_URL_S3 for another endpoint".to_owned());
+    }
+    let is_name = bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if is_name { Ok(()) } else { Err(format!("'{bucket}' is no name of a bucket")) }
+}
+
+/// Refuses a prefix that no store can be asked for, or that was meant as something else.
+fn check_prefix(prefix: &str) -> Result<(), String> {
+    if let Some(control) = prefix.chars().find(|character| character.is_ascii_control()) {
+        return Err(format!("a control character stands in it ({})", control.escape_default()));
+    }
+    if has_query(prefix) {
+        return Err("it has no query; region and endpoint come from the AWS settings".to_owned());
+    }
+    for segment in prefix.split('/') {
+        match segment {
+            "" => return Err("a folder in it has no name: two slashes follow each other".to_owned()),
+            "." | ".." => return Err(format!("'{segment}' is no name of a folder in a bucket")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether it ends like the query of a URL, with `?name=`: nobody names a folder so.
+fn has_query(prefix: &str) -> bool {
+    let name = prefix.rsplit_once('?').and_then(|(_, query)| query.split_once('='));
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    name.is_some_and(|(name, _)| !name.is_empty() && is_name(name))
 }
 
 impl fmt::Display for LakeLocation {
@@ -116,7 +208,7 @@ impl fmt::Display for LakeLocation {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 
@@ -142,15 +234,97 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_the_bucket_is_the_key_letter_for_letter() {
+        for (given, prefix, url) in [
+            ("s3://bucket/sp ace/x", "sp ace/x", "s3://bucket/sp%20ace/x/"),
+            ("s3://bucket/ünï/", "ünï", "s3://bucket/%C3%BCn%C3%AF/"),
+            ("s3://bucket/a%20b", "a%20b", "s3://bucket/a%2520b/"),
+            ("s3://bucket/{a}\"'`^|", "{a}\"'`^|", "s3://bucket/%7Ba%7D%22'%60^|/"),
+            ("s3://bucket/a+b=c&d;e", "a+b=c&d;e", "s3://bucket/a+b=c&d;e/"),
+            ("s3://bucket/a#b", "a#b", "s3://bucket/a%23b/"),
+            ("s3://bucket/what?/x", "what?/x", "s3://bucket/what%3F/x/"),
+            ("s3://bucket/%2e%2e/x", "%2e%2e/x", "s3://bucket/%252e%252e/x/"),
+            ("s3://bucket/back\\slash", "back\\slash", "s3://bucket/back\\slash/"),
+            ("s3://bucket/ends ", "ends ", "s3://bucket/ends%20/"),
+        ] {
+            let location: LakeLocation = given.parse().unwrap();
+            let Place::Bucket { prefix: found, .. } = location.place() else { panic!("{given}") };
+            assert_eq!((found.as_str(), location.url().as_str()), (prefix, url), "{given}");
+            // What the libraries make of the URL is the key again.
+            let path = object_store::path::Path::from_url_path(location.url().path()).unwrap();
+            assert_eq!(path, object_store::path::Path::parse(prefix).unwrap(), "{given}");
+            assert_eq!(path.as_ref(), prefix);
+        }
+    }
+
+    #[test]
+    fn a_folder_is_a_folder_whatever_its_name() {
+        for (given, folder) in [
+            ("/data/sp ace/ünï", "/data/sp ace/ünï"),
+            ("/data/a#b?c", "/data/a#b?c"),
+            ("file:///data/a%20b", "/data/a b"),
+            ("/data/s3:/x", "/data/s3:/x"),
+        ] {
+            let location: LakeLocation = given.parse().unwrap();
+            assert_eq!(location.folder(), Some(std::path::Path::new(folder)), "{given}");
+        }
+        assert!("./with:colon".parse::<LakeLocation>().is_ok());
+    }
+
+    #[test]
     fn a_bad_url_is_refused_with_its_reason() {
         for (given, reason) in [
             ("", "empty"),
             ("s3://", "bucket is missing"),
+            ("s3:///x", "bucket is missing"),
             ("gs://bucket/x", "scheme 'gs'"),
             ("s3://bucket/x?y=1", "no query"),
+            ("s3://bucket/x/?region=eu-west-1", "no query"),
+            ("s3:/bucket/x", "two slashes"),
+            ("s3:bucket", "two slashes"),
+            ("S3://bucket/x", "write s3://"),
+            ("s3a://bucket/x", "write s3://"),
+            ("s3n://bucket/x", "write s3://"),
+            ("http://bucket.s3.amazonaws.com/x", "scheme 'http'"),
+            ("https:/x", "scheme 'https'"),
+            ("hdfs:x", "./name"),
+            ("file:x", "absolute path"),
+            ("file:/x", "absolute path"),
+            ("file://host/x", "absolute path"),
+            ("file:///x?y", "no query"),
+            ("FILE:///x", "scheme 'FILE'"),
+            (" s3://bucket/x", "white space"),
+            ("\"s3://bucket/x\"", "not supported"),
+            ("s3://bucket:9000/x", "no port"),
+            ("s3://user@bucket/x", "no user"),
+            ("s3://key:secret@bucket/x", "no user"),
+            ("s3://buck et/x", "no name of a bucket"),
+            ("s3://b%75cket/x", "no name of a bucket"),
+            ("s3://bucket?x", "no name of a bucket"),
+            ("s3://bucket//a", "two slashes"),
+            ("s3://bucket//", "two slashes"),
+            ("s3://bucket/a//b", "two slashes"),
+            ("s3://bucket/a//", "two slashes"),
+            ("s3://bucket/a/../b", "'..'"),
+            ("s3://bucket/./b", "'.'"),
+            ("s3://bucket/a\n", "control character"),
         ] {
             let error = given.parse::<LakeLocation>().unwrap_err().to_string();
             assert!(error.contains(reason), "{given}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_place_whose_name_the_delta_library_takes_for_another_is_unfit_for_tables() {
+        for (given, is_fit) in [
+            ("s3://bucket/sp ace/ünï/{}#", true),
+            ("s3://bucket/a%20b", false),
+            ("/data/sp ace", true),
+            ("/data/a%20b", false),
+            ("/data/a\\b", false),
+        ] {
+            let fit = given.parse::<LakeLocation>().unwrap().fit_for_tables();
+            assert_eq!(fit.is_ok(), is_fit, "{given}");
         }
     }
 }

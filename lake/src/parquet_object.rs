@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
+use futures::{FutureExt as _, future::BoxFuture};
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 use parquet::{
     arrow::{
@@ -14,15 +14,34 @@ use parquet::{
     file::metadata::{ParquetMetaData, ParquetMetaDataReader},
 };
 
+/// An object no larger than this is read in one call: footer, metadata and columns would each be one more.
+pub(crate) const SMALL: u64 = 256 << 10;
+
 /// A Parquet object of known size.
 #[derive(Debug)]
 pub(crate) struct ParquetObject {
-    pub(crate) store: Arc<dyn ObjectStore>,
+    store: Arc<dyn ObjectStore>,
     pub(crate) path: Path,
     pub(crate) size: u64,
+    /// All of it, once it was read.
+    whole: Option<Bytes>,
 }
 
 impl ParquetObject {
+    /// Reads nothing yet.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, path: Path, size: u64) -> Self {
+        Self { store, path, size, whole: None }
+    }
+
+    /// All of a small object; `None` of another.
+    async fn whole(&mut self) -> Result<Option<Bytes>> {
+        if self.whole.is_none() && self.size <= SMALL {
+            let object = self.store.get(&self.path).await.map_err(external)?;
+            self.whole = Some(object.bytes().await.map_err(external)?);
+        }
+        Ok(self.whole.clone())
+    }
+
     /// A reader of the file, with types by its Parquet schema alone. Engines that rewrite files may add a schema of their
     /// own, which says how they hold a text and not what it is.
     pub(crate) async fn reader(self) -> Result<ParquetRecordBatchStreamBuilder<Self>> {
@@ -31,17 +50,36 @@ impl ParquetObject {
     }
 }
 
+/// Part of an object that is here.
+fn part(whole: &Bytes, range: &Range<u64>) -> Result<Bytes> {
+    let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+    let part = bounds.filter(|(start, end)| start <= end && *end <= whole.len()).map(|(start, end)| start..end);
+    part.map(|range| whole.slice(range)).ok_or_else(|| ParquetError::EOF("it is shorter than the log says".to_owned()))
+}
+
 fn external(error: object_store::Error) -> ParquetError {
     ParquetError::External(Box::new(error))
 }
 
 impl AsyncFileReader for ParquetObject {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
-        self.store.get_range(&self.path, range).map_err(external).boxed()
+        async move {
+            match self.whole().await? {
+                Some(whole) => part(&whole, &range),
+                None => self.store.get_range(&self.path, range).await.map_err(external),
+            }
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
-        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+        async move {
+            match self.whole().await? {
+                Some(whole) => ranges.iter().map(|range| part(&whole, range)).collect(),
+                None => self.store.get_ranges(&self.path, &ranges).await.map_err(external),
+            }
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(

@@ -12,12 +12,17 @@ use arrow::{
 };
 use bluelake_schemas::Stream;
 use deltalake::DeltaTable;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use parquet::{arrow::ProjectionMask, errors::ParquetError};
 use serde::Deserialize;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::{error::LakeError, lake::REJECTED_EVENTS, parquet_object::ParquetObject};
+use crate::{
+    error::LakeError,
+    lake::REJECTED_EVENTS,
+    parquet_object::{ParquetObject, SMALL},
+};
 
 /// A row's event id and where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +71,10 @@ struct Extremes {
 /// Which rows are wanted: for each shard the range of arrival times, microseconds since the epoch.
 pub type RecentRanges = BTreeMap<String, RangeInclusive<i64>>;
 
-/// Files read at once.
+/// Files read at once, …
 const FILES_AT_ONCE: usize = 8;
+/// … and small ones, of which each is waited for more than it is read.
+const SMALL_FILES_AT_ONCE: usize = 32;
 
 /// Calls `found` for each wanted row in the table as last loaded, in no order. Files whose arrival times, by the log's
 /// statistics, meet no range are not read.
@@ -160,7 +167,7 @@ impl Scan<'_> {
         chosen: &(dyn Fn(&str, Option<&str>) -> bool + Sync),
         take: &mut (dyn FnMut(&RecordBatch) -> Option<()> + Send),
     ) -> Result<(), LakeError> {
-        let Self { name, table, columns } = *self;
+        let Self { name, table, .. } = *self;
         let log_store = table.log_store();
         let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
         let files: Vec<_> = state
@@ -174,23 +181,38 @@ impl Scan<'_> {
         let objects: Vec<ParquetObject> = files
             .into_iter()
             .filter(|(path, _, statistics)| chosen(path.as_ref(), statistics.as_deref()))
-            .map(|(path, size, _)| ParquetObject {
-                store: store.clone(),
-                path,
-                size: u64::try_from(size).unwrap_or_default(),
-            })
+            .map(|(path, size, _)| ParquetObject::new(store.clone(), path, u64::try_from(size).unwrap_or_default()))
             .collect();
-        let read = |object| read_file(object, columns);
-        let mut batches = futures::stream::iter(objects).map(read).buffer_unordered(FILES_AT_ONCE);
-        while let Some((path, batches)) = batches.try_next().await? {
+        tracing::debug!(table = name, files = objects.len(), "reading back where rows came from");
+        let (small, large) = objects.into_iter().partition(|object: &ParquetObject| object.size <= SMALL);
+        self.read(small, SMALL_FILES_AT_ONCE, take).await?;
+        self.read(large, FILES_AT_ONCE, take).await
+    }
+
+    /// Reads files side by side, each in a task of its own, which ends with this.
+    async fn read(
+        &self,
+        objects: Vec<ParquetObject>,
+        at_once: usize,
+        take: &mut (dyn FnMut(&RecordBatch) -> Option<()> + Send),
+    ) -> Result<(), LakeError> {
+        let fault = |path: String, reason: String| LakeError::DataFile { path, reason };
+        let mut objects = objects.into_iter();
+        let mut reading = JoinSet::new();
+        loop {
+            while reading.len() < at_once
+                && let Some(object) = objects.next()
+            {
+                reading.spawn(read_file(object, self.columns));
+            }
+            let Some(read) = reading.join_next().await else { return Ok(()) };
+            let (path, batches) = read.map_err(|error| fault(format!("of {}", self.name), error.to_string()))??;
             for batch in batches {
-                take(&batch).ok_or_else(|| LakeError::DataFile {
-                    path: path.clone(),
-                    reason: "its id or lineage columns are missing or of another type".to_owned(),
+                take(&batch).ok_or_else(|| {
+                    fault(path.clone(), "its id or lineage columns are missing or of another type".to_owned())
                 })?;
             }
         }
-        Ok(())
     }
 }
 

@@ -117,7 +117,7 @@ mod tests {
     use crate::{batch::ShardAdvance, document::Position, sequence::SequenceNumber, totals::ControlTotals};
 
     fn writer() -> Writer {
-        Writer { worker: "w".to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 }
+        Writer { worker: "w".to_owned(), stream_arn: "arn".to_owned(), stream_created_at: None, contract_version: 1 }
     }
 
     fn step(from_exclusive: Option<Position>, to_inclusive: Position) -> ShardAdvance {

@@ -30,6 +30,7 @@ use crate::{
     rejected::RejectedFollower,
     self_check,
     settlement::{NextAct, Trace, next_act, trace},
+    stream_identity,
 };
 
 /// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
@@ -178,6 +179,7 @@ impl StreamTable {
             Some(number) => Some(self.chain.get(number).await?),
             None => None,
         };
+        stream_identity::check(self.stream.table(), self.current.as_ref(), &self.writer)?;
         if self.checked != Some(state.version()) {
             self_check::check(self.stream, &state, self.current.as_ref(), &self.chain).await?;
             self.checked = Some(state.version());
@@ -204,7 +206,7 @@ impl StreamTable {
                 Err(error) if error.is_transient() => {
                     tracing::info!(
                         stream = %self.stream, batch = %batch.id, attempt,
-                        error = &error as &dyn std::error::Error,
+                        error = crate::causes(&error),
                         "a commit was refused or not acknowledged; reading the table back"
                     );
                     #[cfg(feature = "failpoints")]
@@ -296,7 +298,7 @@ impl StreamTable {
         if let Err(error) = self.follow_rejected().await {
             tracing::warn!(
                 stream = %self.stream,
-                error = &error as &dyn std::error::Error,
+                error = crate::causes(&error),
                 "rejected_events is behind and will be brought up to date with the next commit"
             );
         }
@@ -310,7 +312,7 @@ impl StreamTable {
             if let Err(error) = self.clear_away().await {
                 tracing::warn!(
                     stream = %self.stream,
-                    error = &error as &dyn std::error::Error,
+                    error = crate::causes(&error),
                     "old checkpoint documents or log files were not cleared away"
                 );
             }

@@ -155,6 +155,7 @@ mod tests {
             bluelake_version: String::new(),
             contract_version: 1,
             stream_arn: String::new(),
+            stream_created_at: None,
             erasure_epoch: 0,
             shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
             ranges: Vec::new(),

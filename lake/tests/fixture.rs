@@ -50,6 +50,7 @@ impl Fixture {
         let writer = Writer {
             worker: "test".to_owned(),
             stream_arn: "arn:test".to_owned(),
+            stream_created_at: None,
             contract_version: self.contract.version(),
         };
         StreamTable::open(lake, &self.contract, STREAM, writer).await

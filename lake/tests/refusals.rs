@@ -1,10 +1,10 @@
 //! What is refused rather than guessed.
 
-use bluelake_lake::{Lake, LakeError, Position};
+use bluelake_lake::{Lake, LakeError, Position, StreamTable, Writer};
 
 use crate::{
     faulty_store::Fault,
-    fixture::{Fixture, batch, pin},
+    fixture::{Fixture, STREAM, advance, batch, empty, pin},
 };
 
 const SHARD: &str = "shardId-0";
@@ -50,9 +50,34 @@ async fn a_document_of_a_newer_format_is_refused() {
     let (fixture, folder) = with_rows().await;
     let path = document(&folder, 2);
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"format\": 3", "\"format\": 4")).unwrap();
+    std::fs::write(&path, text.replace("\"format\": 4", "\"format\": 5")).unwrap();
     let message = refusal(&fixture).await;
-    assert!(message.contains("format 4"), "{message}");
+    assert!(message.contains("format 5"), "{message}");
+}
+
+#[tokio::test]
+async fn of_two_streams_that_race_for_a_new_table_one_has_it_for_good() {
+    let fixture = Fixture::new().await;
+    let of_stream = |arn: &str| Writer {
+        worker: "test".to_owned(),
+        stream_arn: arn.to_owned(),
+        stream_created_at: Some(1_767_225_600_000),
+        contract_version: fixture.contract.version(),
+    };
+    let open = |arn: &'static str| StreamTable::open(&fixture.lake, &fixture.contract, STREAM, of_stream(arn));
+    // Both find a table that no stream has.
+    let (mut first, mut second) = (open("arn:first").await.unwrap(), open("arn:second").await.unwrap());
+    pin(&mut first, SHARD).await;
+    let step = advance(SHARD, None, Position::TrimHorizon, 0, 0);
+    let late = empty(&second, vec![step]);
+    let refused = second.commit(&late).await.expect_err("must be refused").to_string();
+    assert!(refused.contains("arn:first") && refused.contains("arn:second is another"), "{refused}");
+    let refused = open("arn:second").await.expect_err("must be refused").to_string();
+    assert!(refused.contains("refusing to write"), "{refused}");
+    let rows = batch(&first, SHARD, Position::TrimHorizon, 1..=3, 0).await;
+    first.commit(&rows).await.unwrap();
+    let document = first.document().unwrap();
+    assert_eq!((document.stream_arn.as_str(), document.stream_created_at), ("arn:first", Some(1_767_225_600_000)));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! or bucket. Opening the lake and printing are left to others.
 
 mod bounds;
+mod bytes;
 mod catalog;
 mod cooperation;
 mod error;

@@ -25,6 +25,7 @@ use datafusion::sql::parser::Statement;
 use tokio::time::Instant;
 
 use crate::bounds::bound_functions;
+use crate::bytes::{BytesAsText, count_any_bytes};
 use crate::cooperation::GiveWayInJoins;
 use crate::memory::MemoryWatch;
 use crate::nearest::nearest;
@@ -77,10 +78,12 @@ impl QuerySession {
             .with_config(config(&options))
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(BytesAsText))
             .with_physical_optimizer_rules(physical_rules())
             .with_query_planner(Arc::new(SharingPlanner))
             .build();
         let context = SessionContext::new_with_state(state);
+        count_any_bytes(&context);
         bound_functions(&context, options.memory_limit_bytes);
         for (name, table) in tables {
             context.register_table(TableReference::bare(name), table).map_err(QueryError::session)?;

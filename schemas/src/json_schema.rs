@@ -25,6 +25,8 @@ fn of_event_type(contract: &StreamContract, event_type: &EventType) -> Value {
     let mut required = Vec::new();
     for field in contract.all_fields() {
         let presence = field.presence(&event_type.name);
+        // What is dropped on arrival is checked in every event type.
+        let presence = if presence == Presence::Absent && !field.is_kept() { Presence::Optional } else { presence };
         if presence == Presence::Absent {
             continue;
         }

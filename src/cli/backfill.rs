@@ -19,6 +19,8 @@ use crate::{aws, output, progress};
 
 /// The clocks of the archive and of the stream may differ by so much.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
+/// Objects that were not read to their end of which a person is told by name.
+const DAMAGED_SHOWN: usize = 20;
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -47,7 +49,7 @@ stream's own: into its table, into rejected_events, or among the duplicates, whi
 
 Each byte of an object is taken once: run it again, after it was killed or after more objects came, and it goes on from there.
 Objects that ingest has not got to are left, because it would bring the same events again; the exit code is then 3, as it is
-when an object is damaged. Run it again later.
+when an object is damaged, denied or of a form that is not read (bzip2, ZIP, Snappy, Parquet, …). Run it again later.
 
 Examples:
   bluelake backfill s3://archive/points/2026/ --stream transaction-events
@@ -91,6 +93,7 @@ pub(crate) async fn run(session: &Session, arguments: BackfillArguments) -> Resu
     let memory = usize::try_from(session.config.ingest.memory_budget.as_u64()).unwrap_or(usize::MAX);
     let options = BackfillOptions {
         written_before,
+        kinesis: session.config.stream(arguments.stream).to_owned(),
         // Half of what rows may take: those of the next batch come while one is committed.
         buffer_bytes: MemoryBudget(memory).row_bytes(1) / 2,
         worker: format!("backfill-{}", std::process::id()),
@@ -110,7 +113,7 @@ pub(crate) async fn run(session: &Session, arguments: BackfillArguments) -> Resu
 }
 
 async fn open(location: &LakeLocation) -> Result<Archive> {
-    let aws = if location.is_bucket() { Some(aws::sdk_config().await) } else { None };
+    let aws = if location.is_bucket() { Some(aws::sdk_config().await?) } else { None };
     Ok(Archive::at(location, aws.as_ref())?)
 }
 
@@ -128,12 +131,15 @@ async fn written_before(
     if !was_ingested {
         return Ok(None);
     }
-    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await)?) };
+    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await?)?) };
     let status = look(session, lake, kinesis.as_ref(), stream).await?;
     if let Some(error) = status.kinesis_error {
         bail!(
             "cannot tell how far ingest is in {stream}, because Kinesis cannot be asked: {error}; give --offline to take the lake's word for it"
         );
+    }
+    if let Some(fault) = status.faults.first() {
+        bail!("{fault}");
     }
     let complete_to = status.complete_to.unwrap_or(DateTime::UNIX_EPOCH);
     complete_to.checked_sub_signed(CLOCK_SKEW).map(Some).context("the time that ingest has got to is out of range")
@@ -183,14 +189,22 @@ fn describe(found: &Backfilled) -> String {
     if let Some(first) = found.left.first() {
         let time = found.written_before.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
         text.push_str(&format!(
-            "\nLeft {} that were written at {} or later, where ingest is not yet complete: {first}{}. Run it again later.",
+            "\nLeft {} that were written at {} or later, where ingest is not yet complete: {}{}. Run it again later.",
             found.left.len(),
             time.unwrap_or_default(),
+            output::printable(first),
             if found.left.len() > 1 { " and more" } else { "" },
         ));
     }
-    for Damaged { object, offset, reason } in &found.damaged {
-        text.push_str(&format!("\nDamaged: {object}, read up to byte {offset} of its content: {reason}"));
+    for Damaged { object, offset, reason } in found.damaged.iter().take(DAMAGED_SHOWN) {
+        let (object, reason) = (output::printable(object), output::printable(reason));
+        text.push_str(&match offset {
+            0 => format!("\nNot read: {object}: {reason}"),
+            _ => format!("\nDamaged: {object}, read up to byte {offset} of its content: {reason}"),
+        });
+    }
+    if let Some(more) = found.damaged.len().checked_sub(DAMAGED_SHOWN).filter(|more| *more > 0) {
+        text.push_str(&format!("\n… and {more} more that were not read, or not to their end; --json lists all."));
     }
     text
 }

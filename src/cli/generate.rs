@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::Session;
 use crate::failure::{Outcome, WrongUsage};
 use crate::output::{self, WholeFile};
-use crate::{aws, progress};
+use crate::{aws, progress, streams};
 
 /// Events that wait between the generator and the producer: two full PutRecords requests for each of its lanes.
 pub(crate) const EVENTS_AHEAD: usize = 8_192;
@@ -171,8 +171,9 @@ fn write(session: &Session, arguments: &GenerateArguments, mut generator: Genera
 }
 
 async fn put(session: &Session, arguments: &GenerateArguments, generator: Generator) -> Result<Truth> {
-    let client = aws::kinesis_client(&aws::sdk_config().await)?;
+    let client = aws::kinesis_client(&aws::sdk_config().await?)?;
     let config = &session.config;
+    streams::ensure_two_names(config)?;
     let names = StreamNames::new(config.stream_name(Stream::UserEvents), config.stream_name(Stream::TransactionEvents));
     let mut journal = match &arguments.journal {
         Some(path) => {

@@ -12,7 +12,7 @@ use super::{Session, overrides};
 use crate::config::Override;
 use crate::failure::Outcome;
 use crate::ingestion::{IngestResult, Ingestion};
-use crate::{aws, output, progress};
+use crate::{aws, output, progress, streams};
 
 /// Arguments of `bluelake ingest`.
 #[derive(Debug, Args)]
@@ -109,7 +109,8 @@ impl IngestArguments {
 pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result<Outcome> {
     let contract = session.contract()?;
     let lake = session.lake().await?;
-    let kinesis = aws::kinesis_client(&aws::sdk_config().await)?;
+    let kinesis = aws::kinesis_client(&aws::sdk_config().await?)?;
+    streams::ensure_two(&kinesis, &session.config).await?;
     let chosen = |stream: &Stream| arguments.streams.is_empty() || arguments.streams.contains(stream);
     let named = |stream: Stream| (stream, session.config.stream(stream).to_owned());
     let ingestion = Ingestion {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Session;
 use crate::failure::{Outcome, WrongUsage};
-use crate::{aws, output};
+use crate::{aws, output, streams};
 
 /// Bytes of missing rows in memory at which they are committed.
 const BUFFER_BYTES: usize = 64 << 20;
@@ -73,7 +73,8 @@ pub(crate) async fn run(session: &Session, arguments: ReplayArguments) -> Result
     }
     let contract = session.contract()?;
     let lake = session.lake().await?;
-    let kinesis = aws::kinesis_client(&aws::sdk_config().await)?;
+    let kinesis = aws::kinesis_client(&aws::sdk_config().await?)?;
+    streams::ensure_two(&kinesis, &session.config).await?;
     let source = KinesisStream::new(kinesis, session.config.stream(stream));
     let options = ReplayOptions {
         from,

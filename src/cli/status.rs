@@ -5,15 +5,15 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{Clock, KinesisStream, probe};
-use bluelake_lake::{FoundHeartbeat, Heartbeat, Heartbeats, Lake};
+use bluelake_lake::{FoundHeartbeat, Heartbeat, Heartbeats, Lake, other_stream};
 use bluelake_schemas::Stream;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::Session;
-use crate::failure::Outcome;
+use crate::failure::{Outcome, WrongUsage};
 use crate::status::{Asked, Limits, StatusReport, StreamStatus, WorkerStatus, describe};
-use crate::{aws, config, output};
+use crate::{aws, config, output, streams};
 
 /// Arguments of `bluelake status`.
 #[derive(Debug, Args)]
@@ -51,7 +51,10 @@ fn time(text: &str) -> Result<Duration, String> {
 /// Looks at the lake and at Kinesis, and judges.
 pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result<Outcome> {
     let lake = session.lake().await?;
-    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await)?) };
+    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await?)?) };
+    if let Some(kinesis) = &kinesis {
+        is_one_for_both(streams::ensure_two(kinesis, &session.config).await)?;
+    }
     let chosen = |stream: &Stream| arguments.streams.is_empty() || arguments.streams.contains(stream);
     let looks = Stream::ALL.into_iter().filter(chosen).map(|stream| look(session, &lake, kinesis.as_ref(), stream));
     let streams = futures::future::try_join_all(looks).await?;
@@ -65,6 +68,11 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
     Ok(if report.ok { Outcome::Done } else { Outcome::Incomplete })
 }
 
+/// That Kinesis cannot be asked is told with each stream.
+fn is_one_for_both(asked: Result<()>) -> Result<()> {
+    asked.or_else(|error| if error.is::<WrongUsage>() { Err(error) } else { Ok(()) })
+}
+
 /// How one stream stands. Without a client, the lake alone tells.
 pub(crate) async fn look(
     session: &Session,
@@ -72,7 +80,7 @@ pub(crate) async fn look(
     kinesis: Option<&Client>,
     stream: Stream,
 ) -> Result<StreamStatus> {
-    let found = lake.inspect(stream).await?;
+    let mut found = lake.inspect(stream).await?;
     let name = session.config.stream(stream);
     let asked = match kinesis {
         None => Asked::Offline,
@@ -85,6 +93,14 @@ pub(crate) async fn look(
             }
         }
     };
+    let other = match (&asked, &found.document) {
+        (Asked::Answered(probe), Some(document)) => document.other_stream(&probe.arn, probe.created_at),
+        (_, Some(document)) => document.other_stream_by_name(name),
+        (_, None) => None,
+    };
+    // What another stream says of its shards says nothing of these.
+    let asked = if other.is_some() { Asked::Offline } else { asked };
+    found.faults.extend(other.map(|check| other_stream(stream.table(), check).to_string()));
     Ok(StreamStatus::new(name, found, asked, Utc::now().timestamp_millis()))
 }
 

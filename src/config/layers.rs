@@ -10,12 +10,10 @@ use anyhow::Result;
 use super::settings::{SETTINGS, VARIABLE_PREFIX};
 use super::{DEFAULT_FILE, ScheduledReport, complaint, scheduled};
 use crate::failure::WrongUsage;
+use crate::nearest::nearest;
 
 /// Names the file to read, as `--config` does.
 const FILE_VARIABLE: &str = "BLUELAKE_CONFIG";
-
-/// Below this likeness a known key is not worth suggesting (Jaro–Winkler, 0 to 1).
-const LIKENESS: f64 = 0.75;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,12 +222,8 @@ pub(super) fn scalar(value: &toml::Value) -> Option<String> {
 }
 
 fn unknown(what: &str, key: &str, known: impl Iterator<Item = String>) -> anyhow::Error {
-    let nearest = known
-        .map(|candidate| (strsim::jaro_winkler(key, &candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= LIKENESS)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right));
-    let hint = match nearest {
-        Some((_, candidate)) => format!("did you mean {candidate}?"),
+    let hint = match nearest(key, known) {
+        Some(candidate) => format!("did you mean {candidate}?"),
         None => "`bluelake config show` lists the known ones".to_owned(),
     };
     WrongUsage::new(format!("unknown {what}; {hint}")).into()

@@ -128,7 +128,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "log.level",
         default: Some("warn"),
-        meaning: "error, warn, info, debug, trace (libraries stay at warn), or a filter",
+        meaning: "off, error, warn, info, debug, trace (libraries stay at warn), or a filter",
     },
     Setting { key: "log.format", default: Some("text"), meaning: "log lines as text or json" },
 ];

@@ -119,6 +119,7 @@ impl Present {
             let writer = Writer {
                 worker: "demo".to_owned(),
                 stream_arn: String::new(),
+                stream_created_at: None,
                 contract_version: demo.contract.version(),
             };
             StreamTable::open(&demo.lake, &demo.contract, stream, writer).await?;

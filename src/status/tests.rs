@@ -49,6 +49,7 @@ fn found<const N: usize>(shards: [(&str, ShardState); N]) -> StreamInspection {
         bluelake_version: String::new(),
         contract_version: 1,
         stream_arn: String::new(),
+        stream_created_at: None,
         erasure_epoch: 0,
         shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
         ranges: Vec::new(),
@@ -82,7 +83,7 @@ fn listed(behind: Behind, parents: &[&str]) -> ShardProbe {
 
 fn probe<const N: usize>(shards: [(&str, ShardProbe); N]) -> Asked {
     let shards = shards.into_iter().map(|(id, shard)| (id.to_owned(), shard)).collect();
-    Asked::Answered(StreamProbe { retention: DAY, shards })
+    Asked::Answered(StreamProbe { arn: String::new(), created_at: None, retention: DAY, shards })
 }
 
 fn nothing() -> Behind {

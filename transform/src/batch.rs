@@ -17,8 +17,9 @@ use crate::column::{Column, times};
 use crate::compression::{Compression, MAX_DECOMPRESSED_BYTES};
 use crate::error::TransformError;
 use crate::judge::Judge;
-use crate::kpl::{self, Aggregate};
+use crate::kpl;
 use crate::object::ObjectFields;
+use crate::opened::{Inside, OpenedRecord};
 use crate::plan::Plan;
 use crate::reason::{ReasonCode, Rejected};
 use crate::record::{MAX_VALUES, Record};
@@ -143,14 +144,24 @@ impl BatchBuilder {
         data: &[u8],
         is_duplicate: &mut dyn FnMut(Uuid, u32) -> bool,
     ) -> Counts {
+        self.push_opened(position, OpenedRecord::open(data, usize::MAX), is_duplicate)
+    }
+
+    /// Decodes a record that was opened before, in the same way.
+    pub fn push_opened(
+        &mut self,
+        position: &RecordPosition<'_>,
+        record: OpenedRecord<'_>,
+        is_duplicate: &mut dyn FnMut(Uuid, u32) -> bool,
+    ) -> Counts {
         let mut progress = Progress::new(position);
-        if !kpl::is_aggregated(data) {
-            self.payload(&mut progress, data, is_duplicate);
-            return progress.counts;
-        }
-        match Aggregate::open(data) {
-            Err(reason) => self.reject(&mut progress, &Rejected::whole(reason), data),
-            Ok(aggregate) => {
+        let OpenedRecord { data, inside } = record;
+        match inside {
+            Inside::Plain => self.values(&mut progress, data, is_duplicate),
+            Inside::Unpacked(text) => self.values(&mut progress, &text, is_duplicate),
+            Inside::Packed => self.payload(&mut progress, data, is_duplicate),
+            Inside::Broken(reason) => self.reject(&mut progress, &Rejected::whole(reason), data),
+            Inside::Aggregate(aggregate) => {
                 for sub_record in aggregate.data() {
                     self.payload(&mut progress, sub_record, is_duplicate);
                 }

@@ -119,7 +119,8 @@ pub(crate) fn integer(text: &str, value: Value) -> Result<i64, ReasonCode> {
 
 fn time(text: &str, value: Value, unescaped: &mut String) -> Result<i64, ReasonCode> {
     if value.token == Token::Integer {
-        return timestamp::from_epoch_milliseconds(value.raw(text)).ok_or(ReasonCode::ImplausibleTimestamp);
+        let milliseconds = integer(text, value)?;
+        return timestamp::from_epoch_milliseconds(milliseconds).ok_or(ReasonCode::ImplausibleTimestamp);
     }
     let (found, _) = string(text, value, unescaped)?;
     timestamp::from_rfc3339(found).ok_or(ReasonCode::BadTimestamp)

@@ -1,10 +1,15 @@
-//! Payloads that are compressed, by their magic bytes: gzip and zstd, one level, into bounded memory.
+//! Payloads that are compressed, by their magic bytes: gzip and zstd, one level, into bounded memory; and archived objects
+//! that are, wholly or in parts.
 
-use std::io::{self, Read};
+mod format;
+mod parts;
 
-use flate2::read::MultiGzDecoder;
+use std::io::Read;
 
+use self::parts::{Beside, Parts};
 use crate::reason::ReasonCode;
+
+pub use format::UnreadFormat;
 
 /// Most bytes that the compressed payloads of one Kinesis record may become, together.
 pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 64 << 20;
@@ -13,6 +18,8 @@ const MAX_WINDOW_LOG: u32 = 26;
 
 const GZIP: &[u8] = &[0x1F, 0x8B];
 const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
+/// What follows the first byte, 0x50 to 0x5F, of a zstd frame that holds no content (RFC 8878 §3.1.2); pzstd begins so.
+const ZSTD_SKIPPABLE: &[u8] = &[0x2A, 0x4D, 0x18];
 
 /// How a payload is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,54 +31,30 @@ pub(crate) enum Compression {
 impl Compression {
     /// By the first bytes; `None` for a payload that is not compressed.
     pub(crate) fn of(data: &[u8]) -> Option<Self> {
-        match data.first()? {
-            0x1F if data.starts_with(GZIP) => Some(Self::Gzip),
-            0x28 if data.starts_with(ZSTD) => Some(Self::Zstd),
+        match data.split_first()? {
+            (0x1F, _) if data.starts_with(GZIP) => Some(Self::Gzip),
+            (0x28, _) if data.starts_with(ZSTD) => Some(Self::Zstd),
+            (0x50..=0x5F, rest) if rest.starts_with(ZSTD_SKIPPABLE) => Some(Self::Zstd),
             _ => None,
         }
     }
 
-    /// Decompresses all members or frames. What was made, also in vain, is taken off `budget`, the bytes that are left
-    /// for the Kinesis record.
+    /// Decompresses all members or frames, and passes over zeros behind them. What was made, also in vain, is taken off
+    /// `budget`, the bytes that are left for the Kinesis record.
     pub(crate) fn decompress(self, data: &[u8], budget: &mut usize) -> Result<Vec<u8>, ReasonCode> {
-        match self {
-            Self::Gzip => bounded(MultiGzDecoder::new(data), budget),
-            Self::Zstd => {
-                let mut decoder =
-                    zstd::stream::read::Decoder::with_buffer(data).map_err(|_| ReasonCode::DecompressionFailed)?;
-                decoder.window_log_max(MAX_WINDOW_LOG).map_err(|_| ReasonCode::DecompressionFailed)?;
-                bounded(decoder, budget)
-            }
-        }
+        bounded(Parts::new(data, Beside::TheSame(self)), budget)
     }
 }
 
-/// Most compressions around each other that an archived object may have: Firehose compresses objects of records that
-/// their producer compressed.
-const MAX_LAYERS: usize = 2;
-
-/// Reads what an archived object holds, whatever it is compressed with, gzip or zstd, by its first bytes.
+/// Reads what an archived object holds, whatever it is compressed with, gzip or zstd, by the first bytes of each of its parts.
+/// Two compressions may be around each other: Firehose compresses objects of records that their producer compressed.
 ///
-/// # Errors
-/// Those of `source`; later reads also fail when what is compressed is cut off or has a bad checksum.
-pub fn decompressing<'a>(source: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let mut source: Box<dyn Read + Send + 'a> = Box::new(source);
-    for _ in 0..MAX_LAYERS {
-        let mut magic = Vec::with_capacity(ZSTD.len());
-        source.by_ref().take(4).read_to_end(&mut magic)?;
-        let compression = Compression::of(&magic);
-        let whole = io::Cursor::new(magic).chain(source);
-        source = match compression {
-            None => return Ok(Box::new(whole)),
-            Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(whole)),
-            Some(Compression::Zstd) => {
-                let mut decoder = zstd::stream::read::Decoder::new(whole)?;
-                decoder.window_log_max(MAX_WINDOW_LOG)?;
-                Box::new(decoder)
-            }
-        };
-    }
-    Ok(source)
+/// Reads fail with an error of `source`, with an [`UnreadFormat`], or when what is compressed is cut off or has a bad
+/// checksum.
+pub fn decompressing<'a>(source: impl Read + Send + 'a) -> Box<dyn Read + Send + 'a> {
+    let outer = Parts::new(source, Beside::Anything);
+    let inner = Parts::new(outer, Beside::Anything);
+    Box::new(Parts::new(inner, Beside::Text))
 }
 
 fn bounded(decoder: impl Read, budget: &mut usize) -> Result<Vec<u8>, ReasonCode> {
@@ -154,10 +137,6 @@ mod tests {
     #[test]
     fn an_object_is_read_through_whatever_it_is_compressed_with() {
         let text = b"{\"a\":1}\n".repeat(1_000);
-        let read = |object: &[u8]| {
-            let mut content = Vec::new();
-            decompressing(object)?.read_to_end(&mut content).map(|_| content)
-        };
         let whole = [text.clone(), gzip(&text), zstd_of(&text), gzip(&gzip(&text)), zstd_of(&gzip(&text))];
         for object in whole {
             assert_eq!(read(&object).unwrap(), text);
@@ -167,6 +146,102 @@ mod tests {
         for object in [gzip(&text), zstd_of(&text)] {
             assert!(read(&object[..object.len() - 5]).is_err(), "cut off");
         }
+    }
+
+    fn skippable(content: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+        [&[0x50, 0x2A, 0x4D, 0x18], length.as_slice(), content].concat()
+    }
+
+    fn read(object: &[u8]) -> Result<Vec<u8>, String> {
+        let mut content = Vec::new();
+        decompressing(object).read_to_end(&mut content).map(|_| content).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn zeros_behind_what_is_compressed_are_padding_in_records_and_objects() {
+        let text = b"{\"a\":1}\n".repeat(100);
+        for compressed in [gzip(&text), zstd_of(&text)] {
+            for zeros in [1, 3, 512, 100_000] {
+                let padded = [compressed.clone(), vec![0; zeros]].concat();
+                assert_eq!(open(&padded).unwrap(), text);
+                assert_eq!(read(&padded).unwrap(), text);
+                let twice = [padded.clone(), padded.clone()].concat();
+                assert_eq!(open(&twice).unwrap(), [text.clone(), text.clone()].concat());
+                let followed = [padded, b"{}".to_vec()].concat();
+                assert_eq!(open(&followed), Err(ReasonCode::DecompressionFailed));
+            }
+        }
+    }
+
+    #[test]
+    fn frames_that_are_to_be_skipped_are_in_records_and_objects() {
+        let text = b"{\"a\":1}\n".to_vec();
+        let frame = zstd_of(&text);
+        let pzstd =
+            [skippable(&[1, 2, 3, 4]), frame.clone(), skippable(b""), frame.clone(), skippable(b"end")].concat();
+        assert_eq!(open(&pzstd).unwrap(), [text.clone(), text.clone()].concat());
+        assert_eq!(read(&pzstd).unwrap(), [text.clone(), text].concat());
+        assert_eq!(open(&skippable(b"nothing else")).unwrap(), b"");
+        assert_eq!(open(&skippable(b"cut off")[..12]), Err(ReasonCode::DecompressionFailed));
+        let lz4 = [skippable(b"x"), vec![0x04, 0x22, 0x4D, 0x18]].concat();
+        assert_eq!(open(&lz4), Err(ReasonCode::DecompressionFailed));
+    }
+
+    #[test]
+    fn an_object_may_be_plain_and_compressed_in_parts() {
+        let line = |n: usize| format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "é".repeat(n * 700)).into_bytes();
+        let lines: Vec<Vec<u8>> = (0..60).map(line).collect();
+        let parts: Vec<Vec<u8>> = lines
+            .iter()
+            .enumerate()
+            .map(|(at, line)| match at % 4 {
+                0 => line.clone(),
+                1 => gzip(line),
+                2 => zstd_of(line),
+                _ => [gzip(line), vec![0; at]].concat(),
+            })
+            .collect();
+        assert_eq!(read(&parts.concat()).unwrap(), lines.concat());
+        assert_eq!(read(&gzip(&parts.concat())).unwrap(), lines.concat());
+        // As Firehose joins records, with a line feed between them.
+        let joined = [parts[1].clone(), b"\n".to_vec(), parts[2].clone(), b"\n".to_vec(), lines[0].clone()].concat();
+        let expected = [&lines[1][..], b"\n", &lines[2], b"\n", &lines[0]].concat();
+        assert_eq!(read(&joined).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_source_may_give_a_byte_at_a_time() {
+        struct Drip<'a>(&'a [u8]);
+        impl Read for Drip<'_> {
+            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+                let length = into.len().min(1).min(self.0.len());
+                into[..length].copy_from_slice(&self.0[..length]);
+                self.0 = &self.0[length..];
+                Ok(length)
+            }
+        }
+        let text = b"{\"a\":1}\n".repeat(20);
+        let object = [text.clone(), gzip(&text), vec![0; 9], zstd_of(&text), text.clone()].concat();
+        let mut content = Vec::new();
+        decompressing(Drip(&object)).read_to_end(&mut content).unwrap();
+        assert_eq!(content, text.repeat(4));
+    }
+
+    #[test]
+    fn an_object_of_another_form_is_told_by_its_name_before_anything_is_read() {
+        let text = b"{\"a\":1}\n".repeat(20);
+        for (object, name) in [
+            (b"BZh91AY&SY\0\0".to_vec(), "bzip2"),
+            (gzip(b"PAR1\x15\x04"), "Parquet"),
+            (gzip(&zstd_of(b"Obj\x01")), "Avro"),
+            (gzip(&gzip(&gzip(&text))), "compression around compression"),
+        ] {
+            let error = read(&object).unwrap_err();
+            assert!(error.contains(name) && error.contains("not read"), "{error}");
+        }
+        let error = read(&[gzip(&text), b"\x01\x02 no text".to_vec()].concat()).unwrap_err();
+        assert!(error.contains("follows a compressed part"), "{error}");
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::plan::{Check, EventPlan, ListPlan, Plan, Step};
 use crate::reason::{ReasonCode, Rejected};
 use crate::timestamp;
 
+/// What is kept of the memory that one event took, for the next.
+const KEPT_BYTES: usize = 1 << 20;
+/// Most entries of a list. A record of 1 MiB has no room for more.
+const MAX_ENTRIES: usize = 100_000;
 /// Fields of an entry lie inside the event, its list and the entry.
 const ENTRY_OUTER_DEPTH: usize = 2;
 
@@ -73,7 +77,9 @@ impl Judge {
         self.cells.clear();
         self.cells.resize(plan.fields.len(), Cell::Null);
         self.entries.clear();
+        self.entries.shrink_to(KEPT_BYTES / size_of::<Cell>());
         self.unescaped.clear();
+        self.unescaped.shrink_to(KEPT_BYTES);
         self.extras.clear();
     }
 
@@ -102,17 +108,24 @@ impl Judge {
         let Some(value) = present(value) else {
             return if is_required { Err(reject(ReasonCode::MissingField)) } else { Ok(()) };
         };
-        let cell = match plan.fields.get(slot).map(|field| &field.check) {
-            Some(Check::List(list)) => self.list(list, plan.name(slot), text, value)?,
-            Some(check) => cell::scalar(check, text, value, &mut self.unescaped).map_err(reject)?,
-            None => return Ok(()),
+        let Some(field) = plan.fields.get(slot) else { return Ok(()) };
+        let cell = match &field.check {
+            Check::List(list) => self.list((list, field.is_kept), plan.name(slot), text, value)?,
+            check => cell::scalar(check, text, value, &mut self.unescaped).map_err(reject)?,
         };
         self.set(slot, cell);
         Ok(())
     }
 
-    /// Scans a list a second time, now for what its entries hold; the first time has found it well-formed.
-    fn list(&mut self, list: &ListPlan, name: &str, text: &str, value: Value) -> Result<Cell, Rejected> {
+    /// Scans a list a second time, now for what its entries hold; the first time has found it well-formed. Unknown fields of the
+    /// entries are kept if the list is.
+    fn list(
+        &mut self,
+        (list, is_kept): (&ListPlan, bool),
+        name: &str,
+        text: &str,
+        value: Value,
+    ) -> Result<Cell, Rejected> {
         if value.token != Token::Array {
             return Err(Rejected::field(ReasonCode::WrongType, name));
         }
@@ -122,7 +135,13 @@ impl Judge {
         while !scanner.take(b']') {
             scanner.take(b',');
             scanner.skip_white_space();
+            if entries == MAX_ENTRIES {
+                return Err(Rejected::field(ReasonCode::TooLarge, name));
+            }
             self.entry(list, (name, entries), text, &mut scanner)?;
+            if is_kept {
+                self.keep_unknown_of_entry((name, entries), text);
+            }
             entries += 1;
         }
         Ok(Cell::List { first, entries })
@@ -153,14 +172,18 @@ impl Judge {
             };
             self.entries.push(cell);
         }
-        if !self.entry_fields.unknown().is_empty() {
-            let number = number.to_string();
-            for unknown in self.entry_fields.unknown() {
-                let key = [name, "[", &number, "].", unknown.key.inner(text)];
-                self.extras.push(&key, unknown.value.raw(text));
-            }
-        }
         Ok(())
+    }
+
+    fn keep_unknown_of_entry(&mut self, (name, number): (&str, usize), text: &str) {
+        if self.entry_fields.unknown().is_empty() {
+            return;
+        }
+        let number = number.to_string();
+        for unknown in self.entry_fields.unknown() {
+            let key = [name, "[", &number, "].", unknown.key.inner(text)];
+            self.extras.push(&key, unknown.value.raw(text));
+        }
     }
 
     fn is_plausible(&self, plan: &Plan, arrived_at: i64) -> Result<(), Rejected> {

@@ -10,6 +10,9 @@ use crate::extras::MAX_EXTRAS_BYTES;
 use crate::json::{NotJson, Scanner, Token, Value};
 use crate::text;
 
+/// What is kept of the memory that one key took, for the next.
+const KEPT_KEY_BYTES: usize = 64 << 10;
+
 /// The names that an object may have, numbered: the number of a name is its slot.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -77,6 +80,8 @@ impl ObjectFields {
         self.unknown.clear();
         self.unknown_bytes = 0;
         self.duplicate = None;
+        self.unescaped_key.clear();
+        self.unescaped_key.shrink_to(KEPT_KEY_BYTES);
     }
 
     fn put(&mut self, keys: &Keys, text: &str, key: Value, value: Value) {

@@ -1,6 +1,6 @@
 //! Rows of one partition to the bytes of one Parquet file: zstd, sorted, bloom filters on ids.
 
-use arrow::array::{Array as _, RecordBatch};
+use arrow::array::{Array as _, ArrayRef, RecordBatch};
 use bytes::Bytes;
 use chrono::{DateTime, Days};
 use parquet::{
@@ -24,6 +24,8 @@ use crate::{
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 /// zstd level of the column chunks: the fastest that is still close to the densest on events.
 const ZSTD_LEVEL: i32 = 1;
+/// Bytes of a value that is no usual id, name or text.
+const HEAVY_VALUE: usize = 16 << 10;
 
 /// A Parquet file in memory, with what the Delta log says of it.
 #[derive(Clone, Debug)]
@@ -55,7 +57,9 @@ impl EncodedFile {
 pub fn encode(partition: &PartitionRows, layout: TableLayout) -> Result<EncodedFile, TransformError> {
     let rows = &partition.rows;
     let options = ArrowWriterOptions::new().with_properties(properties(rows, layout)?).with_skip_arrow_metadata(true);
-    let mut bytes = Vec::with_capacity(rows.get_array_memory_size() / 4);
+    // A part of a batch, by itself.
+    let weights = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or_default());
+    let mut bytes = Vec::with_capacity(weights.sum::<usize>() / 4);
     let mut writer = ArrowWriter::try_new_with_options(&mut bytes, rows.schema(), options)?;
     writer.write(rows)?;
     let metadata = writer.close()?;
@@ -69,6 +73,12 @@ pub fn encode(partition: &PartitionRows, layout: TableLayout) -> Result<EncodedF
         rows: u64::try_from(written).map_err(|_| TransformError::Layout { column: "rows" })?,
         statistics: statistics(rows)?,
     })
+}
+
+/// Whether the values are long, on average.
+fn is_heavy(column: &ArrayRef) -> bool {
+    let bytes = column.to_data().get_slice_memory_size().unwrap_or_default();
+    bytes / column.len().max(1) > HEAVY_VALUE
 }
 
 fn date_text(days: i32) -> Result<String, TransformError> {
@@ -94,6 +104,13 @@ fn properties(rows: &RecordBatch, layout: TableLayout) -> Result<WriterPropertie
         }]));
     }
     for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        if is_heavy(column) {
+            // A dictionary, the smallest and the largest value would each be one more copy, and help nobody.
+            let path = ColumnPath::from(field.name().as_str());
+            builder = builder
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
         if field.name().ends_with("_id") && column.null_count() < rows.num_rows() {
             let path = ColumnPath::from(field.name().as_str());
             builder = builder

@@ -1,5 +1,5 @@
 //! Splits buffered rows by their partition values and sorts them, one partition at a time, so that memory beyond
-//! the buffer is bounded by the largest file.
+//! the buffer is bounded by the largest file, and a file by what its readers can hold.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,15 @@ use arrow::{
     datatypes::{Date32Type, SchemaRef, TimestampMicrosecondType},
 };
 
-use crate::error::TransformError;
+use crate::{
+    error::TransformError,
+    row_weight::{HEAVY_ROW, RowWeights, row_bytes},
+};
+
+/// Most bytes of rows in one file: a text column of a batch holds 2 GiB, and whoever reads the file may ask for all of it.
+const MAX_FILE_BYTES: usize = 1 << 30;
+/// Of rows that are no usual events a file has no more than this, or one: readers take thousands of rows at once.
+const MAX_HEAVY_BYTES: usize = 64 << 20;
 
 /// Which columns a table is partitioned by (text, then date) and sorted by (timestamp, microseconds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +68,7 @@ struct Run {
 /// An iterator over the partitions of some batches of one schema.
 pub struct Partitions {
     batches: Vec<RecordBatch>,
+    weights: Vec<RowWeights>,
     file_columns: Vec<usize>,
     texts: Vec<String>,
     order: Vec<RowKey>,
@@ -99,47 +108,81 @@ impl Partitions {
         }
         order.sort_unstable();
         let file_columns = batches.first().map(|batch| file_columns(&batch.schema(), layout)).unwrap_or_default();
-        Ok(Self { batches, file_columns, texts, order, next: 0, max_rows: max_rows.max(1) })
+        let weights = batches.iter().map(RowWeights::of).collect();
+        Ok(Self { batches, weights, file_columns, texts, order, next: 0, max_rows: max_rows.max(1) })
     }
 
-    /// Keeps only the largest partitions, until they hold at least `rows` rows, and gives the rows of all others as one
+    /// Bytes of all rows, about.
+    pub fn bytes(&self) -> usize {
+        self.order.iter().map(|key| self.bytes_of(key)).sum()
+    }
+
+    /// Keeps only the largest partitions, until they hold at least `bytes` of rows, and gives the rows of all others as one
     /// batch of the schema that was planned, copied, so that the batches planned can go.
     ///
     /// # Errors
     /// When the rows do not fit into one batch: a text column holds 2 GiB at most.
-    pub fn split_largest(mut self, rows: usize) -> Result<(Self, Option<RecordBatch>), TransformError> {
-        let mut runs: Vec<&[RowKey]> =
-            self.order.chunk_by(|left, right| left.text == right.text && left.date == right.date).collect();
-        runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
+    pub fn split_largest(mut self, bytes: usize) -> Result<(Self, Option<RecordBatch>), TransformError> {
+        let runs = self.order.chunk_by(|left, right| left.text == right.text && left.date == right.date);
+        let mut runs: Vec<(usize, &[RowKey])> =
+            runs.map(|run| (run.iter().map(|key| self.bytes_of(key)).sum(), run)).collect();
+        runs.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let mut kept = 0;
-        let largest = runs.iter().take_while(|run| {
-            let wanted = kept < rows;
-            kept += run.len();
+        let largest = runs.iter().take_while(|(run, _)| {
+            let wanted = kept < bytes;
+            kept += run;
             wanted
         });
         let (largest, others) = runs.split_at(largest.count());
-        let rest: Vec<_> = others.iter().flat_map(|run| run.iter().map(|key| (key.batch, key.row))).collect();
+        let rest: Vec<_> = others.iter().flat_map(|(_, run)| run.iter().map(|key| (key.batch, key.row))).collect();
         let rest = if rest.is_empty() {
             None
         } else {
             Some(interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), &rest)?)
         };
-        self.order = largest.concat();
+        self.order = largest.iter().flat_map(|(_, run)| run.iter().copied()).collect();
         Ok((self, rest))
+    }
+
+    fn bytes_of(&self, key: &RowKey) -> usize {
+        match self.weights.get(key.batch) {
+            Some(RowWeights::Even(bytes)) => *bytes,
+            _ => self.batches.get(key.batch).map_or(0, |batch| row_bytes(batch, key.row)),
+        }
     }
 
     fn take_run(&mut self) -> Option<Run> {
         let rest = self.order.get(self.next..)?;
         let first = *rest.first()?;
+        let (mut all, mut heavy) = (0, 0);
+        let has_room = |key: &&RowKey| {
+            let bytes = self.bytes_of(key);
+            all += bytes;
+            heavy += if bytes > HEAVY_ROW { bytes } else { 0 };
+            // The first row of a file has room, however heavy it is.
+            all == bytes || (all <= MAX_FILE_BYTES && heavy <= MAX_HEAVY_BYTES)
+        };
         let run: Vec<_> = rest
             .iter()
             .take(self.max_rows)
             .take_while(|key| key.text == first.text && key.date == first.date)
+            .take_while(has_room)
             .map(|key| (key.batch, key.row))
             .collect();
         self.next += run.len();
         let text = self.texts.get(first.text)?.clone();
         Some(Run { text_value: text, date_value: first.date, rows: run })
+    }
+
+    /// The rows of a run: where they stand side by side already, a part of their batch, and else a copy.
+    fn gather(&self, run: &[(usize, usize)]) -> Result<RecordBatch, TransformError> {
+        let (batch, row) = run.first().copied().unwrap_or_default();
+        let side_by_side = run.iter().enumerate().all(|(offset, place)| *place == (batch, row + offset));
+        let rows = match self.batches.get(batch) {
+            Some(rows) if side_by_side => rows.slice(row, run.len()),
+            _ => interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), run)?,
+        };
+        Ok(rows.project(&self.file_columns)?)
     }
 }
 
@@ -148,11 +191,7 @@ impl Iterator for Partitions {
 
     fn next(&mut self) -> Option<Self::Item> {
         let Run { text_value, date_value, rows: run } = self.take_run()?;
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
-        let rows = interleave_record_batch(&batches, &run)
-            .and_then(|rows| rows.project(&self.file_columns))
-            .map_err(TransformError::from);
-        Some(rows.map(|rows| PartitionRows { text_value, date_value, rows }))
+        Some(self.gather(&run).map(|rows| PartitionRows { text_value, date_value, rows }))
     }
 }
 
@@ -228,8 +267,9 @@ mod tests {
         ];
         let all = sizes(plan(&batches));
         assert_eq!(all.iter().map(|part| part.2).collect::<Vec<_>>(), [2, 3, 4, 1]);
+        let row = plan(&batches).bytes() / 10;
         for rows in 0..=11 {
-            let (largest, rest) = plan(&batches).split_largest(rows).unwrap();
+            let (largest, rest) = plan(&batches).split_largest(rows * row).unwrap();
             let largest = sizes(largest);
             let rest = rest.map(|rest| sizes(plan(&[rest]))).unwrap_or_default();
             assert!(largest.iter().map(|part| part.2).sum::<usize>() >= rows.min(10));
@@ -239,8 +279,56 @@ mod tests {
             together.sort();
             assert_eq!(together, all, "no row is lost or doubled");
         }
-        let (five, rest) = plan(&batches).split_largest(5).unwrap();
+        let (five, rest) = plan(&batches).split_largest(5 * row).unwrap();
         assert_eq!(sizes(five), [("b".to_owned(), 1, 4), ("a".to_owned(), 2, 3)]);
         assert_eq!(rest.unwrap().num_rows(), 3);
+    }
+
+    /// Rows of one partition with texts of so many bytes.
+    fn with_texts(bytes: &[usize]) -> RecordBatch {
+        let texts: StringArray = bytes.iter().map(|bytes| Some("x".repeat(*bytes))).collect();
+        let rows = batch(&vec![("a", 1); bytes.len()]);
+        let mut columns: Vec<(&str, ArrayRef)> = vec![("text", Arc::new(texts))];
+        let names = ["event_type", "event_date", "occurred_at"];
+        columns.extend(names.into_iter().zip(rows.columns().iter().cloned()));
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    #[test]
+    fn a_file_has_so_many_bytes_of_heavy_rows_or_one() {
+        let mebibyte = 1 << 20;
+        let batches =
+            [with_texts(&[30 * mebibyte, 100, 30 * mebibyte, 200]), with_texts(&[70 * mebibyte, 10 * mebibyte])];
+        let texts = |part: &PartitionRows| {
+            let texts = part.rows.column_by_name("text").unwrap().as_string::<i32>().clone();
+            texts.iter().map(|text| text.unwrap().len()).collect::<Vec<_>>()
+        };
+        let files: Vec<Vec<usize>> = plan(&batches).map(|part| texts(&part.unwrap())).collect();
+        for file in &files {
+            let heavy: usize = file.iter().filter(|bytes| **bytes > HEAVY_ROW).sum();
+            assert!(heavy <= MAX_HEAVY_BYTES || file.len() == 1, "{files:?}");
+        }
+        let mut all = files.concat();
+        all.sort_unstable();
+        assert_eq!(all, [100, 200, 10 * mebibyte, 30 * mebibyte, 30 * mebibyte, 70 * mebibyte]);
+        assert!(files.len() <= 4, "{files:?}");
+    }
+
+    #[test]
+    fn a_heavy_row_goes_before_many_light_ones() {
+        let heavy = with_texts(&[1 << 20]);
+        let light = RecordBatch::try_new(
+            heavy.schema(),
+            [
+                vec![Arc::new(StringArray::from(vec!["x"; 500])) as ArrayRef],
+                batch(&vec![("b", 2); 500]).columns().to_vec(),
+            ]
+            .concat(),
+        );
+        let planned = plan(&[light.unwrap(), heavy]);
+        let half = planned.bytes() / 2;
+        let (largest, rest) = planned.split_largest(half).unwrap();
+        assert_eq!(sizes(largest), [("a".to_owned(), 1, 1)]);
+        assert_eq!(rest.unwrap().num_rows(), 500);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct PlannedField {
 #[derive(Debug)]
 pub(crate) struct EventPlan {
     pub(crate) name: String,
-    /// Fields that the type has, in the order of the contract.
+    /// Fields that the type has, and those that are dropped on arrival, in the order of the contract.
     pub(crate) steps: Vec<Step>,
     /// Fields of other types only, which are kept as unknown ones.
     pub(crate) foreign: Vec<usize>,
@@ -133,9 +133,9 @@ fn event(contract: &StreamContract, event_type: &str) -> EventPlan {
             _ if matches!(field.kind, FieldKind::EventType | FieldKind::SchemaVersion) => {}
             Presence::Required => steps.push(Step { slot, is_required: true }),
             Presence::Optional => steps.push(Step { slot, is_required: false }),
-            // What is dropped on arrival is not kept by the back door either.
             Presence::Absent if field.is_kept() => foreign.push(slot),
-            Presence::Absent => {}
+            // What is dropped on arrival is checked in every type, and not kept by the back door either.
+            Presence::Absent => steps.push(Step { slot, is_required: false }),
         }
     }
     let rules = contract.rules().iter().filter(|rule| rule.event_type == event_type);

@@ -9,18 +9,23 @@ use std::{
     },
 };
 
-use bluelake_lake::{Archive, ArchivedObject, LakeError};
+use bluelake_lake::{Archive, ArchivedObject, LakeError, causes};
 use bluelake_schemas::Stream;
 use bluelake_transform::{
-    BatchBuilder, Counts, DecodedBatch, Decoder, FailedRecord, Piece, RecordPosition, Splitter, WindowEnd,
-    decompressing,
+    BatchBuilder, Counts, DecodedBatch, Decoder, FailedRecord, LineIndent, OpenedRecord, Piece, RecordPosition,
+    Splitter, UnreadFormat, WindowEnd, decompressing, is_binary,
 };
 use bytes::{Buf as _, Bytes};
 use futures::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::plan::ObjectTask;
-use crate::{error::IngestError, retry::Patience};
+use crate::{
+    admission::{Admission, RowRoom},
+    desk::{HEAVY_BYTES, kept},
+    error::IngestError,
+    retry::Patience,
+};
 
 /// Objects read at once: as many as there are threads to spare beside encoding and the file system.
 const OBJECTS_AT_ONCE: usize = 2;
@@ -44,6 +49,8 @@ pub(crate) struct Chunk {
     pub(crate) ended: bool,
     pub(crate) counts: Counts,
     pub(crate) rows: DecodedBatch,
+    /// The room that the rows take until they are written, when they are heavy.
+    pub(crate) room: Option<RowRoom>,
 }
 
 /// What comes of reading.
@@ -65,6 +72,8 @@ pub(crate) struct ObjectSource {
     pub(crate) archive: Archive,
     pub(crate) stream: Stream,
     pub(crate) decoder: Arc<Decoder>,
+    /// Bounds the rows of records that unpack to far more than they weigh.
+    pub(crate) admission: Admission,
 }
 
 /// Why reading an object ended before its end.
@@ -105,6 +114,12 @@ impl ObjectSource {
                     let _ = messages.send(Message::Damaged { object, offset, reason }).await;
                     return Ok(());
                 }
+                // It went, or was written anew, or this role may not read it: that says nothing of the others.
+                Err(ReadEnd::Failed(IngestError::Lake(error))) if error.is_of_one_object() => {
+                    let (object, offset) = (task.object.name.clone(), reached.load(Ordering::Relaxed));
+                    let _ = messages.send(Message::Damaged { object, offset, reason: causes(&error) }).await;
+                    return Ok(());
+                }
                 Err(ReadEnd::Failed(error)) => pauses.wait_after("read an archived object", error).await?,
             }
         }
@@ -128,8 +143,11 @@ impl ObjectSource {
             builder: self.decoder.batch(),
             counts: Counts::default(),
             from: reached.load(Ordering::Relaxed),
+            indent: LineIndent::default(),
             reached: reached.clone(),
             messages: messages.clone(),
+            admission: self.admission.clone(),
+            room: None,
         };
         let decoding = tokio::task::spawn_blocking(move || decoding.run(Body { parts: received, part: Bytes::new() }));
         while let Some(part) = body.next().await {
@@ -139,7 +157,7 @@ impl ObjectSource {
         }
         drop(parts);
         let stream = self.stream;
-        decoding.await.map_err(|error| ReadEnd::Failed(IngestError::Task { stream, reason: error.to_string() }))?
+        decoding.await.map_err(|error| ReadEnd::Failed(IngestError::task(stream, &error)))?
     }
 }
 
@@ -174,15 +192,20 @@ struct Decoding {
     counts: Counts,
     /// Where the chunk begins that is being made.
     from: u64,
+    /// That of the line on which the next window begins.
+    indent: LineIndent,
     reached: Arc<AtomicU64>,
     messages: mpsc::Sender<Message>,
+    admission: Admission,
+    /// That of the chunk that is being made.
+    room: Option<RowRoom>,
 }
 
 impl Decoding {
     fn run(mut self, body: impl Read + Send) -> Result<(), ReadEnd> {
         let mut base = self.from;
         let mut window = Vec::new();
-        let mut content = match decompressing(body).and_then(|content| self.skip(content)) {
+        let mut content = match self.skip(decompressing(body)) {
             Ok(content) => content,
             Err(error) => return Err(self.read_fault(error, base)),
         };
@@ -191,6 +214,9 @@ impl Decoding {
             let read = content.by_ref().take(u64::try_from(wanted).unwrap_or(u64::MAX)).read_to_end(&mut window);
             // What came before a fault was read: `read_to_end` keeps it.
             let end = if matches!(read, Ok(0)) { WindowEnd::Final } else { WindowEnd::GoesOn };
+            if base == 0 && is_binary(&window) {
+                return Err(ReadEnd::Damaged { offset: 0, reason: UnreadFormat::BINARY.to_string() });
+            }
             let mut taken = self.take(&window, base, end)?;
             if taken == 0 && window.len() >= MAX_RECORD {
                 taken = self.take_one(&window, base)?;
@@ -219,15 +245,17 @@ impl Decoding {
 
     /// Decodes the records of a window that begins at `base`; gives how much of it they are.
     fn take(&mut self, window: &[u8], base: u64, end: WindowEnd) -> Result<usize, ReadEnd> {
-        let mut splitter = Splitter::new(window, end);
+        let mut splitter = Splitter::new(window, end).on_line(self.indent);
         while self.take_piece(&mut splitter, window, base)? {}
+        self.indent = splitter.line_indent();
         Ok(splitter.position())
     }
 
     /// Takes what the window begins with for a record, though its end was not found.
     fn take_one(&mut self, window: &[u8], base: u64) -> Result<usize, ReadEnd> {
-        let mut splitter = Splitter::new(window, WindowEnd::Final);
+        let mut splitter = Splitter::new(window, WindowEnd::Final).on_line(self.indent);
         self.take_piece(&mut splitter, window, base)?;
+        self.indent = splitter.line_indent();
         Ok(splitter.position())
     }
 
@@ -236,7 +264,7 @@ impl Decoding {
         let Piece::Record(range) = splitter.next_piece() else { return Ok(false) };
         let offset = |at: usize| base + u64::try_from(at).unwrap_or(u64::MAX);
         self.push(offset(range.start), window.get(range).unwrap_or_default());
-        if self.builder.buffered_bytes() >= CHUNK_BYTES {
+        if self.builder.buffered_bytes() >= CHUNK_BYTES || self.room.is_some() {
             self.hand_on(offset(splitter.position()), false)?;
         }
         Ok(true)
@@ -253,8 +281,15 @@ impl Decoding {
             hash_keys: None,
         };
         let data = failed.as_ref().map_or(record, |failed| &failed.data);
+        let opened = OpenedRecord::open(data, HEAVY_BYTES);
+        let room = match opened.most_row_bytes() {
+            bytes if bytes > HEAVY_BYTES => Handle::current().block_on(self.admission.admit_rows(bytes)),
+            _ => None,
+        };
+        let before = self.builder.buffered_bytes();
         // Whether an event is there already is asked of the table, for many at once.
-        self.counts += self.builder.push(&position, data, &mut |_, _| false);
+        self.counts += self.builder.push_opened(&position, opened, &mut |_, _| false);
+        self.room = kept(room, self.builder.buffered_bytes() - before, data.len());
     }
 
     /// Hands on what was decoded up to byte `to`.
@@ -273,6 +308,7 @@ impl Decoding {
             ended,
             counts: std::mem::take(&mut self.counts),
             rows,
+            room: self.room.take(),
         };
         self.from = to;
         self.messages.blocking_send(Message::Chunk(Box::new(chunk))).map_err(|_| ReadEnd::Unwanted)?;

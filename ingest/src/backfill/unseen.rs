@@ -14,7 +14,7 @@ use bluelake_transform::TransformError;
 use uuid::Uuid;
 
 use super::object::Chunk;
-use crate::replay_commit::SupplementRows;
+use crate::{admission::RowRoom, replay_commit::SupplementRows};
 
 /// Event ids.
 pub(crate) type Ids = HashSet<Uuid, RandomState>;
@@ -24,10 +24,13 @@ pub(crate) type Ids = HashSet<Uuid, RandomState>;
 pub(crate) struct Pending {
     chunks: Vec<Chunk>,
     bytes: usize,
+    /// What the heavy rows among them take: others may wait for it.
+    rooms: Vec<RowRoom>,
 }
 
 impl Pending {
-    pub(crate) fn add(&mut self, chunk: Chunk) {
+    pub(crate) fn add(&mut self, mut chunk: Chunk) {
+        self.rooms.extend(chunk.room.take());
         self.bytes += chunk.rows.events.get_array_memory_size() + chunk.rows.rejected.get_array_memory_size();
         self.chunks.push(chunk);
     }
@@ -36,9 +39,14 @@ impl Pending {
         self.chunks.is_empty()
     }
 
-    /// Whether it holds so many bytes of rows, or parts of so many objects.
+    /// Whether it holds so many bytes of rows, or parts of so many objects, or rows that others may wait for.
     pub(crate) fn is_due(&self, bytes: usize, chunks: usize) -> bool {
-        self.bytes >= bytes || self.chunks.len() >= chunks
+        self.bytes >= bytes || self.chunks.len() >= chunks || !self.rooms.is_empty()
+    }
+
+    /// The room that its rows take until they are written.
+    pub(crate) fn take_rooms(&mut self) -> Vec<RowRoom> {
+        std::mem::take(&mut self.rooms)
     }
 
     /// The ids of its events, and the folders of the partitions that they belong to.

@@ -23,7 +23,7 @@ use axum::{
     middleware::{self, Next as Inner},
     response::{IntoResponse as _, Response},
 };
-use bluelake_lake::{Position, ShardState};
+use bluelake_lake::{ControlTotals, Position, ShardState};
 use bluelake_schemas::Contract;
 use ferrokinesis::store::StoreOptions;
 use futures::{FutureExt as _, Stream as _, StreamExt as _};
@@ -220,7 +220,7 @@ async fn read(stream: KinesisStream, shard: ListedShard, position: Position) -> 
         assert_eq!(chunk.advance.from_exclusive.as_ref(), Some(&reached), "the chunks join");
         reached = chunk.advance.to_inclusive;
         ended |= chunk.advance.ended;
-        rows.push(chunk.rows.rejected);
+        rows.push(chunk.rows.decoded.rejected);
     }
     let rows = rows.first().map(|first| concat_batches(&first.schema(), &rows).unwrap());
     Reading { end: reading.await.unwrap().unwrap(), last: Some(reached), ended, rows }
@@ -247,17 +247,57 @@ fn record(sequence: u32) -> Record {
         .unwrap()
 }
 
+fn desk() -> Desk {
+    let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
+    Desk::new(Arc::new(decoder).batch(), DedupWindow::new(DedupLimits::default()), None)
+}
+
 #[tokio::test]
 async fn only_the_new_records_of_a_page_are_decoded() {
-    let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
-    let window = DedupWindow::new(DedupLimits::default());
-    let mut desk = Desk { builder: Arc::new(decoder).batch(), window, hash_keys: None };
+    let (mut desk, admission) = (desk(), Admission::new(8 << 20));
     let page: Vec<Record> = (9..=12).map(record).collect();
-    let read = decode(&mut desk, &page, &[1, 2, 3], "shardId-0").await.ok().unwrap();
+    assert_eq!(only(page.clone(), &[0, 1, 2, 3]), page);
+    let mut records = only(page.clone(), &[1, 2, 3]).into_iter().peekable();
+    let read = desk.decode(&mut records, "shardId-0", &admission).await.ok().unwrap();
     assert_eq!((read.tally.counts.received, read.tally.counts.rejected, read.records), (3, 3, 3));
-    assert_eq!((read.rows.rejected.num_rows(), read.tally.newest), (3, Some(1_767_225_600_000_000)));
-    let nothing = decode(&mut desk, &page, &[], "shardId-0").await.ok().unwrap();
-    assert_eq!((nothing.tally.counts.received, nothing.rows.rejected.num_rows()), (0, 0));
+    assert_eq!((read.rows.decoded.rejected.num_rows(), read.tally.newest), (3, Some(1_767_225_600_000_000)));
+    assert_eq!(read.last, Some(SequenceNumber::parse("12").unwrap()));
+    let nothing = desk.decode(&mut only(page, &[]).into_iter().peekable(), "shardId-0", &admission).await.ok().unwrap();
+    assert_eq!((nothing.tally.counts.received, nothing.rows.decoded.rejected.num_rows()), (0, 0));
+}
+
+/// A record that is gzip of so many bytes.
+fn gzip_bomb(sequence: u32, bytes: usize) -> Record {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, &vec![b'x'; bytes]).unwrap();
+    let mut bomb = record(sequence);
+    bomb.data = Blob::new(encoder.finish().unwrap());
+    bomb
+}
+
+#[tokio::test]
+async fn a_page_becomes_as_many_chunks_as_its_rows_need_and_each_ends_at_a_whole_record() {
+    let (mut desk, admission) = (desk(), Admission::new(1 << 20));
+    let mut page = vec![record(1), gzip_bomb(2, 8 << 20), record(3), record(4), gzip_bomb(5, 8 << 20)];
+    // A small record of very many rows.
+    page[3].data = Blob::new("0 ".repeat(50_000));
+    let mut records = page.into_iter().peekable();
+    let mut chunks = Vec::new();
+    while records.peek().is_some() {
+        let decoding = desk.decode(&mut records, "shardId-0", &admission);
+        // The room of the chunk before is given back: else this one would wait for it.
+        let read = tokio::time::timeout(Duration::from_secs(60), decoding).await.unwrap().ok().unwrap();
+        assert_eq!(read.tally.counts.received, read.rows.decoded.rejected.num_rows() as u64);
+        chunks.push((read.last.unwrap().to_string(), read.records, read.rows.room.is_some()));
+    }
+    let expected =
+        [("2", 2, true), ("4", 2, true), ("5", 1, true)].map(|(last, records, room)| (last.to_owned(), records, room));
+    assert_eq!(chunks, expected);
+    // Whoever holds heavy rows stops the next.
+    let mut records = vec![gzip_bomb(6, 8 << 20), gzip_bomb(7, 8 << 20)].into_iter().peekable();
+    let held = desk.decode(&mut records, "shardId-0", &admission).await.ok().unwrap();
+    assert!(desk.decode(&mut records, "shardId-0", &admission).now_or_never().is_none());
+    drop(held);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,11 +343,11 @@ async fn a_subscription_that_ended_is_renewed_after_the_last_record_read() {
     let mut next = async || {
         let chunk = loop {
             let chunk = chunks.recv().await.unwrap();
-            if chunk.rows.rejected.num_rows() > 0 {
+            if chunk.rows.decoded.rejected.num_rows() > 0 {
                 break chunk;
             }
         };
-        (chunk.advance.to_inclusive, chunk.rows.rejected.num_rows())
+        (chunk.advance.to_inclusive, chunk.rows.decoded.rejected.num_rows())
     };
     let (position, rows) = next().await;
     assert_eq!(rows, 50);

@@ -109,9 +109,14 @@ impl Round<'_> {
         while let Err(error) = self.worker.table()?.follow_rejected().await {
             pauses.wait_after("bring rejected_events up to date", error.into()).await?;
         }
+        Ok(self.leave(unread))
+    }
+
+    /// Lets go of every shard.
+    pub(super) fn leave(&self, unread: Vec<String>) -> RoundEnd {
         if let Some(fleet) = &self.worker.options.fleet {
             fleet.hold(self.worker.stream, BTreeSet::new());
         }
-        Ok(RoundEnd::Done { unread })
+        RoundEnd::Done { unread }
     }
 }

@@ -137,7 +137,12 @@ impl Worker {
         env.tell(|| format!("{name} starts, clock off by {skew} ms, {on_gap:?}, {limits:?}"));
         Self {
             name: name.to_owned(),
-            writer: Writer { worker: name.to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 },
+            writer: Writer {
+                worker: name.to_owned(),
+                stream_arn: "arn".to_owned(),
+                stream_created_at: None,
+                contract_version: 1,
+            },
             off: skew,
             skew: Skew::of(time(env.now + skew), Some(time(env.now - env.now.rem_euclid(1_000)))),
             on_gap,

@@ -89,7 +89,7 @@ fn gap(after: Position, cause: GapCause, accepted: bool) -> Box<Gap> {
 }
 
 fn writer() -> Writer {
-    Writer { worker: "test".to_owned(), stream_arn: "arn".to_owned(), contract_version: 1 }
+    Writer { worker: "test".to_owned(), stream_arn: "arn".to_owned(), stream_created_at: None, contract_version: 1 }
 }
 
 /// The document that follows, sealed as it would be stored.

@@ -26,6 +26,38 @@ fn a_document_of_format_1_is_read_with_the_digest_that_it_was_given() {
 }
 
 #[test]
+fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_takes_it_in_with_the_next_commit() {
+    let text = FORMAT_1.replace(r#""format":1"#, r#""format":3"#);
+    let document = CheckpointDocument::read(with_digest(&text).as_bytes(), 3).unwrap();
+    assert_eq!((document.stream_arn.as_str(), document.stream_created_at), ("arn", None));
+    assert_eq!(document.other_stream("arn", Some(1)), None);
+    let writer = crate::Writer {
+        worker: "w".to_owned(),
+        stream_arn: "arn".to_owned(),
+        stream_created_at: Some(1_700_000_000_000),
+        contract_version: 1,
+    };
+    let batch = crate::Batch {
+        id: Uuid::now_v7(),
+        base: 3,
+        erasure_epoch: 0,
+        shards: Vec::new(),
+        retire: Vec::new(),
+        supplement: None,
+        files: Vec::new(),
+        rejected_files: Vec::new(),
+    };
+    let mut next = crate::advance(Some(&document), 4, &batch, &writer).unwrap();
+    let bytes = next.seal().unwrap();
+    let next = CheckpointDocument::read(&bytes, 4).unwrap();
+    assert_eq!((next.format, next.stream_created_at), (4, Some(1_700_000_000_000)));
+    // A server that does not say it takes nothing away.
+    let silent = crate::Writer { stream_created_at: None, ..writer };
+    let after = crate::advance(Some(&next), 5, &batch, &silent).unwrap();
+    assert_eq!(after.stream_created_at, next.stream_created_at);
+}
+
+#[test]
 fn an_altered_document_of_format_1_is_refused() {
     let altered = with_digest(FORMAT_1).replace(r#""stored":2,"rejected":1"#, r#""stored":3,"rejected":0"#);
     assert_eq!(CheckpointDocument::read(altered.as_bytes(), 3), Err(DocumentFault::Altered));

@@ -190,6 +190,9 @@ fn check_carried(previous: Option<&CheckpointDocument>, next: &CheckpointDocumen
     if previous.is_some_and(|previous| previous.erasure_epoch > next.erasure_epoch) {
         chain.add(|| format!("document {number}: the erasure epoch falls"));
     }
+    if let Some(other) = previous.and_then(|previous| previous.other_stream(&next.stream_arn, next.stream_created_at)) {
+        chain.add(|| format!("document {number} is of another stream than the one before: {other}"));
+    }
     let newest = |has_own: bool, before: Option<u64>| if has_own { Some(number) } else { before };
     let last_rejected = previous.and_then(|previous| previous.last_rejected);
     if next.last_rejected != newest(!next.rejected_files.is_empty(), last_rejected) {

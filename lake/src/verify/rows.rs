@@ -231,7 +231,7 @@ async fn read_file(file: &ActiveFile, index: usize, history: &History, pass: Pas
 type Batches = parquet::arrow::async_reader::ParquetRecordBatchStream<ParquetObject>;
 
 async fn batches(file: &ActiveFile, deep: bool) -> Result<Batches, ParquetError> {
-    let object = ParquetObject { store: Arc::clone(&file.store), path: file.path.clone(), size: file.size };
+    let object = ParquetObject::new(Arc::clone(&file.store), file.path.clone(), file.size);
     let builder = object.reader().await?;
     let mask = if deep { ProjectionMask::all() } else { ProjectionMask::columns(builder.parquet_schema(), COLUMNS) };
     builder.with_projection(mask).build()

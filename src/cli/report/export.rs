@@ -66,7 +66,7 @@ impl Destination {
     /// # Errors
     /// When the place cannot be written, or a format cannot hold the report.
     pub(super) async fn run(&self, result: &ReportResult, is_as_of: bool) -> Result<Export> {
-        let aws = if self.location.is_bucket() { Some(aws::sdk_config().await) } else { None };
+        let aws = if self.location.is_bucket() { Some(aws::sdk_config().await?) } else { None };
         let store = FileStore::at(&self.location, aws.as_ref())?;
         let options = ExportOptions { formats: self.formats.clone(), presign: self.presign, is_as_of };
         export_report(result, &options, &store)

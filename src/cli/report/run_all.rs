@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use bluelake_lake::Lake;
-use bluelake_queries::{Export, Report, ReportCatalog, ReportParameters};
+use bluelake_queries::{Export, QueryError, Report, ReportCatalog, ReportParameters};
 use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
@@ -111,7 +111,13 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
         let began = Instant::now();
         let ended = job.run(session, &lake, &conditions).await.unwrap_or_else(|error| {
             let reason = failure::describe(&error);
-            tracing::error!(report = job.report.name(), "{reason}");
+            match error.downcast_ref() {
+                // What the engine says can quote values: for whoever asked, not for the log.
+                Some(QueryError::Execution(_)) => {
+                    tracing::error!(report = job.report.name(), "the query failed; the result says why");
+                }
+                _ => tracing::error!(report = job.report.name(), "{reason}"),
+            }
             Ended::Failed { reason }
         });
         told.push(Told { report: job.report.name().to_owned(), seconds: began.elapsed().as_secs_f64(), ended });
@@ -176,7 +182,7 @@ fn cells(told: &Told) -> [String; 5] {
     let (outcome, rows, files) = match &told.ended {
         Ended::Exported { export } => ("exported", output::grouped(export.manifest.rows), export.folder.clone()),
         Ended::NotComplete { .. } => ("not complete", String::new(), String::new()),
-        Ended::Failed { reason } => ("FAILED", String::new(), reason.lines().next().unwrap_or_default().to_owned()),
+        Ended::Failed { reason } => ("FAILED", String::new(), reason.clone()),
     };
     [told.report.clone(), outcome.to_owned(), rows, seconds, files]
 }

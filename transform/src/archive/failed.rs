@@ -1,11 +1,19 @@
 //! A record that Firehose could not deliver or convert, as it leaves it under the error prefix: one JSON object a line,
 //! with the record's bytes in base64 and when it arrived.
 //!
-//! The keys are those of Amazon's documentation ("Amazon S3 backup of failed records", "record format conversion").
+//! The keys are those of Amazon's documentation ("Amazon S3 backup of failed records", "record format conversion"). There
+//! counts and times are texts; in objects that Firehose wrote they are numbers, times in milliseconds. Both are read, and a
+//! time that is neither is as good as none: the record is what matters.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use memchr::memmem;
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
+
+use crate::timestamp;
+
+/// 2013-12-01T00:00:00Z: nothing arrived in a stream before there was Kinesis.
+const EARLIEST_ARRIVAL: i64 = 1_385_856_000_000;
 
 /// What Firehose kept of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +29,11 @@ struct Line {
     #[serde(rename = "rawData")]
     raw_data: String,
     #[serde(rename = "arrivalTimestamp")]
-    arrived_at: Option<i64>,
-    #[serde(rename = "errorCode", alias = "lastErrorCode")]
+    arrived_at: Option<Value>,
+    #[serde(rename = "errorCode")]
     error_code: Option<IgnoredAny>,
+    #[serde(rename = "lastErrorCode")]
+    last_error_code: Option<IgnoredAny>,
     #[serde(rename = "attemptsMade")]
     attempts: Option<IgnoredAny>,
     event_id: Option<IgnoredAny>,
@@ -35,11 +45,24 @@ impl FailedRecord {
     pub fn of(text: &[u8]) -> Option<Self> {
         memmem::find(text, b"\"rawData\"").filter(|_| text.starts_with(b"{"))?;
         let line: Line = serde_json::from_slice(text).ok()?;
-        let is_firehose = line.error_code.is_some() || line.attempts.is_some();
+        let is_firehose = line.error_code.is_some() || line.last_error_code.is_some() || line.attempts.is_some();
         if !is_firehose || line.event_id.is_some() {
             return None;
         }
-        Some(Self { data: STANDARD.decode(line.raw_data).ok()?, arrived_at: line.arrived_at })
+        let arrived_at = line.arrived_at.as_ref().and_then(milliseconds).filter(|time| *time >= EARLIEST_ARRIVAL);
+        Some(Self { data: STANDARD.decode(line.raw_data).ok()?, arrived_at })
+    }
+}
+
+/// A time as a number of milliseconds, the same as a text, or as RFC 3339 has it.
+fn milliseconds(time: &Value) -> Option<i64> {
+    match time {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| timestamp::from_rfc3339(text).map(|micros| micros.div_euclid(1_000)))
+        }
+        _ => None,
     }
 }
 
@@ -57,6 +80,30 @@ mod tests {
         assert_eq!(FailedRecord::of(conversion).unwrap(), expected);
         let delivery = br#"{"rawData":"eyJhIjoxfQ==","errorCode":"Lambda.InvokeFailed","errorMessage":"m"}"#;
         assert_eq!(FailedRecord::of(delivery).unwrap(), FailedRecord { arrived_at: None, ..expected });
+    }
+
+    #[test]
+    fn a_time_may_be_a_text_and_one_that_is_none_does_not_keep_the_record() {
+        for (time, expected) in [
+            ("1793700000448", Some(1_793_700_000_448)),
+            ("\"1793700000448\"", Some(1_793_700_000_448)),
+            ("\"2026-11-03T10:00:00Z\"", Some(1_793_700_000_000)),
+            ("\"2026-11-03T11:00:00.448+01:00\"", Some(1_793_700_000_448)),
+            ("\"timestamp\"", None),
+            ("\"\"", None),
+            ("null", None),
+            ("1.5", None),
+            ("1793700000", None),
+            ("-1", None),
+            ("99999999999999999999", None),
+            ("{}", None),
+        ] {
+            let line = format!(
+                r#"{{"attemptsMade":"1","arrivalTimestamp":{time},"errorCode":"x","lastErrorCode":"y","rawData":"eyJhIjoxfQ=="}}"#
+            );
+            let expected = FailedRecord { data: b"{\"a\":1}".to_vec(), arrived_at: expected };
+            assert_eq!(FailedRecord::of(line.as_bytes()), Some(expected), "{time}");
+        }
     }
 
     #[test]

@@ -3,17 +3,23 @@
 //! | the text goes on with | the piece is |
 //! | --- | --- |
 //! | a whole JSON value, on one line or on several | that value |
-//! | something that breaks the grammar | everything to the end of the line, or to the next `}{` behind the fault |
+//! | something that breaks the grammar | everything up to where the next record begins, as the layout shows it |
 //! | the beginning of a value, and then nothing | the same, when no more will come |
 //!
-//! In valid JSON `}{` stands only inside of strings, so behind a fault it is where one record ends and the next begins,
-//! also where nobody wrote a delimiter between them. No byte is passed over but white space between the pieces. Time is
-//! linear in the bytes: a value that breaks off is scanned again from its second line on, and each start takes a level of
-//! the nesting, of which there are a bounded number before it counts as broken.
+//! Behind a fault the next record begins
+//! - at a `}{` in the line: in valid JSON that stands only inside of strings, so it is where one record ends and the next
+//!   begins, also where nobody wrote a delimiter between them;
+//! - at a `{` that ends a line and follows no `:`, `,` or `[`: what came before it was cut off;
+//! - with the next line, unless that line belongs to an object or array that was written over several: because it is
+//!   indented deeper than the line on which that one began, or begins with a key or with the bracket that closes it.
+//!
+//! No byte is passed over but white space between the pieces. Time is linear in the bytes: a value that breaks off is
+//! scanned again from its second line on, and each start takes a level of the nesting, of which there are a bounded number
+//! before it counts as broken.
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 use simdutf8::compat;
 
 use crate::json::{Scanner, Token, Value};
@@ -51,6 +57,43 @@ pub struct Splitter<'a> {
     text: &'a str,
     text_from: usize,
     at: usize,
+    /// The indentation of the line at `indented_to`.
+    indent: LineIndent,
+    indented_to: usize,
+}
+
+/// How deep a line is indented, as far as it was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineIndent {
+    blanks: usize,
+    /// Something else than white space followed.
+    is_over: bool,
+}
+
+impl LineIndent {
+    /// That of the line on which a text ends, when it began on a line indented so.
+    fn after(self, text: &[u8]) -> Self {
+        let (before, line) = match memrchr(b'\n', text) {
+            Some(at) => (Self::default(), text.get(at + 1..).unwrap_or_default()),
+            None => (self, text),
+        };
+        if before.is_over {
+            return before;
+        }
+        let blanks = line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        Self { blanks: before.blanks + blanks, is_over: blanks < line.len() }
+    }
+}
+
+/// What follows must be seen first.
+struct More;
+
+/// What the next line is to a piece that is broken.
+enum NextLine {
+    Within,
+    /// The piece ends in it, here.
+    Closes(usize),
+    Apart,
 }
 
 enum Scan {
@@ -65,7 +108,22 @@ impl<'a> Splitter<'a> {
     /// Begins at the start of the window, which must be where a record begins.
     #[must_use]
     pub fn new(window: &'a [u8], end: WindowEnd) -> Self {
-        Self { window, end, text: utf8_prefix(window), text_from: 0, at: 0 }
+        let indent = LineIndent::default();
+        Self { window, end, text: utf8_prefix(window), text_from: 0, at: 0, indent, indented_to: 0 }
+    }
+
+    /// The same, when the window begins on a line of which [`Splitter::line_indent`] was told before.
+    #[must_use]
+    pub fn on_line(self, indent: LineIndent) -> Self {
+        Self { indent, ..self }
+    }
+
+    /// How deep the line at [`Splitter::position`] is indented.
+    pub fn line_indent(&mut self) -> LineIndent {
+        let passed = self.window.get(self.indented_to..self.at).unwrap_or_default();
+        self.indent = self.indent.after(passed);
+        self.indented_to = self.at;
+        self.indent
     }
 
     /// What lies before here was handed out, or is white space.
@@ -135,38 +193,149 @@ impl<'a> Splitter<'a> {
     }
 
     /// Where the piece ends that begins here and breaks at `fault`; `None` when that is yet to come.
-    fn cut(&self, fault: usize) -> Option<usize> {
-        let line = self.window.get(self.at..).and_then(|rest| memchr(b'\n', rest)).map(|length| self.at + length);
+    fn cut(&mut self, fault: usize) -> Option<usize> {
+        let indent = self.line_indent().blanks;
+        match (self.next_record(fault, indent), self.end) {
+            (Ok(end), _) => Some(end.unwrap_or(self.window.len())),
+            (Err(More), WindowEnd::GoesOn) => None,
+            (Err(More), WindowEnd::Final) => Some(self.window.len()),
+        }
+    }
+
+    /// Where the next record begins, or the white space before it; `None` when nothing follows.
+    fn next_record(&self, fault: usize, indent: usize) -> Result<Option<usize>, More> {
         // The byte at fault may be the `{` of the next record; its `}` is the last one before it.
         let before = self.window.get(..fault.saturating_sub(1)).unwrap_or_default().trim_ascii_end();
         let behind = before.len().saturating_sub(1).max(self.at);
-        let seam = self.window.get(behind..line.unwrap_or(self.window.len())).and_then(seam);
-        let cut = seam.map(|length| behind + length).or(line);
-        match self.end {
-            WindowEnd::GoesOn => cut,
-            WindowEnd::Final => Some(cut.unwrap_or(self.window.len())),
+        let mut line = self.at;
+        loop {
+            let line_feed = self.window.get(line..).and_then(|rest| memchr(b'\n', rest)).map(|length| line + length);
+            let line_end = line_feed.unwrap_or(self.window.len());
+            if let Some(end) = self.seam(line, behind.max(line), line_end)? {
+                return Ok(Some(end));
+            }
+            let Some(line_feed) = line_feed else {
+                return if self.end == WindowEnd::Final { Ok(None) } else { Err(More) };
+            };
+            if let Some(start) = self.begun_at_the_end(line, line_feed)? {
+                return Ok(Some(start));
+            }
+            let Some(solid) = self.solid(line_feed + 1)? else { return Ok(Some(line_feed)) };
+            let next = self.window.get(..solid).and_then(|before| memrchr(b'\n', before)).map_or(solid, |at| at + 1);
+            match self.next_line(line..line_feed, next..solid, indent)? {
+                NextLine::Within => line = next,
+                NextLine::Closes(end) => return Ok(Some(end)),
+                NextLine::Apart => return Ok(Some(line_feed)),
+            }
+        }
+    }
+
+    /// The first byte from here on that is no white space; `None` when there is none.
+    fn solid(&self, from: usize) -> Result<Option<usize>, More> {
+        let rest = self.window.get(from..).unwrap_or_default();
+        match rest.iter().position(|byte| !byte.is_ascii_whitespace()) {
+            Some(length) => Ok(Some(from + length)),
+            None if self.end == WindowEnd::Final => Ok(None),
+            None => Err(More),
+        }
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.window.get(at).copied()
+    }
+
+    /// Where one object ends and the next begins, in a line: between `}` and `{`, when that is followed by a key or an end.
+    /// A `}` that begins a line within the piece closes something inside of it.
+    fn seam(&self, line: usize, from: usize, line_end: usize) -> Result<Option<usize>, More> {
+        let mut from = from;
+        let is_first = line == self.at;
+        while let Some(length) = self.window.get(from..line_end).and_then(|rest| memchr(b'}', rest)) {
+            let brace = from + length;
+            from = brace + 1;
+            let begins_line = !is_first && self.window.get(line..brace).unwrap_or_default().trim_ascii().is_empty();
+            let gap = self.window.get(from..line_end).unwrap_or_default();
+            let gap = gap.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let next = from + gap;
+            if begins_line || next >= line_end || self.byte(next) != Some(b'{') {
+                continue;
+            }
+            if self.begins_an_object(next)? {
+                return Ok(Some(from));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the `{` here is followed by a key or an end.
+    fn begins_an_object(&self, brace: usize) -> Result<bool, More> {
+        let next = self.solid(brace + 1)?.and_then(|at| self.byte(at));
+        Ok(next.is_some_and(|byte| b"\"}".contains(&byte)))
+    }
+
+    /// The `{` that ends a line, where no value of the piece can begin.
+    fn begun_at_the_end(&self, line: usize, line_feed: usize) -> Result<Option<usize>, More> {
+        let text = self.window.get(line..line_feed).unwrap_or_default().trim_ascii_end();
+        let Some(before) = text.strip_suffix(b"{") else { return Ok(None) };
+        let brace = line + before.len();
+        let is_first = line == self.at;
+        let before = before.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(before).trim_ascii();
+        // What closes something inside of the piece may lack a comma.
+        let is_within = before.last().is_none_or(|byte| b":,[{".contains(byte))
+            || (!is_first && before.iter().all(|byte| b"}]".contains(byte)));
+        Ok(if !is_within && self.begins_an_object(brace)? { Some(brace) } else { None })
+    }
+
+    /// Whether a `{` that begins an indented line is an object inside of the piece: the line before lets a value follow, or is
+    /// indented alike and only lacks a comma. A record that was written with a blank before it is none.
+    fn is_entry(&self, before: Range<usize>, blanks: &Range<usize>, indent: usize) -> bool {
+        let is_first = before.start == self.at;
+        let line = self.window.get(before).unwrap_or_default();
+        let goes_on = line.trim_ascii_end().last().is_some_and(|byte| b":,[".contains(byte));
+        let depth = line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        blanks.len() > indent && (goes_on || (!is_first && depth == blanks.len()))
+    }
+
+    /// Whether the string that begins here is followed by a colon.
+    fn is_key(&self, quote: usize) -> Result<bool, More> {
+        let rest = self.window.get(quote + 1..).unwrap_or_default();
+        let mut is_escaped = false;
+        for (length, byte) in rest.iter().enumerate() {
+            match byte {
+                b'\n' => return Ok(false),
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = true,
+                b'"' => return Ok(self.solid(quote + 2 + length)?.and_then(|at| self.byte(at)) == Some(b':')),
+                _ => {}
+            }
+        }
+        if self.end == WindowEnd::Final { Ok(false) } else { Err(More) }
+    }
+
+    /// What a line is to the piece of which `before` is a line: by its indentation, and the first byte of text behind that.
+    fn next_line(&self, before: Range<usize>, blanks: Range<usize>, indent: usize) -> Result<NextLine, More> {
+        let solid = blanks.end;
+        let piece = self.window.get(self.at..).unwrap_or_default();
+        let piece = piece.strip_prefix(BYTE_ORDER_MARK).unwrap_or(piece);
+        if !matches!(piece.first(), Some(b'{' | b'[')) {
+            return Ok(NextLine::Apart);
+        }
+        match self.byte(solid) {
+            Some(b'{') => Ok(if self.is_entry(before, &blanks, indent) { NextLine::Within } else { NextLine::Apart }),
+            _ if blanks.len() > indent => Ok(NextLine::Within),
+            Some(b'"') => Ok(if self.is_key(solid)? { NextLine::Within } else { NextLine::Apart }),
+            Some(b'}' | b']') => {
+                let rest = self.window.get(solid..).unwrap_or_default();
+                let end = solid + rest.iter().take_while(|byte| b"}]".contains(byte)).count();
+                let follows = self.solid(end)?.and_then(|at| self.byte(at));
+                Ok(if follows == Some(b',') { NextLine::Within } else { NextLine::Closes(end) })
+            }
+            _ => Ok(NextLine::Apart),
         }
     }
 }
 
 fn has_delimiters(value: Value) -> bool {
     matches!(value.token, Token::Object | Token::Array | Token::String | Token::EscapedString)
-}
-
-/// Where one object ends and the next begins: between `}` and `{`, when that is followed by a key or an end.
-fn seam(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(found) = memchr(b'}', bytes.get(from..)?) {
-        from += found + 1;
-        let gap = bytes.get(from..)?.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let mut next = bytes.get(from + gap..)?.iter();
-        if next.next() == Some(&b'{')
-            && next.find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"\"}".contains(byte))
-        {
-            return Some(from);
-        }
-    }
-    None
 }
 
 fn utf8_prefix(bytes: &[u8]) -> &str {
@@ -189,14 +358,16 @@ mod tests {
     /// All pieces of a text that comes in windows of `step` bytes, none larger than `limit` allows.
     fn split(text: &[u8], step: usize) -> Vec<(usize, &[u8])> {
         let (mut pieces, mut from, mut until) = (Vec::new(), 0, 0);
+        let mut indent = LineIndent::default();
         loop {
             until = (until + step).min(text.len());
             let end = if until == text.len() { WindowEnd::Final } else { WindowEnd::GoesOn };
             let window = &text[from..until];
-            let mut splitter = Splitter::new(window, end);
+            let mut splitter = Splitter::new(window, end).on_line(indent);
             while let Piece::Record(range) = splitter.next_piece() {
                 pieces.push((from + range.start, &window[range]));
             }
+            indent = splitter.line_indent();
             from += splitter.position();
             if end == WindowEnd::Final {
                 return pieces;
@@ -245,6 +416,81 @@ mod tests {
     }
 
     #[test]
+    fn an_object_over_several_lines_that_breaks_takes_none_of_those_behind_it_along() {
+        let event = "{\n  \"a\": {\n    \"b\": [\n      1\n    ]\n  },\n  \"c\": 1\n}";
+        for broken in [
+            "{\n  \"c\": 1,\n}",
+            "{\n  \"c\": tru,\n  \"d\": {\n    \"e\": 1\n  }\n}",
+            "{\n  \"a\": {\n    \"b\": 1,\n  },\n  \"c\": 1\n}",
+            "{\n  \"c\": \"never closed,\n  \"d\": 1\n}",
+            "{\n  \"a\": [\n    {\n      \"b\": 1\n    }{\n      \"b\": 2\n    }\n  ]\n}",
+            "{\n  \"a\": [\n    1\n}",
+            "{\n  \"a\": [\n    1\n  }]\n}",
+            "{\n\"c\": 1,\n\"d\": tru\n}",
+            "{\n\"a\": {\n\"b\": 1,\n},\n\"c\": 1\n}",
+            "{\n\t\"c\": 1\n\t\"d\": 1\n}",
+            "{\r\n  \"c\": 1,\r\n}",
+            "\u{feff}{\n  \"c\": 1,\n}",
+        ] {
+            for between in ["", "\n", " ", "\r\n", "\n\n"] {
+                let text = [event, broken, event, event, broken, event].join(between);
+                assert_eq!(texts(&text), [event, broken, event, event, broken, event], "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_are_records_are_no_part_of_the_broken_one_before_them() {
+        for broken in ["{\"a\": 1", "{\"a\":", "{\"a\": \"cut", "{\"a\" 1}", "}"] {
+            for record in ["\"a text\"", " {\"b\":1}", "\t{\"b\":1}", "7", "[1]", "null", "\"a\\\": \""] {
+                // Behind a colon a value may stand on the next line.
+                if broken.ends_with(':') && record.starts_with([' ', '\t']) {
+                    continue;
+                }
+                let text = [broken, record, "{}"].join("\n");
+                assert_eq!(texts(&text), [broken, record.trim(), "{}"], "{text}");
+            }
+        }
+        assert_eq!(texts("}{\n  \"a\": 1\n}"), ["}", "{\n  \"a\": 1\n}"]);
+    }
+
+    #[test]
+    fn an_object_that_is_cut_off_ends_where_the_next_begins() {
+        let event = "{\n  \"a\": \"x\",\n  \"c\": 1\n}";
+        for cut in [
+            "{\n  \"a\": \"x\",\n  \"c",
+            "{\n  \"a\": \"x",
+            "{\n  \"a\": \"x\"",
+            "{\n  \"a\": 12",
+            "{\"a\": 12",
+            "oh no",
+        ] {
+            let text = [event, cut, event, event].concat();
+            assert_eq!(texts(&text), [event, cut, event, event], "{text}");
+            let text = [event, cut, "\n", event, event].concat();
+            assert_eq!(texts(&text), [event, cut, event, event], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_indented_as_a_whole_is_taken_apart_as_well() {
+        let event = "{\n      \"a\": 1\n    }";
+        let broken = "{\n      \"a\": 1,\n    }";
+        let text = ["    ", event, broken, event, "\n    ", broken, "\n    ", event].concat();
+        assert_eq!(texts(&text), [event, broken, event, broken, event]);
+        assert_eq!(texts(" {\"a\":1\n {\"b\":2}\n {\"c\":3}"), ["{\"a\":1", "{\"b\":2}", "{\"c\":3}"]);
+    }
+
+    #[test]
+    fn lines_behind_a_broken_one_are_records_though_an_object_stands_over_several_lines_before() {
+        assert_eq!(
+            texts("{\"a\":1,\n  \"b\":tru}{\"c\":2}{\"d\":3}\n{\"e\":4}"),
+            ["{\"a\":1,\n  \"b\":tru}", "{\"c\":2}", "{\"d\":3}", "{\"e\":4}"]
+        );
+        assert_eq!(texts("{\n  \"a\": 1,\n{\"b\":2}\n"), ["{\n  \"a\": 1,", "{\"b\":2}"]);
+    }
+
+    #[test]
     fn bytes_that_are_no_utf8_end_with_their_line_too() {
         let text = b"{\"a\":1}\n{\"b\":\"\xff\"}\n{\"c\":3}\n\xfe\xfe\n{}";
         let pieces: Vec<_> = split(text, text.len()).into_iter().map(|piece| piece.1.to_vec()).collect();
@@ -273,6 +519,7 @@ mod tests {
         prop_oneof![
             6 => "\\{\"[a-z]{1,4}\":(\"[a-z}{é]{0,6}\"|[0-9]{1,3}|true|null|\\[1,2\\]|\\{\\})\\}".prop_map(String::into_bytes),
             2 => Just(b"\n".to_vec()),
+            1 => "\\{\n( {0,2}\"[a-z]\": (1|tru|\\{|\"x),?\n){1,3} {0,2}\\}".prop_map(String::into_bytes),
             1 => Just(b"\r\n ".to_vec()),
             1 => prop::collection::vec(any::<u8>(), 0..6),
             1 => "[\\[\\]{}\",:0-9a-z\\\\\n]{0,8}".prop_map(String::into_bytes),

@@ -216,6 +216,13 @@ fn a_position_is_not_kept_in_extras_either() {
     assert_eq!(text(&events, "extras", 0), None);
     assert_sample_rejected(&Sample::interaction().with("latitude", "90.1"), "out_of_range", Some("latitude"));
     assert_sample_rejected(&Sample::interaction().with("longitude", "\"x\""), "wrong_type", Some("longitude"));
+    // They are of interactions, and no other event may bring a bad one either.
+    for event in [Sample::transfer(), Sample::donation(), Sample::redemption()] {
+        assert_sample_rejected(&event.clone().with("latitude", "90.1"), "out_of_range", Some("latitude"));
+        assert_sample_rejected(&event.clone().with("longitude", "\"x\""), "wrong_type", Some("longitude"));
+        let kept = assert_stored(&event.with("latitude", "42.36").with("longitude", "null"));
+        assert_eq!(text(&kept, "extras", 0), None);
+    }
 }
 
 #[test]
@@ -364,6 +371,8 @@ fn times_are_good_bad_or_implausible() {
         "\"1795453500000\"",
         "\"yesterday\"",
         "\"2026-11-23T25:00:00Z\"",
+        "\"2026-11-23 17:05:00Z\"",
+        "\"2026-11-23\\u002017:05:00Z\"",
     ] {
         assert_sample_rejected(&Sample::transfer().with("occurred_at", raw), "bad_timestamp", Some("occurred_at"));
     }
@@ -377,14 +386,17 @@ fn times_are_good_bad_or_implausible() {
         "0",
         "-1",
         "9223372036854775807",
-        "99999999999999999999",
-        "9224318015999999000",
+        "-9223372036854775808",
     ] {
         assert_sample_rejected(
             &Sample::transfer().with("occurred_at", raw),
             "implausible_timestamp",
             Some("occurred_at"),
         );
+    }
+    for raw in ["9223372036854775808", "-9223372036854775809", "99999999999999999999", "9224318015999999000"] {
+        let event = Sample::transfer().with("occurred_at", raw);
+        assert_sample_rejected(&event, "out_of_range", Some("occurred_at"));
     }
     for (raw, micros) in [
         ("\"2026-11-23T17:05:00Z\"", ARRIVED_AT),

@@ -1,0 +1,78 @@
+//! A Kinesis record that is unwrapped as far as there is room for it, with what its rows may weigh: known before the first
+//! of them is made, so that whoever decodes it can wait for room.
+
+use crate::compression::{Compression, MAX_DECOMPRESSED_BYTES};
+use crate::kpl::{self, Aggregate};
+use crate::reason::ReasonCode;
+use crate::record::MAX_VALUES;
+
+/// What a row takes beside the bytes of its event, at most: shard, sequence number, times, offsets, and the columns that are
+/// null.
+const ROW_BYTES: usize = 256;
+
+/// A record on its way to a [`crate::BatchBuilder`].
+#[derive(Debug)]
+pub struct OpenedRecord<'a> {
+    pub(crate) data: &'a [u8],
+    pub(crate) inside: Inside,
+}
+
+/// What the first bytes of a record say that it is.
+#[derive(Debug)]
+pub(crate) enum Inside {
+    /// The values themselves.
+    Plain,
+    /// The values were compressed and are here.
+    Unpacked(Vec<u8>),
+    /// Compressed, and more than there was room for.
+    Packed,
+    /// Many records in one; those that are compressed still are.
+    Aggregate(Aggregate),
+    /// Nothing that can be unwrapped.
+    Broken(ReasonCode),
+}
+
+impl<'a> OpenedRecord<'a> {
+    /// Unwraps a record, but decompresses no more than `room` bytes: what is larger stays packed until its rows are made.
+    pub fn open(data: &'a [u8], room: usize) -> Self {
+        Self { data, inside: inside(data, room.min(MAX_DECOMPRESSED_BYTES)) }
+    }
+
+    /// Bytes that its rows take at most, about.
+    pub fn most_row_bytes(&self) -> usize {
+        match &self.inside {
+            Inside::Plain => of_text(self.data.len()),
+            Inside::Unpacked(text) => of_text(text.len()),
+            Inside::Packed => of_text(MAX_DECOMPRESSED_BYTES),
+            Inside::Aggregate(aggregate) => {
+                let packed = aggregate.data().any(|data| Compression::of(data).is_some());
+                let bytes: usize = aggregate.data().map(<[u8]>::len).sum();
+                // An empty sub-record is a row too.
+                let rows = aggregate.data().count() * ROW_BYTES;
+                of_text(bytes).saturating_add(rows) + if packed { of_text(MAX_DECOMPRESSED_BYTES) } else { 0 }
+            }
+            Inside::Broken(_) => self.data.len() + ROW_BYTES,
+        }
+    }
+}
+
+fn inside(data: &[u8], room: usize) -> Inside {
+    if kpl::is_aggregated(data) {
+        return Aggregate::open(data).map_or_else(Inside::Broken, Inside::Aggregate);
+    }
+    let Some(compression) = Compression::of(data) else { return Inside::Plain };
+    let mut budget = room;
+    match compression.decompress(data, &mut budget) {
+        Ok(text) if kpl::is_aggregated(&text) || Compression::of(&text).is_some() => {
+            Inside::Broken(ReasonCode::DecompressionFailed)
+        }
+        Ok(text) => Inside::Unpacked(text),
+        Err(ReasonCode::DecompressionLimit) if room < MAX_DECOMPRESSED_BYTES => Inside::Packed,
+        Err(reason) => Inside::Broken(reason),
+    }
+}
+
+/// What so many bytes of text become at most: two bytes can be a value, and each value a row.
+fn of_text(bytes: usize) -> usize {
+    bytes + (bytes / 2 + 1).min(MAX_VALUES + 1) * ROW_BYTES
+}
