@@ -240,7 +240,8 @@ async fn a_suggested_command_can_be_pasted_into_a_shell_whatever_the_lake_is_cal
     let (_, rest) = finished.stderr.split_once("run `bluelake").unwrap();
     let (arguments, _) = rest.rsplit_once("` to make one there").unwrap();
     let script = format!("{}{arguments}", env!("CARGO_BIN_EXE_bluelake"));
-    let pasted = std::process::Command::new("sh").args(["-c", &script]).current_dir(machine.folder()).output().unwrap();
+    let mut shell = std::process::Command::new("sh");
+    let pasted = shell.args(["-c", &script]).current_dir(machine.folder()).env_clear().output().unwrap();
     assert!(pasted.status.success(), "{script}: {pasted:?}");
     assert!(machine.path(name).join("transactions/_delta_log").is_dir() && !machine.path("owned").exists());
     machine.run(&["--lake", name, "sql", "SELECT 1"]).await.expect_code(0);
