@@ -48,3 +48,4 @@ mod reports;
 mod settings;
 mod sql_limits;
 mod sql_shell;
+mod values;

@@ -12,7 +12,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -26,9 +26,10 @@ use tokio::time::Instant;
 
 use crate::bounds::bound_functions;
 use crate::cooperation::GiveWayInJoins;
+use crate::error::is_exhausted;
 use crate::memory::MemoryWatch;
 use crate::nearest::nearest;
-use crate::pool::ExchangesFirst;
+use crate::pool::FreeToAll;
 use crate::shared::{SharingPlanner, ShowShared, share};
 use crate::spill::SpillDirectory;
 use crate::workers::Workers;
@@ -190,9 +191,12 @@ impl QuerySession {
         let is_table = |name: &str| self.context.table_exist(TableReference::bare(name)).unwrap_or(true);
         let plan = share(plan, &state, &is_table).map_err(QueryError::plan)?;
         let frame = Box::pin(self.context.execute_logical_plan(plan)).await.map_err(QueryError::plan)?;
-        let stream = Box::pin(frame.execute_stream()).await.map_err(|error| match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => QueryError::execution(error, self.options.memory_limit_bytes),
-            _ => QueryError::plan(error),
+        let stream = Box::pin(frame.execute_stream()).await.map_err(|error| {
+            if is_exhausted(&error) {
+                QueryError::execution(error, self.options.memory_limit_bytes)
+            } else {
+                QueryError::plan(error)
+            }
         })?;
         Ok(Planned { stream, tables })
     }
@@ -252,7 +256,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
 }
 
 fn runtime(options: &QueryOptions, spill: &SpillDirectory) -> Result<Arc<RuntimeEnv>, DataFusionError> {
-    let pool = ExchangesFirst::new(FairSpillPool::new(options.memory_limit_bytes));
+    let pool = FreeToAll::new(options.memory_limit_bytes);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, MEMORY_CONSUMERS_SHOWN)))
         .with_disk_manager_builder(
