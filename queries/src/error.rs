@@ -244,11 +244,7 @@ fn is_spill_limit(error: &DataFusionError) -> bool {
     error.to_string().contains("used disk space during the spilling process has exceeded")
 }
 
-/// There is not enough memory, and trying again would not help.
-///
-/// DataFusion's nested loop join takes its own kind of this error, from itself and from all below it, as a sign to compute its left
-/// side once more and to spill it. That ends in a panic where an exchange is below, which can be read once only; and of outer and semi
-/// joins in several parts the rows may be wrong, as its own source says. An error of this kind it passes on.
+/// There is not enough memory, and nobody is to try again: see the module `attempt`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Exhausted(pub(crate) String);
@@ -257,6 +253,11 @@ impl From<Exhausted> for DataFusionError {
     fn from(error: Exhausted) -> Self {
         Self::External(Box::new(error))
     }
+}
+
+/// An error as one after which nobody tries again.
+pub(crate) fn once(error: DataFusionError) -> DataFusionError {
+    if is_exhausted(&error) { Exhausted(EngineError::new(error).to_string()).into() } else { error }
 }
 
 /// Whether the error is that there is not enough memory, of DataFusion's kind or of ours.

@@ -455,7 +455,8 @@ const DAYS: [&str; 2] = ["1970-01-01", "9999-12-30"];
 
 /// Reads `YYYY-MM-DD`, in that width only.
 pub(crate) fn parse_date(text: &str) -> Result<NaiveDate, String> {
-    let is_written_so = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let digits = text.bytes().enumerate().all(|(at, byte)| byte.is_ascii_digit() || (at > 3 && byte == b'-'));
+    let is_written_so = text.len() == 10 && digits;
     let date = if is_written_so { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None };
     let date = date.ok_or_else(|| format!("{text:?} is not a date; write one as 2026-01-31"))?;
     let [first, last] = DAYS;

@@ -5,7 +5,6 @@
 use arrow::array::AsArray as _;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bluelake_lake::{ControlTotals, LakeReading};
-use bluelake_schemas::Stream;
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
@@ -125,6 +124,9 @@ pub(crate) struct Period {
     pub(crate) last_day: Option<NaiveDate>,
 }
 
+/// The tables whose days are those of the lake.
+const EVENT_TABLES: [&str; 2] = ["user_events", "transactions"];
+
 /// The first and the last day of the lake, in the session's time zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LakeDays {
@@ -139,7 +141,7 @@ impl LakeDays {
         let zone = session.options().time_zone;
         let known = session.tables();
         let mut days = Self::default();
-        for table in Stream::ALL.map(Stream::table).into_iter().filter(|table| known.iter().any(|name| name == table)) {
+        for table in EVENT_TABLES.into_iter().filter(|table| known.iter().any(|name| name == table)) {
             let sql = format!("SELECT min(occurred_at) AS first_at, max(occurred_at) AS last_at FROM {table}");
             for batch in session.collect(&sql).await? {
                 let day = |column: usize| -> Option<NaiveDate> {

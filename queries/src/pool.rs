@@ -3,7 +3,8 @@
 //! DataFusion's fair pool gives each part of a query that could spill an equal share, also beside parts that hold next to nothing:
 //! a grouping then spills although most of the memory is free. Here such a part may take all that is free but a last quarter.
 //! That quarter is for those who cannot spill (joins, merges of sorted files), and for the first small piece of everyone, without
-//! which a part cannot even spill.
+//! which a part cannot even spill. Sorts have a half together, in equal shares: what a sort has gathered it must merge before it can be
+//! spilled, which takes about as much again, and several come to that point at the same time.
 //!
 //! And an exchange never spills. DataFusion's `RepartitionExec` spills a batch for which the pool has no room, and its reader may then
 //! wait for a file that nobody writes any more: the query stands still until its time limit (apache/datafusion#24883, which is in the
@@ -26,6 +27,10 @@ const EXCHANGE: &str = "RepartitionExec";
 const JOIN: &str = "Join";
 /// This part of the memory is kept for those who cannot spill.
 const RESERVES_PER_LIMIT: usize = 4;
+/// Consumers whose names begin so gather rows to sort them.
+const SORT: &str = "ExternalSorter[";
+/// This part of the memory is for what sorts have gathered.
+const SORTS_PER_LIMIT: usize = 2;
 /// What a part that can spill may take of that at least, as a part of the limit.
 const PIECES_PER_LIMIT: usize = 64;
 
@@ -33,31 +38,45 @@ const PIECES_PER_LIMIT: usize = 64;
 #[derive(Debug)]
 pub(crate) struct FreeToAll {
     limit: usize,
-    used: Mutex<usize>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes in use.
+    used: usize,
+    /// How many sorts there are.
+    sorts: usize,
 }
 
 impl FreeToAll {
     /// A pool of so many bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, used: Mutex::new(0) }
+        Self { limit, state: Mutex::default() }
     }
 
-    fn used(&self) -> MutexGuard<'_, usize> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How much may be in use once this request is granted.
-    fn most(&self, reservation: &MemoryReservation, additional: usize) -> usize {
+    fn most(&self, reservation: &MemoryReservation, additional: usize, sorts: usize) -> usize {
         let consumer = reservation.consumer();
-        let is_small = reservation.size().saturating_add(additional) <= self.limit / PIECES_PER_LIMIT;
+        let size = reservation.size().saturating_add(additional);
         if is_exchange(consumer) {
             usize::MAX
-        } else if consumer.can_spill() && !is_small {
-            self.limit - self.limit / RESERVES_PER_LIMIT
-        } else {
+        } else if !consumer.can_spill() || size <= self.limit / PIECES_PER_LIMIT {
             self.limit
+        } else if is_sort(consumer) && size > self.limit / SORTS_PER_LIMIT / sorts.max(1) {
+            0
+        } else {
+            self.limit - self.limit / RESERVES_PER_LIMIT
         }
     }
+}
+
+fn is_sort(consumer: &MemoryConsumer) -> bool {
+    consumer.can_spill() && consumer.name().starts_with(SORT)
 }
 
 fn is_exchange(consumer: &MemoryConsumer) -> bool {
@@ -69,22 +88,31 @@ impl MemoryPool for FreeToAll {
         "free_to_all"
     }
 
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.state().sorts += usize::from(is_sort(consumer));
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        let mut state = self.state();
+        state.sorts = state.sorts.saturating_sub(usize::from(is_sort(consumer)));
+    }
+
     fn grow(&self, _: &MemoryReservation, additional: usize) {
-        let mut used = self.used();
-        *used = used.saturating_add(additional);
+        let mut state = self.state();
+        state.used = state.used.saturating_add(additional);
     }
 
     fn shrink(&self, _: &MemoryReservation, shrink: usize) {
-        let mut used = self.used();
-        *used = used.saturating_sub(shrink);
+        let mut state = self.state();
+        state.used = state.used.saturating_sub(shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<(), DataFusionError> {
-        let most = self.most(reservation, additional);
-        let mut used = self.used();
-        let wanted = used.saturating_add(additional);
+        let mut state = self.state();
+        let most = self.most(reservation, additional, state.sorts);
+        let wanted = state.used.saturating_add(additional);
         if wanted <= most {
-            *used = wanted;
+            state.used = wanted;
             return Ok(());
         }
         let words = format!(
@@ -92,7 +120,7 @@ impl MemoryPool for FreeToAll {
             reservation.consumer().name(),
             human_readable_size(additional),
             human_readable_size(reservation.size()),
-            human_readable_size(self.limit.saturating_sub(*used)),
+            human_readable_size(self.limit.saturating_sub(state.used)),
             human_readable_size(self.limit),
         );
         let consumer = reservation.consumer();
@@ -101,7 +129,7 @@ impl MemoryPool for FreeToAll {
     }
 
     fn reserved(&self) -> usize {
-        *self.used()
+        self.state().used
     }
 
     fn memory_limit(&self) -> MemoryLimit {
@@ -138,7 +166,7 @@ mod tests {
     #[test]
     fn one_part_may_take_all_that_is_free_beside_parts_that_hold_nothing() {
         let pool = pool();
-        let idle: Vec<_> = (0..9).map(|at| spilling(&pool, &format!("ExternalSorter[{at}]"))).collect();
+        let idle: Vec<_> = (0..9).map(|at| spilling(&pool, &format!("PartialHashAggregateStream[{at}]"))).collect();
         let grouping = spilling(&pool, "GroupedHashAggregateStream[0]");
         grouping.try_grow(4_800).unwrap();
         assert!(grouping.try_grow(1).is_err(), "the last quarter is for others");
@@ -150,7 +178,7 @@ mod tests {
     #[test]
     fn the_last_quarter_is_for_who_cannot_spill_and_for_first_pieces() {
         let pool = pool();
-        let (first, second) = (spilling(&pool, "ExternalSorter[0]"), spilling(&pool, "ExternalSorter[1]"));
+        let (first, second) = (spilling(&pool, "Grouping[0]"), spilling(&pool, "Grouping[1]"));
         let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
         first.try_grow(4_800).unwrap();
         second.try_grow(100).unwrap();
@@ -162,6 +190,21 @@ mod tests {
         assert!(message.contains("HashJoinInput[0] asked for 1.0 B beside the 1500.0 B"), "{message}");
         first.shrink(4_800);
         second.try_grow(3_000).unwrap();
+    }
+
+    #[test]
+    fn sorts_have_equal_shares_of_a_half() {
+        let pool = pool();
+        let first = spilling(&pool, "ExternalSorter[0]");
+        first.try_grow(3_200).unwrap();
+        assert!(first.try_grow(1).is_err());
+        first.shrink(3_200);
+        let second = spilling(&pool, "ExternalSorter[1]");
+        first.try_grow(1_600).unwrap();
+        second.try_grow(1_600).unwrap();
+        assert!(first.try_grow(1).is_err() && second.try_grow(1).is_err());
+        drop(second);
+        first.try_grow(1_600).unwrap();
     }
 
     #[test]

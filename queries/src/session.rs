@@ -24,6 +24,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use tokio::time::Instant;
 
+use crate::attempt::OneAttempt;
 use crate::bounds::bound_functions;
 use crate::cooperation::GiveWayInJoins;
 use crate::error::is_exhausted;
@@ -250,6 +251,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     // forget the constant, and its last check refuses the sort: so they are pushed before the sorts are made as well.
     let sorts = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name());
     rules.insert(sorts.unwrap_or_default(), Arc::new(ProjectionPushdown::new()));
+    rules.push(Arc::new(OneAttempt));
     rules.push(Arc::new(GiveWayInJoins));
     rules.push(Arc::new(ShowShared));
     rules

@@ -1,7 +1,7 @@
 //! Where intermediate results go that do not fit into memory: a directory of the session's own.
 //!
 //! It is removed with the session. A process that is killed leaves its own behind, so each new session removes those whose owner has
-//! gone: an owner holds a lock on a file in its directory, which the system lets go when the process ends, however that happens.
+//! gone: an owner holds a lock on its directory, which the system lets go when the process ends, however that happens.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -12,9 +12,8 @@ use tempfile::{Builder, TempDir};
 
 use crate::QueryError;
 
-const PREFIX: &str = "bluelake-spill-";
-/// The file that the owner holds a lock on.
-const LOCK: &str = "owner";
+/// Of directories that their owners lock. Earlier versions called theirs otherwise, and did not lock them.
+const PREFIX: &str = "bluelake-spill-locked-";
 /// Another session may take a new directory for one that was left, in the moment before it is locked.
 const ATTEMPTS: usize = 3;
 
@@ -62,10 +61,10 @@ impl Owned {
         let mut taken = None;
         for _ in 0..ATTEMPTS {
             let directory = Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-            let lock = File::create_new(directory.path().join(LOCK))?;
+            let lock = File::open(directory.path())?;
             match lock.try_lock() {
                 // Whoever had the lock before has removed the directory.
-                Ok(()) if directory.path().join(LOCK).exists() => return Ok(Self { directory, _lock: lock }),
+                Ok(()) if directory.path().exists() => return Ok(Self { directory, _lock: lock }),
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => taken = Some(error),
             }
@@ -78,7 +77,7 @@ impl Owned {
 fn remove_abandoned(parent: &Path) {
     let Ok(entries) = std::fs::read_dir(parent) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        let Ok(lock) = File::open(entry.path()) else { continue };
         // The lock is held until all is removed, so that an owner who is about to take it learns of that.
         if lock.try_lock().is_ok() {
             let _ = std::fs::remove_dir_all(entry.path());
@@ -130,18 +129,17 @@ mod tests {
     fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
         let parent = tempfile::tempdir().unwrap();
         let in_use = SpillDirectory::new(Some(parent.path())).unwrap();
-        let left = parent.path().join("bluelake-spill-left");
+        let left = parent.path().join("bluelake-spill-locked-left");
         std::fs::create_dir_all(left.join("datafusion-x")).unwrap();
-        std::fs::write(left.join(LOCK), "").unwrap();
         std::fs::write(left.join("datafusion-x/rows"), "of a member").unwrap();
-        for other in ["bluelake-spill-unlike", "others"] {
+        for other in ["bluelake-spill-other", "others"] {
             std::fs::create_dir(parent.path().join(other)).unwrap();
         }
         let next = SpillDirectory::new(Some(parent.path())).unwrap();
         assert!(!left.exists());
         let own = |spill: &SpillDirectory| spill.0.as_ref().unwrap().directory.path().to_path_buf();
         assert!(own(&in_use).exists() && own(&next).exists() && own(&in_use) != own(&next));
-        assert!(parent.path().join("bluelake-spill-unlike").exists() && parent.path().join("others").exists());
+        assert!(parent.path().join("bluelake-spill-other").exists() && parent.path().join("others").exists());
         let gone = own(&in_use);
         drop(in_use);
         assert!(!gone.exists());
