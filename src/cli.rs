@@ -51,7 +51,7 @@ Examples:
   bluelake sql 'SELECT count(*) FROM transactions'  ask the lake
   bluelake report run donations --from 2026-10-01 --to 2026-10-31 --by week
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, or a problem was found,
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, or a problem was found, \
 4 the period of a report is not complete yet.
 Settings come from bluelake.toml, then BLUELAKE_… variables, then flags: see `bluelake config show`.
 AWS credentials, region and endpoints come from the usual AWS variables and profiles.";
@@ -234,6 +234,19 @@ fn block_on(command: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    /// A help text is wrapped to the width of the terminal; a line that was wrapped before would be wrapped twice.
+    #[test]
+    fn no_sentence_of_a_help_text_is_broken_into_lines() {
+        fn look(command: &clap::Command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')) {
+                assert!(line.ends_with(['.', ':']), "{}: {line:?}", command.get_name());
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&Arguments::command());
+    }
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {

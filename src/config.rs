@@ -4,6 +4,7 @@
 //! because a misspelt setting that is ignored is worse than one that is refused.
 
 mod layers;
+mod machine;
 mod scheduled;
 mod settings;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bluelake_ingest::{MemoryBudget, OnGap};
 use bluelake_lake::Heartbeats;
+use bluelake_queries::QueryError;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
@@ -222,10 +224,10 @@ impl Config {
                 scheduled: layers.scheduled().to_vec(),
             },
             sql: SqlSettings {
-                memory_limit: layers.read("sql.memory-limit", byte_size)?,
+                memory_limit: layers.read("sql.memory-limit", query_memory)?,
                 time_limit: layers.read("sql.time-limit", duration)?,
                 spill_directory: layers.read_optional("sql.spill-directory", |text| Ok(PathBuf::from(text)))?,
-                spill_limit: layers.read("sql.spill-limit", byte_size)?,
+                spill_limit: layers.read("sql.spill-limit", |text| at_least(text, ByteSize::mib(1)))?,
                 history: layers.read_optional("sql.history-file", history_file)?.unwrap_or(HistoryFile::Usual),
                 pager: layers.read_optional("sql.pager", not_empty)?,
             },
@@ -275,9 +277,17 @@ fn byte_size(text: &str) -> Result<ByteSize> {
 }
 
 fn memory_budget(text: &str) -> Result<ByteSize> {
-    let least = ByteSize(u64::try_from(MemoryBudget::MINIMUM.0)?);
+    at_least(text, ByteSize(u64::try_from(MemoryBudget::MINIMUM.0)?))
+}
+
+/// With less than this not even a short list can be sorted.
+fn query_memory(text: &str) -> Result<ByteSize> {
+    at_least(text, ByteSize::mib(16))
+}
+
+fn at_least(text: &str, least: ByteSize) -> Result<ByteSize> {
     let size = byte_size(text)?;
-    anyhow::ensure!(size >= least, "must be at least {}", least.display().iec());
+    anyhow::ensure!(size >= least, "must be at least {}; write for example 128MiB or 1GiB", least.display().iec());
     Ok(size)
 }
 
@@ -309,7 +319,12 @@ fn history_file(text: &str) -> Result<HistoryFile> {
 }
 
 fn time_zone(text: &str) -> Result<Tz> {
-    text.parse().map_err(|_| anyhow::anyhow!("not a time zone; write for example UTC or America/New_York"))
+    bluelake_queries::parse_time_zone(text).map_err(|error| match error {
+        QueryError::UnknownTimeZone { suggestion: Some(meant), .. } => {
+            anyhow::anyhow!("not a time zone; did you mean {meant}?")
+        }
+        _ => anyhow::anyhow!("not a time zone; write for example UTC or America/New_York"),
+    })
 }
 
 fn start_position(text: &str) -> Result<StartPosition> {
@@ -383,6 +398,12 @@ mod tests {
         assert_eq!((config.ingest.buffer_size, config.ingest.fan_out.as_deref()), (None, None));
         assert_eq!(config.ingest.buffer_age, Duration::from_secs(60));
         assert_eq!(config.ingest.dedup_window, Duration::from_secs(900));
+        assert!(config.sql.memory_limit >= ByteSize::gib(1));
+        let memory = config.layers.get("sql.memory-limit").unwrap().origin.to_string();
+        assert!(
+            memory.starts_with("default: a quarter of the ") || memory.starts_with("default: the least"),
+            "{memory}"
+        );
         assert_eq!(config.stream(Stream::UserEvents), "user-events");
     }
 
@@ -421,6 +442,10 @@ mod tests {
             ("log.level", "[log]\nlevel = 'inof'", "did you mean info?"),
             ("ingest.on-gap", "[ingest]\non-gap = 'contiune'", "did you mean continue?"),
             ("ingest.start", "[ingest]\nstart = 'lastest'", "did you mean latest?"),
+            ("log.format", "[log]\nformat = 'xml'", "neither text nor json"),
+            ("sql.memory-limit", "[sql]\nmemory-limit = '10'", "at least 16"),
+            ("sql.memory-limit", "[sql]\nmemory-limit = '-1GiB'", "not a size"),
+            ("sql.spill-limit", "[sql]\nspill-limit = 10", "at least 1"),
             ("lake", "lake = ' '", "must not be empty"),
         ];
         for (key, file, detail) in cases {

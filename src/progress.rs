@@ -1,13 +1,17 @@
 //! Progress bars on standard error; nothing is drawn when that is not a terminal.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+
+use crate::output;
 
 /// A bar that counts events up to a known number.
 pub(crate) fn events(message: &'static str, total: u64) -> ProgressBar {
     let bar = ProgressBar::new(total).with_message(message);
     // The template is a constant; if it could not be parsed, the plain style would do.
-    match ProgressStyle::with_template("{msg:24} {bar:30} {human_pos}/{human_len} events, {per_sec}") {
-        Ok(style) => bar.with_style(style),
+    match ProgressStyle::with_template("{msg:24} {bar:30} {human_pos}/{human_len} events, {rate}") {
+        Ok(style) => bar.with_style(style.with_key("rate", rate)),
         Err(_) => bar,
     }
 }
@@ -15,8 +19,19 @@ pub(crate) fn events(message: &'static str, total: u64) -> ProgressBar {
 /// A counter of events read, whose end nobody knows.
 pub(crate) fn reading() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
-    match ProgressStyle::with_template("{spinner} reading {human_pos} events, {per_sec}, {elapsed}") {
-        Ok(style) => bar.with_style(style),
+    match ProgressStyle::with_template("{spinner} reading {human_pos} events, {rate}, {elapsed}") {
+        Ok(style) => bar.with_style(style.with_key("rate", rate)),
         Err(_) => bar,
     }
+}
+
+/// Whole events a second: nobody reads fractions of one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is not negative, and this is a picture"
+)]
+fn rate(state: &ProgressState, text: &mut dyn Write) {
+    // What cannot be written is missing from the picture.
+    let _ = write!(text, "{}/s", output::grouped(state.per_sec() as u64));
 }

@@ -13,7 +13,7 @@ pub(crate) struct QueryFlags {
     /// Zone in which a day begins at midnight, such as America/Chicago [default: UTC]
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
-    /// Memory that the query may hold, such as 1GiB [default: 256MiB]
+    /// Memory that the query may hold, such as 1GiB [default: a quarter of the machine's, at least 1GiB]
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<String>,
     /// Time after which the query is stopped, such as 30s [default: 5m]

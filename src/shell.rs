@@ -15,6 +15,7 @@ pub(crate) mod supervisor;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bluelake_lake::{AsOf, Lake};
@@ -28,6 +29,7 @@ use crate::failure::{self, Outcome};
 use crate::output;
 use crate::query::{self, Opened};
 use answer::Collected;
+pub(crate) use display::show_wide;
 use reader::{Line, LineReader};
 
 /// What the user can switch.
@@ -61,6 +63,8 @@ struct Shell<'a> {
     next_output: Option<PathBuf>,
     /// The last result, as far as it was shown.
     last: Option<Collected>,
+    /// How long the last statement was computed, without the time in the pager.
+    computed: Option<Duration>,
     /// Ctrl-C, for a shell on a terminal; a script is ended by it.
     interrupts: Option<Signal>,
     /// Files that `\i` is reading, one inside of the other.
@@ -93,6 +97,7 @@ pub(crate) async fn run(session: &Session, format: OutputFormat) -> Result<Outco
         next_chart: None,
         next_output: None,
         last: None,
+        computed: None,
         interrupts,
         files_open: 0,
     };

@@ -56,3 +56,4 @@ mod sql_limits;
 mod sql_shell;
 mod start;
 mod unpacked;
+mod values;

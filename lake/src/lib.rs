@@ -24,6 +24,7 @@ mod parquet_object;
 mod read;
 mod recent;
 mod rejected;
+mod scan;
 mod self_check;
 mod sequence;
 mod settlement;

@@ -9,13 +9,14 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::prelude::SessionConfig;
 use deltalake::{DeltaTable, DeltaTableError};
-use futures::{TryStreamExt as _, future::try_join_all};
+use futures::{TryStreamExt as _, future::join_all};
 use object_store::ObjectStore as _;
 
 use crate::{
     chain::DocumentChain,
     error::LakeError,
     lake::{Lake, REJECTED_EVENTS},
+    scan::PlainConditions,
     self_check,
     stream_table::document_number,
     totals::ControlTotals,
@@ -129,7 +130,9 @@ impl Lake {
                 Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, session).await?))
             }
         });
-        let (streams, mut tables): (Vec<_>, Vec<_>) = try_join_all(streams).await?.into_iter().unzip();
+        // Each to its end: what is dropped in the middle of a read of the log ends in a panic of its own threads.
+        let read = join_all(streams).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let (streams, mut tables): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         // After those that it follows: so it is not behind them because it was read before.
         let rejected = self.table_at(REJECTED_EVENTS, &wanted).await?;
         tables.push(table_reading(REJECTED_EVENTS, &rejected, session).await?);
@@ -201,10 +204,10 @@ async fn table_reading(name: &str, table: &DeltaTable, session: &Arc<SessionStat
         .await
         .map_err(|error| LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string())))?;
     let rows = table.snapshot().ok().and_then(self_check::rows);
-    Ok(TableReading { name: name.to_owned(), version: table.version(), rows, provider })
+    Ok(TableReading { name: name.to_owned(), version: table.version(), rows, provider: PlainConditions::of(provider) })
 }
 
-/// How files are read. Filters go into the reader. Text is read as it is and not as views into the pages that it came in: every
+/// How files are read. Conditions on columns as they are go into the reader (see `scan`). Text is read as it is and not as views into the pages that it came in: every
 /// part of a batch, in which such views are, would count as all of those pages, and a sort of a small part of a day's files would
 /// take gigabytes.
 fn scan_session() -> Arc<SessionState> {

@@ -3,7 +3,7 @@
 -- audience: product managers
 -- parameter: from (date, default first) First day of first activity that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day of first activity that counts, itself included.
--- parameter: weeks (integer, default 8) How many weeks after the first are followed, as far as the lake has come.
+-- parameter: weeks (integer, default 8, least 0, most 520) How many weeks after the first are followed, as far as the lake has come.
 -- column: cohort (date) Monday of the week of the first activity.
 -- column: week (number) Weeks after that, from 0.
 -- column: users (count) Users of the cohort.

@@ -3,7 +3,7 @@
 -- audience: local media and partners
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: min_group (integer, default 10) A number is shown only when at least so many people are behind it.
+-- parameter: min_group (integer, default 10, least 1, most 1000000) A number is shown only when at least so many people are behind it.
 -- column: activity (text) interaction, donation or redemption.
 -- column: zip_code (text) Where; `unknown` for those that do not tell; `all` for all places together, those included.
 -- column: events (count) How many; empty when suppressed.

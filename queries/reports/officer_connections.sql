@@ -3,7 +3,7 @@
 -- audience: police departments and community partners
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: top (integer, default 50) Last rank that is shown, with all who share it.
+-- parameter: top (integer, default 50, least 1, most 100000) Last rank that is shown, with all who share it.
 -- column: rank (number) Place by interactions; those with the same number share it.
 -- column: officer_id (text) The officer.
 -- column: zip_code (text) Where the officer works, if known.

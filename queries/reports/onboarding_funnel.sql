@@ -3,7 +3,7 @@
 -- audience: product managers
 -- parameter: from (date, default first) First day of creation that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day of creation that counts, itself included.
--- parameter: kind (text, default civilian) Kind of user: civilian or police_officer.
+-- parameter: kind (text, default civilian, one of civilian police_officer) Kind of user: civilian or police_officer.
 -- column: step (number) 1, 2 or 3.
 -- column: stage (text) created, then first_interaction: the first at or after that, then first_use: the first donation, redemption or transfer given at or after that.
 -- column: users (count) Users who came so far, until today; no step is listed when nobody was created.

@@ -3,7 +3,7 @@
 -- audience: fraud analysts
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: least (integer, default 2) Interactions of a pair on one day from which it is listed; less than 2 is taken as 2.
+-- parameter: least (integer, default 2, least 2, most 1000000) Interactions of a pair on one day from which it is listed.
 -- column: local_date (date) The day, from midnight to midnight in the time zone of the session.
 -- column: civilian_id (text) The civilian.
 -- column: officer_id (text) The officer.

@@ -3,7 +3,7 @@
 -- audience: merchants and product managers
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: top (integer, default 20) Last rank that is shown, with all who share it.
+-- parameter: top (integer, default 20, least 1, most 100000) Last rank that is shown, with all who share it.
 -- column: rank (number) Place by points; those with the same points share it.
 -- column: provider_id (text) Who sells it.
 -- column: sku (text) The provider's number of the item.

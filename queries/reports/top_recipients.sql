@@ -3,7 +3,7 @@
 -- audience: partner charities, finance and local media
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: top (integer, default 20) Last rank that is shown, with all who share it.
+-- parameter: top (integer, default 20, least 1, most 100000) Last rank that is shown, with all who share it.
 -- column: rank (number) Place by points; those with the same points share it.
 -- column: recipient_id (text) The recipient.
 -- column: recipient (text) Name of the organization; empty for families and unknown users.

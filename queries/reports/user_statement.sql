@@ -1,7 +1,7 @@
 -- title: Statement of a user
 -- question: What did this user gain and give, and what is the balance?
 -- audience: support and finance
--- parameter: user (text, required) The user's id.
+-- parameter: user (user, required) The user's id.
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- column: occurred_at (timestamp) When it happened.

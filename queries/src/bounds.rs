@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
+use crate::error::Exhausted;
 use growth::Growth;
 
 /// Bytes of one value. A join or a constant can put the same value into every one of the 8,192 rows of a batch.
@@ -81,12 +82,12 @@ impl Bounded {
         if largest <= value_max && sum <= batch_max {
             return Ok(());
         }
-        Err(DataFusionError::ResourcesExhausted(format!(
+        Err(DataFusionError::from(Exhausted(format!(
             "{} would make a value of {largest:.0} bytes, {sum:.0} bytes in one batch; at most {value_max:.0} and \
              {batch_max:.0} are accepted{}",
             self.name(),
             self.growth.advice(),
-        )))
+        ))))
     }
 }
 

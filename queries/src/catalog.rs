@@ -93,7 +93,8 @@ fn describe(text: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(text, "| parameter | kind | default | meaning |\n| --- | --- | --- | --- |")?;
     for parameter in &header.parameters {
         let ReportParameter { name, kind, description, .. } = parameter;
-        writeln!(text, "| `{name}` | {kind} | {} | {description} |", default_text(parameter))?;
+        let allowed = parameter.allowed().map(|allowed| format!(", {allowed}")).unwrap_or_default();
+        writeln!(text, "| `{name}` | {kind}{allowed} | {} | {description} |", default_text(parameter))?;
     }
     writeln!(text, "\n| column | unit | meaning |\n| --- | --- | --- |")?;
     for column in &header.columns {
@@ -155,6 +156,17 @@ mod tests {
             ReportCatalog::embedded().unwrap().with_folder(Path::new("/no/such/folder")),
             Err(QueryError::ReportFolder { .. })
         ));
+    }
+
+    #[test]
+    fn every_number_of_a_built_in_report_has_a_range() {
+        for report in ReportCatalog::embedded().unwrap().reports() {
+            for parameter in &report.header().parameters {
+                let is_number = parameter.kind == crate::ParameterKind::Integer;
+                let has_range = parameter.least.is_some() && parameter.most.is_some();
+                assert!(has_range || !is_number, "{} {}", report.name(), parameter.name);
+            }
+        }
     }
 
     /// Heads the last chapter of `docs/reports.md`, which is made from the headers.

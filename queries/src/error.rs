@@ -53,7 +53,7 @@ pub enum QueryError {
         known: Vec<String>,
     },
     /// There is no table or view of that name.
-    #[error("there is no table {name:?}{}; there are {}", hint(suggestion.as_ref()), if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    #[error("there is no table {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "there are"))]
     UnknownTable {
         /// What was written.
         name: String,
@@ -81,7 +81,8 @@ pub enum QueryError {
     },
     /// The query needs more memory, or more disk to spill to, than it may have.
     #[error(
-        "the query needs more than its memory limit of {limit_bytes} bytes, or more disk to spill to: narrow its period, group by fewer values or raise the limit"
+        "the query needs more than its memory limit of {}, or more disk to spill to: narrow its period, group by fewer values, or raise the limit (--memory-limit, sql.memory-limit)",
+        in_mebibytes(*limit_bytes)
     )]
     MemoryLimit {
         /// The limit.
@@ -117,6 +118,12 @@ pub enum QueryError {
         /// What was written.
         name: String,
     },
+    /// No format has the ending of the file.
+    #[error("{}: no format has this ending: name it .csv, .json, .ndjson, .parquet, .xlsx, .md, .html or .txt, or give --format", path.display())]
+    UnknownEnding {
+        /// The file.
+        path: PathBuf,
+    },
     /// The result cannot be written.
     #[error("the result cannot be written")]
     Output(#[source] std::io::Error),
@@ -150,7 +157,7 @@ pub enum QueryError {
         source: std::io::Error,
     },
     /// There is no report of that name.
-    #[error("there is no report {name:?}{}; there are {}", hint(suggestion.as_ref()), known.join(", "))]
+    #[error("there is no report {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "there are"))]
     UnknownReport {
         /// What was written.
         name: String,
@@ -160,7 +167,7 @@ pub enum QueryError {
         known: Vec<String>,
     },
     /// A report does not have that parameter.
-    #[error("the report {report} has no parameter {name:?}{}; it has {}", hint(suggestion.as_ref()), if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    #[error("the report {report} has no parameter {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "it has"))]
     UnknownParameter {
         /// The report.
         report: String,
@@ -193,6 +200,15 @@ pub enum QueryError {
     },
 }
 
+/// The name that was probably meant; without one, all that there are.
+fn nearest_or_all(suggestion: Option<&String>, known: &[String], there_are: &str) -> String {
+    match suggestion {
+        Some(_) => hint(suggestion),
+        None if known.is_empty() => format!("; {there_are} none"),
+        None => format!("; {there_are} {}", known.join(", ")),
+    }
+}
+
 impl From<LakeError> for QueryError {
     fn from(error: LakeError) -> Self {
         Self::Destination(Box::new(error))
@@ -215,7 +231,7 @@ impl QueryError {
 
     /// An error of a running query; running out of memory or spill space is told apart.
     pub(crate) fn execution(source: DataFusionError, memory_limit_bytes: usize) -> Self {
-        if matches!(source.find_root(), DataFusionError::ResourcesExhausted(_)) || is_spill_limit(&source) {
+        if is_exhausted(&source) || is_spill_limit(&source) {
             Self::MemoryLimit { limit_bytes: memory_limit_bytes, source: EngineError::new(source) }
         } else {
             Self::Execution(EngineError::new(source))
@@ -226,6 +242,31 @@ impl QueryError {
 /// Whether spilling went beyond its limit: said by the writer of the file, so the engine's own error is hidden in others.
 fn is_spill_limit(error: &DataFusionError) -> bool {
     error.to_string().contains("used disk space during the spilling process has exceeded")
+}
+
+/// There is not enough memory, and nobody is to try again: see the module `attempt`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Exhausted(pub(crate) String);
+
+impl From<Exhausted> for DataFusionError {
+    fn from(error: Exhausted) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+/// An error as one after which nobody tries again.
+pub(crate) fn once(error: DataFusionError) -> DataFusionError {
+    if is_exhausted(&error) { Exhausted(EngineError::new(error).to_string()).into() } else { error }
+}
+
+/// Whether the error is that there is not enough memory, of DataFusion's kind or of ours.
+pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => true,
+        DataFusionError::External(source) => source.is::<Exhausted>(),
+        _ => false,
+    }
 }
 
 /// What DataFusion said. Its errors repeat their source in their own text, so the chain of sources ends here.
@@ -245,8 +286,25 @@ impl EngineError {
 
 impl fmt::Display for EngineError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&said(&self.0).strip_backtrace())
+        let error = said(&self.0);
+        let text = error.strip_backtrace();
+        if let DataFusionError::External(source) = error.find_root()
+            && let Some(Exhausted(words)) = source.downcast_ref()
+        {
+            return formatter.write_str(words);
+        }
+        if !is_exhausted(error) {
+            return formatter.write_str(&text);
+        }
+        // A list with a line for each part of the query that holds memory: readers of a message take its first line.
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        formatter.write_str(&lines.join(" "))
     }
+}
+
+/// `256 MiB`, or bytes where they are no whole number of those.
+fn in_mebibytes(bytes: usize) -> String {
+    if bytes > 0 && bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }
 
 /// The error without the names of the engine's own steps, such as `type_coercion`.

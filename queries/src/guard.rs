@@ -33,6 +33,8 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
     if sql.len() > SQL_BYTES_MAX {
         return Err(QueryError::TooLong { bytes: sql.len(), limit: SQL_BYTES_MAX });
     }
+    // Editors of Windows put a byte order mark before the text of a file.
+    let sql = sql.trim_start_matches('\u{feff}');
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, sql).tokenize().map_err(|error| syntax(ParserError::from(error).into()))?;
     check_size(&tokens)?;

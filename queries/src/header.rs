@@ -60,6 +60,15 @@ pub struct ReportParameter {
     pub kind: ParameterKind,
     /// Value when none is given.
     pub default: ParameterDefault,
+    /// The smallest whole number that it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least: Option<i64>,
+    /// The biggest whole number that it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most: Option<i64>,
+    /// The texts that it may be; none: any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
     /// What it does.
     pub description: String,
 }
@@ -76,6 +85,8 @@ pub enum ParameterKind {
     Integer,
     /// Any text.
     Text,
+    /// The id of a user that the lake knows.
+    User,
 }
 
 /// What stands in for a value that is not given.
@@ -182,7 +193,7 @@ macro_rules! words {
     };
 }
 
-words!(ParameterKind, "date" = Date, "period" = Period, "integer" = Integer, "text" = Text);
+words!(ParameterKind, "date" = Date, "period" = Period, "integer" = Integer, "text" = Text, "user" = User,);
 words!(ChartKind, "bar" = Bar, "line" = Line, "heatmap" = Heatmap);
 words!(
     Unit,
@@ -324,21 +335,48 @@ fn read_named(value: &str) -> Result<(&str, &str, &str), String> {
     Ok((name, attributes.trim(), description))
 }
 
+/// Reads `name (kind, required) meaning`, with `default …` in the place of `required`, and before or behind it perhaps `least …`,
+/// `most …` or `one of …`.
 fn read_parameter(value: &str) -> Result<ReportParameter, String> {
     let (name, attributes, description) = read_named(value)?;
-    let (kind, rest) = attributes.split_once(',').unwrap_or((attributes, ""));
-    let kind = ParameterKind::parse(kind.trim())?;
-    let default = match rest.trim().split_once(' ').map_or((rest.trim(), ""), |(word, rest)| (word, rest.trim())) {
-        ("required", "") => ParameterDefault::Required,
-        ("default", "first") if kind == ParameterKind::Date => ParameterDefault::First,
-        ("default", "last") if kind == ParameterKind::Date => ParameterDefault::Last,
-        ("default", value) if !value.is_empty() => {
-            kind.check(value)?;
-            ParameterDefault::Value(value.to_owned())
-        }
-        _ => return Err(format!("expected `{name} ({kind}, required)` or `{name} ({kind}, default …)`")),
+    let mut words = attributes.split(',').map(str::trim);
+    let kind = ParameterKind::parse(words.next().unwrap_or_default())?;
+    let mut parameter = ReportParameter {
+        name: name.to_owned(),
+        kind,
+        default: ParameterDefault::Required,
+        least: None,
+        most: None,
+        one_of: Vec::new(),
+        description: description.to_owned(),
     };
-    Ok(ReportParameter { name: name.to_owned(), kind, default, description: description.to_owned() })
+    let unknown = || format!("expected `{name} ({kind}, required)` or `{name} ({kind}, default …)`");
+    let mut default = None;
+    for word in words {
+        match word.split_once(' ').map_or((word, ""), |(word, rest)| (word, rest.trim())) {
+            ("required", "") if default.is_none() => default = Some(ParameterDefault::Required),
+            ("default", "first") if kind == ParameterKind::Date => default = Some(ParameterDefault::First),
+            ("default", "last") if kind == ParameterKind::Date => default = Some(ParameterDefault::Last),
+            ("default", value) if !value.is_empty() && default.is_none() => {
+                default = Some(ParameterDefault::Value(value.to_owned()));
+            }
+            ("least", number) if kind == ParameterKind::Integer => parameter.least = Some(read_integer(number)?),
+            ("most", number) if kind == ParameterKind::Integer => parameter.most = Some(read_integer(number)?),
+            ("one", values) if kind == ParameterKind::Text && values.starts_with("of ") => {
+                parameter.one_of = values.split_whitespace().skip(1).map(str::to_owned).collect();
+            }
+            _ => return Err(unknown()),
+        }
+    }
+    parameter.default = default.ok_or_else(unknown)?;
+    if let ParameterDefault::Value(value) = &parameter.default {
+        parameter.check(value)?;
+    }
+    Ok(parameter)
+}
+
+fn read_integer(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a whole number"))
 }
 
 fn read_column(value: &str) -> Result<ReportColumn, String> {
@@ -377,24 +415,56 @@ fn read_chart(value: &str, columns: &[ReportColumn]) -> Result<Chart, String> {
     Ok(Chart { kind, x, y, series, value: shade, without })
 }
 
-impl ParameterKind {
-    /// Whether a text is a value of this kind; the error says what one looks like.
-    pub(crate) fn check(self, text: &str) -> Result<(), String> {
-        match self {
-            Self::Date => parse_date(text).map(|_| ()),
-            Self::Period if !["day", "week", "month"].contains(&text) => {
+impl ReportParameter {
+    /// Whether a text is a value of this parameter; the error says what may be. Only the lake knows its users.
+    pub(crate) fn check(&self, text: &str) -> Result<(), String> {
+        match self.kind {
+            ParameterKind::Date => parse_date(text).map(|_| ()),
+            ParameterKind::Period if !["day", "week", "month"].contains(&text) => {
                 Err(format!("{text:?} is not a period; use day, week or month"))
             }
-            Self::Integer if text.parse::<i64>().is_err() => Err(format!("{text:?} is not a whole number")),
-            Self::Period | Self::Integer | Self::Text => Ok(()),
+            ParameterKind::Integer => self.check_range(read_integer(text)?),
+            ParameterKind::Text if !self.one_of.is_empty() && !self.one_of.iter().any(|known| known == text) => {
+                let suggestion = hint(nearest(text, self.one_of.iter().map(String::as_str)).as_ref());
+                Err(format!("{text:?} is not one of {}{suggestion}", self.one_of.join(", ")))
+            }
+            ParameterKind::User if text.is_empty() => Err("is empty; give the id of a user".to_owned()),
+            ParameterKind::Period | ParameterKind::Text | ParameterKind::User => Ok(()),
+        }
+    }
+
+    fn check_range(&self, number: i64) -> Result<(), String> {
+        let is_within = self.least.is_none_or(|least| number >= least) && self.most.is_none_or(|most| number <= most);
+        if is_within { Ok(()) } else { Err(format!("{number} is not {}", self.allowed().unwrap_or_default())) }
+    }
+
+    /// What a value may be beyond its kind, in words; `None` when nothing more is said.
+    pub fn allowed(&self) -> Option<String> {
+        match (self.least, self.most) {
+            (Some(least), Some(most)) => Some(format!("from {least} to {most}")),
+            (Some(least), None) => Some(format!("{least} or more")),
+            (None, Some(most)) => Some(format!("{most} or less")),
+            (None, None) if self.one_of.is_empty() => None,
+            (None, None) => Some(self.one_of.join(", ")),
         }
     }
 }
 
+/// The days that can be asked for: all of them can be reckoned with, and so can the day before and the day after.
+const DAYS: [&str; 2] = ["1970-01-01", "9999-12-30"];
+
 /// Reads `YYYY-MM-DD`, in that width only.
 pub(crate) fn parse_date(text: &str) -> Result<NaiveDate, String> {
-    let date = if text.len() == 10 { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None };
-    date.ok_or_else(|| format!("{text:?} is not a date; write one as 2026-01-31"))
+    let digits = text.bytes().enumerate().all(|(at, byte)| byte.is_ascii_digit() || (at > 3 && byte == b'-'));
+    let is_written_so = text.len() == 10 && digits;
+    let date = if is_written_so { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None };
+    let date = date.ok_or_else(|| format!("{text:?} is not a date; write one as 2026-01-31"))?;
+    let [first, last] = DAYS;
+    // In this width days are ordered as texts are.
+    if text < first || text > last {
+        return Err(format!("{text} is not from {first} to {last}"));
+    }
+    Ok(date)
 }
 
 #[cfg(test)]
@@ -410,7 +480,8 @@ mod tests {
 --
 -- parameter: from (date, default first) First day.
 -- parameter: by (period, default day) Length of a period.
--- parameter: least (integer, required) Smallest group.
+-- parameter: least (integer, required, least 1, most 9) Smallest group.
+-- parameter: kind (text, one of big small, default big) Kind.
 -- column: period (date) First day of the period.
 -- column: points (points) Points given.
 -- chart: line x=period y=points
@@ -424,10 +495,13 @@ SELECT 1
         let header = ReportHeader::parse("gifts.sql", GOOD).unwrap();
         assert_eq!(header.question, "Who gives how much?");
         let kinds: Vec<_> = header.parameters.iter().map(|parameter| parameter.kind).collect();
-        assert_eq!(kinds, [ParameterKind::Date, ParameterKind::Period, ParameterKind::Integer]);
+        assert_eq!(kinds, [ParameterKind::Date, ParameterKind::Period, ParameterKind::Integer, ParameterKind::Text]);
+        let allowed: Vec<_> = header.parameters.iter().filter_map(ReportParameter::allowed).collect();
+        assert_eq!(allowed, ["from 1 to 9", "big, small"]);
         let defaults: Vec<_> = header.parameters.iter().map(|parameter| parameter.default.clone()).collect();
         let day = ParameterDefault::Value("day".to_owned());
-        assert_eq!(defaults, [ParameterDefault::First, day, ParameterDefault::Required]);
+        let big = ParameterDefault::Value("big".to_owned());
+        assert_eq!(defaults, [ParameterDefault::First, day, ParameterDefault::Required, big]);
         assert_eq!(header.columns.len(), 2);
         assert_eq!(header.chart.unwrap().kind, ChartKind::Line);
     }
@@ -445,15 +519,27 @@ SELECT 1
             ("(date, default first)", "(dat, required)", "gifts.sql:6: \"dat\" is not known here"),
             ("(date, default first)", "(date, default 2026-02-30)", "gifts.sql:6: \"2026-02-30\" is not a date"),
             ("default day", "default year", "gifts.sql:7: \"year\" is not a period"),
+            ("default big", "default huge", "gifts.sql:9: \"huge\" is not one of big, small"),
+            ("least 1, most 9", "least 1, most many", "gifts.sql:8: \"many\" is not a whole number"),
+            (
+                "(integer, required, least 1, most 9)",
+                "(integer, default 10, most 9)",
+                "gifts.sql:8: 10 is not 9 or less",
+            ),
+            (
+                "(period, default day)",
+                "(period, default day, least 1)",
+                "gifts.sql:7: expected `by (period, required)`",
+            ),
             ("parameter: by", "parameter: from", "gifts.sql:7: from is declared twice"),
             ("parameter: by", "parameter: By", "gifts.sql:7: the name \"By\""),
-            ("First day of the period.", "", "gifts.sql:9: period has no description"),
-            ("points (points)", "points (miles)", "gifts.sql:10: \"miles\" is not known here"),
-            ("y=points", "y=pints", "gifts.sql:11: the chart uses the column \"pints\""),
-            ("line x=period", "line", "gifts.sql:11: a chart needs x=column and y=column"),
-            ("line x=period", "pie x=period", "gifts.sql:11: \"pie\" is not known here"),
-            ("line x=period", "heatmap x=period", "gifts.sql:11: a heat map needs x=, y= and value="),
-            ("y=points", "y=points value=points", "gifts.sql:11: only a heat map has value="),
+            ("First day of the period.", "", "gifts.sql:10: period has no description"),
+            ("points (points)", "points (miles)", "gifts.sql:11: \"miles\" is not known here"),
+            ("y=points", "y=pints", "gifts.sql:12: the chart uses the column \"pints\""),
+            ("line x=period", "line", "gifts.sql:12: a chart needs x=column and y=column"),
+            ("line x=period", "pie x=period", "gifts.sql:12: \"pie\" is not known here"),
+            ("line x=period", "heatmap x=period", "gifts.sql:12: a heat map needs x=, y= and value="),
+            ("y=points", "y=points value=points", "gifts.sql:12: only a heat map has value="),
         ];
         for (good, bad, expected) in cases {
             let message = ReportHeader::parse("gifts.sql", &GOOD.replace(good, bad)).unwrap_err().to_string();

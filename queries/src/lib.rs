@@ -5,6 +5,7 @@
 //! batches into a table, CSV, JSON, Parquet, XLSX, Markdown or HTML. [`export_report`] writes a report as files into a folder
 //! or bucket. Opening the lake and printing are left to others.
 
+mod attempt;
 mod bounds;
 mod bytes;
 mod catalog;

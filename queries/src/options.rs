@@ -51,8 +51,17 @@ impl Default for QueryOptions {
 pub fn parse_time_zone(name: &str) -> Result<Tz, QueryError> {
     name.parse().map_err(|_| QueryError::UnknownTimeZone {
         name: name.to_owned(),
-        suggestion: nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name())),
+        suggestion: zone_of_city(name).or_else(|| nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name()))),
     })
+}
+
+/// The zone that a city gives its name: `America/Chicago` for `chicago`.
+fn zone_of_city(name: &str) -> Option<String> {
+    let is_meant = |zone: &&str| {
+        let (_, city) = zone.rsplit_once('/').unwrap_or(("", zone));
+        [*zone, city].iter().any(|written| written.eq_ignore_ascii_case(&name.replace(' ', "_")))
+    };
+    TZ_VARIANTS.iter().map(|zone| zone.name()).find(is_meant).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -65,5 +74,9 @@ mod tests {
         assert_eq!(parse_time_zone("America/Chicago").unwrap(), Tz::America__Chicago);
         let message = parse_time_zone("America/Chigaco").unwrap_err().to_string();
         assert!(message.contains("America/Chicago"), "{message}");
+        for meant in ["Chicago", "chicago", "america/chicago"] {
+            assert!(parse_time_zone(meant).unwrap_err().to_string().contains("America/Chicago"), "{meant}");
+        }
+        assert!(parse_time_zone("new york").unwrap_err().to_string().contains("America/New_York"));
     }
 }

@@ -3,7 +3,7 @@
 //! All of it follows from the lake at the versions that are read, so the same versions give the same words.
 
 use arrow::array::AsArray as _;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use bluelake_lake::{ControlTotals, LakeReading};
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -59,10 +59,15 @@ pub struct PeriodOrigin {
     pub first_day: Option<NaiveDate>,
     /// Last day that counts; `None`: the last of the lake.
     pub last_day: Option<NaiveDate>,
-    /// When the last day ends; `None` without one.
+    /// When the last day ends that was asked for; `None` without one.
     #[serde(serialize_with = "rfc3339")]
     pub ends_at: Option<DateTime<Utc>>,
-    /// Whether every record that arrived before the end is in the lake; `None` when the period has no end.
+    /// The first day of the lake, which a period without a first day begins with; `None`: it has no events.
+    pub lake_first_day: Option<NaiveDate>,
+    /// The last day of the lake, which a period without a last day ends with.
+    pub lake_last_day: Option<NaiveDate>,
+    /// Whether every record that arrived before the end of the last day is in the lake. `None` when that is not known: the lake
+    /// has no events or begins after that day, or nobody has told how far a stream is.
     pub complete: Option<bool>,
     /// Events of these days in the tables that were read: what a later run has more came late.
     pub events: u64,
@@ -119,6 +124,44 @@ pub(crate) struct Period {
     pub(crate) last_day: Option<NaiveDate>,
 }
 
+/// The tables whose days are those of the lake.
+const EVENT_TABLES: [&str; 2] = ["user_events", "transactions"];
+
+/// The first and the last day of the lake, in the session's time zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LakeDays {
+    pub(crate) first: Option<NaiveDate>,
+    pub(crate) last: Option<NaiveDate>,
+}
+
+impl LakeDays {
+    /// # Errors
+    /// When the tables cannot be asked.
+    pub(crate) async fn of(session: &QuerySession) -> Result<Self, QueryError> {
+        let zone = session.options().time_zone;
+        let known = session.tables();
+        let mut days = Self::default();
+        for table in EVENT_TABLES.into_iter().filter(|table| known.iter().any(|name| name == table)) {
+            let sql = format!("SELECT min(occurred_at) AS first_at, max(occurred_at) AS last_at FROM {table}");
+            for batch in session.collect(&sql).await? {
+                let day = |column: usize| -> Option<NaiveDate> {
+                    let times = batch.column(column).as_primitive_opt::<TimestampMicrosecondType>()?;
+                    let time = DateTime::from_timestamp_micros(times.iter().next()??)?;
+                    Some(time.with_timezone(&zone).date_naive())
+                };
+                days.first = [days.first, day(0)].into_iter().flatten().min();
+                days.last = days.last.max(day(1));
+            }
+        }
+        Ok(days)
+    }
+
+    /// Whether a period ends before the lake begins; of a lake without events nothing is said.
+    pub(crate) fn begin_after(self, last_day: Option<NaiveDate>) -> bool {
+        self.first.zip(last_day).is_some_and(|(first, last_day)| last_day < first)
+    }
+}
+
 impl Period {
     /// The days from the parameter `from` to `to`; `None` for a report that has neither.
     pub(crate) fn of(parameters: &[ResolvedParameter]) -> Option<Self> {
@@ -143,13 +186,22 @@ impl Period {
         tables: &[String],
         streams: &[StreamOrigin],
     ) -> Result<PeriodOrigin, QueryError> {
-        let ends_at = self.ends_at(session.options().time_zone);
+        let zone = session.options().time_zone;
+        let ends_at = self.ends_at(zone);
         let (events, late) = self.events(session, tables, ends_at).await?;
+        let lake = LakeDays::of(session).await?;
+        let is_known = lake.first.is_some()
+            && !lake.begin_after(self.last_day)
+            && !streams.is_empty()
+            && streams.iter().all(|stream| stream.complete_to.is_some());
+        let to_last_day = Self { last_day: self.last_day.or(lake.last), ..self };
         Ok(PeriodOrigin {
             first_day: self.first_day,
             last_day: self.last_day,
             ends_at,
-            complete: ends_at.map(|ends_at| is_complete(streams, ends_at)),
+            lake_first_day: lake.first,
+            lake_last_day: lake.last,
+            complete: to_last_day.ends_at(zone).filter(|_| is_known).map(|ends_at| is_complete(streams, ends_at)),
             events,
             late_events: ends_at.map(|_| late),
             rejected_events: self.rejected_events(session, streams).await?,

@@ -21,6 +21,7 @@ mod xlsx;
 
 use std::fmt;
 use std::io::Write;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ use document::{Document, DocumentWriter};
 pub use figures::whole;
 pub(crate) use json_text::flatten;
 pub use table::TABLE_ROWS_MAX;
-pub(crate) use table::cell_text;
+pub(crate) use table::{cell_text, is_plan, plan_text};
 pub(crate) use visible::visible;
 
 /// How a result is written.
@@ -83,6 +84,20 @@ impl OutputFormat {
         }
     }
 
+    /// The format that the ending of a file names; `None` for a file without an ending.
+    ///
+    /// # Errors
+    /// [`QueryError::UnknownEnding`] for an ending that no format has.
+    pub fn of_file(path: &Path) -> Result<Option<Self>, QueryError> {
+        let Some(ending) = path.extension() else { return Ok(None) };
+        let ending = ending.to_string_lossy().to_lowercase();
+        let other = OTHER_ENDINGS.iter().find(|(other, _)| *other == ending).map(|(_, format)| *format);
+        match Self::ALL.into_iter().find(|format| format.name() == ending).or(other) {
+            Some(format) => Ok(Some(format)),
+            None => Err(QueryError::UnknownEnding { path: path.to_path_buf() }),
+        }
+    }
+
     /// The media type of its files.
     pub fn media_type(self) -> &'static str {
         match self {
@@ -102,6 +117,15 @@ impl OutputFormat {
         matches!(self, Self::Parquet | Self::Xlsx)
     }
 }
+
+/// Endings of files beside the names of the formats.
+const OTHER_ENDINGS: [(&str, OutputFormat); 5] = [
+    ("txt", OutputFormat::Table),
+    ("jsonl", OutputFormat::Ndjson),
+    ("markdown", OutputFormat::Markdown),
+    ("htm", OutputFormat::Html),
+    ("pq", OutputFormat::Parquet),
+];
 
 impl fmt::Display for OutputFormat {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,7 +201,7 @@ impl<W: Write + Send> ResultWriter<W> {
     /// [`QueryError::Format`] for a type that Parquet does not have.
     pub fn new(format: OutputFormat, schema: &Schema, sink: W) -> Result<Self, QueryError> {
         let schema = unique_names(schema);
-        let json = JsonWriterBuilder::new().with_explicit_nulls(true);
+        let json = JsonWriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(json_text::Floats));
         let encoder = match format {
             OutputFormat::Table => Encoder::Table(table::TableWriter::new(&schema, sink)),
             OutputFormat::Csv => Encoder::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(sink))),

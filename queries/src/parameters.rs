@@ -81,6 +81,9 @@ pub struct ResolvedParameter {
     pub name: String,
     /// The value, given or by default; none where the lake's first or last day is meant.
     pub value: Option<String>,
+    /// The day of the lake that is meant where there is no value, once that is known.
+    #[serde(skip)]
+    pub(crate) meant: Option<NaiveDate>,
     #[serde(skip)]
     pub(crate) bound: ScalarValue,
 }
@@ -88,11 +91,22 @@ pub struct ResolvedParameter {
 impl ResolvedParameter {
     /// The value for readers.
     pub fn in_words(&self) -> String {
-        match (&self.value, &self.bound) {
+        let end = if self.is_first_day() { "first day of the lake" } else { "last day of the lake" };
+        match (&self.value, self.meant) {
             (Some(value), _) => value.clone(),
-            (None, ScalarValue::Date32(Some(FIRST_DAY))) => "first day of the lake".to_owned(),
-            (None, _) => "last day of the lake".to_owned(),
+            (None, Some(day)) => format!("{day} ({end})"),
+            (None, None) => end.to_owned(),
         }
+    }
+
+    /// Whether it stands for the first day of the lake.
+    pub(crate) fn is_first_day(&self) -> bool {
+        self.value.is_none() && self.bound == ScalarValue::Date32(Some(FIRST_DAY))
+    }
+
+    /// The day, given or meant.
+    pub(crate) fn day(&self) -> Option<NaiveDate> {
+        self.value.as_deref().and_then(|value| value.parse().ok()).or(self.meant)
     }
 }
 
@@ -100,6 +114,7 @@ fn resolve(parameter: &ReportParameter, given: Option<&String>) -> Result<Resolv
     let resolved = |value: Option<&str>, bound| ResolvedParameter {
         name: parameter.name.clone(),
         value: value.map(str::to_owned),
+        meant: None,
         bound,
     };
     let text = match (given, &parameter.default) {
@@ -107,14 +122,14 @@ fn resolve(parameter: &ReportParameter, given: Option<&String>) -> Result<Resolv
         (None, ParameterDefault::First) => return Ok(resolved(None, ScalarValue::Date32(Some(FIRST_DAY)))),
         (None, ParameterDefault::Last) => return Ok(resolved(None, ScalarValue::Date32(Some(LAST_DAY)))),
         (None, ParameterDefault::Required) => {
-            return Err(format!("is required and must be given ({})", parameter.kind));
+            return Err(format!("must be given: --parameter {}=… ({})", parameter.name, parameter.kind));
         }
     };
-    parameter.kind.check(text)?;
+    parameter.check(text)?;
     let bound = match parameter.kind {
         ParameterKind::Date => date_value(parse_date(text)?),
         ParameterKind::Integer => ScalarValue::Int64(text.parse().ok()),
-        ParameterKind::Period | ParameterKind::Text => ScalarValue::from(text.as_str()),
+        ParameterKind::Period | ParameterKind::Text | ParameterKind::User => ScalarValue::from(text.as_str()),
     };
     Ok(resolved(Some(text), bound))
 }
@@ -148,6 +163,9 @@ mod tests {
             name: name.to_owned(),
             kind,
             default,
+            least: (kind == ParameterKind::Integer).then_some(-3),
+            most: (kind == ParameterKind::Integer).then_some(50),
+            one_of: if kind == ParameterKind::Text { vec!["civilian".to_owned()] } else { Vec::new() },
             description: String::new(),
         };
         vec![
@@ -155,6 +173,7 @@ mod tests {
             parameter("to", ParameterKind::Date, ParameterDefault::Last),
             parameter("by", ParameterKind::Period, ParameterDefault::Value("day".to_owned())),
             parameter("least", ParameterKind::Integer, ParameterDefault::Required),
+            parameter("kind", ParameterKind::Text, ParameterDefault::Value("civilian".to_owned())),
         ]
     }
 
@@ -171,8 +190,14 @@ mod tests {
 
     #[test]
     fn each_wrong_value_is_refused_with_its_reason() {
-        let cases: [(&[(&str, &str)], &str); 9] = [
-            (&[], "parameter least of the report gifts: is required and must be given (integer)"),
+        let cases: [(&[(&str, &str)], &str); 15] = [
+            (&[], "parameter least of the report gifts: must be given: --parameter least=… (integer)"),
+            (&[("least", "-4")], "parameter least of the report gifts: -4 is not from -3 to 50"),
+            (&[("least", "51")], "parameter least of the report gifts: 51 is not from -3 to 50"),
+            (&[("least", "1"), ("kind", "Civilian")], "parameter kind of the report gifts: \"Civilian\" is not one of"),
+            (&[("least", "1"), ("from", "-001-01-01")], "parameter from of the report gifts: \"-001-01-01\" is not a"),
+            (&[("least", "1"), ("from", "0001-01-01")], "parameter from of the report gifts: 0001-01-01 is not from"),
+            (&[("least", "1"), ("to", "9999-12-31")], "parameter to of the report gifts: 9999-12-31 is not from"),
             (&[("least", "1.5")], "parameter least of the report gifts: \"1.5\" is not a whole number"),
             (&[("frm", "2026-01-01")], "the report gifts has no parameter \"frm\"; did you mean from?"),
             (&[("least", "1"), ("from", "2026-02-30")], "parameter from of the report gifts: \"2026-02-30\" is not"),

@@ -1,74 +1,145 @@
-//! A memory pool that never makes an exchange spill.
+//! The memory that queries share: what is free goes to whoever asks.
 //!
-//! DataFusion's `RepartitionExec` spills a batch for which the pool has no room, and its reader may then wait for a file
-//! that nobody writes any more: the query stands still until its time limit (apache/datafusion#24883, which is in the
+//! DataFusion's fair pool gives each part of a query that could spill an equal share, also beside parts that hold next to nothing:
+//! a grouping then spills although most of the memory is free. Here such a part may take all that is free but a last quarter.
+//! That quarter is for those who cannot spill (joins, merges of sorted files), and for the first small piece of everyone, without
+//! which a part cannot even spill. Sorts have a half together, in equal shares: what a sort has gathered it must merge before it can be
+//! spilled, which takes about as much again, and several come to that point at the same time.
+//!
+//! And an exchange never spills. DataFusion's `RepartitionExec` spills a batch for which the pool has no room, and its reader may then
+//! wait for a file that nobody writes any more: the query stands still until its time limit (apache/datafusion#24883, which is in the
 //! version in use). Batches between two operators are few, so they are granted and counted; what they take is missing for
 //! others, who spill instead.
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, human_readable_size,
+};
+
+use crate::error::Exhausted;
 
 /// Consumers whose names begin so and that could spill.
 const EXCHANGE: &str = "RepartitionExec";
+/// Consumers whose names have this and that cannot spill: see [`Exhausted`].
+const JOIN: &str = "Join";
+/// This part of the memory is kept for those who cannot spill.
+const RESERVES_PER_LIMIT: usize = 4;
+/// Consumers whose names begin so gather rows to sort them.
+const SORT: &str = "ExternalSorter[";
+/// This part of the memory is for what sorts have gathered.
+const SORTS_PER_LIMIT: usize = 2;
+/// What a part that can spill may take of that at least, as a part of the limit.
+const PIECES_PER_LIMIT: usize = 64;
 
-/// Grants exchanges everything, and leaves the others to the pool within. An exchange keeps its share of a fair pool: that
-/// is what merges of sorts, which cannot spill, find free.
+/// See the module.
 #[derive(Debug)]
-pub(crate) struct ExchangesFirst<P>(P);
+pub(crate) struct FreeToAll {
+    limit: usize,
+    state: Mutex<State>,
+}
 
-impl<P: MemoryPool> ExchangesFirst<P> {
-    pub(crate) fn new(pool: P) -> Self {
-        Self(pool)
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes in use.
+    used: usize,
+    /// How many sorts there are.
+    sorts: usize,
+}
+
+impl FreeToAll {
+    /// A pool of so many bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, state: Mutex::default() }
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much may be in use once this request is granted.
+    fn most(&self, reservation: &MemoryReservation, additional: usize, sorts: usize) -> usize {
+        let consumer = reservation.consumer();
+        let size = reservation.size().saturating_add(additional);
+        if is_exchange(consumer) {
+            usize::MAX
+        } else if !consumer.can_spill() || size <= self.limit / PIECES_PER_LIMIT {
+            self.limit
+        } else if is_sort(consumer) && size > self.limit / SORTS_PER_LIMIT / sorts.max(1) {
+            0
+        } else {
+            self.limit - self.limit / RESERVES_PER_LIMIT
+        }
+    }
+}
+
+fn is_sort(consumer: &MemoryConsumer) -> bool {
+    consumer.can_spill() && consumer.name().starts_with(SORT)
 }
 
 fn is_exchange(consumer: &MemoryConsumer) -> bool {
     consumer.can_spill() && consumer.name().starts_with(EXCHANGE)
 }
 
-impl<P: MemoryPool> MemoryPool for ExchangesFirst<P> {
+impl MemoryPool for FreeToAll {
     fn name(&self) -> &str {
-        self.0.name()
+        "free_to_all"
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        self.0.register(consumer);
+        self.state().sorts += usize::from(is_sort(consumer));
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        self.0.unregister(consumer);
+        let mut state = self.state();
+        state.sorts = state.sorts.saturating_sub(usize::from(is_sort(consumer)));
     }
 
-    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.0.grow(reservation, additional);
+    fn grow(&self, _: &MemoryReservation, additional: usize) {
+        let mut state = self.state();
+        state.used = state.used.saturating_add(additional);
     }
 
-    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.0.shrink(reservation, shrink);
+    fn shrink(&self, _: &MemoryReservation, shrink: usize) {
+        let mut state = self.state();
+        state.used = state.used.saturating_sub(shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<(), DataFusionError> {
-        if is_exchange(reservation.consumer()) {
-            self.0.grow(reservation, additional);
+        let mut state = self.state();
+        let most = self.most(reservation, additional, state.sorts);
+        let wanted = state.used.saturating_add(additional);
+        if wanted <= most {
+            state.used = wanted;
             return Ok(());
         }
-        self.0.try_grow(reservation, additional)
+        let words = format!(
+            "{} asked for {} beside the {} that it has; {} of {} are free",
+            reservation.consumer().name(),
+            human_readable_size(additional),
+            human_readable_size(reservation.size()),
+            human_readable_size(self.limit.saturating_sub(state.used)),
+            human_readable_size(self.limit),
+        );
+        let consumer = reservation.consumer();
+        let is_join = consumer.name().contains(JOIN) && !consumer.can_spill();
+        Err(if is_join { Exhausted(words).into() } else { DataFusionError::ResourcesExhausted(words) })
     }
 
     fn reserved(&self) -> usize {
-        self.0.reserved()
+        self.state().used
     }
 
     fn memory_limit(&self) -> MemoryLimit {
-        self.0.memory_limit()
+        MemoryLimit::Finite(self.limit)
     }
 }
 
-impl<P: MemoryPool> Display for ExchangesFirst<P> {
+impl Display for FreeToAll {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        Display::fmt(&self.0, formatter)
+        write!(formatter, "{}({})", self.name(), human_readable_size(self.limit))
     }
 }
 
@@ -77,25 +148,76 @@ impl<P: MemoryPool> Display for ExchangesFirst<P> {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::execution::memory_pool::FairSpillPool;
     use datafusion::physical_plan::ExecutionPlan as _;
     use datafusion::physical_plan::repartition::RepartitionExec;
 
     use super::*;
 
+    const LIMIT: usize = 6_400;
+
+    fn pool() -> Arc<dyn MemoryPool> {
+        Arc::new(FreeToAll::new(LIMIT))
+    }
+
+    fn spilling(pool: &Arc<dyn MemoryPool>, name: &str) -> MemoryReservation {
+        MemoryConsumer::new(name).with_can_spill(true).register(pool)
+    }
+
+    #[test]
+    fn one_part_may_take_all_that_is_free_beside_parts_that_hold_nothing() {
+        let pool = pool();
+        let idle: Vec<_> = (0..9).map(|at| spilling(&pool, &format!("PartialHashAggregateStream[{at}]"))).collect();
+        let grouping = spilling(&pool, "GroupedHashAggregateStream[0]");
+        grouping.try_grow(4_800).unwrap();
+        assert!(grouping.try_grow(1).is_err(), "the last quarter is for others");
+        assert_eq!(pool.reserved(), 4_800);
+        drop((idle, grouping));
+        assert_eq!(pool.reserved(), 0);
+    }
+
+    #[test]
+    fn the_last_quarter_is_for_who_cannot_spill_and_for_first_pieces() {
+        let pool = pool();
+        let (first, second) = (spilling(&pool, "Grouping[0]"), spilling(&pool, "Grouping[1]"));
+        let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
+        first.try_grow(4_800).unwrap();
+        second.try_grow(100).unwrap();
+        assert!(second.try_grow(1).is_err(), "more than a first piece");
+        join.try_grow(1_500).unwrap();
+        let error = join.try_grow(1).unwrap_err();
+        assert!(crate::error::is_exhausted(&error) && !matches!(error, DataFusionError::ResourcesExhausted(_)));
+        let message = error.strip_backtrace();
+        assert!(message.contains("HashJoinInput[0] asked for 1.0 B beside the 1500.0 B"), "{message}");
+        first.shrink(4_800);
+        second.try_grow(3_000).unwrap();
+    }
+
+    #[test]
+    fn sorts_have_equal_shares_of_a_half() {
+        let pool = pool();
+        let first = spilling(&pool, "ExternalSorter[0]");
+        first.try_grow(3_200).unwrap();
+        assert!(first.try_grow(1).is_err());
+        first.shrink(3_200);
+        let second = spilling(&pool, "ExternalSorter[1]");
+        first.try_grow(1_600).unwrap();
+        second.try_grow(1_600).unwrap();
+        assert!(first.try_grow(1).is_err() && second.try_grow(1).is_err());
+        drop(second);
+        first.try_grow(1_600).unwrap();
+    }
+
     #[test]
     fn an_exchange_is_never_made_to_spill_and_what_it_takes_is_counted() {
-        let pool: Arc<dyn MemoryPool> = Arc::new(ExchangesFirst::new(FairSpillPool::new(100)));
-        let exchange = MemoryConsumer::new("RepartitionExec[0]").with_can_spill(true).register(&pool);
-        let sort = MemoryConsumer::new("ExternalSorter[0]").with_can_spill(true).register(&pool);
-        let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
-        exchange.try_grow(150).unwrap();
-        assert_eq!(pool.reserved(), 150);
-        assert!(sort.try_grow(51).is_err() && join.try_grow(1).is_err());
-        exchange.shrink(150);
-        join.try_grow(60).unwrap();
-        sort.try_grow(20).unwrap();
-        assert!(sort.try_grow(1).is_err(), "a half of what the join leaves");
+        let pool = pool();
+        let exchange = spilling(&pool, "RepartitionExec[0]");
+        let (sort, join) =
+            (spilling(&pool, "ExternalSorter[0]"), MemoryConsumer::new("HashJoinInput[0]").register(&pool));
+        exchange.try_grow(LIMIT + 50).unwrap();
+        assert_eq!(pool.reserved(), LIMIT + 50);
+        assert!(sort.try_grow(1).is_err() && join.try_grow(1).is_err());
+        exchange.shrink(LIMIT + 50);
+        join.try_grow(LIMIT).unwrap();
         drop((exchange, sort, join));
         assert_eq!(pool.reserved(), 0);
     }

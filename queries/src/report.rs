@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use crate::header::{Chart, ReportColumn, ReportHeader};
-use crate::origin::{Period, StreamOrigin, in_words, is_complete};
+use crate::header::{Chart, ParameterKind, ReportColumn, ReportHeader};
+use crate::origin::{LakeDays, Period, PeriodOrigin, StreamOrigin, in_words, is_complete};
 use crate::parameters::{ReportParameters, ResolvedParameter};
 use crate::{Provenance, QueryError, QuerySession};
 
@@ -20,6 +21,7 @@ pub struct Report {
     name: String,
     header: ReportHeader,
     sql: String,
+    is_cut: bool,
 }
 
 /// The answer to a report's question.
@@ -35,6 +37,8 @@ pub struct ReportResult {
     pub chart: Option<Chart>,
     /// The columns, with units, in the order of the batches.
     pub columns: Vec<ReportColumn>,
+    /// Whether the rows are the first of more, by a rank or a LIMIT: what is added up of them is no sum of all.
+    pub is_cut: bool,
     /// Arrow schema of the batches.
     pub schema: SchemaRef,
     /// The rows, in the report's order; the same rows in the same order each time.
@@ -52,11 +56,16 @@ pub struct Completeness {
     pub ends_at: DateTime<Utc>,
     /// The streams that the report is computed from, and how far the lake has them.
     pub streams: Vec<StreamOrigin>,
+    /// The first day of the lake, when the whole period lies before it.
+    pub begins_later: Option<NaiveDate>,
 }
 
 impl Completeness {
     /// Why the period is not complete, as half a sentence: `it ends at …, and transaction-events is complete to …`.
     pub fn missing(&self) -> String {
+        if let Some(first) = self.begins_later {
+            return format!("it ends at {}, and the lake begins on {first}", in_words(self.ends_at));
+        }
         let behind = self.streams.iter().filter(|stream| !is_complete(std::slice::from_ref(*stream), self.ends_at));
         let streams = behind.map(|stream| match stream.complete_to {
             Some(complete_to) => format!("{} is complete to {}", stream.stream, in_words(complete_to)),
@@ -69,9 +78,11 @@ impl Completeness {
 impl Report {
     /// Reads a report from the text of its file; checks that header and SQL name the same parameters.
     pub(crate) fn parse(name: &str, file: &str, text: &str) -> Result<Self, QueryError> {
+        // Editors of Windows put a byte order mark before the text.
+        let text = text.trim_start_matches('\u{feff}');
         let header = ReportHeader::parse(file, text)?;
-        check_placeholders(file, text, &header)?;
-        Ok(Self { name: name.to_owned(), header, sql: text.to_owned() })
+        let tokens = check_placeholders(file, text, &header)?;
+        Ok(Self { name: name.to_owned(), is_cut: is_cut(&tokens, &header), header, sql: text.to_owned() })
     }
 
     /// Name by which the report is run: its file's, without the ending.
@@ -95,7 +106,8 @@ impl Report {
     /// [`QueryError::UnknownParameter`] and [`QueryError::Parameter`] before anything runs,
     /// [`QueryError::ReportColumns`] when header and SQL disagree, and everything that a query can fail with.
     pub async fn run(&self, session: &QuerySession, parameters: &ReportParameters) -> Result<ReportResult, QueryError> {
-        let parameters = parameters.resolve(&self.name, &self.header.parameters)?;
+        let mut parameters = parameters.resolve(&self.name, &self.header.parameters)?;
+        self.check_users(session, &parameters).await?;
         let stream = session.query_with(&self.sql, values_of(&parameters)).await?;
         let schema = stream.schema();
         self.check_columns(&schema)?;
@@ -106,6 +118,9 @@ impl Report {
             Some(period) => Some(period.origin(session, &read, &streams).await?),
             None => None,
         };
+        if let Some(period) = &period {
+            name_days(&mut parameters, period);
+        }
         let provenance = Provenance {
             report: self.name.clone(),
             parameters,
@@ -122,6 +137,7 @@ impl Report {
             audience: self.header.audience.clone(),
             chart: self.header.chart.clone(),
             columns: self.header.columns.clone(),
+            is_cut: self.is_cut,
             schema,
             batches,
             provenance,
@@ -158,7 +174,29 @@ impl Report {
         })?;
         let read = session.tables_of(&self.sql, values_of(&parameters)).await?;
         let (_, streams) = session.origin().of_tables(&read);
-        Ok(Completeness { is_complete: is_complete(&streams, ends_at), ends_at, streams })
+        let lake = LakeDays::of(session).await?;
+        let begins_later = lake.first.filter(|_| lake.begin_after(period.and_then(|period| period.last_day)));
+        let is_complete = begins_later.is_none() && is_complete(&streams, ends_at);
+        Ok(Completeness { is_complete, ends_at, streams, begins_later })
+    }
+
+    /// A user whom the lake does not know has no empty statement: somebody mistyped an id.
+    async fn check_users(&self, session: &QuerySession, parameters: &[ResolvedParameter]) -> Result<(), QueryError> {
+        let is_user = |name: &str| {
+            let mut declared = self.header.parameters.iter();
+            declared.any(|known| known.name == name && known.kind == ParameterKind::User)
+        };
+        for parameter in parameters.iter().filter(|parameter| is_user(&parameter.name)) {
+            if !is_known_user(session, &parameter.bound).await? {
+                let user = parameter.value.as_deref().unwrap_or_default();
+                return Err(QueryError::Parameter {
+                    report: self.name.clone(),
+                    name: parameter.name.clone(),
+                    fault: format!("the lake has no user {user:?}"),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn check_columns(&self, schema: &SchemaRef) -> Result<(), QueryError> {
@@ -172,20 +210,54 @@ impl Report {
     }
 }
 
+/// Whether the lake has an event about a user or of a user. The events about users are looked at first: nearly all users have one.
+async fn is_known_user(session: &QuerySession, user: &ScalarValue) -> Result<bool, QueryError> {
+    const ROLES: [&str; 8] = [
+        "civilian_id",
+        "officer_id",
+        "donor_id",
+        "recipient_id",
+        "redeemer_id",
+        "provider_id",
+        "from_officer_id",
+        "to_officer_id",
+    ];
+    let in_transactions = ROLES.map(|role| format!("{role} = $user")).join(" OR ");
+    let known = session.tables();
+    for (table, condition) in [("user_events", "user_id = $user"), ("transactions", in_transactions.as_str())] {
+        if !known.iter().any(|name| name == table) {
+            continue;
+        }
+        let sql = format!("SELECT 1 FROM {table} WHERE {condition} LIMIT 1");
+        let found = session.query_with(&sql, vec![("user".to_owned(), user.clone())]).await?.collect().await?;
+        if found.iter().any(|batch| batch.num_rows() > 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Says which days are meant by the first and the last of the lake.
+fn name_days(parameters: &mut [ResolvedParameter], period: &PeriodOrigin) {
+    for parameter in parameters.iter_mut().filter(|parameter| parameter.value.is_none()) {
+        parameter.meant = if parameter.is_first_day() { period.lake_first_day } else { period.lake_last_day };
+    }
+}
+
 /// The values for the placeholders, by name.
 fn values_of(parameters: &[ResolvedParameter]) -> Vec<(String, ScalarValue)> {
     parameters.iter().map(|parameter| (parameter.name.clone(), parameter.bound.clone())).collect()
 }
 
 /// Every `$name` in the SQL is declared, and every declared parameter is used.
-fn check_placeholders(file: &str, text: &str, header: &ReportHeader) -> Result<(), QueryError> {
+fn check_placeholders(file: &str, text: &str, header: &ReportHeader) -> Result<Vec<Token>, QueryError> {
     let fault = |line: usize, fault: String| QueryError::Header { file: file.to_owned(), line, fault };
     let tokens = Tokenizer::new(&GenericDialect {}, text)
         .tokenize_with_location()
         .map_err(|error| fault(usize::try_from(error.location.line).unwrap_or(1), error.message))?;
     let mut used = BTreeSet::new();
-    for token in tokens {
-        if let Token::Placeholder(placeholder) = token.token {
+    for token in &tokens {
+        if let Token::Placeholder(placeholder) = &token.token {
             let name = placeholder.trim_start_matches('$').to_owned();
             if !header.parameters.iter().any(|parameter| parameter.name == name) {
                 let line = usize::try_from(token.span.start.line).unwrap_or(1);
@@ -196,8 +268,15 @@ fn check_placeholders(file: &str, text: &str, header: &ReportHeader) -> Result<(
     }
     match header.parameters.iter().find(|parameter| !used.contains(&parameter.name)) {
         Some(unused) => Err(fault(1, format!("the SQL does not use the parameter {}", unused.name))),
-        None => Ok(()),
+        None => Ok(tokens.into_iter().map(|token| token.token).collect()),
     }
+}
+
+/// Whether the result may lack rows: by its last rank, or by a word that keeps some rows only.
+fn is_cut(tokens: &[Token], header: &ReportHeader) -> bool {
+    let cuts = [Keyword::LIMIT, Keyword::FETCH, Keyword::QUALIFY, Keyword::OFFSET];
+    let has_cut = tokens.iter().any(|token| matches!(token, Token::Word(word) if cuts.contains(&word.keyword)));
+    has_cut || header.parameters.iter().any(|parameter| parameter.name == "top")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -24,12 +24,14 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use tokio::time::Instant;
 
+use crate::attempt::OneAttempt;
 use crate::bounds::bound_functions;
 use crate::bytes::{BytesAsText, count_any_bytes};
 use crate::cooperation::GiveWayInJoins;
+use crate::error::is_exhausted;
 use crate::memory::MemoryWatch;
 use crate::nearest::nearest;
-use crate::pool::ExchangesFirst;
+use crate::pool::FreeToAll;
 use crate::shared::{SharingPlanner, ShowShared, share};
 use crate::spill::SpillDirectory;
 use crate::workers::Workers;
@@ -193,9 +195,12 @@ impl QuerySession {
         let is_table = |name: &str| self.context.table_exist(TableReference::bare(name)).unwrap_or(true);
         let plan = share(plan, &state, &is_table).map_err(QueryError::plan)?;
         let frame = Box::pin(self.context.execute_logical_plan(plan)).await.map_err(QueryError::plan)?;
-        let stream = Box::pin(frame.execute_stream()).await.map_err(|error| match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => QueryError::execution(error, self.options.memory_limit_bytes),
-            _ => QueryError::plan(error),
+        let stream = Box::pin(frame.execute_stream()).await.map_err(|error| {
+            if is_exhausted(&error) {
+                QueryError::execution(error, self.options.memory_limit_bytes)
+            } else {
+                QueryError::plan(error)
+            }
         })?;
         Ok(Planned { stream, tables })
     }
@@ -249,13 +254,14 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     // forget the constant, and its last check refuses the sort: so they are pushed before the sorts are made as well.
     let sorts = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name());
     rules.insert(sorts.unwrap_or_default(), Arc::new(ProjectionPushdown::new()));
+    rules.push(Arc::new(OneAttempt));
     rules.push(Arc::new(GiveWayInJoins));
     rules.push(Arc::new(ShowShared));
     rules
 }
 
 fn runtime(options: &QueryOptions, spill: &SpillDirectory) -> Result<Arc<RuntimeEnv>, DataFusionError> {
-    let pool = ExchangesFirst::new(FairSpillPool::new(options.memory_limit_bytes));
+    let pool = FreeToAll::new(options.memory_limit_bytes);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, MEMORY_CONSUMERS_SHOWN)))
         .with_disk_manager_builder(

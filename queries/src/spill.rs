@@ -1,5 +1,10 @@
 //! Where intermediate results go that do not fit into memory: a directory of the session's own.
+//!
+//! It is removed with the session. A process that is killed leaves its own behind, so each new session removes those whose owner has
+//! gone: an owner holds a lock on its directory, which the system lets go when the process ends, however that happens.
 
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::Path;
 
 use datafusion::execution::disk_manager::DiskManagerMode;
@@ -7,10 +12,18 @@ use tempfile::{Builder, TempDir};
 
 use crate::QueryError;
 
-const PREFIX: &str = "bluelake-spill-";
+/// Of directories that their owners lock. Earlier versions called theirs otherwise, and did not lock them.
+const PREFIX: &str = "bluelake-spill-locked-";
+/// Another session may take a new directory for one that was left, in the moment before it is locked.
+const ATTEMPTS: usize = 3;
 
 /// A directory that only this user can read, removed when it is dropped.
-pub(crate) struct SpillDirectory(Option<TempDir>);
+pub(crate) struct SpillDirectory(Option<Owned>);
+
+struct Owned {
+    directory: TempDir,
+    _lock: File,
+}
 
 impl SpillDirectory {
     /// In `parent`, or in the system's place for temporary files. When that place cannot be written, queries run
@@ -19,22 +32,55 @@ impl SpillDirectory {
     /// # Errors
     /// [`QueryError::SpillDirectory`] when a parent was named and cannot be used.
     pub(crate) fn new(parent: Option<&Path>) -> Result<Self, QueryError> {
-        let mut builder = Builder::new();
-        builder.prefix(PREFIX);
         match parent {
-            None => Ok(Self(builder.tempdir().ok())),
-            Some(path) => builder
-                .tempdir_in(path)
-                .map(|directory| Self(Some(directory)))
-                .map_err(|source| QueryError::SpillDirectory { path: path.to_path_buf(), source }),
+            None => {
+                let place = std::env::temp_dir();
+                remove_abandoned(&place);
+                Ok(Self(Owned::new(&place).ok()))
+            }
+            Some(path) => {
+                remove_abandoned(path);
+                Owned::new(path)
+                    .map(|owned| Self(Some(owned)))
+                    .map_err(|source| QueryError::SpillDirectory { path: path.to_path_buf(), source })
+            }
         }
     }
 
     /// For DataFusion, which makes files in it and removes each when its part of the query ends.
     pub(crate) fn mode(&self) -> DiskManagerMode {
         match &self.0 {
-            Some(directory) => DiskManagerMode::Directories(vec![directory.path().to_path_buf()]),
+            Some(Owned { directory, .. }) => DiskManagerMode::Directories(vec![directory.path().to_path_buf()]),
             None => DiskManagerMode::Disabled,
+        }
+    }
+}
+
+impl Owned {
+    fn new(parent: &Path) -> io::Result<Self> {
+        let mut taken = None;
+        for _ in 0..ATTEMPTS {
+            let directory = Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            let lock = File::open(directory.path())?;
+            match lock.try_lock() {
+                // Whoever had the lock before has removed the directory.
+                Ok(()) if directory.path().exists() => return Ok(Self { directory, _lock: lock }),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => taken = Some(error),
+            }
+        }
+        Err(taken.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()))
+    }
+}
+
+/// Removes the directories of processes that are gone. What cannot be looked at is another user's, or will be removed another time.
+fn remove_abandoned(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let Ok(lock) = File::open(entry.path()) else { continue };
+        // The lock is held until all is removed, so that an owner who is about to take it learns of that.
+        if lock.try_lock().is_ok() {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -77,6 +123,26 @@ mod tests {
         assert!(entries(parent.path()) <= empty + 1, "a cancelled query left {} entries", entries(parent.path()));
         drop(session);
         assert_eq!(entries(parent.path()), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let in_use = SpillDirectory::new(Some(parent.path())).unwrap();
+        let left = parent.path().join("bluelake-spill-locked-left");
+        std::fs::create_dir_all(left.join("datafusion-x")).unwrap();
+        std::fs::write(left.join("datafusion-x/rows"), "of a member").unwrap();
+        for other in ["bluelake-spill-other", "others"] {
+            std::fs::create_dir(parent.path().join(other)).unwrap();
+        }
+        let next = SpillDirectory::new(Some(parent.path())).unwrap();
+        assert!(!left.exists());
+        let own = |spill: &SpillDirectory| spill.0.as_ref().unwrap().directory.path().to_path_buf();
+        assert!(own(&in_use).exists() && own(&next).exists() && own(&in_use) != own(&next));
+        assert!(parent.path().join("bluelake-spill-other").exists() && parent.path().join("others").exists());
+        let gone = own(&in_use);
+        drop(in_use);
+        assert!(!gone.exists());
     }
 
     #[tokio::test]

@@ -43,12 +43,12 @@ pub(crate) struct BackfillArguments {
 }
 
 const EXAMPLES: &str = "\
-Reads objects of JSON events, one after another with line feeds, white space or nothing between them, plain or compressed with
-gzip or zstd, as Firehose leaves them; also the records in what it writes under an error prefix. Events go the way of the
+Reads objects of JSON events, one after another with line feeds, white space or nothing between them, plain or compressed with \
+gzip or zstd, as Firehose leaves them; also the records in what it writes under an error prefix. Events go the way of the \
 stream's own: into its table, into rejected_events, or among the duplicates, which here are events whose id the table has.
 
 Each byte of an object is taken once: run it again, after it was killed or after more objects came, and it goes on from there.
-Objects that ingest has not got to are left, because it would bring the same events again; the exit code is then 3, as it is
+Objects that ingest has not got to are left, because it would bring the same events again; the exit code is then 3, as it is \
 when an object is damaged, denied or of a form that is not read (bzip2, ZIP, Snappy, Parquet, …). Run it again later.
 
 Examples:

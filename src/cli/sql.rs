@@ -1,7 +1,7 @@
 //! `bluelake sql`: read-only SQL over the lake: one statement, or a shell.
 
 use std::io::{BufWriter, IsTerminal as _, Read as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use bluelake_lake::AsOf;
@@ -38,7 +38,7 @@ pub(crate) struct SqlArguments {
 
 const EXAMPLES: &str = "\
 Tables: user_events, transactions, rejected_events.
-Views: users (latest state of each), interactions, donations, redemptions, transfers.
+Views: users (latest state of each), interactions, donations, redemptions, redemption_items, transfers, points_ledger, calendar.
 
 The shell completes names with Tab, keeps a history, and cancels a query on Ctrl-C; \\? lists its commands.
 
@@ -71,9 +71,28 @@ impl Form {
 
     /// The format that was asked for, in words or by the file's ending.
     pub(crate) fn format(&self, json: bool) -> OutputFormat {
-        let ending = || self.output.as_deref().and_then(Path::extension)?.to_str()?.parse().ok();
+        let ending = || OutputFormat::of_file(self.output.as_deref()?).ok()?;
         let usual = if json { OutputFormat::Json } else { OutputFormat::Table };
         self.format.or_else(ending).unwrap_or(usual)
+    }
+
+    /// Refuses a file whose ending says nothing, or something else than `--format`.
+    fn check_ending(&self) -> Result<()> {
+        let Some(path) = &self.output else { return Ok(()) };
+        match (OutputFormat::of_file(path), self.format) {
+            (Ok(Some(ending)), Some(format)) if ending != format && ending != OutputFormat::Table => {
+                let message =
+                    format!("--format says {format} and {} says {ending}: let one be as the other", path.display());
+                Err(WrongUsage::new(message).into())
+            }
+            (Err(error), None) => Err(WrongUsage::new(error.to_string()).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a table is shown to somebody who reads it on a terminal.
+    pub(crate) fn is_table_on_terminal(&self, json: bool) -> bool {
+        self.format(json) == OutputFormat::Table && self.is_standard_output() && std::io::stdout().is_terminal()
     }
 
     /// Whether the result goes to standard output.
@@ -81,11 +100,12 @@ impl Form {
         self.output.is_none()
     }
 
-    /// Refuses to write bytes that a terminal cannot show.
+    /// Refuses to write bytes that a terminal cannot show, and a file of an ending that does not fit.
     ///
     /// # Errors
-    /// [`WrongUsage`] for Parquet or XLSX to a terminal.
+    /// [`WrongUsage`] for Parquet or XLSX to a terminal, or for an ending that names no format or another one.
     pub(crate) fn check(&self, json: bool) -> Result<()> {
+        self.check_ending()?;
         let format = self.format(json);
         if format.is_binary() && self.is_standard_output() && std::io::stdout().is_terminal() {
             return Err(WrongUsage::new(format!("{format} is not for terminals; add --output FILE")).into());
@@ -192,6 +212,12 @@ pub(crate) async fn run(session: &Session, arguments: SqlArguments) -> Result<Ou
     memory::bound_process(session.config.sql.memory_limit);
     let queries = query::open(&session.lake().await?, &session.config, &AsOf::Newest).await?;
     let mut stream = queries.query(&text).await?;
+    if arguments.form.is_table_on_terminal(session.json) {
+        let mut table = Vec::new();
+        write_results(&mut stream, OutputFormat::Table, &mut table).await?;
+        shell::show_wide(&table, session.config.sql.pager.as_deref())?;
+        return Ok(Outcome::Done);
+    }
     let mut sink = arguments.form.sink()?;
     let written = match write_results(&mut stream, arguments.form.format(session.json), &mut sink).await {
         Ok(_) => sink.finish(),

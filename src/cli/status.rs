@@ -36,7 +36,7 @@ pub(crate) struct StatusArguments {
 
 const EXAMPLES: &str = "\
 Changes nothing, and needs no worker to run. Asks each open shard for one record behind the lake's position.
-Exit code 0 when all is well, 3 when there is a problem: a gap is open, a shard left Kinesis unread, a limit is passed,
+Exit code 0 when all is well, 3 when there is a problem: a gap is open, a shard left Kinesis unread, a limit is passed, \
 Kinesis cannot be asked, or a check of the lake fails. 1 when the lake cannot be read.
 
 Examples:
@@ -51,13 +51,20 @@ fn time(text: &str) -> Result<Duration, String> {
 /// Looks at the lake and at Kinesis, and judges.
 pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result<Outcome> {
     let lake = session.lake().await?;
-    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await?)?) };
-    if let Some(kinesis) = &kinesis {
-        is_one_for_both(streams::ensure_two(kinesis, &session.config).await)?;
+    // Without a region Kinesis cannot be asked, and the lake can.
+    let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await?)) };
+    let client = kinesis.as_ref().and_then(|client| client.as_ref().ok());
+    let unasked = kinesis.as_ref().and_then(|client| client.as_ref().err()).map(|error| format!("{error:#}"));
+    if let Some(client) = client {
+        is_one_for_both(streams::ensure_two(client, &session.config).await)?;
     }
     let chosen = |stream: &Stream| arguments.streams.is_empty() || arguments.streams.contains(stream);
-    let looks = Stream::ALL.into_iter().filter(chosen).map(|stream| look(session, &lake, kinesis.as_ref(), stream));
-    let streams = futures::future::try_join_all(looks).await?;
+    let looks = Stream::ALL.into_iter().filter(chosen).map(|stream| look(session, &lake, client, stream));
+    let mut streams = futures::future::try_join_all(looks).await?;
+    if let Some(reason) = &unasked {
+        let reason = format!("{reason} (--offline asks the lake alone)");
+        streams.iter_mut().for_each(|status| status.kinesis_error = Some(reason.clone()));
+    }
     let limits = Limits { max_lag: arguments.max_lag, min_headroom: arguments.min_headroom };
     let report = StatusReport::new(&session.config.lake, streams, workers(&lake).await?, limits, Utc::now());
     if session.json {

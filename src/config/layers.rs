@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::machine::query_memory;
 use super::settings::{SETTINGS, VARIABLE_PREFIX};
 use super::{DEFAULT_FILE, ScheduledReport, complaint, scheduled};
 use crate::failure::WrongUsage;
@@ -20,6 +21,8 @@ const FILE_VARIABLE: &str = "BLUELAKE_CONFIG";
 pub(crate) enum Origin {
     /// Built in.
     Default,
+    /// Worked out from what the machine has, as these words say.
+    Machine(String),
     /// This file.
     File(PathBuf),
     /// This environment variable.
@@ -32,6 +35,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => formatter.write_str("default"),
+            Self::Machine(words) => write!(formatter, "default: {words}"),
             Self::File(path) => write!(formatter, "file {}", path.display()),
             Self::Variable(name) => write!(formatter, "variable {name}"),
             Self::Flag(flag) => write!(formatter, "flag {flag}"),
@@ -87,6 +91,8 @@ impl Layers {
                 layers.put(setting.key, text.to_owned(), Origin::Default);
             }
         }
+        let memory = query_memory();
+        layers.put("sql.memory-limit", memory.text, Origin::Machine(memory.from));
         layers.lay_file(file.or(variables.file.as_deref()))?;
         layers.lay_variables(variables.settings)?;
         for flag in flags {

@@ -103,7 +103,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: None,
         meaning: "folder or s3://bucket/prefix that `report run-all` exports to, unless a report names another",
     },
-    Setting { key: "sql.memory-limit", default: Some("256MiB"), meaning: "memory that one query may hold" },
+    Setting {
+        key: "sql.memory-limit",
+        default: None,
+        meaning: "memory that one query may hold; a quarter of what there is, at least 1GiB, if not set",
+    },
     Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
     Setting {
         key: "sql.spill-limit",

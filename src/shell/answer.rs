@@ -63,9 +63,13 @@ impl Collected {
         Ok(text)
     }
 
-    /// The result as a picture, as wide as the terminal.
+    /// The result as a picture, as wide as the terminal. Of a result that was cut, it says so.
     pub(super) fn chart(&self, form: ChartForm) -> Result<String> {
-        Ok(Points::read(&self.schema, &self.batches)?.draw(form, display::width())?)
+        let mut drawn = Points::read(&self.schema, &self.batches)?.draw(form, display::width())?;
+        if self.is_cut {
+            drawn.push_str(&format!("drawn: the first {} rows of more\n", self.rows));
+        }
+        Ok(drawn)
     }
 
     fn count(&self) -> String {
@@ -97,15 +101,19 @@ impl Shell<'_> {
             self.note("cancelled")?;
         }
         if self.display.shows_timing {
-            self.note(&format!("time: {}", in_words(started.elapsed())))?;
+            // Time in the pager is the reader's.
+            let spent = self.computed.take().unwrap_or_else(|| started.elapsed());
+            self.note(&format!("time: {}", in_words(spent)))?;
         }
         Ok(())
     }
 
     async fn answer(&mut self, sql: &str) -> Result<()> {
+        let started = Instant::now();
+        self.computed = None;
         let mut stream = self.opened.session.query(sql).await?;
         if let Some(path) = self.next_output.take() {
-            let format = display::format_of(&path).unwrap_or(self.display.format);
+            let format = OutputFormat::of_file(&path)?.unwrap_or(self.display.format);
             let mut file = WholeFile::create(&path)?;
             let rows = write_results(&mut stream, format, &mut file).await?;
             file.finish()?;
@@ -117,6 +125,7 @@ impl Shell<'_> {
         }
         let collected = Collected::read(&mut stream).await?;
         drop(stream);
+        self.computed = Some(started.elapsed());
         self.show_collected(&collected)?;
         self.last = Some(collected);
         Ok(())

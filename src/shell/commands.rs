@@ -37,7 +37,7 @@ impl Shell<'_> {
             ShellCommand::Chart(form) => self.chart(form)?,
             ShellCommand::Charts(on) => {
                 self.next_chart = None;
-                switch("charts", &mut self.display.draws_charts, Some(on))?;
+                switch("drawing of charts", &mut self.display.draws_charts, Some(on))?;
             }
             ShellCommand::Refresh => self.refresh().await?,
         }

@@ -1,10 +1,8 @@
 //! The terminal: how wide it is, and whether a text goes through the pager.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
 
 use anyhow::Result;
-use bluelake_queries::OutputFormat;
 use comfy_table::Table;
 
 use super::{Shell, pager};
@@ -33,21 +31,32 @@ pub(super) fn fitted(mut table: Table) -> String {
     table.set_width(u16::try_from(width()).unwrap_or(u16::MAX)).to_string() + "\n"
 }
 
-/// The format that the ending of a file names.
-pub(super) fn format_of(path: &Path) -> Option<OutputFormat> {
-    path.extension()?.to_str()?.parse().ok()
+/// Writes a text to standard output; through the pager where it is a terminal that is too narrow for it, and would break its lines.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn show_wide(text: &[u8], configured: Option<&str>) -> Result<()> {
+    let (width, height) = size();
+    let text = String::from_utf8_lossy(text);
+    if is_terminal() && text.lines().any(|line| line.chars().count() > width) {
+        return pager::page(&text, height, configured);
+    }
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| output::or_closed(error.into()))
 }
 
 impl Shell<'_> {
     /// Shows a text that ends with a newline, through the pager when it does not fit.
     pub(super) fn show(&self, text: &str) -> Result<()> {
         let (width, height) = size();
+        let configured = self.session.config.sql.pager.as_deref();
         let fits = || text.lines().count() < height && text.lines().all(|line| line.chars().count() <= width);
-        if !is_terminal() || !self.display.uses_pager || fits() {
-            let mut stdout = std::io::stdout().lock();
-            let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-            return written.map_err(|error| output::or_closed(error.into()));
+        if is_terminal() && self.display.uses_pager && !fits() {
+            return pager::page(text, height, configured);
         }
-        pager::page(text, height, self.session.config.sql.pager.as_deref())
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        written.map_err(|error| output::or_closed(error.into()))
     }
 }

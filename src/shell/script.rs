@@ -23,6 +23,8 @@ impl Shell<'_> {
             number += 1;
             let place = || format!("{name}, line {number}");
             let line = next_line(&mut lines).with_context(place)?;
+            // Editors of Windows put a byte order mark before the text.
+            let line = line.map(|line| if number == 1 { line.trim_start_matches('\u{feff}').to_owned() } else { line });
             let Some(line) = line else {
                 return if is_blank(&pending) {
                     Ok(Flow::Continue)

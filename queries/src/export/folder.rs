@@ -73,6 +73,7 @@ mod tests {
         let parameter = |(name, value): &(&str, Option<&str>)| ResolvedParameter {
             name: (*name).to_owned(),
             value: value.map(str::to_owned),
+            meant: None,
             bound: ScalarValue::Date32(Some(if *name == "from" { 0 } else { 2_932_895 })),
         };
         Provenance {

@@ -30,6 +30,7 @@ fn result(points: &[i64]) -> ReportResult {
         audience: "finance".to_owned(),
         chart: None,
         columns: vec![ReportColumn { name: "points".to_owned(), unit: Unit::Points, description: "Given.".to_owned() }],
+        is_cut: false,
         schema: batch.schema(),
         batches: vec![batch],
         provenance: provenance(),

@@ -3,6 +3,9 @@
 //!
 //! Rows that share a position and a series are added up where the unit allows it; of those that share a moment the last
 //! counts, which is the state after it. What has no row stays empty: a gap is shown as a gap, never as zero.
+//!
+//! A result that was cut (the first ranks, a LIMIT) lacks rows, so sums of it would be wrong: there each row is a bar of its own, or
+//! there is no chart.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -26,6 +29,12 @@ const POSITIONS_MAX: usize = 2_000;
 const NAMED_BARS_MAX: usize = 30;
 /// Characters of a name in a chart.
 const NAME_LENGTH: usize = 40;
+/// Characters of the title of an axis.
+const LABEL_LENGTH: usize = 80;
+/// The name of all series together that have no colour of their own.
+const OTHERS: &str = "all others";
+/// Room in a name for a number that tells it from another.
+const NUMBER_LENGTH: usize = 7;
 
 /// A chart's data.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +72,7 @@ pub(crate) enum Position {
     Moment(NaiveDateTime),
     /// A number, which has its place by size.
     Number(i128),
-    /// A name.
+    /// A name, whole: two that begin alike are two.
     Name(String),
 }
 
@@ -83,7 +92,7 @@ impl Position {
             Cell::Instant(moment) => Self::Moment(*moment),
             Cell::Number { unscaled, scale: 0 } => Self::Number(*unscaled),
             Cell::Empty => Self::Name("(none)".to_owned()),
-            other => Self::Name(shortened(&visible(&style.text(other)), NAME_LENGTH).into_owned()),
+            other => Self::Name(style.text(other)),
         }
     }
 
@@ -93,7 +102,7 @@ impl Position {
             Self::Day(day) => day.to_string(),
             Self::Moment(moment) => Style::Instant.text(&Cell::Instant(*moment)),
             Self::Number(number) => number.to_string(),
-            Self::Name(name) => name.clone(),
+            Self::Name(name) => shortened(&visible(name), NAME_LENGTH).into_owned(),
         }
     }
 }
@@ -221,8 +230,9 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
         return Ok(None);
     };
     let series_column = series.and_then(|series| document.columns.get(series));
+    let is_each_row_a_bar = document.is_cut && chart.kind == ChartKind::Bar && series.is_none();
 
-    let mut grid = Grid::new(value_column);
+    let mut grid = Grid::new(value_column, document.is_cut);
     for batch in batches {
         let cells = Cells::new(batch)?;
         for row in 0..cells.rows() {
@@ -234,19 +244,21 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
                 (Some(series), Some(column)) => Position::of(&cells.cell(row, series), column.style),
                 _ => Position::Name(String::new()),
             };
+            let position = if is_each_row_a_bar { grid.apart(position) } else { position };
             if !grid.add(position, name, cells.cell(row, value).as_f64()) {
                 return Ok(None);
             }
         }
     }
-    let (positions, series, left_out) = grid.into_series(document.period.as_deref(), is_heatmap);
+    let has_others = chart.kind == ChartKind::Bar && !document.is_cut && value_column.is_additive;
+    let (positions, series, left_out) = grid.into_series(document.period.as_deref(), is_heatmap, has_others);
     let drawn = ChartData {
         kind: chart.kind,
-        x_label: x_column.label.clone(),
-        value_label: value_column.label.clone(),
+        x_label: short_label(x_column),
+        value_label: short_label(value_column),
         value_style: value_column.style,
-        series_label: series_column.map(|column| column.label.clone()),
-        shown: series.len(),
+        series_label: series_column.map(short_label),
+        shown: series.len() - usize::from(has_others && left_out > 0),
         positions,
         series,
         left_out,
@@ -257,6 +269,10 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
     let drawn = drawn.by_day().compared().with_largest_names();
     let is_drawable = drawn.points().nth(1).is_some() && drawn.positions.len() <= POSITIONS_MAX;
     Ok(is_drawable.then_some(drawn))
+}
+
+fn short_label(column: &DocumentColumn) -> String {
+    shortened(&column.label, LABEL_LENGTH).into_owned()
 }
 
 /// Values by position and series, in the order in which they came.
@@ -289,15 +305,25 @@ impl Places {
 }
 
 impl Grid {
-    fn new(value: &DocumentColumn) -> Self {
+    fn new(value: &DocumentColumn, is_cut: bool) -> Self {
         Self {
-            is_additive: value.is_additive,
+            is_additive: value.is_additive && !is_cut,
             factor: value.style.factor(),
             positions: Places::default(),
             names: Places::default(),
             values: HashMap::new(),
             weights: Vec::new(),
         }
+    }
+
+    /// A position that no row before has: a name that was there already gets a number.
+    fn apart(&self, position: Position) -> Position {
+        if !self.positions.known.contains_key(&position) {
+            return position;
+        }
+        let name = shortened(&position.text(), NAME_LENGTH - NUMBER_LENGTH).into_owned();
+        let numbered = |number: u32| Position::Name(format!("{name} ({number})"));
+        (2..).map(numbered).find(|position| !self.positions.known.contains_key(position)).unwrap_or(position)
     }
 
     /// `false` when two rows share a place and cannot be added up.
@@ -320,8 +346,13 @@ impl Grid {
         is_new || self.is_additive || is_moment
     }
 
-    /// The positions, the series that are shown, and how many are not.
-    fn into_series(self, period: Option<&str>, is_heatmap: bool) -> (Vec<Position>, Vec<ChartSeries>, usize) {
+    /// The positions, the series that are shown, and how many are not; with others, those are one series at the end.
+    fn into_series(
+        self,
+        period: Option<&str>,
+        is_heatmap: bool,
+        has_others: bool,
+    ) -> (Vec<Position>, Vec<ChartSeries>, usize) {
         let mut positions = ordered(self.positions.all.clone());
         if !is_heatmap && let Some(filled) = period.and_then(|period| with_every_period(&positions, period)) {
             positions = filled;
@@ -329,7 +360,8 @@ impl Grid {
         let places: Vec<Option<usize>> =
             positions.iter().map(|position| self.positions.known.get(position).copied()).collect();
         let most = if is_heatmap { HEATMAP_ROWS_MAX } else { SERIES_MAX };
-        let kept = largest(&self.weights, most);
+        let is_too_much = self.names.all.len() > most;
+        let kept = largest(&self.weights, most - usize::from(has_others && is_too_much));
         let left_out = self.names.all.len() - kept.len();
         let names = ordered(self.names.all.clone());
         let places_of_names = names.iter().filter_map(|name| Some((name, *self.names.known.get(name)?)));
@@ -337,7 +369,26 @@ impl Grid {
             let value = |position: &Option<usize>| self.values.get(&((*position)?, name)).copied().flatten();
             ChartSeries { name: text.text(), values: places.iter().map(value).collect() }
         });
-        (positions, series.collect(), left_out)
+        let mut series: Vec<ChartSeries> = series.collect();
+        if has_others && is_too_much {
+            series.push(self.others(&places, &kept));
+        }
+        (positions, series, left_out)
+    }
+
+    /// What the series that are not kept have together, so that a stack of bars is as high as all of them.
+    fn others(&self, places: &[Option<usize>], kept: &BTreeSet<usize>) -> ChartSeries {
+        let mut sums: HashMap<usize, f64> = HashMap::new();
+        // In a fixed order, because sums of fractions depend on it.
+        let mut values: Vec<_> = self.values.iter().collect();
+        values.sort_unstable_by_key(|(place, _)| **place);
+        for ((position, name), value) in values {
+            if let (false, Some(value)) = (kept.contains(name), value) {
+                *sums.entry(*position).or_default() += value;
+            }
+        }
+        let values = places.iter().map(|place| sums.get(&(*place)?).copied()).collect();
+        ChartSeries { name: OTHERS.to_owned(), values }
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Document {
     pub(crate) chart: Option<Chart>,
     /// `day`, `week` or `month`, when the result has one row or more for each.
     pub(crate) period: Option<String>,
+    /// Whether the rows are the first of more: what is added up of them is no sum of all.
+    pub(crate) is_cut: bool,
 }
 
 /// A column as readers see it.
@@ -139,6 +141,7 @@ impl Document {
             provenance: result.provenance.lines(),
             chart: result.chart.clone(),
             period: parameter("by").and_then(|parameter| parameter.value.clone()),
+            is_cut: result.is_cut,
         }
     }
 
@@ -160,6 +163,7 @@ impl Document {
             provenance: vec![("Bluelake version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
             chart: None,
             period: None,
+            is_cut: false,
         }
     }
 

@@ -2,8 +2,14 @@
 //!
 //! The rule is OWASP's (CSV injection), for texts that begin with `=`, `+`, `-`, `@`, a tab, a carriage return or a line
 //! feed, and goes two steps further: the full-width forms of those signs count, and so does a sign behind characters that
-//! a program may skip (blanks, control characters, byte-order and direction marks). It can be undone: a text to which the
-//! rule applies begins with the added `'`, so that taking away the first character gives back the value.
+//! a program may skip (quotes, blanks, control characters, byte-order and direction marks).
+//!
+//! Where the separator of lists is `;` or a tab, a spreadsheet parts a text at those too, and at its line breaks, because then the
+//! quotes around a field are in the middle of a cell. So the rule is applied to each such part of a text. At `,` no text is parted:
+//! it is the separator that is written, and a text that holds one stands in quotes.
+//!
+//! It can be undone: a text, and each part of it, to which the rule applies begins with the added `'`; taking that away gives back
+//! the value.
 
 use std::sync::Arc;
 
@@ -13,13 +19,15 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-/// Whether a spreadsheet may calculate the text, or an escaped text is such a one.
+/// Whether a spreadsheet may calculate what begins so, or it is an escaped text of that kind.
 fn is_formula(text: &str) -> bool {
-    if text.starts_with(['\t', '\r', '\n']) {
-        return true;
-    }
+    text.trim_start_matches('\'').starts_with(['\t', '\r', '\n']) || is_signed(text)
+}
+
+/// Whether the first character that a spreadsheet sees is one that a formula begins with.
+fn is_signed(text: &str) -> bool {
     let skipped = |character: char| {
-        character == '\''
+        matches!(character, '\'' | '"')
             || character.is_whitespace()
             || character.is_control()
             || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -27,9 +35,20 @@ fn is_formula(text: &str) -> bool {
     text.trim_start_matches(skipped).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
-/// The text as a cell that no spreadsheet calculates.
+/// The parts of a text, each with its separator at the end, and whether it has to be marked.
+fn marked_parts(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    let parts = text.split_inclusive(|character| matches!(character, ';' | '\t' | '\r' | '\n'));
+    parts.enumerate().map(|(at, part)| (if at == 0 { is_formula(part) } else { is_signed(part) }, part))
+}
+
+/// Whether the text or a part of it has to be marked.
+fn is_unsafe(text: &str) -> bool {
+    marked_parts(text).any(|(is_marked, _)| is_marked)
+}
+
+/// The text as cells that no spreadsheet calculates.
 fn escaped(text: &str) -> String {
-    if is_formula(text) { format!("'{text}") } else { text.to_owned() }
+    marked_parts(text).flat_map(|(is_marked, part)| [if is_marked { "'" } else { "" }, part]).collect()
 }
 
 /// The schema with its column names escaped.
@@ -68,7 +87,7 @@ fn escaped_texts(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
     }
     let texts = cast(column, &DataType::Utf8)?;
     let Some(texts) = texts.as_string_opt::<i32>() else { return Ok(None) };
-    if !texts.iter().flatten().any(is_formula) {
+    if !texts.iter().flatten().any(is_unsafe) {
         return Ok(None);
     }
     Ok(Some(Arc::new(texts.iter().map(|text| text.map(escaped)).collect::<StringArray>())))
@@ -85,8 +104,8 @@ mod tests {
             "+1",
             "-2+3",
             "@SUM(A1)",
-            "\t=1",
-            "\r=1",
+            "\t1",
+            "\r1",
             "\n1",
             " =1",
             "\u{feff}=1",
@@ -99,15 +118,72 @@ mod tests {
         ] {
             assert_eq!(escaped(text), format!("'{text}"), "{text:?}");
         }
-        for text in ["", "a=1", "'t Hooft", "5", "a\tb", "../../x", "<b>", "%00", "a=b/c", "🚓", "{\"a\":1}"] {
+        for text in [
+            "",
+            "a=1",
+            "'t Hooft",
+            "5",
+            "a\tb",
+            "../../x",
+            "<b>",
+            "%00",
+            "a=b/c",
+            "🚓",
+            "{\"a\":1}",
+            "[1,-2]",
+            "a; b",
+            "Hello, -5 degrees",
+            "a\nb",
+            "a;\t\r\n;",
+        ] {
             assert_eq!(escaped(text), text, "{text:?}");
+            assert!(!is_unsafe(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_behind_a_separator_or_a_line_break_is_marked() {
+        for (text, expected) in [
+            ("x;=1+1", "x;'=1+1"),
+            ("x\t=1+1", "x\t'=1+1"),
+            ("x\n=1+1", "x\n'=1+1"),
+            ("x\r\n@a;y", "x\r\n'@a;y"),
+            ("x; \"=1", "x;' \"=1"),
+            (";=1", ";'=1"),
+            ("\t=1", "'\t'=1"),
+            (" \n=1", " \n'=1"),
+            ("=1;+2;3;-4", "'=1;'+2;3;'-4"),
+            ("x;;=1", "x;;'=1"),
+        ] {
+            assert_eq!(escaped(text), expected, "{text:?}");
+            assert!(is_unsafe(text), "{text:?}");
         }
     }
 
     #[test]
     fn the_rule_can_be_undone() {
-        let undone = |text: &str| if is_formula(text) { text.chars().skip(1).collect() } else { text.to_owned() };
-        for text in ["=1", "'=1", "''=1", "'t Hooft", "a", "", "-", "\u{feff}@"] {
+        let undone = |text: &str| -> String {
+            marked_parts(text).map(|(is_marked, part)| &part[usize::from(is_marked)..]).collect()
+        };
+        for text in [
+            "=1",
+            "'=1",
+            "''=1",
+            "'t Hooft",
+            "a",
+            "",
+            "-",
+            "\u{feff}@",
+            "a;=1",
+            "a;'=1",
+            ";",
+            "\t=1",
+            "\n\n=1;'+2",
+            "'\t=",
+            "\ta",
+            "'\ta",
+            " \n=1",
+        ] {
             assert_eq!(undone(&escaped(text)), text, "{text:?}");
         }
     }

@@ -20,6 +20,8 @@ pub(super) const ROWS_MAX: usize = 2_000;
 
 /// Ids and words up to this length are not broken into lines.
 const WHOLE_MAX: usize = 40;
+/// And up to this length on paper.
+const PRINTED_WHOLE_MAX: usize = 20;
 
 /// The page, and how many of the rows it shows.
 pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(usize, Vec<u8>), ArrowError> {
@@ -63,10 +65,14 @@ fn heading(document: &Document, chart: &ChartData) -> String {
 
 fn caption(chart: &ChartData) -> String {
     let mut text = format!("{}.", chart.title());
-    let cuts = [(chart.shown, chart.left_out), (chart.positions.len(), chart.positions_left_out)];
-    for (shown, left_out) in cuts.into_iter().filter(|(_, left_out)| *left_out > 0) {
+    let has_others = chart.series.len() > chart.shown;
+    let cuts = [
+        (chart.shown, chart.left_out, if has_others { ", and all others together" } else { "" }),
+        (chart.positions.len(), chart.positions_left_out, ""),
+    ];
+    for (shown, left_out, others) in cuts.into_iter().filter(|(_, left_out, _)| *left_out > 0) {
         let all = shown + left_out;
-        let _ = write!(text, " The {shown} largest of {all} are drawn; the table has all.");
+        let _ = write!(text, " The {shown} largest of {all} are drawn{others}; the table has all.");
     }
     if let Some(without) = &chart.without {
         let _ = write!(text, " The rows of {without:?} are in the table only.");
@@ -171,13 +177,19 @@ fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total:
             text.push_str("<tr>");
             for (index, (column, cell)) in document.columns.iter().zip(cells.row(row)).enumerate() {
                 let value = column.style.text(&cell);
-                let is_whole = value.chars().count() <= WHOLE_MAX && !value.contains(' ');
+                let length = value.chars().count();
+                let is_whole = length <= WHOLE_MAX && !value.contains(' ');
+                // On paper an id may go over two lines; a day or a number may not.
+                let long = if length > PRINTED_WHOLE_MAX && column.style == Style::Text { " long" } else { "" };
                 let value = escaped(&value);
                 let _ = match (index, column.style) {
-                    (0, style) if !style.is_figure() => write!(text, "<th scope=\"row\">{value}</th>"),
+                    (0, style) if !style.is_figure() && long.is_empty() => {
+                        write!(text, "<th scope=\"row\">{value}</th>")
+                    }
+                    (0, style) if !style.is_figure() => write!(text, "<th scope=\"row\" class=\"long\">{value}</th>"),
                     (_, style) if style.is_figure() => write!(text, "<td class=\"figure\">{value}</td>"),
                     (_, Style::Text) if !is_whole => write!(text, "<td>{value}</td>"),
-                    _ => write!(text, "<td class=\"whole\">{value}</td>"),
+                    _ => write!(text, "<td class=\"whole{long}\">{value}</td>"),
                 };
             }
             text.push_str("</tr>\n");

@@ -18,8 +18,13 @@ const CELL_CHARACTERS_MAX: usize = 1_000;
 /// Characters of a whole table: one long value makes every row as wide as itself.
 const TABLE_CHARACTERS_MAX: usize = 16 * 1024 * 1024;
 
+/// The columns of the result of EXPLAIN.
+const PLAN: [&str; 2] = ["plan_type", "plan"];
+
 pub(super) struct TableWriter<W: Write> {
     sink: W,
+    /// A plan has lines of its own, and a box around them helps nobody.
+    is_plan: bool,
     table: Table,
     alignments: Vec<CellAlignment>,
     /// Characters of the widest cell of each column.
@@ -40,7 +45,7 @@ impl<W: Write> TableWriter<W> {
         let names = schema.fields().iter().zip(&alignments);
         table.set_header(names.map(|(field, alignment)| cell(cell_text(field.name()), *alignment)));
         let widths = vec![0; alignments.len()];
-        Self { sink, table, alignments, widths, shown: 0, rows: 0 }
+        Self { sink, is_plan: is_plan(schema), table, alignments, widths, shown: 0, rows: 0 }
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
@@ -52,6 +57,12 @@ impl<W: Write> TableWriter<W> {
         let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for row in 0..fitting {
+            if let (true, [kind, plan]) = (self.is_plan, columns.as_slice()) {
+                let text = plan_text(&kind.value(row).to_string(), &plan.value(row).to_string());
+                self.sink.write_all(text.as_bytes()).map_err(|error| ArrowError::IoError(error.to_string(), error))?;
+                self.shown += 1;
+                continue;
+            }
             let texts: Vec<_> = columns.iter().map(|column| cell_text(&column.value(row).to_string())).collect();
             for (width, text) in self.widths.iter_mut().zip(&texts) {
                 *width = text.chars().count().max(*width);
@@ -67,7 +78,7 @@ impl<W: Write> TableWriter<W> {
     }
 
     pub(super) fn finish(mut self) -> io::Result<()> {
-        for line in self.table.lines() {
+        for line in self.table.lines().filter(|_| !self.is_plan) {
             writeln!(self.sink, "{line}")?;
         }
         if self.rows > self.shown {
@@ -76,6 +87,18 @@ impl<W: Write> TableWriter<W> {
         }
         self.sink.flush()
     }
+}
+
+/// Whether the result is that of EXPLAIN.
+pub(crate) fn is_plan(schema: &Schema) -> bool {
+    schema.fields().iter().map(|field| field.name().as_str()).eq(PLAN)
+        && schema.fields().iter().all(|field| field.data_type().is_string())
+}
+
+/// A plan under its name, line by line. What a terminal would obey is escaped, as in every cell.
+pub(crate) fn plan_text(kind: &str, plan: &str) -> String {
+    let lines = plan.lines().map(|line| format!("  {}\n", cell_text(line)));
+    format!("{}\n{}", cell_text(kind), lines.collect::<String>())
 }
 
 fn cell(text: String, alignment: CellAlignment) -> Cell {

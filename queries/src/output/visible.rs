@@ -28,6 +28,22 @@ pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
+/// The beginning of the text that takes so many UTF-16 units at most, in which Excel counts, with an ellipsis where some is left out.
+pub(crate) fn shortened_utf16(text: &str, most: usize) -> Cow<'_, str> {
+    let (mut units, mut kept) = (0, 0);
+    for (at, character) in text.char_indices() {
+        units += character.len_utf16();
+        if units > most {
+            return Cow::Owned(format!("{}…", text.get(..kept).unwrap_or_default()));
+        }
+        // With room for the ellipsis.
+        if units < most {
+            kept = at + character.len_utf8();
+        }
+    }
+    Cow::Borrowed(text)
+}
+
 /// Control characters, marks of the Unicode bidirectional algorithm, which can make a line read as something else than it
 /// is, and characters that XML does not have.
 fn is_obeyed(character: char) -> bool {
@@ -59,5 +75,23 @@ mod tests {
     fn a_long_text_is_cut_with_an_ellipsis() {
         assert_eq!(shortened("abc", 3), "abc");
         assert_eq!(shortened("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn a_text_for_excel_is_cut_by_utf_16_units_and_never_within_a_character() {
+        for (text, most, expected) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("😀😀", 4, "😀😀"),
+            ("😀😀", 3, "😀…"),
+            ("😀😀", 2, "…"),
+            ("a😀", 3, "a😀"),
+            ("a😀b", 3, "a…"),
+            ("", 0, ""),
+        ] {
+            let cut = shortened_utf16(text, most);
+            assert_eq!(cut, expected);
+            assert!(cut.encode_utf16().count() <= most);
+        }
     }
 }

@@ -6,6 +6,8 @@
 mod chart;
 mod provenance;
 
+use std::borrow::Cow;
+
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chrono::{Datelike as _, NaiveDate};
@@ -17,15 +19,19 @@ use super::arrow_error;
 use super::cells::{Cell, Cells};
 use super::chart_data::chart_data;
 use super::document::{Document, DocumentColumn, Style};
-use super::visible::{shortened, visible};
+use super::visible::{shortened_utf16, visible};
 use crate::QueryError;
 
 /// Rows below the header that a sheet holds.
 pub(super) const ROWS_MAX: usize = 1_048_575;
 /// The digits that a spreadsheet keeps.
 const EXACT_MAX: u128 = 999_999_999_999_999;
-/// Characters that a cell holds.
+/// UTF-16 units that a cell shows; Excel takes no more than 32,767.
 const TEXT_MAX: usize = 32_000;
+/// UTF-16 units of a property of the workbook, such as its title.
+const PROPERTY_MAX: usize = 255;
+/// UTF-16 units of the name of a sheet.
+const SHEET_NAME_MAX: usize = 31;
 const TEXT_WIDTH_MAX: usize = 48;
 /// A time of making that is the same each time.
 const MADE: (u16, u8, u8) = (2000, 1, 1);
@@ -48,19 +54,19 @@ pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(us
         let mut workbook = Workbook::new();
         let (year, month, day) = MADE;
         let mut properties = DocProperties::new()
-            .set_title(visible(&document.title))
+            .set_title(shortened_utf16(&visible(&document.title), PROPERTY_MAX))
             .set_company("Bluelake")
             .set_creation_datetime(&ExcelDateTime::from_ymd(year, month, day)?);
         if let Some(question) = &document.question {
-            properties = properties.set_subject(visible(question));
+            properties = properties.set_subject(shortened_utf16(&visible(question), PROPERTY_MAX));
         }
         workbook.set_properties(&properties);
         let data = sheet_name(&document.title);
-        let departures = rows_sheet(workbook.add_worksheet().set_name(&data)?, document, batches)?;
+        let mut departures = rows_sheet(workbook.add_worksheet().set_name(&data)?, document, batches)?;
         if let Some(chart) = &chart {
             chart::sheet(workbook.add_worksheet().set_name("Chart")?, chart)?;
         }
-        provenance::sheet(workbook.add_worksheet().set_name("Provenance")?, document, rows, &departures)?;
+        provenance::sheet(workbook.add_worksheet().set_name("Provenance")?, document, rows, &mut departures)?;
         Ok(workbook.save_to_buffer()?)
     };
     let bytes = workbook().map_err(|fault| match fault {
@@ -93,10 +99,25 @@ impl From<ArrowError> for Fault {
     }
 }
 
-/// At most 31 characters, without those that a name may not have, and not a name of another sheet.
+/// A text that a cell holds; counted when it had to be cut.
+fn cell_text(text: &str, departures: &mut Departures) -> String {
+    let text = visible(text);
+    let cut = shortened_utf16(&text, TEXT_MAX);
+    if matches!(cut, Cow::Owned(_)) {
+        departures.long_texts += 1;
+    }
+    cut.into_owned()
+}
+
+/// At most 31 UTF-16 units, without characters that a name may not have, and not a name of another sheet.
 fn sheet_name(title: &str) -> String {
     let allowed = |character: &char| !matches!(character, '[' | ']' | ':' | '*' | '?' | '/' | '\\' | '\'');
-    let name: String = visible(title).chars().filter(allowed).take(31).collect();
+    let mut units = 0;
+    let fits = |character: &char| {
+        units += character.len_utf16();
+        units <= SHEET_NAME_MAX
+    };
+    let name: String = visible(title).chars().filter(allowed).take_while(fits).collect();
     let name = name.trim();
     let is_taken = name.is_empty() || ["chart", "provenance", "history"].contains(&name.to_lowercase().as_str());
     if is_taken { "Rows".to_owned() } else { name.to_owned() }
@@ -136,12 +157,13 @@ fn number_format(style: Style) -> String {
 
 fn rows_sheet(sheet: &mut Worksheet, document: &Document, batches: &[RecordBatch]) -> Result<Departures, Fault> {
     let mut widths: Vec<usize> = Vec::new();
+    let mut departures = Departures::default();
     for (column, at) in document.columns.iter().zip(0_u16..) {
-        sheet.write_string_with_format(0, at, visible(&column.label), &heading_format(column.style.is_figure()))?;
+        let label = cell_text(&column.label, &mut departures);
+        sheet.write_string_with_format(0, at, label, &heading_format(column.style.is_figure()))?;
         widths.push(heading_width(&column.label));
     }
     let formats: Vec<Format> = document.columns.iter().map(|column| value_format(column.style)).collect();
-    let mut departures = Departures::default();
     let mut row = 0_u32;
     for batch in batches {
         let cells = Cells::new(batch)?;
@@ -208,12 +230,7 @@ impl Target<'_> {
                 sheet.write_number_with_format(row, at, cell.as_f64().unwrap_or_default() * cents, format)?;
             }
             _ => {
-                let text = visible(&shown);
-                let cut = shortened(&text, TEXT_MAX);
-                if cut.len() < text.len() {
-                    departures.long_texts += 1;
-                }
-                sheet.write_string_with_format(row, at, cut, format)?;
+                sheet.write_string_with_format(row, at, cell_text(&shown, departures), format)?;
             }
         }
         Ok(shown.chars().take(TEXT_WIDTH_MAX).count())

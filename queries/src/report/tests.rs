@@ -222,8 +222,8 @@ async fn a_report_says_what_it_was_computed_from() {
             "as_of": null,
             "tables": [{"name": "transactions", "version": null}],
             "streams": [],
-            "period": {"first_day": "2026-01-01", "last_day": null, "ends_at": null, "complete": null, "events": 0,
-                "late_events": null, "rejected_events": null},
+            "period": {"first_day": "2026-01-01", "last_day": null, "ends_at": null, "lake_first_day": null,
+                "lake_last_day": null, "complete": null, "events": 0, "late_events": null, "rejected_events": null},
             "bluelake_version": env!("CARGO_PKG_VERSION"),
         })
     );
@@ -310,9 +310,64 @@ async fn every_report_answers_on_an_empty_lake_and_on_a_small_one() {
                         failures.push(format!("{}: {rows} rows on the {name} lake", report.name()));
                     }
                 }
+                Err(QueryError::Parameter { fault, .. }) if needs_user && name == "empty" => {
+                    assert_eq!(fault, "the lake has no user \"c1\"");
+                }
                 Err(error) => failures.push(format!("{} on the {name} lake: {}", report.name(), chain(&error))),
             }
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test]
+async fn a_statement_of_a_user_whom_the_lake_does_not_know_is_refused() {
+    let user = event("user_created", "2026-01-01T00:00:00Z", json!({"user_id": "u"}));
+    let bought = json!({"redeemer_id": "c", "redeemer_kind": "civilian", "provider_id": "p", "provider_kind": "merchant",
+        "purpose": "goods", "points": 1});
+    let lake = session(&[user], &[event("redemption", "2026-01-02T00:00:00Z", bought)]).await;
+    let catalog = ReportCatalog::embedded().unwrap();
+    let statement = catalog.get("user_statement").unwrap();
+    for known in ["u", "c", "p"] {
+        statement.run(&lake, &ReportParameters::new().with("user", known)).await.unwrap();
+    }
+    for unknown in ["nobody", "U", "u ", "' OR true --"] {
+        let error = statement.run(&lake, &ReportParameters::new().with("user", unknown)).await.unwrap_err();
+        let expected = format!("parameter user of the report user_statement: the lake has no user {unknown:?}");
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[tokio::test]
+async fn the_days_of_a_period_are_named_in_every_result() {
+    let gift = |at| {
+        let fields = json!({"donor_id": "a", "donor_kind": "civilian", "recipient_id": "x", "recipient_kind": "charity",
+            "points": 1});
+        event("donation", at, fields)
+    };
+    let events = [gift("2026-10-29T03:00:00Z"), gift("2026-11-27T12:00:00Z")];
+    let catalog = ReportCatalog::embedded().unwrap();
+    for (zone, report, from, to, expected) in [
+        (Tz::UTC, "donations", None, None, "2026-10-29 to 2026-11-27 (all of the lake), by day"),
+        (Tz::America__Chicago, "donations", None, None, "2026-10-28 to 2026-11-27 (all of the lake), by day"),
+        (Tz::UTC, "donations", Some("2026-11-01"), None, "2026-11-01 to 2026-11-27 (last day of the lake), by day"),
+        (Tz::UTC, "donations", None, Some("2026-11-01"), "2026-10-29 (first day of the lake) to 2026-11-01, by day"),
+        (Tz::UTC, "donations", Some("2026-11-01"), Some("2026-11-02"), "2026-11-01 to 2026-11-02, by day"),
+        (Tz::UTC, "donations", Some("2027-01-01"), None, "2027-01-01 to 2026-11-27 (last day of the lake), by day"),
+        (Tz::UTC, "breakage", None, None, "to 2026-11-27 (last day of the lake), days"),
+    ] {
+        let options = QueryOptions { time_zone: zone, ..options() };
+        let session = QuerySession::new(tables(&[], &events), options).await.unwrap();
+        let parameters = ReportParameters::new().with_optional("from", from).with_optional("to", to);
+        let result = catalog.get(report).unwrap().run(&session, &parameters).await.unwrap();
+        let scope = result.provenance.scope();
+        assert!(scope.starts_with(expected), "{scope}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_report_is_no_part_of_it() {
+    let header = "-- title: T\n-- question: Q?\n-- audience: A\n-- column: n (count) N.\n\n";
+    let report = Report::parse("mine", "mine.sql", &format!("\u{feff}{header}SELECT 1 AS n")).unwrap();
+    assert_eq!((report.header().title.as_str(), report.sql().starts_with("-- title")), ("T", true));
 }

@@ -8,7 +8,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::chart::{padded, width_of};
 use crate::QueryError;
-use crate::output::{cell_text, flatten};
+use crate::output::{cell_text, flatten, is_plan, plan_text};
 
 const FORMAT: &str = "expanded display";
 
@@ -29,6 +29,11 @@ pub fn write_expanded<W: Write>(schema: &Schema, batches: &[RecordBatch], mut si
         let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unfit)?;
         for row in 0..batch.num_rows() {
             rows += 1;
+            if let (true, [kind, plan]) = (is_plan(schema), columns.as_slice()) {
+                let text = plan_text(&kind.value(row).to_string(), &plan.value(row).to_string());
+                sink.write_all(text.as_bytes()).map_err(QueryError::Output)?;
+                continue;
+            }
             writeln!(sink, "──[ row {rows} ]──").map_err(QueryError::Output)?;
             for (label, column) in labels.iter().zip(&columns) {
                 let line = label.clone() + &cell_text(&column.value(row).to_string());

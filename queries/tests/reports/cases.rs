@@ -50,7 +50,7 @@ const REPORTS: [(&str, Compute, &[&str]); 26] = [
     (
         "repeat_connections",
         interactions::repeat_connections,
-        &["", "least=1 from=@5 to=@5", "least=3", "from=@2 to=@9", "from=@400"],
+        &["", "least=2 from=@5 to=@5", "least=3", "from=@2 to=@9", "from=@400"],
     ),
     ("top_items", redemptions::top_items, TOP),
     ("top_recipients", donations::top_recipients, TOP),

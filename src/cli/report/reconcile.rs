@@ -24,7 +24,7 @@ pub(crate) struct ReconcileArguments {
 }
 
 const EXAMPLES: &str = "\
-Every number is found in two ways that share as little as they can: the control totals that ingest keeps for each shard, the rows
+Every number is found in two ways that share as little as they can: the control totals that ingest keeps for each shard, the rows \
 of the tables, the views, the reports. Exit code 3 when two differ.
 
 Examples:

@@ -1,5 +1,6 @@
 //! `bluelake report run`: one report, to the terminal, a file or a destination.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::cli::sql::Form;
 use crate::config::Override;
 use crate::failure::{Outcome, WrongUsage};
 use crate::output;
+use crate::shell;
 
 /// Arguments of `bluelake report run`.
 #[derive(Debug, Args)]
@@ -30,7 +32,7 @@ pub(crate) struct RunArguments {
     /// Last day that counts, itself included [default: the last day of the lake]
     #[arg(long, value_name = "DAY")]
     to: Option<String>,
-    /// day, week (Monday to Sunday) or month [default: day]
+    /// day, week (Monday to Sunday) or month [default: the report's own]
     #[arg(long, value_name = "PERIOD")]
     by: Option<String>,
     /// Another parameter of the report; may be repeated
@@ -75,7 +77,7 @@ Exports:
   bluelake report run donations --by month --format csv,parquet --destination s3://bucket/exports
   bluelake report run redemptions --format xlsx,html --destination s3://bucket/exports --presign 7d
 
-The files of a report with its parameters stand in a folder of their own, with a _manifest.json that lists them with their
+The files of a report with its parameters stand in a folder of their own, with a _manifest.json that lists them with their \
 checksums: the same report run again replaces them. See docs/reports.md.";
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -89,13 +91,27 @@ impl RunArguments {
         self.answer.overrides()
     }
 
-    fn parameters(&self) -> ReportParameters {
-        let parameters = ReportParameters::new()
-            .with_optional("from", self.from.as_deref())
-            .with_optional("to", self.to.as_deref())
-            .with_optional("by", self.by.as_deref())
-            .with_optional("min_group", self.min_group.as_deref());
-        self.parameters.iter().fold(parameters, |parameters, (name, value)| parameters.with(name, value))
+    /// # Errors
+    /// [`WrongUsage`] when a parameter is set twice, also by two flags.
+    fn parameters(&self) -> Result<ReportParameters> {
+        let flags = [
+            ("from", "--from", &self.from),
+            ("to", "--to", &self.to),
+            ("by", "--by", &self.by),
+            ("min_group", "--min-group", &self.min_group),
+        ];
+        let own = flags.iter().filter_map(|(name, flag, value)| Some((*name, *flag, value.as_deref()?)));
+        let others = self.parameters.iter().map(|(name, value)| (name.as_str(), "--parameter", value.as_str()));
+        let mut parameters = ReportParameters::new();
+        let mut set = BTreeMap::new();
+        for (name, flag, value) in own.chain(others) {
+            if let Some(other) = set.insert(name, flag) {
+                let by = if other == flag { format!("twice by {flag}") } else { format!("by {other} and by {flag}") };
+                return Err(WrongUsage::new(format!("the parameter {name} is set {by}; set it once")).into());
+            }
+            parameters = parameters.with(name, value);
+        }
+        Ok(parameters)
     }
 }
 
@@ -105,11 +121,14 @@ impl RunArguments {
 /// When something is wrong with the call, the lake cannot be asked, or the result cannot be written.
 pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> {
     let target = Target::of(session, &arguments)?;
+    let parameters = arguments.parameters()?;
     let catalog = super::catalogue(session)?;
     let report = catalog.get(&arguments.name).map_err(usage)?;
+    // Before the lake is opened, which may take a while.
+    report.check(&parameters).map_err(usage)?;
     let lake = session.lake().await?;
     let conditions = arguments.answer.conditions()?;
-    let result = match conditions.answer(session, &lake, report, &arguments.parameters()).await? {
+    let result = match conditions.answer(session, &lake, report, &parameters).await? {
         Answer::Result(result) => result,
         Answer::NotComplete(reason) => {
             tracing::error!("{reason}; nothing was written");
@@ -164,23 +183,23 @@ fn write(session: &Session, form: &Form, result: &ReportResult) -> Result<()> {
             sink.write_all(b"\n")?;
         }
         OutputFormat::Table => {
-            writeln!(sink, "{}\n", headline(result))?;
-            write_report(result, format, &mut sink)?;
-            writeln!(sink, "\n{}", foundation(result))?;
+            let mut text = Vec::new();
+            writeln!(text, "{}\n", headline(result))?;
+            write_report(result, format, &mut text)?;
+            writeln!(text, "\n{}", foundation(result))?;
+            if form.is_table_on_terminal(session.json) {
+                return shell::show_wide(&text, session.config.sql.pager.as_deref());
+            }
+            sink.write_all(&text)?;
         }
         _ => drop(write_report(result, format, &mut sink)?),
     }
     sink.finish()
 }
 
-/// Title and parameters on one line.
+/// Title, days and other parameters on one line.
 pub(crate) fn headline(result: &ReportResult) -> String {
-    let given = result.provenance.parameters.iter().filter_map(|parameter| {
-        let value = parameter.value.as_deref()?;
-        Some(format!("{} {value}", parameter.name))
-    });
-    let zone = format!("time zone {}", result.provenance.time_zone);
-    format!("{} ({})", result.title, given.chain([zone]).collect::<Vec<_>>().join(", "))
+    format!("{} ({})", result.title, result.provenance.scope())
 }
 
 /// What the result rests on, a line each.

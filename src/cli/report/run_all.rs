@@ -43,8 +43,8 @@ The reports are the [[report]] tables of bluelake.toml:
   parameters = { by = \"day\" }
   formats = [\"csv\", \"xlsx\", \"html\"]
 
-A report that fails does not stop the others. Exit codes: 0 all were exported; 1 one failed; 2 one is named or set wrongly, and
-none was run; 4 one was left out because its period is not complete.
+A report that fails does not stop the others. Exit codes: 0 all were exported; 1 one failed; 2 one is named or set wrongly, \
+and none was run; 4 one was left out because its period is not complete.
 
 Examples:
   bluelake report run-all --for yesterday --require-complete --wait 2h
@@ -158,6 +158,11 @@ impl<'a> Job<'a> {
             }
         }
         for (name, value) in &scheduled.parameters {
+            if ["from", "to"].contains(&name.as_str()) && declares(name) {
+                let message =
+                    format!("{} sets {name}, and so does --for: leave it out of its parameters", scheduled.name);
+                return Err(WrongUsage::new(message).into());
+            }
             parameters = parameters.with(name, value);
         }
         report.check(&parameters).map_err(usage)?;

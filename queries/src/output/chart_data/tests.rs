@@ -31,6 +31,7 @@ fn document(kind: ChartKind, is_additive: bool) -> Document {
         provenance: Vec::new(),
         chart: Some(Chart { kind, x: "day".to_owned(), y: y.to_owned(), series, value, without: None }),
         period: Some("day".to_owned()),
+        is_cut: false,
     }
 }
 
@@ -62,6 +63,61 @@ fn what_cannot_be_added_up_is_not_drawn() {
     assert!(drawn(ChartKind::Line, false, &[(0, "a", Some(1)), (1, "a", Some(2))]).is_some());
 }
 
+/// A ranking by name.
+fn ranking(is_cut: bool, rows: &[(&str, i64)]) -> Option<ChartData> {
+    let chart = Chart {
+        kind: ChartKind::Bar,
+        x: "kind".to_owned(),
+        y: "points".to_owned(),
+        series: None,
+        value: None,
+        without: None,
+    };
+    let document = Document { chart: Some(chart), is_cut, ..document(ChartKind::Bar, true) };
+    let rows: Vec<_> = rows.iter().map(|(name, points)| (0, *name, Some(*points))).collect();
+    chart_data(&document, &[self::rows(&rows)]).unwrap()
+}
+
+#[test]
+fn rows_of_a_cut_result_are_never_added_up() {
+    let rows = [("kit", 9), ("bicycle", 8), ("bicycle", 7), ("bicycle", 6)];
+    let names = |chart: &ChartData| chart.positions.iter().map(Position::text).collect::<Vec<_>>();
+    let cut = ranking(true, &rows).unwrap();
+    assert_eq!(names(&cut), ["kit", "bicycle", "bicycle (2)", "bicycle (3)"]);
+    assert_eq!(cut.series[0].values, [Some(9.0), Some(8.0), Some(7.0), Some(6.0)], "in the order of the rows");
+    let whole = ranking(false, &rows).unwrap();
+    assert_eq!(
+        (names(&whole), &whole.series[0].values[..]),
+        (vec!["kit".to_owned(), "bicycle".to_owned()], &[Some(9.0), Some(21.0)][..])
+    );
+    let document = Document { is_cut: true, ..document(ChartKind::Line, true) };
+    let twice = self::rows(&[(0, "a", Some(1)), (0, "a", Some(2)), (1, "a", Some(3))]);
+    assert!(chart_data(&document, &[twice]).unwrap().is_none());
+}
+
+#[test]
+fn names_that_begin_alike_are_not_one() {
+    let long = "a name that is longer than a chart shows of it".repeat(2);
+    let chart = ranking(false, &[(&format!("{long}1"), 1), (&format!("{long}2"), 2)]).unwrap();
+    assert_eq!(chart.series[0].values, [Some(1.0), Some(2.0)]);
+    assert_eq!(chart.positions[0].text(), chart.positions[1].text());
+}
+
+#[test]
+fn a_stack_is_as_high_as_all_of_its_series() {
+    let kinds: Vec<String> = (1..=20).map(|kind| format!("kind {kind}")).collect();
+    let data: Vec<_> = (0..2)
+        .flat_map(|day| kinds.iter().zip(1_i64..).map(move |(kind, points)| (day, kind.as_str(), Some(points))))
+        .collect();
+    let chart = drawn(ChartKind::Bar, true, &data).unwrap();
+    assert_eq!((chart.series.len(), chart.shown, chart.left_out), (7, 6, 14));
+    assert_eq!(chart.series[6].name, "all others");
+    let height = |day: usize| chart.series.iter().filter_map(|series| series.values[day]).sum::<f64>();
+    assert_eq!((height(0), height(1)), (210.0, 210.0));
+    let lines = drawn(ChartKind::Line, true, &data).unwrap();
+    assert_eq!((lines.series.len(), lines.left_out), (7, 13), "lines are not stacked");
+}
+
 #[test]
 fn nothing_to_draw_is_no_chart() {
     assert!(drawn(ChartKind::Bar, true, &[]).is_none());
@@ -82,7 +138,7 @@ fn the_largest_series_are_shown_and_the_others_counted() {
     let names: Vec<String> = (0..10).map(|number| format!("kind {number}")).collect();
     let data: Vec<_> = names.iter().zip(0_i64..).map(|(name, at)| (0, name.as_str(), Some(at))).collect();
     let more: Vec<_> = data.iter().map(|(_, name, points)| (1, *name, *points)).collect();
-    let chart = drawn(ChartKind::Bar, true, &[data, more].concat()).unwrap();
+    let chart = drawn(ChartKind::Line, true, &[data, more].concat()).unwrap();
     assert_eq!((chart.series.len(), chart.left_out), (7, 3));
     assert_eq!(chart.series[0].name, "kind 3");
 }

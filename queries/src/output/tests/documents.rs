@@ -57,6 +57,7 @@ pub(super) fn report(days: i32, kinds: &[&str], chart: Option<Chart>) -> ReportR
             column("amount_cents", Unit::Cents),
             column("share", Unit::Share),
         ],
+        is_cut: false,
         schema: batch.schema(),
         batches: vec![batch],
         provenance: provenance(),
@@ -120,6 +121,24 @@ fn a_number_that_a_spreadsheet_would_round_is_text_and_that_is_said() {
     assert_eq!(sheet.get_value((2, 2)).unwrap(), &Data::Float(999_999_999_999_999.0));
     let about = workbook.worksheet_range("Provenance").unwrap();
     assert!(about.rows().any(|row| row[0].get_string() == Some("Long numbers")));
+}
+
+#[test]
+fn every_text_of_a_workbook_is_cut_by_utf_16_units_and_that_is_said() {
+    let long = "😀".repeat(20_000);
+    let mut result = report(1, &["a", &long], chart(ChartKind::Bar));
+    result.title.clone_from(&long);
+    result.question.clone_from(&long);
+    result.columns[1].description.clone_from(&long);
+    result.columns[2].name.clone_from(&long);
+    let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes(&result, OutputFormat::Xlsx))).unwrap();
+    for (name, sheet) in workbook.worksheets() {
+        assert!(name.encode_utf16().count() <= 31, "{name}");
+        let texts = sheet.cells().filter_map(|(_, _, cell)| cell.get_string());
+        assert!(texts.map(|text| text.encode_utf16().count()).max().unwrap() <= 32_000, "{name}");
+    }
+    let about = workbook.worksheet_range("Provenance").unwrap();
+    assert!(about.rows().any(|row| row[0].get_string() == Some("Long texts")));
 }
 
 #[test]

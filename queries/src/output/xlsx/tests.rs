@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use super::*;
 
@@ -9,6 +9,7 @@ fn a_sheet_has_a_name_that_it_may_have() {
         ("A/B [2026]: '*?\\", "AB 2026"),
         ("chart", "Rows"),
         ("", "Rows"),
+        ("😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀", "😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀"),
         ("A title that is longer than a sheet's name may be", "A title that is longer than a s"),
     ] {
         assert_eq!(sheet_name(title), expected);
@@ -27,7 +28,10 @@ fn a_text_longer_than_a_cell_is_cut() {
         is_additive: false,
     };
     let mut departures = Departures::default();
-    let target = Target { sheet, row: 0, at: 0, format: &Format::new() };
-    target.write(&column, &Cell::Text("é".repeat(40_000)), &mut departures).unwrap();
-    assert_eq!(departures.long_texts, 1);
+    // 32,760 UTF-16 units of which each character is two: they are cut as 32,760 letters would be.
+    for (row, text) in ["é".repeat(40_000), "😀".repeat(16_380), "😀".repeat(16_000)].into_iter().enumerate() {
+        let target = Target { sheet: &mut *sheet, row: row as u32, at: 0, format: &Format::new() };
+        target.write(&column, &Cell::Text(text), &mut departures).unwrap();
+    }
+    assert_eq!(departures.long_texts, 2);
 }
