@@ -46,5 +46,6 @@ mod observability;
 mod replay;
 mod reports;
 mod settings;
+mod sql_answers;
 mod sql_limits;
 mod sql_shell;

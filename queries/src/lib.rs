@@ -20,6 +20,7 @@ mod origin;
 mod output;
 mod parameters;
 mod pool;
+mod postgres;
 mod provenance;
 mod reconcile;
 mod relations;
