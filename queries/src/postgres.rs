@@ -8,6 +8,7 @@
 mod all_rows;
 mod arithmetic;
 mod average;
+mod casts;
 mod common_keys;
 mod duplicates;
 #[cfg(test)]
@@ -116,7 +117,11 @@ pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, D
     let plan = in_lists::keep_unknown(plan)?;
     let plan = order::distinct_once(plan)?;
     let plan = sorted::keep_sorts(plan)?;
-    rewrite_expressions(plan, &|expr, _| similar::rewrite(expr).transform_data(|expr| Ok(order::once(expr))))
+    rewrite_expressions(plan, &|expr, _| {
+        similar::rewrite(expr)
+            .transform_data(|expr| Ok(order::once(expr)))?
+            .transform_data(|expr| Ok(parts::rewrite(expr)))
+    })
 }
 
 /// Changes the expressions of a plan and of the queries in them, innermost first; names of columns stay.

@@ -247,7 +247,7 @@ fn config(options: &QueryOptions) -> SessionConfig {
 }
 
 /// DataFusion's rules and ours.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     // DataFusion leaves out of a sort what a filter holds constant. It pushes projections into filters later on, which then
     // forget the constant, and its last check refuses the sort: so they are pushed before the sorts are made as well.

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::mem::size_of;
 
 use datafusion::arrow::array::{ArrayRef, AsArray};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::not_impl_err;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Accumulator;
 use datafusion::scalar::ScalarValue;
+
+use super::casts::cast;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Total {

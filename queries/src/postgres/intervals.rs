@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, Decimal128Array};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, DurationNanosecondType, Field, FieldRef, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
     TimeUnit,
@@ -18,6 +17,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
+use super::casts::cast;
 use super::nearest_whole::constant_or_array;
 
 const DAY_NANOS: i128 = 86_400_000_000_000;

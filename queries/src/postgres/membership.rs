@@ -83,7 +83,6 @@ struct Membership {
     outer: Expr,
     query: Arc<LogicalPlan>,
     member: Expr,
-    is_correlated: bool,
     value_may_be_null: bool,
     member_may_be_null: bool,
 }
@@ -100,7 +99,6 @@ impl Membership {
             outer: outer(value.clone(), schema)?,
             value_may_be_null: may_be_null(&value, schema),
             value,
-            is_correlated: !query.all_out_ref_exprs().is_empty(),
             member: Expr::Column(column),
             member_may_be_null,
             query,

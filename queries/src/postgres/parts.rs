@@ -6,20 +6,23 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int32Array, Int64Array};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, DurationMicrosecondType, Field, FieldRef, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
     TimestampMicrosecondType,
 };
 use datafusion::common::exec_err;
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::DataFusionError;
 use datafusion::functions::datetime;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
+use super::casts::cast;
 use super::nearest_whole::constant_or_array;
 
+const NAME: &str = "date_part";
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
@@ -39,6 +42,16 @@ pub(super) struct DatePart {
 impl DatePart {
     pub(super) fn new(engine: Option<Arc<ScalarUDF>>) -> Self {
         Self { function: engine.unwrap_or_else(datetime::date_part) }
+    }
+}
+
+/// Replaces the engine's function: `extract` does not ask the session for it.
+pub(super) fn rewrite(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == NAME => {
+            Transformed::yes(ScalarUDF::new_from_impl(DatePart::new(None)).call(args))
+        }
+        other => Transformed::no(other),
     }
 }
 

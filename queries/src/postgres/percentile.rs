@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, ListArray, PrimitiveArray, RecordBatch};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Decimal128Type, DecimalType, Field, FieldRef, Float64Type, Int64Type, Schema, i256,
 };
@@ -21,6 +20,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
 
 use super::arithmetic::rounded;
+use super::casts::cast;
 
 /// Digits of a decimal number.
 const PRECISION: u8 = 38;

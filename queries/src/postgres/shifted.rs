@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days, Months, TimeDelta, Utc};
 use chrono_tz::Tz;
-use datafusion::arrow::array::{Array, AsArray, TimestampMicrosecondArray};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{AsArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{
     DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
@@ -15,6 +14,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
+use super::casts::cast;
 use super::nearest_whole::constant_or_array;
 use super::zone::{instant, local};
 

@@ -111,7 +111,14 @@ fn translate(pattern: &str, escape: Option<char>) -> Result<String, DataFusionEr
             },
             '%' => regex.push_str(".*"),
             '_' => regex.push('.'),
-            '|' | '*' | '+' | '?' | ')' | '{' | '}' => regex.push(character),
+            '|' | '*' | '+' | '?' | ')' => regex.push(character),
+            '{' => {
+                regex.push('{');
+                let (count, rest) = characters.as_str().split_once('}').unwrap_or((characters.as_str(), ""));
+                regex.push_str(count);
+                regex.push('}');
+                characters = rest.chars();
+            }
             // A group of regular expressions may be more than one: `(?i)`.
             '(' => regex.push_str("(?:"),
             '[' => class(&mut characters, escape, &mut regex, pattern)?,

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, ListArray};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, DecimalType, Field, FieldRef};
 use datafusion::common::{exec_datafusion_err, not_impl_err};
 use datafusion::error::DataFusionError;
@@ -22,6 +21,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::casts::cast;
 use super::frame::{DoubleFrame, Total};
 
 /// Digits of what is added up.

@@ -211,7 +211,7 @@ fn value(name: &str, is_filled: bool, moment: &Moment) -> Result<String, DataFus
         "WW" => number(i64::from(date.ordinal0() / 7 + 1), 2),
         "W" => number(i64::from(date.day0() / 7 + 1), 1),
         "CC" => number(i64::from((year - 1).div_euclid(100) + 1), 2),
-        "J" => (i64::from(date.num_days_from_ce()) + JULIAN - 1).to_string(),
+        "J" => (i64::from(date.num_days_from_ce()) + JULIAN).to_string(),
         "Q" => number(i64::from(date.month0() / 3 + 1), 1),
         "RM" | "rm" => roman(name, date.month0(), is_filled),
         zone => return zoned(zone, moment),

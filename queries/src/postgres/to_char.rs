@@ -7,13 +7,13 @@ use std::sync::Arc;
 use chrono::{DateTime, FixedOffset, NaiveTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{exec_datafusion_err, exec_err};
 use datafusion::error::DataFusionError;
 use datafusion::functions::datetime;
 use datafusion::logical_expr::{ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 
+use super::casts::cast;
 use super::nearest_whole::constant_or_array;
 use super::template::{Moment, Template};
 use super::zone::date;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 use datafusion::arrow::array::{AsArray, TimestampMicrosecondArray};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{exec_datafusion_err, exec_err};
 use datafusion::error::DataFusionError;
@@ -16,6 +15,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
+use super::casts::cast;
 use super::nearest_whole::constant_or_array;
 use super::zone::instant;
 
@@ -31,10 +31,11 @@ impl DateTrunc {
     }
 }
 
-/// The zone of an instant, when it is one of the known names.
+/// The zone that a time is cut in, when it is one of the known names; a local time is cut as it is.
 fn zone_of(data_type: &DataType) -> Option<Tz> {
     match data_type {
         DataType::Timestamp(_, Some(zone)) => zone.parse().ok(),
+        DataType::Timestamp(TimeUnit::Microsecond, None) => Some(Tz::UTC),
         _ => None,
     }
 }
@@ -59,8 +60,8 @@ impl ScalarUDFImpl for DateTrunc {
     fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef, DataFusionError> {
         match arguments.arg_fields {
             [_, time] => match time.data_type() {
-                DataType::Timestamp(_, Some(zone)) if zone_of(time.data_type()).is_some() => {
-                    let data_type = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)));
+                DataType::Timestamp(_, zone) if zone_of(time.data_type()).is_some() => {
+                    let data_type = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
                     Ok(Arc::new(Field::new(self.name(), data_type, time.is_nullable())))
                 }
                 _ => self.function.return_field_from_args(arguments),
