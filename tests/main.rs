@@ -52,6 +52,7 @@ mod privacy;
 mod replay;
 mod reports;
 mod settings;
+mod sql_answers;
 mod sql_limits;
 mod sql_shell;
 mod start;

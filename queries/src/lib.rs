@@ -22,6 +22,7 @@ mod origin;
 mod output;
 mod parameters;
 mod pool;
+mod postgres;
 mod provenance;
 mod reconcile;
 mod relations;

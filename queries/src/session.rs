@@ -35,7 +35,7 @@ use crate::pool::FreeToAll;
 use crate::shared::{SharingPlanner, ShowShared, share};
 use crate::spill::SpillDirectory;
 use crate::workers::Workers;
-use crate::{Origin, QueryError, QueryOptions, QueryStream, guard, views};
+use crate::{Origin, QueryError, QueryOptions, QueryStream, guard, postgres, views};
 
 const CATALOG: &str = "bluelake";
 const SCHEMA: &str = "public";
@@ -80,14 +80,18 @@ impl QuerySession {
             .with_config(config(&options))
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rules(postgres::analyzer_rules(options.time_zone))
             .with_analyzer_rule(Arc::new(BytesAsText))
+            .with_optimizer_rules(postgres::optimizer_rules())
             .with_physical_optimizer_rules(physical_rules())
             .with_query_planner(Arc::new(SharingPlanner))
             .build();
         let context = SessionContext::new_with_state(state);
+        postgres::register(&context, options.time_zone);
         count_any_bytes(&context);
         bound_functions(&context, options.memory_limit_bytes);
         for (name, table) in tables {
+            let table = postgres::exact(table);
             context.register_table(TableReference::bare(name), table).map_err(QueryError::session)?;
         }
         let unavailable = Arc::new(views::register(&context).await?);
@@ -182,7 +186,8 @@ impl QuerySession {
     }
 
     async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Planned, QueryError> {
-        let statement = guard::parse(sql)?;
+        let mut statement = guard::parse(sql)?;
+        let names = postgres::prepare(&mut statement);
         let state = self.context.state();
         let plan = match Box::pin(state.statement_to_plan(statement.clone())).await {
             Ok(plan) => plan,
@@ -191,6 +196,7 @@ impl QuerySession {
         guard::verify(&plan)?;
         let plan =
             if parameters.is_empty() { plan } else { plan.with_param_values(parameters).map_err(QueryError::plan)? };
+        let plan = postgres::rewrite(plan, &names).map_err(QueryError::plan)?;
         let tables = tables_read(&plan).map_err(QueryError::plan)?;
         let is_table = |name: &str| self.context.table_exist(TableReference::bare(name)).unwrap_or(true);
         let plan = share(plan, &state, &is_table).map_err(QueryError::plan)?;
@@ -236,6 +242,7 @@ fn config(options: &QueryOptions) -> SessionConfig {
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_information_schema(true)
         .with_target_partitions(options.target_partitions.max(1));
+    postgres::configure(&mut config);
     let execution = &mut config.options_mut().execution;
     execution.time_zone = Some(options.time_zone.name().to_owned());
     // The columns of the tables have descriptions. A UNION of columns with different ones keeps the first at run time and none in
@@ -248,7 +255,7 @@ fn config(options: &QueryOptions) -> SessionConfig {
 }
 
 /// DataFusion's rules and ours.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     // DataFusion leaves out of a sort what a filter holds constant. It pushes projections into filters later on, which then
     // forget the constant, and its last check refuses the sort: so they are pushed before the sorts are made as well.

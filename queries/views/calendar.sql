@@ -41,6 +41,6 @@ SELECT
     CAST(date_trunc('quarter', local_date) AS DATE) AS quarter,
     CAST(date_part('year', local_date) AS BIGINT) AS year,
     CAST(date_part('isodow', local_date) AS BIGINT) AS weekday,
-    CAST(CAST(local_date AS TIMESTAMP(6)) AS TIMESTAMP(6) WITH TIME ZONE) AS starts_at,
-    CAST(CAST(local_date + INTERVAL '1 day' AS TIMESTAMP(6)) AS TIMESTAMP(6) WITH TIME ZONE) AS ends_at
+    CAST(start_of_day(local_date) AS TIMESTAMP(6) WITH TIME ZONE) AS starts_at,
+    CAST(start_of_day(CAST(local_date + INTERVAL '1 day' AS DATE)) AS TIMESTAMP(6) WITH TIME ZONE) AS ends_at
 FROM days

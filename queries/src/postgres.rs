@@ -1,0 +1,146 @@
+//! Makes the engine answer as PostgreSQL does, or refuse.
+//!
+//! DataFusion follows PostgreSQL, but not everywhere, and some of its plans lose rows or values. Here is what mends that: changes
+//! of the statement before it is planned ([`statement`]), of its plan ([`rewrite`]), rules that run before the engine's own
+//! ([`analyzer_rules`]), and functions that take the place of the engine's ([`register`]). Each says which fault it mends; the
+//! tests in `postgres/faults.rs` show the faults on the engine alone and fail when an upgrade has mended one, so that the mend can go.
+
+mod all_rows;
+mod arithmetic;
+mod average;
+mod casts;
+mod common_keys;
+mod duplicates;
+#[cfg(test)]
+mod faults;
+mod frame;
+mod frames;
+mod in_lists;
+mod intervals;
+mod local_times;
+mod membership;
+mod nearest_whole;
+mod order;
+mod parts;
+mod percentile;
+mod pushdown;
+mod round;
+mod scan;
+mod shift;
+mod shifted;
+mod similar;
+mod sorted;
+mod statement;
+mod sum;
+mod template;
+mod text_time;
+mod to_char;
+mod truncate;
+mod using;
+mod zone;
+
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF, WindowUDF};
+use datafusion::optimizer::analyzer::Analyzer;
+use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+pub(crate) use scan::exact;
+pub(crate) use statement::{Names, prepare};
+
+/// Settings that keep the engine from answers that are known to be wrong.
+pub(crate) fn configure(config: &mut SessionConfig) {
+    let options = config.options_mut();
+    // Filters that are made while a query runs: the one of min and max leaves out files that another aggregate needs, the one of a
+    // join rows that match where two columns have one name, and the one of ORDER BY … LIMIT reads rows twice.
+    // <https://github.com/apache/datafusion/issues/24816>, <https://github.com/apache/datafusion/issues/25262>,
+    // <https://github.com/apache/datafusion/issues/24352>
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    // LIMIT above a window with IGNORE NULLS cuts off rows that the window still has to look at.
+    // <https://github.com/apache/datafusion/issues/25471>
+    options.optimizer.enable_window_limits = false;
+    // 1.005 is a number with three digits, not the double below it.
+    options.sql_parser.parse_float_as_decimal = true;
+}
+
+/// The engine's rules for types, with ours around them.
+pub(crate) fn analyzer_rules(zone: Tz) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(local_times::LocalTimes::new(zone)), Arc::new(arithmetic::ExactArithmetic::default())];
+    rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(frames::FramesForward));
+    rules
+}
+
+/// The engine's rules for plans, those guarded that would change an answer.
+pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    pushdown::rules()
+}
+
+/// Puts our functions in the place of the engine's.
+pub(crate) fn register(context: &SessionContext, zone: Tz) {
+    let state = context.state();
+    let engine = |name: &str| state.scalar_functions().get(name).map(Arc::clone);
+    context.register_udf(zone::at_time_zone());
+    context.register_udf(zone::start_of_day(zone));
+    context.register_udf(ScalarUDF::new_from_impl(round::Round::new(engine("round"))));
+    context.register_udf(ScalarUDF::new_from_impl(parts::DatePart::new(engine("date_part"))));
+    context.register_udf(ScalarUDF::new_from_impl(truncate::DateTrunc::new(engine("date_trunc"))));
+    context.register_udf(ScalarUDF::new_from_impl(to_char::ToChar::new(engine("to_char"))));
+    context.register_udf(ScalarUDF::new_from_impl(text_time::ToTimestamp::new(engine("to_timestamp"), zone)));
+    context.register_udaf(AggregateUDF::new_from_impl(sum::Sum::default()));
+    context.register_udaf(AggregateUDF::new_from_impl(average::Average::default()));
+    context.register_udaf(AggregateUDF::new_from_impl(percentile::Percentile::cont()));
+    context.register_udaf(AggregateUDF::new_from_impl(percentile::Percentile::median()));
+    context.register_udwf(WindowUDF::new_from_impl(shift::Shift::lead()));
+    context.register_udwf(WindowUDF::new_from_impl(shift::Shift::lag()));
+}
+
+/// Mends a plan as the planner made it. `names` are those that its statement uses.
+///
+/// # Errors
+/// [`DataFusionError::Plan`] with the reason and the way to write it, for what cannot be answered rightly.
+pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, DataFusionError> {
+    let plan = using::merge_keys(plan, names)?;
+    let plan = duplicates::count_duplicates(plan)?;
+    let plan = membership::keep_unknown(plan)?;
+    let plan = in_lists::keep_unknown(plan)?;
+    let plan = order::distinct_once(plan)?;
+    let plan = sorted::keep_sorts(plan)?;
+    rewrite_expressions(plan, &|expr, _| {
+        similar::rewrite(expr)
+            .transform_data(|expr| Ok(order::once(expr)))?
+            .transform_data(|expr| Ok(parts::rewrite(expr)))
+    })
+}
+
+/// Changes the expressions of a plan and of the queries in them, innermost first; names of columns stay.
+fn rewrite_expressions(
+    plan: LogicalPlan,
+    change: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>, DataFusionError>,
+) -> Result<LogicalPlan, DataFusionError> {
+    let changed = plan.transform_up_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        let names = NamePreserver::new(&node);
+        let node = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let changed = expr.transform_up(|expr| change(expr, &schema))?;
+            Ok(changed.update_data(|expr| name.restore(expr)))
+        })?;
+        node.map_data(LogicalPlan::recompute_schema)
+    })?;
+    Ok(changed.data)
+}
+
+#[cfg(test)]
+mod tests;
