@@ -69,7 +69,7 @@ fn steps(facts: &Facts, case: &Case) -> Vec<(DateTime<Utc>, Option<DateTime<Utc>
     for (entry, user, at) in facts.ledger().iter().map(|entry| (entry, entry.user, entry.stamp.at)) {
         if entry.entry == "minted" {
             met.entry(user).or_default().push(at);
-        } else if entry.points < 0 {
+        } else if entry.is_own_act {
             used.entry(user).or_default().push(at);
         }
     }

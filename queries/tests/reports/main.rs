@@ -22,6 +22,7 @@ mod interactions;
 mod lots;
 mod media;
 mod numbers;
+mod odd;
 mod quality;
 mod redemptions;
 mod slt;
