@@ -13,6 +13,7 @@
 )]
 
 mod across;
+mod attack;
 mod cases;
 mod compare;
 mod donations;
