@@ -14,16 +14,17 @@
 -- column: event_id (text) The transaction.
 -- chart: line x=occurred_at y=balance
 
+-- Both sides of an event may be the user's, with as many points: a gift of 0 points to oneself.
 WITH entries AS (
     SELECT
         *,
         CAST(
             sum(CAST(points AS DECIMAL(19, 0))) OVER (
-                ORDER BY occurred_at, event_id, points DESC
+                ORDER BY occurred_at, event_id, points DESC, entry, user_kind
                 ROWS UNBOUNDED PRECEDING
             ) AS DECIMAL(38, 0)
         ) AS balance,
-        row_number() OVER (ORDER BY occurred_at, event_id, points DESC) AS number
+        row_number() OVER (ORDER BY occurred_at, event_id, points DESC, entry, user_kind) AS number
     FROM points_ledger
     WHERE
         user_id = $user

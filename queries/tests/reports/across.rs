@@ -115,7 +115,7 @@ pub(crate) fn onboarding_funnel(facts: &Facts, case: &Case) -> Rows {
 pub(crate) fn user_statement(facts: &Facts, case: &Case) -> Rows {
     let user = case.get("user").unwrap();
     let mut entries: Vec<_> = facts.ledger().into_iter().filter(|entry| entry.user == user).collect();
-    entries.sort_by_key(|entry| (entry.stamp.at, &entry.stamp.id, -entry.points));
+    entries.sort_by_key(|entry| (entry.stamp.at, &entry.stamp.id, -entry.points, entry.entry, entry.kind));
     let mut balance = 0;
     let mut rows = Rows::new();
     for entry in entries {
