@@ -1,30 +1,46 @@
 -- title: Active users
 -- question: How many users take part, in each day, week or month?
--- audience: product managers, community partners and local media
+-- audience: product managers
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
 -- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
 -- column: active_users (count) Different users who met, gave, spent or handed on points themselves. Recipients of gifts and providers do not count.
--- column: civilians (count) Of these, civilians.
--- column: police_officers (count) Of these, police officers.
--- column: charities (count) Of these, charities.
--- column: families_in_need (count) Of these, families in need.
+-- column: civilians (count) Of these, users who did so as a civilian. A user who acted as two kinds counts in both, and once in active_users.
+-- column: police_officers (count) Of these, as a police officer.
+-- column: charities (count) Of these, as a charity.
+-- column: families_in_need (count) Of these, as a family in need.
 -- column: new_users (count) Of these, users who had not been active on any day before.
 -- chart: line x=period y=active_users
 
+-- Whoever hands on points is told by the type of the event, not by the sign of the points: a transfer may be of 0 points.
 WITH acts AS (
     SELECT
         user_id,
-        local_date,
-        min(user_kind) AS user_kind
-    FROM points_ledger
-    WHERE
-        (entry IN ('minted', 'donated', 'redeemed') OR (entry = 'transferred' AND points < 0))
-        AND local_date <= $to
-        -- Only prunes partitions: a local day lies within a day of the same UTC date.
-        AND event_date <= $to + INTERVAL '1 day'
-    GROUP BY 1, 2
+        user_kind,
+        local_date
+    FROM (
+        SELECT
+            user_id,
+            user_kind,
+            local_date
+        FROM points_ledger
+        WHERE
+            entry IN ('minted', 'donated', 'redeemed')
+            AND local_date <= $to
+            -- Only prunes partitions: a local day lies within a day of the same UTC date.
+            AND event_date <= $to + INTERVAL '1 day'
+        UNION ALL
+        SELECT
+            from_officer_id AS user_id,
+            'police_officer' AS user_kind,
+            local_date
+        FROM transfers
+        WHERE
+            local_date <= $to
+            AND event_date <= $to + INTERVAL '1 day'
+    )
+    GROUP BY 1, 2, 3
 ),
 
 users_of_periods AS (

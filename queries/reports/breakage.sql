@@ -3,7 +3,7 @@
 -- audience: finance
 -- parameter: to (date, default last) The day at whose end balances are looked at; the last day of the lake when that comes before.
 -- column: age (text) How many days before that day the points were gained: 0 to 30, 31 to 90, 91 to 180, 181 to 365 or over 365. A gift or transfer is gained when it is received.
--- column: points (points) Points that are still held; oldest points are spent first.
+-- column: points (points) Points that are still held; oldest points are spent first, and what a user spent before earning it is paid with the next points that come. So the points of a user add up to the balance, and to nothing while that is below zero.
 -- column: holders (count) Different users who hold such points.
 -- column: share (share) Part of all points held.
 -- chart: bar x=age y=points
@@ -62,9 +62,9 @@ named AS (
 
 SELECT
     age,
-    CAST(sum(points) AS BIGINT) AS points,
+    CAST(sum(points) AS DECIMAL(38, 0)) AS points,
     count(DISTINCT user_id) AS holders,
-    CAST(CAST(sum(points) AS DECIMAL(20, 1)) / nullif(sum(sum(points)) OVER (), 0) AS DECIMAL(21, 4)) AS share
+    CAST(CAST(sum(points) AS DECIMAL(34, 1)) / nullif(sum(sum(points)) OVER (), 0) AS DECIMAL(38, 4)) AS share
 FROM named
 GROUP BY age
 ORDER BY min(days)

@@ -11,13 +11,24 @@
 -- column: share (share) Active divided by users.
 -- chart: heatmap x=week y=cohort value=share
 
+-- Whoever hands on points is told by the type of the event, not by the sign of the points: a transfer may be of 0 points.
 WITH active_weeks AS (
     SELECT
         user_id,
         CAST(date_trunc('week', local_date) AS DATE) AS week,
         min(local_date) AS first_of_week
-    FROM points_ledger
-    WHERE entry IN ('minted', 'donated', 'redeemed') OR (entry = 'transferred' AND points < 0)
+    FROM (
+        SELECT
+            user_id,
+            local_date
+        FROM points_ledger
+        WHERE entry IN ('minted', 'donated', 'redeemed')
+        UNION ALL
+        SELECT
+            from_officer_id AS user_id,
+            local_date
+        FROM transfers
+    )
     GROUP BY 1, 2
 ),
 
@@ -49,16 +60,22 @@ sizes AS (
     GROUP BY 1
 ),
 
+-- Weeks that the lake has not come to yet are left out, rather than shown as zero; no more are made than it may have.
+numbers AS (
+    SELECT
+        last_day,
+        unnest(range(0, least($weeks, CAST(date_part('epoch', last_day) - date_part('epoch', first_day) AS BIGINT) / 604800 + 1) + 1)) AS number
+    FROM (SELECT min(local_date) AS first_day, max(local_date) AS last_day FROM calendar)
+),
+
 grid AS (
     SELECT
         sizes.cohort,
         sizes.users,
         numbers.number
     FROM sizes
-    CROSS JOIN (SELECT unnest(range(0, $weeks + 1)) AS number) AS numbers
-    CROSS JOIN (SELECT max(local_date) AS last_day FROM calendar) AS lake
-    -- Weeks that the lake has not come to yet are left out, rather than shown as zero.
-    WHERE date_part('epoch', sizes.cohort) + numbers.number * 604800 <= date_part('epoch', lake.last_day)
+    INNER JOIN numbers
+        ON date_part('epoch', sizes.cohort) + numbers.number * 604800 <= date_part('epoch', numbers.last_day)
 ),
 
 active AS (
@@ -75,7 +92,7 @@ SELECT
     grid.number AS week,
     grid.users,
     coalesce(active.users, 0) AS active,
-    CAST(CAST(coalesce(active.users, 0) AS DECIMAL(20, 1)) / nullif(grid.users, 0) AS DECIMAL(21, 4)) AS share
+    CAST(CAST(coalesce(active.users, 0) AS DECIMAL(34, 1)) / nullif(grid.users, 0) AS DECIMAL(38, 4)) AS share
 FROM grid
 LEFT JOIN active ON grid.cohort = active.cohort AND grid.number = active.number
 ORDER BY 1, 2

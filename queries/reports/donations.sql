@@ -1,6 +1,6 @@
 -- title: Donations
 -- question: Who gives how many points to whom, and how much is a typical gift?
--- audience: finance, partner charities and local media
+-- audience: finance
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
@@ -12,10 +12,10 @@
 -- column: donors (count) Different donors.
 -- column: recipients (count) Different recipients.
 -- column: average_points (points) Average gift.
--- column: median_points (points) Median gift: as many are smaller as are bigger.
+-- column: median_points (points) Median gift: as many are smaller as are bigger; between the two in the middle when their number is even.
 -- chart: line x=period y=points series=recipient_kind
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 -- Distinct donors and recipients are counted as groups: sets of them would have to be in memory.
 WITH gifts AS (
     SELECT
@@ -38,10 +38,49 @@ given AS (
         donor_kind,
         recipient_kind,
         count(*) AS donations,
-        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
-        CAST(avg(CAST(points AS DECIMAL(19, 0))) AS DECIMAL(21, 2)) AS average_points,
-        CAST(median(CAST(points AS DOUBLE)) AS DECIMAL(21, 2)) AS median_points
+        CAST(sum(CAST(points AS DECIMAL(19, 0))) AS DECIMAL(38, 0)) AS points,
+        CAST(avg(CAST(points AS DECIMAL(19, 0))) AS DECIMAL(21, 2)) AS average_points
     FROM gifts
+    GROUP BY 1, 2, 3
+),
+
+-- A percentile is PostgreSQL's percentile_cont, in whole numbers: sorted values have places from 0, each as long as 100 parts; the
+-- percentile covers the 100 parts behind (places - 1) * percent, so it is a value, or lies between two in proportion.
+placed AS (
+    SELECT
+        *,
+        sum(gifts) OVER (
+            PARTITION BY period, donor_kind, recipient_kind
+            ORDER BY points
+            ROWS UNBOUNDED PRECEDING
+        ) AS up_to
+    FROM (
+        SELECT
+            period,
+            donor_kind,
+            recipient_kind,
+            points,
+            count(*) AS gifts
+        FROM gifts
+        GROUP BY 1, 2, 3, 4
+    )
+),
+
+medians AS (
+    SELECT
+        placed.period,
+        placed.donor_kind,
+        placed.recipient_kind,
+        sum(
+            CAST(placed.points AS DECIMAL(19, 0))
+            * greatest(least(placed.up_to * 100, (given.donations - 1) * 50 + 100) - greatest((placed.up_to - placed.gifts) * 100, (given.donations - 1) * 50), 0)
+        ) AS hundredths
+    FROM placed
+    INNER JOIN given
+        ON
+            placed.period = given.period
+            AND (placed.donor_kind IS NOT DISTINCT FROM given.donor_kind)
+            AND (placed.recipient_kind IS NOT DISTINCT FROM given.recipient_kind)
     GROUP BY 1, 2, 3
 ),
 
@@ -74,8 +113,13 @@ SELECT
     donors.donors,
     recipients.recipients,
     given.average_points,
-    given.median_points
+    CAST(CAST(medians.hundredths AS DECIMAL(34, 1)) / 100 AS DECIMAL(21, 2)) AS median_points
 FROM given
+INNER JOIN medians
+    ON
+        given.period = medians.period
+        AND (given.donor_kind IS NOT DISTINCT FROM medians.donor_kind)
+        AND (given.recipient_kind IS NOT DISTINCT FROM medians.recipient_kind)
 INNER JOIN donors
     ON
         given.period = donors.period

@@ -1,6 +1,6 @@
 -- title: Donor retention
 -- question: How many donors give again within 30, 60 and 90 days of their first gift?
--- audience: partner charities and product managers
+-- audience: product managers
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
@@ -61,13 +61,13 @@ SELECT
     count(*) AS donors,
     count(*) FILTER (WHERE observed_30) AS observed_30,
     count(*) FILTER (WHERE observed_30 AND again_30) AS again_30,
-    CAST(CAST(count(*) FILTER (WHERE observed_30 AND again_30) AS DECIMAL(20, 1)) / nullif(count(*) FILTER (WHERE observed_30), 0) AS DECIMAL(21, 4)) AS share_30,
+    CAST(CAST(count(*) FILTER (WHERE observed_30 AND again_30) AS DECIMAL(34, 1)) / nullif(count(*) FILTER (WHERE observed_30), 0) AS DECIMAL(38, 4)) AS share_30,
     count(*) FILTER (WHERE observed_60) AS observed_60,
     count(*) FILTER (WHERE observed_60 AND again_60) AS again_60,
-    CAST(CAST(count(*) FILTER (WHERE observed_60 AND again_60) AS DECIMAL(20, 1)) / nullif(count(*) FILTER (WHERE observed_60), 0) AS DECIMAL(21, 4)) AS share_60,
+    CAST(CAST(count(*) FILTER (WHERE observed_60 AND again_60) AS DECIMAL(34, 1)) / nullif(count(*) FILTER (WHERE observed_60), 0) AS DECIMAL(38, 4)) AS share_60,
     count(*) FILTER (WHERE observed_90) AS observed_90,
     count(*) FILTER (WHERE observed_90 AND again_90) AS again_90,
-    CAST(CAST(count(*) FILTER (WHERE observed_90 AND again_90) AS DECIMAL(20, 1)) / nullif(count(*) FILTER (WHERE observed_90), 0) AS DECIMAL(21, 4)) AS share_90
+    CAST(CAST(count(*) FILTER (WHERE observed_90 AND again_90) AS DECIMAL(34, 1)) / nullif(count(*) FILTER (WHERE observed_90), 0) AS DECIMAL(38, 4)) AS share_90
 FROM judged
 GROUP BY 1
 ORDER BY 1

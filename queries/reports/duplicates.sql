@@ -4,7 +4,7 @@
 -- parameter: from (date, default first) First day of occurrence that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day of occurrence that counts, itself included.
 -- column: stream (text) The stream.
--- column: event_type (text) Type of the event.
+-- column: event_type (text) Type of the event; of an id that stands on events of several types, the first in the alphabet.
 -- column: event_ids (count) Event ids that are stored more than once.
 -- column: extra_rows (count) Rows beyond the first of each.
 -- column: across_shards (count) Of these ids, those on more than one shard: retries that hashed to another.

@@ -34,7 +34,7 @@ SELECT
     grid.weekday,
     grid.hour,
     coalesce(met.interactions, 0) AS interactions,
-    CAST(CAST(coalesce(met.interactions, 0) AS DECIMAL(20, 1)) / nullif(sum(met.interactions) OVER (), 0) AS DECIMAL(21, 4)) AS share
+    CAST(CAST(coalesce(met.interactions, 0) AS DECIMAL(34, 1)) / nullif(sum(met.interactions) OVER (), 0) AS DECIMAL(38, 4)) AS share
 FROM grid
 LEFT JOIN met ON grid.weekday = met.weekday AND grid.hour = met.hour
 -- An empty period gives no rows instead of 168 zeros.

@@ -1,6 +1,6 @@
 -- title: Interactions
 -- question: How often do civilians and officers meet, in which way, and how many points does that mint?
--- audience: community partners, finance and local media
+-- audience: finance
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
@@ -14,7 +14,7 @@
 -- column: points_minted (points) Points minted for both.
 -- chart: line x=period y=interactions series=method
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead. Civilians and officers are
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail. Civilians and officers are
 -- grouped before they are counted: a grouping can spill, and a DISTINCT would hold a set for each period in memory.
 WITH met AS (
     SELECT
@@ -68,9 +68,9 @@ SELECT
     civilians.interactions,
     civilians.civilians,
     officers.officers,
-    CAST(civilians.points_civilian AS BIGINT) AS points_civilian,
-    CAST(civilians.points_officer AS BIGINT) AS points_officer,
-    CAST(civilians.points_civilian + civilians.points_officer AS BIGINT) AS points_minted
+    CAST(civilians.points_civilian AS DECIMAL(38, 0)) AS points_civilian,
+    CAST(civilians.points_officer AS DECIMAL(38, 0)) AS points_officer,
+    CAST(civilians.points_civilian + civilians.points_officer AS DECIMAL(38, 0)) AS points_minted
 FROM civilians
 INNER JOIN officers
     ON civilians.period = officers.period AND civilians.method IS NOT DISTINCT FROM officers.method

@@ -1,6 +1,6 @@
 -- title: Interactions by zip code
 -- question: Where do civilians and officers meet?
--- audience: municipalities, police departments and community partners
+-- audience: municipalities and police departments
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- column: zip_code (text) Where.
@@ -12,7 +12,7 @@
 -- column: share (share) Part of all interactions.
 -- chart: bar x=zip_code y=interactions
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 -- Distinct civilians and officers are counted as groups: sets of them would have to be in memory.
 WITH met AS (
     SELECT
@@ -61,9 +61,9 @@ SELECT
     CAST(civilians.interactions AS BIGINT) AS interactions,
     civilians.civilians,
     officers.officers,
-    CAST(civilians.points_civilian AS BIGINT) AS points_civilian,
-    CAST(civilians.points_officer AS BIGINT) AS points_officer,
-    CAST(CAST(civilians.interactions AS DECIMAL(20, 1)) / nullif(sum(civilians.interactions) OVER (), 0) AS DECIMAL(21, 4)) AS share
+    CAST(civilians.points_civilian AS DECIMAL(38, 0)) AS points_civilian,
+    CAST(civilians.points_officer AS DECIMAL(38, 0)) AS points_officer,
+    CAST(CAST(civilians.interactions AS DECIMAL(34, 1)) / nullif(sum(civilians.interactions) OVER (), 0) AS DECIMAL(38, 4)) AS share
 FROM civilians
 INNER JOIN officers ON civilians.zip_code IS NOT DISTINCT FROM officers.zip_code
 ORDER BY 2 DESC, 1

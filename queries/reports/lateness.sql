@@ -29,19 +29,69 @@ arrived AS (
         CAST(CAST(occurred_at AS TIMESTAMP(6) WITH TIME ZONE) AS DATE) AS event_day,
         greatest(CAST(arrived_at AS BIGINT) - CAST(occurred_at AS BIGINT), 0) AS micros
     FROM rows
+),
+
+waits AS (
+    SELECT
+        CAST(date_trunc($by, arrival_day) AS DATE) AS period,
+        event_type,
+        micros,
+        count(*) AS events,
+        count(*) FILTER (WHERE arrival_day > event_day) AS other_day
+    FROM arrived
+    WHERE arrival_day BETWEEN $from AND $to
+    GROUP BY 1, 2, 3
+),
+
+counted AS (
+    SELECT
+        period,
+        event_type,
+        CAST(sum(events) AS BIGINT) AS events,
+        max(micros) AS longest,
+        CAST(coalesce(sum(events) FILTER (WHERE micros > 3600000000), 0) AS BIGINT) AS over_hour,
+        CAST(coalesce(sum(events) FILTER (WHERE micros > 86400000000), 0) AS BIGINT) AS over_day,
+        CAST(sum(other_day) AS BIGINT) AS other_day
+    FROM waits
+    GROUP BY 1, 2
+),
+
+-- A percentile is PostgreSQL's percentile_cont, in whole numbers: sorted values have places from 0, each as long as 100 parts; the
+-- percentile covers the 100 parts behind (places - 1) * percent, so it is a value, or lies between two in proportion.
+placed AS (
+    SELECT
+        *,
+        sum(events) OVER (PARTITION BY period, event_type ORDER BY micros ROWS UNBOUNDED PRECEDING) AS up_to
+    FROM waits
+),
+
+percentiles AS (
+    SELECT
+        placed.period,
+        placed.event_type,
+        sum(
+            CAST(placed.micros AS DECIMAL(19, 0))
+            * greatest(least(placed.up_to * 100, (counted.events - 1) * 50 + 100) - greatest((placed.up_to - placed.events) * 100, (counted.events - 1) * 50), 0)
+        ) AS p50,
+        sum(
+            CAST(placed.micros AS DECIMAL(19, 0))
+            * greatest(least(placed.up_to * 100, (counted.events - 1) * 99 + 100) - greatest((placed.up_to - placed.events) * 100, (counted.events - 1) * 99), 0)
+        ) AS p99
+    FROM placed
+    INNER JOIN counted ON placed.period = counted.period AND placed.event_type = counted.event_type
+    GROUP BY 1, 2
 )
 
 SELECT
-    CAST(date_trunc($by, arrival_day) AS DATE) AS period,
-    event_type,
-    count(*) AS events,
-    CAST(CAST(percentile_cont(0.5) WITHIN GROUP (ORDER BY CAST(micros AS DOUBLE)) AS DECIMAL(21, 2)) / 3600000000 AS DECIMAL(21, 2)) AS median_hours,
-    CAST(CAST(percentile_cont(0.99) WITHIN GROUP (ORDER BY CAST(micros AS DOUBLE)) AS DECIMAL(21, 2)) / 3600000000 AS DECIMAL(21, 2)) AS p99_hours,
-    CAST(CAST(max(micros) AS DECIMAL(19, 0)) / 3600000000 AS DECIMAL(21, 2)) AS longest_hours,
-    count(*) FILTER (WHERE micros > 3600000000) AS over_hour,
-    count(*) FILTER (WHERE micros > 86400000000) AS over_day,
-    count(*) FILTER (WHERE arrival_day > event_day) AS other_day
-FROM arrived
-WHERE arrival_day BETWEEN $from AND $to
-GROUP BY 1, 2
+    counted.period,
+    counted.event_type,
+    counted.events,
+    CAST(CAST(percentiles.p50 AS DECIMAL(34, 1)) / 360000000000 AS DECIMAL(21, 2)) AS median_hours,
+    CAST(CAST(percentiles.p99 AS DECIMAL(34, 1)) / 360000000000 AS DECIMAL(21, 2)) AS p99_hours,
+    CAST(CAST(counted.longest AS DECIMAL(19, 0)) / 3600000000 AS DECIMAL(21, 2)) AS longest_hours,
+    counted.over_hour,
+    counted.over_day,
+    counted.other_day
+FROM counted
+INNER JOIN percentiles ON counted.period = percentiles.period AND counted.event_type = percentiles.event_type
 ORDER BY 1, 2

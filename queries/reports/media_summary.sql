@@ -1,154 +1,148 @@
 -- title: Summary for the media
 -- question: What may be told outside the house of what happens in each zip code?
 -- audience: local media and partners
--- parameter: from (date, default first) First day that counts, in the time zone of the session.
--- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: min_group (integer, default 10, least 1, most 1000000) A number is shown only when at least so many people are behind it.
+-- parameter: from (date, default first) First day; months that begin before it are left out.
+-- parameter: to (date, default last) Last day; months that end after it are left out.
+-- parameter: min_group (integer, default 10, least 10, most 1000000) Only places are listed with at least so many people in the month.
+-- column: period (date) First day of the month, in UTC whatever the time zone of the session. Only whole months are told, and only when the lake has a transaction of a week or more after the month's end. What arrives more than an hour after the first such transaction is never told, so that a month does not change and two runs cannot be subtracted.
 -- column: activity (text) interaction, donation or redemption.
--- column: zip_code (text) Where; `unknown` for those that do not tell; `all` for all places together, those included.
--- column: events (count) How many; empty when suppressed.
--- column: people (count) Different civilians, officers, families and charities who did it themselves; empty when suppressed.
--- column: points (points) Points minted, given or spent; empty when suppressed.
--- column: suppressed (text) small: too few people; complement: one of the smallest others, hidden so that the total less what is shown leaves at least two places with at least min_group different people; empty when shown.
--- chart: bar x=zip_code y=events series=activity without=all
+-- column: zip_code (text) Where; `unknown` for those that do not tell. A place is left out, for whatever reason: when nothing happened there, when it has too few people, or when one person took part in more than two fifths of its events or has more than two fifths of its points. There are no totals: sums of these rows are less than what happened.
+-- column: events (count) How many, rounded down to a multiple of 5.
+-- column: people (count) Different civilians who met an officer, donors, or redeemers, rounded down to a multiple of 5.
+-- column: points (points) Points minted, given or spent, rounded down to a multiple of 100.
+-- chart: bar x=zip_code y=events series=activity
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
-WITH acts AS (
+-- Why so, and what that protects: docs/decisions/2026-11-29-media-summary.md. What is shown of a place in a month is in no sum with
+-- anything else that is shown, in this run or another. `min_group` only leaves rows out, and looks at the rounded number: so it tells
+-- no more than the row does. The table is read, not the views, because those do not tell when an event arrived.
+WITH days AS (
     SELECT
-        CASE entry WHEN 'minted' THEN 'interaction' WHEN 'donated' THEN 'donation' ELSE 'redemption' END AS activity,
-        coalesce(zip_code, 'unknown') AS zip_code,
-        -- A meeting has two rows in the ledger, and counts once.
-        entry <> 'minted' OR user_kind = 'civilian' AS is_event,
-        user_id,
-        abs(points) AS points
-    FROM points_ledger
+        event_date,
+        min(arrived_at) AS first_arrival
+    FROM transactions
+    GROUP BY 1
+),
+
+months AS (
+    SELECT DISTINCT CAST(date_trunc('month', event_date) AS DATE) AS period
+    FROM days
+),
+
+closed AS (
+    SELECT
+        months.period,
+        -- An hour for what is brought in together, such as the files of an archive.
+        min(days.first_arrival) + INTERVAL '1 hour' AS closed_at
+    FROM months
+    INNER JOIN days ON days.event_date >= months.period + INTERVAL '1 month' + INTERVAL '7 days'
     WHERE
-        entry IN ('minted', 'donated', 'redeemed')
-        AND local_date BETWEEN $from AND $to
-        -- Only prunes partitions: a local day lies within a day of the same UTC date.
-        AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+        months.period >= $from
+        AND months.period + INTERVAL '1 month' <= $to + INTERVAL '1 day'
+    GROUP BY 1
+),
+
+acts AS (
+    -- A meeting has two people, and counts once, with the civilian.
+    SELECT
+        'interaction' AS activity,
+        zip_code,
+        civilian_id AS user_id,
+        points_civilian AS points,
+        true AS is_event,
+        event_date,
+        arrived_at
+    FROM transactions
+    WHERE
+        event_type = 'interaction'
+        AND event_date BETWEEN $from AND $to
+
+    UNION ALL
+
+    SELECT
+        'interaction' AS activity,
+        zip_code,
+        officer_id AS user_id,
+        points_officer AS points,
+        false AS is_event,
+        event_date,
+        arrived_at
+    FROM transactions
+    WHERE
+        event_type = 'interaction'
+        AND event_date BETWEEN $from AND $to
+
+    UNION ALL
+
+    SELECT
+        'donation' AS activity,
+        zip_code,
+        donor_id AS user_id,
+        points AS points,
+        true AS is_event,
+        event_date,
+        arrived_at
+    FROM transactions
+    WHERE
+        event_type = 'donation'
+        AND event_date BETWEEN $from AND $to
+
+    UNION ALL
+
+    SELECT
+        'redemption' AS activity,
+        zip_code,
+        redeemer_id AS user_id,
+        points AS points,
+        true AS is_event,
+        event_date,
+        arrived_at
+    FROM transactions
+    WHERE
+        event_type = 'redemption'
+        AND event_date BETWEEN $from AND $to
 ),
 
 people AS (
     SELECT
-        activity,
-        zip_code,
-        user_id,
-        count(*) FILTER (WHERE is_event) AS events,
-        sum(CAST(points AS DECIMAL(19, 0))) AS points
+        -- Not closed.period: DataFusion takes a key of one side of a join for a key of what is grouped above it, and leaves the columns
+        -- behind it out of ORDER BY.
+        CAST(date_trunc('month', acts.event_date) AS DATE) AS period,
+        acts.activity,
+        coalesce(acts.zip_code, 'unknown') AS zip_code,
+        acts.user_id,
+        count(*) AS parts,
+        count(*) FILTER (WHERE acts.is_event) AS events,
+        sum(CAST(acts.points AS DECIMAL(19, 0))) AS points
     FROM acts
-    GROUP BY 1, 2, 3
+    INNER JOIN closed
+        ON CAST(date_trunc('month', acts.event_date) AS DATE) = closed.period AND acts.arrived_at <= closed.closed_at
+    GROUP BY 1, 2, 3, 4
 ),
 
 cells AS (
     SELECT
+        period,
         activity,
         zip_code,
         CAST(sum(events) AS BIGINT) AS events,
-        count(user_id) AS people,
-        CAST(sum(points) AS BIGINT) AS points
+        count(*) FILTER (WHERE events > 0) AS people,
+        CAST(sum(points) AS DECIMAL(38, 0)) AS points,
+        max(parts) AS most_parts,
+        max(points) AS most_points
     FROM people
-    GROUP BY 1, 2
-),
-
-totals AS (
-    SELECT
-        activity,
-        CAST(sum(events) AS BIGINT) AS events,
-        count(user_id) AS people,
-        CAST(sum(points) AS BIGINT) AS points
-    FROM (
-        SELECT
-            activity,
-            user_id,
-            count(*) FILTER (WHERE is_event) AS events,
-            sum(CAST(points AS DECIMAL(19, 0))) AS points
-        FROM acts
-        GROUP BY 1, 2
-    )
-    GROUP BY 1
-),
-
--- The smallest first: those are hidden before others are.
-numbered AS (
-    SELECT
-        *,
-        row_number() OVER (PARTITION BY activity ORDER BY people, events, points, zip_code) AS number,
-        count(*) FILTER (WHERE people < $min_group) OVER (PARTITION BY activity) AS small
-    FROM cells
-),
-
--- Whoever is in several cells counts in the first of them, so that the people of the first cells can be added up. The first cell that
--- is not small has enough people by itself: those behind it need not be looked at.
-newcomers AS (
-    SELECT
-        activity,
-        number,
-        count(*) AS people
-    FROM (
-        SELECT
-            acts.activity,
-            acts.user_id,
-            min(numbered.number) AS number
-        FROM numbered
-        INNER JOIN acts ON numbered.activity = acts.activity AND numbered.zip_code = acts.zip_code
-        WHERE numbered.number <= numbered.small + 1
-        GROUP BY 1, 2
-    )
-    GROUP BY 1, 2
-),
-
-ordered AS (
-    SELECT
-        numbered.activity,
-        numbered.zip_code,
-        numbered.events,
-        numbered.people,
-        numbered.points,
-        numbered.people < $min_group AS is_small,
-        numbered.small > 0 AS has_small,
-        numbered.number - 1 AS hidden_before,
-        coalesce(
-            sum(newcomers.people) OVER (
-                PARTITION BY numbered.activity
-                ORDER BY numbered.number
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            ),
-            0
-        ) AS people_before
-    FROM numbered
-    LEFT JOIN newcomers ON numbered.activity = newcomers.activity AND numbered.number = newcomers.number
-),
-
-judged AS (
-    SELECT
-        *,
-        CASE
-            WHEN is_small THEN 'small'
-            -- Whoever subtracts what is shown from the total must be left with two cells or more, and with enough different people.
-            WHEN has_small AND (hidden_before < 2 OR people_before < $min_group) THEN 'complement'
-        END AS suppressed
-    FROM ordered
+    GROUP BY 1, 2, 3
 )
 
 SELECT
+    period,
     activity,
     zip_code,
-    CASE WHEN suppressed IS NULL THEN events END AS events,
-    CASE WHEN suppressed IS NULL THEN people END AS people,
-    CASE WHEN suppressed IS NULL THEN points END AS points,
-    suppressed
-FROM (
-    SELECT activity, zip_code, events, people, points, suppressed, 0 AS is_total FROM judged
-    UNION ALL
-    SELECT
-        activity,
-        'all' AS zip_code,
-        events,
-        people,
-        points,
-        CASE WHEN people < $min_group THEN 'small' END AS suppressed,
-        1 AS is_total
-    FROM totals
-)
-ORDER BY activity, is_total DESC, zip_code
+    events - events % 5 AS events,
+    people - people % 5 AS people,
+    CAST(points - points % 100 AS DECIMAL(38, 0)) AS points
+FROM cells
+WHERE
+    people - people % 5 >= greatest($min_group, 10)
+    AND most_parts * 5 <= events * 2
+    AND most_points * 5 <= points * 2
+ORDER BY 1, 2, 3

@@ -1,6 +1,6 @@
 -- title: New and repeat pairs
 -- question: Do officers and civilians meet for the first time, or again?
--- audience: police departments and community partners
+-- audience: police departments
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default week) Length of a period: day, week (Monday to Sunday) or month.
@@ -65,7 +65,7 @@ SELECT
     periods.pairs,
     coalesce(firsts.new_pairs, 0) AS new_pairs,
     periods.pairs - coalesce(firsts.new_pairs, 0) AS returning_pairs,
-    CAST(CAST(coalesce(firsts.new_pairs, 0) AS DECIMAL(20, 1)) / periods.pairs AS DECIMAL(21, 4)) AS new_share
+    CAST(CAST(coalesce(firsts.new_pairs, 0) AS DECIMAL(34, 1)) / periods.pairs AS DECIMAL(38, 4)) AS new_share
 FROM periods
 LEFT JOIN firsts ON periods.period = firsts.period
 ORDER BY 1

@@ -1,6 +1,6 @@
 -- title: Connections per officer
 -- question: How many meetings and how many different civilians does each officer have?
--- audience: police departments and community partners
+-- audience: police departments
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: top (integer, default 50, least 1, most 100000) Last rank that is shown, with all who share it.
@@ -14,8 +14,8 @@
 -- column: per_day (number) Meetings on a day that has one, on average.
 -- chart: bar x=officer_id y=interactions
 
--- The counts decide who is shown; the rest is computed of those alone. Sums are taken as decimals, because sums of BIGINT wrap
--- around; the cast back fails instead.
+-- The counts decide who is shown; the rest is computed of those alone. Sums are decimals of 38
+-- digits: whatever a lake holds, they neither wrap around nor fail.
 WITH counted AS (
     SELECT
         officer_id,
@@ -45,7 +45,7 @@ met AS (
         interactions.officer_id,
         count(DISTINCT interactions.civilian_id) AS civilians,
         count(DISTINCT interactions.local_date) AS days,
-        CAST(sum(CAST(interactions.points_officer AS DECIMAL(19, 0))) AS BIGINT) AS points_officer
+        CAST(sum(CAST(interactions.points_officer AS DECIMAL(19, 0))) AS DECIMAL(38, 0)) AS points_officer
     FROM shown
     INNER JOIN interactions ON shown.officer_id = interactions.officer_id
     WHERE

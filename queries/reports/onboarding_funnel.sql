@@ -36,18 +36,28 @@ met AS (
     GROUP BY 1, 2
 ),
 
+-- Whoever gives is told by the type of the event, not by the sign of the points: a gift may be of 0 points.
+uses AS (
+    SELECT
+        user_id,
+        occurred_at
+    FROM points_ledger
+    WHERE entry IN ('donated', 'redeemed')
+    UNION ALL
+    SELECT
+        from_officer_id AS user_id,
+        occurred_at
+    FROM transfers
+),
+
 used AS (
     SELECT
         met.user_id,
         met.created_at,
         met.met_at,
-        min(points_ledger.occurred_at) AS used_at
+        min(uses.occurred_at) AS used_at
     FROM met
-    LEFT JOIN points_ledger ON
-        met.user_id = points_ledger.user_id
-        AND points_ledger.entry IN ('donated', 'redeemed', 'transferred')
-        AND points_ledger.points < 0
-        AND points_ledger.occurred_at >= met.met_at
+    LEFT JOIN uses ON met.user_id = uses.user_id AND uses.occurred_at >= met.met_at
     GROUP BY 1, 2, 3
 ),
 
@@ -59,24 +69,61 @@ steps AS (
     SELECT 3 AS step, 'first_use' AS stage, created_at, used_at AS reached_at FROM used
 ),
 
+waits AS (
+    SELECT
+        step,
+        stage,
+        micros,
+        count(*) AS users
+    FROM (SELECT step, stage, CAST(reached_at AS BIGINT) - CAST(created_at AS BIGINT) AS micros FROM steps)
+    GROUP BY 1, 2, 3
+),
+
 counted AS (
     SELECT
         step,
         stage,
-        count(reached_at) AS users,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY CAST(micros AS DOUBLE)) AS median_micros,
-        percentile_cont(0.9) WITHIN GROUP (ORDER BY CAST(micros AS DOUBLE)) AS p90_micros
-    FROM (SELECT step, stage, reached_at, CAST(reached_at AS BIGINT) - CAST(created_at AS BIGINT) AS micros FROM steps)
+        CAST(coalesce(sum(users) FILTER (WHERE micros IS NOT NULL), 0) AS BIGINT) AS users
+    FROM waits
     GROUP BY 1, 2
+),
+
+-- A percentile is PostgreSQL's percentile_cont, in whole numbers: sorted values have places from 0, each as long as 100 parts; the
+-- percentile covers the 100 parts behind (places - 1) * percent, so it is a value, or lies between two in proportion.
+placed AS (
+    SELECT
+        step,
+        micros,
+        users,
+        sum(users) OVER (PARTITION BY step ORDER BY micros ROWS UNBOUNDED PRECEDING) AS up_to
+    FROM waits
+    WHERE micros IS NOT NULL
+),
+
+percentiles AS (
+    SELECT
+        placed.step,
+        sum(
+            CAST(placed.micros AS DECIMAL(19, 0))
+            * greatest(least(placed.up_to * 100, (counted.users - 1) * 50 + 100) - greatest((placed.up_to - placed.users) * 100, (counted.users - 1) * 50), 0)
+        ) AS p50,
+        sum(
+            CAST(placed.micros AS DECIMAL(19, 0))
+            * greatest(least(placed.up_to * 100, (counted.users - 1) * 90 + 100) - greatest((placed.up_to - placed.users) * 100, (counted.users - 1) * 90), 0)
+        ) AS p90
+    FROM placed
+    INNER JOIN counted ON placed.step = counted.step
+    GROUP BY 1
 )
 
 SELECT
-    step,
-    stage,
-    users,
-    CAST(CAST(users AS DECIMAL(20, 1)) / nullif(first_value(users) OVER (ORDER BY step), 0) AS DECIMAL(21, 4)) AS share_of_created,
-    CAST(CAST(users AS DECIMAL(20, 1)) / nullif(lag(users) OVER (ORDER BY step), 0) AS DECIMAL(21, 4)) AS share_of_previous,
-    CAST(CAST(median_micros AS DECIMAL(21, 2)) / 86400000000 AS DECIMAL(21, 2)) AS median_days,
-    CAST(CAST(p90_micros AS DECIMAL(21, 2)) / 86400000000 AS DECIMAL(21, 2)) AS p90_days
+    counted.step,
+    counted.stage,
+    counted.users,
+    CAST(CAST(counted.users AS DECIMAL(34, 1)) / nullif(first_value(counted.users) OVER (ORDER BY counted.step), 0) AS DECIMAL(38, 4)) AS share_of_created,
+    CAST(CAST(counted.users AS DECIMAL(34, 1)) / nullif(lag(counted.users) OVER (ORDER BY counted.step), 0) AS DECIMAL(38, 4)) AS share_of_previous,
+    CAST(CAST(percentiles.p50 AS DECIMAL(34, 1)) / 8640000000000 AS DECIMAL(21, 2)) AS median_days,
+    CAST(CAST(percentiles.p90 AS DECIMAL(34, 1)) / 8640000000000 AS DECIMAL(21, 2)) AS p90_days
 FROM counted
+LEFT JOIN percentiles ON counted.step = percentiles.step
 ORDER BY 1

@@ -4,7 +4,7 @@
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
--- column: period (date) First day of the period, also of one without events; the first and last periods may reach beyond the days that count.
+-- column: period (date) First day of the period, also of one without events, and outside of the lake's days when `from` or `to` lies there; the first and last periods may reach beyond the days that count.
 -- column: minted (points) Points minted.
 -- column: redeemed (points) Points redeemed, which burns them.
 -- column: change (points) Minted less redeemed.
@@ -12,13 +12,13 @@
 -- column: donated (points) Points that changed hands as gifts; they do not change the liability.
 -- chart: line x=period y=liability
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 WITH moved AS (
     SELECT
         local_date,
-        CAST(coalesce(sum(CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'minted'), 0) AS BIGINT) AS minted,
-        CAST(coalesce(sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'redeemed'), 0) AS BIGINT) AS redeemed,
-        CAST(coalesce(sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'donated'), 0) AS BIGINT) AS donated
+        coalesce(sum(CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'minted'), 0) AS minted,
+        coalesce(sum(-CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'redeemed'), 0) AS redeemed,
+        coalesce(sum(-CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'donated'), 0) AS donated
     FROM points_ledger
     WHERE
         local_date <= $to
@@ -27,34 +27,46 @@ WITH moved AS (
     GROUP BY 1
 ),
 
-periods AS (
+-- These two days stand for "not given": then the lake's own first and last day are meant.
+bounds AS (
     SELECT
-        CAST(date_trunc($by, calendar.local_date) AS DATE) AS period,
-        max(calendar.local_date) AS last_day,
-        CAST(coalesce(sum(CAST(moved.minted AS DECIMAL(19, 0))) FILTER (WHERE calendar.local_date >= $from), 0) AS BIGINT) AS minted,
-        CAST(coalesce(sum(CAST(moved.redeemed AS DECIMAL(19, 0))) FILTER (WHERE calendar.local_date >= $from), 0) AS BIGINT) AS redeemed,
-        CAST(coalesce(sum(CAST(moved.donated AS DECIMAL(19, 0))) FILTER (WHERE calendar.local_date >= $from), 0) AS BIGINT) AS donated,
-        CAST(coalesce(sum(CAST(moved.minted - moved.redeemed AS DECIMAL(19, 0))), 0) AS BIGINT) AS all_change
+        CASE WHEN $from = DATE '1970-01-01' THEN min(local_date) ELSE $from END AS first_day,
+        CASE WHEN $to = DATE '9999-12-30' THEN max(local_date) ELSE $to END AS last_day
     FROM calendar
-    LEFT JOIN moved ON calendar.local_date = moved.local_date
-    WHERE calendar.local_date <= $to
-    GROUP BY 1
+    HAVING count(*) > 0
 ),
 
-running AS (
+days AS (
+    SELECT unnest(generate_series(first_day, last_day, INTERVAL '1 day')) AS local_date
+    FROM bounds
+),
+
+earlier AS (
+    SELECT coalesce(sum(moved.minted - moved.redeemed), 0) AS liability
+    FROM moved
+    INNER JOIN bounds ON moved.local_date < bounds.first_day
+),
+
+periods AS (
     SELECT
-        *,
-        CAST(sum(CAST(all_change AS DECIMAL(19, 0))) OVER (ORDER BY period) AS BIGINT) AS liability
-    FROM periods
+        CAST(date_trunc($by, days.local_date) AS DATE) AS period,
+        CAST(coalesce(sum(moved.minted), 0) AS DECIMAL(38, 0)) AS minted,
+        CAST(coalesce(sum(moved.redeemed), 0) AS DECIMAL(38, 0)) AS redeemed,
+        CAST(coalesce(sum(moved.donated), 0) AS DECIMAL(38, 0)) AS donated
+    FROM days
+    LEFT JOIN moved ON days.local_date = moved.local_date
+    GROUP BY 1
 )
 
 SELECT
-    period,
-    minted,
-    redeemed,
-    minted - redeemed AS change,
-    liability,
-    donated
-FROM running
-WHERE last_day >= $from
+    periods.period,
+    periods.minted,
+    periods.redeemed,
+    periods.minted - periods.redeemed AS change,
+    CAST(
+        earlier.liability + sum(periods.minted - periods.redeemed) OVER (ORDER BY periods.period) AS DECIMAL(38, 0)
+    ) AS liability,
+    periods.donated
+FROM periods
+CROSS JOIN earlier
 ORDER BY 1

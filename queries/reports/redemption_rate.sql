@@ -4,7 +4,7 @@
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
--- column: period (date) First day of the period, also of one without events; the first and last periods may reach beyond the days that count.
+-- column: period (date) First day of the period, also of one without events, and outside of the lake's days when `from` or `to` lies there; the first and last periods may reach beyond the days that count.
 -- column: minted (points) Points minted in the period.
 -- column: redeemed (points) Points redeemed in the period, whenever they were minted.
 -- column: share (share) Redeemed divided by minted, of the period; empty when none was minted.
@@ -13,12 +13,12 @@
 -- column: share_to_date (share) Redeemed to date divided by minted to date.
 -- chart: line x=period y=share_to_date
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 WITH moved AS (
     SELECT
         local_date,
-        CAST(coalesce(sum(CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'minted'), 0) AS BIGINT) AS minted,
-        CAST(coalesce(sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'redeemed'), 0) AS BIGINT) AS redeemed
+        coalesce(sum(CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'minted'), 0) AS minted,
+        coalesce(sum(-CAST(points AS DECIMAL(19, 0))) FILTER (WHERE entry = 'redeemed'), 0) AS redeemed
     FROM points_ledger
     WHERE
         entry IN ('minted', 'redeemed')
@@ -28,36 +28,54 @@ WITH moved AS (
     GROUP BY 1
 ),
 
+-- These two days stand for "not given": then the lake's own first and last day are meant.
+bounds AS (
+    SELECT
+        CASE WHEN $from = DATE '1970-01-01' THEN min(local_date) ELSE $from END AS first_day,
+        CASE WHEN $to = DATE '9999-12-30' THEN max(local_date) ELSE $to END AS last_day
+    FROM calendar
+    HAVING count(*) > 0
+),
+
+days AS (
+    SELECT unnest(generate_series(first_day, last_day, INTERVAL '1 day')) AS local_date
+    FROM bounds
+),
+
+earlier AS (
+    SELECT
+        coalesce(sum(moved.minted), 0) AS minted,
+        coalesce(sum(moved.redeemed), 0) AS redeemed
+    FROM moved
+    INNER JOIN bounds ON moved.local_date < bounds.first_day
+),
+
 periods AS (
     SELECT
-        CAST(date_trunc($by, calendar.local_date) AS DATE) AS period,
-        max(calendar.local_date) AS last_day,
-        CAST(coalesce(sum(CAST(moved.minted AS DECIMAL(19, 0))) FILTER (WHERE calendar.local_date >= $from), 0) AS BIGINT) AS minted,
-        CAST(coalesce(sum(CAST(moved.redeemed AS DECIMAL(19, 0))) FILTER (WHERE calendar.local_date >= $from), 0) AS BIGINT) AS redeemed,
-        CAST(coalesce(sum(CAST(moved.minted AS DECIMAL(19, 0))), 0) AS BIGINT) AS all_minted,
-        CAST(coalesce(sum(CAST(moved.redeemed AS DECIMAL(19, 0))), 0) AS BIGINT) AS all_redeemed
-    FROM calendar
-    LEFT JOIN moved ON calendar.local_date = moved.local_date
-    WHERE calendar.local_date <= $to
+        CAST(date_trunc($by, days.local_date) AS DATE) AS period,
+        CAST(coalesce(sum(moved.minted), 0) AS DECIMAL(38, 0)) AS minted,
+        CAST(coalesce(sum(moved.redeemed), 0) AS DECIMAL(38, 0)) AS redeemed
+    FROM days
+    LEFT JOIN moved ON days.local_date = moved.local_date
     GROUP BY 1
 ),
 
 running AS (
     SELECT
-        *,
-        CAST(sum(CAST(all_minted AS DECIMAL(19, 0))) OVER (ORDER BY period) AS BIGINT) AS minted_to_date,
-        CAST(sum(CAST(all_redeemed AS DECIMAL(19, 0))) OVER (ORDER BY period) AS BIGINT) AS redeemed_to_date
+        periods.*,
+        CAST(earlier.minted + sum(periods.minted) OVER (ORDER BY periods.period) AS DECIMAL(38, 0)) AS minted_to_date,
+        CAST(earlier.redeemed + sum(periods.redeemed) OVER (ORDER BY periods.period) AS DECIMAL(38, 0)) AS redeemed_to_date
     FROM periods
+    CROSS JOIN earlier
 )
 
 SELECT
     period,
     minted,
     redeemed,
-    CAST(CAST(redeemed AS DECIMAL(20, 1)) / nullif(minted, 0) AS DECIMAL(21, 4)) AS share,
+    CAST(CAST(redeemed AS DECIMAL(34, 1)) / nullif(minted, 0) AS DECIMAL(38, 4)) AS share,
     minted_to_date,
     redeemed_to_date,
-    CAST(CAST(redeemed_to_date AS DECIMAL(20, 1)) / nullif(minted_to_date, 0) AS DECIMAL(21, 4)) AS share_to_date
+    CAST(CAST(redeemed_to_date AS DECIMAL(34, 1)) / nullif(minted_to_date, 0) AS DECIMAL(38, 4)) AS share_to_date
 FROM running
-WHERE last_day >= $from
 ORDER BY 1

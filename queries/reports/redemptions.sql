@@ -14,15 +14,15 @@
 -- column: redeemers (count) Different members who redeemed.
 -- chart: bar x=period y=points series=purpose
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 SELECT
     CAST(date_trunc($by, local_date) AS DATE) AS period,
     provider_kind,
     purpose,
     count(*) AS redemptions,
-    CAST(sum(CAST(points AS DECIMAL(19, 0))) AS BIGINT) AS points,
+    CAST(sum(CAST(points AS DECIMAL(19, 0))) AS DECIMAL(38, 0)) AS points,
     CAST(
-        sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS BIGINT
+        sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS DECIMAL(38, 0)
     ) AS amount_cents,
     count(amount_cents) FILTER (WHERE currency <> 'USD') AS other_currency,
     count(DISTINCT redeemer_id) AS redeemers

@@ -47,7 +47,7 @@ SELECT
     refused.field_path,
     refused.rejected,
     CAST(
-        CAST(refused.rejected AS DECIMAL(20, 1)) / (
+        CAST(refused.rejected AS DECIMAL(34, 1)) / (
             coalesce(arrived.stored, 0) + sum(refused.rejected) OVER (PARTITION BY refused.period, refused.stream)
         ) AS DECIMAL(21, 4)
     ) AS share

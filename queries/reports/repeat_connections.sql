@@ -13,7 +13,7 @@
 -- column: last_at (timestamp) Last meeting.
 -- column: points_minted (points) Points minted for both by all of them.
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 SELECT
     local_date,
     civilian_id,
@@ -23,7 +23,7 @@ SELECT
     min(occurred_at) AS first_at,
     max(occurred_at) AS last_at,
     CAST(
-        sum(CAST(points_civilian AS DECIMAL(19, 0)) + CAST(points_officer AS DECIMAL(19, 0))) AS BIGINT
+        sum(CAST(points_civilian AS DECIMAL(19, 0)) + CAST(points_officer AS DECIMAL(19, 0))) AS DECIMAL(38, 0)
     ) AS points_minted
 FROM interactions
 WHERE

@@ -13,14 +13,14 @@
 -- column: redemptions (count) Different redemptions that list it.
 -- chart: bar x=name y=points
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 WITH bought AS (
     SELECT
         provider_id,
         sku,
         max(name) AS name,
-        CAST(sum(CAST(quantity AS DECIMAL(19, 0))) AS BIGINT) AS quantity,
-        CAST(coalesce(sum(CAST(points AS DECIMAL(19, 0))), 0) AS BIGINT) AS points,
+        CAST(sum(CAST(quantity AS DECIMAL(19, 0))) AS DECIMAL(38, 0)) AS quantity,
+        CAST(coalesce(sum(CAST(points AS DECIMAL(19, 0))), 0) AS DECIMAL(38, 0)) AS points,
         count(DISTINCT event_id) AS redemptions
     FROM redemption_items
     WHERE

@@ -6,7 +6,7 @@
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- column: occurred_at (timestamp) When it happened.
 -- column: local_date (date) Its day in the time zone of the session.
--- column: entry (text) minted, donated, received, redeemed or transferred.
+-- column: entry (text) minted, donated, received (a gift), redeemed, or transferred: to another officer when the points are negative, from another when they are positive; a transfer of 0 points says only that there was one.
 -- column: counterparty_id (text) The other side.
 -- column: counterparty_kind (text) What the other side was.
 -- column: points (points) Points gained, or given when negative.
@@ -14,16 +14,17 @@
 -- column: event_id (text) The transaction.
 -- chart: line x=occurred_at y=balance
 
+-- Both sides of an event may be the user's, with as many points: a gift of 0 points to oneself.
 WITH entries AS (
     SELECT
         *,
         CAST(
             sum(CAST(points AS DECIMAL(19, 0))) OVER (
-                ORDER BY occurred_at, event_id, points DESC
+                ORDER BY occurred_at, event_id, points DESC, entry, user_kind
                 ROWS UNBOUNDED PRECEDING
-            ) AS BIGINT
+            ) AS DECIMAL(38, 0)
         ) AS balance,
-        row_number() OVER (ORDER BY occurred_at, event_id, points DESC) AS number
+        row_number() OVER (ORDER BY occurred_at, event_id, points DESC, entry, user_kind) AS number
     FROM points_ledger
     WHERE
         user_id = $user

@@ -16,7 +16,7 @@
 -- column: share_of_redeemed (share) Part of all points spent.
 -- chart: bar x=zip_code y=redeemed
 
--- Sums are taken as decimals, because sums of BIGINT wrap around; the cast back fails instead.
+-- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 WITH people AS (
     SELECT
         zip_code,
@@ -41,11 +41,11 @@ acts AS (
     SELECT
         zip_code,
         CAST(coalesce(sum(minted_entries) FILTER (WHERE user_kind = 'civilian'), 0) AS BIGINT) AS interactions,
-        CAST(coalesce(sum(minted), 0) AS BIGINT) AS minted,
+        CAST(coalesce(sum(minted), 0) AS DECIMAL(38, 0)) AS minted,
         CAST(sum(donations) AS BIGINT) AS donations,
-        CAST(coalesce(sum(donated), 0) AS BIGINT) AS donated,
+        CAST(coalesce(sum(donated), 0) AS DECIMAL(38, 0)) AS donated,
         CAST(sum(redemptions) AS BIGINT) AS redemptions,
-        CAST(coalesce(sum(redeemed), 0) AS BIGINT) AS redeemed,
+        CAST(coalesce(sum(redeemed), 0) AS DECIMAL(38, 0)) AS redeemed,
         count(user_id) FILTER (WHERE user_kind = 'civilian') AS civilians,
         count(user_id) FILTER (WHERE user_kind = 'police_officer') AS officers
     FROM people
@@ -55,7 +55,7 @@ acts AS (
 worth AS (
     SELECT
         zip_code,
-        CAST(sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS BIGINT) AS amount_cents
+        CAST(sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS DECIMAL(38, 0)) AS amount_cents
     FROM redemptions
     WHERE
         local_date BETWEEN $from AND $to
@@ -75,7 +75,7 @@ SELECT
     worth.amount_cents,
     acts.civilians,
     acts.officers,
-    CAST(CAST(acts.redeemed AS DECIMAL(20, 1)) / nullif(sum(CAST(acts.redeemed AS DECIMAL(19, 0))) OVER (), 0) AS DECIMAL(21, 4)) AS share_of_redeemed
+    CAST(CAST(acts.redeemed AS DECIMAL(34, 1)) / nullif(sum(CAST(acts.redeemed AS DECIMAL(19, 0))) OVER (), 0) AS DECIMAL(38, 4)) AS share_of_redeemed
 FROM acts
 LEFT JOIN worth ON acts.zip_code IS NOT DISTINCT FROM worth.zip_code
 ORDER BY acts.zip_code NULLS LAST

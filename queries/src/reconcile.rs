@@ -37,7 +37,7 @@ type Sum = (&'static str, &'static str);
 
 /// The events of each type that have a report of their own, with the column that counts them and the sums that must agree.
 const COUNTED: [(&str, &str, &[Sum]); 3] = [
-    ("interaction", "interactions", &[("points_minted", "points_civilian + points_officer")]),
+    ("interaction", "interactions", &[("points_minted", "CAST(points_civilian AS DECIMAL(38, 0)) + points_officer")]),
     ("donation", "donations", &[("points", "points")]),
     ("redemption", "redemptions", &[("points", "points")]),
 ];

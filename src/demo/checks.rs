@@ -4,7 +4,8 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use bluelake_generate::{EventType, Truth};
 use bluelake_queries::{QuerySession, ReportResult};
 use bluelake_schemas::Stream;
@@ -125,10 +126,11 @@ fn sum(batches: &[RecordBatch], column: &str) -> Result<i64> {
     let mut sum: i64 = 0;
     for batch in batches {
         let values = batch.column_by_name(column).with_context(|| format!("has no column {column}"))?;
-        let values =
-            values.as_primitive_opt::<Int64Type>().with_context(|| format!("{column} is not a whole number"))?;
-        for value in values.iter().flatten() {
-            sum = sum.checked_add(value).with_context(|| format!("the sum of {column} is too large"))?;
+        // Counts are 64 bits wide; sums of points and cents are decimals, because a lake may hold more.
+        let values = cast(values, &DataType::Decimal128(38, 0)).with_context(|| format!("{column} is no number"))?;
+        for value in values.as_primitive::<Decimal128Type>().iter().flatten() {
+            let added = i64::try_from(value).ok().and_then(|value| sum.checked_add(value));
+            sum = added.with_context(|| format!("the sum of {column} is too large"))?;
         }
     }
     Ok(sum)

@@ -69,7 +69,7 @@ fn steps(facts: &Facts, case: &Case) -> Vec<(DateTime<Utc>, Option<DateTime<Utc>
     for (entry, user, at) in facts.ledger().iter().map(|entry| (entry, entry.user, entry.stamp.at)) {
         if entry.entry == "minted" {
             met.entry(user).or_default().push(at);
-        } else if entry.points < 0 {
+        } else if entry.is_own_act {
             used.entry(user).or_default().push(at);
         }
     }
@@ -115,7 +115,7 @@ pub(crate) fn onboarding_funnel(facts: &Facts, case: &Case) -> Rows {
 pub(crate) fn user_statement(facts: &Facts, case: &Case) -> Rows {
     let user = case.get("user").unwrap();
     let mut entries: Vec<_> = facts.ledger().into_iter().filter(|entry| entry.user == user).collect();
-    entries.sort_by_key(|entry| (entry.stamp.at, &entry.stamp.id, -entry.points));
+    entries.sort_by_key(|entry| (entry.stamp.at, &entry.stamp.id, -entry.points, entry.entry, entry.kind));
     let mut balance = 0;
     let mut rows = Rows::new();
     for entry in entries {

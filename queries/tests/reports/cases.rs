@@ -132,7 +132,7 @@ fn case(world: &World, text: &str) -> Case {
 }
 
 /// The reports of a world that differ, each with its first difference; and how many comparisons were made.
-async fn compare(world: &World) -> (Vec<String>, usize) {
+pub(crate) async fn compare(world: &World) -> (Vec<String>, usize) {
     let (mut differences, mut compared) = (Vec::new(), 0);
     for (report, compute, cases) in REPORTS {
         let mut failed = Vec::new();

@@ -75,13 +75,17 @@ pub(crate) fn top_recipients(facts: &Facts, case: &Case) -> Rows {
     let mut groups = BTreeMap::<_, Vec<_>>::new();
     let mut all = 0;
     for gift in given(facts, case) {
-        groups.entry((&*gift.recipient_id, &*gift.recipient_kind)).or_default().push(gift);
+        let recipient = &*gift.recipient_id;
+        let is_family = [Some(&*gift.recipient_kind), users.get(recipient).map(|user| &*user.kind)];
+        // All families together are after every id.
+        let key = if is_family.contains(&Some("family_in_need")) { (true, "") } else { (false, recipient) };
+        groups.entry((key, &*gift.recipient_kind)).or_default().push(gift);
         all += gift.points;
     }
     let points = |gifts: &[&Row<Donation>]| gifts.iter().map(|gift| gift.points).sum::<i64>();
     let groups: Vec<_> = groups.into_iter().collect();
     let ranked = ranks(groups, case.number("top", 20), |(_, gifts)| points(gifts));
-    let row = |(rank, ((recipient, kind), gifts)): (usize, ((&str, &str), Vec<&Row<Donation>>))| {
+    let row = |(rank, (((_, recipient), kind), gifts)): (usize, (((bool, &str), &str), Vec<&Row<Donation>>))| {
         let name = users.get(recipient).and_then(|user| user.organization_name.clone());
         cells![
             rank,

@@ -128,6 +128,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) user: &'a str,
     pub(crate) kind: &'a str,
     pub(crate) entry: &'static str,
+    /// Whether the user took part by an act of its own: met, gave, spent or handed on points. Who received did not.
+    pub(crate) is_own_act: bool,
     pub(crate) points: i64,
     pub(crate) other: &'a str,
     pub(crate) other_kind: &'a str,
@@ -236,6 +238,7 @@ impl Facts {
                 user: &spent.redeemer_id,
                 kind: &spent.redeemer_kind,
                 entry: "redeemed",
+                is_own_act: true,
                 points: -spent.points,
                 other: &spent.provider_id,
                 other_kind: &spent.provider_kind,
@@ -246,8 +249,9 @@ impl Facts {
 
     /// Who took part: those who met, gave, spent or handed on points themselves, with their kind.
     pub(crate) fn acts(&self) -> Vec<(&Stamp, &str, &str)> {
-        let own = |entry: &Entry<'_>| entry.entry == "minted" || entry.points < 0;
-        self.ledger().iter().filter(|entry| own(entry)).map(|entry| (entry.stamp, entry.user, entry.kind)).collect()
+        let ledger = self.ledger();
+        let own = ledger.iter().filter(|entry| entry.is_own_act);
+        own.map(|entry| (entry.stamp, entry.user, entry.kind)).collect()
     }
 
     /// The first day on which each user took part.
@@ -261,12 +265,13 @@ impl Facts {
     }
 }
 
-/// The entries of the two parties of a transaction.
+/// The entries of the two parties of a transaction. Of a gift or a transfer the first party is the one who gives.
 fn both<'a>(stamp: &'a Stamp, sides: [(&'static str, i64); 2], parties: [(&'a str, &'a str); 2]) -> [Entry<'a>; 2] {
     [(0, 1), (1, 0)].map(|(side, other)| {
         let ((user, kind), (other, other_kind)) = (parties[side], parties[other]);
         let (entry, points) = sides[side];
-        Entry { stamp, user, kind, entry, points, other, other_kind }
+        let is_own_act = side == 0 || entry == "minted";
+        Entry { stamp, user, kind, entry, is_own_act, points, other, other_kind }
     })
 }
 

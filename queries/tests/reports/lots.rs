@@ -64,14 +64,14 @@ pub(crate) fn earning_to_redeeming(facts: &Facts, case: &Case) -> Rows {
     for (gains, spendings) in accounts(facts).values() {
         let mut lots: Vec<(DateTime<Utc>, i64)> = gains.iter().map(|gain| (gain.stamp.at, gain.points)).collect();
         for spending in spendings {
-            let matched = take(&mut lots, -spending.points);
+            // Points that come later are neither earned by then nor taken for it.
+            let matched = take(&mut lots, spending.stamp.at, -spending.points);
             if spending.entry != "redeemed" || !case.counts(spending.stamp.day) {
                 continue;
             }
             let group = groups.entry((by.first(spending.stamp.day), spending.kind)).or_default();
-            // Points that came later do not count as earned, but pay for what was spent too early.
-            let earned = matched.into_iter().filter(|(at, _)| *at <= spending.stamp.at);
-            let kept = earned.map(|(at, points)| ((spending.stamp.at - at).num_microseconds().unwrap(), points));
+            let since = |at| (spending.stamp.at - at).num_microseconds().unwrap();
+            let kept = matched.into_iter().map(|(at, points)| (since(at), points));
             let before = group.kept.len();
             group.kept.extend(kept);
             group.unearned -= spending.points + group.kept[before..].iter().map(|(_, points)| points).sum::<i64>();
@@ -86,12 +86,12 @@ pub(crate) fn earning_to_redeeming(facts: &Facts, case: &Case) -> Rows {
     groups.into_iter().map(row).collect()
 }
 
-/// Takes points from the oldest lots.
-fn take(lots: &mut Vec<(DateTime<Utc>, i64)>, mut wanted: i64) -> Vec<(DateTime<Utc>, i64)> {
+/// Takes points from the oldest lots of those that are there by then.
+fn take(lots: &mut Vec<(DateTime<Utc>, i64)>, by: DateTime<Utc>, mut wanted: i64) -> Vec<(DateTime<Utc>, i64)> {
     let mut taken = Vec::new();
     let mut empty = 0;
     for (at, points) in lots.iter_mut() {
-        if wanted == 0 {
+        if wanted == 0 || *at > by {
             break;
         }
         let part = wanted.min(*points);

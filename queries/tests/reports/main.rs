@@ -13,6 +13,7 @@
 )]
 
 mod across;
+mod attack;
 mod cases;
 mod compare;
 mod donations;
@@ -22,6 +23,7 @@ mod interactions;
 mod lots;
 mod media;
 mod numbers;
+mod odd;
 mod quality;
 mod redemptions;
 mod slt;

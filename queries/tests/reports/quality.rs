@@ -43,10 +43,11 @@ pub(crate) fn lateness(facts: &Facts, case: &Case) -> Rows {
 pub(crate) fn duplicates(facts: &Facts, case: &Case) -> Rows {
     let mut ids = BTreeMap::<_, Vec<&Stamp>>::new();
     for stamp in facts.stamps.iter().filter(|stamp| case.counts(stamp.day)) {
-        ids.entry((stamp.stream.name(), &*stamp.event_type, &*stamp.id)).or_default().push(stamp);
+        ids.entry((stamp.stream.name(), &*stamp.id)).or_default().push(stamp);
     }
     let mut groups = BTreeMap::<_, Vec<Vec<&Stamp>>>::new();
-    for ((stream, event_type, _), stamps) in ids.into_iter().filter(|(_, stamps)| stamps.len() > 1) {
+    for ((stream, _), stamps) in ids.into_iter().filter(|(_, stamps)| stamps.len() > 1) {
+        let event_type = stamps.iter().map(|stamp| &*stamp.event_type).min().unwrap();
         groups.entry((stream, event_type)).or_default().push(stamps);
     }
     let row = |((stream, event_type), ids): ((&str, &str), Vec<Vec<&Stamp>>)| {

@@ -59,7 +59,8 @@ pub(crate) fn redemptions_by_provider(facts: &Facts, case: &Case) -> Rows {
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|((period, ..), spent)| (*period, -spent.iter().map(|spent| spent.points).sum::<i64>()));
     let row = |((period, id, kind, purpose), spent): ((NaiveDate, &str, &str, &str), Spendings<'_>)| {
-        let name = users.get(id).and_then(|user| user.organization_name.clone());
+        let named = users.get(id).filter(|user| user.kind != "family_in_need");
+        let name = named.and_then(|user| user.organization_name.clone());
         [cells![period, id, optional(name), kind, purpose], totals(&spent)].concat()
     };
     groups.into_iter().map(row).collect()
@@ -88,12 +89,12 @@ pub(crate) fn minted(facts: &Facts) -> Vec<(NaiveDate, i64)> {
     facts.interactions.iter().map(|met| (met.stamp.day, met.points_civilian + met.points_officer)).collect()
 }
 
-/// Periods of the lake that have a day that counts, with the last of their days that count.
+/// Periods with the last of their days that count: the days from `from` to `to`, wherever the lake's lie; without them, the lake's.
 fn periods(facts: &Facts, case: &Case, by: By) -> BTreeMap<NaiveDate, NaiveDate> {
-    let Some(first_day) = facts.stamps.iter().map(|stamp| stamp.day).min() else { return BTreeMap::new() };
-    let last_day = facts.last_day();
-    let days = first_day.iter_days().take_while(|day| Some(*day) <= last_day);
-    days.filter(|day| case.counts(*day)).map(|day| (by.first(day), day)).collect()
+    let days = || facts.stamps.iter().map(|stamp| stamp.day);
+    let (Some(first_day), Some(last_day)) = (days().min(), days().max()) else { return BTreeMap::new() };
+    let (from, to) = (case.date("from").unwrap_or(first_day), case.date("to").unwrap_or(last_day));
+    from.iter_days().take_while(|day| *day <= to).map(|day| (by.first(day), day)).collect()
 }
 
 fn sum(points: &[(NaiveDate, i64)], counts: impl Fn(NaiveDate) -> bool) -> i64 {
