@@ -199,7 +199,6 @@ fn types_and_ranges(cases: &mut Cases) {
     for raw in ["\"12\"", "1.5", "1.0", "1e2", "true", "[1]", "{}"] {
         cases.add_raw_field("points_civilian", raw, Rejected("wrong_type"));
     }
-    cases.add_raw_field("points_civilian", "1000000000001", Rejected("out_of_range"));
     cases.add_raw_field("zip_code", "60601", Rejected("wrong_type"));
     cases.add_raw_field("method", "1", Rejected("wrong_type"));
     for raw in ["-1", "18446744073709551616", "99999999999999999999999999", "-9223372036854775809"] {

@@ -381,8 +381,8 @@ fn a_rule_about_a_field_that_is_no_enum_of_the_event_type_is_named() {
 #[test]
 fn each_fault_of_a_file_is_named_with_the_file() {
     let cases: Vec<(&str, &str, &str, Fault)> = vec![
-        (ENVELOPE, "contract_version = 2", "contract_version = 0", Fault::VersionTooLow { key: "contract_version" }),
-        (USERS, "contract_version = 2", "contract_version = 3", Fault::VersionsDiffer { key: "contract_version" }),
+        (ENVELOPE, "contract_version = 1", "contract_version = 0", Fault::VersionTooLow { key: "contract_version" }),
+        (USERS, "contract_version = 1", "contract_version = 2", Fault::VersionsDiffer { key: "contract_version" }),
         (
             TRANSACTIONS,
             "max_schema_version = 1",
