@@ -50,7 +50,7 @@ class Aggregates:
 
     def over_text(self, kind):
         if self.choices.chance(25):
-            text = self.expressions.of("text", 0)
+            text = self.key("text")
             order = self.choices.pick(["", " DESC"])
             distinct = self.choices.pick(["", "DISTINCT "])
             return each(f"string_agg({distinct}{{0}}, '|' ORDER BY {{0}}{order})", f"string_agg({distinct}{{0}}, '|' ORDER BY {{0}}{order})", f"string_agg({distinct}{{0}}, '|' ORDER BY {{0}}{order})", text)
@@ -91,7 +91,7 @@ class Aggregates:
         form = self.choices.weighted([(25, "aggregate"), (20, "rank"), (20, "place"), (20, "value"), (15, "days")])
         partition = say("PARTITION BY {} ", of(pick(["text", "date", "int"]), 0)) if chance(60) else say("")
         key_kind = pick(["date", "int", "text", "moment"])
-        key, order = of(key_kind, 0), say(pick(["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]))
+        key, order = self.key(key_kind), say(pick(["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]))
         by = say("{}{}", key, order)
         if form == "rank":
             name = pick(["rank()", "dense_rank()", "count(*)", "percent_rank()", "cume_dist()"])
@@ -112,6 +112,11 @@ class Aggregates:
             return say("{} OVER ({}ORDER BY {} {})", call, partition, by, frame), kind
         return self.value_window(partition, by)
 
+    def key(self, kind):
+        """A column to order by, of the type if there is one: a literal would be no order."""
+        columns = self.expressions.columns
+        return self.choices.pick([column for column, own in columns if own == kind] or [column for column, _ in columns])
+
     @part
     def plain_aggregate(self):
         pick, of = self.choices.pick, self.expressions.of
@@ -122,7 +127,7 @@ class Aggregates:
         return call, "float" if name == "avg" else "int"
 
     def day_window(self, partition):
-        days = self.expressions.of("moment", 0)
+        days = self.key("moment")
         call, kind = self.plain_aggregate()
         return say("{} OVER ({}ORDER BY {} {})", call, partition, days, self.choices.pick(DAY_FRAMES)), kind
 

@@ -37,16 +37,27 @@ class Expressions:
     @part
     def of(self, kind, depth):
         """An expression of a type: a column, a literal, or something made of others."""
-        form = self.choices.weighted([(45, "column"), (15, "literal"), (40, "made")])
+        form = self.choices.weighted([(55, "column"), (6, "literal"), (39, "made")])
         if form == "made" and depth > 0:
             return getattr(self, f"made_{kind}")(depth - 1)
         if form == "column":
             fitting = [column for column, own in self.columns if own == kind]
             if fitting:
                 return self.choices.pick(fitting)
-        if kind == "bool" and depth > 0:
-            return self.made_bool(depth - 1)
-        return self.literal(kind)
+        return self.derived(kind) if form == "column" else self.literal(kind)
+
+    def derived(self, kind):
+        """From a column of another type, where there is none of this one."""
+        forms = {
+            "bool": [("int", "({} > 5)"), ("text", "({} LIKE 'c%')"), ("date", "({} > DATE '2026-01-01')")],
+            "decimal": [("int", "CAST({} AS DECIMAL(18,2))")], "float": [("int", "CAST({} AS DOUBLE PRECISION)")],
+            "date": [("moment", "CAST({} AS DATE)")], "int": [("text", "length({})"), ("date", "extract(month FROM {})")], "text": [("int", "CAST({} AS VARCHAR)")],
+        }.get(kind, [])
+        fitting = [(form, column) for own, form in forms for column, other in self.columns if other == own]
+        if not fitting:
+            return self.literal(kind)
+        form, column = self.choices.pick(fitting)
+        return say(form, column)
 
     def literal(self, kind):
         pick = self.choices.pick
@@ -119,7 +130,7 @@ class Expressions:
         if form == "round":
             return say("CAST({}({}) AS BIGINT)", pick(["round", "floor", "ceil", "trunc"]), of(pick(["decimal", "float"]), depth))
         if form in ("abs", "sign"):
-            return say("{}({})", form, of("int", depth))
+            return each("abs({})", "abs({})", "abs({})", of("int", depth)) if form == "abs" else each("signum({})", "sign({})", "sign({})", of("int", depth))
         return self.either("int", depth)
 
     def made_text(self, depth):

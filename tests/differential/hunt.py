@@ -30,11 +30,13 @@ class Hunt:
     binary: Path
     allowed: list
     postgres: object = None
+    mended: list = field(default_factory=list)
     zones: list = field(default_factory=lambda: ZONES)
     findings: Findings = field(default_factory=Findings)
     states: collections.Counter = field(default_factory=collections.Counter)
     refusals: collections.Counter = field(default_factory=collections.Counter)
     unasked: collections.Counter = field(default_factory=collections.Counter)
+    examples: dict = field(default_factory=dict)
     shrunk: int = 0
     shrinks_rows: bool = True
     report: object = None
@@ -66,9 +68,13 @@ class Hunt:
             self.states[outcome.kind] += 1
         if outcome.state == judge.REFUSED:
             self.refusals[outcome.kind] += 1
+            shortest = self.examples.setdefault(outcome.kind, statement.sql.blue)
+            self.examples[outcome.kind] = min(shortest, statement.sql.blue, key=len)
         if outcome.state == judge.UNASKED:
             self.unasked[outcome.kind] += 1
-        if outcome.state == judge.DIFFERENT:
+        if outcome.state == judge.DIFFERENT and allowing(self.mended, statement.sql.blue, outcome.kind):
+            self.states["may show a known fault"] += 1
+        elif outcome.state == judge.DIFFERENT:
             self.shrink(trial, lake_seed, choices.made, outcome, pieces)
 
     def shrink(self, trial, lake_seed, decisions, outcome, pieces):
@@ -86,7 +92,7 @@ class Hunt:
         smallest = shrink_decisions(decisions, still)
         statement = make(Choices(given=smallest))
         outcome = trial.judge(statement)
-        entry = allowing(self.allowed, statement.sql.blue, kind)
+        entry = allowing([*self.allowed, *self.mended], statement.sql.blue, kind)
         if entry:
             entry.seen += 1
             self.states["allowed"] += 1
@@ -172,7 +178,7 @@ def with_lake(hunt, seed, zone, work):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def summary(hunt, seconds, out=sys.stdout):
+def summary(hunt, seconds, examples=False, out=sys.stdout):
     """The figures of a run."""
     total = sum(hunt.states[state] for state in (judge.SAME, judge.REFUSED, judge.UNASKED, judge.DIFFERENT))
     print(f"{total} statements in {seconds:.0f} s: " + ", ".join(f"{count} {state}" for state, count in hunt.states.most_common()), file=out)
@@ -181,6 +187,8 @@ def summary(hunt, seconds, out=sys.stdout):
             print(title, file=out)
             for kind, count in counts.most_common(most):
                 print(f"  {count:6} {kind}", file=out)
+                if examples and kind in hunt.examples:
+                    print(f"         {hunt.examples[kind]}", file=out)
     for entry in hunt.allowed:
         if entry.seen:
             print(f"Allowed {entry.seen} times: {entry.name}: {entry.reason}", file=out)

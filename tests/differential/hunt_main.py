@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from cases import write_cases
 from engines import Postgres
 from findings import read_allowed
 from hunt import Hunt, summary
@@ -25,9 +26,11 @@ def arguments():
     parser.add_argument("--a-lake", type=int, default=400, help="statements over each lake (default 400)")
     parser.add_argument("--seconds", type=int, help="stop after so many")
     parser.add_argument("--repeat", metavar="CASE", help="one case that was printed: 'LAKE ZONE DECISIONS'")
+    parser.add_argument("--write-cases", type=Path, metavar="FOLDER", help="write a lake and so many statements for the test of the optimizer's rules, and end")
     parser.add_argument("--keep", action="store_true", help="add what is found to failed.ndjson")
-    parser.add_argument("--also-allow", type=Path, action="append", default=[], help="one more list like allowed.toml, for faults that are being mended")
+    parser.add_argument("--also-allow", type=Path, action="append", default=[], help="a list like allowed.toml of faults that are being mended: statements that may show one are not looked into")
     parser.add_argument("--no-postgres", action="store_true", help="do without the second opinion")
+    parser.add_argument("--examples", action="store_true", help="with each kind of refusal its shortest statement")
     parser.add_argument("--zone", help="the only zone of sessions; several by default")
     parser.add_argument("--no-rows", action="store_true", help="shrink statements only, not the rows")
     parser.add_argument("--bluelake", type=Path, default=Path(os.environ.get("BLUELAKE", f"{TARGET}/release/bluelake")), help="the binary")
@@ -63,10 +66,14 @@ def second_opinion(wanted):
 def main():
     given = arguments()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
-    allowed = [entry for path in [HERE / "allowed.toml", *given.also_allow] for entry in read_allowed(path)]
+    if given.write_cases:
+        write_cases(given.bluelake.resolve(), given.write_cases, given.statements, seed)
+        return 0
+    allowed = read_allowed(HERE / "allowed.toml")
+    mended = [entry for path in given.also_allow for entry in read_allowed(path)]
     began = time.monotonic()
     postgres = second_opinion(not given.no_postgres)
-    hunt = Hunt(given.bluelake.resolve(), allowed, postgres, shrinks_rows=not given.no_rows, report=keep if given.keep else None)
+    hunt = Hunt(given.bluelake.resolve(), allowed, postgres, mended, shrinks_rows=not given.no_rows, report=keep if given.keep else None)
     if given.zone:
         hunt.zones = [given.zone]
     hunt.ends = began + given.seconds if given.seconds else None
@@ -85,7 +92,7 @@ def main():
     finally:
         if postgres:
             postgres.close()
-    summary(hunt, time.monotonic() - began)
+    summary(hunt, time.monotonic() - began, given.examples)
     return 1 if hunt.findings.kinds else 0
 
 
