@@ -94,12 +94,17 @@ def sort_key(row):
 
 def key_of(value):
     if value is None:
-        return (0, "")
+        return (0, "", 0)
     if isinstance(value, bool):
-        return (1, str(value))
+        return (1, str(value), 0)
     if is_number(value):
-        return (2, f"{float(value):.6e}" if abs(value) < 10**300 else str(value))
-    return (3, repr(value))
+        first = f"{float(value):.6e}" if abs(value) < 10**300 else str(value)
+        return (2, first, int(value) if is_whole(value) else 0)
+    return (3, repr(value), 0)
+
+
+def is_whole(value):
+    return isinstance(value, int) or isinstance(value, decimal.Decimal) and value.is_finite() and value == value.to_integral_value()
 
 
 def difference(ours, theirs, ordered_by=None):
@@ -128,7 +133,7 @@ def same_row(one, other):
 
 def same_bag(left, right):
     """The slow way, for results that the sort key brought into different orders."""
-    if len(left) > 300:
+    if len(left) > 2_000:
         return False
     left = list(left)
     for row in right:

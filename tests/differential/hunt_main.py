@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -64,6 +65,8 @@ def second_opinion(wanted):
 
 
 def main():
+    # What was started is ended, and what was made is removed, when the run is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = arguments()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     if given.write_cases:

@@ -51,6 +51,11 @@ class Compare(unittest.TestCase):
     def test_bags_of_doubles_meet_although_their_last_digits_sort_otherwise(self):
         self.same([(D("0.1"), "b"), (D("0.10000000000000002"), "a")], [(0.1, "a"), (0.1, "b")])
 
+    def test_large_numbers_that_begin_alike_meet_in_long_results(self):
+        ours = [(2147483648 - place % 2, str(place)) for place in range(5000)]
+        self.same(ours, list(reversed(ours)))
+        self.same([(value,) for value, _ in ours], [(value,) for value, _ in reversed(ours)])
+
     def test_moments_are_the_same_in_every_zone_and_midnight_is_a_date(self):
         self.same([("2026-11-01T00:00:00-05:00",)], [(datetime.datetime(2026, 11, 1, 5, tzinfo=UTC),)])
         self.same([("2026-11-01T00:00:00Z",)], [(datetime.date(2026, 11, 1),)])
