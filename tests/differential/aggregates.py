@@ -21,7 +21,7 @@ class Aggregates:
 
     @part
     def any(self):
-        kind = self.choices.weighted([(50, "int"), (12, "text"), (10, "date"), (8, "moment"), (6, "bool"), (8, "decimal"), (8, "float")])
+        kind = self.choices.weighted([(50, "int"), (12, "text"), (10, "date"), (8, "moment"), (6, "bool"), (8, "decimal"), (8, "float"), (3, "list")])
         return self.of(kind), kind
 
     @part
@@ -55,6 +55,10 @@ class Aggregates:
             distinct = self.choices.pick(["", "DISTINCT "])
             return each(f"string_agg({distinct}{{0}}, '|' ORDER BY {{0}}{order})", f"string_agg({distinct}{{0}}, '|' ORDER BY {{0}}{order})", f"string_agg({distinct}{{0}}, '|' ORDER BY {{0}}{order})", text)
         return self.extreme(kind)
+
+    def over_list(self, kind):
+        value = self.key(self.choices.pick(["int", "text"]))
+        return say("array_agg({0}{1} ORDER BY {1}{2})", self.choices.pick(["", "DISTINCT "]), value, self.choices.pick(["", " DESC"]))
 
     def over_bool(self, kind):
         return say("{}({})", self.choices.pick(["bool_or", "bool_and"]), self.expressions.of("bool", 1))

@@ -23,10 +23,13 @@ COMPARISONS = ["=", "<", ">", "<=", ">=", "<>"]
 
 
 class Expressions:
-    """Makes expressions over columns, which are (Sql, type) pairs. `subquery`, if given, makes conditions on other tables."""
+    """Makes expressions over columns, which are (Sql, type) pairs.
 
-    def __init__(self, choices, columns, subquery=None):
-        self.choices, self.columns, self.subquery = choices, columns, subquery
+    `subquery` and `scalar`, if given, make conditions on other tables and numbers of them.
+    """
+
+    def __init__(self, choices, columns, subquery=None, scalar=None):
+        self.choices, self.columns, self.subquery, self.scalar = choices, columns, subquery, scalar
 
     @part
     def any(self, depth):
@@ -71,7 +74,7 @@ class Expressions:
             return say("DATE '{}'", pick(DATES))
         if kind == "moment":
             text = pick(MOMENTS)
-            return each("TIMESTAMP '{}'", "TIMESTAMPTZ '{}'", "TIMESTAMPTZ '{}'", text)
+            return say("TIMESTAMPTZ '{}'", text)
         if kind == "bool":
             return say(pick(["TRUE", "FALSE"]))
         if kind == "decimal":
@@ -100,7 +103,11 @@ class Expressions:
 
     def made_int(self, depth):
         pick, of = self.choices.pick, self.of
-        form = pick(["arithmetic", "length", "either", "part", "cast", "abs", "division", "position", "days", "epoch", "round", "sign"])
+        form = pick(["arithmetic", "length", "either", "part", "cast", "abs", "division", "position", "days", "epoch", "round", "sign", "local part", "subquery"])
+        if form == "subquery" and self.scalar:
+            return self.scalar(self, depth)
+        if form == "local part":
+            return self.local(f"extract({pick(['hour', 'day', 'dow'])} FROM {{}})", "CAST({} AS BIGINT)", depth)
         if form == "arithmetic":
             return say("({} {} {})", of("int", depth), pick(["+", "-", "*"]), of("int", depth))
         if form == "division":
@@ -170,6 +177,12 @@ class Expressions:
             return say("translate({}, 'c1-', 'k_')", of("text", depth))
         return say("reverse({})", of("text", depth)) if form == "reverse" else self.either("text", depth)
 
+    def local(self, form, wrapped, depth):
+        """Something of a moment as clocks show it in a zone; the wrapping is PostgreSQL's, whose parts are decimals."""
+        shown = say(f"{{}} AT TIME ZONE '{self.choices.pick(ZONES)}'", self.of("moment", depth))
+        shown = say(form, shown)
+        return shown._replace(post=shown.post and wrapped.format(shown.post))
+
     def substring(self, text):
         """PostgreSQL counts from 1 and lets the start lie before the text; DuckDB counts from the end then."""
         start, length = self.choices.pick([1, 2, 3, 0, -1, 10]), self.choices.pick([None, 1, 2, 0, 5])
@@ -180,7 +193,9 @@ class Expressions:
 
     def made_date(self, depth):
         pick, of = self.choices.pick, self.of
-        form = pick(["cast", "plus", "truncate", "either", "from text", "interval", "make"])
+        form = pick(["cast", "plus", "truncate", "either", "from text", "interval", "make", "local day"])
+        if form == "local day":
+            return self.local("CAST({} AS DATE)", "{}", depth)
         if form == "cast":
             return say("CAST({} AS DATE)", of("moment", depth))
         if form == "plus":
@@ -207,7 +222,7 @@ class Expressions:
         if form == "bin":
             width = pick(["15 minutes", "1 hour", "7 days"])
             return each(
-                f"date_bin(INTERVAL '{width}', {{}}, TIMESTAMP '2020-01-01T00:00:00Z')", f"time_bucket(INTERVAL '{width}', {{}}, TIMESTAMPTZ '2020-01-01T00:00:00Z')",
+                f"date_bin(INTERVAL '{width}', {{}}, TIMESTAMPTZ '2020-01-01T00:00:00Z')", f"time_bucket(INTERVAL '{width}', {{}}, TIMESTAMPTZ '2020-01-01T00:00:00Z')",
                 f"date_bin(INTERVAL '{width}', {{}}, TIMESTAMPTZ '2020-01-01T00:00:00Z')", of("moment", depth),
             )
         if form == "cast":
@@ -229,7 +244,9 @@ class Expressions:
 
     def made_float(self, depth):
         pick, of = self.choices.pick, self.of
-        form = pick(["cast", "divide", "either", "arithmetic", "sqrt", "round"])
+        form = pick(["cast", "divide", "either", "arithmetic", "sqrt", "round", "seconds"])
+        if form == "seconds":
+            return each("extract(epoch FROM ({0} - {1}))", "epoch({0} - {1})", "extract(epoch FROM ({0} - {1}))", of("moment", depth), of("moment", depth))
         if form == "cast":
             return say("CAST({} AS DOUBLE PRECISION)", of(pick(["int", "decimal"]), depth))
         if form == "divide":
@@ -245,7 +262,7 @@ class Expressions:
         pick, of = self.choices.pick, self.of
         form = self.choices.weighted([
             (20, "compare"), (10, "and"), (8, "null"), (8, "in"), (8, "between"), (8, "like"), (5, "not"), (4, "is"), (4, "similar"), (4, "regex"),
-            (5, "distinct"), (12, "subquery"), (4, "either"), (3, "literal moment"),
+            (5, "distinct"), (12, "subquery"), (4, "either"), (3, "literal moment"), (3, "long list"),
         ])
         kind = pick(["int", "text", "date", "moment", "decimal"])
         if form == "and":
@@ -279,7 +296,11 @@ class Expressions:
         if form == "subquery" and self.subquery:
             return self.subquery(self, depth)
         if form == "literal moment":
-            return say("({} {} '{}')", of("moment", depth), pick(COMPARISONS), pick(["2026-11-05", "2026-11-05 12:00:00", "2026-11-05T00:00:00Z"]))
+            text = pick(["'2026-11-05'", "'2026-11-05 12:00:00'", "'2026-11-02T00:00:00Z'", "TIMESTAMP '2026-11-02 00:00:00'", "DATE '2026-11-02'", "TIMESTAMP '2026-03-08 02:30:00'"])
+            return say("({} {} {})", of("moment", depth), pick(COMPARISONS), text)
+        if form == "long list":
+            values = ", ".join(str(number) for number in range(pick([0, 1, -3]), pick([20, 7, 60])))
+            return say("({} {}IN ({}))", of("int", depth), pick(["", "NOT "]), values)
         if form == "either":
             return self.either("bool", depth)
         right = say("NULL") if self.choices.chance(3) else of(kind, depth)

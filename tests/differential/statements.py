@@ -38,6 +38,7 @@ class Grammar:
         self.names = 0
         self.with_parts = []
         self.common = []
+        self.is_recursive = False
 
     def statement(self):
         """The whole: common tables, a query, its order and its limit."""
@@ -45,7 +46,7 @@ class Grammar:
             self.common_table()
         sql, columns = self.query(2)
         if self.with_parts:
-            sql = say("WITH {} {}", joined(", ", self.with_parts), sql)
+            sql = say("WITH {}{} {}", "RECURSIVE " if self.is_recursive else "", joined(", ", self.with_parts), sql)
         if not self.choices.chance(45):
             return Statement(sql, columns)
         return self.in_order(sql, columns)
@@ -54,6 +55,16 @@ class Grammar:
     def common_table(self):
         """WITH, before the query that may use it."""
         name = self.name("w")
+        if self.choices.chance(6):
+            self.is_recursive = True
+            most = self.choices.pick(["3", "10", "0"])
+            self.with_parts.append(each(*[form.format(name, most) for form in [
+                "{0}(c0) AS (SELECT 1 UNION ALL SELECT {0}.c0 + 1 FROM {0} WHERE {0}.c0 < {1})",
+                "{0}(c0) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT {0}.c0 + 1 FROM {0} WHERE {0}.c0 < {1})",
+                "{0}(c0) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT {0}.c0 + 1 FROM {0} WHERE {0}.c0 < {1})",
+            ]]))
+            self.common.append((name, [("c0", "int")]))
+            return
         sql, columns = self.query(1)
         kept = self.choices.pick(["", "MATERIALIZED "]) if self.choices.chance(15) else ""
         self.with_parts.append(each("{0} AS ({2})", "{0} AS {1}({2})", "{0} AS {1}({2})", name, kept, sql))
@@ -115,18 +126,30 @@ class Grammar:
         """One SELECT; with columns of given types, or of its own choice."""
         chance = self.choices.chance
         source = self.source(depth)
-        expressions = Expressions(self.choices, source.columns, self.subquery_maker(depth, source))
+        expressions = Expressions(self.choices, source.columns, self.condition_maker(depth, source), self.number_maker(depth, source))
         where = say(" WHERE {}", expressions.of("bool", 2)) if chance(50) else say("")
         if chance(40):
             return self.grouped(source, expressions, where, kinds)
         if chance(25) and kinds is None:
             return self.numbered(source, expressions, where)
+        if chance(4) and kinds is None and any(kind in KEYS for _, kind in source.columns):
+            return self.first_of_each(source, where)
         if kinds is None:
             items = [expressions.any(2) for _ in range(1 + self.choices.below(4))]
         else:
             items = [(expressions.of(kind, 2), kind) for kind in kinds]
         distinct = say("DISTINCT " if chance(12) and all(kind in KEYS for _, kind in items) else "")
         return self.listed(say("SELECT {}", distinct), items, say(" FROM {}{}", source.sql, where))
+
+    @part
+    def first_of_each(self, source, where):
+        """DISTINCT ON one column, in an order of all that are shown."""
+        keys = [(column, kind) for column, kind in source.columns if kind in KEYS]
+        items = [self.choices.pick(keys) for _ in range(2 + self.choices.below(2))]
+        order = joined(", ", [say("{}{}", item, self.choices.pick(["", " DESC"])) for item, _ in items])
+        sql, columns = self.listed(say("SELECT DISTINCT ON ({}) ", items[0][0]), items, say(" FROM {}{} ORDER BY {}", source.sql, where, order))
+        inner = self.name("s")
+        return say("SELECT {} FROM ({}) AS {}", ", ".join(f"{inner}.{name}" for name, _ in columns), sql, inner), columns
 
     def listed(self, head, items, tail):
         """The items as columns c0, c1, … between what comes before and after them."""
@@ -256,6 +279,8 @@ class Grammar:
         keys = [(expressions.of(kind, 1), kind) for kind in (self.choices.pick(KEYS) for _ in range(self.choices.below(3)))]
         items = keys + [aggregates.any() for _ in range(1 + self.choices.below(3))]
         tail = say(" FROM {}{}", source.sql, where)
+        if keys and keys[0][0] in [column for column, _ in source.columns] and self.choices.chance(12):
+            items.append((say("sum({}) OVER (ORDER BY {})", aggregates.of("int"), keys[0][0]), "int"))
         if keys:
             tail = say("{} GROUP BY {}", tail, self.group_keys(keys, items))
         if self.choices.chance(20):
@@ -290,33 +315,45 @@ class Grammar:
             tail = tail._replace(post=None)
         return self.listed(say("SELECT "), items + windows, tail)
 
-    # Conditions on other tables
+    # Other tables inside of expressions
 
-    def subquery_maker(self, depth, outer):
-        """What makes IN, EXISTS and scalar subqueries, with and without a reference to the outer row."""
+    def condition_maker(self, depth, outer):
+        """What makes IN, EXISTS and comparisons with a subquery, with and without a reference to the outer row."""
         def make(expressions, deeper):
+            form = self.choices.pick(["in", "exists", "scalar", "quantified"])
             if depth <= 0 or deeper < 0:
                 return expressions.literal("bool")
-            form = self.choices.pick(["in", "exists", "scalar", "quantified"])
-            inner = self.single("values" if self.choices.chance(15) else "table", 0)
-            own = Expressions(self.choices, inner.columns)
-            tail = say(" FROM {}", inner.sql)
-            conditions = [own.of("bool", 1)] if self.choices.chance(40) else []
-            if self.choices.chance(50):
-                conditions.append(self.equality(inner, outer, self.choices.pick(["text", "date"])))
-            if conditions:
-                tail = say("{} WHERE {}", tail, joined(" AND ", conditions))
+            if form == "scalar":
+                return say("({} {} {})", expressions.of("int", 0), self.choices.pick(["=", "<", ">", "<>"]), self.number_maker(depth, outer)(expressions, deeper))
+            inner, own, tail = self.inside(outer)
             kind = self.choices.pick(["text", "int", "date"])
             if form == "exists":
                 return say("({}EXISTS (SELECT 1{}))", self.choices.pick(["", "NOT "]), tail)
             if form == "in":
                 return say("({} {}IN (SELECT {}{}))", expressions.of(kind, 0), self.choices.pick(["", "NOT "]), own.of(kind, 0), tail)
-            comparison = self.choices.pick(["=", "<", ">", "<>"])
-            if form == "quantified":
-                return say("({} {} {} (SELECT {}{}))", expressions.of(kind, 0), comparison, self.choices.pick(["ANY", "ALL"]), own.of(kind, 0), tail)
-            what = Aggregates(self.choices, own, None).of("int")
-            return say("({} {} (SELECT {}{}))", expressions.of("int", 0), comparison, what, tail)
+            comparison, word = self.choices.pick(["=", "<", ">", "<>"]), self.choices.pick(["ANY", "ALL"])
+            return say("({} {} {} (SELECT {}{}))", expressions.of(kind, 0), comparison, word, own.of(kind, 0), tail)
         return make
+
+    def number_maker(self, depth, outer):
+        """What makes an aggregate over another table, as a number of the outer row."""
+        def make(expressions, deeper):
+            if depth <= 0 or deeper < 0:
+                return expressions.literal("int")
+            _, own, tail = self.inside(outer)
+            return say("(SELECT {}{})", Aggregates(self.choices, own, None).of("int"), tail)
+        return make
+
+    @part
+    def inside(self, outer):
+        """A table with its expressions and its FROM and WHERE."""
+        inner = self.single("values" if self.choices.chance(15) else "table", 0)
+        own = Expressions(self.choices, inner.columns)
+        tail = say(" FROM {}", inner.sql)
+        conditions = [own.of("bool", 1)] if self.choices.chance(40) else []
+        if self.choices.chance(50):
+            conditions.append(self.equality(inner, outer, self.choices.pick(["text", "date"])))
+        return inner, own, say("{} WHERE {}", tail, joined(" AND ", conditions)) if conditions else tail
 
 
 def make(choices):
