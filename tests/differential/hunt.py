@@ -131,26 +131,29 @@ class Hunt:
 
     def again(self, path):
         """Statements that differed once, each over its lake."""
-        cases = [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
         by_lake = collections.defaultdict(list)
-        for case in cases:
-            by_lake[case["lake"], case["zone"]].append(case)
+        for number, case in enumerate(read_cases(path), 1):
+            by_lake[case["lake"], case["zone"]].append((number, case))
         for (seed, zone), cases in by_lake.items():
-            with_lake(self, seed, zone, lambda trial: [self.again_one(trial, case) for case in cases])
+            with_lake(self, seed, zone, lambda trial: [self.again_one(trial, number, case) for number, case in cases])
 
-    def again_one(self, trial, case):
-        statement = Statement(Sql(case["blue"], case["duck"], case["post"]), [(name, "") for name in case["columns"]], case["ordered_by"])
+    def again_one(self, trial, number, case):
+        statement = statement_of(case)
         outcome = trial.judge(statement)
         self.states[f"again: {outcome.state}"] += 1
-        if outcome.state == judge.DIFFERENT and not allowing(self.allowed, case["blue"], outcome.kind):
-            finding = Finding(outcome.kind, statement, outcome.detail, outcome.postgres, f"{case['lake']} {case['zone']} {case['decisions']}")
+        if outcome.state == judge.DIFFERENT and not allowing([*self.allowed, *self.mended], case["blue"], outcome.kind):
+            finding = Finding(outcome.kind, statement, outcome.detail, outcome.postgres, f"failed {number}")
             if self.findings.add(finding):
                 print("CAME BACK ", described(finding), end="\n\n", flush=True)
 
-    def repeat(self, place):
-        """One statement once more, with all that the engines say."""
-        seed, zone, decisions = place.split(" ")
-        statement = make(Choices(given=Branch.from_text(decisions)))
+    def repeat(self, place, path):
+        """One case once more, with all that the engines say: a line of `failed.ndjson`, or a lake, a zone and decisions."""
+        if place.startswith("failed "):
+            case = read_cases(path)[int(place.removeprefix("failed ")) - 1]
+            seed, zone, statement = case["lake"], case["zone"], statement_of(case)
+        else:
+            seed, zone, decisions = place.split(" ")
+            statement = make(Choices(given=Branch.from_text(decisions)))
 
         def show(trial):
             print(f"Bluelake:   {statement.sql.blue}\n  {trial.bluelake.ask(statement.sql.blue, [name for name, _ in statement.columns])}")
@@ -163,6 +166,14 @@ class Hunt:
                 self.findings.add(Finding(outcome.kind, statement, outcome.detail, outcome.postgres, place))
 
         with_lake(self, int(seed), zone, show)
+
+
+def read_cases(path):
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
+
+
+def statement_of(case):
+    return Statement(Sql(case["blue"], case["duck"], case["post"]), [(name, "") for name in case["columns"]], case["ordered_by"])
 
 
 def with_lake(hunt, seed, zone, work):

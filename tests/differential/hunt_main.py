@@ -26,7 +26,7 @@ def arguments():
     parser.add_argument("--seed", type=int, help="of the run; a fresh one by default")
     parser.add_argument("--a-lake", type=int, default=400, help="statements over each lake (default 400)")
     parser.add_argument("--seconds", type=int, help="stop after so many")
-    parser.add_argument("--repeat", metavar="CASE", help="one case that was printed: 'LAKE ZONE DECISIONS'")
+    parser.add_argument("--repeat", metavar="CASE", help="one case that was printed: 'LAKE ZONE DECISIONS', or 'failed LINE'")
     parser.add_argument("--write-cases", type=Path, metavar="FOLDER", help="write a lake and so many statements for the test of the optimizer's rules, and end")
     parser.add_argument("--keep", action="store_true", help="add what is found to failed.ndjson")
     parser.add_argument("--also-allow", type=Path, action="append", default=[], help="a list like allowed.toml of faults that are being mended: statements that may show one are not looked into")
@@ -40,10 +40,10 @@ def arguments():
 
 def keep(finding):
     """Adds a finding to those that are run each time."""
-    seed, zone, decisions = finding.place.split(" ")
+    seed, zone, _ = finding.place.split(" ")
     statement = finding.statement
     case = {
-        "found": datetime.date.today().isoformat(), "lake": int(seed), "zone": zone, "kind": finding.kind, "decisions": decisions, "blue": statement.sql.blue,
+        "found": datetime.date.today().isoformat(), "lake": int(seed), "zone": zone, "kind": finding.kind, "blue": statement.sql.blue,
         "duck": statement.sql.duck, "post": statement.sql.post, "columns": [name for name, _ in statement.columns], "ordered_by": statement.ordered_by,
     }
     with (HERE / "failed.ndjson").open("a") as failed:
@@ -82,7 +82,7 @@ def main():
     hunt.ends = began + given.seconds if given.seconds else None
     try:
         if given.repeat:
-            hunt.repeat(given.repeat)
+            hunt.repeat(given.repeat, HERE / "failed.ndjson")
         else:
             print(f"seed {seed}", flush=True)
             hunt.again(HERE / "failed.ndjson")
