@@ -17,6 +17,8 @@ from relations import RELATIONS
 
 # What Bluelake prints after each statement; no row of newline-delimited JSON looks so.
 MARK = "format is ndjson"
+# Bluelake ends a statement itself after 20 s. One that has not come by now, on however busy a machine, never will: it is killed and told.
+SECONDS_MAX = 180
 
 
 @dataclass
@@ -51,6 +53,14 @@ class Bluelake:
             pass
 
     def receive(self, columns):
+        watch = threading.Timer(SECONDS_MAX, self.running.kill)
+        watch.start()
+        try:
+            return self.received(columns)
+        finally:
+            watch.cancel()
+
+    def received(self, columns):
         lines = []
         while (line := self.running.stdout.readline()) and line.rstrip("\n") != MARK:
             lines.append(line)
