@@ -27,7 +27,7 @@ class Shrink(unittest.TestCase):
         return found
 
     def test_decisions_make_the_same_statement_again(self):
-        for seed in range(300):
+        for seed in range(200):
             choices = Choices(seed)
             first = make(choices)
             again = make(Choices(given=Branch.from_text(choices.made.trimmed().as_text())))
@@ -37,13 +37,13 @@ class Shrink(unittest.TestCase):
         self.assertEqual("SELECT t1.points AS c0 FROM donations AS t1", statement(Branch()))
 
     def test_what_has_nothing_to_do_with_the_failure_is_left_out(self):
-        smallest = self.shrunk_to(range(200), lambda tree: "reverse(" in statement(tree))
+        smallest = self.shrunk_to(range(60), lambda tree: "reverse(" in statement(tree))
         self.assertLessEqual(max(map(len, smallest)), 170, smallest)
 
     def test_two_things_that_fail_only_together_are_both_kept(self):
         def fails(tree):
             return "GROUP BY" in statement(tree) and "LEFT JOIN" in statement(tree)
-        smallest = self.shrunk_to(range(300), fails)
+        smallest = self.shrunk_to(range(80), fails)
         self.assertLessEqual(max(map(len, smallest)), 230, smallest)
 
     def test_attempts_are_bounded(self):
