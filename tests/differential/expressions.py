@@ -137,7 +137,7 @@ class Expressions:
         if form == "round":
             return say("CAST({}({}) AS BIGINT)", pick(["round", "floor", "ceil", "trunc"]), of(pick(["decimal", "float"]), depth))
         if form in ("abs", "sign"):
-            return each("abs({})", "abs({})", "abs({})", of("int", depth)) if form == "abs" else each("signum({})", "sign({})", "sign({})", of("int", depth))
+            return each("abs({})", "abs({})", "abs({})", of("int", depth)) if form == "abs" else each("CAST(signum({}) AS BIGINT)", "CAST(sign({}) AS BIGINT)", "CAST(sign({}) AS BIGINT)", of("int", depth))
         return self.either("int", depth)
 
     def made_text(self, depth):
@@ -262,7 +262,7 @@ class Expressions:
         pick, of = self.choices.pick, self.of
         form = self.choices.weighted([
             (20, "compare"), (10, "and"), (8, "null"), (8, "in"), (8, "between"), (8, "like"), (5, "not"), (4, "is"), (4, "similar"), (4, "regex"),
-            (5, "distinct"), (12, "subquery"), (4, "either"), (3, "literal moment"), (3, "long list"),
+            (5, "distinct"), (12, "subquery"), (4, "either"), (3, "literal moment"), (3, "long list"), (3, "span"),
         ])
         kind = pick(["int", "text", "date", "moment", "decimal"])
         if form == "and":
@@ -298,6 +298,8 @@ class Expressions:
         if form == "literal moment":
             text = pick(["'2026-11-05'", "'2026-11-05 12:00:00'", "'2026-11-02T00:00:00Z'", "TIMESTAMP '2026-11-02 00:00:00'", "DATE '2026-11-02'", "TIMESTAMP '2026-03-08 02:30:00'"])
             return say("({} {} {})", of("moment", depth), pick(COMPARISONS), text)
+        if form == "span":
+            return say("(({} - {}) {} INTERVAL '{}')", of("moment", depth), of("moment", depth), pick(COMPARISONS), pick(["1 day", "1 hour", "2 days", "36 hours"]))
         if form == "long list":
             values = ", ".join(str(number) for number in range(pick([0, 1, -3]), pick([20, 7, 60])))
             return say("({} {}IN ({}))", of("int", depth), pick(["", "NOT "]), values)

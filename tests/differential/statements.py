@@ -328,7 +328,8 @@ class Grammar:
             inner, own, tail = self.inside(outer)
             kind = self.choices.pick(["text", "int", "date"])
             if form == "exists":
-                return say("({}EXISTS (SELECT 1{}))", self.choices.pick(["", "NOT "]), tail)
+                shown, cut = self.choices.pick(["1", "1", "count(*)", "max(1)"]), self.choices.pick(["", "", "", " LIMIT 1", " OFFSET 1"])
+                return say("({}EXISTS (SELECT {}{}{}))", self.choices.pick(["", "NOT "]), shown, tail, cut)
             if form == "in":
                 return say("({} {}IN (SELECT {}{}))", expressions.of(kind, 0), self.choices.pick(["", "NOT "]), own.of(kind, 0), tail)
             comparison, word = self.choices.pick(["=", "<", ">", "<>"]), self.choices.pick(["ANY", "ALL"])
