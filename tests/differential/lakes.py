@@ -8,6 +8,7 @@ import datetime
 import json
 import random
 import subprocess
+import tomllib
 import uuid
 from pathlib import Path
 
@@ -21,7 +22,9 @@ RECIPIENTS = [("cha-1", "charity"), ("cha-2", "charity"), ("fam-1", "family_in_n
 PROVIDERS = [("mer-1", "merchant"), ("mer-2", "merchant"), ("mun-1", "municipality")]
 ZIP_CODES = ["10001", "10002", "60601", "00501", None, None]
 POINTS = [1, 2, 5, 5, 10, 10, 0, 25, 100, 1000, 3, 7]
-FAR_POINTS = [2**31 - 1, 2**31, 10**12, 10**12 - 1, 2**53 + 1, 10**16]
+CONTRACT = Path(__file__).resolve().parents[2] / "schemas/events/transaction_events.toml"
+POINTS_MAX = next(field["max"] for field in tomllib.loads(CONTRACT.read_text())["fields"] if field["name"] == "points")
+FAR_POINTS = [2**31 - 1, 2**31, *(value for value in [10**12, 10**12 - 1, 2**53 + 1, 10**16] if value <= POINTS_MAX)]
 NAMES = ["Ann", "ann", "Ábel", "", "Bob  B", "a%b_c\\d", None, None, "Zoë 🙂"]
 TABLES = ["transactions", "user_events", "rejected_events"]
 
@@ -111,7 +114,9 @@ def land(bluelake, folder, pieces):
             if events:
                 path = folder / f"{number}-{stream}.ndjson"
                 path.write_text("".join(json.dumps(event) + "\n" for event in events))
-                command(bluelake, lake, "backfill", str(path), "--stream", stream, "--ahead-of-ingest")
+                brought = json.loads(command(bluelake, lake, "backfill", str(path), "--stream", stream, "--ahead-of-ingest", "--json"))
+                if brought["stored"] != len(events):
+                    raise RuntimeError(f"{len(events)} events were to be stored, but {brought}: the lakes are to be good by the contract")
     return lake
 
 
@@ -119,6 +124,7 @@ def command(bluelake, lake, *arguments):
     done = subprocess.run([bluelake, "--lake", str(lake), *arguments], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"bluelake {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
 
 
 def files(table):
