@@ -30,6 +30,7 @@ def arguments():
     parser.add_argument("--write-cases", type=Path, metavar="FOLDER", help="write a lake and so many statements for the test of the optimizer's rules, and end")
     parser.add_argument("--keep", action="store_true", help="add what is found to failed.ndjson")
     parser.add_argument("--also-allow", type=Path, action="append", default=[], help="a list like allowed.toml of faults that are being mended: statements that may show one are not looked into")
+    parser.add_argument("--thorough", action="store_true", help="with --also-allow: look into those too, and leave out what is found only by its smallest statement")
     parser.add_argument("--no-postgres", action="store_true", help="do without the second opinion")
     parser.add_argument("--examples", action="store_true", help="with each kind of refusal its shortest statement")
     parser.add_argument("--zone", help="the only zone of sessions; several by default")
@@ -79,6 +80,7 @@ def main():
     hunt = Hunt(given.bluelake.resolve(), allowed, postgres, mended, shrinks_rows=not given.no_rows, report=keep if given.keep else None)
     if given.zone:
         hunt.zones = [given.zone]
+    hunt.is_thorough = given.thorough
     hunt.ends = began + given.seconds if given.seconds else None
     try:
         if given.repeat:
