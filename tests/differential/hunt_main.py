@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -36,7 +37,12 @@ def arguments():
     parser.add_argument("--zone", help="the only zone of sessions; several by default")
     parser.add_argument("--no-rows", action="store_true", help="shrink statements only, not the rows")
     parser.add_argument("--bluelake", type=Path, default=Path(os.environ.get("BLUELAKE", f"{TARGET}/release/bluelake")), help="the binary")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if not given.bluelake.is_file():
+        parser.error(f"there is no {given.bluelake}: cargo build --release makes it, and --bluelake names another")
+    if given.repeat and not re.fullmatch(r"failed [1-9][0-9]*|[0-9]+ [A-Za-z_/+-]+ \[[\[\], 0-9]*\]", given.repeat):
+        parser.error(f"{given.repeat!r} is no case: it is 'LAKE ZONE DECISIONS' as it was printed, or 'failed LINE'")
+    return given
 
 
 def keep(finding):
