@@ -285,6 +285,4 @@ fn is_path(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod rules;
-#[cfg(test)]
 mod tests;
