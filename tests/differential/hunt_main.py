@@ -69,9 +69,15 @@ def second_opinion(wanted):
         return None
 
 
+def told_to_stop(*_):
+    """Ends the run in order; being told twice, as `timeout` does, must not end the ending."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
 def main():
     # What was started is ended, and what was made is removed, when the run is told to stop.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, told_to_stop)
     given = arguments()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     allowed = read_allowed(HERE / "allowed.toml")
