@@ -17,7 +17,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary,
+};
 use futures::StreamExt as _;
 
 use crate::error::once;
@@ -43,7 +45,7 @@ impl PhysicalOptimizerRule for OneAttempt {
             };
             let left: Arc<dyn ExecutionPlan> = Arc::new(Once { input: Arc::clone(left) });
             let children = vec![left, Arc::clone(right)];
-            Ok(Transformed::yes(node.with_new_children(children)?))
+            Ok(Transformed::yes(replace_children_if_necessary(node, children)?))
         })?;
         Ok(wrapped.data)
     }

@@ -76,7 +76,7 @@ pub(crate) fn configure(config: &mut SessionConfig) {
 /// The engine's rules for types, with ours around them.
 pub(crate) fn analyzer_rules(zone: Tz) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(local_times::LocalTimes::new(zone)), Arc::new(arithmetic::ExactArithmetic::default())];
+        vec![Arc::new(local_times::LocalTimes::new(zone)), Arc::new(arithmetic::ExactArithmetic)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(frames::FramesForward));
     rules
@@ -124,11 +124,11 @@ pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, D
     })
 }
 
+/// Gives another expression for one, whose columns have this schema.
+type ChangeOfExpression<'a> = dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>, DataFusionError> + 'a;
+
 /// Changes the expressions of a plan and of the queries in them, innermost first; names of columns stay.
-fn rewrite_expressions(
-    plan: LogicalPlan,
-    change: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>, DataFusionError>,
-) -> Result<LogicalPlan, DataFusionError> {
+fn rewrite_expressions(plan: LogicalPlan, change: &ChangeOfExpression) -> Result<LogicalPlan, DataFusionError> {
     let changed = plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
         let names = NamePreserver::new(&node);

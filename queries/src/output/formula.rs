@@ -37,7 +37,7 @@ fn is_signed(text: &str) -> bool {
 
 /// The parts of a text, each with its separator at the end, and whether it has to be marked.
 fn marked_parts(text: &str) -> impl Iterator<Item = (bool, &str)> {
-    let parts = text.split_inclusive(|character| matches!(character, ';' | '\t' | '\r' | '\n'));
+    let parts = text.split_inclusive([';', '\t', '\r', '\n']);
     parts.enumerate().map(|(at, part)| (if at == 0 { is_formula(part) } else { is_signed(part) }, part))
 }
 

@@ -35,9 +35,9 @@ pub(super) fn keep_unknown(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionE
 /// A condition of a filter, as conditions that hold together.
 fn condition_of(condition: Expr, schema: &DFSchema) -> Result<Vec<Expr>, DataFusionError> {
     match condition {
-        Expr::InSubquery(member) if member.negated => Membership::of(member, schema)?.is_not_member(),
+        Expr::InSubquery(member) if member.negated => Membership::of(member, schema)?.not_among(),
         Expr::Not(inner) => match *inner {
-            Expr::InSubquery(member) if !member.negated => Membership::of(member, schema)?.is_not_member(),
+            Expr::InSubquery(member) if !member.negated => Membership::of(member, schema)?.not_among(),
             inner => Ok(vec![anywhere(not(inner), schema)?]),
         },
         other => Ok(vec![where_unknown_is_false(other, schema)?]),
@@ -126,7 +126,7 @@ impl Membership {
         self.rows(Some(self.member.clone().is_null()))
     }
 
-    fn is_not_member(self) -> Result<Vec<Expr>, DataFusionError> {
+    fn not_among(self) -> Result<Vec<Expr>, DataFusionError> {
         let mut conditions = vec![not_exists(self.equal()?)];
         if self.member_may_be_null {
             conditions.push(not_exists(self.null()?));

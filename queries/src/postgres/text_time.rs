@@ -81,5 +81,5 @@ fn of_seconds(seconds: &ArrayRef) -> Result<TimestampMicrosecondArray, DataFusio
         let micros = i64::try_from(micros).ok().filter(|micros| DateTime::from_timestamp_micros(*micros).is_some());
         micros.ok_or_else(|| exec_datafusion_err!("to_timestamp: so many seconds are out of the range of times"))
     };
-    Ok(seconds.as_primitive::<Decimal128Type>().try_unary(micros)?)
+    seconds.as_primitive::<Decimal128Type>().try_unary(micros)
 }

@@ -70,7 +70,7 @@ pub(crate) fn earning_to_redeeming(facts: &Facts, case: &Case) -> Rows {
                 continue;
             }
             let group = groups.entry((by.first(spending.stamp.day), spending.kind)).or_default();
-            let since = |at| (spending.stamp.at - at).num_microseconds().unwrap();
+            let since = |at: DateTime<Utc>| (spending.stamp.at - at).num_microseconds().unwrap();
             let kept = matched.into_iter().map(|(at, points)| (since(at), points));
             let before = group.kept.len();
             group.kept.extend(kept);
