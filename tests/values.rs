@@ -31,6 +31,8 @@ async fn a_value_that_a_parameter_cannot_have_is_refused_with_what_it_can_have()
         ("top_items", &["--parameter", "top=-3"], &["-3 is not from 1 to 100000"]),
         ("top_recipients", &["--parameter", "top=0"], &["0 is not from 1 to 100000"]),
         ("officer_connections", &["--parameter", "top=99999999999999999999"], &["is not a whole number"]),
+        ("media_summary", &["--min-group", "9"], &["parameter min_group", "9 is not from 10 to 1000000"]),
+        ("media_summary", &["--min-group=-1"], &["-1 is not from 10 to 1000000"]),
         ("repeat_connections", &["--parameter", "least=1"], &["1 is not from 2 to 1000000"]),
         (
             "onboarding_funnel",

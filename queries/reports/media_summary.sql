@@ -142,7 +142,7 @@ SELECT
     CAST(points - points % 100 AS DECIMAL(38, 0)) AS points
 FROM cells
 WHERE
-    people - people % 5 >= greatest($min_group, 10)
+    people - people % 5 >= $min_group
     AND most_parts * 5 <= events * 2
     AND most_points * 5 <= points * 2
 ORDER BY 1, 2, 3

@@ -301,4 +301,6 @@ fn is_path(name: &str) -> bool {
 }
 
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod tests;

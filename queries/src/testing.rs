@@ -72,6 +72,14 @@ pub(crate) async fn csv(session: &QuerySession, sql: &str) -> Vec<String> {
     lines(bytes)
 }
 
+/// The result of a query as CSV lines, header first, or why there is none.
+pub(crate) async fn csv_or_error(session: &QuerySession, sql: &str) -> Result<Vec<String>, String> {
+    let mut bytes = Vec::new();
+    let mut stream = session.query(sql).await.map_err(|error| chain(&error))?;
+    let written = write_results(&mut stream, OutputFormat::Csv, &mut bytes).await;
+    written.map(|_| lines(bytes)).map_err(|error| chain(&error))
+}
+
 /// The rows of a report as CSV lines, header first.
 pub(crate) fn report_csv(result: &crate::ReportResult) -> Vec<String> {
     let mut bytes = Vec::new();

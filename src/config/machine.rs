@@ -91,10 +91,13 @@ mod tests {
 
     const MACHINE: (&str, &str) = ("proc/meminfo", "MemTotal:       25165824 kB\nMemFree: 1 kB\n");
 
+    /// Files with their contents, and the memory with where it is said.
+    type Case = (&'static [(&'static str, &'static str)], Option<(u64, &'static str)>);
+
     #[test]
     fn the_memory_is_the_least_of_the_machine_s_and_of_the_control_groups_limits() {
         let gib = |count: u64| count << 30;
-        let cases: [(&[(&str, &str)], Option<(u64, &str)>); 7] = [
+        let cases: [Case; 7] = [
             (&[], None),
             (&[MACHINE], Some((gib(24), "this machine"))),
             (

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from cases import write_cases
 from engines import Postgres
 from findings import read_allowed
 from hunt import Hunt, summary
@@ -27,6 +28,7 @@ def arguments():
     parser.add_argument("--a-lake", type=int, default=400, help="statements over each lake (default 400)")
     parser.add_argument("--seconds", type=int, help="stop after so many")
     parser.add_argument("--repeat", metavar="CASE", help="one case that was printed: 'LAKE ZONE DECISIONS', or 'failed LINE'")
+    parser.add_argument("--write-cases", type=Path, metavar="FOLDER", help="write a lake and so many statements for the test of the optimizer's rules, and end")
     parser.add_argument("--keep", action="store_true", help="add what is found to failed.ndjson")
     parser.add_argument("--also-allow", type=Path, action="append", default=[], help="a list like allowed.toml of faults that are being mended: statements that may show one are not looked into")
     parser.add_argument("--thorough", action="store_true", help="with --also-allow: look into those too, and leave out what is found only by its smallest statement")
@@ -80,6 +82,9 @@ def main():
     signal.signal(signal.SIGTERM, told_to_stop)
     given = arguments()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
+    if given.write_cases:
+        write_cases(given.bluelake.resolve(), given.write_cases, given.statements, seed)
+        return 0
     allowed = read_allowed(HERE / "allowed.toml")
     mended = [entry for path in given.also_allow for entry in read_allowed(path)]
     began = time.monotonic()

@@ -51,7 +51,7 @@ pub(crate) struct RunArguments {
     /// Also make links by which anybody can get the exported files for so long, such as 12h; at most 7d
     #[arg(long, value_name = "TIME", requires = "destination", value_parser = export::link_validity)]
     presign: Option<Duration>,
-    /// A number is shown only when at least so many people are behind it: the parameter min_group of media_summary
+    /// Tell only of places with at least so many people: the parameter min_group of media_summary
     #[arg(long, value_name = "NUMBER")]
     min_group: Option<String>,
     #[command(flatten)]
