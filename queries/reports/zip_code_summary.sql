@@ -75,7 +75,7 @@ SELECT
     worth.amount_cents,
     acts.civilians,
     acts.officers,
-    CAST(CAST(acts.redeemed AS DECIMAL(34, 1)) / nullif(sum(CAST(acts.redeemed AS DECIMAL(19, 0))) OVER (), 0) AS DECIMAL(38, 4)) AS share_of_redeemed
+    CAST(CAST(acts.redeemed AS DECIMAL(34, 1)) / nullif(sum(acts.redeemed) OVER (), 0) AS DECIMAL(38, 4)) AS share_of_redeemed
 FROM acts
 LEFT JOIN worth ON acts.zip_code IS NOT DISTINCT FROM worth.zip_code
 ORDER BY acts.zip_code NULLS LAST

@@ -21,6 +21,7 @@ mod local_times;
 mod membership;
 mod nearest_whole;
 mod order;
+mod order_names;
 mod parts;
 mod percentile;
 mod pushdown;

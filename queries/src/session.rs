@@ -187,7 +187,7 @@ impl QuerySession {
 
     async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Planned, QueryError> {
         let mut statement = guard::parse(sql)?;
-        let names = postgres::prepare(&mut statement);
+        let names = postgres::prepare(&mut statement).map_err(QueryError::plan)?;
         let state = self.context.state();
         let plan = match Box::pin(state.statement_to_plan(statement.clone())).await {
             Ok(plan) => plan,

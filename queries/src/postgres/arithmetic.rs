@@ -18,7 +18,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{Cast, TryCast};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
 };
 use datafusion::logical_expr_common::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::optimizer::AnalyzerRule;
@@ -38,11 +38,33 @@ pub(super) struct ExactArithmetic;
 
 impl AnalyzerRule for ExactArithmetic {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan, DataFusionError> {
-        rewrite_expressions(plan, &|expr, schema| Ok(replace(expr, schema)))
+        rewrite_expressions(plan, &|expr, schema| {
+            let may_be_minus_zero = may_be_minus_zero(&expr, schema);
+            let replaced = replace(expr, schema);
+            Ok(if may_be_minus_zero { Transformed::yes(replaced.data + lit(0.0)) } else { replaced })
+        })
     }
 
     fn name(&self) -> &'static str {
         "exact_arithmetic"
+    }
+}
+
+/// Whether a double is computed that may be -0.0. The engine takes it for another number than 0.0, and for a smaller one; PostgreSQL
+/// does not. Added to 0.0 it is 0.0.
+fn may_be_minus_zero(expr: &Expr, schema: &DFSchema) -> bool {
+    let is_double = |expr: &Expr| expr.get_type(schema).is_ok_and(|data_type| data_type == DataType::Float64);
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Multiply | Operator::Divide | Operator::Modulo, .. }) => {
+            is_double(expr)
+        }
+        Expr::Negative(_) => is_double(expr),
+        Expr::ScalarFunction(call) => matches!(call.name(), "ceil" | "round" | "trunc") && is_double(expr),
+        Expr::Cast(Cast { expr: value, field }) | Expr::TryCast(TryCast { expr: value, field }) => {
+            *field.data_type() == DataType::Float64
+                && value.get_type(schema).is_ok_and(|data_type| data_type.is_string())
+        }
+        _ => false,
     }
 }
 

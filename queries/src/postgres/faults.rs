@@ -215,7 +215,12 @@ async fn the_engine_still_leaves_out_a_sort_by_a_coarser_form_of_a_sorted_value(
         .with_physical_optimizer_rules(physical_rules())
         .build();
     let context = SessionContext::new_with_state(state);
-    context.register_table("v", Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())).unwrap();
+    context
+        .register_table(
+            "v",
+            Arc::new(MemTable::try_new(schema, vec![vec![batch.slice(0, 1)], vec![batch.slice(1, 1)]]).unwrap()),
+        )
+        .unwrap();
     let sql = "SELECT CAST(k AS DATE) AS c0, n FROM (SELECT k, sum(count(*)) OVER (ORDER BY k) AS n FROM v GROUP BY 1) t \
                ORDER BY c0, n DESC";
     assert_eq!(rows(&context, sql).await, "1970-01-01,1|1970-01-01,2", "perhaps sorted.rs can go");
@@ -239,7 +244,7 @@ async fn the_engine_still_makes_a_filter_of_min_that_max_of_another_column_does_
         writer.close().unwrap();
     }
     let answer = async |is_on: bool| {
-        let mut config = SessionConfig::new().with_target_partitions(1);
+        let mut config = SessionConfig::new().with_target_partitions(2);
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = is_on;
         let context = SessionContext::new_with_config(config);
         let folder = folder.path().to_str().unwrap();

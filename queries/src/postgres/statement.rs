@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use super::common_keys::{self, MADE};
+use super::order_names;
 use super::zone::AT_TIME_ZONE;
 
 /// Digits that a decimal number has at most.
@@ -46,19 +48,22 @@ impl Names {
 }
 
 /// Changes a statement to what the engine reads as PostgreSQL does, and returns the names that it uses.
-pub(crate) fn prepare(statement: &mut Statement) -> Names {
+///
+/// # Errors
+/// [`DataFusionError::Plan`] with the reason and the way to write it, for what cannot be read so.
+pub(crate) fn prepare(statement: &mut Statement) -> Result<Names, DataFusionError> {
     let mut preparer = Preparer::default();
-    visit(statement, &mut preparer);
-    preparer.names
+    match visit(statement, &mut preparer) {
+        ControlFlow::Continue(()) => Ok(preparer.names),
+        ControlFlow::Break(reason) => Err(DataFusionError::Plan(reason)),
+    }
 }
 
-fn visit(statement: &mut Statement, preparer: &mut Preparer) {
+fn visit(statement: &mut Statement, preparer: &mut Preparer) -> ControlFlow<String> {
     match statement {
         Statement::Explain(explain) => visit(&mut explain.statement, preparer),
-        Statement::Statement(statement) => {
-            let ControlFlow::Continue(()) = statement.visit(preparer) else { return };
-        }
-        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => {}
+        Statement::Statement(statement) => statement.visit(preparer),
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => ControlFlow::Continue(()),
     }
 }
 
@@ -68,9 +73,16 @@ struct Preparer {
 }
 
 impl VisitorMut for Preparer {
-    type Break = ();
+    type Break = String;
 
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<String> {
+        match order_names::order_by_results(query) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(reason) => ControlFlow::Break(reason),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<String> {
         common_keys::name_in_condition(select, normal);
         for item in &select.projection {
             match item {
@@ -84,7 +96,7 @@ impl VisitorMut for Preparer {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
         match expr {
             Expr::Identifier(column) => {
                 self.names.bare.insert(normal(column));
@@ -128,7 +140,7 @@ impl VisitorMut for Preparer {
 }
 
 /// A name as the planner compares it.
-fn normal(name: &Ident) -> String {
+pub(super) fn normal(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 

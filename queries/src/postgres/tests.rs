@@ -123,6 +123,29 @@ async fn a_coarser_form_of_a_sorted_value_is_sorted_with_what_stands_behind_it()
 }
 
 #[tokio::test]
+async fn a_name_in_order_by_is_the_result_of_that_name() {
+    let session = session(&[], &[]).await;
+    let x = "(VALUES (1), (1), (2), (2), (2), (3)) t(x)";
+    let cases = [
+        (format!("SELECT CAST(x AS VARCHAR) AS a, count(*) AS x FROM {x} GROUP BY 1 ORDER BY 2"), "3,1|1,2|2,3"),
+        (format!("SELECT CAST(x AS VARCHAR) AS a, count(*) AS x FROM {x} GROUP BY 1 ORDER BY x DESC LIMIT 1"), "2,3"),
+        (format!("SELECT CAST(x AS VARCHAR) AS a, -max(x) AS x FROM {x} GROUP BY 1 ORDER BY x, a"), "3,-3|2,-2|1,-1"),
+        (
+            format!(
+                "WITH w AS (SELECT CAST(x AS VARCHAR) AS a, count(*) AS x FROM {x} GROUP BY 1 ORDER BY x LIMIT 1) SELECT * FROM w"
+            ),
+            "3,1",
+        ),
+        (format!("SELECT x AS a, -x AS x FROM {x} ORDER BY x LIMIT 1"), "3,-3"),
+        (format!("SELECT x AS a, -x AS x FROM {x} ORDER BY x + 1"), "error: x is a column and a result"),
+        (format!("SELECT x AS a, -x AS x FROM {x} ORDER BY x, a + 1"), "error: give the result another name"),
+        (format!("SELECT x + 1 AS a FROM {x} ORDER BY a * 2 LIMIT 1"), "2"),
+    ];
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(sql, expected)| (sql.as_str(), *expected)).collect();
+    assert_answers(&session, &cases).await;
+}
+
+#[tokio::test]
 async fn the_common_column_of_an_outer_join_is_the_one_that_is_there() {
     let session = session(&[], &events()).await;
     let days = |table: &str| format!("(SELECT local_date, sum(points) AS p FROM {table} GROUP BY 1)");
@@ -347,6 +370,12 @@ async fn decimals_are_rounded_as_they_are_written() {
             "5000000000000000.0|1.5|2.0",
         ),
         ("SELECT 1e3 AS a, 1.5e-2 AS b, 1e300 AS c", "1000.0,0.015,1e300"),
+        (
+            "SELECT z * -1 = z AS a, -z = z AS b, z / -2 = z AS c, ceil(z - 0.5) = z AS d, CAST('-0' AS DOUBLE) = z AS e, \
+             nullif(z, z * -2.5) IS NULL AS f, round(z - 0.4) = z AS g, trunc(z - 0.4) = z AS h \
+             FROM (VALUES (CAST(0 AS DOUBLE))) t(z)",
+            "true,true,true,true,true,true,true,true",
+        ),
         ("SELECT count(*) AS n FROM (VALUES (1), (2)) t(v) WHERE v > 1.5", "1"),
         ("SELECT CASE WHEN v > 1 THEN 1.5 ELSE 0 END AS a FROM (VALUES (1), (2)) t(v) ORDER BY v", "0.0|1.5"),
         (

@@ -169,8 +169,8 @@ async fn a_month_has_the_same_rows_in_every_run_that_tells_it() {
         let events = random_events(seed);
         let whole = table("whole", &events, Tz::UTC, "").await;
         assert!(!whole.is_empty(), "seed {seed} shows nothing");
-        // Greater groups only leave rows out, and smaller ones than ten are ten.
-        for least in [-1, 0, 1, 9, 10, 11, 12, 15, 20, 30] {
+        // Greater groups only leave rows out.
+        for least in [10, 11, 12, 15, 20, 30] {
             let rows = table("least", &events, Tz::UTC, &format!("min_group={least}")).await;
             let people = |row: &&String| row.split(',').nth(4).unwrap().parse::<i64>().unwrap();
             let expected: Vec<_> = whole.iter().filter(|row| people(row) >= least).cloned().collect();
