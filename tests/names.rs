@@ -101,6 +101,9 @@ async fn values_of_parameters_name_the_same_folder_in_a_bucket_as_on_a_disk() {
     let machine = Machine::new().with_s3(&s3);
     std::fs::create_dir(s3.bucket("names")).unwrap();
     machine.succeed(&["lake", "init"]).await;
+    let user = r#"{"event_id": "0d000000-0000-4000-8000-000000000041", "event_type": "user_created", "occurred_at": "2026-11-01T10:00:00Z", "user_id": "Üser 1", "user_kind": "civilian"}"#;
+    machine.write("archive/users.ndjson", user);
+    machine.succeed(&["backfill", "archive", "--stream", "user-events", "--ahead-of-ingest"]).await;
     for destination in ["s3://names/x", "./x"] {
         let report = ["report", "run", "user_statement", "--parameter", "user=Üser 1", "--destination", destination];
         machine.succeed(&report).await;

@@ -107,6 +107,11 @@ async fn a_session_greets_answers_describes_and_ends_with_control_d() {
 async fn a_statement_goes_over_lines_and_tab_completes_names() {
     let machine = machine().await;
     let mut terminal = Terminal::start(&machine);
+    terminal.types("SELECT 1\r");
+    terminal.sees("-> ; ends the statement");
+    terminal.types(";\r");
+    terminal.sees("(1 row)");
+    terminal.sees(PROMPT);
     terminal.types("SELECT 'a;\rb' AS text,\r500 + 55 AS number;\r");
     let answer = terminal.sees("(1 row)");
     assert!(answer.contains("a;\\nb") && answer.contains("555"), "{answer}");

@@ -189,5 +189,5 @@ async fn without_a_region_status_tells_what_the_lake_knows() {
     let machine = lake_of_one_gift().await.with("AWS_EC2_METADATA_DISABLED", "true").without("AWS_REGION");
     let told = machine.run(&["status"]).await.expect_code(3);
     assert!(told.stdout.contains("Kinesis cannot be asked: no AWS region"), "{}", told.stdout);
-    assert!(told.stdout.contains("--offline asks the lake alone") && told.stdout.contains("transactions"));
+    assert!(told.stdout.contains("--offline asks the lake alone") && told.stdout.contains("transaction-events"));
 }

@@ -7,14 +7,12 @@ use bluelake_queries::shell::{Request, Vocabulary, is_blank, split};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
+use rustyline::hint::{Hint, Hinter};
 use rustyline::history::FileHistory;
-use rustyline::validate::Validator;
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 const PROMPT: &str = "bluelake> ";
-/// For the next line of a statement that is not complete.
-const CONTINUED: &str = "       -> ";
 const HISTORY_ENTRIES_MAX: usize = 5_000;
 
 /// What the user entered.
@@ -56,7 +54,7 @@ impl LineReader {
 
     /// Completes these names from now on.
     pub(super) fn learn(&mut self, vocabulary: Vocabulary) {
-        self.editor.set_helper(Some(SqlHelper { vocabulary, before: String::new() }));
+        self.editor.set_helper(Some(SqlHelper { vocabulary }));
     }
 
     /// Waits for the user.
@@ -64,23 +62,14 @@ impl LineReader {
     /// # Errors
     /// When the terminal cannot be read.
     pub(super) fn read(&mut self) -> Result<Line> {
-        let mut text = String::new();
-        loop {
-            if let Some(helper) = self.editor.helper_mut() {
-                helper.before.clone_from(&text);
-            }
-            match self.editor.readline(if text.is_empty() { PROMPT } else { CONTINUED }) {
-                Ok(line) => text.push_str(&line),
-                Err(ReadlineError::Interrupted) => return Ok(Line::Interrupted),
-                // What was begun is not run: it has no end.
-                Err(ReadlineError::Eof) => return Ok(Line::End),
-                Err(error) => return Err(error).context("cannot read from the terminal"),
-            }
-            if is_complete(&text) {
+        match self.editor.readline(PROMPT) {
+            Ok(text) => {
                 self.remember(&text);
-                return Ok(Line::Text(text));
+                Ok(Line::Text(text))
             }
-            text.push('\n');
+            Err(ReadlineError::Interrupted) => Ok(Line::Interrupted),
+            Err(ReadlineError::Eof) => Ok(Line::End),
+            Err(error) => Err(error).context("cannot read from the terminal"),
         }
     }
 
@@ -96,24 +85,43 @@ impl LineReader {
 #[derive(Default)]
 struct SqlHelper {
     vocabulary: Vocabulary,
-    /// The lines of the statement before this one, which may name tables.
-    before: String,
 }
 
 impl Completer for SqlHelper {
     type Candidate = String;
 
     fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        let before = self.before.len();
-        let completions = self.vocabulary.complete(&format!("{}{line}", self.before), before + position);
-        Ok((completions.start.saturating_sub(before), completions.candidates))
+        let completions = self.vocabulary.complete(line, position);
+        Ok((completions.start, completions.candidates))
     }
 }
 
-impl Validator for SqlHelper {}
+impl Validator for SqlHelper {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let complete = is_complete(context.input());
+        Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+    }
+}
+
+/// Told on a new line of a statement that has no end; no key puts it into the line.
+struct GoesOn;
+
+impl Hint for GoesOn {
+    fn display(&self) -> &str {
+        "-> ; ends the statement"
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
 
 impl Hinter for SqlHelper {
-    type Hint = String;
+    type Hint = GoesOn;
+
+    fn hint(&self, line: &str, position: usize, _: &Context<'_>) -> Option<GoesOn> {
+        (position == line.len() && line.ends_with('\n')).then_some(GoesOn)
+    }
 }
 
 impl Highlighter for SqlHelper {}

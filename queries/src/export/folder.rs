@@ -22,7 +22,7 @@ pub fn export_folder(provenance: &Provenance, is_as_of: bool) -> String {
         .map(|parameter| match &parameter.value {
             Some(value) => format!("{}={}", parameter.name, readable(value)),
             // A date that was not given: the first or last day of the lake. No given date reads so.
-            None if parameter.in_words().starts_with("first") => format!("{}=first", parameter.name),
+            None if parameter.is_first_day() => format!("{}=first", parameter.name),
             None => format!("{}=last", parameter.name),
         })
         .collect();
