@@ -79,7 +79,7 @@ pub(crate) fn analyzer_rules(zone: Tz) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
         vec![Arc::new(local_times::LocalTimes::new(zone)), Arc::new(arithmetic::ExactArithmetic)];
     rules.extend(Analyzer::new().rules);
-    rules.push(Arc::new(frames::FramesForward));
+    rules.push(Arc::new(frames::FramesForward { zone }));
     rules
 }
 

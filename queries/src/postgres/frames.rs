@@ -2,26 +2,39 @@
 //!
 //! PostgreSQL ends such a statement; the engine answers with rows that were not asked for.
 //! <https://github.com/apache/datafusion/issues/24902>
+//!
+//! Days and months of a frame over instants are refused in a session of another zone than UTC: the engine counts them in UTC.
 
+use chrono_tz::Tz;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{plan_err, scalar::ScalarValue};
+use datafusion::common::{DFSchema, plan_err, scalar::ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameBound};
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFrameBound};
 use datafusion::optimizer::AnalyzerRule;
 
 #[derive(Debug)]
-pub(super) struct FramesForward;
+pub(super) struct FramesForward {
+    pub(super) zone: Tz,
+}
 
 impl AnalyzerRule for FramesForward {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan, DataFusionError> {
         plan.apply_with_subqueries(|node| {
+            let schema = merge_schema(&node.inputs());
             node.apply_expressions(|expr| {
                 expr.apply(|part| {
                     if let Expr::WindowFunction(window) = part {
                         let frame = &window.params.window_frame;
                         check(&frame.start_bound)?;
                         check(&frame.end_bound)?;
+                        if self.zone != Tz::UTC && is_over_instants(window, &schema) {
+                            check_calendar(&frame.start_bound)?;
+                            check_calendar(&frame.end_bound)?;
+                        }
                     }
                     Ok(TreeNodeRecursion::Continue)
                 })
@@ -32,6 +45,23 @@ impl AnalyzerRule for FramesForward {
 
     fn name(&self) -> &'static str {
         "frames_forward"
+    }
+}
+
+fn is_over_instants(window: &WindowFunction, schema: &DFSchema) -> bool {
+    let first = window.params.order_by.first();
+    let data_type = first.and_then(|sort| sort.expr.get_type(schema).ok());
+    matches!(data_type, Some(DataType::Timestamp(_, Some(_))))
+}
+
+fn check_calendar(bound: &WindowFrameBound) -> Result<(), DataFusionError> {
+    let (WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset)) = bound else { return Ok(()) };
+    match offset {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months != 0 || interval.days != 0 => plan_err!(
+            "days and months of a window's frame are not counted in the zone of the session: write hours, or \
+             ORDER BY the time AT TIME ZONE '…'"
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -49,7 +79,7 @@ fn check(bound: &WindowFrameBound) -> Result<(), DataFusionError> {
     };
     if is_negative {
         return plan_err!(
-            "the frame of a window cannot go back by {offset}: write PRECEDING for earlier rows, FOLLOWING for later"
+            "the frame of a window cannot go back by a negative offset: write PRECEDING for earlier rows, FOLLOWING for later"
         );
     }
     Ok(())

@@ -525,6 +525,14 @@ async fn times_are_read_and_cut_in_the_zone_of_the_session() {
         ),
         ("SELECT 1 AT TIME ZONE 'UTC' AS t", "error: AT TIME ZONE"),
         ("SELECT occurred_at AT TIME ZONE 'Chicago' AS t FROM donations", "error: there is no time zone"),
+        (
+            "SELECT count(*) OVER (ORDER BY occurred_at RANGE BETWEEN INTERVAL '1 day' PRECEDING AND CURRENT ROW) AS n FROM donations",
+            "error: write hours",
+        ),
+        (
+            "SELECT count(*) OVER (ORDER BY occurred_at RANGE BETWEEN INTERVAL '24 hours' PRECEDING AND CURRENT ROW) AS n FROM donations",
+            "1",
+        ),
         ("SELECT to_timestamp(0) = TIMESTAMPTZ '1970-01-01T00:00:00Z' AS a", "true"),
         (
             "SELECT TIMESTAMPTZ '2026-03-07T18:00:00Z' + INTERVAL '1 day' = TIMESTAMPTZ '2026-03-08T17:00:00Z' AS a",
