@@ -9,6 +9,7 @@ mod attempt;
 mod bounds;
 mod bytes;
 mod catalog;
+mod constants;
 mod cooperation;
 mod error;
 mod execute;

@@ -116,6 +116,7 @@ pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, D
     let plan = duplicates::count_duplicates(plan)?;
     let plan = membership::keep_unknown(plan)?;
     let plan = in_lists::keep_unknown(plan)?;
+    order::refuse_two_orders(&plan)?;
     let plan = order::distinct_once(plan)?;
     let plan = sorted::keep_sorts(plan)?;
     rewrite_expressions(plan, &|expr, _| {

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::attempt::OneAttempt;
 use crate::bounds::bound_functions;
 use crate::bytes::{BytesAsText, count_any_bytes};
+use crate::constants::ForgetConstants;
 use crate::cooperation::GiveWayInJoins;
 use crate::error::is_exhausted;
 use crate::memory::MemoryWatch;
@@ -261,6 +262,7 @@ pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Syn
     // forget the constant, and its last check refuses the sort: so they are pushed before the sorts are made as well.
     let sorts = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name());
     rules.insert(sorts.unwrap_or_default(), Arc::new(ProjectionPushdown::new()));
+    rules.insert(0, Arc::new(ForgetConstants));
     rules.push(Arc::new(OneAttempt));
     rules.push(Arc::new(GiveWayInJoins));
     rules.push(Arc::new(ShowShared));

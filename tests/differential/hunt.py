@@ -18,7 +18,8 @@ from lakes import Events, land
 from shrink import shrink_decisions, shrink_rows
 from statements import Statement, make
 
-ZONES = ["UTC", "UTC", "UTC", "America/Chicago", "America/Havana", "Asia/Kolkata"]
+# None whose rules change with the version of the zones: DuckDB brings its own.
+ZONES = ["UTC", "UTC", "UTC", "America/Chicago", "America/St_Johns", "Asia/Kolkata"]
 # Differences of one run that are shrunk; beyond, the run has failed anyway and says how many more there were.
 SHRUNK_MAX = 400
 

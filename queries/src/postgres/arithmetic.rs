@@ -18,7 +18,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{Cast, TryCast};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast, lit,
 };
 use datafusion::logical_expr_common::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::optimizer::AnalyzerRule;
@@ -70,6 +70,14 @@ fn may_be_minus_zero(expr: &Expr, schema: &DFSchema) -> bool {
 
 fn replace(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if is_arithmetic(op) && (is_unsigned(&left, schema) || is_unsigned(&right, schema)) =>
+        {
+            let [left, right] = [*left, *right].map(|side| signed(side, schema));
+            Transformed::yes(
+                replace(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))), schema).data,
+            )
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match operation(&left, op, &right, schema) {
             Some(operation) => Transformed::yes(operation.call(vec![*left, *right])),
             None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
@@ -107,6 +115,19 @@ fn operation(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Opti
         Operator::Divide if matches!(result, DataType::Decimal128(..) | DataType::Float64) => Some(Operation::Divide),
         _ => None,
     }
+}
+
+fn is_arithmetic(op: Operator) -> bool {
+    matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo)
+}
+
+/// Ranks, numbers of rows and lengths are unsigned in the engine: `rank() / 2` would be a decimal, and no difference negative.
+fn is_unsigned(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|data_type| data_type.is_unsigned_integer())
+}
+
+fn signed(expr: Expr, schema: &DFSchema) -> Expr {
+    if is_unsigned(&expr, schema) { cast(expr, DataType::Int64) } else { expr }
 }
 
 fn is_whole(data_type: Option<&DataType>) -> bool {

@@ -4,7 +4,8 @@
 
 use std::collections::HashSet;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::plan_err;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Distinct, DistinctOn, Expr, LogicalPlan, SortExpr};
 
@@ -33,6 +34,34 @@ pub(super) fn distinct_once(plan: LogicalPlan) -> Result<LogicalPlan, DataFusion
         node => Ok(Transformed::no(node)),
     })?;
     Ok(once.data)
+}
+
+/// Refuses an aggregate with DISTINCT and ORDER BY beside one with another ORDER BY: the engine gives the first no order.
+pub(super) fn refuse_two_orders(plan: &LogicalPlan) -> Result<(), DataFusionError> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            let mut orders: Vec<(&[SortExpr], bool)> = Vec::new();
+            for expr in &aggregate.aggr_expr {
+                let bare = if let Expr::Alias(alias) = expr { alias.expr.as_ref() } else { expr };
+                if let Expr::AggregateFunction(found) = bare
+                    && !found.params.order_by.is_empty()
+                {
+                    orders.push((&found.params.order_by, found.params.distinct));
+                }
+            }
+            let is_doubted = |(order, is_distinct): &(&[SortExpr], bool)| {
+                *is_distinct && orders.iter().any(|(other, _)| other != order)
+            };
+            if orders.iter().any(is_doubted) {
+                return plan_err!(
+                    "an aggregate with DISTINCT and ORDER BY cannot stand beside one with another ORDER BY: write array_sort of it, \
+                     or a query for each"
+                );
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 fn keep_first(order: &mut Vec<SortExpr>) {

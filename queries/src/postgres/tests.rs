@@ -95,6 +95,14 @@ async fn a_condition_without_columns_takes_the_row_of_a_total_away() {
             "SELECT max(n) AS n FROM (SELECT row_number() OVER (ORDER BY points) AS n FROM donations) t WHERE random() < 2",
             "3",
         ),
+        (
+            "SELECT array_agg(DISTINCT x ORDER BY x) AS a, string_agg(x, '|' ORDER BY x DESC) AS b FROM (VALUES ('a'), ('b')) t(x)",
+            "error: a query for each",
+        ),
+        (
+            "SELECT array_agg(DISTINCT x ORDER BY x) AS a FROM (VALUES ('b'), ('a'), ('b')) t(x)",
+            "\"[\"\"a\"\",\"\"b\"\"]\"",
+        ),
         ("SELECT last_value(x ORDER BY a, a) AS v FROM (VALUES (1, 2), (1, 3)) t(x, a) GROUP BY x", "1"),
         (
             "SELECT DISTINCT ON (donor_id) donor_id, points FROM donations ORDER BY donor_id, donor_id, points",
@@ -120,6 +128,52 @@ async fn a_coarser_form_of_a_sorted_value_is_sorted_with_what_stands_behind_it()
         "SELECT n FROM (SELECT n, row_number() OVER (ORDER BY CAST(k AS DATE), n DESC) AS place {from}) u WHERE place = 1"
     );
     assert_eq!(answer(&session, &numbered).await, "5");
+}
+
+#[tokio::test]
+async fn what_is_constant_in_a_part_alone_stays_in_a_sort() {
+    let moved = |points: i64| {
+        let fields = json!({"from_officer_id": "a", "to_officer_id": "b", "points": points});
+        event("transfer", &format!("2026-11-03T10:{points:02}:00Z"), fields)
+    };
+    let mut all = events();
+    all.extend((1..20).map(moved));
+    let session = session(&[], &all).await;
+    let one = "(SELECT column1 AS k, 10 AS a FROM (VALUES (1)) v)";
+    let two = "(SELECT column1 AS k, 20 AS b FROM (VALUES (1), (2)) v)";
+    let few = "(SELECT column1 AS k, column2 AS a FROM (VALUES (1, 10), (1, 11)) v WHERE column2 = 10)";
+    let cases = [
+        (
+            "SELECT entry AS c0, points AS c1 FROM points_ledger ORDER BY c0 DESC, c1 LIMIT 2".to_owned(),
+            "transferred,-19|transferred,-18",
+        ),
+        (
+            "SELECT entry, points FROM points_ledger ORDER BY entry DESC, points DESC LIMIT 2".to_owned(),
+            "transferred,19|transferred,18",
+        ),
+        ("SELECT entry, points FROM points_ledger ORDER BY 1, 2 LIMIT 1".to_owned(), "donated,-20"),
+        (format!("SELECT a FROM {one} x RIGHT JOIN {two} y ON x.k = y.k ORDER BY 1 DESC"), "\"\"|10"),
+        (
+            format!("SELECT a FROM {one} x RIGHT JOIN {two} y ON x.k < y.k AND y.k > 1 ORDER BY a NULLS FIRST"),
+            "\"\"|10",
+        ),
+        (format!("SELECT b, a FROM {two} y LEFT JOIN {one} x ON x.k = y.k ORDER BY 2 DESC, 1"), "20,|20,10"),
+        (format!("SELECT a FROM {few} x FULL JOIN {two} y ON x.k = y.k ORDER BY a DESC"), "\"\"|10"),
+        (format!("SELECT DISTINCT a FROM {few} x FULL JOIN {two} y ON x.k = y.k ORDER BY a DESC"), "\"\"|10"),
+        (
+            format!(
+                "SELECT a, row_number() OVER (ORDER BY a DESC) AS n FROM {one} x RIGHT JOIN {two} y ON x.k = y.k ORDER BY n"
+            ),
+            ",1|10,2",
+        ),
+        (format!("SELECT b, count(*) FROM {two} y GROUP BY CUBE (b) ORDER BY 1 DESC"), ",2|20,2"),
+        (
+            format!("SELECT b, k, count(*) FROM {two} y WHERE k = 2 GROUP BY ROLLUP (b, k) ORDER BY 1 DESC, 2 DESC"),
+            ",,1|20,,1|20,2,1",
+        ),
+    ];
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(sql, expected)| (sql.as_str(), *expected)).collect();
+    assert_answers(&session, &cases).await;
 }
 
 #[tokio::test]
@@ -368,6 +422,11 @@ async fn decimals_are_rounded_as_they_are_written() {
             "SELECT avg(CAST(v AS DOUBLE)) OVER (ORDER BY n ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) AS a \
              FROM (VALUES (1, 10000000000000000), (2, 1), (3, 2)) t(n, v) ORDER BY n",
             "5000000000000000.0|1.5|2.0",
+        ),
+        (
+            "SELECT rank() OVER (ORDER BY v) / 2 AS a, row_number() OVER (ORDER BY v) - rank() OVER (ORDER BY v DESC) AS b \
+             FROM (VALUES (1), (2), (3)) t(v) ORDER BY v",
+            "0,-2|1,0|1,2",
         ),
         ("SELECT 1e3 AS a, 1.5e-2 AS b, 1e300 AS c", "1000.0,0.015,1e300"),
         (
