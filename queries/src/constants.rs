@@ -45,6 +45,11 @@ impl PhysicalOptimizerRule for ForgetConstants {
             if node.is::<UnionExec>() && differs_in_parts(&node) {
                 return Ok(Transformed::yes(forget(&node)));
             }
+            if has_totals(&node) {
+                // Of what it reads, and of the constants that it groups by itself.
+                let input = node.children().into_iter().map(forget).collect();
+                return Ok(Transformed::yes(forget(&replace_children_if_necessary(node, input)?)));
+            }
             let doubted = doubted_inputs(&node);
             if doubted.is_empty() {
                 return Ok(Transformed::no(node));
@@ -65,9 +70,6 @@ impl PhysicalOptimizerRule for ForgetConstants {
 
 /// The inputs whose constants are none in what comes out.
 fn doubted_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
-    if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
-        return if aggregate.group_expr().is_single() { Vec::new() } else { vec![0] };
-    }
     let hash = node.downcast_ref::<HashJoinExec>().map(|join| *join.join_type());
     let merge = || node.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type);
     let nested = || node.downcast_ref::<NestedLoopJoinExec>().map(|join| *join.join_type());
@@ -79,6 +81,11 @@ fn doubted_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
         _ => Vec::new(),
     };
     missing.into_iter().map(|side| if side == JoinSide::Left { 0 } else { 1 }).collect()
+}
+
+/// Whether it is `CUBE`, `ROLLUP` or `GROUPING SETS`.
+fn has_totals(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.downcast_ref::<AggregateExec>().is_some_and(|aggregate| !aggregate.group_expr().is_single())
 }
 
 fn differs_in_parts(union: &Arc<dyn ExecutionPlan>) -> bool {

@@ -9,6 +9,7 @@ mod all_rows;
 mod arithmetic;
 mod average;
 mod casts;
+mod ceiling;
 mod common_keys;
 mod duplicates;
 #[cfg(test)]
@@ -95,6 +96,8 @@ pub(crate) fn register(context: &SessionContext, zone: Tz) {
     context.register_udf(zone::at_time_zone());
     context.register_udf(zone::start_of_day(zone));
     context.register_udf(ScalarUDF::new_from_impl(round::Round::new(engine("round"))));
+    context.register_udf(ScalarUDF::new_from_impl(ceiling::Ceiling::ceil(engine("ceil"))));
+    context.register_udf(ScalarUDF::new_from_impl(ceiling::Ceiling::floor(engine("floor"))));
     context.register_udf(ScalarUDF::new_from_impl(parts::DatePart::new(engine("date_part"))));
     context.register_udf(ScalarUDF::new_from_impl(truncate::DateTrunc::new(engine("date_trunc"))));
     context.register_udf(ScalarUDF::new_from_impl(to_char::ToChar::new(engine("to_char"))));
@@ -122,7 +125,8 @@ pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, D
     rewrite_expressions(plan, &|expr, _| {
         similar::rewrite(expr)
             .transform_data(|expr| Ok(order::once(expr)))?
-            .transform_data(|expr| Ok(parts::rewrite(expr)))
+            .transform_data(|expr| Ok(parts::rewrite(expr)))?
+            .transform_data(|expr| Ok(round::settle_type(expr)))
     })
 }
 

@@ -49,7 +49,8 @@ class Aggregates:
         return say("sum(DISTINCT {})", of("int", 1)) if form == "sum distinct" else say("{}({})", form, of("int", 1))
 
     def over_text(self, kind):
-        if self.choices.chance(25):
+        # The text of a number is each engine's own.
+        if self.choices.chance(25) and any(own == "text" for _, own in self.expressions.columns):
             text = self.key("text")
             order = self.choices.pick(["", " DESC"])
             distinct = self.choices.pick(["", "DISTINCT "])

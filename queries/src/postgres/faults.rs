@@ -167,6 +167,16 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("SELECT to_char(DATE '2026-11-05', 'YYYY-MM')", "YYYY-MM", "2026-11", "to_char.rs"),
     ("SELECT date_part('second', TIMESTAMP '2026-01-01 00:00:01.5')", "1", "1.5", "parts.rs"),
     ("SELECT date_part('epoch', INTERVAL '1 year')", "31104000.0", "31557600", "parts.rs"),
+    (
+        "SELECT a FROM (SELECT column1 AS k, 10 AS a FROM (VALUES (1)) v) x RIGHT JOIN (VALUES (1), (2)) y(k) ON x.k = y.k \
+         ORDER BY a DESC",
+        "10|",
+        "|10",
+        "constants.rs",
+    ),
+    ("SELECT 5 AS b FROM (VALUES (1)) t(x) GROUP BY ROLLUP (5) ORDER BY 1", "|5", "5|", "constants.rs"),
+    ("SELECT ceil(CAST(0.1 AS DECIMAL(1, 1)))", "error", "1", "ceiling.rs"),
+    ("SELECT greatest(round(y, 0), y) FROM (SELECT CAST(1.5 AS DECIMAL(2, 1)) AS y) t", "error", "2", "round.rs"),
     ("SELECT DATE '2026-01-01' + INTERVAL '12 hours'", "2026-01-01", "2026-01-01 12:00:00", "local_times.rs"),
 ];
 

@@ -81,7 +81,7 @@ impl ScalarUDFImpl for NearestWhole {
 }
 
 /// One digit more in front of the point: 9.5 becomes 10.
-fn whole_precision(precision: u8, scale: i8) -> u8 {
+pub(super) fn whole_precision(precision: u8, scale: i8) -> u8 {
     precision.saturating_sub(scale.unsigned_abs()).saturating_add(1).min(38)
 }
 

@@ -1,32 +1,59 @@
-//! `round` of a double to digits behind the point: as its decimal digits are read.
+//! `round` of a double to digits behind the point: as its decimal digits are read. And of a decimal: with one type throughout.
 //!
 //! 0.285 is a little less as a double; the engine rounds that down to 0.28, and the average of 57 and 200 points with it.
+//!
+//! The type of a rounded decimal follows from the digits asked for, where they are a constant. While the engine makes types agree, the constant
+//! stands in a cast, and the type is another than when the query runs: `greatest(round(1.5, 0), 1.5)` is 1.5, and `round(1.5, 0) IN (2.0)` false.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, Float64Array};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int32Type};
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::DataFusionError;
 use datafusion::functions::math;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
 use super::nearest_whole::constant_or_array;
 
 /// Digits that tell two doubles apart.
 const DIGITS: usize = 17;
+const NAME: &str = "round";
 
 /// The engine's function, but for doubles with digits behind the point.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Round {
     function: Arc<ScalarUDF>,
+    /// Whether the type follows from the digits asked for.
+    is_cut: bool,
 }
 
 impl Round {
     pub(super) fn new(engine: Option<Arc<ScalarUDF>>) -> Self {
-        Self { function: engine.unwrap_or_else(math::round) }
+        Self { function: engine.unwrap_or_else(math::round), is_cut: true }
+    }
+}
+
+/// Makes the type of a call what it will be at the end: a constant of the type that the function takes, or a type that follows from no constant.
+pub(super) fn settle_type(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == NAME && args.len() == 2 => {
+            let [value, places] = <[Expr; 2]>::try_from(args).unwrap_or_default();
+            let places = match places {
+                Expr::Literal(constant, metadata) => {
+                    Expr::Literal(constant.cast_to(&DataType::Int32).unwrap_or(constant), metadata)
+                }
+                other => other,
+            };
+            let is_cut = matches!(places, Expr::Literal(..));
+            let function = ScalarUDF::new_from_impl(Round { is_cut, ..Round::new(None) });
+            Transformed::yes(function.call(vec![value, places]))
+        }
+        other => Transformed::no(other),
     }
 }
 
@@ -52,7 +79,11 @@ impl ScalarUDFImpl for Round {
     }
 
     fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef, DataFusionError> {
-        self.function.return_field_from_args(arguments)
+        let constants = [arguments.scalar_arguments.first().copied().flatten(), None];
+        if self.is_cut || arguments.scalar_arguments.len() != constants.len() {
+            return self.function.return_field_from_args(arguments);
+        }
+        self.function.return_field_from_args(ReturnFieldArgs { scalar_arguments: &constants, ..arguments })
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {

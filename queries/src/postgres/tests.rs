@@ -167,6 +167,8 @@ async fn what_is_constant_in_a_part_alone_stays_in_a_sort() {
             ",1|10,2",
         ),
         (format!("SELECT b, count(*) FROM {two} y GROUP BY CUBE (b) ORDER BY 1 DESC"), ",2|20,2"),
+        ("SELECT 0.1 AS c, count(*) FROM donations GROUP BY ROLLUP (0.1) ORDER BY 1".to_owned(), "0.1,3|,3"),
+        ("SELECT DISTINCT 5 AS c FROM donations GROUP BY CUBE (5) ORDER BY 1 DESC".to_owned(), "\"\"|5"),
         (
             format!("SELECT b, k, count(*) FROM {two} y WHERE k = 2 GROUP BY ROLLUP (b, k) ORDER BY 1 DESC, 2 DESC"),
             ",,1|20,,1|20,2,1",
@@ -424,6 +426,27 @@ async fn decimals_are_rounded_as_they_are_written() {
             "5000000000000000.0|1.5|2.0",
         ),
         (
+            "SELECT greatest(round(y, 0), y) AS a, round(y, 0) IN (2.0, 9.9) AS b, round(y, 0) = 2.00 AS c, \
+             coalesce(round(nullif(y, y), 0), 1.5) AS d, nullif(round(y, 0), 2.0) AS e, least(round(y, 1 - 1), 2.25) AS f, \
+             CASE WHEN y > 1 THEN round(y, 0) ELSE 1.55 END AS g, round(-y, n) AS h, round(1250.5, -2) AS i \
+             FROM (SELECT CAST(1.5 AS DECIMAL(2, 1)) AS y, 0 AS n) t",
+            "2.0,true,true,1.5,,2.00,2.00,-2.0,1300",
+        ),
+        (
+            "SELECT round(y, 0) AS a FROM (SELECT CAST(1.5 AS DECIMAL(2, 1)) AS y) t UNION ALL SELECT 1.25 ORDER BY 1",
+            "1.25|2.00",
+        ),
+        (
+            "SELECT ceil(0.1) AS a, floor(-0.1) AS b, ceil(-1.5) AS c, floor(1.5) AS d, ceil(99.01) AS e, ceil(2.0) AS f, \
+             floor(-9.9) AS g, ceil(x) AS h FROM (SELECT -0.5 AS x) t",
+            "1,-1,-1,1,100,2,-10,0",
+        ),
+        (
+            "SELECT max(ceil(0.1)) AS a FROM donations t1 FULL JOIN donations t2 ON t1.points > 5 AND t2.points > 10000 \
+             WHERE t2.channel = 'none' GROUP BY t1.zip_code",
+            "",
+        ),
+        (
             "SELECT rank() OVER (ORDER BY v) / 2 AS a, row_number() OVER (ORDER BY v) - rank() OVER (ORDER BY v DESC) AS b \
              FROM (VALUES (1), (2), (3)) t(v) ORDER BY v",
             "0,-2|1,0|1,2",
@@ -439,7 +462,7 @@ async fn decimals_are_rounded_as_they_are_written() {
         ("SELECT CASE WHEN v > 1 THEN 1.5 ELSE 0 END AS a FROM (VALUES (1), (2)) t(v) ORDER BY v", "0.0|1.5"),
         (
             "SELECT power(2, 0.5) > 1.41 AS a, sqrt(2.25) AS b, floor(1.7) AS c, ceil(1.2) AS d, abs(-1.5) AS e",
-            "true,1.5,1.0,2.0,1.5",
+            "true,1.5,1,2,1.5",
         ),
     ];
     assert_answers(&session, &cases).await;
