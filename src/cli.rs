@@ -16,7 +16,7 @@ mod sql;
 mod status;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bluelake_lake::{Lake, LakeError, LakeLocation};
@@ -26,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::aws;
 use crate::config::{Config, Override};
 use crate::failure::{Outcome, WrongUsage};
+use crate::former_lake;
 use crate::logging;
 
 /// Threads for encoding and for files: at most one encoder a stream waits for uploads, and those always find a thread.
@@ -45,7 +46,7 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   bluelake demo                                     all of it, on this machine, nothing configured
-  bluelake ingest --once --init                     both streams to their tip into ./lake
+  bluelake ingest --once --init                     both streams to their tip into ./bluelake-data
   bluelake --lake s3://bucket/lake ingest           until Ctrl-C or SIGTERM
   bluelake status                                   how far it is, and whether all is well
   bluelake sql 'SELECT count(*) FROM transactions'  ask the lake
@@ -59,7 +60,7 @@ AWS credentials, region and endpoints come from the usual AWS variables and prof
 /// Options that every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The lake: a folder or s3://bucket/prefix [default: ./lake]
+    /// The lake: a folder or s3://bucket/prefix [default: ./bluelake-data]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     lake: Option<String>,
     /// Configuration file [default: bluelake.toml in the working folder, if there is one]
@@ -169,8 +170,12 @@ impl Session {
     /// Where the lake is.
     ///
     /// # Errors
-    /// [`WrongUsage`] when the URL cannot be used.
+    /// [`WrongUsage`] when the URL cannot be used, or when nobody named a lake and the one that there is stands where
+    /// earlier versions looked for it.
     pub(crate) fn location(&self) -> Result<LakeLocation> {
+        if self.config.lake_is_default() {
+            former_lake::check(Path::new("."))?;
+        }
         let location = self.config.lake.parse::<LakeLocation>().and_then(LakeLocation::fit_for_tables);
         location.map_err(|error: LakeError| {
             anyhow::Error::new(error).context(WrongUsage::new("the lake's URL cannot be used"))

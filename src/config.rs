@@ -28,7 +28,7 @@ use crate::nearest::hint;
 
 pub(crate) use layers::{Layers, Override, Value};
 pub(crate) use scheduled::ScheduledReport;
-pub(crate) use settings::{SETTINGS, Setting};
+pub(crate) use settings::{DEFAULT_LAKE, SETTINGS, Setting};
 
 /// The file that is read from the working folder when `--config` names none.
 pub(crate) const DEFAULT_FILE: &str = "bluelake.toml";
@@ -179,6 +179,11 @@ impl Config {
     /// [`WrongUsage`] for a file that is missing or not TOML, an unknown key or variable, or a value that does not fit.
     pub(crate) fn load(file: Option<&Path>, flags: Vec<Override>) -> Result<Self> {
         Self::resolve(Layers::load(file, std::env::vars_os(), flags)?)
+    }
+
+    /// Whether nobody said where the lake is.
+    pub(crate) fn lake_is_default(&self) -> bool {
+        self.layers.get("lake").is_some_and(|value| value.origin == layers::Origin::Default)
     }
 
     /// The stream's name or ARN as the Kinesis API takes it.
@@ -391,7 +396,8 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         let config = resolve("", &[], &[]).unwrap();
-        assert_eq!(config.lake, "./lake");
+        assert_eq!(config.lake, DEFAULT_LAKE);
+        assert!(config.lake_is_default());
         assert_eq!(config.ingest.memory_budget, ByteSize::gib(1));
         assert_eq!(config.ingest.file_size, ByteSize::mib(128));
         assert_eq!(config.ingest.shard_rate, ByteSize::mb(2));

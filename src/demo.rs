@@ -16,6 +16,7 @@ use bluelake_schemas::Contract;
 use serde_json::{Value, json};
 
 use crate::cli::{Session, report};
+use crate::config::DEFAULT_LAKE;
 use crate::demo::checks::Check;
 use crate::demo::landing::Landed;
 use crate::demo::state::DemoState;
@@ -133,7 +134,7 @@ impl Demo<'_> {
         let program = std::env::args_os().next().unwrap_or_else(|| "bluelake".into());
         let program = shell_word(&program.to_string_lossy());
         let lake = match self.session.config.lake.as_str() {
-            "./lake" => String::new(),
+            DEFAULT_LAKE => String::new(),
             other => format!(" --lake {}", shell_word(other)),
         };
         output::line("\nTry next")?;

@@ -8,6 +8,7 @@ mod dictionary;
 mod embedded;
 mod environment;
 mod failure;
+mod former_lake;
 mod health;
 mod ingestion;
 mod logging;

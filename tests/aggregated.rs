@@ -28,7 +28,7 @@ async fn lake(more: &[&str]) -> Machine {
 }
 
 async fn rows(machine: &Machine, table: &str) -> Vec<Value> {
-    machine.query("./lake", &format!("SELECT * FROM {table}")).await
+    machine.query("./bluelake-data", &format!("SELECT * FROM {table}")).await
 }
 
 /// Rows without their lineage, in an order that does not depend on it.

@@ -46,7 +46,7 @@ async fn backfill(machine: &Machine, archive: &str, code: i32) -> Value {
 }
 
 async fn points(machine: &Machine) -> Vec<i64> {
-    let rows = machine.query("./lake", "SELECT points FROM transactions ORDER BY points").await;
+    let rows = machine.query("./bluelake-data", "SELECT points FROM transactions ORDER BY points").await;
     rows.iter().map(|row| row["points"].as_i64().unwrap()).collect()
 }
 
@@ -65,8 +65,9 @@ async fn a_malformed_object_among_pretty_printed_ones_is_one_rejected_event() {
     let found = backfill(&machine, "archive", 0).await;
     assert_eq!((&found["stored"], &found["rejected"]), (&3.into(), &1.into()), "{found}");
     assert_eq!(points(&machine).await, [1, 2, 3]);
-    let rejected =
-        machine.query("./lake", "SELECT reason, CAST(event_bytes AS VARCHAR) AS text FROM rejected_events").await;
+    let rejected = machine
+        .query("./bluelake-data", "SELECT reason, CAST(event_bytes AS VARCHAR) AS text FROM rejected_events")
+        .await;
     assert_eq!(rejected, [json!({ "reason": "not_json", "text": String::from_utf8(malformed).unwrap() })]);
     machine.succeed(&["lake", "verify"]).await;
 }
@@ -131,7 +132,7 @@ async fn an_object_of_a_form_that_is_not_read_is_told_by_its_name_and_makes_no_r
     }
     let text = machine.run(&["backfill", "archive", "--stream", TRANSACTION_EVENTS]).await.expect_code(3).stdout;
     assert!(text.contains("Not read: ") && text.contains("f.avro: its form is Avro, which is not read"), "{text}");
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM rejected_events").await, 0);
+    assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM rejected_events").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +151,8 @@ async fn records_in_lines_of_firehose_are_read_though_their_times_are_texts() {
     std::fs::write(machine.path("failed"), text.concat()).unwrap();
     let found = backfill(&machine, "failed", 0).await;
     assert_eq!((&found["stored"], &found["rejected"]), (&4.into(), &0.into()), "{found}");
-    let arrived = machine.query("./lake", "SELECT points, arrived_at FROM transactions ORDER BY points LIMIT 3").await;
+    let arrived =
+        machine.query("./bluelake-data", "SELECT points, arrived_at FROM transactions ORDER BY points LIMIT 3").await;
     let arrived: Vec<&str> = arrived.iter().map(|row| &row["arrived_at"].as_str().unwrap()[..16]).collect();
     let (number, rfc3339) = ("2026-11-03T", "2026-11-03T10:00");
     assert!(arrived[0].starts_with(number) && arrived[1] == rfc3339 && arrived[2] == arrived[0], "{arrived:?}");

@@ -148,19 +148,20 @@ async fn a_backfill_that_is_killed_goes_on_where_it_was() {
     let mut kills = 0;
     for step in ["after_upload", "after_document", "after_delta_commit", "after_follow"] {
         machine = machine.with("FAILPOINTS", &format!("{step}=return(abort)"));
-        let killed = backfill(&machine, "./lake", "archive", TRANSACTION_EVENTS).await;
+        let killed = backfill(&machine, "./bluelake-data", "archive", TRANSACTION_EVENTS).await;
         kills += u32::from(killed.code.is_none());
     }
     assert_eq!(kills, 4, "each run had something left to commit");
     machine = machine.without("FAILPOINTS");
-    let last = backfill(&machine, "./lake", "archive", TRANSACTION_EVENTS).await.expect_code(0).json();
+    let last = backfill(&machine, "./bluelake-data", "archive", TRANSACTION_EVENTS).await.expect_code(0).json();
     assert_eq!(last["read"], 1, "{last}");
     let good = events.iter().filter(|event| event.kind == EventKind::Good).count();
     let bad = events.iter().filter(|event| matches!(event.kind, EventKind::Bad(reason) if reason != "empty")).count();
-    let counts =
-        machine.query("./lake", "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM transactions").await;
+    let counts = machine
+        .query("./bluelake-data", "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM transactions")
+        .await;
     assert_eq!(counts[0], json!({ "n": good, "ids": good }));
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM rejected_events").await, bad as i64);
+    assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM rejected_events").await, bad as i64);
     machine.succeed(&["lake", "verify"]).await;
 }
 
@@ -173,24 +174,24 @@ async fn events_that_were_ingested_are_duplicates_and_newer_objects_are_left() {
     let place = folder.display().to_string();
     WORKLOAD.put(&machine).await;
     machine.succeed(&["ingest", "--once", "--init"]).await;
-    let before = events(&machine, "./lake", "transactions").await;
+    let before = events(&machine, "./bluelake-data", "transactions").await;
 
     // Written a moment ago: within the margin of what is complete.
-    let early = backfill(&machine, "./lake", &place, TRANSACTION_EVENTS).await.expect_code(3).json();
+    let early = backfill(&machine, "./bluelake-data", &place, TRANSACTION_EVENTS).await.expect_code(3).json();
     assert_eq!((early["left"].as_array().unwrap().len(), &early["commits"]), (5, &0.into()), "{early}");
     let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3_600);
     for entry in std::fs::read_dir(folder.join("2026/11/25")).unwrap() {
         std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap().set_modified(hour_ago).unwrap();
     }
-    let late = backfill(&machine, "./lake", &place, TRANSACTION_EVENTS).await.expect_code(0).json();
+    let late = backfill(&machine, "./bluelake-data", &place, TRANSACTION_EVENTS).await.expect_code(0).json();
     assert_eq!((&late["read"], &late["stored"]), (&5.into(), &0.into()), "{late}");
-    assert_eq!(events(&machine, "./lake", "transactions").await, before);
+    assert_eq!(events(&machine, "./bluelake-data", "transactions").await, before);
     machine.succeed(&["lake", "verify"]).await;
     machine.succeed(&["status"]).await;
 
     // Without Kinesis nobody can say how far ingest is.
     drop(kinesis);
-    let blind = backfill(&machine, "./lake", &place, TRANSACTION_EVENTS).await;
+    let blind = backfill(&machine, "./bluelake-data", &place, TRANSACTION_EVENTS).await;
     blind.expect_code(1).expect_message(&["cannot tell how far ingest is", "--offline"]);
 }
 
@@ -207,16 +208,16 @@ async fn a_damaged_object_gives_what_can_be_read_of_it_and_is_told() {
     std::fs::write(machine.path("archive/a.gz"), &whole[..whole.len() / 2]).unwrap();
     std::fs::write(machine.path("archive/b.ndjson"), lines(events[..10].iter().copied())).unwrap();
     for stored in [true, false] {
-        let found = backfill(&machine, "./lake", "archive", TRANSACTION_EVENTS).await.expect_code(3).json();
+        let found = backfill(&machine, "./bluelake-data", "archive", TRANSACTION_EVENTS).await.expect_code(3).json();
         let [damaged] = found["damaged"].as_array().unwrap().as_slice() else { panic!("{found}") };
         assert!(damaged["object"].as_str().unwrap().ends_with("a.gz") && damaged["offset"].as_u64().unwrap() > 0);
         assert_eq!(found["stored"].as_u64().unwrap() > 100, stored, "{found}");
     }
     // Mended: another version of the object, whose first half is known by its ids.
     std::fs::write(machine.path("archive/a.gz"), &whole).unwrap();
-    let mended = backfill(&machine, "./lake", "archive", TRANSACTION_EVENTS).await.expect_code(0).json();
+    let mended = backfill(&machine, "./bluelake-data", "archive", TRANSACTION_EVENTS).await.expect_code(0).json();
     assert!(mended["duplicate"].as_u64().unwrap() > 100, "{mended}");
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM transactions").await, events.len() as i64);
+    assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await, events.len() as i64);
     machine.succeed(&["lake", "verify"]).await;
 }
 
@@ -230,13 +231,13 @@ async fn what_is_no_archive_is_refused_in_one_line() {
     for (place, stream, code, message) in [
         ("./missing", TRANSACTION_EVENTS, 1, "nothing is there"),
         ("./hollow", TRANSACTION_EVENTS, 1, "no objects with records"),
-        ("./lake", TRANSACTION_EVENTS, 1, "Delta tables"),
+        ("./bluelake-data", TRANSACTION_EVENTS, 1, "Delta tables"),
         ("gs://bucket/x", TRANSACTION_EVENTS, 2, "scheme 'gs'"),
         ("./one.ndjson", "payments", 2, "transaction-events"),
     ] {
-        backfill(&machine, "./lake", place, stream).await.expect_code(code).expect_message(&[message]);
+        backfill(&machine, "./bluelake-data", place, stream).await.expect_code(code).expect_message(&[message]);
     }
     backfill(&machine, "./none", "one.ndjson", USER_EVENTS).await.expect_code(1).expect_message(&["lake init"]);
-    let one = backfill(&machine, "./lake", "one.ndjson", USER_EVENTS).await.expect_code(0).json();
+    let one = backfill(&machine, "./bluelake-data", "one.ndjson", USER_EVENTS).await.expect_code(0).json();
     assert_eq!((&one["objects"], &one["rejected"]), (&1.into(), &1.into()), "{one}");
 }

@@ -286,7 +286,7 @@ fn texts(cases: &mut Cases) {
 
 /// Rows of a table by shard, sequence number and sub-sequence number.
 async fn by_position(machine: &Machine, table: &str) -> BTreeMap<(String, String, u64), Value> {
-    let rows = machine.query("./lake", &format!("SELECT * FROM {table}")).await;
+    let rows = machine.query("./bluelake-data", &format!("SELECT * FROM {table}")).await;
     let position = |row: &Value| {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
         (text("stream_shard"), text("stream_sequence"), row["stream_sub_sequence"].as_u64().unwrap())
@@ -314,7 +314,7 @@ async fn every_bad_event_ends_as_the_contract_says() {
     assert!(!result.stderr.contains("Jos") && !result.stderr.contains("telepathy"), "{}", result.stderr);
 
     let stored = [by_position(&machine, "user_events").await, by_position(&machine, "transactions").await];
-    let rejected = machine.query("./lake", "SELECT * FROM rejected_events").await.len();
+    let rejected = machine.query("./bluelake-data", "SELECT * FROM rejected_events").await.len();
     let rejected_rows = by_rejected_position(&machine).await;
     assert_eq!(rejected, rejected_rows.len(), "a position is rejected twice");
     let mut wrong = Vec::new();
@@ -341,7 +341,7 @@ async fn every_bad_event_ends_as_the_contract_says() {
 type StreamPosition = (String, String, String, u64);
 
 async fn by_rejected_position(machine: &Machine) -> BTreeMap<StreamPosition, Value> {
-    let rows = machine.query("./lake", "SELECT * FROM rejected_events").await;
+    let rows = machine.query("./bluelake-data", "SELECT * FROM rejected_events").await;
     let position = |row: &Value| {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
         (text("stream"), text("stream_shard"), text("stream_sequence"), row["stream_sub_sequence"].as_u64().unwrap())

@@ -140,7 +140,7 @@ async fn a_place_that_is_not_a_lake_is_refused_and_left_alone() {
         &["sql", "SELECT count(*) FROM users"],
         &["report", "run", "donations", "--from", "2026-10-01", "--to", "2026-11-01", "--by", "day"],
     ] {
-        machine.run(command).await.expect_code(1).expect_message(&["./lake", "lake init"]);
+        machine.run(command).await.expect_code(1).expect_message(&["./bluelake-data", "lake init"]);
     }
     assert!(left_behind(&machine).is_empty());
     machine.write("other/notes.txt", "mine");
@@ -148,6 +148,26 @@ async fn a_place_that_is_not_a_lake_is_refused_and_left_alone() {
     assert_eq!(std::fs::read_dir(machine.path("other")).unwrap().count(), 1);
     machine.run(&["--lake", "other/notes.txt", "lake", "init"]).await.expect_code(1).expect_message(&["notes.txt"]);
     assert_eq!(std::fs::read_to_string(machine.path("other/notes.txt")).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn a_lake_where_earlier_versions_had_it_is_told_before_a_second_one_is_made() {
+    let machine = Machine::new();
+    machine.succeed(&["--lake", "./lake", "lake", "init"]).await;
+    for command in [
+        &["sql", "SELECT count(*) FROM transactions"][..],
+        &["lake", "verify"],
+        &["lake", "init"],
+        &["ingest", "--once", "--init"],
+        &["demo"],
+    ] {
+        let told = ["./bluelake-data", "--lake ./lake", "rename"];
+        machine.run(command).await.expect_code(2).expect_message(&told);
+    }
+    assert_eq!(left_behind(&machine), ["lake"]);
+    machine.succeed(&["--lake", "./lake", "sql", "SELECT count(*) FROM transactions"]).await;
+    std::fs::rename(machine.path("lake"), machine.path("bluelake-data")).unwrap();
+    machine.succeed(&["sql", "SELECT count(*) FROM transactions"]).await;
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn an_existing_table_gains_the_column_and_old_rows_have_null() {
     let ids = ["3f3c1b7e-0000-4000-8000-000000000001", "3f3c1b7e-0000-4000-8000-000000000002"];
     kinesis.put(TRANSACTION_EVENTS, "c-1", &interaction(ids[0], Some("Block party"))).await;
     machine.succeed(&["ingest", "--once", "--init"]).await;
-    let before = machine.query("./lake", "SELECT * FROM transactions").await;
+    let before = machine.query("./bluelake-data", "SELECT * FROM transactions").await;
     assert!(before[0].get("event_name").is_none());
     assert_eq!(before[0]["extras"], r#"{"event_name":"Block party"}"#, "unknown to the old contract, but not lost");
 
@@ -61,14 +61,14 @@ async fn an_existing_table_gains_the_column_and_old_rows_have_null() {
     kinesis.put(TRANSACTION_EVENTS, "c-1", &interaction(ids[1], Some("Ice cream day"))).await;
     machine.succeed(&["--contract", "contract", "ingest", "--once"]).await;
 
-    let rows = machine.query("./lake", "SELECT * FROM transactions ORDER BY event_id").await;
+    let rows = machine.query("./bluelake-data", "SELECT * FROM transactions ORDER BY event_id").await;
     assert_eq!(rows.len(), 2);
     assert!(rows[0]["event_name"].is_null());
     assert_eq!(rows[1]["event_name"], "Ice cream day");
     assert!(rows[1]["extras"].is_null());
     let schema = machine.run(&["--contract", "contract", "schema", "json-schema", TRANSACTION_EVENTS]).await;
     assert!(schema.expect_code(0).stdout.contains("event_name"));
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM interactions").await, 2);
+    assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM interactions").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,11 +102,11 @@ async fn a_list_that_is_dropped_on_arrival_is_checked_in_every_event_type_and_le
         }
     }
     machine.succeed(&["--contract", "contract", "ingest", "--once", "--init"]).await;
-    let rows = machine.query("./lake", "SELECT * FROM transactions").await;
+    let rows = machine.query("./bluelake-data", "SELECT * FROM transactions").await;
     assert_eq!(rows.len(), 4);
     assert!(!serde_json::to_string(&rows).unwrap().contains("secret"), "{rows:?}");
     let sql = "SELECT reason, field_path, count(*) AS n FROM rejected_events GROUP BY ALL ORDER BY field_path";
-    let rejected = machine.query("./lake", sql).await;
+    let rejected = machine.query("./bluelake-data", sql).await;
     let wrong = |path: &str| json!({ "reason": "wrong_type", "field_path": path, "n": 2 });
     assert_eq!(rejected, [wrong("nearby"), wrong("nearby[0].device")]);
 }

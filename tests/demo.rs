@@ -14,27 +14,27 @@ fn without_aws() -> Machine {
 #[tokio::test(flavor = "multi_thread")]
 async fn its_totals_equal_the_truth_and_a_second_run_shows_the_same() {
     let machine = without_aws();
-    // As in a clone of the repository, whose sources of the lake room are in the folder that is the default lake.
-    machine.write("lake/src/lib.rs", "//! sources");
+    // Something else in the folder of the default lake: it is not the demo's to remove.
+    machine.write("bluelake-data/notes/mine.txt", "mine");
     let text = machine.succeed(&["demo", "--events", "5000"]).await;
     for part in ["Interactions", "Donations", "Redemptions", "Rejected, by reason", "Try next", "equal"] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     assert!(!text.contains("DIFFERS"), "{text}");
     let truth: bluelake_generate::Truth =
-        serde_json::from_slice(&std::fs::read(machine.path("lake/_demo/truth.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(machine.path("bluelake-data/_demo/truth.json")).unwrap()).unwrap();
     let good: u64 = truth.streams.values().map(|totals| totals.good).sum();
     let rows = "SELECT (SELECT count(*) FROM transactions) + (SELECT count(*) FROM user_events)";
-    assert_eq!(machine.number("./lake", rows).await as u64, good);
+    assert_eq!(machine.number("./bluelake-data", rows).await as u64, good);
 
     let again = machine.run(&["demo", "--json"]).await.expect_code(0).json();
     assert!(again["landed"].is_null(), "nothing is generated again");
     assert!(again["checks"].as_array().unwrap().len() > 10);
-    assert_eq!(machine.number("./lake", rows).await as u64, good);
+    assert_eq!(machine.number("./bluelake-data", rows).await as u64, good);
     machine.run(&["demo", "--events", "6000"]).await.expect_code(2).expect_message(&["5000", "--fresh"]);
     let fresh = machine.run(&["demo", "--fresh", "--events", "3000", "--json"]).await.expect_code(0).json();
     assert_eq!(fresh["events"], 3000);
-    assert!(machine.path("lake/src/lib.rs").is_file());
+    assert!(machine.path("bluelake-data/notes/mine.txt").is_file());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,7 +115,7 @@ async fn a_workbook_and_a_page_hold_the_numbers_of_the_lake() {
     let (machine, _kinesis) = with_lake(&s3).await;
     machine.succeed(&export("out", &[])).await;
     let folder = machine.path("out").join(FOLDER);
-    let points = machine.number("./lake", "SELECT CAST(sum(points) AS BIGINT) AS points FROM donations").await;
+    let points = machine.number("./bluelake-data", "SELECT CAST(sum(points) AS BIGINT) AS points FROM donations").await;
 
     let mut workbook: Xlsx<_> = open_workbook(folder.join("donations.xlsx")).unwrap();
     assert_eq!(workbook.sheet_names(), ["Donations", "Chart", "Provenance"]);
@@ -205,7 +205,7 @@ async fn what_cannot_be_is_refused_before_anything_is_written() {
         (&["--destination", "s3://bucket/x", "--presign", "soon"], &["--presign", "soon", "12h"]),
         (&["--presign", "1d"], &["--destination"]),
         (&["--destination", "gs://bucket/x"], &["gs://bucket/x", "s3://"]),
-        (&["--destination", "lake/exports"], &["lake/exports", "in the lake"]),
+        (&["--destination", "bluelake-data/exports"], &["bluelake-data/exports", "in the lake"]),
     ];
     for (arguments, parts) in cases {
         let command = [&["report", "run", "donations"], *arguments].concat();

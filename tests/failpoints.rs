@@ -36,7 +36,7 @@ async fn a_process_that_dies_in_any_step_of_a_commit_loses_and_doubles_nothing()
     put.push(portion(999));
     portion(999).put(&machine).await;
     machine.succeed(&INGEST).await;
-    verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
     machine.succeed(&["lake", "verify"]).await;
 }
 
@@ -57,6 +57,6 @@ async fn a_step_that_fails_though_it_may_have_happened_is_settled_by_reading_bac
     put.push(portion(998));
     portion(998).put(&machine).await;
     machine.succeed(&INGEST).await;
-    verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
     machine.succeed(&["lake", "verify"]).await;
 }

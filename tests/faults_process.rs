@@ -188,9 +188,9 @@ async fn input_that_is_all_malformed_is_kept_and_told_by_the_exit_code() {
     let machine = Machine::new().with_kinesis(&kinesis);
     bad.put(&machine).await;
     machine.run(&["ingest", "--once", "--init", "--fail-on-rejected"]).await.expect_code(3);
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM rejected_events").await, bad.events as i64);
-    bad.verify(&machine, "./lake", &machine.path("lake")).await;
-    assert_lake_verifies(&machine, "./lake").await;
+    assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM rejected_events").await, bad.events as i64);
+    bad.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
+    assert_lake_verifies(&machine, "./bluelake-data").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ fn start(machine: &Machine, id: &str) -> Child {
 
 /// The shards of a stream that a worker says it holds; `None` when it has no heartbeat.
 fn held(machine: &Machine, worker: &str, stream: &str) -> Option<BTreeSet<String>> {
-    let bytes = std::fs::read(machine.path(&format!("lake/_workers/{worker}.json"))).ok()?;
+    let bytes = std::fs::read(machine.path(&format!("bluelake-data/_workers/{worker}.json"))).ok()?;
     let heartbeat: Value = serde_json::from_slice(&bytes).ok()?;
     let shards = heartbeat["holds"][stream].as_array().cloned().unwrap_or_default();
     Some(shards.iter().map(|shard| shard.as_str().unwrap().to_owned()).collect())
@@ -83,7 +83,7 @@ async fn two_workers_share_the_shards_and_one_that_leaves_hands_over_without_a_r
     let all = received(&first) + received(&second) + received(&rest);
     assert_eq!((all, fenced(&first), fenced(&second)), (9_000, 0, 0), "nothing was read by both");
     let put = [portion(0, 3_000), portion(1, 3_000), portion(2, 3_000)];
-    verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,7 @@ async fn the_shards_of_a_worker_that_was_killed_are_taken_over() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     terminate(second).await;
     machine.succeed(&["ingest", "--once"]).await;
-    verify(&[portion(0, 2_000), portion(1, 2_000)], &machine, "./lake", &machine.path("lake")).await;
+    verify(&[portion(0, 2_000), portion(1, 2_000)], &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,9 +146,9 @@ async fn kills_splits_and_merges(events: u64) {
     put.push(portion(PORTIONS, events));
     portion(PORTIONS, events).put(&machine).await;
     machine.succeed(&["ingest", "--once"]).await;
-    verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
     machine.succeed(&["lake", "verify"]).await;
-    let shards = machine.number("./lake", "SELECT count(DISTINCT stream_shard) FROM transactions").await;
+    let shards = machine.number("./bluelake-data", "SELECT count(DISTINCT stream_shard) FROM transactions").await;
     assert_eq!(shards, 7, "four at first, two by the split, one by the merge");
 }
 
@@ -173,7 +173,7 @@ async fn a_worker_takes_no_more_shards_than_it_may() {
     terminate(small).await;
     terminate(large).await;
     machine.succeed(&["ingest", "--once"]).await;
-    verify(&[portion(0, 2_000)], &machine, "./lake", &machine.path("lake")).await;
+    verify(&[portion(0, 2_000)], &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +183,7 @@ async fn heartbeats_that_lie_cost_work_but_no_rows() {
     machine.succeed(&["lake", "init"]).await;
     let workers = [start(&machine, "a"), start(&machine, "b")];
     // Nobody ever sees another: each believes itself alone, and reads every shard.
-    let folder = machine.path("lake/_workers");
+    let folder = machine.path("bluelake-data/_workers");
     for number in 0..4 {
         portion(number, 1_000).put(&machine).await;
         for _ in 0..10 {
@@ -199,5 +199,5 @@ async fn heartbeats_that_lie_cost_work_but_no_rows() {
     portion(4, 1_000).put(&machine).await;
     machine.succeed(&["ingest", "--once"]).await;
     let put: Vec<Workload> = (0..5).map(|number| portion(number, 1_000)).collect();
-    verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }

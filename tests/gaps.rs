@@ -20,7 +20,7 @@ const BEFORE: Workload = Workload { events: 1_000, seed: 31, bad_rate: 0.01, dup
 const AFTER: Workload = Workload { seed: 32, ..BEFORE };
 
 fn gaps(machine: &Machine) -> Vec<Value> {
-    let document = newest_document(&machine.path("lake"), "transactions", TRANSACTION_EVENTS);
+    let document = newest_document(&machine.path("bluelake-data"), "transactions", TRANSACTION_EVENTS);
     document["gaps"].as_array().cloned().unwrap_or_default()
 }
 
@@ -32,7 +32,7 @@ async fn verify_warns(machine: &Machine) -> String {
 
 /// Runs a worker of the transaction events whose clock is this far ahead; gives the gaps that stop a shard then.
 async fn ingest_later(kinesis: &Kinesis, machine: &Machine, ahead: Duration) -> Vec<Gap> {
-    let location: LakeLocation = machine.path("lake").to_str().unwrap().parse().unwrap();
+    let location: LakeLocation = machine.path("bluelake-data").to_str().unwrap().parse().unwrap();
     let lake = Lake::at(&location, None).unwrap();
     let options = IngestOptions {
         once: true,
@@ -60,7 +60,7 @@ async fn a_position_past_the_retention_is_one_gap_that_stops_its_shard_until_tol
     machine.succeed(&["ingest", "--once", "--init"]).await;
     AFTER.put(&machine).await;
     // Within the retention of a day nothing is missing.
-    let rows = machine.number("./lake", "SELECT count(*) FROM transactions").await;
+    let rows = machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await;
     for attempt in 0..2 {
         let found = ingest_later(&kinesis, &machine, Duration::from_secs(48 * 3600)).await;
         assert_eq!(found.len(), 2, "one for each shard, attempt {attempt}");
@@ -72,7 +72,11 @@ async fn a_position_past_the_retention_is_one_gap_that_stops_its_shard_until_tol
     }
     assert_eq!(gaps(&machine).len(), 2, "found twice, reported once");
     assert!(verify_warns(&machine).await.contains("stands still behind a gap"));
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM transactions").await, rows, "the shards stood still");
+    assert_eq!(
+        machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await,
+        rows,
+        "the shards stood still"
+    );
 
     machine.run(&["ingest", "--once"]).await.expect_code(3).expect_message(&["gap", "--on-gap continue"]);
     machine.run(&["ingest", "--once", "--on-gap", "continue"]).await.expect_code(0).expect_message(&[]);
@@ -82,7 +86,7 @@ async fn a_position_past_the_retention_is_one_gap_that_stops_its_shard_until_tol
     assert!(gaps.iter().all(|gap| gap["accepted"] == true), "{gaps:?}");
     assert!(verify_warns(&machine).await.contains("reading went on behind a gap"));
     // Nothing was lost in truth, and nothing came twice.
-    verify(&[BEFORE, AFTER], &machine, "./lake", &machine.path("lake")).await;
+    verify(&[BEFORE, AFTER], &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,14 +108,14 @@ async fn a_shard_that_vanished_unfinished_is_a_gap_and_a_stream_made_anew_is_rea
     }
     machine.run(&["ingest", "--once"]).await.expect_code(3).expect_message(&["gap", "shardId-000000000001"]);
     let of_the_other = "SELECT count(*) FROM rejected_events WHERE stream = 'user-events'";
-    assert_eq!(machine.number("./lake", of_the_other).await, 200, "read to its end and committed");
+    assert_eq!(machine.number("./bluelake-data", of_the_other).await, 200, "read to its end and committed");
     machine.run(&["status"]).await.expect_code(3);
     let rejected = "SELECT count(*) FROM rejected_events WHERE stream <> 'user-events'";
-    assert_eq!(machine.number("./lake", rejected).await, 4, "the new stream was read all the same");
+    assert_eq!(machine.number("./bluelake-data", rejected).await, 4, "the new stream was read all the same");
     machine.succeed(&["ingest", "--once", "--on-gap", "continue"]).await;
     machine.succeed(&["ingest", "--once"]).await;
     let gaps = gaps(&machine);
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     assert_eq!((&gaps[0]["cause"], &gaps[0]["accepted"]), (&Value::from("vanished"), &Value::from(true)));
-    assert_eq!(machine.number("./lake", rejected).await, 4);
+    assert_eq!(machine.number("./bluelake-data", rejected).await, 4);
 }

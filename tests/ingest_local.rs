@@ -19,12 +19,12 @@ async fn every_event_lands_once_and_a_rerun_reads_nothing_twice() {
         result["streams"].as_array().unwrap().iter().map(|stream| stream["received"].as_u64().unwrap()).sum::<u64>()
     };
     assert_eq!(received(&first), WORKLOAD.events);
-    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
+    WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 
     let again = machine.run(&["ingest", "--once", "--json"]).await.expect_code(0).json();
     assert_eq!(received(&again), 0);
-    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
-    for file in parquet_files(&machine.path("lake"), "transactions") {
+    WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
+    for file in parquet_files(&machine.path("bluelake-data"), "transactions") {
         assert!(file.starts_with("event_type=") && file.contains("/event_date="), "{file}");
     }
 }
@@ -37,7 +37,7 @@ async fn rejected_events_are_exit_code_3_only_when_asked_for() {
     machine.run(&["ingest", "--once", "--init", "--fail-on-rejected"]).await.expect_code(3);
     // The next run rejects nothing.
     machine.run(&["ingest", "--once", "--fail-on-rejected"]).await.expect_code(0);
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM rejected_events").await, 1);
+    assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM rejected_events").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +53,7 @@ async fn sigterm_commits_what_is_buffered_and_ends_with_0() {
     wait(worker).await.expect_code(0);
     // What it had not read yet is read by the next one.
     machine.succeed(&["ingest", "--once"]).await;
-    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
+    WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,21 +68,21 @@ async fn events_land_while_they_are_put_and_across_a_split() {
     kinesis.split(TRANSACTION_EVENTS).await;
     after_the_split.put(&machine).await;
     let children = "SELECT count(DISTINCT stream_shard) FROM transactions";
-    while machine.number("./lake", children).await < 3 {
+    while machine.number("./bluelake-data", children).await < 3 {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let ended = tokio::process::Command::new("kill").args(["-TERM", &process]).status().await.unwrap();
     assert!(ended.success());
     wait(worker).await.expect_code(0);
     machine.succeed(&["ingest", "--once"]).await;
-    verify(&[WORKLOAD, after_the_split], &machine, "./lake", &machine.path("lake")).await;
-    let document = newest_document(&machine.path("lake"), "transactions", TRANSACTION_EVENTS);
+    verify(&[WORKLOAD, after_the_split], &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
+    let document = newest_document(&machine.path("bluelake-data"), "transactions", TRANSACTION_EVENTS);
     assert_eq!(document["shards"]["shardId-000000000000"]["ended"], true);
 }
 
 /// Waits until the worker has pinned its shards: from then on it reads.
 async fn until_read(machine: &Machine) {
-    let pinned = machine.path("lake/transactions/_checkpoints/transaction-events");
+    let pinned = machine.path("bluelake-data/transactions/_checkpoints/transaction-events");
     while !pinned.is_dir() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -95,8 +95,8 @@ async fn small_buffers_make_more_commits_of_the_same_rows() {
     let machine = Machine::new().with_kinesis(&kinesis);
     WORKLOAD.put(&machine).await;
     machine.succeed(&["ingest", "--once", "--init", "--buffer-size", "256KiB"]).await;
-    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
-    let document = newest_document(&machine.path("lake"), "transactions", TRANSACTION_EVENTS);
+    WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
+    let document = newest_document(&machine.path("bluelake-data"), "transactions", TRANSACTION_EVENTS);
     assert!(document["number"].as_u64().unwrap() > 3, "{}", document["number"]);
 }
 
@@ -107,7 +107,7 @@ async fn one_stream_can_be_read_without_the_other() {
     let machine = Machine::new().with_kinesis(&kinesis);
     kinesis.put(TRANSACTION_EVENTS, "key", b"{}").await;
     machine.succeed(&["ingest", "--once", "--init", "--stream", TRANSACTION_EVENTS]).await;
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM rejected_events").await, 1);
+    assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM rejected_events").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +128,7 @@ async fn answers_come_in_every_format() {
     let from_input = machine.run_with_input(&["sql", "--file", "-", "--format", "ndjson"], sql).await.expect_code(0);
     assert_eq!(from_file, from_input.stdout);
     for view in ["users", "interactions", "donations", "redemptions", "transfers"] {
-        assert!(machine.number("./lake", &format!("SELECT count(*) FROM {view}")).await > 0, "{view}");
+        assert!(machine.number("./bluelake-data", &format!("SELECT count(*) FROM {view}")).await > 0, "{view}");
     }
     for report in ["donations", "interactions", "redemptions"] {
         for by in ["day", "week", "month"] {

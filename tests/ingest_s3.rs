@@ -26,9 +26,10 @@ async fn a_bucket_holds_the_same_rows_as_a_folder() {
     machine.succeed(&["--lake", LAKE, "ingest", "--once"]).await;
     machine.succeed(&["ingest", "--once", "--init"]).await;
     WORKLOAD.verify(&machine, LAKE, &s3.bucket("bluelake-test").join("some/prefix")).await;
-    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
+    WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
     for table in ["user_events", "transactions", "rejected_events"] {
-        let (in_bucket, in_folder) = (rows(&machine, LAKE, table).await, rows(&machine, "./lake", table).await);
+        let (in_bucket, in_folder) =
+            (rows(&machine, LAKE, table).await, rows(&machine, "./bluelake-data", table).await);
         assert!(!in_bucket.is_empty());
         assert_eq!(in_bucket, in_folder, "{table}");
     }

@@ -74,7 +74,7 @@ fn documents(lake: &Path) -> usize {
 async fn twenty_kills_on_a_folder_lose_and_double_nothing() {
     let kinesis = Kinesis::with_streams(SHARDS.0, SHARDS.1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
-    kill_and_finish(&machine, "./lake", &machine.path("lake")).await;
+    kill_and_finish(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,7 +92,7 @@ async fn without_the_fence_a_stale_worker_doubles_rows() {
         let machine = machine.with("FAILPOINTS", "after_upload=return(delay 12000)");
         let stale = machine.start(&INGEST);
         let machine = machine.without("FAILPOINTS");
-        let lake = machine.path("lake");
+        let lake = machine.path("bluelake-data");
         until("an upload", PATIENCE, || !parquet_files(&lake, "transactions").is_empty()).await;
         machine.succeed(&INGEST).await;
         let stale = wait(stale).await.expect_code(0);
@@ -136,7 +136,7 @@ async fn a_batch_of_rejected_events_alone_that_is_forgotten_is_missed() {
         let bad = Workload { events: 50, bad_rate: 1.0, ..portion(0) };
         bad.put(&machine).await;
         machine.run(&INGEST).await;
-        oracle_says(verify(&[bad], &machine, "./lake", &machine.path("lake"))).await
+        oracle_says(verify(&[bad], &machine, "./bluelake-data", &machine.path("bluelake-data"))).await
     })
     .await;
     assert!(seen[0].contains("is rejected 0 times"), "{seen:?}");
@@ -173,7 +173,7 @@ async fn children_that_start_at_the_tip_lose_what_came_before() {
         let put = put(&machine, &[2]).await;
         machine.succeed(&INGEST).await;
         let put = [vec![portion(0), portion(1)], put].concat();
-        oracle_says(verify(&put, &machine, "./lake", &machine.path("lake"))).await
+        oracle_says(verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data"))).await
     })
     .await;
     assert!(seen[0].contains("is stored 0 times"), "{seen:?}");
@@ -218,7 +218,7 @@ async fn extras_that_are_dropped_are_missed() {
     let seen = seen(KnownBug::DropTheExtras, |machine, kinesis| async move {
         kinesis.put(USER_EVENTS, "key", event().to_string().as_bytes()).await;
         machine.succeed(&INGEST).await;
-        let rows: Vec<Value> = machine.query("./lake", "SELECT * FROM user_events").await;
+        let rows: Vec<Value> = machine.query("./bluelake-data", "SELECT * FROM user_events").await;
         oracle_says(async { verify_payload(&rows[0], &event()) }).await
     })
     .await;
@@ -252,7 +252,7 @@ async fn a_closed_shard_that_is_taken_for_its_tip_keeps_its_children_unread() {
         // Three answers a second apart end the parent; what is committed a second later is its children's.
         tokio::time::sleep(Duration::from_secs(15)).await;
         worker.stop().await.expect_code(0);
-        oracle_says(verify(&put, &machine, "./lake", &machine.path("lake"))).await
+        oracle_says(verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data"))).await
     })
     .await;
     assert!(seen[0].contains("is stored 0 times"), "{seen:?}");

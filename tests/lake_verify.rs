@@ -29,12 +29,12 @@ async fn with_lake() -> (Kinesis, Machine) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lake_made_by_ingest_verifies() {
     let (_kinesis, machine) = with_lake().await;
-    assert_lake_verifies(&machine, "./lake").await;
+    assert_lake_verifies(&machine, "./bluelake-data").await;
     let report = machine.run(&["lake", "verify", "--json"]).await.expect_code(0).json();
     let rows = report["streams"].as_array().unwrap().iter().map(|stream| stream["rows"].as_i64().unwrap()).sum::<i64>();
     let mut expected = 0;
     for table in ["user_events", "transactions", "rejected_events"] {
-        let count = machine.number("./lake", &format!("SELECT count(*) FROM {table}")).await;
+        let count = machine.number("./bluelake-data", &format!("SELECT count(*) FROM {table}")).await;
         assert!(count > 0, "{table}");
         expected += count;
     }
@@ -49,8 +49,8 @@ async fn a_lake_made_by_ingest_verifies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_data_file_is_named_with_exit_code_3() {
     let (_kinesis, machine) = with_lake().await;
-    let victim = parquet_files(&machine.path("lake"), "transactions").remove(0);
-    std::fs::remove_file(machine.path("lake/transactions").join(&victim)).unwrap();
+    let victim = parquet_files(&machine.path("bluelake-data"), "transactions").remove(0);
+    std::fs::remove_file(machine.path("bluelake-data/transactions").join(&victim)).unwrap();
     let report = machine.run(&["lake", "verify", "--json"]).await.expect_code(3).json();
     let failed: Vec<_> = report["streams"]
         .as_array()

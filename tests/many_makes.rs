@@ -103,7 +103,7 @@ impl Said {
     async fn rows_called_complete(&self, machine: &Machine) -> i64 {
         let Some(complete_to) = self.status["complete_to"].as_str() else { return 0 };
         let sql = format!("SELECT count(*) FROM transactions WHERE arrived_at < '{complete_to}'");
-        machine.number("./lake", &sql).await
+        machine.number("./bluelake-data", &sql).await
     }
 
     /// That nothing is unread, and the stream complete up to now.
@@ -143,7 +143,7 @@ async fn idle_shards(make: Make, reading: &[&str]) {
     assert_eq!(before.rows_called_complete(&machine).await, called_complete, "{:#}", before.status);
     Said::now(&machine).await.expect_all_read(3_000);
     let put = [portion(0), portion(1), portion(2)];
-    verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 fn worker(machine: &Machine, number: usize, more: &[&str]) -> Child {
@@ -198,7 +198,7 @@ async fn busy_shards(make: Make, reading: &[&str], workers: usize) {
         let rows = said.rows_called_complete(&machine).await;
         assert_eq!(rows, called_complete, "came later than what was called complete: {:#}", said.status);
     }
-    verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 /// Five runs to the tip that share the shards, started at once on an empty lake.
@@ -221,7 +221,7 @@ async fn five_runs_at_once(make: Make, reading: &[&str]) {
             Said::now(&machine).await.expect_all_read(1_000 * (round + 1));
         }
     }
-    verify(&put, &machine, "./lake", &machine.path("lake")).await;
+    verify(&put, &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 macro_rules! on_every_make {

@@ -85,8 +85,11 @@ async fn five_thousand_partitions_land_within_the_memory_budget() {
     // The largest partitions were written ahead, the others with the commit, and it was one.
     assert!(transactions["files"].as_u64().unwrap() > 4 * DATES, "{result}");
     assert_eq!(transactions["commits"], 2, "the first pins the shards: {result}");
-    assert_eq!(machine.number("./lake", "SELECT count(*) FROM transactions").await, EVENTS as i64);
-    assert_eq!(machine.number("./lake", "SELECT count(DISTINCT event_id) FROM transactions").await, EVENTS as i64);
+    assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await, EVENTS as i64);
+    assert_eq!(
+        machine.number("./bluelake-data", "SELECT count(DISTINCT event_id) FROM transactions").await,
+        EVENTS as i64
+    );
     let partitions = "SELECT count(*) FROM (SELECT DISTINCT event_type, event_date FROM transactions)";
-    assert_eq!(machine.number("./lake", partitions).await, 4 * DATES as i64);
+    assert_eq!(machine.number("./bluelake-data", partitions).await, 4 * DATES as i64);
 }

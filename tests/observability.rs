@@ -51,7 +51,7 @@ async fn metrics_agree_with_the_lake_although_clients_never_read() {
     let (code, health) = worker.get("/healthz").await.unwrap();
     assert_eq!((code, health.contains("\"healthy\"")), (200, true), "{health}");
     for (stream, table) in STREAMS {
-        assert_eq!(metrics.totals(stream), control_totals(&machine.path("lake"), table, stream));
+        assert_eq!(metrics.totals(stream), control_totals(&machine.path("bluelake-data"), table, stream));
         assert_eq!(metrics.value("bluelake_events_read_total", stream), metrics.totals(stream).received as f64);
         assert_eq!(metrics.value("bluelake_worker_running", stream), 1.0);
         assert_eq!(metrics.value("bluelake_gaps_open", stream), 0.0);
@@ -65,14 +65,14 @@ async fn metrics_agree_with_the_lake_although_clients_never_read() {
     assert_eq!(shards, 4);
     worker.stop().await.expect_code(0);
     drop(idle);
-    WORKLOAD.verify(&machine, "./lake", &machine.path("lake")).await;
+    WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_tells_how_far_the_lake_is_before_during_and_after() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis);
-    machine.run(&["status"]).await.expect_code(1).expect_message(&["./lake", "lake init"]);
+    machine.run(&["status"]).await.expect_code(1).expect_message(&["./bluelake-data", "lake init"]);
     machine.succeed(&["lake", "init"]).await;
     WORKLOAD.put(&machine).await;
 
@@ -87,7 +87,7 @@ async fn status_tells_how_far_the_lake_is_before_during_and_after() {
     assert_eq!(states(&after, TRANSACTION_EVENTS), ["drained", "drained"]);
     for (name, table) in STREAMS {
         let found = stream(&after, name);
-        let expected = control_totals(&machine.path("lake"), table, name);
+        let expected = control_totals(&machine.path("bluelake-data"), table, name);
         for (count, value) in [("received", expected.received), ("stored", expected.stored)] {
             assert_eq!(found["totals"][count], value, "{found:#}");
         }
@@ -132,7 +132,7 @@ async fn status_beside_a_worker_follows_a_split() {
     assert_eq!(found[0], "ended", "{during:#}");
     assert!(found.len() == 3 && !found.contains(&"waiting".to_owned()), "{found:?}");
     worker.stop().await.expect_code(0);
-    verify(&[WORKLOAD, more], &machine, "./lake", &machine.path("lake")).await;
+    verify(&[WORKLOAD, more], &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +150,7 @@ async fn status_names_what_is_wrong_with_the_lake_or_with_kinesis() {
     assert_eq!(code, Some(3));
     assert!(unanswered["problems"][0].as_str().unwrap().contains("Kinesis cannot be asked"), "{unanswered:#}");
 
-    let documents = gone.path("lake/transactions/_checkpoints").join(TRANSACTION_EVENTS);
+    let documents = gone.path("bluelake-data/transactions/_checkpoints").join(TRANSACTION_EVENTS);
     for entry in std::fs::read_dir(documents).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();

@@ -73,16 +73,16 @@ async fn a_lake_takes_nothing_in_of_another_stream_than_it_holds() {
             let problems = status["problems"].to_string();
             assert!(problems.contains(&held) && problems.contains(OTHER), "{problems}");
         }
-        assert_eq!(machine.number("./lake", rejected).await, 1, "nothing was taken in");
+        assert_eq!(machine.number("./bluelake-data", rejected).await, 1, "nothing was taken in");
     }
     machine.unset(VARIABLE);
     kinesis.put(TRANSACTION_EVENTS, "a", b"not json").await;
     machine.succeed(&["ingest", "--once"]).await;
-    assert_eq!(machine.number("./lake", rejected).await, 2);
+    assert_eq!(machine.number("./bluelake-data", rejected).await, 2);
     machine.set(VARIABLE, &held);
     machine.succeed(&["ingest", "--once"]).await;
     machine.succeed(&["status"]).await;
-    assert_lake_verifies(&machine, "./lake").await;
+    assert_lake_verifies(&machine, "./bluelake-data").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,6 +128,6 @@ async fn one_stream_for_both_kinds_of_events_is_refused_by_every_command() {
             let refused = machine.run(command).await.expect_code(2);
             refused.expect_message(&["streams.user-events", "streams.transaction-events", "stream of its own"]);
         }
-        assert!(!machine.path("lake").exists(), "no lake was made");
+        assert!(!machine.path("bluelake-data").exists(), "no lake was made");
     }
 }

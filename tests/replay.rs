@@ -25,7 +25,7 @@ async fn replay(machine: &Machine, stream: &str, from: DateTime<Utc>, to: DateTi
 /// Every row, in a fixed order.
 async fn rows(machine: &Machine, table: &str) -> Vec<Value> {
     let sql = format!("SELECT * FROM {table} ORDER BY stream_shard, stream_sequence, stream_sub_sequence");
-    machine.query("./lake", &sql).await
+    machine.query("./bluelake-data", &sql).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn what_came_before_the_start_is_added_and_a_second_replay_changes_no_row(
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     AFTER.put(&machine).await;
     machine.succeed(&["ingest", "--once", "--init", "--start", &text(start)]).await;
-    let landed = machine.number("./lake", "SELECT count(*) FROM transactions").await;
+    let landed = machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await;
     let hour_ago = start - TimeDelta::hours(1);
 
     let mut stored = 0;
@@ -49,8 +49,8 @@ async fn what_came_before_the_start_is_added_and_a_second_replay_changes_no_row(
         assert!(first["commits"].as_i64().unwrap() > 0, "{first}");
     }
     assert!(stored > 0);
-    assert!(machine.number("./lake", "SELECT count(*) FROM transactions").await > landed);
-    verify(&[BEFORE, AFTER], &machine, "./lake", &machine.path("lake")).await;
+    assert!(machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await > landed);
+    verify(&[BEFORE, AFTER], &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
     machine.run(&["lake", "verify"]).await.expect_code(0);
 
     let tables = ["user_events", "transactions", "rejected_events"];

@@ -85,7 +85,7 @@ async fn files_computed_as_of_their_versions_are_the_same_after_more_events_and_
     portion(2).put(&machine).await;
     machine.succeed(&INGEST).await;
     let newest = machine.succeed(&[&run[..], &["--json"]].concat()).await;
-    assert!(compact(&machine.path("lake")).await > 10, "too few files were rewritten to prove anything");
+    assert!(compact(&machine.path("bluelake-data")).await > 10, "too few files were rewritten to prove anything");
     assert!(before == written(as_of).await, "another result after a compaction");
 
     let rows = |text: &str| serde_json::from_str::<Value>(text).unwrap()["rows"].clone();

@@ -37,8 +37,8 @@ fn events() -> String {
 async fn files_and_conditions_are_left_out_only_where_no_row_of_the_answer_is_lost() {
     let machine = Machine::new();
     machine.write("events.ndjson", &events());
-    machine.succeed(&["--lake", "./lake", "lake", "init"]).await;
-    machine.succeed(&["--lake", "./lake", "backfill", "events.ndjson", "--stream", TRANSACTION_EVENTS]).await;
+    machine.succeed(&["--lake", "./bluelake-data", "lake", "init"]).await;
+    machine.succeed(&["--lake", "./bluelake-data", "backfill", "events.ndjson", "--stream", TRANSACTION_EVENTS]).await;
     let least = "6";
     let most = (4 + PER_DAY).to_string();
     let cases = [
@@ -85,7 +85,7 @@ async fn files_and_conditions_are_left_out_only_where_no_row_of_the_answer_is_lo
         ("SELECT points AS n FROM donations ORDER BY points DESC, local_date LIMIT 1", most.clone()),
     ];
     for (sql, expected) in &cases {
-        let answer = machine.succeed(&["--lake", "./lake", "sql", sql, "--format", "csv"]).await;
+        let answer = machine.succeed(&["--lake", "./bluelake-data", "sql", sql, "--format", "csv"]).await;
         let row = answer.lines().nth(1).unwrap_or_default().to_owned();
         assert_eq!(row, *expected, "{sql}");
     }
@@ -96,7 +96,7 @@ async fn files_and_conditions_are_left_out_only_where_no_row_of_the_answer_is_lo
         ("SELECT 1 AS x FROM transactions ORDER BY x LIMIT 2", 2),
     ];
     for (sql, rows) in limits {
-        let answer = machine.succeed(&["--lake", "./lake", "sql", sql, "--format", "csv"]).await;
+        let answer = machine.succeed(&["--lake", "./bluelake-data", "sql", sql, "--format", "csv"]).await;
         assert_eq!(answer.lines().count(), rows + 1, "{sql}");
     }
 }

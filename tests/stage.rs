@@ -97,8 +97,8 @@ impl Stage {
     /// With an empty lake in a folder, and so many shards of both streams.
     pub(crate) async fn on_folder(user_shards: i32, transaction_shards: i32) -> Self {
         let machine = Machine::new();
-        let folder = machine.path("lake");
-        Self::with((user_shards, transaction_shards), machine, "./lake".to_owned(), folder, None).await
+        let folder = machine.path("bluelake-data");
+        Self::with((user_shards, transaction_shards), machine, "./bluelake-data".to_owned(), folder, None).await
     }
 
     /// With an empty lake on a disk of this size, and one shard of each stream; `None` when no disk can be mounted.

@@ -70,7 +70,9 @@ fn all_succeed(finished: Vec<Finished>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_that_make_the_same_lake_at_once_all_succeed() {
     let s3 = S3::start().await;
-    for (number, lake) in ["./lake", "s3://made-at-once/lake", "s3://made-at-once/another"].into_iter().enumerate() {
+    for (number, lake) in
+        ["./bluelake-data", "s3://made-at-once/lake", "s3://made-at-once/another"].into_iter().enumerate()
+    {
         let machine = Machine::new().with_s3(&s3).with("BLUELAKE_LAKE", lake);
         all_succeed(together(&machine, &["lake", "init"]).await);
         let made = machine.number(lake, "SELECT count(*) FROM transactions").await;

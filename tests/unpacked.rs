@@ -64,12 +64,12 @@ async fn forty_records_of_sixty_mebibytes_land_within_the_memory_budget() {
     assert_eq!((total(&result, "received"), total(&result, "rejected")), (RECORDS as u64, RECORDS as u64));
     // Each once, whole, and to be read back by every engine of ours.
     let positions = "SELECT count(DISTINCT stream_shard || stream_sequence) FROM rejected_events";
-    assert_eq!(machine.number("./lake", positions).await, RECORDS as i64);
+    assert_eq!(machine.number("./bluelake-data", positions).await, RECORDS as i64);
     let bytes = "SELECT sum(octet_length(CAST(event_bytes AS VARCHAR))) FROM rejected_events";
-    assert_eq!(machine.number("./lake", bytes).await, (RECORDS * HEAVY) as i64);
+    assert_eq!(machine.number("./bluelake-data", bytes).await, (RECORDS * HEAVY) as i64);
     let shortest = "SELECT min(octet_length(CAST(event_bytes AS VARCHAR))) FROM rejected_events";
-    assert_eq!(machine.number("./lake", shortest).await, HEAVY as i64);
-    assert_lake_verifies(&machine, "./lake").await;
+    assert_eq!(machine.number("./bluelake-data", shortest).await, HEAVY as i64);
+    assert_lake_verifies(&machine, "./bluelake-data").await;
     // Read again, and nothing is added.
     let from = "2026-01-01T00:00:00Z";
     let replay = [
@@ -138,8 +138,8 @@ async fn every_kind_of_record_that_unpacks_to_much_lands_within_the_memory_budge
     assert_eq!((total(&result, "stored"), total(&result, "rejected")), (stored, rejected), "{result}");
     assert_eq!(total(&result, "duplicate"), 2 * stored, "{result}");
     let longest = "SELECT max(octet_length(source)) FROM transactions";
-    assert_eq!(machine.number("./lake", longest).await, (HEAVY - 1_000) as i64);
-    assert_lake_verifies(&machine, "./lake").await;
+    assert_eq!(machine.number("./bluelake-data", longest).await, (HEAVY - 1_000) as i64);
+    assert_lake_verifies(&machine, "./bluelake-data").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,6 +167,6 @@ async fn an_archive_that_unpacks_to_gigabytes_is_brought_in_within_the_memory_bu
     let found = finished.json();
     assert_eq!((&found["received"], &found["rejected"]), (&Value::from(1_044), &Value::from(1_044)), "{found}");
     let bytes = "SELECT sum(octet_length(CAST(event_bytes AS VARCHAR))) FROM rejected_events";
-    assert_eq!(machine.number("./lake", bytes).await, (20 * HEAVY + 1_024 * MEBIBYTE) as i64);
-    assert_lake_verifies(&machine, "./lake").await;
+    assert_eq!(machine.number("./bluelake-data", bytes).await, (20 * HEAVY + 1_024 * MEBIBYTE) as i64);
+    assert_lake_verifies(&machine, "./bluelake-data").await;
 }

@@ -21,8 +21,8 @@ pub(crate) struct DemoArguments {
 
 const EXAMPLES: &str = "\
 Starts a Kinesis inside this process, puts made-up events into two streams (some bad, some repeated), ingests them \
-through the real AWS SDK into the lake (./lake unless --lake names another folder), prints three reports, and compares \
-every total with what the generator knows. Needs no network and no account.
+through the real AWS SDK into the lake (./bluelake-data unless --lake names another folder), prints three reports, \
+and compares every total with what the generator knows. Needs no network and no account.
 
 Run again, it shows what is there; after an interruption, it lands the events that are still missing.
 Exit code 1 when a total differs.

@@ -18,12 +18,15 @@ impl Setting {
     }
 }
 
+/// Where the lake is when nobody says it.
+pub(crate) const DEFAULT_LAKE: &str = "./bluelake-data";
+
 /// What every environment variable of ours begins with.
 pub(super) const VARIABLE_PREFIX: &str = "BLUELAKE_";
 
 /// Every setting, in the order in which `config show` lists them.
 pub(crate) const SETTINGS: &[Setting] = &[
-    Setting { key: "lake", default: Some("./lake"), meaning: "folder or s3://bucket/prefix of the lake" },
+    Setting { key: "lake", default: Some(DEFAULT_LAKE), meaning: "folder or s3://bucket/prefix of the lake" },
     Setting { key: "contract", default: None, meaning: "folder of the event contract; the built-in one if not set" },
     Setting { key: "time-zone", default: Some("UTC"), meaning: "zone in which a report's day begins at midnight" },
     Setting {

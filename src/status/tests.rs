@@ -100,7 +100,7 @@ fn status(found: StreamInspection, asked: Asked) -> StreamStatus {
 }
 
 fn judged(status: StreamStatus, limits: Limits) -> Vec<String> {
-    let report = StatusReport::new("./lake", vec![status], Vec::new(), limits, time(NOW).unwrap());
+    let report = StatusReport::new("./bluelake-data", vec![status], Vec::new(), limits, time(NOW).unwrap());
     assert_eq!(report.ok, report.problems.is_empty());
     report.problems
 }
@@ -248,11 +248,17 @@ fn the_text_names_every_shard_gap_and_problem() {
         version: "0.1.0".to_owned(),
         shards: BTreeMap::from([("user-events".to_owned(), 2)]),
     };
-    let report = StatusReport::new("./lake", streams, vec![worker], Limits::default(), time(NOW).unwrap());
+    let report = StatusReport::new("./bluelake-data", streams, vec![worker], Limits::default(), time(NOW).unwrap());
     let text = describe(&report);
-    for part in
-        ["shardId-0", "shardId-1", "older than the retention", "Problems:", "behind a gap", "worker-1", "./lake"]
-    {
+    for part in [
+        "shardId-0",
+        "shardId-1",
+        "older than the retention",
+        "Problems:",
+        "behind a gap",
+        "worker-1",
+        "./bluelake-data",
+    ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
 }
