@@ -49,6 +49,7 @@ mod names;
 mod observability;
 mod other_stream;
 mod privacy;
+mod protocol_page;
 mod replay;
 mod reports;
 mod settings;

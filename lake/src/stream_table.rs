@@ -1,7 +1,7 @@
 //! One stream's event table together with `rejected_events`, and the exactly-once commit over both.
 //!
 //! The Delta commit of the event table is the one moment at which a batch happens, for all its shards and
-//! both tables (design: exactly once). Everything before it is unreferenced, everything after it is repeatable.
+//! both tables (`docs/protocol.md`, P16). Everything before it is unreferenced, everything after it is repeatable.
 
 #[cfg(feature = "failpoints")]
 mod known_bugs;
@@ -459,4 +459,49 @@ fn check_files(batch: &Batch) -> Result<(), LakeError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ID: Uuid = Uuid::from_u128(7);
+
+    fn batch(path: &str, values: &[(&str, &str)]) -> Batch {
+        let file = DataFile {
+            path: path.to_owned(),
+            partition_values: values.iter().map(|(column, value)| ((*column).into(), (*value).into())).collect(),
+            size: 1,
+            modified_at: 0,
+            rows: 1,
+            statistics: String::new(),
+        };
+        Batch {
+            id: ID,
+            base: 0,
+            erasure_epoch: 0,
+            shards: Vec::new(),
+            retire: Vec::new(),
+            supplement: None,
+            files: vec![file],
+            rejected_files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_file_stands_in_its_partition_under_a_name_of_its_batch() {
+        let (kind, day) = (("event_type", "transfer"), ("event_date", "2026-01-01"));
+        let own = format!("event_type=transfer/event_date=2026-01-01/{ID}-00000.parquet");
+        assert!(check_files(&batch(&own, &[kind, day])).is_ok());
+        let of_another_batch = own.replace(&ID.to_string(), &Uuid::from_u128(8).to_string());
+        let of_another_day = own.replace("2026-01-01", "2026-01-02");
+        for path in [of_another_batch, of_another_day] {
+            assert!(check_files(&batch(&path, &[kind, day])).is_err(), "{path}");
+        }
+        for values in [&[kind][..], &[kind, day, ("stream", "x")]] {
+            assert!(check_files(&batch(&own, values)).is_err(), "{values:?}");
+        }
+    }
 }

@@ -103,6 +103,20 @@ async fn a_table_that_was_rolled_back_is_refused() {
 }
 
 #[tokio::test]
+async fn a_table_that_forgets_how_far_it_is_is_refused() {
+    let (fixture, folder) = with_rows().await;
+    let log = folder.join("_delta_log");
+    let first = std::fs::read_to_string(log.join(format!("{:020}.json", 0))).unwrap();
+    let metadata = first.lines().find(|line| line.contains("\"metaData\"")).unwrap();
+    let mut action: serde_json::Value = serde_json::from_str(metadata).unwrap();
+    let property = "delta.setTransactionRetentionDuration";
+    action["metaData"]["configuration"] = serde_json::json!({ property: "interval 30 days" });
+    std::fs::write(log.join(format!("{:020}.json", 3)), action.to_string()).unwrap();
+    let message = refusal(&fixture).await;
+    assert!(message.contains(property), "{message}");
+}
+
+#[tokio::test]
 async fn a_store_without_put_if_absent_is_refused() {
     let fixture = Fixture::new().await;
     let lake = fixture.faulty("_workers/probe", Fault::IgnoreCreate, 2);

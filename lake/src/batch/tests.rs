@@ -173,6 +173,36 @@ fn a_gap_that_moves_a_position_is_refused() {
 }
 
 #[test]
+fn an_old_incarnation_never_comes_back() {
+    let anew = ShardAdvance { starting_sequence: sequence(50), ..step(SHARD, None, Position::TrimHorizon, 0) };
+    let made_anew = follow(Some(&started()), &batch(vec![anew.clone()])).unwrap();
+    assert_eq!(made_anew.shards[SHARD].position, Position::TrimHorizon);
+    assert_eq!((made_anew.retired, made_anew.expected_rows()), (totals(5, 0), Some(5)), "no total is lost");
+    let old_pin = step(SHARD, None, Position::TrimHorizon, 0);
+    let old_records = step(SHARD, Some(after(9)), after(10), 1);
+    for late in [old_pin, anew, old_records] {
+        assert_eq!(follow(Some(&made_anew), &batch(vec![late])), Err(Refusal::Fenced(vec![SHARD.to_owned()])));
+    }
+}
+
+#[test]
+fn a_batch_that_contradicts_itself_is_refused() {
+    let forward = || step(SHARD, Some(after(9)), after(12), 2);
+    let sound = batch(vec![forward()]);
+    assert!(follow(Some(&started()), &sound).is_ok());
+    let unbalanced = ShardAdvance { counts: ControlTotals { received: 3, ..totals(2, 0) }, ..forward() };
+    let cases = [
+        ("a position that goes back", batch(vec![step(SHARD, Some(after(9)), after(8), 2)])),
+        ("totals that do not balance", batch(vec![unbalanced])),
+        ("files with more rows than the totals", Batch { files: vec![file(3)], ..sound.clone() }),
+        ("rejected rows that the totals do not count", Batch { rejected_files: vec![file(1)], ..sound }),
+    ];
+    for (what, batch) in cases {
+        assert!(matches!(follow(Some(&started()), &batch), Err(Refusal::Inconsistent(_))), "{what}");
+    }
+}
+
+#[test]
 fn a_shard_retires_only_when_it_has_ended_and_its_children_are_under_way() {
     let retire = Batch { retire: vec![SHARD.to_owned()], ..batch(Vec::new()) };
     let open = started();
