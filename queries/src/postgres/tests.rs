@@ -96,6 +96,30 @@ async fn a_condition_without_columns_takes_the_row_of_a_total_away() {
             "3",
         ),
         (
+            "SELECT a.n FROM (SELECT count(*) AS n FROM donations HAVING count(*) <> 10) a \
+             JOIN donations b ON CAST(NULL AS DATE) = b.local_date",
+            "",
+        ),
+        (
+            "SELECT a.n FROM (SELECT count(*) AS n FROM donations HAVING count(*) <> 10) a \
+             LEFT JOIN donations b ON CAST(NULL AS DATE) = b.local_date WHERE b.points > 0",
+            "",
+        ),
+        (
+            "SELECT n FROM (SELECT n FROM (SELECT count(*) AS n FROM donations) a WHERE n > 0) b WHERE now() < '2020-01-01'",
+            "",
+        ),
+        (
+            "SELECT max(n) AS n FROM (SELECT n FROM (SELECT points, row_number() OVER (ORDER BY points) AS n FROM donations) t \
+             WHERE points > 0) u WHERE random() < 2",
+            "3",
+        ),
+        (
+            "SELECT points FROM (SELECT DISTINCT ON (donor_id) donor_id, points FROM donations ORDER BY donor_id, points DESC) t \
+             WHERE points < 20",
+            "10",
+        ),
+        (
             "SELECT array_agg(DISTINCT x ORDER BY x) AS a, string_agg(x, '|' ORDER BY x DESC) AS b FROM (VALUES ('a'), ('b')) t(x)",
             "error: a query for each",
         ),
