@@ -203,6 +203,15 @@ async fn what_is_constant_in_a_part_alone_stays_in_a_sort() {
 }
 
 #[tokio::test]
+async fn a_condition_on_columns_of_one_name_keeps_them_apart() {
+    let session = session(&[], &events()).await;
+    let text = "SELECT count(*) FROM transfers a RIGHT JOIN points_ledger b ON a.local_date = b.local_date WHERE \
+                (CAST(a.points AS DECIMAL(18, 2)) BETWEEN CAST(b.points AS DECIMAL(18, 2)) AND CAST(a.points AS DECIMAL(18, 2))) \
+                OR b.user_id LIKE 'civ%'";
+    assert_eq!(answer(&session, text).await, "7");
+}
+
+#[tokio::test]
 async fn a_name_in_order_by_is_the_result_of_that_name() {
     let session = session(&[], &[]).await;
     let x = "(VALUES (1), (1), (2), (2), (2), (3)) t(x)";
