@@ -648,6 +648,47 @@ async fn times_are_read_and_cut_in_the_zone_of_the_session() {
             "SELECT count(*) OVER (ORDER BY occurred_at RANGE BETWEEN INTERVAL '24 hours' PRECEDING AND CURRENT ROW) AS n FROM donations",
             "1",
         ),
+        // Values of which one is the result.
+        (
+            "SELECT date_trunc('day', CASE WHEN points > 1 THEN TIMESTAMPTZ '2026-11-05T12:00:00Z' ELSE occurred_at END) AS d \
+             FROM donations",
+            "2026-11-03T00:00:00-06:00",
+        ),
+        (
+            "SELECT CASE WHEN points = 1 THEN DATE '2026-11-05' ELSE occurred_at END AS t FROM donations",
+            "2026-11-05T06:00:00Z",
+        ),
+        (
+            "SELECT CASE WHEN points > 1 THEN occurred_at ELSE TIMESTAMP '2026-11-05 00:00:00' END AS t FROM donations",
+            "2026-11-05T06:00:00Z",
+        ),
+        (
+            "SELECT CASE occurred_at WHEN '2026-11-04' THEN 1 WHEN TIMESTAMP '2026-11-03 23:30:00' THEN 2 END AS n FROM donations",
+            "2",
+        ),
+        (
+            "SELECT CASE DATE '2026-11-03' WHEN occurred_at - INTERVAL '23 hours 30 minutes' THEN 1 ELSE 0 END AS n FROM donations",
+            "1",
+        ),
+        (
+            "SELECT coalesce(DATE '2026-11-05', occurred_at) AS a, greatest(occurred_at, '2026-11-05') AS b, \
+             least(occurred_at, TIMESTAMP '2026-11-03 23:29:59') AS c, nullif(occurred_at, DATE '2026-11-03') AS d, \
+             coalesce(nullif(occurred_at, occurred_at), '2026-11-05 00:00:00') AS e FROM donations",
+            "2026-11-05T06:00:00Z,2026-11-05T06:00:00Z,2026-11-04T05:29:59Z,2026-11-04T05:30:00Z,2026-11-05T06:00:00Z",
+        ),
+        (
+            "SELECT t FROM (SELECT occurred_at AS t FROM donations UNION ALL SELECT DATE '2026-11-05' \
+             UNION ALL SELECT TIMESTAMP '2026-11-05 01:00:00') u ORDER BY t",
+            "2026-11-04T05:30:00Z|2026-11-05T06:00:00Z|2026-11-05T07:00:00Z",
+        ),
+        (
+            "SELECT DATE '2026-11-05' AS t, 1 AS n UNION SELECT occurred_at, points FROM donations ORDER BY t, n",
+            "2026-11-04T05:30:00Z,1|2026-11-05T06:00:00Z,1",
+        ),
+        (
+            "SELECT occurred_at AS t FROM donations INTERSECT SELECT TIMESTAMP '2026-11-03 23:30:00'",
+            "2026-11-04T05:30:00Z",
+        ),
         ("SELECT to_timestamp(0) = TIMESTAMPTZ '1970-01-01T00:00:00Z' AS a", "true"),
         (
             "SELECT TIMESTAMPTZ '2026-03-07T18:00:00Z' + INTERVAL '1 day' = TIMESTAMPTZ '2026-03-08T17:00:00Z' AS a",
