@@ -98,7 +98,7 @@ def key_of(value):
     if isinstance(value, bool):
         return (1, str(value), 0)
     if is_number(value):
-        first = f"{float(value):.6e}" if abs(value) < 10**300 else str(value)
+        first = f"{float(value) + 0.0:.6e}" if abs(value) < 10**300 else str(value)
         return (2, first, int(value) if is_whole(value) else 0)
     return (3, repr(value), 0)
 

@@ -3,15 +3,19 @@
 //! The times of the lake are instants, kept in UTC. PostgreSQL shows and cuts them in the zone of the session, and reads what has no
 //! zone in it; the engine does both in UTC, so that `date_trunc('day', occurred_at)` gave other days than `local_date`.
 
+use std::sync::Arc;
+
 use chrono_tz::Tz;
-use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, FieldRef, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::expr::{Between, Cast, InList, ScalarFunction, TryCast};
+use datafusion::logical_expr::expr::{Between, Case, Cast, InList, ScalarFunction, TryCast};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, lit};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Union, lit,
+};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
@@ -23,6 +27,8 @@ use super::zone::{instant_of, instant_of_text, local_time_of};
 /// Functions that cut or show a time: in its own zone.
 const IN_ITS_ZONE: [&str; 3] = [CUT, "date_part", "to_char"];
 const CUT: &str = "date_trunc";
+/// Functions that give one of their arguments.
+const OF_ONE_TYPE: [&str; 5] = ["coalesce", "greatest", "least", "nullif", "nvl"];
 
 /// Moves times into the zone of the session.
 #[derive(Debug)]
@@ -40,7 +46,11 @@ impl LocalTimes {
 
 impl AnalyzerRule for LocalTimes {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan, DataFusionError> {
-        let plan = plan.transform_up_with_subqueries(|node| self.join_keys(node))?.data;
+        let plan = plan
+            .transform_up_with_subqueries(|node| {
+                self.join_keys(node)?.transform_data(|node| self.parts_of_union(node))
+            })?
+            .data;
         rewrite_expressions(plan, &|expr, schema| Ok(self.change(expr, schema)))
     }
 
@@ -82,6 +92,11 @@ impl LocalTimes {
                 let list = list.into_iter().map(|value| self.against(value, &expr, schema, true)).collect();
                 Transformed::yes(Expr::InList(InList { expr, list, negated }))
             }
+            Expr::Case(case) => Transformed::yes(Expr::Case(self.case(case, schema))),
+            Expr::ScalarFunction(ScalarFunction { func, args }) if OF_ONE_TYPE.contains(&func.name()) => {
+                let args = self.of_one_type(args, schema);
+                Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+            }
             Expr::ScalarFunction(ScalarFunction { func, args }) if IN_ITS_ZONE.contains(&func.name()) => {
                 let is_cut = func.name() == CUT;
                 let args = args.into_iter().map(|argument| {
@@ -104,9 +119,34 @@ impl LocalTimes {
         }
     }
 
+    /// Values of which one is the result: instants where one of them is.
+    fn of_one_type(&self, values: Vec<Expr>, schema: &DFSchema) -> Vec<Expr> {
+        let instant = values.iter().find(|value| is_instant(value, schema)).cloned();
+        let Some(instant) = instant else { return values };
+        values.into_iter().map(|value| self.against(value, &instant, schema, true)).collect()
+    }
+
+    /// The results of a CASE are of one type, and so are the value and those that it is compared with.
+    fn case(&self, case: Case, schema: &DFSchema) -> Case {
+        let (conditions, results): (Vec<_>, Vec<_>) = case.when_then_expr.into_iter().unzip();
+        let count = results.len();
+        let results = results.into_iter().chain(case.else_expr).map(|result| *result).collect();
+        let mut results = self.of_one_type(results, schema).into_iter();
+        let mut conditions: Vec<Expr> = conditions.into_iter().map(|condition| *condition).collect();
+        let mut compared = None;
+        if let Some(value) = case.expr {
+            conditions.push(*value);
+            conditions = self.of_one_type(conditions, schema);
+            compared = conditions.pop().map(Box::new);
+        }
+        let when_then = conditions.into_iter().zip(results.by_ref().take(count));
+        let when_then = when_then.map(|(condition, result)| (Box::new(condition), Box::new(result))).collect();
+        Case { expr: compared, when_then_expr: when_then, else_expr: results.next().map(Box::new) }
+    }
+
     /// An instant and an interval with days or months: those are counted on the calendar of the zone.
     fn shifted(&self, left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option<Expr> {
-        let is_instant = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Timestamp(_, Some(_))));
+        let is_instant = |expr: &Expr| is_instant(expr, schema);
         let is_interval = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Interval(_)));
         if self.zone == Tz::UTC {
             return None;
@@ -161,7 +201,8 @@ impl LocalTimes {
     /// An instant in the zone of the session; anything else as it is.
     fn in_session(&self, expr: Expr, schema: &DFSchema) -> Expr {
         match expr.get_type(schema) {
-            Ok(DataType::Timestamp(_, Some(zone))) if *zone != *self.zone.name() => {
+            // Whatever its own zone: that of a CASE is the first result's here, and may be another's in the end.
+            Ok(DataType::Timestamp(_, Some(_))) => {
                 let local = DataType::Timestamp(TimeUnit::Microsecond, Some(self.zone.name().into()));
                 Expr::Cast(Cast::new(Box::new(expr), local))
             }
@@ -186,6 +227,38 @@ impl LocalTimes {
         }
     }
 
+    /// The columns of a union are instants where those of one part are.
+    fn parts_of_union(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Union(mut union) = node else { return Ok(Transformed::no(node)) };
+        let has_instant = |column: usize| {
+            union
+                .inputs
+                .iter()
+                .any(|part| part.schema().fields().get(column).is_some_and(|field| is_instant_type(field.data_type())))
+        };
+        let instants: Vec<bool> = (0..union.schema.fields().len()).map(has_instant).collect();
+        let is_other = |(column, field): (usize, &FieldRef)| {
+            instants.get(column) == Some(&true)
+                && matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(_, None))
+        };
+        if !union.inputs.iter().any(|part| part.schema().fields().iter().enumerate().any(is_other)) {
+            return Ok(Transformed::no(LogicalPlan::Union(union)));
+        }
+        for part in &mut union.inputs {
+            let columns = part.schema().iter().enumerate().map(|(number, (qualifier, field))| {
+                let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+                if !is_other((number, field)) {
+                    return column;
+                }
+                self.instant_of.call(vec![column]).alias_qualified(qualifier.cloned(), field.name())
+            });
+            let columns: Vec<Expr> = columns.collect();
+            *part = Arc::new(LogicalPlanBuilder::from(Arc::clone(part)).project(columns)?.build()?);
+        }
+        let union = Union::try_new_with_loose_types(union.inputs)?;
+        Ok(Transformed::yes(LogicalPlan::Union(union)))
+    }
+
     /// Keys of a join stand beside each other, not in one expression.
     fn join_keys(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>, DataFusionError> {
         let LogicalPlan::Join(mut join) = node else { return Ok(Transformed::no(node)) };
@@ -198,6 +271,14 @@ impl LocalTimes {
 /// Intervals that are compared, as lengths.
 fn as_lengths(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
     if are_lengths(&left, &right, schema) { (length_of(left), length_of(right)) } else { (left, right) }
+}
+
+fn is_instant(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|data_type| is_instant_type(&data_type))
+}
+
+fn is_instant_type(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, Some(_)))
 }
 
 fn is_text(expr: &Expr, schema: &DFSchema) -> bool {

@@ -48,10 +48,17 @@ impl OptimizerRule for PushDownFilter {
     }
 }
 
+/// Filters that stand upon each other are one to the engine's rule.
 fn stays(filter: &Filter) -> bool {
-    match filter.input.as_ref() {
+    let mut is_volatile = filter.predicate.is_volatile();
+    let mut input = filter.input.as_ref();
+    while let LogicalPlan::Filter(below) = input {
+        is_volatile |= below.predicate.is_volatile();
+        input = below.input.as_ref();
+    }
+    match input {
         LogicalPlan::Aggregate(aggregate) => has_total(aggregate),
-        LogicalPlan::Window(_) => filter.predicate.is_volatile(),
+        LogicalPlan::Window(_) => is_volatile,
         _ => false,
     }
 }

@@ -96,6 +96,30 @@ async fn a_condition_without_columns_takes_the_row_of_a_total_away() {
             "3",
         ),
         (
+            "SELECT a.n FROM (SELECT count(*) AS n FROM donations HAVING count(*) <> 10) a \
+             JOIN donations b ON CAST(NULL AS DATE) = b.local_date",
+            "",
+        ),
+        (
+            "SELECT a.n FROM (SELECT count(*) AS n FROM donations HAVING count(*) <> 10) a \
+             LEFT JOIN donations b ON CAST(NULL AS DATE) = b.local_date WHERE b.points > 0",
+            "",
+        ),
+        (
+            "SELECT n FROM (SELECT n FROM (SELECT count(*) AS n FROM donations) a WHERE n > 0) b WHERE now() < '2020-01-01'",
+            "",
+        ),
+        (
+            "SELECT max(n) AS n FROM (SELECT n FROM (SELECT points, row_number() OVER (ORDER BY points) AS n FROM donations) t \
+             WHERE points > 0) u WHERE random() < 2",
+            "3",
+        ),
+        (
+            "SELECT points FROM (SELECT DISTINCT ON (donor_id) donor_id, points FROM donations ORDER BY donor_id, points DESC) t \
+             WHERE points < 20",
+            "10",
+        ),
+        (
             "SELECT array_agg(DISTINCT x ORDER BY x) AS a, string_agg(x, '|' ORDER BY x DESC) AS b FROM (VALUES ('a'), ('b')) t(x)",
             "error: a query for each",
         ),
@@ -176,6 +200,15 @@ async fn what_is_constant_in_a_part_alone_stays_in_a_sort() {
     ];
     let cases: Vec<(&str, &str)> = cases.iter().map(|(sql, expected)| (sql.as_str(), *expected)).collect();
     assert_answers(&session, &cases).await;
+}
+
+#[tokio::test]
+async fn a_condition_on_columns_of_one_name_keeps_them_apart() {
+    let session = session(&[], &events()).await;
+    let text = "SELECT count(*) FROM transfers a RIGHT JOIN points_ledger b ON a.local_date = b.local_date WHERE \
+                (CAST(a.points AS DECIMAL(18, 2)) BETWEEN CAST(b.points AS DECIMAL(18, 2)) AND CAST(a.points AS DECIMAL(18, 2))) \
+                OR b.user_id LIKE 'civ%'";
+    assert_eq!(answer(&session, text).await, "7");
 }
 
 #[tokio::test]
@@ -614,6 +647,47 @@ async fn times_are_read_and_cut_in_the_zone_of_the_session() {
         (
             "SELECT count(*) OVER (ORDER BY occurred_at RANGE BETWEEN INTERVAL '24 hours' PRECEDING AND CURRENT ROW) AS n FROM donations",
             "1",
+        ),
+        // Values of which one is the result.
+        (
+            "SELECT date_trunc('day', CASE WHEN points > 1 THEN TIMESTAMPTZ '2026-11-05T12:00:00Z' ELSE occurred_at END) AS d \
+             FROM donations",
+            "2026-11-03T00:00:00-06:00",
+        ),
+        (
+            "SELECT CASE WHEN points = 1 THEN DATE '2026-11-05' ELSE occurred_at END AS t FROM donations",
+            "2026-11-05T06:00:00Z",
+        ),
+        (
+            "SELECT CASE WHEN points > 1 THEN occurred_at ELSE TIMESTAMP '2026-11-05 00:00:00' END AS t FROM donations",
+            "2026-11-05T06:00:00Z",
+        ),
+        (
+            "SELECT CASE occurred_at WHEN '2026-11-04' THEN 1 WHEN TIMESTAMP '2026-11-03 23:30:00' THEN 2 END AS n FROM donations",
+            "2",
+        ),
+        (
+            "SELECT CASE DATE '2026-11-03' WHEN occurred_at - INTERVAL '23 hours 30 minutes' THEN 1 ELSE 0 END AS n FROM donations",
+            "1",
+        ),
+        (
+            "SELECT coalesce(DATE '2026-11-05', occurred_at) AS a, greatest(occurred_at, '2026-11-05') AS b, \
+             least(occurred_at, TIMESTAMP '2026-11-03 23:29:59') AS c, nullif(occurred_at, DATE '2026-11-03') AS d, \
+             coalesce(nullif(occurred_at, occurred_at), '2026-11-05 00:00:00') AS e FROM donations",
+            "2026-11-05T06:00:00Z,2026-11-05T06:00:00Z,2026-11-04T05:29:59Z,2026-11-04T05:30:00Z,2026-11-05T06:00:00Z",
+        ),
+        (
+            "SELECT t FROM (SELECT occurred_at AS t FROM donations UNION ALL SELECT DATE '2026-11-05' \
+             UNION ALL SELECT TIMESTAMP '2026-11-05 01:00:00') u ORDER BY t",
+            "2026-11-04T05:30:00Z|2026-11-05T06:00:00Z|2026-11-05T07:00:00Z",
+        ),
+        (
+            "SELECT DATE '2026-11-05' AS t, 1 AS n UNION SELECT occurred_at, points FROM donations ORDER BY t, n",
+            "2026-11-04T05:30:00Z,1|2026-11-05T06:00:00Z,1",
+        ),
+        (
+            "SELECT occurred_at AS t FROM donations INTERSECT SELECT TIMESTAMP '2026-11-03 23:30:00'",
+            "2026-11-04T05:30:00Z",
         ),
         ("SELECT to_timestamp(0) = TIMESTAMPTZ '1970-01-01T00:00:00Z' AS a", "true"),
         (

@@ -22,6 +22,7 @@ class Compare(unittest.TestCase):
         self.differs([(1,), (1,), (2,)], [(1,), (2,), (2,)])
         self.differs([(1,)], [(1,), (1,)])
         self.differs([], [(None,)])
+        self.same([(D("0.0"),), (D("-12.5"),)], [(-0.0,), (-12.5,)])
 
     def test_the_order_counts_by_the_columns_that_are_named(self):
         self.same([(1, "b"), (1, "a"), (2, "c")], [(1, "a"), (1, "b"), (2, "c")], [0])
