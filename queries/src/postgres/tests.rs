@@ -648,7 +648,29 @@ async fn times_are_read_and_cut_in_the_zone_of_the_session() {
             "SELECT count(*) OVER (ORDER BY occurred_at RANGE BETWEEN INTERVAL '24 hours' PRECEDING AND CURRENT ROW) AS n FROM donations",
             "1",
         ),
-        // Values of which one is the result.
+        ("SELECT to_timestamp(0) = TIMESTAMPTZ '1970-01-01T00:00:00Z' AS a", "true"),
+        (
+            "SELECT TIMESTAMPTZ '2026-03-07T18:00:00Z' + INTERVAL '1 day' = TIMESTAMPTZ '2026-03-08T17:00:00Z' AS a",
+            "true",
+        ),
+        (
+            "SELECT TIMESTAMPTZ '2026-03-08T17:00:00Z' - INTERVAL '1 day' = TIMESTAMPTZ '2026-03-07T18:00:00Z' AS a",
+            "true",
+        ),
+        (
+            "SELECT TIMESTAMPTZ '2026-03-07T18:00:00Z' + INTERVAL '24 hours' = TIMESTAMPTZ '2026-03-08T18:00:00Z' AS a",
+            "true",
+        ),
+    ];
+    assert_answers(&session, &cases).await;
+}
+
+#[tokio::test]
+async fn what_stands_beside_an_instant_in_case_and_union_is_one() {
+    let gift = event("donation", "2026-11-04T05:30:00Z", json!({"donor_id": "a", "points": 1}));
+    let options = QueryOptions { time_zone: Tz::America__Chicago, ..options() };
+    let session = QuerySession::new(tables(&[], &[gift]), options).await.unwrap();
+    let cases = [
         (
             "SELECT date_trunc('day', CASE WHEN points > 1 THEN TIMESTAMPTZ '2026-11-05T12:00:00Z' ELSE occurred_at END) AS d \
              FROM donations",
@@ -688,19 +710,6 @@ async fn times_are_read_and_cut_in_the_zone_of_the_session() {
         (
             "SELECT occurred_at AS t FROM donations INTERSECT SELECT TIMESTAMP '2026-11-03 23:30:00'",
             "2026-11-04T05:30:00Z",
-        ),
-        ("SELECT to_timestamp(0) = TIMESTAMPTZ '1970-01-01T00:00:00Z' AS a", "true"),
-        (
-            "SELECT TIMESTAMPTZ '2026-03-07T18:00:00Z' + INTERVAL '1 day' = TIMESTAMPTZ '2026-03-08T17:00:00Z' AS a",
-            "true",
-        ),
-        (
-            "SELECT TIMESTAMPTZ '2026-03-08T17:00:00Z' - INTERVAL '1 day' = TIMESTAMPTZ '2026-03-07T18:00:00Z' AS a",
-            "true",
-        ),
-        (
-            "SELECT TIMESTAMPTZ '2026-03-07T18:00:00Z' + INTERVAL '24 hours' = TIMESTAMPTZ '2026-03-08T18:00:00Z' AS a",
-            "true",
         ),
     ];
     assert_answers(&session, &cases).await;
