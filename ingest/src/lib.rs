@@ -5,36 +5,14 @@
 //! `buffer`, `pace`, `memory`) are pure; I/O is at
 //! the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
 
-mod admission;
-mod backfill;
-mod buffer;
-mod claims;
-mod cursor;
-mod desk;
+mod dedup;
 mod error;
-mod fan_out;
-mod first_acts;
-mod fleet;
-mod flush;
-mod gap;
 mod kinesis;
-mod lineage;
-mod memory;
-mod options;
-mod pace;
-mod pages;
-mod polling;
-mod probe;
+mod landing;
 mod progress;
-mod reader;
-mod rebuild;
-mod replay;
-mod replay_commit;
-mod replay_known;
-mod replay_plan;
-mod replay_read;
+mod reading;
 mod retry;
-mod round;
+mod shards;
 #[cfg(test)]
 #[allow(
     clippy::cast_precision_loss,
@@ -44,24 +22,21 @@ mod round;
     clippy::unwrap_used
 )]
 mod simulation;
-mod skew;
-mod tip;
-mod watchdog;
-mod window;
+mod supplement;
 mod worker;
 
-pub use admission::Admission;
-pub use backfill::{BackfillOptions, BackfillSummary, DamagedObject, backfill};
 pub use error::IngestError;
-pub use fleet::{Fleet, FleetOptions};
-pub use kinesis::{KinesisStream, StreamDescription};
-pub use memory::MemoryBudget;
-pub use options::{Clock, DedupLimits, FlushLimits, IngestOptions, OnGap, StartPosition};
-pub use probe::{Behind, ShardProbe, StreamProbe, probe};
+pub use kinesis::stream::{KinesisStream, StreamDescription};
+pub use progress::watchdog::{Concern, WatchdogLimits, examine};
 pub use progress::{
     METRICS, MetricDescription, MetricKind, Progress, ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase,
     describe_metrics, publish_metrics,
 };
-pub use replay::{ReplayOptions, ReplaySummary, replay};
-pub use watchdog::{Concern, WatchdogLimits, examine};
-pub use worker::{StreamSummary, StreamWorker, run_workers};
+pub use reading::admission::Admission;
+pub use shards::fleet::{Fleet, FleetOptions};
+pub use shards::probe::{Behind, ShardProbe, StreamProbe, probe};
+pub use supplement::backfill::{BackfillOptions, BackfillSummary, DamagedObject, backfill};
+pub use supplement::replay::{ReplayOptions, ReplaySummary, replay};
+pub use worker::memory::MemoryBudget;
+pub use worker::options::{Clock, DedupLimits, FlushLimits, IngestOptions, OnGap, StartPosition};
+pub use worker::stream_worker::{StreamSummary, StreamWorker, run_workers};

@@ -7,6 +7,7 @@
 mod ledger;
 mod metrics;
 mod report;
+pub(crate) mod watchdog;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,7 +17,7 @@ use std::{
 use bluelake_lake::{Batch, ControlTotals};
 use bluelake_schemas::Stream;
 
-use crate::{admission::Admission, buffer::Chunk, options::Clock};
+use crate::{landing::buffer::Chunk, reading::admission::Admission, worker::options::Clock};
 
 use ledger::Ledger;
 pub(crate) use metrics::{CommitTimer, count_fault, count_retry};

@@ -10,7 +10,7 @@ use bluelake_schemas::Stream;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::{ProgressReport, WorkerPhase};
-use crate::kinesis::ReadFault;
+use crate::kinesis::stream::ReadFault;
 
 /// With more shards than this in one worker, only the stream as a whole is told of.
 const MAX_SHARD_SERIES: usize = 1_000;

@@ -13,7 +13,7 @@ use super::{
     store::{Fate, Item, Request, StoreFault},
     table::{Committing, Table},
 };
-use crate::buffer::Buffered;
+use crate::landing::buffer::Buffered;
 
 /// A batch that is not committed yet: its id, and the files that it has so far.
 #[derive(Debug)]

@@ -13,13 +13,14 @@ use super::{
     worker::{STREAM, Worker},
 };
 use crate::{
-    first_acts::{FirstActs, GapRule, Readable},
-    fleet::Share,
-    lineage::{ReadableShard, plan},
-    options::DedupLimits,
-    rebuild::Rebuild,
-    tip::Listed,
-    window::DedupWindow,
+    dedup::{rebuild::Rebuild, window::DedupWindow},
+    shards::{
+        fleet::Share,
+        lineage::{ReadableShard, plan},
+        pins_and_gaps::{FirstActs, GapRule, Readable},
+        tip::Listed,
+    },
+    worker::options::DedupLimits,
 };
 
 /// As in `worker.rs`.

@@ -10,11 +10,10 @@ use super::{
     world::{Answer, SimIterator, SimRecord, World, WorldFault},
 };
 use crate::{
-    buffer::{Chunk, Rows},
-    cursor::{PageFacts, ShardCursor},
-    lineage::ReadableShard,
-    tip::Listed,
-    window::{DedupWindow, EventPosition},
+    dedup::window::{DedupWindow, EventPosition},
+    landing::buffer::{Chunk, Rows},
+    reading::cursor::{PageFacts, ShardCursor},
+    shards::{lineage::ReadableShard, tip::Listed},
 };
 
 /// Rows as the buffer sees them. Those that are duplicates travel along for the oracle.

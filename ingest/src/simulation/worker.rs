@@ -16,11 +16,13 @@ use super::{
     table::Table,
 };
 use crate::{
-    buffer::{Buffer, Chunk},
-    claims::Claims,
-    fleet::{Shards, membership::Membership},
-    options::{FlushLimits, OnGap},
-    skew::Skew,
+    kinesis::skew::Skew,
+    landing::buffer::{Buffer, Chunk},
+    shards::{
+        claims::Claims,
+        fleet::{Shards, membership::Membership},
+    },
+    worker::options::{FlushLimits, OnGap},
 };
 
 /// As in `round.rs`.

@@ -1,0 +1,84 @@
+//! Which rows of the table the deduplication windows of some shards are rebuilt from. Pure: the document in; rows as
+//! they are found, in any order, into the windows.
+
+use std::collections::BTreeMap;
+
+use bluelake_lake::{CheckpointDocument, RecentEvent, RecentRanges};
+
+use crate::{
+    dedup::window::{DedupWindow, EventPosition},
+    shards::lineage::{ReadableShard, ancestry},
+    worker::options::DedupLimits,
+};
+
+/// A shard whose window wants rows of another, and those that arrived at or after a time (microseconds since the epoch).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Heir {
+    shard: String,
+    since: i64,
+}
+
+/// Windows that are being rebuilt in one scan.
+#[derive(Debug)]
+pub(crate) struct Rebuild {
+    windows: BTreeMap<String, DedupWindow>,
+    heirs: BTreeMap<String, Vec<Heir>>,
+    wanted: RecentRanges,
+}
+
+impl Rebuild {
+    /// Plans for shards about to be read. The limit of ids is the worker's; each shard gets its share.
+    #[must_use]
+    pub(crate) fn plan(
+        shards: &[ReadableShard],
+        document: Option<&CheckpointDocument>,
+        mut dedup: DedupLimits,
+    ) -> Self {
+        dedup.max_ids = (dedup.max_ids / shards.len().max(1)).max(1);
+        let windows = shards.iter().map(|shard| (shard.shard.id.clone(), DedupWindow::new(dedup))).collect();
+        let mut rebuild = Self { windows, heirs: BTreeMap::new(), wanted: RecentRanges::new() };
+        let span = i64::try_from(dedup.span.as_micros()).unwrap_or(i64::MAX);
+        // Windows of no span remember nothing.
+        let document = document.filter(|_| span > 0);
+        for (shard, document) in shards.iter().filter_map(|shard| Some((shard, document?))) {
+            rebuild.want_family(&shard.shard.id, document, span);
+        }
+        rebuild.wanted.retain(|_, range| !range.is_empty());
+        rebuild
+    }
+
+    fn want_family(&mut self, shard: &str, document: &CheckpointDocument, span: i64) {
+        let family = ancestry(shard, document);
+        let arrived = |member: &String| document.shards.get(member)?.arrived_at;
+        let Some(newest) = family.iter().filter_map(arrived).max() else { return };
+        let since = newest.saturating_sub(span);
+        for member in family {
+            let Some(last) = arrived(&member) else { continue };
+            let earliest = self.wanted.get(&member).map_or(since, |range| since.min(*range.start()));
+            self.wanted.insert(member.clone(), earliest..=last);
+            self.heirs.entry(member).or_default().push(Heir { shard: shard.to_owned(), since });
+        }
+    }
+
+    /// The rows that are wanted; empty when none are.
+    #[must_use]
+    pub(crate) fn wanted(&self) -> &RecentRanges {
+        &self.wanted
+    }
+
+    /// Takes a row of the table.
+    pub(crate) fn remember(&mut self, event: RecentEvent<'_>) {
+        for heir in self.heirs.get(event.shard).into_iter().flatten() {
+            if let Some(window) = self.windows.get_mut(&heir.shard).filter(|_| event.arrived_at >= heir.since) {
+                let position = EventPosition { sequence: event.sequence, sub_sequence: event.sub_sequence };
+                window.remember(event.event_id, position, event.arrived_at);
+            }
+        }
+    }
+
+    /// The windows, by shard.
+    #[must_use]
+    pub(crate) fn finish(self) -> BTreeMap<String, DedupWindow> {
+        self.windows
+    }
+}

@@ -1,0 +1,4 @@
+//! Chunks become a commit: the buffer, the files of a flush, and their uploads.
+
+pub(crate) mod buffer;
+pub(crate) mod flush;

@@ -1,0 +1,229 @@
+//! What a worker commits before it reads anything, and what it may read then. Pure: plan, share and document in.
+//!
+//! | a shard of this worker | then |
+//! | --- | --- |
+//! | is new to the table | its start is pinned |
+//! | may have lost records | the gap is written down; the shard stands still until the gap is accepted |
+//! | has an open gap, and is told to go on | the gap is accepted |
+//! | left the stream long ago, ended | its entry retires |
+//! | else | may be read |
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bluelake_lake::{CheckpointDocument, Gap, ShardAdvance, ShardState};
+
+use crate::{
+    shards::{
+        fleet::Share,
+        gap,
+        lineage::{LineagePlan, ReadableShard},
+    },
+    worker::options::OnGap,
+};
+
+/// Which shards a worker may read.
+#[derive(Debug, Default)]
+pub(crate) struct Readable {
+    /// Shards to read now.
+    pub(crate) shards: Vec<ReadableShard>,
+    /// All shards that are this worker's by the assignment.
+    pub(crate) mine: BTreeSet<String>,
+    /// Gaps that stop a shard of this worker each.
+    pub(crate) stopped: Vec<Gap>,
+    /// Shards that wait for a parent.
+    pub(crate) waiting: usize,
+}
+
+/// What has to be committed before anything is read, and what may be read then.
+#[derive(Debug)]
+pub(crate) struct FirstActs {
+    /// Pins and gaps.
+    pub(crate) acts: Vec<ShardAdvance>,
+    /// Entries to fold into the retired totals.
+    pub(crate) retire: Vec<String>,
+    /// What may be read when nothing is to be committed first.
+    pub(crate) readable: Readable,
+}
+
+/// What gaps are judged by, and what retires.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GapRule {
+    /// How long Kinesis keeps a record.
+    pub(crate) retention: Duration,
+    /// How far back deduplication looks.
+    pub(crate) window: Duration,
+    /// What to do about a gap.
+    pub(crate) on_gap: OnGap,
+    /// Milliseconds since the epoch.
+    pub(crate) now: i64,
+}
+
+impl FirstActs {
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.acts.is_empty() && self.retire.is_empty()
+    }
+
+    /// Decides for the shards that are this worker's.
+    #[must_use]
+    pub(crate) fn decide(
+        plan: LineagePlan,
+        share: &Share,
+        document: Option<&CheckpointDocument>,
+        rule: GapRule,
+    ) -> Self {
+        let GapRule { retention, now, .. } = rule;
+        let mut acts: Vec<ShardAdvance> = plan.pins.into_iter().filter(|pin| share.mine.contains(&pin.shard)).collect();
+        let mut readable = Readable { mine: share.mine.clone(), waiting: plan.waiting.len(), ..Readable::default() };
+        let mut settle = |id: &str, state: &ShardState, found: Option<Gap>, listed: bool| {
+            let open = document.and_then(|document| document.open_gap(id));
+            match settle_gap(open, found, rule) {
+                Settled::Read => return true,
+                Settled::Stop(open) => readable.stopped.push(open),
+                Settled::Write(gap) => acts.push(gap::advance(state, gap, listed, now)),
+            }
+            false
+        };
+        let mine = plan.readable.into_iter().filter(|readable| share.mine.contains(&readable.shard.id));
+        let shards = mine
+            .filter(|shard| {
+                let found = gap::by_retention(&shard.shard.id, &shard.state, retention, now);
+                settle(&shard.shard.id, &shard.state, found, true)
+            })
+            .collect();
+        let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
+        for id in plan.vanished.iter().filter(|id| share.mine.contains(*id)) {
+            if let Some(state) = state_of(id) {
+                settle(id, state, Some(gap::by_vanishing(id, state, retention, now)), false);
+            }
+        }
+        readable.shards = shards;
+        // What its children still hold may be as old as the retention, and looks back over the window from there. Not all
+        // clocks are right: twice the longer of both is more than their sum.
+        let reach = retention.max(rule.window) * 2;
+        let out_of_reach = |id: &String| {
+            let known = state_of(id).and_then(ShardState::safe_until).unwrap_or(now);
+            u64::try_from(now.saturating_sub(known)).is_ok_and(|age| Duration::from_millis(age) > reach)
+        };
+        let retire = plan.retirable.into_iter().filter(out_of_reach).collect();
+        Self { acts, retire, readable }
+    }
+}
+
+/// What becomes of a shard.
+enum Settled {
+    /// It may be read.
+    Read,
+    /// It stands still behind a gap that is known.
+    Stop(Gap),
+    /// The gap is to be committed first.
+    Write(Gap),
+}
+
+fn settle_gap(open: Option<&Gap>, found: Option<Gap>, rule: GapRule) -> Settled {
+    match (open, found, rule.on_gap) {
+        (None, None, _) => Settled::Read,
+        (Some(open), _, OnGap::Stop) => Settled::Stop(open.clone()),
+        (Some(open), _, OnGap::Continue) => Settled::Write(gap::accept(open.clone(), rule.now)),
+        (None, Some(found), OnGap::Stop) => Settled::Write(found),
+        (None, Some(found), OnGap::Continue) => Settled::Write(gap::accept(found, rule.now)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bluelake_lake::{Batch, ControlTotals, GapCause, Position, SequenceNumber, Writer, advance};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+    const RULE: GapRule = GapRule {
+        retention: Duration::from_secs(24 * 3600),
+        window: Duration::from_secs(900),
+        on_gap: OnGap::Stop,
+        now: 0,
+    };
+
+    fn pin(id: &str, known: i64) -> ShardAdvance {
+        ShardAdvance {
+            shard: id.to_owned(),
+            starting_sequence: SequenceNumber::parse("1").unwrap(),
+            parents: Vec::new(),
+            from_exclusive: None,
+            to_inclusive: Position::TrimHorizon,
+            ended: false,
+            arrived_at: None,
+            drained_at: None,
+            pinned_at: Some(known),
+            counts: ControlTotals::default(),
+            gap: None,
+        }
+    }
+
+    fn after(document: Option<&CheckpointDocument>, acts: Vec<ShardAdvance>) -> CheckpointDocument {
+        let batch = Batch {
+            id: Uuid::nil(),
+            base: 0,
+            erasure_epoch: 0,
+            shards: acts,
+            retire: Vec::new(),
+            supplement: None,
+            files: Vec::new(),
+            rejected_files: Vec::new(),
+        };
+        let writer = Writer {
+            worker: "w".to_owned(),
+            stream_arn: "arn".to_owned(),
+            stream_created_at: None,
+            contract_version: 1,
+        };
+        advance(document, document.map_or(1, |document| document.number + 1), &batch, &writer).unwrap()
+    }
+
+    fn all(ids: &[&str]) -> Share {
+        Share { mine: ids.iter().map(ToString::to_string).collect(), ..Share::default() }
+    }
+
+    fn vanished(ids: &[&str]) -> LineagePlan {
+        LineagePlan { vanished: ids.iter().map(ToString::to_string).collect(), ..LineagePlan::default() }
+    }
+
+    #[test]
+    fn only_shards_of_this_worker_are_pinned() {
+        let plan = LineagePlan { pins: vec![pin("a", 0), pin("b", 0)], ..LineagePlan::default() };
+        let first = FirstActs::decide(plan, &all(&["b"]), None, RULE);
+        assert!(first.acts.iter().map(|act| act.shard.as_str()).eq(["b"]));
+    }
+
+    #[test]
+    fn a_gap_is_written_once_and_stops_its_shard_until_it_is_accepted() {
+        let pinned = after(None, vec![pin("a", 0)]);
+        let decide = |document: &CheckpointDocument, on_gap| {
+            FirstActs::decide(vanished(&["a"]), &all(&["a"]), Some(document), GapRule { on_gap, now: HOUR, ..RULE })
+        };
+        let found = decide(&pinned, OnGap::Stop);
+        let gap = found.acts.first().unwrap().gap.as_ref().unwrap();
+        assert_eq!((gap.cause, gap.accepted), (GapCause::Vanished, false));
+        let stopped = after(Some(&pinned), found.acts.clone());
+        let again = decide(&stopped, OnGap::Stop);
+        assert!(again.is_empty() && again.readable.stopped.len() == 1);
+        let accepted = decide(&stopped, OnGap::Continue);
+        let gap = accepted.acts.first().unwrap().gap.as_ref().unwrap();
+        assert_eq!((gap.accepted, gap.until), (true, Some(HOUR)), "what is lost until then is part of it");
+    }
+
+    #[test]
+    fn an_ended_shard_retires_when_no_window_reaches_back_to_it() {
+        let ended = ShardAdvance { from_exclusive: Some(Position::TrimHorizon), ended: true, ..pin("a", 0) };
+        let document = after(Some(&after(None, vec![pin("a", 0)])), vec![ended]);
+        let retires = |now| {
+            let plan = LineagePlan { retirable: vec!["a".to_owned()], ..LineagePlan::default() };
+            !FirstActs::decide(plan, &all(&[]), Some(&document), GapRule { now, ..RULE }).retire.is_empty()
+        };
+        assert!(!retires(25 * HOUR), "a child's record may be a day old, and a retry of one of this shard");
+        assert!(retires(49 * HOUR));
+    }
+}

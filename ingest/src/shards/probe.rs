@@ -1,0 +1,207 @@
+//! What Kinesis says of a stream and of how far a table is in it, for those who only look.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bluelake_lake::{CheckpointDocument, Position, SequenceNumber, ShardState};
+use futures::StreamExt as _;
+
+use crate::{
+    error::IngestError,
+    kinesis::{
+        skew::Skew,
+        stream::{KinesisStream, ReadFault, StreamDescription},
+    },
+    shards::lineage::{LineagePlan, ListedShard, plan},
+    worker::options::{Clock, StartPosition},
+};
+
+/// Shards asked at once.
+const SHARDS_AT_ONCE: usize = 8;
+/// Tries for one shard; it shares its five calls a second with the worker that reads it.
+const TRIES: u32 = 4;
+/// Pause before the first further try; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(300);
+/// An empty answer behind the tip says nothing but "go on": so many of them in a row are followed.
+const EMPTY_ANSWERS: usize = 5;
+/// No shard holds up the answer for longer.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// A stream as Kinesis has it.
+#[derive(Clone, Debug)]
+pub struct StreamProbe {
+    /// Its ARN.
+    pub arn: String,
+    /// When it was created, milliseconds since the epoch, if the server says it.
+    pub created_at: Option<i64>,
+    /// How long Kinesis keeps a record.
+    pub retention: Duration,
+    /// Every listed shard.
+    pub shards: BTreeMap<String, ShardProbe>,
+}
+
+/// A shard as Kinesis has it.
+#[derive(Clone, Debug)]
+pub struct ShardProbe {
+    /// StartingSequenceNumber.
+    pub starting_sequence: SequenceNumber,
+    /// Shard ids of the parents.
+    pub parents: Vec<String>,
+    /// It was split or merged: what comes in now is in its children.
+    pub closed: bool,
+    /// What lies behind the table's position, or behind where reading will start.
+    pub behind: Behind,
+}
+
+/// What lies behind a position in a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// Nobody was asked: the table has the shard to its end.
+    NotAsked,
+    /// Nothing at this time, milliseconds since the epoch: the position is at the tip of an open shard.
+    Nothing {
+        /// Just before Kinesis was asked for the shard, or for all shards if that was earlier.
+        at: i64,
+    },
+    /// Nothing, and nothing will come: the shard is closed. Its children may hold more.
+    End,
+    /// Records.
+    Records {
+        /// How far behind the tip.
+        lag: Duration,
+        /// When the oldest of them arrived, milliseconds since the epoch, if Kinesis gave it.
+        oldest: Option<i64>,
+    },
+    /// Kinesis did not say.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Asks Kinesis for the stream, its shards, and what lies behind the table's position in each, or behind where reading will
+/// start in a shard that the table does not have: `start` is for a stream that it does not know. A shard that cannot be asked
+/// is no error.
+///
+/// # Errors
+/// [`IngestError`] when the stream cannot be described or its shards cannot be listed.
+pub async fn probe(
+    source: &KinesisStream,
+    document: Option<&CheckpointDocument>,
+    start: &StartPosition,
+    clock: &Clock,
+) -> Result<StreamProbe, IngestError> {
+    let description = source.describe().await?;
+    let skew = Skew::of(clock.now(), description.server_time);
+    let listed_at = skew.earliest(clock.now());
+    let listed = source.list_shards().await?;
+    let positions = &positions(&listed, document, &start.position(&description, clock.now()), listed_at);
+    let asked = listed.into_iter().map(|shard| async move {
+        let behind = match positions.get(&shard.id) {
+            Some(position) => ask_in_time(source, &shard.id, position, clock).await,
+            None => Behind::NotAsked,
+        };
+        let ListedShard { id, starting_sequence, parents, closed, .. } = shard;
+        let behind = match behind {
+            // Its children may hold what came since.
+            Behind::Nothing { .. } if closed => Behind::End,
+            // It may have been closed since it was listed.
+            Behind::Nothing { at } => Behind::Nothing { at: at.min(listed_at) },
+            behind => behind,
+        };
+        (id, ShardProbe { starting_sequence, parents, closed, behind })
+    });
+    let shards = futures::stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).collect().await;
+    let StreamDescription { arn, created_at, retention, .. } = description;
+    Ok(StreamProbe { arn, created_at, retention, shards })
+}
+
+/// Where reading goes on in each listed shard that has not ended: from the table's position, or from where a worker will pin it.
+fn positions(
+    listed: &[ListedShard],
+    document: Option<&CheckpointDocument>,
+    start: &Position,
+    now: i64,
+) -> BTreeMap<String, Position> {
+    let LineagePlan { pins, readable, waiting, .. } = plan(listed, document, start, now);
+    let is_new = document.is_none_or(|document| document.shards.is_empty());
+    let of_children = if is_new { start } else { &Position::TrimHorizon };
+    let readable = readable.into_iter().map(|readable| (readable.shard.id, readable.position));
+    let pinned = pins.into_iter().map(|pin| (pin.shard, pin.to_inclusive));
+    let waiting = waiting.into_iter().map(|shard| (shard, of_children.clone()));
+    readable.chain(pinned).chain(waiting).collect()
+}
+
+/// Whether the table has every record of an open shard that arrived up to `until` (milliseconds since the epoch), by what Kinesis
+/// says of the first one behind the position.
+pub(crate) async fn is_read_up_to(
+    source: &KinesisStream,
+    shard: &str,
+    state: &ShardState,
+    until: i64,
+    clock: &Clock,
+) -> bool {
+    match ask_in_time(source, shard, &state.position, clock).await {
+        Behind::Nothing { .. } => true,
+        Behind::Records { oldest: Some(oldest), .. } => oldest >= until,
+        Behind::Records { oldest: None, .. } | Behind::NotAsked | Behind::End | Behind::Unknown { .. } => false,
+    }
+}
+
+async fn ask_in_time(source: &KinesisStream, shard: &str, position: &Position, clock: &Clock) -> Behind {
+    let asked = tokio::time::timeout(TIME_LIMIT, ask(source, shard, position, clock)).await;
+    asked.unwrap_or_else(|_| Behind::Unknown { reason: format!("no answer within {} s", TIME_LIMIT.as_secs()) })
+}
+
+async fn ask(source: &KinesisStream, shard: &str, position: &Position, clock: &Clock) -> Behind {
+    let mut pause = FIRST_PAUSE;
+    let mut last = String::new();
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        match ask_once(source, shard, position, clock).await {
+            Ok(behind) => return behind,
+            Err(ReadFault::Final(error) | ReadFault::Denied(error) | ReadFault::NotFound(error)) => {
+                return Behind::Unknown { reason: error.to_string() };
+            }
+            Err(ReadFault::Trimmed(reason)) => return Behind::Unknown { reason },
+            Err(ReadFault::ExpiredIterator) => "the iterator expired".clone_into(&mut last),
+            Err(ReadFault::Throttled(reason) | ReadFault::Transient(reason) | ReadFault::InUse(reason)) => {
+                last = reason;
+            }
+        }
+    }
+    Behind::Unknown { reason: last }
+}
+
+async fn ask_once(
+    source: &KinesisStream,
+    shard: &str,
+    position: &Position,
+    clock: &Clock,
+) -> Result<Behind, ReadFault> {
+    let mut iterator = source.iterator(shard, position).await?;
+    let mut lag = Duration::ZERO;
+    for _ in 0..EMPTY_ANSWERS {
+        let at = clock.now().timestamp_millis();
+        let answer = source.peek(&iterator).await?;
+        let behind = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
+        lag = Duration::from_millis(behind.unwrap_or(0));
+        let first = answer.records.first().and_then(|record| record.approximate_arrival_timestamp());
+        if let Some(arrived) = first {
+            // Of a single record, the answer's own lag is that of what follows: the record itself is older or as old.
+            let oldest = arrived.to_millis().ok();
+            let age = u64::try_from(at.saturating_sub(oldest.unwrap_or(at))).unwrap_or(0);
+            let age = Duration::from_millis(age);
+            return Ok(Behind::Records { lag: lag.max(age), oldest });
+        }
+        match (answer.next_shard_iterator, behind) {
+            (None, _) => return Ok(Behind::End),
+            (_, Some(0)) => return Ok(Behind::Nothing { at }),
+            (Some(next), _) => iterator = next,
+        }
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
+    Ok(Behind::Records { lag, oldest: None })
+}

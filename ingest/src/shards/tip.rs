@@ -1,0 +1,204 @@
+//! When a stream is at its tip: what ListShards says of a shard, and which shards a run that ends at the tips has still to
+//! wait for. Pure.
+//!
+//! | the listed shard | then |
+//! | --- | --- |
+//! | ended in the table | done |
+//! | stands behind an open gap, or descends from a shard that does | not waited for: the gap is told |
+//! | closed, and not ended in the table | unread: a closed shard has no tip, it has an end |
+//! | not in the table | unread: nobody has begun it |
+//! | read to its tip by this run | done |
+//! | committed, by anybody, up to a record or a tip since the run began | done |
+//! | else | unread |
+
+use std::collections::BTreeSet;
+
+use bluelake_lake::{CheckpointDocument, ShardState};
+use bluelake_schemas::KnownBug;
+
+use crate::shards::lineage::ListedShard;
+
+/// What ListShards last said of a shard, before a page of it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// It was open at this time, milliseconds since the epoch: its children, if it has any by now, hold nothing older.
+    Open {
+        /// Just before Kinesis was asked for its shards.
+        at: i64,
+    },
+    /// It was closed: nothing comes in any more, and its children may hold records already.
+    Closed,
+}
+
+impl Listed {
+    /// What a listing that was asked for at `at` (milliseconds since the epoch) says of a shard.
+    #[must_use]
+    pub(crate) fn of(shard: &ListedShard, at: i64) -> Self {
+        if shard.closed && !KnownBug::TipOfAClosedShard.is_on() { Self::Closed } else { Self::Open { at } }
+    }
+}
+
+/// The shards of a stream, as ListShards gave them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listing {
+    /// Every shard, open and closed.
+    pub(crate) shards: Vec<ListedShard>,
+    /// Just before Kinesis was asked, milliseconds since the epoch.
+    pub(crate) at: i64,
+}
+
+/// Marks as closed what has children in the list, whatever else the list says of it.
+pub(crate) fn close_parents(listed: &mut [ListedShard]) {
+    let parents: BTreeSet<String> = listed.iter().flat_map(|shard| shard.parents.iter().cloned()).collect();
+    for shard in listed.iter_mut().filter(|shard| parents.contains(&shard.id)) {
+        shard.closed = true;
+    }
+}
+
+/// Shards that a run which began at `since` (milliseconds since the epoch) has still to wait for; `at_tip` says which of
+/// them it read to their tip and committed.
+#[must_use]
+pub(crate) fn unread<'a>(
+    listed: &'a [ListedShard],
+    document: Option<&CheckpointDocument>,
+    at_tip: &BTreeSet<String>,
+    since: i64,
+) -> Vec<&'a ListedShard> {
+    let is_done = |shard: &ListedShard| match state_of(shard, document) {
+        Some(state) if state.ended => true,
+        Some(_) if shard.closed => false,
+        Some(state) => at_tip.contains(&shard.id) || state.read_until().is_some_and(|known| known >= since),
+        None => false,
+    };
+    let unread = listed.iter().filter(|shard| !is_done(shard));
+    unread.filter(|shard| !is_behind_a_gap(shard, listed, document)).collect()
+}
+
+/// What the table says of the same incarnation of a shard.
+pub(crate) fn state_of<'a>(shard: &ListedShard, document: Option<&'a CheckpointDocument>) -> Option<&'a ShardState> {
+    let state = document?.shards.get(&shard.id)?;
+    (state.starting_sequence == shard.starting_sequence).then_some(state)
+}
+
+fn is_behind_a_gap(shard: &ListedShard, listed: &[ListedShard], document: Option<&CheckpointDocument>) -> bool {
+    let Some(document) = document else { return false };
+    let mut family = vec![shard.id.as_str()];
+    let mut next = 0;
+    while let Some(id) = family.get(next).copied() {
+        let in_list = listed.iter().filter(|other| other.id == id).flat_map(|other| &other.parents);
+        let in_table = document.shards.get(id).map(|state| state.parents.as_slice()).unwrap_or_default();
+        for parent in in_list.chain(in_table) {
+            if !family.contains(&parent.as_str()) {
+                family.push(parent);
+            }
+        }
+        next += 1;
+    }
+    family.iter().any(|id| document.open_gap(id).is_some())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bluelake_lake::{ControlTotals, Gap, GapCause, Position, SequenceNumber};
+
+    use super::*;
+
+    const BEGAN: i64 = 5_000;
+
+    fn number(text: &str) -> SequenceNumber {
+        SequenceNumber::parse(text).unwrap()
+    }
+
+    fn listed(id: &str, parents: &[&str], closed: bool) -> ListedShard {
+        ListedShard {
+            id: id.to_owned(),
+            starting_sequence: number("1"),
+            parents: parents.iter().map(ToString::to_string).collect(),
+            hash_keys: None,
+            closed,
+        }
+    }
+
+    fn state(ended: bool, drained_at: Option<i64>) -> ShardState {
+        ShardState {
+            starting_sequence: number("1"),
+            parents: Vec::new(),
+            position: Position::After(number("9")),
+            ended,
+            arrived_at: None,
+            drained_at,
+            pinned_at: Some(0),
+            totals: ControlTotals::default(),
+        }
+    }
+
+    fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
+        let pin = |(id, state): (&str, ShardState)| (id.to_owned(), state);
+        CheckpointDocument { shards: shards.map(pin).into(), ..crate::shards::lineage::empty_document() }
+    }
+
+    fn waited_for<const N: usize>(
+        listed: &[ListedShard],
+        shards: [(&str, ShardState); N],
+        at_tip: &[&str],
+    ) -> Vec<String> {
+        let at_tip = at_tip.iter().map(ToString::to_string).collect();
+        unread(listed, Some(&document(shards)), &at_tip, BEGAN).iter().map(|shard| shard.id.clone()).collect()
+    }
+
+    #[test]
+    fn an_open_shard_is_done_when_it_was_read_to_its_tip_since_the_run_began_by_anybody() {
+        let shards = [listed("a", &[], false)];
+        assert_eq!(waited_for(&shards, [("a", state(false, None))], &[]), ["a"], "nobody has read it");
+        assert_eq!(waited_for(&shards, [("a", state(false, None))], &["a"]), [""; 0], "this run has");
+        assert_eq!(waited_for(&shards, [("a", state(false, Some(BEGAN)))], &[]), [""; 0], "somebody else has");
+        assert_eq!(waited_for(&shards, [("a", state(false, Some(BEGAN - 1)))], &[]), ["a"], "but not since then");
+        let newer = ShardState { arrived_at: Some(BEGAN * 1_000), ..state(false, None) };
+        assert_eq!(waited_for(&shards, [("a", newer)], &[]), [""; 0], "what came before it is committed, too");
+        assert_eq!(waited_for(&shards, [], &["a"]), ["a"], "not in the table");
+    }
+
+    #[test]
+    fn a_closed_shard_has_no_tip_and_its_children_are_waited_for() {
+        let shards = [listed("a", &[], true), listed("left", &["a"], false), listed("right", &["a"], false)];
+        assert_eq!(waited_for(&shards, [("a", state(false, Some(9_999)))], &["a"]), ["a", "left", "right"]);
+        let ended = || ("a", state(true, None));
+        assert_eq!(waited_for(&shards, [ended()], &[]), ["left", "right"]);
+        assert_eq!(waited_for(&shards, [ended(), ("left", state(false, None))], &["left"]), ["right"]);
+    }
+
+    #[test]
+    fn a_shard_of_a_stream_made_anew_is_another_one() {
+        let anew = ListedShard { starting_sequence: number("2"), ..listed("a", &[], false) };
+        assert_eq!(waited_for(&[anew], [("a", state(true, None))], &["a"]), ["a"]);
+    }
+
+    #[test]
+    fn what_stands_behind_a_gap_is_told_and_not_waited_for() {
+        let gap = Gap {
+            shard: "gone".to_owned(),
+            starting_sequence: number("1"),
+            after: Position::TrimHorizon,
+            from: None,
+            until: None,
+            found_at: 0,
+            cause: GapCause::Vanished,
+            accepted: false,
+        };
+        let shards = [listed("child", &["gone"], true), listed("grandchild", &["child"], false)];
+        let open = CheckpointDocument { gaps: vec![gap.clone()], ..document([("gone", state(false, None))]) };
+        assert!(unread(&shards, Some(&open), &BTreeSet::new(), BEGAN).is_empty());
+        let accepted = CheckpointDocument { gaps: vec![Gap { accepted: true, ..gap }], ..open };
+        assert_eq!(unread(&shards, Some(&accepted), &BTreeSet::new(), BEGAN).len(), 2);
+    }
+
+    #[test]
+    fn a_shard_with_children_in_the_list_is_closed_whatever_the_list_says_of_it() {
+        let mut shards = [listed("a", &[], false), listed("b", &["a"], false)];
+        close_parents(&mut shards);
+        assert!(shards.iter().map(|shard| shard.closed).eq([true, false]));
+        let said: Vec<Listed> = shards.iter().map(|shard| Listed::of(shard, 7)).collect();
+        assert_eq!(said, [Listed::Closed, Listed::Open { at: 7 }]);
+    }
+}

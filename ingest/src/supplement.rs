@@ -1,0 +1,5 @@
+//! Commits that add what is missing and move no shard: replay and backfill.
+
+pub(crate) mod backfill;
+pub(crate) mod commit;
+pub(crate) mod replay;

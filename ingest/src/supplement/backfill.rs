@@ -1,0 +1,279 @@
+//! Backfill: brings archived records into a stream's table, by the same decoder as the stream's own.
+//!
+//! Guarantees: each byte of an object's content is taken once, by the object's name and version, however often a run is
+//! killed or repeated; an event whose id the table has, of the same type and day, is counted as a duplicate and not
+//! added. Leaves to the caller: up to which time the stream was ingested, so that ingest cannot bring the same events later.
+
+mod object;
+mod plan;
+mod unseen;
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bluelake_lake::{
+    Archive, ArchivedObject, CommitOutcome, ControlTotals, Lake, StreamTable, UnreadableObject, Writer, event_ids,
+    other_stream,
+};
+use bluelake_schemas::{Contract, Stream};
+use bluelake_transform::{Decoder, TransformError};
+use chrono::{DateTime, Utc};
+use rand::Rng as _;
+use tokio::{sync::mpsc, task::JoinSet};
+
+use self::{
+    object::{Message, ObjectSource},
+    plan::plan,
+    unseen::{Ids, Pending},
+};
+use crate::{
+    error::IngestError,
+    reading::admission::Admission,
+    retry::Patience,
+    supplement::commit::{SupplementBase, commit_supplement},
+    worker::memory::PAGE_COPIES,
+};
+
+/// Chunks that are decoded ahead of the batch; each is a few MiB.
+const CHUNKS_AHEAD: usize = 4;
+/// Chunks of one commit at most: its document names the part of each object.
+const MAX_CHUNKS: usize = 1_000;
+/// Rounds in a row that others outran before it is given up.
+const ATTEMPTS: usize = 10;
+
+/// What to bring in, and how.
+#[derive(Clone, Debug)]
+pub struct BackfillOptions {
+    /// Objects that were written at this time or later are left: ingest has not got so far, and may bring the same events.
+    /// `None` takes all.
+    pub written_before: Option<DateTime<Utc>>,
+    /// Name or ARN of the stream in Kinesis: a table that holds another one is refused.
+    pub kinesis: String,
+    /// Bytes of rows in memory at which they are committed.
+    pub buffer_bytes: usize,
+    /// Name of the writer in the checkpoint documents.
+    pub worker: String,
+    /// Counts the events as they are committed, for a progress bar.
+    pub received: Arc<AtomicU64>,
+}
+
+/// An object that could not be read, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedObject {
+    /// Its URL or path.
+    pub object: String,
+    /// Byte of the decompressed content up to which it was read. What comes before is in the tables.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a backfill found and did.
+#[derive(Clone, Debug)]
+pub struct BackfillSummary {
+    /// The stream.
+    pub stream: Stream,
+    /// Objects of the archive.
+    pub objects: usize,
+    /// Of those, read to their end by this run.
+    pub read: usize,
+    /// Of those, read before.
+    pub present: usize,
+    /// Of those, left because ingest has not got so far.
+    pub left: Vec<String>,
+    /// Of those, damaged, denied or of a form that is not read.
+    pub damaged: Vec<DamagedObject>,
+    /// Bytes of decompressed content that were committed.
+    pub bytes: u64,
+    /// Control totals of what was committed.
+    pub counts: ControlTotals,
+    /// Commits.
+    pub commits: u64,
+    /// Version of the event table afterwards.
+    pub table_version: Option<u64>,
+}
+
+/// Brings in what the table does not have of an archive.
+///
+/// # Errors
+/// The first error that does not pass. What was committed before stays, and a new run goes on from there. An object that is
+/// damaged, or alone cannot be read, is no error: it is in the summary.
+pub async fn backfill(
+    archive: &Archive,
+    stream: Stream,
+    lake: &Lake,
+    contract: &Contract,
+    options: BackfillOptions,
+) -> Result<BackfillSummary, IngestError> {
+    let listing = archive.list().await?;
+    // A table that was ingested keeps the ARN of its stream; one that was not has none yet.
+    let writer = Writer {
+        worker: options.worker.clone(),
+        stream_arn: String::new(),
+        stream_created_at: None,
+        contract_version: contract.version(),
+    };
+    let table = StreamTable::open(lake, contract, stream, writer).await?;
+    let other = table.document().and_then(|document| document.other_stream_by_name(&options.kinesis));
+    if let Some(check) = other {
+        return Err(other_stream(stream.table(), check).into());
+    }
+    let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
+    let summary = BackfillSummary {
+        stream,
+        objects: listing.objects.len() + listing.unreadable.len(),
+        read: 0,
+        present: 0,
+        left: Vec::new(),
+        damaged: Vec::new(),
+        bytes: 0,
+        counts: ControlTotals::default(),
+        commits: 0,
+        table_version: None,
+    };
+    let admission = Admission::new(options.buffer_bytes / PAGE_COPIES);
+    let source = ObjectSource { archive: archive.clone(), stream, decoder: Arc::new(decoder), admission };
+    let unreadable = listing.unreadable.into_iter().map(DamagedObject::from).collect();
+    Backfill { source, objects: listing.objects, unreadable, table, options, summary }.run().await
+}
+
+impl From<UnreadableObject> for DamagedObject {
+    fn from(object: UnreadableObject) -> Self {
+        Self { object: object.name, offset: 0, reason: object.reason }
+    }
+}
+
+struct Backfill {
+    source: ObjectSource,
+    objects: Vec<ArchivedObject>,
+    /// What was listed and cannot be asked for.
+    unreadable: Vec<DamagedObject>,
+    table: StreamTable,
+    options: BackfillOptions,
+    summary: BackfillSummary,
+}
+
+/// How a round ended.
+#[derive(PartialEq, Eq)]
+enum RoundEnd {
+    Done,
+    /// A replay or another backfill came between: what the plan said may not hold any more.
+    Fenced,
+}
+
+impl Backfill {
+    async fn run(mut self) -> Result<BackfillSummary, IngestError> {
+        let mut outrun = 0;
+        loop {
+            let before = self.summary.commits;
+            if self.round().await? == RoundEnd::Done {
+                self.summary.table_version = self.table.delta_table().version();
+                return Ok(self.summary);
+            }
+            outrun = if self.summary.commits > before { 0 } else { outrun + 1 };
+            if outrun == ATTEMPTS {
+                return Err(IngestError::Outrun { stream: self.summary.stream, times: outrun });
+            }
+            tokio::time::sleep(Duration::from_millis(rand::rng().random_range(100..2_000))).await;
+        }
+    }
+
+    /// Plans from the table as it is, and reads on.
+    async fn round(&mut self) -> Result<RoundEnd, IngestError> {
+        self.reload().await?;
+        let committed = self.table.archive_ranges().await?;
+        let mut base = SupplementBase::of(&self.table);
+        let limit = self.options.written_before.map(|time| time.timestamp_millis());
+        let plan = plan(&self.objects, &committed, limit);
+        self.summary.present = plan.present - self.summary.read;
+        self.summary.left = plan.left;
+        self.summary.damaged.clone_from(&self.unreadable);
+        let (sender, mut messages) = mpsc::channel(CHUNKS_AHEAD);
+        // Ends with the round, however that ends.
+        let mut reading = JoinSet::new();
+        reading.spawn(self.source.clone().read_all(plan.tasks, sender));
+        let mut pending = Pending::default();
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Chunk(chunk) => pending.add(*chunk),
+                Message::Damaged { object, offset, reason } => {
+                    tracing::warn!(stream = %self.summary.stream, object, offset, reason, "an archived object was not read to its end");
+                    self.summary.damaged.push(DamagedObject { object, offset, reason });
+                }
+                Message::Failed(error) => return Err(error),
+            }
+            let due = pending.is_due(self.options.buffer_bytes, MAX_CHUNKS);
+            if due && !self.commit(std::mem::take(&mut pending), &mut base).await? {
+                return Ok(RoundEnd::Fenced);
+            }
+        }
+        if !pending.is_empty() && !self.commit(pending, &mut base).await? {
+            return Ok(RoundEnd::Fenced);
+        }
+        Ok(RoundEnd::Done)
+    }
+
+    /// Commits what the table does not have; false when fenced.
+    async fn commit(&mut self, mut pending: Pending, base: &mut SupplementBase) -> Result<bool, IngestError> {
+        let _rooms = pending.take_rooms();
+        self.reload().await?;
+        let now = SupplementBase::of(&self.table);
+        if !now.follows(*base) {
+            return Ok(false);
+        }
+        let stream = self.summary.stream;
+        let transform = |source: TransformError| IngestError::Transform { stream, source };
+        let (ids, folders) = pending.candidates().map_err(transform)?;
+        let stored = self.stored(&ids, &folders).await?;
+        let rows = pending.unseen(stored).map_err(transform)?;
+        let (counts, ranges) = (rows.counts, rows.archive_ranges.clone());
+        match commit_supplement(&mut self.table, now, rows, &Patience::Few).await? {
+            CommitOutcome::Committed { version } => {
+                *base = now.after_own_commit(&self.table);
+                self.summary.counts += counts;
+                self.summary.commits += 1;
+                self.summary.read += ranges.iter().filter(|range| range.ended).count();
+                self.summary.bytes += ranges.iter().map(|range| range.to - range.from).sum::<u64>();
+                self.options.received.fetch_add(counts.received, Ordering::Relaxed);
+                tracing::info!(
+                    %stream, version, objects = ranges.len(), stored = counts.stored, rejected = counts.rejected,
+                    duplicate = counts.duplicate, "committed"
+                );
+                Ok(true)
+            }
+            CommitOutcome::Fenced { .. } | CommitOutcome::Expired => Ok(false),
+        }
+    }
+
+    /// Which of the ids the table has.
+    async fn stored(&self, ids: &Ids, folders: &BTreeSet<String>) -> Result<Ids, IngestError> {
+        let mut pauses = Patience::Few.pauses();
+        loop {
+            let mut stored = Ids::default();
+            let mut found = |id| {
+                if ids.contains(&id) {
+                    stored.insert(id);
+                }
+            };
+            let name = self.summary.stream.table();
+            match event_ids(name, self.table.delta_table(), folders, &mut found).await {
+                Ok(()) => return Ok(stored),
+                Err(error) => pauses.wait_after("read the table's event ids", error.into()).await?,
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Result<(), IngestError> {
+        let mut pauses = Patience::Few.pauses();
+        while let Err(error) = self.table.reload().await {
+            pauses.wait_after("load the table", error.into()).await?;
+        }
+        Ok(())
+    }
+}

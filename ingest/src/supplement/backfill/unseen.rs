@@ -1,0 +1,120 @@
+//! Which of a batch's events are not in the table yet: told apart by their id, within their type and day, for a repeated
+//! event repeats both. Pure but for the answer of the table, which is handed in.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use ahash::RandomState;
+use arrow::{
+    array::{AsArray as _, BooleanArray, RecordBatch},
+    compute::filter_record_batch,
+    datatypes::Date32Type,
+};
+use bluelake_lake::{ArchiveRange, ControlTotals};
+use bluelake_transform::TransformError;
+use uuid::Uuid;
+
+use super::object::Chunk;
+use crate::{reading::admission::RowRoom, supplement::commit::SupplementRows};
+
+/// Event ids.
+pub(crate) type Ids = HashSet<Uuid, RandomState>;
+
+/// Chunks that are to be committed together.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    chunks: Vec<Chunk>,
+    bytes: usize,
+    /// What the heavy rows among them take: others may wait for it.
+    rooms: Vec<RowRoom>,
+}
+
+impl Pending {
+    pub(crate) fn add(&mut self, mut chunk: Chunk) {
+        self.rooms.extend(chunk.room.take());
+        self.bytes += chunk.rows.events.get_array_memory_size() + chunk.rows.rejected.get_array_memory_size();
+        self.chunks.push(chunk);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Whether it holds so many bytes of rows, or parts of so many objects, or rows that others may wait for.
+    pub(crate) fn is_due(&self, bytes: usize, chunks: usize) -> bool {
+        self.bytes >= bytes || self.chunks.len() >= chunks || !self.rooms.is_empty()
+    }
+
+    /// The room that its rows take until they are written.
+    pub(crate) fn take_rooms(&mut self) -> Vec<RowRoom> {
+        std::mem::take(&mut self.rooms)
+    }
+
+    /// The ids of its events, and the folders of the partitions that they belong to.
+    pub(crate) fn candidates(&self) -> Result<(Ids, BTreeSet<String>), TransformError> {
+        let (mut ids, mut folders) = (Ids::default(), BTreeSet::new());
+        for chunk in &self.chunks {
+            ids.extend(ids_of(&chunk.rows.events)?);
+            folders.extend(folders_of(&chunk.rows.events)?);
+        }
+        Ok((ids, folders))
+    }
+
+    /// The rows that are to be added when the table has `stored`. Of several events of one id the first counts.
+    pub(crate) fn unseen(self, stored: Ids) -> Result<SupplementRows, TransformError> {
+        let mut taken = stored;
+        let mut rows = SupplementRows::default();
+        let mut ranges: BTreeMap<(String, String), ArchiveRange> = BTreeMap::new();
+        for chunk in self.chunks {
+            let is_new: BooleanArray =
+                ids_of(&chunk.rows.events)?.into_iter().map(|id| Some(taken.insert(id))).collect();
+            let events = filter_record_batch(&chunk.rows.events, &is_new)?;
+            let dropped = u64::try_from(chunk.rows.events.num_rows() - events.num_rows()).unwrap_or(u64::MAX);
+            let counts = ControlTotals {
+                received: chunk.counts.received,
+                stored: chunk.counts.stored.saturating_sub(dropped),
+                rejected: chunk.counts.rejected,
+                duplicate: chunk.counts.duplicate + dropped,
+            };
+            rows.counts += counts;
+            let (object, version) = (chunk.object.name.clone(), chunk.object.version.clone());
+            let range = ranges.entry((object.clone(), version.clone())).or_insert_with(|| ArchiveRange {
+                object,
+                version,
+                from: chunk.from,
+                to: chunk.from,
+                ended: false,
+                counts: ControlTotals::default(),
+            });
+            range.to = chunk.to;
+            range.ended |= chunk.ended;
+            range.counts += counts;
+            for (batch, held) in [(events, &mut rows.events), (chunk.rows.rejected, &mut rows.rejected)] {
+                if batch.num_rows() > 0 {
+                    held.push(batch);
+                }
+            }
+        }
+        rows.archive_ranges = ranges.into_values().collect();
+        Ok(rows)
+    }
+}
+
+fn ids_of(events: &RecordBatch) -> Result<Vec<Uuid>, TransformError> {
+    let fault = || TransformError::Layout { column: "event_id" };
+    let ids = events.column_by_name("event_id").and_then(|column| column.as_string_opt::<i32>()).ok_or_else(fault)?;
+    (0..events.num_rows()).map(|row| Uuid::parse_str(ids.value(row)).map_err(|_| fault())).collect()
+}
+
+/// `event_type=…/event_date=…/` of each row, once.
+fn folders_of(events: &RecordBatch) -> Result<BTreeSet<String>, TransformError> {
+    let types = events.column_by_name("event_type").and_then(|column| column.as_string_opt::<i32>());
+    let types = types.ok_or(TransformError::Layout { column: "event_type" })?;
+    let dates = events.column_by_name("event_date").and_then(|column| column.as_primitive_opt::<Date32Type>());
+    let dates = dates.ok_or(TransformError::Layout { column: "event_date" })?;
+    let found: BTreeSet<(&str, i32)> = (0..events.num_rows()).map(|row| (types.value(row), dates.value(row))).collect();
+    let folder = |(event_type, date): (&str, i32)| {
+        let date = Date32Type::to_naive_date_opt(date).ok_or(TransformError::Layout { column: "event_date" })?;
+        Ok(format!("event_type={event_type}/event_date={}/", date.format("%Y-%m-%d")))
+    };
+    found.into_iter().map(folder).collect()
+}

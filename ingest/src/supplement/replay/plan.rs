@@ -1,0 +1,190 @@
+//! What a replay may read: which shards, up to where, and in which slices of time. Pure.
+//!
+//! | the table says of a listed shard | the replay reads |
+//! | --- | --- |
+//! | ended | all of it |
+//! | position after P | up to and including P |
+//! | pinned, nothing committed | nothing: all of it is the worker's |
+//! | nothing, or another incarnation | nothing |
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use bluelake_lake::{CheckpointDocument, Position, SequenceNumber};
+
+use crate::shards::lineage::ListedShard;
+
+/// Up to where a shard is the replay's. What follows is the worker's, who may be reading it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The worker will never come back to the shard.
+    EndOfShard,
+    /// Up to and including this record.
+    Through(SequenceNumber),
+}
+
+/// The shards of a stream as a replay sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReplayPlan {
+    /// Shards to read, with how far.
+    pub(crate) shards: BTreeMap<String, Limit>,
+    /// Shards of which nothing is committed yet.
+    pub(crate) skipped: Vec<String>,
+}
+
+/// Plans from the shards as listed and the document in force.
+pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>) -> ReplayPlan {
+    let mut plan = ReplayPlan::default();
+    for shard in listed {
+        let state = document.and_then(|document| document.shards.get(&shard.id));
+        let state = state.filter(|state| state.starting_sequence == shard.starting_sequence);
+        let limit = state.and_then(|state| match &state.position {
+            _ if state.ended => Some(Limit::EndOfShard),
+            Position::After(sequence) => Some(Limit::Through(sequence.clone())),
+            Position::TrimHorizon | Position::AtTimestamp(_) => None,
+        });
+        match limit {
+            Some(limit) => {
+                plan.shards.insert(shard.id.clone(), limit);
+            }
+            None => plan.skipped.push(shard.id.clone()),
+        }
+    }
+    plan
+}
+
+/// The shard with all its ancestors and descendants that the table or the stream knows: among them an event id stands once
+/// within the window.
+pub(crate) fn relatives(id: &str, listed: &[ListedShard], document: Option<&CheckpointDocument>) -> BTreeSet<String> {
+    let mut edges: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for shard in listed {
+        edges.extend(shard.parents.iter().map(|parent| (parent.as_str(), shard.id.as_str())));
+    }
+    for (child, state) in document.iter().flat_map(|document| &document.shards) {
+        edges.extend(state.parents.iter().map(|parent| (parent.as_str(), child.as_str())));
+    }
+    let mut found: BTreeSet<String> = [id.to_owned()].into();
+    for upwards in [true, false] {
+        let mut next = vec![id];
+        while let Some(member) = next.pop() {
+            for (parent, child) in &edges {
+                let (here, there) = if upwards { (child, parent) } else { (parent, child) };
+                if *here == member && found.insert((*there).to_owned()) {
+                    next.push(there);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Cuts a range of arrival times (milliseconds since the epoch) into slices of at most `width`.
+pub(crate) fn slices(range: Range<i64>, width: i64) -> impl Iterator<Item = Range<i64>> {
+    let width = width.max(1);
+    std::iter::successors(Some(range.start), move |start| start.checked_add(width))
+        .take_while(move |start| *start < range.end)
+        .map(move |start| start..start.saturating_add(width).min(range.end))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bluelake_lake::{Batch, ControlTotals, ShardAdvance, Writer, advance};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn sequence(number: u32) -> SequenceNumber {
+        SequenceNumber::parse(&number.to_string()).unwrap()
+    }
+
+    fn listed(id: &str, parents: &[&str]) -> ListedShard {
+        // Stated field by field in one place: other parts of the program may know more of a shard.
+        ListedShard {
+            id: id.to_owned(),
+            starting_sequence: sequence(1),
+            parents: parents.iter().map(ToString::to_string).collect(),
+            hash_keys: None,
+            closed: false,
+        }
+    }
+
+    fn document(shards: &[(&str, u32, Position, bool)]) -> CheckpointDocument {
+        let step = |(id, starts, position, ended): &(&str, u32, Position, bool)| ShardAdvance {
+            shard: (*id).to_owned(),
+            starting_sequence: sequence(*starts),
+            parents: Vec::new(),
+            from_exclusive: None,
+            to_inclusive: position.clone(),
+            ended: *ended,
+            arrived_at: None,
+            drained_at: None,
+            pinned_at: None,
+            counts: ControlTotals::default(),
+            gap: None,
+        };
+        let batch = Batch {
+            id: Uuid::nil(),
+            base: 0,
+            erasure_epoch: 0,
+            shards: shards.iter().map(step).collect(),
+            retire: Vec::new(),
+            supplement: None,
+            files: Vec::new(),
+            rejected_files: Vec::new(),
+        };
+        let writer =
+            Writer { worker: "w".to_owned(), stream_arn: "a".to_owned(), stream_created_at: None, contract_version: 1 };
+        advance(None, 1, &batch, &writer).unwrap()
+    }
+
+    #[test]
+    fn only_what_the_worker_is_done_with_is_replayed() {
+        let document = document(&[
+            ("open", 1, Position::After(sequence(7)), false),
+            ("ended", 1, Position::After(sequence(9)), true),
+            ("ended-empty", 1, Position::AtTimestamp(5), true),
+            ("pinned", 1, Position::AtTimestamp(5), false),
+            ("horizon", 1, Position::TrimHorizon, false),
+            ("remade", 2, Position::After(sequence(9)), false),
+        ]);
+        let shards = ["open", "ended", "ended-empty", "pinned", "horizon", "remade", "unknown"];
+        let shards: Vec<_> = shards.iter().map(|id| listed(id, &[])).collect();
+        let found = plan(&shards, Some(&document));
+        let expected: BTreeMap<String, Limit> = [
+            ("open".to_owned(), Limit::Through(sequence(7))),
+            ("ended".to_owned(), Limit::EndOfShard),
+            ("ended-empty".to_owned(), Limit::EndOfShard),
+        ]
+        .into();
+        assert_eq!(found.shards, expected);
+        assert_eq!(found.skipped, ["pinned", "horizon", "remade", "unknown"]);
+        assert_eq!(plan(&shards, None).shards, BTreeMap::new());
+    }
+
+    #[test]
+    fn relatives_are_ancestors_and_descendants_but_not_siblings() {
+        let shards =
+            [listed("a", &[]), listed("b", &["a"]), listed("c", &["a"]), listed("d", &["b", "x"]), listed("y", &[])];
+        let of = |id| relatives(id, &shards, None).into_iter().collect::<Vec<_>>();
+        assert_eq!(of("b"), ["a", "b", "d"]);
+        assert_eq!(of("a"), ["a", "b", "c", "d"]);
+        assert_eq!(of("y"), ["y"]);
+    }
+
+    #[test]
+    fn slices_cover_the_range_once() {
+        let cases = [
+            (0..10, 4, vec![(0, 4), (4, 8), (8, 10)]),
+            (5..6, 100, vec![(5, 6)]),
+            (5..5, 4, vec![]),
+            (i64::MAX - 2..i64::MAX, 10, vec![(i64::MAX - 2, i64::MAX)]),
+        ];
+        for (range, width, expected) in cases {
+            let found: Vec<_> = slices(range, width).map(|slice| (slice.start, slice.end)).collect();
+            assert_eq!(found, expected);
+        }
+    }
+}

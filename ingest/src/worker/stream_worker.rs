@@ -1,0 +1,306 @@
+//! The worker of one stream: opens its table, runs round after round until it is done, and steps aside where it is
+//! fenced.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bluelake_lake::{
+    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, StreamTable, Writer, recent_events,
+};
+use bluelake_schemas::{Contract, Stream};
+use bluelake_transform::Decoder;
+use rand::Rng as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    dedup::{rebuild::Rebuild, window::DedupWindow},
+    error::IngestError,
+    kinesis::{
+        skew::Skew,
+        stream::{KinesisStream, StreamDescription},
+    },
+    landing::flush::{commit, empty_batch},
+    progress::{Progress, ProgressSnapshot, Running},
+    retry::Patience,
+    shards::{
+        fleet::Share,
+        lineage::{LineagePlan, ReadableShard, plan},
+        pins_and_gaps::{FirstActs, GapRule, Readable},
+        tip::Listing,
+    },
+    worker::{
+        options::IngestOptions,
+        round::{Round, RoundEnd},
+    },
+};
+
+/// Rounds of pinning before it is given up; each loses only to another worker that pins.
+const PIN_ROUNDS: usize = 10;
+/// A shard that another worker took is left alone for up to this long.
+const FENCED_PAUSE: Duration = Duration::from_secs(15);
+
+/// What a worker did.
+#[derive(Clone, Debug)]
+pub struct StreamSummary {
+    /// The stream.
+    pub stream: Stream,
+    /// Counts since the worker started.
+    pub counts: ProgressSnapshot,
+    /// Batches that were dropped because another worker had moved the shard.
+    pub fenced: u64,
+    /// Version of the event table after the last commit.
+    pub table_version: Option<u64>,
+    /// Gaps that stop a shard each.
+    pub open_gaps: Vec<Gap>,
+    /// Shards that nobody has read to their tip, when only that was wanted.
+    pub unread: Vec<String>,
+}
+
+/// The worker of one stream.
+#[derive(Debug)]
+pub struct StreamWorker {
+    pub(crate) source: KinesisStream,
+    pub(crate) description: StreamDescription,
+    pub(crate) stream: Stream,
+    /// `None` only while a flush has it.
+    pub(crate) table: Option<StreamTable>,
+    pub(crate) decoder: Arc<Decoder>,
+    pub(crate) options: IngestOptions,
+    start: Position,
+    pub(crate) skew: Skew,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) avoided: BTreeMap<String, Instant>,
+    /// When the worker started, by the later of both clocks, milliseconds since the epoch.
+    pub(crate) began_at: i64,
+    fenced: u64,
+}
+
+impl StreamWorker {
+    /// Describes the stream and opens its table, with every check that comes before the first read.
+    ///
+    /// # Errors
+    /// When the stream or the table cannot be used.
+    pub async fn open(
+        source: KinesisStream,
+        stream: Stream,
+        lake: &Lake,
+        contract: &Contract,
+        options: IngestOptions,
+    ) -> Result<Self, IngestError> {
+        let description = source.describe().await?;
+        let skew = Skew::of(options.clock.now(), description.server_time);
+        let writer = Writer {
+            worker: options.worker.clone(),
+            stream_arn: description.arn.clone(),
+            stream_created_at: description.created_at,
+            contract_version: contract.version(),
+        };
+        let mut pauses = Patience::Few.pauses();
+        let table = loop {
+            match StreamTable::open(lake, contract, stream, writer.clone()).await {
+                Ok(table) => break table,
+                Err(error) => pauses.wait_after("open the table", error.into()).await?,
+            }
+        };
+        let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
+        let start = options.start.position(&description, options.clock.now());
+        let budget = options.admission.clone();
+        let progress = Progress::new(stream, description.retention, budget, options.clock.clone());
+        Ok(Self {
+            began_at: skew.latest(options.clock.now()),
+            progress: Arc::new(progress),
+            source,
+            description,
+            stream,
+            table: Some(table),
+            decoder: Arc::new(decoder),
+            options,
+            start,
+            skew,
+            avoided: BTreeMap::new(),
+            fenced: 0,
+        })
+    }
+
+    /// Running counts, for a progress bar.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// The stream.
+    #[must_use]
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// Runs until the shutdown, or until every shard is at its tip when only that is wanted; then flushes and commits.
+    ///
+    /// # Errors
+    /// The first error that is not waited out. What was committed before it stays committed.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<StreamSummary, IngestError> {
+        let running = Running::start(&self.progress);
+        loop {
+            match Round::new(&mut self, &shutdown).run().await? {
+                RoundEnd::Done { unread } => {
+                    running.leave();
+                    let open = |document: &CheckpointDocument| {
+                        document.gaps.iter().filter(|gap| !gap.accepted).cloned().collect()
+                    };
+                    return Ok(StreamSummary {
+                        open_gaps: self.table()?.document().map(open).unwrap_or_default(),
+                        stream: self.stream,
+                        counts: self.progress.snapshot(),
+                        fenced: self.fenced,
+                        table_version: self.table()?.delta_table().version(),
+                        unread,
+                    });
+                }
+                RoundEnd::Fenced(shards) => {
+                    if !shards.is_empty() {
+                        tracing::warn!(stream = %self.stream, ?shards, "fenced: another worker moved these shards; going on from the table");
+                        self.fenced += 1;
+                        self.progress.observe_fenced();
+                    }
+                    let until = Instant::now() + FENCED_PAUSE.mul_f64(rand::rng().random_range(0.2..1.0));
+                    self.avoided.extend(shards.into_iter().map(|shard| (shard, until)));
+                    let mut pauses = self.patience(&shutdown).pauses();
+                    while let Err(error) = self.table()?.reload().await {
+                        pauses.wait_after("load the table", error.into()).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn table(&mut self) -> Result<&mut StreamTable, IngestError> {
+        let stream = self.stream;
+        self.table
+            .as_mut()
+            .ok_or_else(|| IngestError::Task { stream, reason: "the table is lent to a flush".to_owned() })
+    }
+
+    pub(crate) fn patience(&self, shutdown: &CancellationToken) -> Patience {
+        if self.options.once { Patience::Few } else { Patience::Until(shutdown.clone()) }
+    }
+
+    /// Which shards this worker may read now, and all that are listed, after the commits that must come before: pins of
+    /// shards new to the table, gaps, and entries that retire. A shard of which something read is not committed yet has not
+    /// vanished.
+    pub(crate) async fn readable(
+        &mut self,
+        reading: &BTreeSet<String>,
+        shutdown: &CancellationToken,
+    ) -> Result<(Readable, Listing), IngestError> {
+        let patience = self.patience(shutdown);
+        for _ in 0..PIN_ROUNDS {
+            if self.options.fleet.is_some() {
+                // The others commit too.
+                self.table()?.reload().await?;
+            }
+            // Listed anew each time: what is pinned must not be older than the document that it is pinned against.
+            let at = self.skew.earliest(self.options.clock.now());
+            let listing = Listing { shards: self.source.list_shards().await?, at };
+            let (now, skew, start) = (self.options.clock.now(), self.skew, self.start.clone());
+            let mut plan = plan(&listing.shards, self.table()?.document(), &start, skew.earliest(now));
+            plan.vanished.retain(|shard| !reading.contains(shard));
+            let share = self.share(&plan);
+            let IngestOptions { on_gap, dedup, .. } = &self.options;
+            let rule = GapRule {
+                retention: self.description.retention,
+                window: dedup.span,
+                on_gap: *on_gap,
+                now: skew.latest(now),
+            };
+            let mut first = FirstActs::decide(plan, &share, self.table()?.document(), rule);
+            if first.is_empty() {
+                first.readable.shards.retain(|readable| !share.held.contains(&readable.shard.id));
+                return Ok((first.readable, listing));
+            }
+            let table = self.table()?;
+            let batch = Batch { retire: first.retire, ..empty_batch(table, first.acts) };
+            if let CommitOutcome::Committed { .. } = commit(table, &batch, &patience).await? {
+                self.progress.observe_commit(ControlTotals::default(), 0, 0);
+                for gap in batch.shards.into_iter().filter_map(|step| step.gap) {
+                    tracing::error!(stream = %self.stream, shard = gap.shard, cause = ?gap.cause, from = ?gap.from,
+                        until = ?gap.until, accepted = gap.accepted, "gap: Kinesis may have discarded records unread");
+                }
+            }
+        }
+        Err(IngestError::Protocol {
+            stream: self.source.name().to_owned(),
+            shard: "all".to_owned(),
+            reason: format!("new shards could not be pinned in {PIN_ROUNDS} rounds: too many workers at once"),
+        })
+    }
+
+    /// This worker's share of the shards that want a worker.
+    fn share(&self, plan: &LineagePlan) -> Share {
+        let wanting = plan.wanting();
+        match &self.options.fleet {
+            Some(fleet) => fleet.share(self.stream, wanting),
+            None => Share { mine: wanting, ..Share::default() },
+        }
+    }
+
+    /// Deduplication windows of shards about to be read, rebuilt from the table in one scan.
+    pub(crate) async fn windows(
+        &mut self,
+        shards: &[ReadableShard],
+    ) -> Result<BTreeMap<String, DedupWindow>, IngestError> {
+        let (dedup, name) = (self.options.dedup, self.stream.table());
+        let table = self.table()?;
+        let mut rebuild = Rebuild::plan(shards, table.document(), dedup);
+        if !rebuild.wanted().is_empty() {
+            let wanted = rebuild.wanted().clone();
+            recent_events(name, table.delta_table(), &wanted, &mut |event| rebuild.remember(event)).await?;
+        }
+        Ok(rebuild.finish())
+    }
+}
+
+/// Runs the workers of several streams side by side. When one fails, the others flush, commit and leave; when a shard stands
+/// still behind a gap, they go on to their end.
+///
+/// # Errors
+/// The first error of a worker, after all have ended.
+pub async fn run_workers(
+    workers: Vec<StreamWorker>,
+    shutdown: CancellationToken,
+) -> Result<Vec<StreamSummary>, IngestError> {
+    let shutdown = shutdown.child_token();
+    let mut running = tokio::task::JoinSet::new();
+    let mut streams = HashMap::new();
+    for worker in workers {
+        let stream = worker.stream;
+        let run = worker.run(shutdown.clone());
+        streams.insert(running.spawn(async move { (stream, run.await) }).id(), stream);
+    }
+    let mut summaries = Vec::new();
+    let mut first_error = None;
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok((_, Ok(summary))) => summaries.push(summary),
+            Ok((stream, Err(error))) => {
+                tracing::error!(%stream, error = bluelake_lake::causes(&error), "the worker failed; the others flush and leave");
+                first_error.get_or_insert(error);
+                shutdown.cancel();
+            }
+            Err(error) => {
+                let stream = streams.get(&error.id()).copied().unwrap_or(Stream::UserEvents);
+                let error = IngestError::task(stream, &error);
+                tracing::error!(%stream, error = bluelake_lake::causes(&error), "the others flush and leave");
+                first_error.get_or_insert(error);
+                shutdown.cancel();
+            }
+        }
+    }
+    summaries.sort_by_key(|summary| summary.stream);
+    match first_error {
+        Some(error) => Err(error),
+        None => Ok(summaries),
+    }
+}
