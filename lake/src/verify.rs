@@ -27,11 +27,10 @@ use deltalake::{DeltaTable, table::state::DeltaTableState};
 use uuid::Uuid;
 
 use crate::{
-    chain::DocumentChain,
-    document::CheckpointDocument,
+    checkpoint::document::CheckpointDocument,
+    commit::{chain::DocumentChain, stream_table::document_number},
     error::LakeError,
-    lake::{Lake, REJECTED_EVENTS},
-    stream_table::document_number,
+    place::lake::{Lake, REJECTED_EVENTS},
 };
 use documents::DocumentFindings;
 use files::ActiveFile;

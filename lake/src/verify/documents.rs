@@ -8,10 +8,12 @@ use super::{
     report::{Check, Findings},
 };
 use crate::{
-    chain::DocumentChain,
-    document::{CheckpointDocument, Position, ShardRange, ShardState},
+    checkpoint::{
+        document::{CheckpointDocument, Position, ShardRange, ShardState},
+        totals::ControlTotals,
+    },
+    commit::chain::DocumentChain,
     error::LakeError,
-    totals::ControlTotals,
 };
 
 /// So many documents of the chain are never pruned.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{partitions_of, report::Findings};
 use crate::{
     error::LakeError,
-    lake::{Lake, REJECTED_EVENTS},
+    place::lake::{Lake, REJECTED_EVENTS},
 };
 
 /// A file that a table consists of, as its log says.

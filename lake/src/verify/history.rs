@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use uuid::Uuid;
 
 use super::{documents::total, report::Findings};
-use crate::{
+use crate::checkpoint::{
     document::{CheckpointDocument, Position},
     sequence::SequenceNumber,
 };

@@ -14,9 +14,9 @@ use super::{
     report::{Check, Findings},
 };
 use crate::{
+    commit::stream_table::document_number,
     error::LakeError,
-    lake::{Lake, REJECTED_EVENTS},
-    stream_table::document_number,
+    place::lake::{Lake, REJECTED_EVENTS},
 };
 
 /// appId of the commits that rewrite files.

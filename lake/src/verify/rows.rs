@@ -21,7 +21,7 @@ use super::{
     history::{History, Reach},
     report::{Check, Findings},
 };
-use crate::{error::LakeError, parquet_object::ParquetObject, sequence::SequenceNumber};
+use crate::{checkpoint::sequence::SequenceNumber, error::LakeError, place::parquet_object::ParquetObject};
 
 /// Files read at once.
 const FILES_AT_ONCE: usize = 4;

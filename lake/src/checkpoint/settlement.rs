@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
-use crate::{
-    batch::{Batch, Refusal, Writer, advance},
+use crate::checkpoint::{
+    advance::{Batch, Refusal, Writer, advance},
     document::CheckpointDocument,
 };
 
@@ -114,7 +114,9 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{batch::ShardAdvance, document::Position, sequence::SequenceNumber, totals::ControlTotals};
+    use crate::checkpoint::{
+        advance::ShardAdvance, document::Position, sequence::SequenceNumber, totals::ControlTotals,
+    };
 
     fn writer() -> Writer {
         Writer { worker: "w".to_owned(), stream_arn: "arn".to_owned(), stream_created_at: None, contract_version: 1 }

@@ -7,9 +7,9 @@ use futures::TryStreamExt as _;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::Path};
 
 use crate::{
-    document::{ArchiveRange, CheckpointDocument},
+    checkpoint::document::{ArchiveRange, CheckpointDocument},
     error::LakeError,
-    lake::Lake,
+    place::lake::Lake,
 };
 
 /// How many races for a number a put may lose before it gives up.

@@ -3,7 +3,7 @@
 use bluelake_schemas::Stream;
 use deltalake::table::state::DeltaTableState;
 
-use crate::{chain::DocumentChain, document::CheckpointDocument, error::LakeError};
+use crate::{checkpoint::document::CheckpointDocument, commit::chain::DocumentChain, error::LakeError};
 
 /// Checks an event table against its document.
 pub(crate) async fn check(

@@ -16,11 +16,13 @@ use rand::Rng as _;
 use uuid::Uuid;
 
 use crate::{
-    bucket,
-    durable::DurableFileSystem,
     error::LakeError,
-    heartbeats::WORKERS,
-    location::{LakeLocation, Place},
+    place::{
+        bucket,
+        durable::DurableFileSystem,
+        heartbeats::WORKERS,
+        location::{LakeLocation, Place},
+    },
 };
 
 /// Tries to add columns, each on a fresh load.

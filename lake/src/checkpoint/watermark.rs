@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use crate::document::{CheckpointDocument, Position, ShardState};
+use crate::checkpoint::document::{CheckpointDocument, Position, ShardState};
 
 /// What was just seen of a stream in Kinesis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,7 +125,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{sequence::SequenceNumber, totals::ControlTotals};
+    use crate::checkpoint::{sequence::SequenceNumber, totals::ControlTotals};
 
     fn state(position: Position, arrived_millis: Option<i64>, ended: bool, parents: &[&str]) -> ShardState {
         ShardState {

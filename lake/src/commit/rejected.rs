@@ -8,12 +8,14 @@ use deltalake::{
 use bluelake_schemas::{KnownBug, REJECTED_PARTITIONS};
 
 use crate::{
-    chain::DocumentChain,
-    document::CheckpointDocument,
+    checkpoint::document::CheckpointDocument,
+    commit::{
+        chain::DocumentChain,
+        stream_table::{append, transaction},
+    },
     error::LakeError,
     failpoint,
-    lake::{REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
-    stream_table::{append, transaction},
+    place::lake::{REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
 };
 
 /// Rounds before the follower leaves the work to the next commit.

@@ -22,11 +22,13 @@ use object_store::{
 use uuid::Uuid;
 
 use crate::{
-    bucket,
     causes::causes,
-    durable::{create_directories, sync_directory},
     error::LakeError,
-    location::{LakeLocation, Place},
+    place::{
+        bucket,
+        durable::{create_directories, sync_directory},
+        location::{LakeLocation, Place},
+    },
 };
 
 /// Size of the parts of an upload. S3 takes no smaller ones but the last, and at most 10,000.

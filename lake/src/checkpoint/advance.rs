@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use bluelake_schemas::KnownBug;
 use uuid::Uuid;
 
-use crate::{
+use crate::checkpoint::{
     data_file::DataFile,
     document::{ArchiveRange, CheckpointDocument, DOCUMENT_FORMAT, Gap, Position, Predecessor, ShardRange, ShardState},
     sequence::SequenceNumber,

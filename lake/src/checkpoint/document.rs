@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{data_file::DataFile, sequence::SequenceNumber, totals::ControlTotals};
+use crate::checkpoint::{data_file::DataFile, sequence::SequenceNumber, totals::ControlTotals};
 
 /// Version of the document's format that this code writes. It reads this one and those before it, which lack fields.
 pub(crate) const DOCUMENT_FORMAT: u32 = 4;

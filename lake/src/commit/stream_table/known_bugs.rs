@@ -5,7 +5,7 @@ use deltalake::table::state::DeltaTableState;
 use object_store::{ObjectStoreExt as _, path::Path};
 
 use super::StreamTable;
-use crate::{batch::Batch, error::LakeError, failpoint};
+use crate::{checkpoint::advance::Batch, error::LakeError, failpoint};
 
 impl StreamTable {
     /// A batch's position by itself, before its rows. Gives the snapshot to commit those from.

@@ -16,7 +16,7 @@ use object_store::path::Path;
 use self::objects::ArchiveBucket;
 use crate::{
     error::LakeError,
-    location::{LakeLocation, Place},
+    place::location::{LakeLocation, Place},
 };
 
 /// A folder of a Delta table that no archive has.

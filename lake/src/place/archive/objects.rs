@@ -12,7 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{GetOptions, ObjectStore, path::Path};
 
 use super::{ArchivedObject, DELTA_LOG, Listed, ObjectPlace, holds_records};
-use crate::{bucket, error::LakeError};
+use crate::{error::LakeError, place::bucket};
 
 /// A prefix of a bucket.
 #[derive(Clone, Debug)]

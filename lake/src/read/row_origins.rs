@@ -20,8 +20,10 @@ use uuid::Uuid;
 
 use crate::{
     error::LakeError,
-    lake::REJECTED_EVENTS,
-    parquet_object::{ParquetObject, SMALL},
+    place::{
+        lake::REJECTED_EVENTS,
+        parquet_object::{ParquetObject, SMALL},
+    },
 };
 
 /// A row's event id and where it came from.

@@ -3,12 +3,10 @@
 use bluelake_schemas::Stream;
 
 use crate::{
-    chain::DocumentChain,
-    document::CheckpointDocument,
+    checkpoint::document::CheckpointDocument,
+    commit::{chain::DocumentChain, self_check, stream_table::document_number},
     error::LakeError,
-    lake::{Lake, REJECTED_EVENTS},
-    self_check,
-    stream_table::document_number,
+    place::lake::{Lake, REJECTED_EVENTS},
 };
 
 /// A stream's table as found.

@@ -11,7 +11,10 @@
 
 use chrono::{DateTime, SecondsFormat};
 
-use crate::{batch::Writer, document::CheckpointDocument, error::LakeError};
+use crate::{
+    checkpoint::{advance::Writer, document::CheckpointDocument},
+    error::LakeError,
+};
 
 /// Some servers cut the time of creation to the second, milliseconds.
 const CUT: i64 = 1_000;
@@ -69,7 +72,7 @@ fn time(millis: i64) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::batch::{Batch, advance};
+    use crate::checkpoint::advance::{Batch, advance};
 
     const ARN: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/points";
 

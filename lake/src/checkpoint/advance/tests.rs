@@ -1,5 +1,5 @@
 use super::*;
-use crate::document::GapCause;
+use crate::checkpoint::document::GapCause;
 
 const SHARD: &str = "shardId-0";
 const CHILD: &str = "shardId-1";

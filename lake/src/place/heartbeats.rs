@@ -11,7 +11,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{error::LakeError, lake::Lake};
+use crate::{error::LakeError, place::lake::Lake};
 
 /// Folder of the heartbeats, beside the tables.
 pub(crate) const WORKERS: &str = "_workers";

@@ -8,8 +8,8 @@ use futures::StreamExt as _;
 use rand::Rng as _;
 
 use crate::{
-    chain::{DocumentChain, ListedDocument},
-    document::CheckpointDocument,
+    checkpoint::document::CheckpointDocument,
+    commit::chain::{DocumentChain, ListedDocument},
     error::LakeError,
 };
 

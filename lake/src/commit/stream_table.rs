@@ -19,18 +19,17 @@ use deltalake::{
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 use crate::{
-    batch::{Batch, Refusal, Writer},
-    chain::DocumentChain,
-    data_file::DataFile,
-    document::{ArchiveRange, CheckpointDocument},
+    checkpoint::{
+        advance::{Batch, Refusal, Writer},
+        data_file::DataFile,
+        document::{ArchiveRange, CheckpointDocument},
+        settlement::{NextAct, Trace, next_act, trace},
+        stream_identity,
+    },
+    commit::{chain::DocumentChain, housekeeping::Housekeeping, rejected::RejectedFollower, self_check},
     error::LakeError,
     failpoint,
-    housekeeping::Housekeeping,
-    lake::{Lake, REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
-    rejected::RejectedFollower,
-    self_check,
-    settlement::{NextAct, Trace, next_act, trace},
-    stream_identity,
+    place::lake::{Lake, REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
 };
 
 /// Tries of one commit, each on a fresh snapshot, before it is given up as contended.

@@ -1,0 +1,10 @@
+//! What a checkpoint document says, and what follows from it. Pure.
+
+pub(crate) mod advance;
+pub(crate) mod data_file;
+pub(crate) mod document;
+pub(crate) mod sequence;
+pub(crate) mod settlement;
+pub(crate) mod stream_identity;
+pub(crate) mod totals;
+pub(crate) mod watermark;

@@ -1,0 +1,7 @@
+//! The one moment: documents and Delta commits, and what follows each.
+
+pub(crate) mod chain;
+pub(crate) mod housekeeping;
+pub(crate) mod rejected;
+pub(crate) mod self_check;
+pub(crate) mod stream_table;

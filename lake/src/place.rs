@@ -1,0 +1,10 @@
+//! Where bytes stand: folders, buckets, the lake's own objects, archives and exports.
+
+pub(crate) mod archive;
+pub(crate) mod bucket;
+pub(crate) mod durable;
+pub(crate) mod files;
+pub(crate) mod heartbeats;
+pub(crate) mod lake;
+pub(crate) mod location;
+pub(crate) mod parquet_object;

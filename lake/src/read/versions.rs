@@ -1,0 +1,282 @@
+//! The lake as it is read for queries: every table at one version, and what its stream's document says of that version.
+
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+
+use bluelake_schemas::Stream;
+use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SessionState;
+use datafusion::prelude::SessionConfig;
+use deltalake::{DeltaTable, DeltaTableError};
+use futures::{TryStreamExt as _, future::join_all};
+use object_store::ObjectStore as _;
+
+use crate::{
+    checkpoint::totals::ControlTotals,
+    commit::{chain::DocumentChain, self_check, stream_table::document_number},
+    error::LakeError,
+    place::lake::{Lake, REJECTED_EVENTS},
+    read::scan::PlainConditions,
+};
+
+/// Which versions are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AsOf {
+    /// The newest of each table.
+    #[default]
+    Newest,
+    /// Those that were the newest at this time, by the store's clock.
+    Time(DateTime<Utc>),
+    /// This version of `transactions`, and of the other tables those that were the newest when it was committed.
+    Version(u64),
+    /// These, by table; of a table that is not named the newest.
+    Versions(BTreeMap<String, u64>),
+}
+
+/// What is wrong with the text of an [`AsOf`].
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} is no version and no time: write 2026-11-25T06:00:00Z, 12 (a version of transactions) or transactions@12,user_events@7"
+)]
+pub struct AsOfFault(String);
+
+impl FromStr for AsOf {
+    type Err = AsOfFault;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fault = || AsOfFault(text.to_owned());
+        if let Ok(version) = text.parse() {
+            return Ok(Self::Version(version));
+        }
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Ok(Self::Time(time.with_timezone(&Utc)));
+        }
+        let tables: Vec<&str> = Stream::ALL.map(Stream::table).into_iter().chain([REJECTED_EVENTS]).collect();
+        let mut versions = BTreeMap::new();
+        for part in text.split(',') {
+            let (table, version) = part.trim().split_once('@').ok_or_else(fault)?;
+            let version = version.parse().map_err(|_| fault())?;
+            if !tables.contains(&table) || versions.insert(table.to_owned(), version).is_some() {
+                return Err(fault());
+            }
+        }
+        Ok(Self::Versions(versions))
+    }
+}
+
+/// The lake at one version of each table.
+#[derive(Debug)]
+pub struct LakeReading {
+    /// The tables: those of the streams, then `rejected_events`.
+    pub tables: Vec<TableReading>,
+    /// The streams.
+    pub streams: Vec<StreamReading>,
+}
+
+/// A table at one version, ready to be asked.
+#[derive(Debug)]
+pub struct TableReading {
+    /// Name of the table.
+    pub name: String,
+    /// The version that is read.
+    pub version: Option<u64>,
+    /// Its rows by the statistics of the log; `None` when a file has none.
+    pub rows: Option<u64>,
+    /// The table for DataFusion.
+    pub provider: Arc<dyn TableProvider>,
+}
+
+/// What a table's own document says of its stream, at the version that is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamReading {
+    /// The stream.
+    pub stream: Stream,
+    /// Number of the document; `None` before the first commit, or when it was cleared away.
+    pub document: Option<u64>,
+    /// Every record that arrived up to here is in the table, milliseconds since the epoch; `None` when that is not known.
+    pub complete_to: Option<i64>,
+    /// Control totals since the first commit.
+    pub totals: ControlTotals,
+    /// Rows that the table should have: stored, less those erased and expired.
+    pub expected_rows: Option<u64>,
+    /// Records that Kinesis may have discarded unread: how many gaps were found.
+    pub gaps: usize,
+}
+
+/// An [`AsOf`] by table: the version that is named, or else the newest of the time, or else the newest.
+#[derive(Debug, Default)]
+struct Wanted {
+    versions: BTreeMap<String, u64>,
+    time: Option<DateTime<Utc>>,
+}
+
+impl Lake {
+    /// Opens every table at the wanted version.
+    ///
+    /// # Errors
+    /// [`LakeError::NotALake`] without tables, [`LakeError::NoSuchVersion`] for a version or time that the logs do not have (any
+    /// more).
+    pub async fn read(&self, as_of: &AsOf) -> Result<LakeReading, LakeError> {
+        let wanted = self.wanted(as_of).await?;
+        let session = &scan_session();
+        let streams = Stream::ALL.map(|stream| {
+            let wanted = &wanted;
+            async move {
+                let table = self.table_at(stream.table(), wanted).await?;
+                let reading = self.stream_reading(stream, &table).await?;
+                Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, session).await?))
+            }
+        });
+        // Each to its end: what is dropped in the middle of a read of the log ends in a panic of its own threads.
+        let read = join_all(streams).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let (streams, mut tables): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        // After those that it follows: so it is not behind them because it was read before.
+        let rejected = self.table_at(REJECTED_EVENTS, &wanted).await?;
+        tables.push(table_reading(REJECTED_EVENTS, &rejected, session).await?);
+        Ok(LakeReading { tables, streams })
+    }
+
+    async fn wanted(&self, as_of: &AsOf) -> Result<Wanted, LakeError> {
+        Ok(match as_of {
+            AsOf::Newest => Wanted::default(),
+            AsOf::Time(time) => Wanted { time: Some(*time), ..Wanted::default() },
+            AsOf::Versions(versions) => Wanted { versions: versions.clone(), time: None },
+            AsOf::Version(version) => {
+                let name = Stream::TransactionEvents.table();
+                let committed = commits(name, &self.table(name).await?).await?;
+                let time = committed.get(version).copied();
+                let time = time.ok_or_else(|| no_such_version(name, &committed, &format!("version {version}")))?;
+                Wanted { versions: BTreeMap::from([(name.to_owned(), *version)]), time: Some(time) }
+            }
+        })
+    }
+
+    async fn table_at(&self, name: &str, wanted: &Wanted) -> Result<DeltaTable, LakeError> {
+        let mut table = self.table(name).await?;
+        let version = match (wanted.versions.get(name), wanted.time) {
+            (Some(version), _) => *version,
+            (None, None) => return Ok(table),
+            (None, Some(time)) => {
+                let committed = commits(name, &table).await?;
+                let before = committed.iter().filter(|(_, at)| **at <= time).map(|(version, _)| *version).max();
+                before.ok_or_else(|| no_such_version(name, &committed, &format!("version of {time} or before")))?
+            }
+        };
+        match table.load_version(version).await {
+            Ok(()) => Ok(table),
+            Err(error) => {
+                let committed = commits(name, &table).await?;
+                if committed.contains_key(&version) {
+                    return Err(LakeError::table(name, "load an older version")(error));
+                }
+                Err(no_such_version(name, &committed, &format!("version {version}")))
+            }
+        }
+    }
+
+    async fn stream_reading(&self, stream: Stream, table: &DeltaTable) -> Result<StreamReading, LakeError> {
+        let name = stream.table();
+        let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?.clone();
+        let number = document_number(name, table, &state, &format!("bluelake/{stream}")).await?;
+        let document = match number {
+            // An older document may have been cleared away; then less is known, and the rows are what they are.
+            Some(number) => DocumentChain::new(self, stream).get(number).await.ok(),
+            None => None,
+        };
+        Ok(StreamReading {
+            stream,
+            document: document.as_ref().map(|document| document.number),
+            complete_to: document.as_ref().and_then(|document| document.watermark(None)),
+            totals: document.as_ref().map(crate::CheckpointDocument::totals).unwrap_or_default(),
+            expected_rows: document.as_ref().and_then(crate::CheckpointDocument::expected_rows),
+            gaps: document.map_or(0, |document| document.gaps.len()),
+        })
+    }
+}
+
+async fn table_reading(name: &str, table: &DeltaTable, session: &Arc<SessionState>) -> Result<TableReading, LakeError> {
+    let provider = table
+        .table_provider()
+        .with_session(Arc::clone(session))
+        .await
+        .map_err(|error| LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string())))?;
+    let rows = table.snapshot().ok().and_then(self_check::rows);
+    Ok(TableReading { name: name.to_owned(), version: table.version(), rows, provider: PlainConditions::of(provider) })
+}
+
+/// How files are read. Conditions on columns as they are go into the reader (see `scan`). Text is read as it is and not as views into the pages that it came in: every
+/// part of a batch, in which such views are, would count as all of those pages, and a sort of a small part of a day's files would
+/// take gigabytes.
+fn scan_session() -> Arc<SessionState> {
+    let mut config = SessionConfig::new();
+    let parquet = &mut config.options_mut().execution.parquet;
+    parquet.pushdown_filters = true;
+    parquet.schema_force_view_types = false;
+    Arc::new(SessionStateBuilder::new().with_config(config).build())
+}
+
+/// The commits that the log still lists, with their times by the store's clock.
+async fn commits(name: &str, table: &DeltaTable) -> Result<BTreeMap<u64, DateTime<Utc>>, LakeError> {
+    let log = table.log_store();
+    let listed = log.object_store(None).list(Some(log.log_path())).try_collect::<Vec<_>>().await;
+    let listed = listed.map_err(LakeError::store("list the Delta log of", name))?;
+    let commit = |meta: object_store::ObjectMeta| {
+        let version = meta.location.filename()?.strip_suffix(".json")?;
+        let version = if version.len() == 20 { version.parse().ok()? } else { return None };
+        Some((version, meta.last_modified))
+    };
+    Ok(listed.into_iter().filter_map(commit).collect())
+}
+
+fn no_such_version(name: &str, committed: &BTreeMap<u64, DateTime<Utc>>, wanted: &str) -> LakeError {
+    let bound = |end: Option<(&u64, &DateTime<Utc>)>| {
+        end.map_or_else(String::new, |(version, at)| format!("{version} ({})", at.format("%FT%TZ")))
+    };
+    let reason = format!(
+        "there is no {wanted}; its log goes from version {} to {}",
+        bound(committed.first_key_value()),
+        bound(committed.last_key_value())
+    );
+    LakeError::NoSuchVersion { table: name.to_owned(), reason }
+}
+
+impl fmt::Display for AsOf {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest => formatter.write_str("newest"),
+            Self::Time(time) => write!(formatter, "{}", time.to_rfc3339()),
+            Self::Version(version) => write!(formatter, "{version}"),
+            Self::Versions(versions) => {
+                let parts: Vec<String> = versions.iter().map(|(table, version)| format!("{table}@{version}")).collect();
+                formatter.write_str(&parts.join(","))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_state_is_named_by_time_by_version_or_by_the_versions_of_tables() {
+        assert_eq!("12".parse::<AsOf>().unwrap(), AsOf::Version(12));
+        let time = "2026-11-25T06:00:00+01:00".parse::<AsOf>().unwrap();
+        assert_eq!(time.to_string(), "2026-11-25T05:00:00+00:00");
+        let versions = "transactions@12, user_events@7".parse::<AsOf>().unwrap();
+        assert_eq!(versions.to_string(), "transactions@12,user_events@7");
+        for wrong in [
+            "",
+            "yesterday",
+            "2026-11-25",
+            "transactions",
+            "transactions@x",
+            "donations@3",
+            "transactions@1,transactions@2",
+        ] {
+            assert!(wrong.parse::<AsOf>().is_err(), "{wrong}");
+        }
+    }
+}
