@@ -4,34 +4,18 @@
 //! partitioning sorts the rows into the files of a commit, and encoding writes those as Parquet. Nothing here reads a
 //! clock, a disk or a network, and no event can make it fail: a bad one is a row of the rejected.
 
-mod archive;
-mod batch;
-mod cell;
-mod column;
-mod compression;
+mod decode;
+mod encode;
 mod error;
-mod extras;
-mod json;
-mod judge;
-mod kpl;
-mod object;
-mod opened;
-mod parquet_file;
-mod partition;
-mod plan;
-mod reason;
-mod record;
-mod row_weight;
-mod statistics;
-mod text;
-mod timestamp;
+mod parse;
+mod unpack;
 
-pub use archive::{FailedRecord, LineIndent, Piece, Splitter, WindowEnd, is_binary};
-pub use batch::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
-pub use compression::{UnreadFormat, decompressing};
+pub use decode::decoder::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
+pub use decode::reason::{ReasonCode, Rejected};
+pub use encode::parquet_file::{EncodedFile, encode};
+pub use encode::partition::{PartitionRows, Partitions, TableLayout};
 pub use error::TransformError;
-pub use kpl::{AggregatedRecordWriter, hash_key};
-pub use opened::OpenedRecord;
-pub use parquet_file::{EncodedFile, encode};
-pub use partition::{PartitionRows, Partitions, TableLayout};
-pub use reason::{ReasonCode, Rejected};
+pub use unpack::archive::{FailedRecord, LineIndent, Piece, Splitter, WindowEnd, is_binary};
+pub use unpack::compression::{UnreadFormat, decompressing};
+pub use unpack::kpl::{AggregatedRecordWriter, hash_key};
+pub use unpack::opened::OpenedRecord;

@@ -5,13 +5,14 @@
 
 use uuid::Uuid;
 
-use crate::cell::{self, Cell, CellSource};
-use crate::extras::Extras;
-use crate::json::{Scanner, Token, Value};
-use crate::object::ObjectFields;
-use crate::plan::{Check, EventPlan, ListPlan, Plan, Step};
-use crate::reason::{ReasonCode, Rejected};
-use crate::timestamp;
+use crate::decode::cell;
+use crate::decode::cell::{Cell, CellSource};
+use crate::decode::extras::Extras;
+use crate::decode::object::ObjectFields;
+use crate::decode::plan::{Check, EventPlan, ListPlan, Plan, Step};
+use crate::decode::reason::{ReasonCode, Rejected};
+use crate::parse::json::{Scanner, Token, Value};
+use crate::parse::timestamp;
 
 /// What is kept of the memory that one event took, for the next.
 const KEPT_BYTES: usize = 1 << 20;

@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
-use crate::json::{Token, Value};
-use crate::plan::Check;
-use crate::reason::ReasonCode;
-use crate::text;
-use crate::timestamp;
+use crate::decode::plan::Check;
+use crate::decode::reason::ReasonCode;
+use crate::parse::json::{Token, Value};
+use crate::parse::text;
+use crate::parse::timestamp;
 
 /// A value that passed its check. Texts are ranges, so that nothing is copied before the whole event has passed.
 #[derive(Clone, Copy, Debug, PartialEq)]

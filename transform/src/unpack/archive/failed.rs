@@ -10,7 +10,7 @@ use memchr::memmem;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
-use crate::timestamp;
+use crate::parse::timestamp;
 
 /// 2013-12-01T00:00:00Z: nothing arrived in a stream before there was Kinesis.
 const EARLIEST_ARRIVAL: i64 = 1_385_856_000_000;

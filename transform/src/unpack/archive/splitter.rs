@@ -22,7 +22,7 @@ use std::ops::Range;
 use memchr::{memchr, memrchr};
 use simdutf8::compat;
 
-use crate::json::{Scanner, Token, Value};
+use crate::parse::json::{Scanner, Token, Value};
 
 /// Where a verdict may still change when more of the text comes: a literal or an escape that is cut is no longer than this.
 const LOOK_AHEAD: usize = 16;

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read};
 use flate2::bufread::GzDecoder;
 use memchr::memmem;
 
-use crate::archive::is_binary;
+use crate::unpack::archive::is_binary;
 
 use super::format::{LOOKED_AT, UnreadFormat};
 use super::{Compression, MAX_WINDOW_LOG, ZSTD, ZSTD_SKIPPABLE};

@@ -14,11 +14,9 @@ use parquet::{
 };
 use uuid::Uuid;
 
-use crate::{
-    error::TransformError,
-    partition::{PartitionRows, TableLayout},
-    statistics::statistics,
-};
+use crate::encode::partition::{PartitionRows, TableLayout};
+use crate::encode::statistics::statistics;
+use crate::error::TransformError;
 
 /// False positives of a bloom filter on an id.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;

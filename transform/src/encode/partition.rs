@@ -9,10 +9,8 @@ use arrow::{
     datatypes::{Date32Type, SchemaRef, TimestampMicrosecondType},
 };
 
-use crate::{
-    error::TransformError,
-    row_weight::{HEAVY_ROW, RowWeights, row_bytes},
-};
+use crate::decode::row_weight::{HEAVY_ROW, RowWeights, row_bytes};
+use crate::error::TransformError;
 
 /// Most bytes of rows in one file: a text column of a batch holds 2 GiB, and whoever reads the file may ask for all of it.
 const MAX_FILE_BYTES: usize = 1 << 30;

@@ -2,8 +2,8 @@
 
 use bluelake_schemas::{Condition, Field, FieldKind, Format, Presence, StreamContract};
 
+use crate::decode::object::Keys;
 use crate::error::TransformError;
-use crate::object::Keys;
 
 /// How to decode the events of one stream. The slot of a field is its number in [`Plan::fields`].
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use uuid::Uuid;
 
-use crate::cell::{Cell, CellSource};
-use crate::plan::{Check, ListPlan};
+use crate::decode::cell::{Cell, CellSource};
+use crate::decode::plan::{Check, ListPlan};
 
 /// Builder of one column of the contract.
 #[derive(Debug)]

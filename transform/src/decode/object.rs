@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 use ahash::RandomState;
 
-use crate::extras::MAX_EXTRAS_BYTES;
-use crate::json::{NotJson, Scanner, Token, Value};
-use crate::text;
+use crate::decode::extras::MAX_EXTRAS_BYTES;
+use crate::parse::json::{NotJson, Scanner, Token, Value};
+use crate::parse::text;
 
 /// What is kept of the memory that one key took, for the next.
 const KEPT_KEY_BYTES: usize = 64 << 10;

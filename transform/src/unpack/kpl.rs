@@ -11,7 +11,7 @@ use md5::{Digest, Md5};
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, encoded_len_varint, skip_field};
 
-use crate::reason::ReasonCode;
+use crate::decode::reason::ReasonCode;
 
 /// First bytes of an aggregated record.
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];

@@ -7,7 +7,7 @@ mod parts;
 use std::io::Read;
 
 use self::parts::{Beside, Parts};
-use crate::reason::ReasonCode;
+use crate::decode::reason::ReasonCode;
 
 pub use format::UnreadFormat;
 

@@ -1,10 +1,11 @@
 //! A Kinesis record that is unwrapped as far as there is room for it, with what its rows may weigh: known before the first
 //! of them is made, so that whoever decodes it can wait for room.
 
-use crate::compression::{Compression, MAX_DECOMPRESSED_BYTES};
-use crate::kpl::{self, Aggregate};
-use crate::reason::ReasonCode;
-use crate::record::MAX_VALUES;
+use crate::decode::reason::ReasonCode;
+use crate::decode::record::MAX_VALUES;
+use crate::unpack::compression::{Compression, MAX_DECOMPRESSED_BYTES};
+use crate::unpack::kpl;
+use crate::unpack::kpl::Aggregate;
 
 /// What a row takes beside the bytes of its event, at most: shard, sequence number, times, offsets, and the columns that are
 /// null.

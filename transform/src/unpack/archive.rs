@@ -7,7 +7,7 @@ mod splitter;
 pub use failed::FailedRecord;
 pub use splitter::{LineIndent, Piece, Splitter, WindowEnd};
 
-use crate::json::{Scanner, Token};
+use crate::parse::json::{Scanner, Token};
 
 /// In a text, control characters other than white space are fewer than one in so many bytes.
 const TEXT_PER_CONTROL: usize = 32;

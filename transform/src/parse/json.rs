@@ -4,8 +4,8 @@
 //! What the grammar forbids ends the scan ([`NotJson`]); what only makes a value unfit (too deep, a NUL, half a
 //! surrogate pair) is noted in [`Faults`] and the scan goes on, so that the value's end is found.
 
-use crate::reason::ReasonCode;
-use crate::text;
+use crate::decode::reason::ReasonCode;
+use crate::parse::text;
 
 /// Deepest nesting of a value; a flat object is one level.
 pub(crate) const MAX_DEPTH: usize = 32;

@@ -12,18 +12,18 @@ use arrow::datatypes::SchemaRef;
 use bluelake_schemas::{Contract, KnownBug, Stream, rejected_events_schema};
 use uuid::Uuid;
 
-use crate::cell::Cell;
-use crate::column::{Column, times};
-use crate::compression::{Compression, MAX_DECOMPRESSED_BYTES};
+use crate::decode::cell::Cell;
+use crate::decode::column::{Column, times};
+use crate::decode::judge::Judge;
+use crate::decode::object::ObjectFields;
+use crate::decode::plan::Plan;
+use crate::decode::reason::{ReasonCode, Rejected};
+use crate::decode::record::{MAX_VALUES, Record};
 use crate::error::TransformError;
-use crate::judge::Judge;
-use crate::kpl;
-use crate::object::ObjectFields;
-use crate::opened::{Inside, OpenedRecord};
-use crate::plan::Plan;
-use crate::reason::{ReasonCode, Rejected};
-use crate::record::{MAX_VALUES, Record};
-use crate::timestamp;
+use crate::parse::timestamp;
+use crate::unpack::compression::{Compression, MAX_DECOMPRESSED_BYTES};
+use crate::unpack::kpl;
+use crate::unpack::opened::{Inside, OpenedRecord};
 
 /// Decodes the events of one stream: the contract compiled into a plan. Shared by all batches of the stream.
 #[derive(Debug)]

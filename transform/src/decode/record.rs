@@ -6,9 +6,9 @@
 
 use simdutf8::{basic, compat};
 
-use crate::json::{Faults, NotJson, Scanner, Token, Value};
-use crate::object::{Keys, ObjectFields};
-use crate::reason::{ReasonCode, Rejected};
+use crate::decode::object::{Keys, ObjectFields};
+use crate::decode::reason::{ReasonCode, Rejected};
+use crate::parse::json::{Faults, NotJson, Scanner, Token, Value};
 
 /// Most values that a Kinesis record is split into, over all its sub-records; a record of 10 MiB that holds more is not made of events.
 pub(crate) const MAX_VALUES: usize = 100_000;

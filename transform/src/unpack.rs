@@ -1,0 +1,6 @@
+//! What lies around events: aggregated records, compression, archives of many records.
+
+pub(crate) mod archive;
+pub(crate) mod compression;
+pub(crate) mod kpl;
+pub(crate) mod opened;
