@@ -18,7 +18,10 @@ pub use folder::export_folder;
 use manifest::EarlierExport;
 pub use manifest::{ExportManifest, ExportedFile, MANIFEST};
 
-use crate::{OutputFormat, QueryError, ReportResult, write_report};
+use crate::error::QueryError;
+use crate::output::format::OutputFormat;
+use crate::output::writer::write_report;
+use crate::report::question::ReportResult;
 
 /// What an export wrote.
 #[derive(Clone, Debug, Serialize)]

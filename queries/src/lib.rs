@@ -5,57 +5,40 @@
 //! batches into a table, CSV, JSON, Parquet, XLSX, Markdown or HTML. [`export_report`] writes a report as files into a folder
 //! or bucket. Opening the lake and printing are left to others.
 
-mod attempt;
-mod bounds;
-mod bytes;
-mod catalog;
-mod constants;
-mod cooperation;
 mod error;
-mod execute;
 mod export;
-mod guard;
-mod header;
-mod memory;
+mod limits;
 mod nearest;
-mod options;
-mod origin;
 mod output;
-mod parameters;
-mod pool;
 mod postgres;
-mod provenance;
-mod reconcile;
-mod relations;
 mod report;
 mod session;
-mod shared;
 pub mod shell;
-mod spill;
-mod views;
-mod workers;
 
 #[cfg(test)]
 mod testing;
 
-pub use catalog::ReportCatalog;
 pub use error::{EngineError, QueryError};
-pub use execute::QueryStream;
 pub use export::{
     Export, ExportLink, ExportManifest, ExportOptions, ExportedFile, MANIFEST, export_folder, export_report,
 };
-pub use guard::SQL_BYTES_MAX;
-pub use header::{
+pub use limits::guard::SQL_BYTES_MAX;
+pub use limits::memory::process_bytes;
+pub use output::format::OutputFormat;
+pub use output::table::TABLE_ROWS_MAX;
+pub use output::values::figures::whole;
+pub use output::writer::{ResultWriter, write_report, write_results};
+pub use report::catalog::ReportCatalog;
+pub use report::header::{
     Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit, ViewHeader,
 };
-pub use memory::process_bytes;
-pub use options::{QueryOptions, parse_time_zone};
-pub use origin::{Origin, PeriodOrigin, StreamOrigin, TableOrigin};
-pub use output::{OutputFormat, ResultWriter, TABLE_ROWS_MAX, whole, write_report, write_results};
-pub use parameters::{ReportParameters, ResolvedParameter};
-pub use provenance::Provenance;
-pub use reconcile::{Reconciled, reconcile};
-pub use relations::{Relation, RelationKind};
-pub use report::{Completeness, Report, ReportResult};
-pub use session::QuerySession;
-pub use views::{ViewDescription, describe_views};
+pub use report::origin::{Origin, PeriodOrigin, StreamOrigin, TableOrigin};
+pub use report::parameters::{ReportParameters, ResolvedParameter};
+pub use report::provenance::Provenance;
+pub use report::question::{Completeness, Report, ReportResult};
+pub use report::reconcile::{Reconciled, reconcile};
+pub use session::execute::QueryStream;
+pub use session::options::{QueryOptions, parse_time_zone};
+pub use session::query_session::QuerySession;
+pub use session::relations::{Relation, RelationKind};
+pub use session::views::{ViewDescription, describe_views};

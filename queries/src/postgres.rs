@@ -6,40 +6,16 @@
 //! tests in `postgres/faults.rs` show the faults on the engine alone and fail when an upgrade has mended one, so that the mend can go.
 
 mod all_rows;
-mod arithmetic;
-mod average;
-mod casts;
-mod ceiling;
-mod common_keys;
-mod duplicates;
 #[cfg(test)]
 mod faults;
-mod frame;
-mod frames;
-mod in_lists;
-mod intervals;
-mod local_times;
-mod membership;
-mod nearest_whole;
+mod numbers;
 mod order;
-mod order_names;
-mod parts;
-mod percentile;
 mod pushdown;
-mod round;
 mod scan;
-mod shift;
-mod shifted;
+mod sets;
 mod similar;
-mod sorted;
 mod statement;
-mod sum;
-mod template;
-mod text_time;
-mod to_char;
-mod truncate;
-mod using;
-mod zone;
+mod times;
 
 use std::sync::Arc;
 
@@ -78,9 +54,9 @@ pub(crate) fn configure(config: &mut SessionConfig) {
 /// The engine's rules for types, with ours around them.
 pub(crate) fn analyzer_rules(zone: Tz) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(local_times::LocalTimes::new(zone)), Arc::new(arithmetic::ExactArithmetic)];
+        vec![Arc::new(times::local_times::LocalTimes::new(zone)), Arc::new(numbers::arithmetic::ExactArithmetic)];
     rules.extend(Analyzer::new().rules);
-    rules.push(Arc::new(frames::FramesForward { zone }));
+    rules.push(Arc::new(order::frames::FramesForward { zone }));
     rules
 }
 
@@ -93,21 +69,21 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 pub(crate) fn register(context: &SessionContext, zone: Tz) {
     let state = context.state();
     let engine = |name: &str| state.scalar_functions().get(name).map(Arc::clone);
-    context.register_udf(zone::at_time_zone());
-    context.register_udf(zone::start_of_day(zone));
-    context.register_udf(ScalarUDF::new_from_impl(round::Round::new(engine("round"))));
-    context.register_udf(ScalarUDF::new_from_impl(ceiling::Ceiling::ceil(engine("ceil"))));
-    context.register_udf(ScalarUDF::new_from_impl(ceiling::Ceiling::floor(engine("floor"))));
-    context.register_udf(ScalarUDF::new_from_impl(parts::DatePart::new(engine("date_part"))));
-    context.register_udf(ScalarUDF::new_from_impl(truncate::DateTrunc::new(engine("date_trunc"))));
-    context.register_udf(ScalarUDF::new_from_impl(to_char::ToChar::new(engine("to_char"))));
-    context.register_udf(ScalarUDF::new_from_impl(text_time::ToTimestamp::new(engine("to_timestamp"), zone)));
-    context.register_udaf(AggregateUDF::new_from_impl(sum::Sum::default()));
-    context.register_udaf(AggregateUDF::new_from_impl(average::Average::default()));
-    context.register_udaf(AggregateUDF::new_from_impl(percentile::Percentile::cont()));
-    context.register_udaf(AggregateUDF::new_from_impl(percentile::Percentile::median()));
-    context.register_udwf(WindowUDF::new_from_impl(shift::Shift::lead()));
-    context.register_udwf(WindowUDF::new_from_impl(shift::Shift::lag()));
+    context.register_udf(times::zone::at_time_zone());
+    context.register_udf(times::zone::start_of_day(zone));
+    context.register_udf(ScalarUDF::new_from_impl(numbers::round::Round::new(engine("round"))));
+    context.register_udf(ScalarUDF::new_from_impl(numbers::ceiling::Ceiling::ceil(engine("ceil"))));
+    context.register_udf(ScalarUDF::new_from_impl(numbers::ceiling::Ceiling::floor(engine("floor"))));
+    context.register_udf(ScalarUDF::new_from_impl(times::parts::DatePart::new(engine("date_part"))));
+    context.register_udf(ScalarUDF::new_from_impl(times::truncate::DateTrunc::new(engine("date_trunc"))));
+    context.register_udf(ScalarUDF::new_from_impl(times::to_char::ToChar::new(engine("to_char"))));
+    context.register_udf(ScalarUDF::new_from_impl(times::text_time::ToTimestamp::new(engine("to_timestamp"), zone)));
+    context.register_udaf(AggregateUDF::new_from_impl(numbers::sum::Sum::default()));
+    context.register_udaf(AggregateUDF::new_from_impl(numbers::average::Average::default()));
+    context.register_udaf(AggregateUDF::new_from_impl(numbers::percentile::Percentile::cont()));
+    context.register_udaf(AggregateUDF::new_from_impl(numbers::percentile::Percentile::median()));
+    context.register_udwf(WindowUDF::new_from_impl(order::shift::Shift::lead()));
+    context.register_udwf(WindowUDF::new_from_impl(order::shift::Shift::lag()));
 }
 
 /// Mends a plan as the planner made it. `names` are those that its statement uses.
@@ -115,18 +91,18 @@ pub(crate) fn register(context: &SessionContext, zone: Tz) {
 /// # Errors
 /// [`DataFusionError::Plan`] with the reason and the way to write it, for what cannot be answered rightly.
 pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, DataFusionError> {
-    let plan = using::merge_keys(plan, names)?;
-    let plan = duplicates::count_duplicates(plan)?;
-    let plan = membership::keep_unknown(plan)?;
-    let plan = in_lists::keep_unknown(plan)?;
-    order::refuse_two_orders(&plan)?;
-    let plan = order::distinct_once(plan)?;
-    let plan = sorted::keep_sorts(plan)?;
+    let plan = sets::using::merge_keys(plan, names)?;
+    let plan = sets::duplicates::count_duplicates(plan)?;
+    let plan = sets::membership::keep_unknown(plan)?;
+    let plan = sets::in_lists::keep_unknown(plan)?;
+    order::once::refuse_two_orders(&plan)?;
+    let plan = order::once::distinct_once(plan)?;
+    let plan = order::sorted::keep_sorts(plan)?;
     rewrite_expressions(plan, &|expr, _| {
         similar::rewrite(expr)
-            .transform_data(|expr| Ok(order::once(expr)))?
-            .transform_data(|expr| Ok(parts::rewrite(expr)))?
-            .transform_data(|expr| Ok(round::settle_type(expr)))
+            .transform_data(|expr| Ok(order::once::once(expr)))?
+            .transform_data(|expr| Ok(times::parts::rewrite(expr)))?
+            .transform_data(|expr| Ok(numbers::round::settle_type(expr)))
     })
 }
 

@@ -11,7 +11,12 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use serde_json::{Value, json};
 
-use crate::{OutputFormat, Provenance, QueryOptions, QuerySession, TableOrigin, write_report, write_results};
+use crate::output::format::OutputFormat;
+use crate::output::writer::{write_report, write_results};
+use crate::report::origin::TableOrigin;
+use crate::report::provenance::Provenance;
+use crate::session::options::QueryOptions;
+use crate::session::query_session::QuerySession;
 
 pub(crate) fn schema(stream: Stream) -> SchemaRef {
     Contract::embedded().unwrap().stream(stream).table_schema()
@@ -81,7 +86,7 @@ pub(crate) async fn csv_or_error(session: &QuerySession, sql: &str) -> Result<Ve
 }
 
 /// The rows of a report as CSV lines, header first.
-pub(crate) fn report_csv(result: &crate::ReportResult) -> Vec<String> {
+pub(crate) fn report_csv(result: &crate::report::question::ReportResult) -> Vec<String> {
     let mut bytes = Vec::new();
     write_report(result, OutputFormat::Csv, &mut bytes).unwrap();
     lines(bytes)

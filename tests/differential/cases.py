@@ -1,4 +1,4 @@
-"""Cases for the test of the optimizer's rules (queries/src/session/rules.rs): a lake, its events, and statements that are right."""
+"""Cases for the test of the optimizer's rules (queries/src/session/query_session/rules.rs): a lake, its events, and statements that are right."""
 
 import json
 

@@ -5,7 +5,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::Provenance;
+use crate::report::provenance::Provenance;
 
 /// Longest value that is written as it is.
 const VALUE_MAX: usize = 40;
@@ -63,7 +63,7 @@ mod tests {
     use datafusion::scalar::ScalarValue;
 
     use super::*;
-    use crate::ResolvedParameter;
+    use crate::report::parameters::ResolvedParameter;
 
     fn folder(values: &[(&str, Option<&str>)], time_zone: &str) -> String {
         export_folder(&provenance(values, time_zone), false)

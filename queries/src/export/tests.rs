@@ -8,8 +8,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
+use crate::report::header::{ReportColumn, Unit};
 use crate::testing::provenance;
-use crate::{ReportColumn, Unit};
 
 const FORMATS: [OutputFormat; 7] = [
     OutputFormat::Csv,

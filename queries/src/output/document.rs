@@ -3,16 +3,12 @@
 //!
 //! A report fills all of it from its header and provenance; the result of plain SQL has only columns and rows.
 
-use std::io::Write;
-
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 
-use super::cells::Cell;
-use super::figures::{grouped, grouped_float, rescaled};
-use super::{OutputFormat, arrow_error, html, markdown, xlsx};
-use crate::header::{Chart, ReportColumn, Unit, heading};
-use crate::{QueryError, ReportResult};
+use crate::output::values::cells::Cell;
+use crate::output::values::figures::{grouped, grouped_float, rescaled};
+use crate::report::header::{Chart, ReportColumn, Unit, heading};
+use crate::report::question::ReportResult;
 
 /// What a document says.
 #[derive(Clone, Debug)]
@@ -220,67 +216,6 @@ fn label(name: &str, unit: Unit) -> String {
     let words = heading(stem);
     let says_it = words.split(' ').any(|word| word.eq_ignore_ascii_case(unit));
     if unit.is_empty() || says_it { words } else { format!("{words} ({unit})") }
-}
-
-/// Writes a document; returns how many of the rows it has.
-pub(super) fn render<W: Write>(
-    document: &Document,
-    batches: &[RecordBatch],
-    format: OutputFormat,
-    mut sink: W,
-) -> Result<u64, QueryError> {
-    let fail = |error| arrow_error(error, format.name());
-    let (rows, bytes) = match format {
-        OutputFormat::Xlsx => xlsx::render(document, batches)?,
-        OutputFormat::Html => html::render(document, batches).map_err(fail)?,
-        _ => markdown::render(document, batches).map_err(fail)?,
-    };
-    sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(QueryError::Output)?;
-    Ok(u64::try_from(rows).unwrap_or(u64::MAX))
-}
-
-/// Most rows that a document in this format shows.
-fn rows_max(format: OutputFormat) -> usize {
-    match format {
-        OutputFormat::Xlsx => xlsx::ROWS_MAX,
-        OutputFormat::Html => html::ROWS_MAX,
-        _ => super::TABLE_ROWS_MAX,
-    }
-}
-
-/// Waits for the rows of a statement and writes them as a document. Keeps no more rows than the format shows.
-pub(super) struct DocumentWriter<W: Write> {
-    sink: W,
-    format: OutputFormat,
-    document: Document,
-    batches: Vec<RecordBatch>,
-    kept: usize,
-}
-
-impl<W: Write> DocumentWriter<W> {
-    pub(super) fn new(format: OutputFormat, schema: &Schema, sink: W) -> Self {
-        Self { sink, format, document: Document::of_query(schema), batches: Vec::new(), kept: 0 }
-    }
-
-    /// # Errors
-    /// [`QueryError::Format`] for more rows than a sheet has.
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
-        let room = rows_max(self.format).saturating_sub(self.kept);
-        if self.format == OutputFormat::Xlsx && batch.num_rows() > room {
-            return Err(xlsx::too_many_rows());
-        }
-        // One row more than is shown tells that there are more.
-        let kept = batch.slice(0, batch.num_rows().min(room + 1));
-        self.kept += kept.num_rows();
-        if kept.num_rows() > 0 {
-            self.batches.push(kept);
-        }
-        Ok(())
-    }
-
-    pub(super) fn finish(self) -> Result<u64, QueryError> {
-        render(&self.document, &self.batches, self.format, self.sink)
-    }
 }
 
 #[cfg(test)]

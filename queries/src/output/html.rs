@@ -8,12 +8,12 @@ use std::fmt::Write as _;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use super::cells::{Cell, Cells};
-use super::chart_data::{ChartData, Position, chart_data, lower};
-use super::document::{Document, Style};
-use super::svg;
-use super::visible::visible;
-use crate::header::ChartKind;
+use crate::output::chart::data::{ChartData, Position, chart_data, lower};
+use crate::output::chart::svg;
+use crate::output::document::{Document, Style};
+use crate::output::values::cells::{Cell, Cells};
+use crate::output::values::visible::visible;
+use crate::report::header::ChartKind;
 
 /// Rows that a page shows at most: more would make browsers slow.
 pub(super) const ROWS_MAX: usize = 2_000;
@@ -158,9 +158,12 @@ fn scale(text: &mut String, chart: &ChartData) -> std::fmt::Result {
 fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total: usize) -> Result<usize, ArrowError> {
     let shown = total.min(ROWS_MAX);
     let caption = if shown < total {
-        format!("The first {} rows; the CSV, JSON and Parquet files have them all.", super::figures::whole(shown))
+        format!(
+            "The first {} rows; the CSV, JSON and Parquet files have them all.",
+            crate::output::values::figures::whole(shown)
+        )
     } else {
-        format!("{} {}", super::figures::whole(shown), if shown == 1 { "row" } else { "rows" })
+        format!("{} {}", crate::output::values::figures::whole(shown), if shown == 1 { "row" } else { "rows" })
     };
     text.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">\n<table>\n");
     let _ = writeln!(text, "<caption>{caption}</caption>\n<thead><tr>");

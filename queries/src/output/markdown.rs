@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use super::TABLE_ROWS_MAX;
-use super::cells::Cells;
-use super::document::{Document, DocumentColumn};
-use super::visible::visible;
+use crate::output::document::{Document, DocumentColumn};
+use crate::output::table::TABLE_ROWS_MAX;
+use crate::output::values::cells::Cells;
+use crate::output::values::visible::visible;
 
 /// The document's text, and how many rows it has.
 pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(usize, Vec<u8>), ArrowError> {

@@ -15,12 +15,12 @@ use rust_xlsxwriter::{
     DocProperties, ExcelDateTime, Format, FormatAlign, FormatBorder, Workbook, Worksheet, XlsxError,
 };
 
-use super::arrow_error;
-use super::cells::{Cell, Cells};
-use super::chart_data::chart_data;
-use super::document::{Document, DocumentColumn, Style};
-use super::visible::{shortened_utf16, visible};
-use crate::QueryError;
+use crate::error::QueryError;
+use crate::output::chart::data::chart_data;
+use crate::output::document::{Document, DocumentColumn, Style};
+use crate::output::format::arrow_error;
+use crate::output::values::cells::{Cell, Cells};
+use crate::output::values::visible::{shortened_utf16, visible};
 
 /// Rows below the header that a sheet holds.
 pub(super) const ROWS_MAX: usize = 1_048_575;

@@ -11,9 +11,9 @@ use datafusion::sql::sqlparser::ast::{
     SelectItemQualifiedWildcardKind, TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
-use super::common_keys::{self, MADE};
-use super::order_names;
-use super::zone::AT_TIME_ZONE;
+use super::order::names;
+use super::sets::common_keys::{self, MADE};
+use super::times::zone::AT_TIME_ZONE;
 
 /// Digits that a decimal number has at most.
 const DIGITS_MAX: usize = 38;
@@ -76,7 +76,7 @@ impl VisitorMut for Preparer {
     type Break = String;
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<String> {
-        match order_names::order_by_results(query) {
+        match names::order_by_results(query) {
             Ok(()) => ControlFlow::Continue(()),
             Err(reason) => ControlFlow::Break(reason),
         }

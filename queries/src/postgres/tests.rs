@@ -3,8 +3,9 @@
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
+use crate::session::options::QueryOptions;
+use crate::session::query_session::QuerySession;
 use crate::testing::{chain, csv, event, options, session, tables};
-use crate::{QueryOptions, QuerySession};
 
 /// The rows of an answer, or `error: …`.
 async fn answer(session: &QuerySession, sql: &str) -> String {

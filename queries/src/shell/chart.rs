@@ -12,7 +12,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use unicode_width::UnicodeWidthChar as _;
 
 use super::{bars, line};
-use crate::output::visible;
+use crate::output::values::visible::visible;
 
 /// Bars that a chart has at most: each takes a line of the terminal.
 const BARS_MAX: usize = 200;

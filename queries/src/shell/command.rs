@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::ChartForm;
-use crate::OutputFormat;
 use crate::nearest::{hint, nearest};
+use crate::output::format::OutputFormat;
 
 /// What a command of the shell asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

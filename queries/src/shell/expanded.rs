@@ -7,8 +7,9 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::chart::{padded, width_of};
-use crate::QueryError;
-use crate::output::{cell_text, flatten, is_plan, plan_text};
+use crate::error::QueryError;
+use crate::output::table::{cell_text, is_plan, plan_text};
+use crate::output::values::json_text::flatten;
 
 const FORMAT: &str = "expanded display";
 

@@ -1,0 +1,10 @@
+//! What a query may ask and take: statements, functions, memory, time.
+
+pub(crate) mod attempt;
+pub(crate) mod bounds;
+pub(crate) mod cooperation;
+pub(crate) mod guard;
+pub(crate) mod memory;
+pub(crate) mod pool;
+pub(crate) mod spill;
+pub(crate) mod workers;

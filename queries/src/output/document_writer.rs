@@ -1,0 +1,73 @@
+//! Writes documents: waits for the rows, and hands them to the renderer of the format.
+
+use std::io::Write;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+
+use crate::error::QueryError;
+use crate::output::document::Document;
+use crate::output::format::{OutputFormat, arrow_error};
+use crate::output::table::TABLE_ROWS_MAX;
+use crate::output::{html, markdown, xlsx};
+
+/// Writes a document; returns how many of the rows it has.
+pub(super) fn render<W: Write>(
+    document: &Document,
+    batches: &[RecordBatch],
+    format: OutputFormat,
+    mut sink: W,
+) -> Result<u64, QueryError> {
+    let fail = |error| arrow_error(error, format.name());
+    let (rows, bytes) = match format {
+        OutputFormat::Xlsx => xlsx::render(document, batches)?,
+        OutputFormat::Html => html::render(document, batches).map_err(fail)?,
+        _ => markdown::render(document, batches).map_err(fail)?,
+    };
+    sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(QueryError::Output)?;
+    Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+}
+
+/// Most rows that a document in this format shows.
+fn rows_max(format: OutputFormat) -> usize {
+    match format {
+        OutputFormat::Xlsx => xlsx::ROWS_MAX,
+        OutputFormat::Html => html::ROWS_MAX,
+        _ => TABLE_ROWS_MAX,
+    }
+}
+
+/// Waits for the rows of a statement and writes them as a document. Keeps no more rows than the format shows.
+pub(super) struct DocumentWriter<W: Write> {
+    sink: W,
+    format: OutputFormat,
+    document: Document,
+    batches: Vec<RecordBatch>,
+    kept: usize,
+}
+
+impl<W: Write> DocumentWriter<W> {
+    pub(super) fn new(format: OutputFormat, schema: &Schema, sink: W) -> Self {
+        Self { sink, format, document: Document::of_query(schema), batches: Vec::new(), kept: 0 }
+    }
+
+    /// # Errors
+    /// [`QueryError::Format`] for more rows than a sheet has.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        let room = rows_max(self.format).saturating_sub(self.kept);
+        if self.format == OutputFormat::Xlsx && batch.num_rows() > room {
+            return Err(xlsx::too_many_rows());
+        }
+        // One row more than is shown tells that there are more.
+        let kept = batch.slice(0, batch.num_rows().min(room + 1));
+        self.kept += kept.num_rows();
+        if kept.num_rows() > 0 {
+            self.batches.push(kept);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<u64, QueryError> {
+        render(&self.document, &self.batches, self.format, self.sink)
+    }
+}

@@ -1,0 +1,212 @@
+//! Results as text or bytes: a table, Markdown, HTML and XLSX for eyes; CSV, JSON, newline-delimited JSON and Parquet for
+//! programs.
+//!
+//! What is for programs is written batch by batch with arrow's own encoders. What is for eyes waits for its rows and shows
+//! a bounded number. NULL is empty in tables and CSV and `null` in JSON; timestamps are ISO 8601; integers and decimals are
+//! exact. Text that a spreadsheet would calculate is marked in CSV (`formula.rs`); text that a screen or page would obey is
+//! written out in what is for eyes (`visible.rs`). The same result gives the same bytes in every format.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::csv;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::json::writer::{JsonFormat, LineDelimited, Writer as JsonWriter, WriterBuilder as JsonWriterBuilder};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use crate::error::QueryError;
+use crate::output::document::Document;
+use crate::output::document_writer::{DocumentWriter, render};
+use crate::output::format::{OutputFormat, arrow_error};
+use crate::report::question::ReportResult;
+use crate::session::execute::QueryStream;
+
+/// Writes what is left of a query; returns the number of rows.
+///
+/// # Errors
+/// As [`QueryStream::next`] and [`ResultWriter::write`].
+pub async fn write_results<W: Write + Send>(
+    stream: &mut QueryStream,
+    format: OutputFormat,
+    sink: W,
+) -> Result<u64, QueryError> {
+    let mut writer = ResultWriter::new(format, &stream.schema(), sink)?;
+    while let Some(batch) = stream.next().await? {
+        writer.write(&batch)?;
+    }
+    writer.finish()
+}
+
+/// Writes a report, in the formats for readers with its title, units, chart and provenance; returns how many of its rows
+/// the output has: a table, a page or Markdown shows a bounded number.
+///
+/// # Errors
+/// As [`ResultWriter::new`] and [`ResultWriter::write`].
+pub fn write_report<W: Write + Send>(result: &ReportResult, format: OutputFormat, sink: W) -> Result<u64, QueryError> {
+    if matches!(format, OutputFormat::Xlsx | OutputFormat::Markdown | OutputFormat::Html) {
+        return render(&Document::of_report(result), &result.batches, format, sink);
+    }
+    let mut writer = ResultWriter::new(format, &result.schema, sink)?;
+    for batch in &result.batches {
+        writer.write(batch)?;
+    }
+    writer.finish()
+}
+
+/// Writes the batches of one result in one format.
+pub struct ResultWriter<W: Write + Send> {
+    format: OutputFormat,
+    /// The result's columns, with names made unique.
+    schema: SchemaRef,
+    encoder: Encoder<W>,
+    rows: u64,
+}
+
+enum Encoder<W: Write + Send> {
+    Table(crate::output::table::TableWriter<W>),
+    Csv(Box<csv::Writer<W>>),
+    Json(JsonWriter<W, JsonLines>),
+    Ndjson(JsonWriter<W, LineDelimited>),
+    Parquet(Box<ArrowWriter<W>>),
+    Document(DocumentWriter<W>),
+}
+
+impl<W: Write + Send> ResultWriter<W> {
+    /// A writer of batches that have `schema`. A column name that occurs twice gets a number: `points`, `points_2`.
+    ///
+    /// # Errors
+    /// [`QueryError::Format`] for a type that Parquet does not have.
+    pub fn new(format: OutputFormat, schema: &Schema, sink: W) -> Result<Self, QueryError> {
+        let schema = unique_names(schema);
+        let json = JsonWriterBuilder::new()
+            .with_explicit_nulls(true)
+            .with_encoder_factory(Arc::new(crate::output::values::json_text::Floats));
+        let encoder = match format {
+            OutputFormat::Table => Encoder::Table(crate::output::table::TableWriter::new(&schema, sink)),
+            OutputFormat::Csv => Encoder::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(sink))),
+            OutputFormat::Json => Encoder::Json(json.build(sink)),
+            OutputFormat::Ndjson => Encoder::Ndjson(json.build(sink)),
+            OutputFormat::Parquet => {
+                let properties =
+                    WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+                let writer =
+                    ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties)).map_err(parquet_error)?;
+                Encoder::Parquet(Box::new(writer))
+            }
+            OutputFormat::Xlsx | OutputFormat::Markdown | OutputFormat::Html => {
+                Encoder::Document(DocumentWriter::new(format, &schema, sink))
+            }
+        };
+        Ok(Self { format, schema, encoder, rows: 0 })
+    }
+
+    /// Writes one batch.
+    ///
+    /// # Errors
+    /// [`QueryError::Output`] when the sink fails, with its own error; [`QueryError::Format`] when the format cannot
+    /// hold a value.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        self.rows += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+        let name = self.format.name();
+        let fail = |error| arrow_error(error, name);
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns = batch.columns().to_vec();
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(fail)?;
+        match &mut self.encoder {
+            Encoder::Table(writer) => writer.write(&batch).map_err(fail),
+            Encoder::Csv(writer) => {
+                let flat = crate::output::values::json_text::flatten(&batch).map_err(fail)?;
+                writer.write(&crate::output::values::formula::escape(&flat).map_err(fail)?).map_err(fail)
+            }
+            Encoder::Json(writer) => writer.write(&batch).map_err(fail),
+            Encoder::Ndjson(writer) => writer.write(&batch).map_err(fail),
+            Encoder::Parquet(writer) => writer.write(&batch).map_err(parquet_error),
+            Encoder::Document(writer) => writer.write(&batch),
+        }
+    }
+
+    /// Completes the output, also of a result without rows, and returns the number of rows written.
+    ///
+    /// # Errors
+    /// As [`ResultWriter::write`].
+    pub fn finish(mut self) -> Result<u64, QueryError> {
+        if self.rows == 0 {
+            // Puts the header into a CSV without rows.
+            self.write(&RecordBatch::new_empty(Arc::clone(&self.schema)))?;
+        }
+        let fail = |error| arrow_error(error, self.format.name());
+        match self.encoder {
+            Encoder::Table(writer) => writer.finish().map_err(QueryError::Output)?,
+            // Every write of the CSV encoder has flushed.
+            Encoder::Csv(_) => {}
+            Encoder::Document(writer) => return writer.finish(),
+            Encoder::Json(mut writer) => {
+                writer.finish().map_err(fail)?;
+                writer.get_mut().flush().map_err(QueryError::Output)?;
+            }
+            Encoder::Ndjson(mut writer) => {
+                writer.finish().map_err(fail)?;
+                writer.get_mut().flush().map_err(QueryError::Output)?;
+            }
+            Encoder::Parquet(mut writer) => {
+                writer.finish().map_err(parquet_error)?;
+                writer.inner_mut().flush().map_err(QueryError::Output)?;
+            }
+        }
+        Ok(self.rows)
+    }
+}
+
+/// An array with each object on a line of its own, so that diffs and `head` stay readable.
+#[derive(Debug, Default)]
+struct JsonLines;
+
+impl JsonFormat for JsonLines {
+    fn start_stream<W: Write>(&self, writer: &mut W) -> Result<(), ArrowError> {
+        Ok(writer.write_all(b"[")?)
+    }
+
+    fn start_row<W: Write>(&self, writer: &mut W, is_first_row: bool) -> Result<(), ArrowError> {
+        Ok(writer.write_all(if is_first_row { b"\n" } else { b",\n" })?)
+    }
+
+    fn end_stream<W: Write>(&self, writer: &mut W) -> Result<(), ArrowError> {
+        Ok(writer.write_all(b"\n]\n")?)
+    }
+}
+
+fn unique_names(schema: &Schema) -> SchemaRef {
+    let mut names: Vec<String> = Vec::new();
+    let mut fields = Vec::new();
+    for field in schema.fields() {
+        let taken = |name: &str| names.iter().any(|known| known == name);
+        let name = if taken(field.name()) {
+            let numbered = |number: u32| format!("{}_{number}", field.name());
+            (2..).map(numbered).find(|name| !taken(name)).unwrap_or_default()
+        } else {
+            field.name().clone()
+        };
+        fields.push(field.as_ref().clone().with_name(&name));
+        names.push(name);
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn parquet_error(error: ParquetError) -> QueryError {
+    let source: Box<dyn std::error::Error + Send + Sync> = match error {
+        ParquetError::External(source) => source,
+        other => Box::new(other),
+    };
+    match source.downcast::<std::io::Error>() {
+        Ok(source) => QueryError::Output(*source),
+        Err(source) => QueryError::Format { format: "parquet", source },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! Sums, averages, roundings: exact, or refused.
+
+pub(crate) mod arithmetic;
+pub(crate) mod average;
+pub(crate) mod casts;
+pub(crate) mod ceiling;
+pub(crate) mod nearest_whole;
+pub(crate) mod percentile;
+pub(crate) mod round;
+pub(crate) mod sum;

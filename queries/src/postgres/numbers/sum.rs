@@ -1,0 +1,342 @@
+//! `sum` of whole and decimal numbers: exact, or an error.
+//!
+//! The engine's wraps around. <https://github.com/apache/datafusion/issues/12140>, <https://github.com/apache/datafusion/issues/25267>
+//! The sum of whole numbers is a decimal number without a fraction, as in PostgreSQL, so that `sum(points) / count(*)` has one; it
+//! ends where BIGINT ends. Sums of doubles over a frame that moves are added up anew for each row (module `frame`).
+
+use std::collections::HashSet;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, ListArray};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, DecimalType, Field, FieldRef};
+use datafusion::common::{exec_datafusion_err, not_impl_err};
+use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
+};
+use datafusion::scalar::ScalarValue;
+
+use crate::postgres::numbers::casts::cast;
+use crate::postgres::order::frame::{DoubleFrame, Total};
+
+/// Digits of what is added up.
+pub(in crate::postgres) const PRECISION: u8 = 38;
+/// Digits of whole numbers.
+const BIGINT: u8 = 19;
+const UNSIGNED: u8 = 20;
+
+/// The engine's function, with sums of our own for whole and decimal numbers.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(in crate::postgres) struct Sum {
+    function: Arc<AggregateUDF>,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { function: sum_udaf() }
+    }
+}
+
+/// The scale of a type that is added up here, or none for the engine's.
+pub(in crate::postgres) fn scale(data_type: &DataType) -> Option<i8> {
+    match data_type {
+        DataType::Int64 | DataType::UInt64 => Some(0),
+        DataType::Decimal128(_, scale) => Some(*scale),
+        _ => None,
+    }
+}
+
+/// What is added up, and what comes of it.
+#[derive(Clone, Debug)]
+struct Target {
+    values: DataType,
+    result: DataType,
+}
+
+impl Target {
+    fn of(arguments: &AccumulatorArgs<'_>) -> Option<Self> {
+        let values = arguments.expr_fields.first()?.data_type().clone();
+        scale(&values)?;
+        Some(Self { values, result: arguments.return_field.data_type().clone() })
+    }
+
+    fn scale(&self) -> i8 {
+        scale(&self.values).unwrap_or_default()
+    }
+
+    fn fits(&self, sum: i128) -> bool {
+        match (&self.values, &self.result) {
+            (DataType::Int64, _) => i64::try_from(sum).is_ok(),
+            (DataType::UInt64, _) => u64::try_from(sum).is_ok(),
+            (_, DataType::Decimal128(precision, scale)) => {
+                Decimal128Type::validate_decimal_precision(sum, *precision, *scale).is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// Sums as values of the type of the result.
+    fn results(&self, sums: Vec<Option<i128>>) -> Result<ArrayRef, DataFusionError> {
+        if sums.iter().flatten().any(|sum| !self.fits(*sum)) {
+            let advice = if self.values.is_integer() { ": write sum(CAST(x AS DECIMAL(38, 0)))" } else { "" };
+            return Err(exec_datafusion_err!("the sum is too large for {}{advice}", kind(&self.values)));
+        }
+        Ok(Arc::new(sums.into_iter().collect::<Decimal128Array>().with_data_type(self.result.clone())))
+    }
+
+    /// Sums on their way, which may still become smaller.
+    fn states(&self, sums: Vec<Option<i128>>) -> Result<ArrayRef, DataFusionError> {
+        let states = sums.into_iter().collect::<Decimal128Array>().with_precision_and_scale(PRECISION, self.scale())?;
+        states.validate_decimal_precision(PRECISION).map_err(|_| overflow())?;
+        Ok(Arc::new(states))
+    }
+}
+
+fn kind(data_type: &DataType) -> String {
+    if data_type.is_integer() { "BIGINT".to_owned() } else { data_type.to_string() }
+}
+
+impl AggregateUDFImpl for Sum {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.function.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
+        match types {
+            [DataType::Int64] => Ok(DataType::Decimal128(BIGINT, 0)),
+            [DataType::UInt64] => Ok(DataType::Decimal128(UNSIGNED, 0)),
+            types => self.function.return_type(types),
+        }
+    }
+
+    fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>, DataFusionError> {
+        let Some(target) = Target::of(&arguments) else { return self.function.accumulator(arguments) };
+        let seen = arguments.is_distinct.then(HashSet::new);
+        Ok(Box::new(ExactSum { sum: 0, count: 0, seen, target }))
+    }
+
+    fn create_sliding_accumulator(
+        &self,
+        arguments: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn Accumulator>, DataFusionError> {
+        if arguments.is_distinct {
+            return not_impl_err!("sum(DISTINCT …) does not work over a window that moves, as in PostgreSQL");
+        }
+        if arguments.return_field.data_type() == &DataType::Float64 {
+            return Ok(Box::new(DoubleFrame::new(Total::Sum)));
+        }
+        match Target::of(&arguments) {
+            None => self.function.create_sliding_accumulator(arguments),
+            Some(_) => self.accumulator(arguments),
+        }
+    }
+
+    fn state_fields(&self, arguments: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>, DataFusionError> {
+        let Some(scale) = arguments.input_fields.first().and_then(|field| scale(field.data_type())) else {
+            return self.function.state_fields(arguments);
+        };
+        let number = DataType::Decimal128(PRECISION, scale);
+        let (part, data_type) = if arguments.is_distinct {
+            ("distinct", DataType::List(Arc::new(Field::new_list_field(number, true))))
+        } else {
+            ("sum", number)
+        };
+        Ok(vec![Arc::new(Field::new(format_state_name(arguments.name, part), data_type, true))])
+    }
+
+    fn groups_accumulator_supported(&self, arguments: AccumulatorArgs<'_>) -> bool {
+        !arguments.is_distinct
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        arguments: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn GroupsAccumulator>, DataFusionError> {
+        let Some(target) = Target::of(&arguments) else { return self.function.create_groups_accumulator(arguments) };
+        Ok(Box::new(ExactSums { sums: Vec::new(), has_value: Vec::new(), target }))
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.function.documentation()
+    }
+}
+
+/// Whole and decimal numbers in their last digit.
+pub(in crate::postgres) fn digits(values: &ArrayRef) -> Result<Decimal128Array, DataFusionError> {
+    let decimals = match values.data_type() {
+        DataType::Decimal128(..) => Arc::clone(values),
+        _ => cast(values, &DataType::Decimal128(PRECISION, 0))?,
+    };
+    Ok(decimals.as_primitive::<Decimal128Type>().clone())
+}
+
+fn first(values: &[ArrayRef]) -> Result<&ArrayRef, DataFusionError> {
+    values.first().ok_or_else(|| exec_datafusion_err!("sum takes one number"))
+}
+
+fn overflow() -> DataFusionError {
+    exec_datafusion_err!("a sum is too large for 38 digits: cast the values to DOUBLE first")
+}
+
+pub(in crate::postgres) fn add(sum: i128, value: i128) -> Result<i128, DataFusionError> {
+    sum.checked_add(value).ok_or_else(overflow)
+}
+
+/// Distinct values as the state of an aggregate.
+pub(in crate::postgres) fn distinct_state(seen: &HashSet<i128>, scale: i8) -> Result<ScalarValue, DataFusionError> {
+    let values = Decimal128Array::from_iter_values(seen.iter().copied()).with_precision_and_scale(PRECISION, scale)?;
+    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+    let list = ListArray::new(item, OffsetBuffer::from_lengths([values.len()]), Arc::new(values), None);
+    Ok(ScalarValue::List(Arc::new(list)))
+}
+
+#[derive(Debug)]
+struct ExactSum {
+    sum: i128,
+    /// Values that are in it: without any it is NULL.
+    count: u64,
+    /// Those values, when each counts once.
+    seen: Option<HashSet<i128>>,
+    target: Target,
+}
+
+impl ExactSum {
+    fn value(&self) -> Option<i128> {
+        (self.count > 0).then_some(self.sum)
+    }
+
+    fn take(&mut self, value: i128) -> Result<(), DataFusionError> {
+        if self.seen.as_mut().is_none_or(|seen| seen.insert(value)) {
+            self.sum = add(self.sum, value)?;
+            self.count += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Accumulator for ExactSum {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
+        digits(first(values)?)?.iter().flatten().try_for_each(|value| self.take(value))
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
+        for value in digits(first(values)?)?.iter().flatten() {
+            self.sum = self.sum.checked_sub(value).ok_or_else(overflow)?;
+            self.count = self.count.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        self.seen.is_none()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<(), DataFusionError> {
+        if self.seen.is_none() {
+            return self.update_batch(states);
+        }
+        first(states)?.as_list::<i32>().iter().flatten().try_for_each(|list| self.update_batch(&[list]))
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>, DataFusionError> {
+        if let Some(seen) = &self.seen {
+            return Ok(vec![distinct_state(seen, self.target.scale())?]);
+        }
+        Ok(vec![ScalarValue::try_from_array(&self.target.states(vec![self.value()])?, 0)?])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue, DataFusionError> {
+        ScalarValue::try_from_array(&self.target.results(vec![self.value()])?, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.seen.as_ref().map_or(0, |seen| seen.capacity() * size_of::<i128>())
+    }
+}
+
+/// A sum for each group.
+struct ExactSums {
+    sums: Vec<i128>,
+    has_value: Vec<bool>,
+    target: Target,
+}
+
+impl ExactSums {
+    fn take(&mut self, emit: EmitTo) -> Vec<Option<i128>> {
+        let sums = emit.take_needed(&mut self.sums);
+        let has_value = emit.take_needed(&mut self.has_value);
+        sums.into_iter().zip(has_value).map(|(sum, has_value)| has_value.then_some(sum)).collect()
+    }
+}
+
+/// Rows that a filter takes.
+pub(in crate::postgres) fn is_taken(filter: Option<&BooleanArray>, row: usize) -> bool {
+    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+}
+
+impl GroupsAccumulator for ExactSums {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        count: usize,
+    ) -> Result<(), DataFusionError> {
+        self.sums.resize(count, 0);
+        self.has_value.resize(count, false);
+        let values = digits(first(values)?)?;
+        for (row, (value, group)) in values.iter().zip(groups).enumerate() {
+            let (Some(value), true) = (value, is_taken(filter, row)) else { continue };
+            if let (Some(sum), Some(has_value)) = (self.sums.get_mut(*group), self.has_value.get_mut(*group)) {
+                *sum = add(*sum, value)?;
+                *has_value = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], count: usize) -> Result<(), DataFusionError> {
+        self.update_batch(values, groups, None, count)
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef, DataFusionError> {
+        let sums = self.take(emit);
+        self.target.results(sums)
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>, DataFusionError> {
+        let sums = self.take(emit);
+        Ok(vec![self.target.states(sums)?])
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>, DataFusionError> {
+        let values = digits(first(values)?)?;
+        let taken = values.iter().enumerate().map(|(row, value)| value.filter(|_| is_taken(filter, row)));
+        Ok(vec![self.target.states(taken.collect())?])
+    }
+
+    fn size(&self) -> usize {
+        self.sums.capacity() * size_of::<i128>() + self.has_value.capacity()
+    }
+}

@@ -1,0 +1,396 @@
+//! Where the tables of a session come from, and what a result can be trusted for.
+//!
+//! All of it follows from the lake at the versions that are read, so the same versions give the same words.
+
+use arrow::array::AsArray as _;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use bluelake_lake::{ControlTotals, LakeReading};
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeZone as _, Utc};
+use chrono_tz::Tz;
+use datafusion::scalar::ScalarValue;
+use serde::Serialize;
+
+use crate::error::QueryError;
+use crate::report::parameters::ResolvedParameter;
+use crate::session::query_session::QuerySession;
+
+/// The tables and streams of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The tables.
+    pub tables: Vec<TableOrigin>,
+    /// The streams.
+    pub streams: Vec<StreamOrigin>,
+}
+
+/// A table at the version at which it is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableOrigin {
+    /// Name of the table.
+    pub name: String,
+    /// Its version; `None` for a table that is not in a lake.
+    pub version: Option<u64>,
+}
+
+/// How far a table has its stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamOrigin {
+    /// The stream.
+    pub stream: String,
+    /// The table that holds its events.
+    #[serde(skip)]
+    pub table: String,
+    /// Every record that arrived up to here is in the table, or in `rejected_events`; `None` when that is not known.
+    #[serde(serialize_with = "rfc3339")]
+    pub complete_to: Option<DateTime<Utc>>,
+    /// Gaps found so far: Kinesis may have discarded records unread.
+    pub gaps: usize,
+    /// Control totals since the first commit.
+    #[serde(skip)]
+    pub totals: ControlTotals,
+    /// Rows that the table should have by them.
+    #[serde(skip)]
+    pub expected_rows: Option<u64>,
+}
+
+/// What is known of the days that a result covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeriodOrigin {
+    /// First day that counts; `None`: the first of the lake.
+    pub first_day: Option<NaiveDate>,
+    /// Last day that counts; `None`: the last of the lake.
+    pub last_day: Option<NaiveDate>,
+    /// When the last day ends that was asked for; `None` without one.
+    #[serde(serialize_with = "rfc3339")]
+    pub ends_at: Option<DateTime<Utc>>,
+    /// The first day of the lake, which a period without a first day begins with; `None`: it has no events.
+    pub lake_first_day: Option<NaiveDate>,
+    /// The last day of the lake, which a period without a last day ends with.
+    pub lake_last_day: Option<NaiveDate>,
+    /// Whether every record that arrived before the end of the last day is in the lake. `None` when that is not known: the lake
+    /// has no events or begins after that day, or nobody has told how far a stream is.
+    pub complete: Option<bool>,
+    /// Events of these days in the tables that were read: what a later run has more came late.
+    pub events: u64,
+    /// Events of these days that arrived after the end of the last; `None` when the period has no end.
+    pub late_events: Option<u64>,
+    /// Events that arrived on these days and were rejected.
+    pub rejected_events: Option<u64>,
+}
+
+impl Origin {
+    /// Of the lake as it was read.
+    #[must_use]
+    pub fn of(reading: &LakeReading) -> Self {
+        let table =
+            |table: &bluelake_lake::TableReading| TableOrigin { name: table.name.clone(), version: table.version };
+        let stream = |stream: &bluelake_lake::StreamReading| StreamOrigin {
+            stream: stream.stream.name().to_owned(),
+            table: stream.stream.table().to_owned(),
+            complete_to: stream.complete_to.and_then(DateTime::from_timestamp_millis),
+            gaps: stream.gaps,
+            totals: stream.totals,
+            expected_rows: stream.expected_rows,
+        };
+        Self {
+            tables: reading.tables.iter().map(table).collect(),
+            streams: reading.streams.iter().map(stream).collect(),
+        }
+    }
+
+    /// The versions in the words of `--as-of`; `None` when one is not known.
+    #[must_use]
+    pub fn as_of(&self) -> Option<String> {
+        let parts = self.tables.iter().map(|table| Some(format!("{}@{}", table.name, table.version?)));
+        let parts: Vec<String> = parts.collect::<Option<_>>()?;
+        (!parts.is_empty()).then(|| parts.join(","))
+    }
+
+    /// Of a query that reads these tables. `rejected_events` follows both streams.
+    pub(crate) fn of_tables(&self, tables: &[String]) -> (Vec<TableOrigin>, Vec<StreamOrigin>) {
+        let versions = tables.iter().map(|name| {
+            let known = self.tables.iter().find(|table| table.name == *name);
+            known.cloned().unwrap_or_else(|| TableOrigin { name: name.clone(), version: None })
+        });
+        let all = tables.iter().any(|name| name == "rejected_events");
+        let streams = self.streams.iter().filter(|stream| all || tables.contains(&stream.table));
+        (versions.collect(), streams.cloned().collect())
+    }
+}
+
+/// Days that a report counts, in the session's time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Period {
+    pub(crate) first_day: Option<NaiveDate>,
+    pub(crate) last_day: Option<NaiveDate>,
+}
+
+/// The tables whose days are those of the lake.
+const EVENT_TABLES: [&str; 2] = ["user_events", "transactions"];
+
+/// The first and the last day of the lake, in the session's time zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LakeDays {
+    pub(crate) first: Option<NaiveDate>,
+    pub(crate) last: Option<NaiveDate>,
+}
+
+impl LakeDays {
+    /// # Errors
+    /// When the tables cannot be asked.
+    pub(crate) async fn of(session: &QuerySession) -> Result<Self, QueryError> {
+        let zone = session.options().time_zone;
+        let known = session.tables();
+        let mut days = Self::default();
+        for table in EVENT_TABLES.into_iter().filter(|table| known.iter().any(|name| name == table)) {
+            let sql = format!("SELECT min(occurred_at) AS first_at, max(occurred_at) AS last_at FROM {table}");
+            for batch in session.collect(&sql).await? {
+                let day = |column: usize| -> Option<NaiveDate> {
+                    let times = batch.column(column).as_primitive_opt::<TimestampMicrosecondType>()?;
+                    let time = DateTime::from_timestamp_micros(times.iter().next()??)?;
+                    Some(time.with_timezone(&zone).date_naive())
+                };
+                days.first = [days.first, day(0)].into_iter().flatten().min();
+                days.last = days.last.max(day(1));
+            }
+        }
+        Ok(days)
+    }
+
+    /// Whether a period ends before the lake begins; of a lake without events nothing is said.
+    pub(crate) fn begin_after(self, last_day: Option<NaiveDate>) -> bool {
+        self.first.zip(last_day).is_some_and(|(first, last_day)| last_day < first)
+    }
+}
+
+impl Period {
+    /// The days from the parameter `from` to `to`; `None` for a report that has neither.
+    pub(crate) fn of(parameters: &[ResolvedParameter]) -> Option<Self> {
+        let find = |name: &str| parameters.iter().find(|parameter| parameter.name == name);
+        let day = |parameter: Option<&ResolvedParameter>| parameter?.value.as_deref()?.parse().ok();
+        let (from, to) = (find("from"), find("to"));
+        (from.is_some() || to.is_some()).then(|| Self { first_day: day(from), last_day: day(to) })
+    }
+
+    /// The instant at which the day after the last begins.
+    pub(crate) fn ends_at(&self, zone: Tz) -> Option<DateTime<Utc>> {
+        start_of(self.last_day?.checked_add_days(Days::new(1))?, zone)
+    }
+
+    /// What is known of it.
+    ///
+    /// # Errors
+    /// When late or rejected events cannot be counted.
+    pub(crate) async fn origin(
+        self,
+        session: &QuerySession,
+        tables: &[String],
+        streams: &[StreamOrigin],
+    ) -> Result<PeriodOrigin, QueryError> {
+        let zone = session.options().time_zone;
+        let ends_at = self.ends_at(zone);
+        let (events, late) = self.events(session, tables, ends_at).await?;
+        let lake = LakeDays::of(session).await?;
+        let is_known = lake.first.is_some()
+            && !lake.begin_after(self.last_day)
+            && !streams.is_empty()
+            && streams.iter().all(|stream| stream.complete_to.is_some());
+        let to_last_day = Self { last_day: self.last_day.or(lake.last), ..self };
+        Ok(PeriodOrigin {
+            first_day: self.first_day,
+            last_day: self.last_day,
+            ends_at,
+            lake_first_day: lake.first,
+            lake_last_day: lake.last,
+            complete: to_last_day.ends_at(zone).filter(|_| is_known).map(|ends_at| is_complete(streams, ends_at)),
+            events,
+            late_events: ends_at.map(|_| late),
+            rejected_events: self.rejected_events(session, streams).await?,
+        })
+    }
+
+    /// Events of these days, and those of them that arrived after the end.
+    async fn events(
+        self,
+        session: &QuerySession,
+        tables: &[String],
+        ends_at: Option<DateTime<Utc>>,
+    ) -> Result<(u64, u64), QueryError> {
+        let late =
+            if ends_at.is_some() { "count(*) FILTER (WHERE arrived_at >= $ends_at)" } else { "CAST(0 AS BIGINT)" };
+        let (condition, mut values) = self.condition("occurred_at", "event_date", session.options().time_zone);
+        if let Some(ends_at) = ends_at {
+            values.push(("ends_at".to_owned(), instant(ends_at)));
+        }
+        let (mut events, mut late_events) = (0, 0);
+        for table in tables.iter().filter(|table| *table != "rejected_events") {
+            let sql = format!("SELECT count(*), {late} FROM {table} WHERE {condition}");
+            let [of_table, late_of_table] = counts(session, &sql, values.clone()).await?;
+            events += of_table;
+            late_events += late_of_table;
+        }
+        Ok((events, late_events))
+    }
+
+    /// `None` when the lake has no such table.
+    async fn rejected_events(
+        self,
+        session: &QuerySession,
+        streams: &[StreamOrigin],
+    ) -> Result<Option<u64>, QueryError> {
+        if !session.tables().iter().any(|table| table == "rejected_events") {
+            return Ok(None);
+        }
+        let names: Vec<String> = streams.iter().map(|stream| format!("'{}'", stream.stream)).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let (condition, values) = self.condition("arrived_at", "arrival_date", session.options().time_zone);
+        let names = names.join(", ");
+        let sql = format!("SELECT count(*) FROM rejected_events WHERE stream IN ({names}) AND {condition}");
+        let [rejected] = counts(session, &sql, values).await?;
+        Ok(Some(rejected))
+    }
+
+    /// That a row's time lies in these days, as SQL with its values. `date` is the UTC date of the time, by which the table is
+    /// partitioned. Whole days are bounds in time, so that files are skipped by their statistics, and no row's time is turned
+    /// into a day.
+    fn condition(self, time: &str, date: &str, zone: Tz) -> (String, Vec<(String, ScalarValue)>) {
+        let begins_at = self.first_day.and_then(|day| start_of(day, zone));
+        let mut conditions = Vec::new();
+        let mut values = Vec::new();
+        for (name, bound, is_time, is_date) in
+            [("begins", begins_at, ">=", ">="), ("ends", self.ends_at(zone), "<", "<=")]
+        {
+            let Some(bound) = bound else { continue };
+            conditions.push(format!("{time} {is_time} ${name}_time AND {date} {is_date} ${name}_date"));
+            values.push((format!("{name}_time"), instant(bound)));
+            values.push((format!("{name}_date"), crate::report::parameters::date_value(bound.date_naive())));
+        }
+        let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
+        (condition, values)
+    }
+}
+
+/// Whether every record that arrived before this moment is in the lake. Without streams nothing is known.
+pub(crate) fn is_complete(streams: &[StreamOrigin], at: DateTime<Utc>) -> bool {
+    !streams.is_empty() && streams.iter().all(|stream| stream.complete_to.is_some_and(|complete_to| complete_to >= at))
+}
+
+fn instant(time: DateTime<Utc>) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into()))
+}
+
+/// The counts in the one row of a result.
+async fn counts<const N: usize>(
+    session: &QuerySession,
+    sql: &str,
+    values: Vec<(String, ScalarValue)>,
+) -> Result<[u64; N], QueryError> {
+    let mut counts = [0; N];
+    for batch in session.query_with(sql, values).await?.collect().await? {
+        for (count, column) in counts.iter_mut().zip(batch.columns()) {
+            let found = column.as_primitive_opt::<Int64Type>().into_iter().flatten().flatten();
+            *count += found.map(|found| u64::try_from(found).unwrap_or(0)).sum::<u64>();
+        }
+    }
+    Ok(counts)
+}
+
+/// The first instant of a day. Where clocks skip midnight, the first that there is.
+fn start_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
+    let midnight = day.and_hms_opt(0, 0, 0)?;
+    let tries = (0..=12).map(|quarters| midnight + chrono::TimeDelta::minutes(15 * quarters));
+    tries.filter_map(|at| zone.from_local_datetime(&at).earliest()).map(|at| at.with_timezone(&Utc)).next()
+}
+
+fn rfc3339<S: serde::Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.serialize_some(&in_words(*time)),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// `2026-11-25T06:00:00Z`, with milliseconds where there are some.
+pub(crate) fn in_words(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::session::options::QueryOptions;
+    use crate::testing::{event, options, tables};
+
+    #[test]
+    fn a_day_ends_when_the_next_begins_also_where_clocks_skip_midnight() {
+        let ends = |day: &str, zone: Tz| {
+            let period = Period { first_day: None, last_day: Some(day.parse().unwrap()) };
+            in_words(period.ends_at(zone).unwrap())
+        };
+        assert_eq!(ends("2026-11-24", Tz::UTC), "2026-11-25T00:00:00Z");
+        assert_eq!(ends("2026-11-01", Tz::America__Chicago), "2026-11-02T06:00:00Z");
+        assert_eq!(ends("2026-03-07", Tz::America__Chicago), "2026-03-08T06:00:00Z");
+        assert_eq!(ends("2018-11-03", Tz::America__Sao_Paulo), "2018-11-04T03:00:00Z", "from 0:00 to 1:00");
+    }
+
+    #[tokio::test]
+    async fn events_of_a_period_are_those_of_its_days_by_the_clocks_of_the_zone() {
+        // In Chicago the first of November 2026 has 25 hours: from 5:00 UTC to 6:00 UTC of the next day.
+        let times = [
+            "2026-11-01T04:59:59.999999Z",
+            "2026-11-01T05:00:00Z",
+            "2026-11-02T05:59:59.999999Z",
+            "2026-11-02T06:00:00Z",
+            "2026-11-03T06:00:00Z",
+        ];
+        let mut events = times.map(|at| event("donation", at, json!({"donor_id": "d", "points": 1})));
+        events[2]["arrived_at"] = json!("2026-11-02T06:00:00Z");
+        let options = QueryOptions { time_zone: Tz::America__Chicago, ..options() };
+        let session = QuerySession::new(tables(&[], &events), options).await.unwrap();
+        let count = async |first: Option<&str>, last: Option<&str>| {
+            let day = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+            let period = Period { first_day: day(first), last_day: day(last) };
+            let origin = period.origin(&session, &["transactions".to_owned()], &[]).await.unwrap();
+            (origin.events, origin.late_events)
+        };
+        let day = Some("2026-11-01");
+        assert_eq!(count(day, day).await, (2, Some(1)));
+        assert_eq!(count(None, day).await, (3, Some(1)));
+        assert_eq!(count(day, None).await, (4, None));
+        assert_eq!(count(None, None).await, (5, None));
+        assert_eq!(count(Some("2026-10-31"), Some("2026-10-31")).await, (1, Some(0)));
+    }
+
+    #[test]
+    fn a_period_is_complete_when_every_stream_is_known_up_to_its_end() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let stream = |complete_to: Option<&str>| StreamOrigin {
+            stream: "s".to_owned(),
+            table: "t".to_owned(),
+            complete_to: complete_to.map(at),
+            gaps: 0,
+            totals: ControlTotals::default(),
+            expected_rows: None,
+        };
+        let end = at("2026-11-25T00:00:00Z");
+        let (before, after) = (stream(Some("2026-11-24T23:59:59Z")), stream(Some("2026-11-25T00:00:00Z")));
+        assert!(is_complete(std::slice::from_ref(&after), end));
+        assert!(!is_complete(&[after.clone(), before], end));
+        assert!(!is_complete(&[after, stream(None)], end));
+        assert!(!is_complete(&[], end));
+    }
+
+    #[test]
+    fn versions_are_named_as_they_are_asked_for() {
+        let table = |name: &str, version| TableOrigin { name: name.to_owned(), version };
+        let origin =
+            Origin { tables: vec![table("user_events", Some(7)), table("transactions", Some(12))], streams: vec![] };
+        assert_eq!(origin.as_of().as_deref(), Some("user_events@7,transactions@12"));
+        assert!(origin.as_of().unwrap().parse::<bluelake_lake::AsOf>().is_ok());
+        assert_eq!(Origin { tables: vec![table("user_events", None)], ..origin }.as_of(), None);
+    }
+}
