@@ -23,11 +23,11 @@ use bluelake_lake::{Lake, LakeError, LakeLocation};
 use bluelake_schemas::Contract;
 use clap::{Args, Parser, Subcommand};
 
-use crate::aws;
 use crate::config::{Config, Override};
-use crate::failure::{Outcome, WrongUsage};
-use crate::former_lake;
-use crate::logging;
+use crate::session::aws;
+use crate::session::former_lake;
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::logging;
 
 /// Threads for encoding and for files: at most one encoder a stream waits for uploads, and those always find a thread.
 /// More would not be faster, and each keeps memory of its own in the allocator.
@@ -196,7 +196,7 @@ impl Session {
 /// Runs the command that was asked for.
 ///
 /// # Errors
-/// Whatever keeps the command from being done; see [`crate::failure::exit_code`].
+/// Whatever keeps the command from being done; see [`crate::terminal::failure::exit_code`].
 pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
     let Arguments { global, command } = arguments;
     let mut flags = global.overrides();

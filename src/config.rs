@@ -22,9 +22,9 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::failure::WrongUsage;
-use crate::logging::LogFilter;
-use crate::nearest::hint;
+use crate::terminal::failure::WrongUsage;
+use crate::terminal::logging::LogFilter;
+use crate::terminal::nearest::hint;
 
 pub(crate) use layers::{Layers, Override, Value};
 pub(crate) use scheduled::ScheduledReport;
@@ -251,7 +251,7 @@ fn complaint(setting: &str, value: &Value, detail: impl Display) -> anyhow::Erro
 }
 
 /// One stream cannot be both: the events of one are bad events of the other. A name and an ARN that mean the same stream are
-/// told apart when Kinesis is asked ([`crate::streams`]).
+/// told apart when Kinesis is asked ([`crate::session::streams`]).
 fn streams_differ(layers: &Layers) -> Result<()> {
     const KEYS: [&str; 2] = ["streams.user-events", "streams.transaction-events"];
     let [users, transactions] = KEYS.map(|key| layers.get(key));

@@ -20,8 +20,9 @@ use crate::config::DEFAULT_LAKE;
 use crate::demo::checks::Check;
 use crate::demo::landing::Landed;
 use crate::demo::state::DemoState;
-use crate::failure::{Outcome, WrongUsage};
-use crate::{output, query};
+use crate::session::query;
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
 
 /// The reports that the demo shows.
 const REPORTS: [&str; 3] = ["interactions", "donations", "redemptions"];

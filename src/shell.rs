@@ -24,10 +24,12 @@ use bluelake_queries::shell::{ChartForm, Request, Vocabulary, is_blank, split};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Session;
-use crate::dictionary::Dictionary;
-use crate::failure::{self, Outcome};
-use crate::output;
-use crate::query::{self, Opened};
+use crate::session::query;
+use crate::session::query::Opened;
+use crate::terminal::dictionary::Dictionary;
+use crate::terminal::failure;
+use crate::terminal::failure::Outcome;
+use crate::terminal::output;
 use answer::Collected;
 pub(crate) use display::show_wide;
 use reader::{Line, LineReader};

@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use super::Session;
 use super::status::look;
-use crate::failure::{Outcome, WrongUsage};
-use crate::{aws, output, progress};
+use crate::session::aws;
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::{output, progress};
 
 /// The clocks of the archive and of the stream may differ by so much.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);

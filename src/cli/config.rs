@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Session;
 use crate::config::{SETTINGS, Setting};
-use crate::failure::Outcome;
-use crate::output;
+use crate::terminal::failure::Outcome;
+use crate::terminal::output;
 
 /// Commands about the configuration.
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use clap::{Args, value_parser};
 
 use super::Session;
 use crate::demo;
-use crate::failure::Outcome;
+use crate::terminal::failure::Outcome;
 
 /// Arguments of `bluelake demo`.
 #[derive(Debug, Args)]

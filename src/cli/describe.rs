@@ -12,9 +12,9 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 
 use super::Session;
-use crate::dictionary::{Described, Dictionary};
-use crate::failure::{Outcome, WrongUsage};
-use crate::output;
+use crate::terminal::dictionary::{Described, Dictionary};
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
 
 /// Arguments of `bluelake describe`.
 #[derive(Debug, Args)]

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::Session;
 use crate::embedded::{ACCESS_KEY, EmbeddedKinesis, REGION, Shards};
-use crate::failure::Outcome;
-use crate::output;
+use crate::terminal::failure::Outcome;
+use crate::terminal::output;
 
 /// Arguments of `bluelake dev-kinesis`.
 #[derive(Debug, Args)]

@@ -17,9 +17,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Session;
-use crate::failure::{Outcome, WrongUsage};
-use crate::output::{self, WholeFile};
-use crate::{aws, progress, streams};
+use crate::session::{aws, streams};
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
+use crate::terminal::output::WholeFile;
+use crate::terminal::progress;
 
 /// Events that wait between the generator and the producer: two full PutRecords requests for each of its lanes.
 pub(crate) const EVENTS_AHEAD: usize = 8_192;

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Session, overrides};
 use crate::config::Override;
-use crate::failure::Outcome;
-use crate::ingestion::{IngestResult, Ingestion};
-use crate::{aws, output, progress, streams};
+use crate::operate::ingestion::{IngestResult, Ingestion};
+use crate::session::{aws, streams};
+use crate::terminal::failure::Outcome;
+use crate::terminal::{output, progress};
 
 /// Arguments of `bluelake ingest`.
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{Session, lake_verify};
-use crate::failure::Outcome;
-use crate::output;
+use crate::terminal::failure::Outcome;
+use crate::terminal::output;
 
 /// Commands about the lake.
 #[derive(Debug, Subcommand)]

@@ -7,8 +7,8 @@ use bluelake_lake::{Check, CheckOutcome, StreamReport, VerifyOptions, VerifyRepo
 use clap::Args;
 
 use super::Session;
-use crate::failure::Outcome;
-use crate::output;
+use crate::terminal::failure::Outcome;
+use crate::terminal::output;
 
 /// Arguments of `bluelake lake verify`.
 #[derive(Debug, Args)]

@@ -8,8 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Session;
-use crate::failure::{Outcome, WrongUsage};
-use crate::{aws, output, streams};
+use crate::session::{aws, streams};
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
 
 /// Bytes of missing rows in memory at which they are committed.
 const BUFFER_BYTES: usize = 64 << 20;

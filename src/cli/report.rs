@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::{Session, overrides};
 use crate::config::Override;
-use crate::failure::{Outcome, WrongUsage};
-use crate::output;
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
 
 pub(crate) use run::{described, headline};
 

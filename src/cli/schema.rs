@@ -5,8 +5,8 @@ use bluelake_schemas::{Contract, DictionaryRow, Stream};
 use clap::Subcommand;
 
 use super::Session;
-use crate::failure::Outcome;
-use crate::output;
+use crate::terminal::failure::Outcome;
+use crate::terminal::output;
 
 /// Commands about the event contract.
 #[derive(Debug, Subcommand)]

@@ -10,11 +10,13 @@ use clap::Args;
 
 use super::Session;
 use crate::config::Override;
-use crate::failure::{Outcome, WrongUsage};
-use crate::memory;
-use crate::output::{self, WholeFile};
-use crate::query::{self, QueryFlags};
+use crate::operate::memory;
+use crate::session::query;
+use crate::session::query::QueryFlags;
 use crate::shell;
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
+use crate::terminal::output::WholeFile;
 
 /// Arguments of `bluelake sql`.
 #[derive(Debug, Args)]

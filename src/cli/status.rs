@@ -11,9 +11,11 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::Session;
-use crate::failure::{Outcome, WrongUsage};
-use crate::status::{Asked, Limits, StatusReport, StreamStatus, WorkerStatus, describe};
-use crate::{aws, config, output, streams};
+use crate::config;
+use crate::operate::status::{Asked, Limits, StatusReport, StreamStatus, WorkerStatus, describe};
+use crate::session::{aws, streams};
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
 
 /// Arguments of `bluelake status`.
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use anyhow::Result;
 use super::machine::query_memory;
 use super::settings::{SETTINGS, VARIABLE_PREFIX};
 use super::{DEFAULT_FILE, ScheduledReport, complaint, scheduled};
-use crate::failure::WrongUsage;
-use crate::nearest::nearest;
+use crate::terminal::failure::WrongUsage;
+use crate::terminal::nearest::nearest;
 
 /// Names the file to read, as `--config` does.
 const FILE_VARIABLE: &str = "BLUELAKE_CONFIG";

@@ -7,7 +7,7 @@ use anyhow::Result;
 use bluelake_queries::OutputFormat;
 use serde::Deserialize;
 
-use crate::failure::WrongUsage;
+use crate::terminal::failure::WrongUsage;
 
 /// A report that is run with others.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,8 +19,9 @@ use crate::cli::generate::EVENTS_AHEAD;
 use crate::cli::ingest::describe;
 use crate::config::IngestSettings;
 use crate::embedded::{EmbeddedKinesis, Shards};
-use crate::ingestion::{IngestResult, Ingestion};
-use crate::{output, progress, query};
+use crate::operate::ingestion::{IngestResult, Ingestion};
+use crate::session::query;
+use crate::terminal::{output, progress};
 
 const SHARDS: Shards = Shards { user_events: 2, transaction_events: 4 };
 

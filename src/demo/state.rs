@@ -9,8 +9,8 @@ use bluelake_schemas::Stream;
 use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::WrongUsage;
-use crate::output::WholeFile;
+use crate::terminal::failure::WrongUsage;
+use crate::terminal::output::WholeFile;
 
 /// Share of bad events.
 pub(crate) const BAD_RATE: f64 = 0.01;

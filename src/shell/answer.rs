@@ -13,7 +13,8 @@ use futures::FutureExt as _;
 use tokio::signal::unix::Signal;
 
 use super::{Shell, display};
-use crate::output::{self, WholeFile};
+use crate::terminal::output;
+use crate::terminal::output::WholeFile;
 
 /// Bytes of a result that are held to be shown.
 const SHOWN_BYTES_MAX: usize = 32 * 1024 * 1024;

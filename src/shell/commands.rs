@@ -6,8 +6,8 @@ use bluelake_queries::SQL_BYTES_MAX;
 use bluelake_queries::shell::{COMMANDS, ChartForm, ShellCommand};
 
 use super::{Flow, Shell, display};
-use crate::output;
-use crate::query;
+use crate::session::query;
+use crate::terminal::output;
 
 /// Files that `\i` follows inside of each other; more is a file that includes itself.
 const FILES_OPEN_MAX: usize = 16;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use comfy_table::Table;
 
 use super::{Shell, pager};
-use crate::output;
+use crate::terminal::output;
 
 /// For what is not a terminal, and for terminals that do not say.
 const WIDTH: usize = 80;

@@ -21,7 +21,7 @@ pub(super) fn page(text: &str, height: usize, configured: Option<&str>) -> Resul
         return Ok(());
     }
     if let Some(command) = command {
-        crate::output::line(format!("the pager {command:?} cannot be run"))?;
+        crate::terminal::output::line(format!("the pager {command:?} cannot be run"))?;
     }
     stop_after_each_screen(text, height)
 }
@@ -42,7 +42,7 @@ fn stop_after_each_screen(text: &str, height: usize) -> Result<()> {
     let lines: Vec<_> = text.lines().collect();
     let mut screens = lines.chunks(height.saturating_sub(1).max(1)).peekable();
     while let Some(screen) = screens.next() {
-        crate::output::line(screen.join("\n"))?;
+        crate::terminal::output::line(screen.join("\n"))?;
         if screens.peek().is_some() && !is_more_wanted()? {
             break;
         }

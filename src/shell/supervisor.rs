@@ -12,8 +12,8 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::failure::{AlreadyTold, Outcome};
-use crate::output;
+use crate::terminal::failure::{AlreadyTold, Outcome};
+use crate::terminal::output;
 
 /// Whoever ends so soon would only end again.
 const LIFE_MIN: Duration = Duration::from_secs(3);

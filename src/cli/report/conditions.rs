@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep};
 use super::{CatalogueFlags, usage};
 use crate::cli::Session;
 use crate::config::Override;
-use crate::failure::WrongUsage;
-use crate::query::{self, QueryFlags};
+use crate::session::query;
+use crate::session::query::QueryFlags;
+use crate::terminal::failure::WrongUsage;
 
 /// How often the lake is looked at while waiting.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

@@ -7,8 +7,9 @@ use bluelake_lake::{FileStore, LINK_VALID_MAX, LakeError, LakeLocation};
 use bluelake_queries::{Export, ExportOptions, MANIFEST, OutputFormat, ReportResult, export_report};
 
 use crate::cli::Session;
-use crate::failure::WrongUsage;
-use crate::{aws, output};
+use crate::session::aws;
+use crate::terminal::failure::WrongUsage;
+use crate::terminal::output;
 
 /// For readers, for spreadsheets and for programs.
 const USUAL: [OutputFormat; 3] = [OutputFormat::Csv, OutputFormat::Xlsx, OutputFormat::Html];

@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::conditions::as_of;
 use crate::cli::Session;
 use crate::config::Override;
-use crate::failure::Outcome;
-use crate::output;
-use crate::query::{self, QueryFlags};
+use crate::session::query;
+use crate::session::query::QueryFlags;
+use crate::terminal::failure::Outcome;
+use crate::terminal::output;
 
 /// Arguments of `bluelake report reconcile`.
 #[derive(Debug, Args)]

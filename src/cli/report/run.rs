@@ -15,9 +15,9 @@ use super::{export, usage};
 use crate::cli::Session;
 use crate::cli::sql::Form;
 use crate::config::Override;
-use crate::failure::{Outcome, WrongUsage};
-use crate::output;
 use crate::shell;
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
 
 /// Arguments of `bluelake report run`.
 #[derive(Debug, Args)]

@@ -15,8 +15,9 @@ use super::period::{Span, span};
 use super::usage;
 use crate::cli::{Session, overrides};
 use crate::config::{Override, ScheduledReport};
-use crate::failure::{self, Outcome, WrongUsage};
-use crate::output;
+use crate::terminal::failure;
+use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::output;
 
 /// Arguments of `bluelake report run-all`.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use bluelake_ingest::KinesisStream;
 use bluelake_schemas::Stream;
 
 use crate::config::Config;
-use crate::failure::WrongUsage;
+use crate::terminal::failure::WrongUsage;
 
 /// Refuses one stream for both.
 ///

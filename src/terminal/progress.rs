@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use crate::output;
+use crate::terminal::output;
 
 /// A bar that counts events up to a known number.
 pub(crate) fn events(message: &'static str, total: u64) -> ProgressBar {

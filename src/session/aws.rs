@@ -16,7 +16,7 @@ const ANSWER_BEGINS: Duration = Duration::from_secs(30);
 /// Loads the usual chain. Nothing is contacted before the first request, except to find the region of an instance.
 ///
 /// # Errors
-/// [`crate::failure::WrongUsage`] when a variable or profile has a value that it cannot have: the SDK takes some of those
+/// [`crate::terminal::failure::WrongUsage`] when a variable or profile has a value that it cannot have: the SDK takes some of those
 /// for nothing, and panics on others.
 pub(crate) async fn sdk_config() -> Result<SdkConfig> {
     checks::variables(std::env::vars_os())?;

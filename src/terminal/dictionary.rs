@@ -10,7 +10,7 @@ use bluelake_schemas::{Contract, Stream, type_in_words};
 use comfy_table::Table;
 use serde::Serialize;
 
-use crate::output;
+use crate::terminal::output;
 
 /// Meanings by name.
 pub(crate) struct Dictionary {

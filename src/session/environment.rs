@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::failure::WrongUsage;
+use crate::terminal::failure::WrongUsage;
 
 /// What the variables of the AWS SDK begin with.
 const AWS: &str = "AWS_";

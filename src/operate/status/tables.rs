@@ -7,7 +7,7 @@ use bluelake_lake::{Gap, GapCause};
 use chrono::{DateTime, Utc};
 
 use super::{ShardCondition, ShardStatus, StatusReport, StreamStatus};
-use crate::output::{grouped, printable, table};
+use crate::terminal::output::{grouped, printable, table};
 
 /// With more shards than this only those are listed that deserve a look.
 const SHARDS_LISTED: usize = 20;

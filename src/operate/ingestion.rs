@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::IngestSettings;
-use crate::health::Health;
-use crate::serve::{self, MetricsServer};
+use crate::operate::health::Health;
+use crate::operate::serve;
+use crate::operate::serve::MetricsServer;
 
 /// How often the list of a stream's shards is read again.
 const LINEAGE_INTERVAL: Duration = Duration::from_secs(30);

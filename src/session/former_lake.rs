@@ -8,7 +8,7 @@ use bluelake_lake::REJECTED_EVENTS;
 use bluelake_schemas::Stream;
 
 use crate::config::DEFAULT_LAKE;
-use crate::failure::WrongUsage;
+use crate::terminal::failure::WrongUsage;
 
 /// The default lake of earlier versions.
 const FORMER_LAKE: &str = "./lake";

@@ -23,7 +23,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::health::Health;
+use crate::operate::health::Health;
 
 /// Bounds of the histograms, seconds.
 const BUCKETS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
@@ -206,6 +206,6 @@ mod tests {
 
     #[test]
     fn the_manual_explains_the_metric_of_the_build() {
-        assert!(include_str!("../docs/operating.md").contains(&format!("| `{BUILD_INFO}`")));
+        assert!(include_str!("../../docs/operating.md").contains(&format!("| `{BUILD_INFO}`")));
     }
 }

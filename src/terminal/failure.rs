@@ -8,7 +8,7 @@ use chrono::{SecondsFormat, Utc};
 use serde_json::json;
 
 use crate::config::LogFormat;
-use crate::output::printable;
+use crate::terminal::output::printable;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

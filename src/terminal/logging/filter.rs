@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::nearest::hint;
+use crate::terminal::nearest::hint;
 
 /// The rooms, by the names under which they log. Their own records are written to hold no event.
 const ROOMS: [&str; 7] = [
@@ -41,7 +41,7 @@ const LIBRARIES: [(&str, LevelFilter); 7] = [
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every crate of the program, and so every name that a record can come under.
-const LOCK: &str = include_str!("../../Cargo.lock");
+const LOCK: &str = include_str!("../../../Cargo.lock");
 
 /// What is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::ServiceConfigKey;
 use url::Url;
 
-use crate::failure::WrongUsage;
-use crate::nearest::hint;
+use crate::terminal::failure::WrongUsage;
+use crate::terminal::nearest::hint;
 
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 /// Names a file each.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::failure::ReaderGone;
+use crate::terminal::failure::ReaderGone;
 
 /// Writes text as it is, with a newline behind it.
 ///

@@ -1,0 +1,7 @@
+//! What a command opens: the lake and its settings for AWS, the streams, a query.
+
+pub(crate) mod aws;
+pub(crate) mod environment;
+pub(crate) mod former_lake;
+pub(crate) mod query;
+pub(crate) mod streams;

@@ -1,0 +1,9 @@
+//! What a person sees: output, progress, failures, logs.
+
+pub(crate) mod dictionary;
+pub(crate) mod failure;
+pub(crate) mod logging;
+pub(crate) mod nearest;
+pub(crate) mod output;
+pub(crate) mod panics;
+pub(crate) mod progress;
