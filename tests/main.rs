@@ -13,49 +13,11 @@
     clippy::print_stderr
 )]
 
-mod command;
-mod lake_files;
-mod oracle;
-mod servers;
-mod stage;
-mod worker;
-
-mod aggregated;
-mod archives;
-mod backfill;
-mod bad_events;
-mod cli_errors;
-mod contract_grows;
-mod demo;
-mod describe;
-mod exports;
-mod failpoints;
-mod fan_out;
-mod faults_kinesis;
-mod faults_process;
-mod faults_s3;
-mod fleet;
-mod gaps;
-mod help;
-mod ingest_local;
-mod ingest_s3;
-mod kill_and_restart;
-mod known_bugs;
-mod lake_verify;
-mod many_makes;
-mod many_partitions;
-mod messages;
-mod names;
-mod observability;
-mod other_stream;
-mod privacy;
-mod protocol_page;
-mod replay;
-mod reports;
-mod settings;
-mod sql_answers;
-mod sql_limits;
-mod sql_shell;
-mod start;
-mod unpacked;
-mod values;
+mod answers;
+mod commands;
+mod faults;
+mod house;
+mod landing;
+mod shards;
+mod supplements;
+mod support;

@@ -1,0 +1,8 @@
+//! Reports, SQL and exports.
+
+pub(crate) mod exports;
+pub(crate) mod reports;
+pub(crate) mod sql_answers;
+pub(crate) mod sql_limits;
+pub(crate) mod sql_shell;
+pub(crate) mod values;

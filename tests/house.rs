@@ -1,0 +1,3 @@
+//! What the documents and the code promise each other.
+
+pub(crate) mod protocol_page;

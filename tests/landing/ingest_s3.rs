@@ -1,0 +1,49 @@
+//! The same events into S3 and into a folder give the same rows.
+
+use serde_json::Value;
+
+use crate::support::command::Machine;
+use crate::support::oracle::Workload;
+use crate::support::servers::{Kinesis, S3};
+
+const WORKLOAD: Workload = Workload { events: 5_000, seed: 12, bad_rate: 0.02, duplicate_rate: 0.02, days: 20 };
+const LAKE: &str = "s3://bluelake-test/some/prefix";
+
+async fn rows(machine: &Machine, lake: &str, table: &str) -> Vec<Value> {
+    // Shards of two streams have the same names, and may have the same sequence numbers.
+    let stream = if table == "rejected_events" { "stream, " } else { "" };
+    let sql = format!("SELECT * FROM {table} ORDER BY {stream}stream_shard, stream_sequence, stream_sub_sequence");
+    machine.query(lake, &sql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_holds_the_same_rows_as_a_folder() {
+    let kinesis = Kinesis::with_streams(2, 3).await;
+    let s3 = S3::start().await;
+    let machine = Machine::new().with_kinesis(&kinesis).with_s3(&s3);
+    WORKLOAD.put(&machine).await;
+    machine.succeed(&["--lake", LAKE, "lake", "init"]).await;
+    machine.succeed(&["--lake", LAKE, "ingest", "--once"]).await;
+    machine.succeed(&["ingest", "--once", "--init"]).await;
+    WORKLOAD.verify(&machine, LAKE, &s3.bucket("bluelake-test").join("some/prefix")).await;
+    WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
+    for table in ["user_events", "transactions", "rejected_events"] {
+        let (in_bucket, in_folder) =
+            (rows(&machine, LAKE, table).await, rows(&machine, "./bluelake-data", table).await);
+        assert!(!in_bucket.is_empty());
+        assert_eq!(in_bucket, in_folder, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_makes_the_bucket_and_goes_on_after_a_first_one() {
+    let kinesis = Kinesis::with_streams(1, 1).await;
+    let s3 = S3::start().await;
+    let machine = Machine::new().with_kinesis(&kinesis).with_s3(&s3);
+    let made = machine.run(&["--lake", "s3://made-by-init", "lake", "init", "--json"]).await.expect_code(0).json();
+    assert_eq!((made["place_created"].as_bool(), made["tables_created"].as_array().unwrap().len()), (Some(true), 3));
+    let again = machine.run(&["--lake", "s3://made-by-init", "lake", "init", "--json"]).await.expect_code(0).json();
+    assert_eq!((again["place_created"].as_bool(), again["tables_created"].as_array().unwrap().len()), (Some(false), 0));
+    machine.succeed(&["--lake", "s3://made-by-init", "ingest", "--once"]).await;
+    assert_eq!(machine.number("s3://made-by-init", "SELECT count(*) FROM transactions").await, 0);
+}

@@ -1,0 +1,8 @@
+//! What the tests stand on: servers, processes, the oracle.
+
+pub(crate) mod command;
+pub(crate) mod lake_files;
+pub(crate) mod oracle;
+pub(crate) mod servers;
+pub(crate) mod stage;
+pub(crate) mod worker;
