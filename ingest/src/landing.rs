@@ -2,3 +2,4 @@
 
 pub(crate) mod buffer;
 pub(crate) mod flush;
+pub(crate) mod limits;

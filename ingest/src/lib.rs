@@ -5,13 +5,13 @@
 //! `buffer`, `pace`, `memory`) are pure; I/O is at
 //! the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
 
-mod dedup;
+mod clock;
 mod error;
 mod kinesis;
 mod landing;
+mod memory;
 mod progress;
 mod reading;
-mod retry;
 mod shards;
 #[cfg(test)]
 #[allow(
@@ -25,18 +25,23 @@ mod simulation;
 mod supplement;
 mod worker;
 
+pub use clock::Clock;
 pub use error::IngestError;
 pub use kinesis::stream::{KinesisStream, StreamDescription};
+pub use landing::limits::FlushLimits;
+pub use memory::admission::Admission;
+pub use memory::budget::MemoryBudget;
 pub use progress::watchdog::{Concern, WatchdogLimits, examine};
 pub use progress::{
     METRICS, MetricDescription, MetricKind, Progress, ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase,
     describe_metrics, publish_metrics,
 };
-pub use reading::admission::Admission;
+pub use reading::dedup::limits::DedupLimits;
 pub use shards::fleet::{Fleet, FleetOptions};
+pub use shards::gap::OnGap;
 pub use shards::probe::{Behind, ShardProbe, StreamProbe, probe};
+pub use shards::start::StartPosition;
 pub use supplement::backfill::{BackfillOptions, BackfillSummary, DamagedObject, backfill};
 pub use supplement::replay::{ReplayOptions, ReplaySummary, replay};
-pub use worker::memory::MemoryBudget;
-pub use worker::options::{Clock, DedupLimits, FlushLimits, IngestOptions, OnGap, StartPosition};
+pub use worker::options::IngestOptions;
 pub use worker::stream_worker::{StreamSummary, StreamWorker, run_workers};

@@ -17,7 +17,7 @@ use std::{
 use bluelake_lake::{Batch, ControlTotals};
 use bluelake_schemas::Stream;
 
-use crate::{landing::buffer::Chunk, reading::admission::Admission, worker::options::Clock};
+use crate::{clock::Clock, memory::admission::Admission, reading::chunk::Chunk};
 
 use ledger::Ledger;
 pub(crate) use metrics::{CommitTimer, count_fault, count_retry};

@@ -6,4 +6,5 @@ pub(crate) mod gap;
 pub(crate) mod lineage;
 pub(crate) mod pins_and_gaps;
 pub(crate) mod probe;
+pub(crate) mod start;
 pub(crate) mod tip;

@@ -1,5 +1,6 @@
 //! The Kinesis calls of a consumer, with errors typed by what to do about them.
 
+use crate::kinesis::fault::ReadFault;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_kinesis::{
@@ -19,10 +20,12 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     error::IngestError,
-    kinesis::pace::SHARD_RATE,
+    kinesis::{
+        consumer::Consumer,
+        listed::{ListedShard, close_parents},
+        pace::SHARD_RATE,
+    },
     progress::count_fault,
-    reading::fan_out::Consumer,
-    shards::{lineage::ListedShard, tip::close_parents},
 };
 
 /// Most records that one GetRecords call may return; the service's own maximum.
@@ -61,27 +64,6 @@ impl StreamDescription {
             _ => local,
         }
     }
-}
-
-/// Why a read failed, by what to do about it.
-#[derive(Debug)]
-pub(crate) enum ReadFault {
-    /// Ask for a new iterator and read on.
-    ExpiredIterator,
-    /// Kinesis does not know the sequence number of the position (any more): read on from the trim horizon.
-    Trimmed(String),
-    /// Wait, then try again: too many calls or bytes.
-    Throttled(String),
-    /// Wait, then try again: somebody else has the subscription, or had it seconds ago.
-    InUse(String),
-    /// Wait, then try again: the service or the network failed.
-    Transient(String),
-    /// The stream, the shard or the consumer is not there.
-    NotFound(IngestError),
-    /// Not allowed, or by somebody whom Kinesis does not know.
-    Denied(IngestError),
-    /// No use in trying again.
-    Final(IngestError),
 }
 
 /// What Kinesis says of a registered consumer.
@@ -324,7 +306,7 @@ impl KinesisStream {
             Some(code) if is_final(code) => ReadFault::Final(self.failure(operation, error)),
             _ => ReadFault::Transient(describe(error)),
         };
-        count_fault(operation, &fault);
+        count_fault(operation, fault.name());
         fault
     }
 

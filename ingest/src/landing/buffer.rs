@@ -1,52 +1,17 @@
 //! What was read and decoded and is not yet committed: rows and positions together, so that they cannot drift apart.
 //! Pure: it takes the time and says when a flush is due. It knows no more of rows than their number and weight.
 
+use crate::reading::chunk::Chunk;
+use crate::reading::chunk::ReadRows;
+use crate::reading::chunk::Rows;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
 use bluelake_lake::{Position, ShardAdvance};
-use bluelake_transform::DecodedBatch;
 
-use crate::{reading::admission::RowRoom, worker::options::FlushLimits};
-
-/// Rows that a buffer can hold.
-pub(crate) trait Rows {
-    /// How many there are.
-    fn count(&self) -> usize;
-    /// Bytes of memory that they take.
-    fn bytes(&self) -> usize;
-}
-
-/// Rows that were read.
-#[derive(Debug)]
-pub(crate) struct ReadRows {
-    /// The rows.
-    pub(crate) decoded: DecodedBatch,
-    /// The room that they take until they are written, when they are heavy.
-    pub(crate) room: Option<RowRoom>,
-}
-
-impl Rows for ReadRows {
-    fn count(&self) -> usize {
-        self.decoded.events.num_rows() + self.decoded.rejected.num_rows()
-    }
-
-    fn bytes(&self) -> usize {
-        let held = [&self.decoded.events, &self.decoded.rejected].into_iter().filter(|batch| batch.num_rows() > 0);
-        held.map(arrow::array::RecordBatch::get_array_memory_size).sum()
-    }
-}
-
-/// What one read of one shard gave.
-#[derive(Debug)]
-pub(crate) struct Chunk<R = ReadRows> {
-    /// The shard and how far the read moved it.
-    pub(crate) advance: ShardAdvance,
-    /// The rows.
-    pub(crate) rows: R,
-}
+use crate::landing::limits::FlushLimits;
 
 /// What is taken out of the buffer to be committed as one batch.
 #[derive(Debug)]

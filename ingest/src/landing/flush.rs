@@ -10,10 +10,14 @@ use uuid::Uuid;
 
 use crate::{
     error::IngestError,
-    landing::buffer::{Buffered, ReadRows, Rows as _},
+    kinesis::retry::Patience,
+    landing::buffer::Buffered,
+    memory::admission::RowRoom,
     progress::CommitTimer,
-    reading::{admission::RowRoom, decoder::HEAVY_BYTES},
-    retry::Patience,
+    reading::{
+        chunk::{ReadRows, Rows as _},
+        decoder::HEAVY_BYTES,
+    },
 };
 
 /// Files encoded ahead of the uploads: a few, each at most a file's rows in memory.

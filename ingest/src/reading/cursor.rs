@@ -15,9 +15,9 @@ use std::time::Duration;
 use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
 use bluelake_schemas::KnownBug;
 
-use crate::shards::{
-    lineage::{ListedShard, ReadableShard},
-    tip::Listed,
+use crate::{
+    kinesis::listed::ListedShard,
+    shards::{lineage::ReadableShard, tip::Listed},
 };
 
 /// While a shard stays drained, that is told so many times within the retention.

@@ -9,12 +9,16 @@ use bluelake_schemas::Stream;
 use bluelake_transform::{BatchBuilder, OpenedRecord, RecordPosition, TransformError};
 
 use crate::{
-    dedup::window::{DedupWindow, EventPosition},
     error::IngestError,
     kinesis::stream::KinesisStream,
-    landing::buffer::ReadRows,
-    reading::admission::{Admission, RowRoom},
-    worker::memory::PAGE_COPIES,
+    memory::{
+        admission::{Admission, RowRoom},
+        budget::PAGE_COPIES,
+    },
+    reading::{
+        chunk::ReadRows,
+        dedup::window::{DedupWindow, EventPosition},
+    },
 };
 
 /// Records decoded before other tasks get their turn: a few milliseconds of work.

@@ -3,6 +3,7 @@
 //! A subscription lasts five minutes and is renewed after the last record read. A shard gives a consumer one
 //! subscription at a time, and a new one takes the place of the old after five seconds.
 
+use crate::kinesis::consumer::Consumer;
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use aws_sdk_kinesis::{
@@ -10,84 +11,21 @@ use aws_sdk_kinesis::{
     types::{SubscribeToShardEvent, SubscribeToShardEventStream},
 };
 use bluelake_lake::Position;
-use tokio::{
-    sync::OnceCell,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
-    error::IngestError,
-    kinesis::stream::{ConsumerState, KinesisStream, ReadFault},
+    kinesis::{fault::ReadFault, stream::KinesisStream},
+    memory::admission::Admitted,
     reading::{
-        admission::Admitted,
-        pages::{Page, SUBSCRIPTION_INTERVAL, ShardSource},
+        page::SUBSCRIPTION_INTERVAL,
+        page::{Page, ShardSource},
     },
 };
 
-/// How often a consumer that is being made is looked at, and how often at most.
-const ACTIVE_INTERVAL: Duration = Duration::from_secs(1);
-const ACTIVE_CHECKS: usize = 60;
 /// The service sends an event every few seconds, if an empty one; without any for so long the connection is dead.
 const SILENCE: Duration = Duration::from_secs(30);
 /// An event that comes while it is waited for was sent no longer ago than this, milliseconds.
 const ON_ITS_WAY: i64 = 5_000;
-
-/// The registered consumer of a stream. Registered when first asked for, once for all shards.
-#[derive(Debug)]
-pub(crate) struct Consumer {
-    name: String,
-    /// Its ARN, or why it cannot be had.
-    arn: OnceCell<Result<String, String>>,
-}
-
-impl Consumer {
-    /// A consumer of this name, not yet looked for.
-    pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), arn: OnceCell::new() }
-    }
-
-    /// The ARN of the consumer, registered and active. A refusal is kept; what may pass is asked again.
-    async fn arn(&self, stream: &KinesisStream) -> Result<&str, ReadFault> {
-        let known = self.arn.get_or_try_init(|| async {
-            match self.register(stream).await {
-                Ok(arn) => Ok(Ok(arn)),
-                Err(ReadFault::Denied(error) | ReadFault::Final(error) | ReadFault::NotFound(error)) => {
-                    Ok(Err(error.to_string()))
-                }
-                Err(fault) => Err(fault),
-            }
-        });
-        known.await?.as_deref().map_err(|reason| {
-            ReadFault::Denied(IngestError::Kinesis {
-                stream: stream.name().to_owned(),
-                operation: "RegisterStreamConsumer",
-                reason: reason.clone(),
-                remedy: None,
-                transient: false,
-            })
-        })
-    }
-
-    async fn register(&self, stream: &KinesisStream) -> Result<String, ReadFault> {
-        let stream_arn = match stream.describe().await {
-            Ok(description) => description.arn,
-            Err(error) if error.is_transient() => return Err(ReadFault::Transient(error.to_string())),
-            Err(error) => return Err(ReadFault::Final(error)),
-        };
-        for _ in 0..ACTIVE_CHECKS {
-            match stream.find_consumer(&stream_arn, &self.name).await? {
-                ConsumerState::Active(arn) => {
-                    tracing::info!(stream = stream.name(), consumer = self.name, "reading by enhanced fan-out");
-                    return Ok(arn);
-                }
-                ConsumerState::Missing => stream.register_consumer(&stream_arn, &self.name).await?,
-                ConsumerState::Changing => {}
-            }
-            tokio::time::sleep(ACTIVE_INTERVAL).await;
-        }
-        Err(ReadFault::Transient(format!("the consumer {} does not become active", self.name)))
-    }
-}
 
 /// Subscribes to one shard.
 #[derive(Debug)]

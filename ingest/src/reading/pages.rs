@@ -1,19 +1,15 @@
 //! Pages of one shard, by polling or by enhanced fan-out, with the faults of either waited out.
 
-use aws_sdk_kinesis::types::Record;
+use crate::reading::page::Page;
+use crate::reading::page::SUBSCRIPTION_INTERVAL;
+use crate::reading::page::ShardSource;
 use bluelake_lake::Position;
 
 use crate::{
     error::IngestError,
-    kinesis::{
-        pace::Backoff,
-        stream::{KinesisStream, ReadFault},
-    },
-    reading::{
-        admission::{Admission, Admitted},
-        fan_out::FanOut,
-        polling::Polling,
-    },
+    kinesis::{fault::ReadFault, pace::Backoff},
+    memory::admission::Admitted,
+    reading::{fan_out::FanOut, polling::Polling},
 };
 
 /// Failures in a row after which a run that should end gives up.
@@ -22,45 +18,6 @@ const MAX_FAILURES_ONCE: u32 = 8;
 const MAX_FAILURES_FAN_OUT: u32 = 6;
 /// Refusals in a row, five seconds apart, because somebody else has the subscription; then the same.
 const MAX_IN_USE: u32 = 24;
-/// A shard gives out one subscription a consumer in so long a time.
-pub(crate) const SUBSCRIPTION_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Which shard to read, and within which bounds.
-#[derive(Clone, Debug)]
-pub(crate) struct ShardSource {
-    /// The stream.
-    pub(crate) stream: KinesisStream,
-    /// Id of the shard.
-    pub(crate) shard: String,
-    /// Bounds the pages on their way.
-    pub(crate) admission: Admission,
-}
-
-/// Records of a shard that follow each other.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Page {
-    /// In the order of the shard.
-    pub(crate) records: Vec<Record>,
-    /// Milliseconds behind the tip, if the answer says so.
-    pub(crate) millis_behind: Option<i64>,
-    /// The shard is closed and nothing follows.
-    pub(crate) end_of_shard: bool,
-    /// How long before it was asked for it may have been made, milliseconds.
-    pub(crate) on_its_way: i64,
-}
-
-impl Page {
-    /// Bytes of the records' data.
-    pub(crate) fn bytes(&self) -> usize {
-        self.records.iter().map(|record| record.data().as_ref().len()).sum()
-    }
-
-    /// Nothing unread lies behind it.
-    pub(crate) fn is_tip(&self) -> bool {
-        self.records.is_empty() && self.millis_behind == Some(0)
-    }
-}
-
 /// What comes next of a shard.
 #[derive(Debug)]
 pub(crate) enum Next {

@@ -4,11 +4,9 @@ use bluelake_lake::Position;
 use tokio::time::Instant;
 
 use crate::{
-    kinesis::{pace::pause_after, stream::ReadFault},
-    reading::{
-        admission::Admitted,
-        pages::{Page, ShardSource},
-    },
+    kinesis::{fault::ReadFault, pace::pause_after},
+    memory::admission::Admitted,
+    reading::page::{Page, ShardSource},
 };
 
 /// Polls one shard.

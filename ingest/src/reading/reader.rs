@@ -17,19 +17,20 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    dedup::window::DedupWindow,
+    clock::Clock,
     error::IngestError,
     kinesis::{skew::Skew, stream::KinesisStream},
-    landing::buffer::Chunk,
+    memory::admission::Admission,
     progress::{Progress, ReadCounts, Reading},
     reading::{
-        admission::Admission,
+        chunk::Chunk,
         cursor::{PageFacts, ShardCursor},
         decoder::{DecodeFault, Decoded, Desk},
-        pages::{Next, Page, Pages, ShardSource},
+        dedup::window::DedupWindow,
+        page::{Page, ShardSource},
+        pages::{Next, Pages},
     },
     shards::{lineage::ReadableShard, tip::Listed},
-    worker::options::Clock,
 };
 
 /// How a reader ended.

@@ -73,7 +73,7 @@ mod tests {
     use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardState};
 
     use super::*;
-    use crate::shards::lineage::ListedShard;
+    use crate::kinesis::listed::ListedShard;
 
     fn readable(ids: &[&str]) -> Vec<ReadableShard> {
         let starting_sequence = SequenceNumber::parse("1").unwrap();

@@ -69,6 +69,15 @@ pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: i64) -> S
     }
 }
 
+/// What to do about a gap. Either way it is written to the lake and reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// The shard stands still until somebody has looked.
+    Stop,
+    /// The shard goes on behind the gap.
+    Continue,
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

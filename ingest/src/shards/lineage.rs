@@ -10,25 +10,11 @@
 //! A shard of the table that is no longer listed has vanished if it is not ended (a gap), and its entry may retire if it
 //! is: once its children are under way and nothing of it can be left in Kinesis.
 
+use crate::kinesis::listed::ListedShard;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bluelake_lake::{CheckpointDocument, ControlTotals, Position, SequenceNumber, ShardAdvance, ShardState};
+use bluelake_lake::{CheckpointDocument, ControlTotals, Position, ShardAdvance, ShardState};
 use bluelake_schemas::KnownBug;
-
-/// A shard as ListShards gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ListedShard {
-    /// Shard id.
-    pub(crate) id: String,
-    /// StartingSequenceNumber.
-    pub(crate) starting_sequence: SequenceNumber,
-    /// Parent shard ids: none, one after a split, two after a merge.
-    pub(crate) parents: Vec<String>,
-    /// Hash keys that it takes, both ends included, if ListShards gave them.
-    pub(crate) hash_keys: Option<(u128, u128)>,
-    /// It was split or merged: nothing comes in any more, and its children may hold records already.
-    pub(crate) closed: bool,
-}
 
 /// A shard that may be read, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,6 +266,7 @@ pub(crate) fn empty_document() -> CheckpointDocument {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use bluelake_lake::SequenceNumber;
 
     const NOW: i64 = 7;
 

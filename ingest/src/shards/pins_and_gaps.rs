@@ -12,13 +12,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bluelake_lake::{CheckpointDocument, Gap, ShardAdvance, ShardState};
 
-use crate::{
-    shards::{
-        fleet::Share,
-        gap,
-        lineage::{LineagePlan, ReadableShard},
-    },
-    worker::options::OnGap,
+use crate::shards::{
+    fleet::Share,
+    gap::{self, OnGap},
+    lineage::{LineagePlan, ReadableShard},
 };
 
 /// Which shards a worker may read.

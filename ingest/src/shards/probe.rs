@@ -6,13 +6,18 @@ use bluelake_lake::{CheckpointDocument, Position, SequenceNumber, ShardState};
 use futures::StreamExt as _;
 
 use crate::{
+    clock::Clock,
     error::IngestError,
     kinesis::{
+        fault::ReadFault,
+        listed::ListedShard,
         skew::Skew,
-        stream::{KinesisStream, ReadFault, StreamDescription},
+        stream::{KinesisStream, StreamDescription},
     },
-    shards::lineage::{LineagePlan, ListedShard, plan},
-    worker::options::{Clock, StartPosition},
+    shards::{
+        lineage::{LineagePlan, plan},
+        start::StartPosition,
+    },
 };
 
 /// Shards asked at once.

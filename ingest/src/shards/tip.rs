@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use bluelake_lake::{CheckpointDocument, ShardState};
 use bluelake_schemas::KnownBug;
 
-use crate::shards::lineage::ListedShard;
+use crate::kinesis::listed::ListedShard;
 
 /// What ListShards last said of a shard, before a page of it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,6 @@ pub(crate) struct Listing {
     pub(crate) shards: Vec<ListedShard>,
     /// Just before Kinesis was asked, milliseconds since the epoch.
     pub(crate) at: i64,
-}
-
-/// Marks as closed what has children in the list, whatever else the list says of it.
-pub(crate) fn close_parents(listed: &mut [ListedShard]) {
-    let parents: BTreeSet<String> = listed.iter().flat_map(|shard| shard.parents.iter().cloned()).collect();
-    for shard in listed.iter_mut().filter(|shard| parents.contains(&shard.id)) {
-        shard.closed = true;
-    }
 }
 
 /// Shards that a run which began at `since` (milliseconds since the epoch) has still to wait for; `at_tip` says which of
@@ -103,6 +95,7 @@ mod tests {
     use bluelake_lake::{ControlTotals, Gap, GapCause, Position, SequenceNumber};
 
     use super::*;
+    use crate::kinesis::listed::close_parents;
 
     const BEGAN: i64 = 5_000;
 

@@ -13,14 +13,13 @@ use super::{
     worker::{STREAM, Worker},
 };
 use crate::{
-    dedup::{rebuild::Rebuild, window::DedupWindow},
+    reading::dedup::{limits::DedupLimits, rebuild::Rebuild, window::DedupWindow},
     shards::{
         fleet::Share,
         lineage::{ReadableShard, plan},
         pins_and_gaps::{FirstActs, GapRule, Readable},
         tip::Listed,
     },
-    worker::options::DedupLimits,
 };
 
 /// As in `worker.rs`.

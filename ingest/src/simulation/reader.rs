@@ -10,9 +10,11 @@ use super::{
     world::{Answer, SimIterator, SimRecord, World, WorldFault},
 };
 use crate::{
-    dedup::window::{DedupWindow, EventPosition},
-    landing::buffer::{Chunk, Rows},
-    reading::cursor::{PageFacts, ShardCursor},
+    reading::{
+        chunk::{Chunk, Rows},
+        cursor::{PageFacts, ShardCursor},
+        dedup::window::{DedupWindow, EventPosition},
+    },
     shards::{lineage::ReadableShard, tip::Listed},
 };
 

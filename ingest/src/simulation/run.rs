@@ -10,7 +10,7 @@ use super::{
     worker::{End, Worker},
     world::{KEYS, SimEvent},
 };
-use crate::worker::options::OnGap;
+use crate::shards::gap::OnGap;
 
 /// Steps after which a run that is not at rest never will be.
 const CALM_STEPS: u32 = 60_000;

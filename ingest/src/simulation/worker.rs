@@ -17,12 +17,13 @@ use super::{
 };
 use crate::{
     kinesis::skew::Skew,
-    landing::buffer::{Buffer, Chunk},
+    landing::{buffer::Buffer, limits::FlushLimits},
+    reading::chunk::Chunk,
     shards::{
         claims::Claims,
         fleet::{Shards, membership::Membership},
+        gap::OnGap,
     },
-    worker::options::{FlushLimits, OnGap},
 };
 
 /// As in `round.rs`.

@@ -7,7 +7,7 @@ use rand::Rng as _;
 use uuid::Uuid;
 
 use super::env::Random;
-use crate::shards::lineage::ListedShard;
+use crate::kinesis::listed::ListedShard;
 
 /// Kinesis keeps an iterator for five minutes.
 const ITERATOR_LIFE: i64 = 300_000;

@@ -34,10 +34,9 @@ use self::{
 };
 use crate::{
     error::IngestError,
-    reading::admission::Admission,
-    retry::Patience,
+    kinesis::retry::Patience,
+    memory::{admission::Admission, budget::PAGE_COPIES},
     supplement::commit::{SupplementBase, commit_supplement},
-    worker::memory::PAGE_COPIES,
 };
 
 /// Chunks that are decoded ahead of the batch; each is a few MiB.

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{error::IngestError, landing::flush::commit, retry::Patience};
+use crate::{error::IngestError, kinesis::retry::Patience, landing::flush::commit};
 
 /// Files encoded ahead of the uploads.
 const ENCODED_AHEAD: usize = 2;

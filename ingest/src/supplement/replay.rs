@@ -29,11 +29,10 @@ use futures::{StreamExt as _, stream::select_all};
 use rand::Rng as _;
 
 use crate::{
-    dedup::window::EventPosition,
+    clock::Clock,
     error::IngestError,
-    kinesis::stream::KinesisStream,
-    retry::Patience,
-    shards::lineage::ListedShard,
+    kinesis::{listed::ListedShard, retry::Patience, stream::KinesisStream},
+    reading::dedup::window::EventPosition,
     supplement::{
         commit::{SupplementBase, SupplementRows, commit_supplement},
         replay::{
@@ -42,7 +41,6 @@ use crate::{
             range::RangeReader,
         },
     },
-    worker::options::Clock,
 };
 
 /// Shards read side by side: the rows that the tables hold of them are read back together.

@@ -23,13 +23,16 @@ use tokio_util::sync::CancellationToken;
 use ending::{Ending, Next};
 
 use crate::{
-    dedup::window::DedupWindow,
     error::IngestError,
     landing::{
-        buffer::{Buffer, Chunk},
+        buffer::Buffer,
         flush::{Draft, Flushed, Uploaders, WrittenAhead, flush, write_ahead},
     },
-    reading::reader::{ReaderEnd, ShardReader},
+    reading::{
+        chunk::Chunk,
+        dedup::window::DedupWindow,
+        reader::{ReaderEnd, ShardReader},
+    },
     shards::{
         claims::Claims,
         fleet::Fleet,

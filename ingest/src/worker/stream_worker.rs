@@ -16,15 +16,15 @@ use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    dedup::{rebuild::Rebuild, window::DedupWindow},
     error::IngestError,
     kinesis::{
+        retry::Patience,
         skew::Skew,
         stream::{KinesisStream, StreamDescription},
     },
     landing::flush::{commit, empty_batch},
     progress::{Progress, ProgressSnapshot, Running},
-    retry::Patience,
+    reading::dedup::{rebuild::Rebuild, window::DedupWindow},
     shards::{
         fleet::Share,
         lineage::{LineagePlan, ReadableShard, plan},

@@ -30,7 +30,7 @@ use futures::{FutureExt as _, Stream as _, StreamExt as _};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{shards::lineage::ListedShard, worker::options::DedupLimits};
+use crate::{kinesis::listed::ListedShard, reading::dedup::limits::DedupLimits};
 
 const STREAM: &str = "user-events";
 

@@ -22,11 +22,9 @@ use tokio::{runtime::Handle, sync::mpsc};
 use super::plan::ObjectTask;
 use crate::{
     error::IngestError,
-    reading::{
-        admission::{Admission, RowRoom},
-        decoder::{HEAVY_BYTES, kept},
-    },
-    retry::Patience,
+    kinesis::retry::Patience,
+    memory::admission::{Admission, RowRoom},
+    reading::decoder::{HEAVY_BYTES, kept},
 };
 
 /// Objects read at once: as many as there are threads to spare beside encoding and the file system.

@@ -14,7 +14,7 @@ use bluelake_transform::TransformError;
 use uuid::Uuid;
 
 use super::object::Chunk;
-use crate::{reading::admission::RowRoom, supplement::commit::SupplementRows};
+use crate::{memory::admission::RowRoom, supplement::commit::SupplementRows};
 
 /// Event ids.
 pub(crate) type Ids = HashSet<Uuid, RandomState>;

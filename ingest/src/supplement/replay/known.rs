@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use ahash::RandomState;
 use uuid::Uuid;
 
-use crate::dedup::window::EventPosition;
+use crate::reading::dedup::window::EventPosition;
 
 /// Two independent hashes of a position: as good as the position itself, in 16 bytes.
 type Place = (u64, u64);

@@ -14,7 +14,7 @@ use std::{
 
 use bluelake_lake::{CheckpointDocument, Position, SequenceNumber};
 
-use crate::shards::lineage::ListedShard;
+use crate::kinesis::listed::ListedShard;
 
 /// Up to where a shard is the replay's. What follows is the worker's, who may be reading it now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::IngestError,
-    kinesis::stream::{KinesisStream, ReadFault},
+    kinesis::{fault::ReadFault, stream::KinesisStream},
     supplement::replay::plan::Limit,
 };
 

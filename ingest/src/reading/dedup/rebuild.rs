@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use bluelake_lake::{CheckpointDocument, RecentEvent, RecentRanges};
 
 use crate::{
-    dedup::window::{DedupWindow, EventPosition},
+    reading::dedup::{
+        limits::DedupLimits,
+        window::{DedupWindow, EventPosition},
+    },
     shards::lineage::{ReadableShard, ancestry},
-    worker::options::DedupLimits,
 };
 
 /// A shard whose window wants rows of another, and those that arrived at or after a time (microseconds since the epoch).

@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::worker::memory::PAGE_COPIES;
+use crate::memory::budget::PAGE_COPIES;
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 64 << 10;

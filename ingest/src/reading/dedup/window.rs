@@ -12,7 +12,7 @@ use std::{
 use ahash::RandomState;
 use uuid::Uuid;
 
-use crate::worker::options::DedupLimits;
+use crate::reading::dedup::limits::DedupLimits;
 
 /// The span is forgotten in so many steps.
 const SLICES: i64 = 16;

@@ -1,0 +1,33 @@
+//! When a batch is committed, and what of it may be in memory.
+
+use std::time::Duration;
+
+use crate::memory::budget::MemoryBudget;
+
+/// When what is buffered is committed, whichever comes first, and what of it may be in memory. For each stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushLimits {
+    /// Bytes of rows in memory (Arrow buffers), of the batch that is filling and of the one that is on its way. When half
+    /// of it is full and no commit is due, the largest partitions are written ahead.
+    pub memory: usize,
+    /// Bytes of rows of one batch, wherever they are.
+    pub batch_bytes: usize,
+    /// Bytes of the files of one batch, by estimate.
+    pub file_bytes: usize,
+    /// Rows of one batch.
+    pub rows: usize,
+    /// Age of the oldest row of a batch.
+    pub age: Duration,
+}
+
+impl Default for FlushLimits {
+    fn default() -> Self {
+        Self {
+            memory: MemoryBudget(1 << 30).row_bytes(2),
+            batch_bytes: usize::MAX,
+            file_bytes: 128 << 20,
+            rows: 2_000_000,
+            age: Duration::from_secs(60),
+        }
+    }
+}
