@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::terminal::failure::WrongUsage;
-use crate::terminal::logging::LogFilter;
+use crate::terminal::logging::{LogFormat, LogSettings};
 use crate::terminal::nearest::hint;
 
 pub(crate) use layers::{Layers, Override, Value};
@@ -151,24 +151,6 @@ pub(crate) enum HistoryFile {
     File(PathBuf),
     /// Nowhere.
     None,
-}
-
-/// What is logged and how.
-#[derive(Debug, Clone)]
-pub(crate) struct LogSettings {
-    /// Which records are written.
-    pub(crate) filter: LogFilter,
-    /// Lines for people or for machines.
-    pub(crate) format: LogFormat,
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// One readable line an event.
-    Text,
-    /// One JSON object an event.
-    Json,
 }
 
 impl Config {

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod bucket;
+pub(crate) mod delta;
 pub(crate) mod durable;
 pub(crate) mod files;
 pub(crate) mod heartbeats;

@@ -32,13 +32,14 @@ pub use report::catalog::ReportCatalog;
 pub use report::header::{
     Chart, ChartKind, ParameterDefault, ParameterKind, ReportColumn, ReportHeader, ReportParameter, Unit, ViewHeader,
 };
-pub use report::origin::{Origin, PeriodOrigin, StreamOrigin, TableOrigin};
+pub use report::origin::PeriodOrigin;
 pub use report::parameters::{ReportParameters, ResolvedParameter};
 pub use report::provenance::Provenance;
 pub use report::question::{Completeness, Report, ReportResult};
 pub use report::reconcile::{Reconciled, reconcile};
 pub use session::execute::QueryStream;
 pub use session::options::{QueryOptions, parse_time_zone};
+pub use session::origin::{Origin, StreamOrigin, TableOrigin};
 pub use session::query_session::QuerySession;
 pub use session::relations::{Relation, RelationKind};
 pub use session::views::{ViewDescription, describe_views};

@@ -14,6 +14,7 @@ mod pushdown;
 mod scan;
 mod sets;
 mod similar;
+mod spelling;
 mod statement;
 mod times;
 

@@ -4,6 +4,7 @@ pub(crate) mod bytes;
 pub(crate) mod constants;
 pub(crate) mod execute;
 pub(crate) mod options;
+pub(crate) mod origin;
 pub(crate) mod query_session;
 pub(crate) mod relations;
 pub(crate) mod shared;

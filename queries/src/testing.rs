@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use crate::output::format::OutputFormat;
 use crate::output::writer::{write_report, write_results};
-use crate::report::origin::TableOrigin;
 use crate::report::provenance::Provenance;
 use crate::session::options::QueryOptions;
+use crate::session::origin::TableOrigin;
 use crate::session::query_session::QuerySession;
 
 pub(crate) fn schema(stream: Stream) -> SchemaRef {

@@ -7,7 +7,7 @@ use bluelake_lake::causes;
 use chrono::{SecondsFormat, Utc};
 use serde_json::json;
 
-use crate::config::LogFormat;
+use crate::terminal::logging::LogFormat;
 use crate::terminal::output::printable;
 
 /// How a command ended that did not fail.

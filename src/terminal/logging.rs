@@ -14,9 +14,25 @@ use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::config::{LogFormat, LogSettings};
-
 pub(crate) use filter::LogFilter;
+
+/// What is logged and how.
+#[derive(Debug, Clone)]
+pub(crate) struct LogSettings {
+    /// Which records are written.
+    pub(crate) filter: LogFilter,
+    /// Lines for people or for machines.
+    pub(crate) format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// One readable line an event.
+    Text,
+    /// One JSON object an event.
+    Json,
+}
 
 /// The form that was started with.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();

@@ -9,13 +9,11 @@ use bluelake_schemas::{KnownBug, REJECTED_PARTITIONS};
 
 use crate::{
     checkpoint::document::CheckpointDocument,
-    commit::{
-        chain::DocumentChain,
-        stream_table::{append, transaction},
-    },
+    commit::chain::DocumentChain,
     error::LakeError,
     failpoint,
-    place::lake::{REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
+    layout::REJECTED_EVENTS,
+    place::delta::{append, jitter, quiet_commit, transaction, write_log_checkpoint_if_due},
 };
 
 /// Rounds before the follower leaves the work to the next commit.

@@ -6,14 +6,15 @@
 #[cfg(feature = "failpoints")]
 mod known_bugs;
 
+use crate::place::delta::append;
+use crate::place::delta::transaction;
 use std::sync::Arc;
 
 use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
 use bytes::Bytes;
 use deltalake::{
     DeltaTable,
-    kernel::{Action, Transaction, transaction::CommitBuilder},
-    protocol::{DeltaOperation, SaveMode},
+    kernel::{Action, transaction::CommitBuilder},
     table::state::DeltaTableState,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
@@ -29,7 +30,11 @@ use crate::{
     commit::{chain::DocumentChain, housekeeping::Housekeeping, rejected::RejectedFollower, self_check},
     error::LakeError,
     failpoint,
-    place::lake::{Lake, REJECTED_EVENTS, jitter, quiet_commit, write_log_checkpoint_if_due},
+    layout::REJECTED_EVENTS,
+    place::{
+        delta::{jitter, quiet_commit, write_log_checkpoint_if_due},
+        lake::Lake,
+    },
 };
 
 /// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
@@ -84,7 +89,7 @@ impl StreamTable {
         let events = lake.with_columns_of(stream.table(), events, &schema).await?;
         let rejected = lake.table(REJECTED_EVENTS).await?;
         let rejected = lake.with_columns_of(REJECTED_EVENTS, rejected, &rejected_events_schema()).await?;
-        let app_id = format!("bluelake/{stream}");
+        let app_id = crate::layout::app_id(stream);
         let chain = DocumentChain::new(lake, stream);
         let mut table = Self {
             stream,
@@ -365,22 +370,6 @@ pub(crate) async fn document_number(
             })
         })
         .transpose()
-}
-
-pub(crate) fn transaction(app_id: &str, number: u64) -> Result<Transaction, LakeError> {
-    let number = i64::try_from(number).map_err(|_| LakeError::Document {
-        path: app_id.to_owned(),
-        reason: "its number is out of range".to_owned(),
-    })?;
-    Ok(Transaction::new(app_id, number))
-}
-
-pub(crate) fn append(partitions: &[&str]) -> DeltaOperation {
-    DeltaOperation::Write {
-        mode: SaveMode::Append,
-        partition_by: Some(partitions.iter().map(ToString::to_string).collect()),
-        predicate: None,
-    }
 }
 
 /// A Parquet file in memory that is to be uploaded.

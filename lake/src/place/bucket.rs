@@ -23,7 +23,7 @@ use object_store::{
 };
 use tokio::sync::Mutex;
 
-use crate::{causes::causes, error::LakeError, place::lake::jitter};
+use crate::{causes::causes, error::LakeError, place::delta::jitter};
 
 /// Credentials are renewed so long before they expire.
 const RENEWED_AHEAD: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! Heartbeats of workers: one object each under `_workers/`, rewritten by its owner alone. They are hints about who is
 //! alive and who reads what; nothing that is promised rests on them.
 
+use crate::layout::WORKERS;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -13,8 +14,6 @@ use uuid::Uuid;
 
 use crate::{error::LakeError, place::lake::Lake};
 
-/// Folder of the heartbeats, beside the tables.
-pub(crate) const WORKERS: &str = "_workers";
 /// Heartbeats read at once.
 const READS_AT_ONCE: usize = 16;
 
@@ -135,7 +134,7 @@ impl Heartbeats {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::LakeLocation;
+    use crate::place::location::LakeLocation;
 
     fn heartbeat(worker: &str, beat: u64) -> Heartbeat {
         Heartbeat {

@@ -1,37 +1,34 @@
 //! A lake: a place, its object store, and the Delta tables in it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use crate::REJECTED_EVENTS;
+use crate::place::delta::jitter;
+use crate::place::delta::quiet_commit;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::{Field, SchemaRef};
 use aws_config::SdkConfig;
 use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
 use deltalake::{
     DeltaTable, DeltaTableError,
-    kernel::{DataType, StructField, engine::arrow_conversion::TryIntoKernel as _, transaction::CommitProperties},
+    kernel::{DataType, StructField, engine::arrow_conversion::TryIntoKernel as _},
     logstore::{StorageConfig, default_logstore},
     protocol::SaveMode,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::Path, prefix::PrefixStore};
-use rand::Rng as _;
 use uuid::Uuid;
 
 use crate::{
     error::LakeError,
+    layout::WORKERS,
     place::{
         bucket,
         durable::DurableFileSystem,
-        heartbeats::WORKERS,
         location::{LakeLocation, Place},
     },
 };
 
 /// Tries to add columns, each on a fresh load.
 const SCHEMA_ATTEMPTS: usize = 6;
-/// A log checkpoint is written after each so many versions.
-const LOG_CHECKPOINT_INTERVAL: u64 = 20;
-
-/// Name of the table that keeps rejected events.
-pub const REJECTED_EVENTS: &str = "rejected_events";
 
 /// An open lake. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -277,31 +274,6 @@ impl Lake {
         }
         self.find_table(name).await
     }
-}
-
-/// Writes a log checkpoint when the table's version says that one is due. Best effort: readers only get slower without.
-pub(crate) async fn write_log_checkpoint_if_due(name: &str, table: &DeltaTable) {
-    let due = table.version().is_some_and(|version| version > 0 && version % LOG_CHECKPOINT_INTERVAL == 0);
-    if due && let Err(error) = deltalake::checkpoints::create_checkpoint(table, None).await {
-        tracing::warn!(table = name, error = crate::causes(&error), "no log checkpoint was written");
-    }
-}
-
-/// A wait before try `attempt` (from 0): anywhere between nothing and a ceiling that doubles up to 6.4 s.
-pub(crate) fn jitter(attempt: usize) -> Duration {
-    if attempt == 0 {
-        return Duration::ZERO;
-    }
-    let ceiling = 50_u64 << attempt.min(7);
-    Duration::from_millis(rand::rng().random_range(0..=ceiling))
-}
-
-/// Commit properties without the log checkpoint, which is written apart, and without log clean-up.
-pub(crate) fn quiet_commit(max_retries: usize) -> CommitProperties {
-    CommitProperties::default()
-        .with_max_retries(max_retries)
-        .with_create_checkpoint(false)
-        .with_cleanup_expired_logs(Some(false))
 }
 
 fn kernel_fields<'a>(table: &str, fields: impl Iterator<Item = &'a Field>) -> Result<Vec<StructField>, LakeError> {

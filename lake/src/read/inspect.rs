@@ -6,7 +6,8 @@ use crate::{
     checkpoint::document::CheckpointDocument,
     commit::{chain::DocumentChain, self_check, stream_table::document_number},
     error::LakeError,
-    place::lake::{Lake, REJECTED_EVENTS},
+    layout::REJECTED_EVENTS,
+    place::lake::Lake,
 };
 
 /// A stream's table as found.

@@ -20,10 +20,8 @@ use uuid::Uuid;
 
 use crate::{
     error::LakeError,
-    place::{
-        lake::REJECTED_EVENTS,
-        parquet_object::{ParquetObject, SMALL},
-    },
+    layout::REJECTED_EVENTS,
+    place::parquet_object::{ParquetObject, SMALL},
 };
 
 /// A row's event id and where it came from.

@@ -16,7 +16,8 @@ use crate::{
     checkpoint::totals::ControlTotals,
     commit::{chain::DocumentChain, self_check, stream_table::document_number},
     error::LakeError,
-    place::lake::{Lake, REJECTED_EVENTS},
+    layout::REJECTED_EVENTS,
+    place::lake::Lake,
     read::scan::PlainConditions,
 };
 
@@ -188,8 +189,8 @@ impl Lake {
             stream,
             document: document.as_ref().map(|document| document.number),
             complete_to: document.as_ref().and_then(|document| document.watermark(None)),
-            totals: document.as_ref().map(crate::CheckpointDocument::totals).unwrap_or_default(),
-            expected_rows: document.as_ref().and_then(crate::CheckpointDocument::expected_rows),
+            totals: document.as_ref().map(crate::checkpoint::document::CheckpointDocument::totals).unwrap_or_default(),
+            expected_rows: document.as_ref().and_then(crate::checkpoint::document::CheckpointDocument::expected_rows),
             gaps: document.map_or(0, |document| document.gaps.len()),
         })
     }

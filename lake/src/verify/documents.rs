@@ -1,5 +1,5 @@
 //! The chain of documents, read from the one in force to the first: that it is whole, and that every document follows
-//! from its predecessor by the rules of [`crate::advance`]. The rules themselves ([`replay`]) are pure.
+//! from its predecessor by the rules of [`crate::checkpoint::advance::advance`]. The rules themselves ([`replay`]) are pure.
 
 use std::collections::BTreeSet;
 

@@ -12,10 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 use uuid::Uuid;
 
 use super::{partitions_of, report::Findings};
-use crate::{
-    error::LakeError,
-    place::lake::{Lake, REJECTED_EVENTS},
-};
+use crate::{error::LakeError, layout::REJECTED_EVENTS, place::lake::Lake};
 
 /// A file that a table consists of, as its log says.
 #[derive(Debug)]

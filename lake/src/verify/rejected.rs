@@ -13,11 +13,7 @@ use super::{
     readable,
     report::{Check, Findings},
 };
-use crate::{
-    commit::stream_table::document_number,
-    error::LakeError,
-    place::lake::{Lake, REJECTED_EVENTS},
-};
+use crate::{commit::stream_table::document_number, error::LakeError, layout::REJECTED_EVENTS, place::lake::Lake};
 
 /// appId of the commits that rewrite files.
 const MAINTENANCE: &str = "bluelake/maintenance";

@@ -1,5 +1,6 @@
 //! What is changed in the text of a statement before it is planned, and the names that it uses.
 
+use crate::postgres::spelling::normal;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -137,11 +138,6 @@ impl VisitorMut for Preparer {
         }
         ControlFlow::Continue(())
     }
-}
-
-/// A name as the planner compares it.
-pub(super) fn normal(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
 /// `TIMESTAMP` alone has nine digits in the engine, and ends in 2262.

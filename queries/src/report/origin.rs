@@ -4,54 +4,15 @@
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use bluelake_lake::{ControlTotals, LakeReading};
-use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeZone as _, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
 use serde::Serialize;
 
 use crate::error::QueryError;
 use crate::report::parameters::ResolvedParameter;
+use crate::session::origin::{StreamOrigin, rfc3339};
 use crate::session::query_session::QuerySession;
-
-/// The tables and streams of a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The tables.
-    pub tables: Vec<TableOrigin>,
-    /// The streams.
-    pub streams: Vec<StreamOrigin>,
-}
-
-/// A table at the version at which it is read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TableOrigin {
-    /// Name of the table.
-    pub name: String,
-    /// Its version; `None` for a table that is not in a lake.
-    pub version: Option<u64>,
-}
-
-/// How far a table has its stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StreamOrigin {
-    /// The stream.
-    pub stream: String,
-    /// The table that holds its events.
-    #[serde(skip)]
-    pub table: String,
-    /// Every record that arrived up to here is in the table, or in `rejected_events`; `None` when that is not known.
-    #[serde(serialize_with = "rfc3339")]
-    pub complete_to: Option<DateTime<Utc>>,
-    /// Gaps found so far: Kinesis may have discarded records unread.
-    pub gaps: usize,
-    /// Control totals since the first commit.
-    #[serde(skip)]
-    pub totals: ControlTotals,
-    /// Rows that the table should have by them.
-    #[serde(skip)]
-    pub expected_rows: Option<u64>,
-}
 
 /// What is known of the days that a result covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -76,46 +37,6 @@ pub struct PeriodOrigin {
     pub late_events: Option<u64>,
     /// Events that arrived on these days and were rejected.
     pub rejected_events: Option<u64>,
-}
-
-impl Origin {
-    /// Of the lake as it was read.
-    #[must_use]
-    pub fn of(reading: &LakeReading) -> Self {
-        let table =
-            |table: &bluelake_lake::TableReading| TableOrigin { name: table.name.clone(), version: table.version };
-        let stream = |stream: &bluelake_lake::StreamReading| StreamOrigin {
-            stream: stream.stream.name().to_owned(),
-            table: stream.stream.table().to_owned(),
-            complete_to: stream.complete_to.and_then(DateTime::from_timestamp_millis),
-            gaps: stream.gaps,
-            totals: stream.totals,
-            expected_rows: stream.expected_rows,
-        };
-        Self {
-            tables: reading.tables.iter().map(table).collect(),
-            streams: reading.streams.iter().map(stream).collect(),
-        }
-    }
-
-    /// The versions in the words of `--as-of`; `None` when one is not known.
-    #[must_use]
-    pub fn as_of(&self) -> Option<String> {
-        let parts = self.tables.iter().map(|table| Some(format!("{}@{}", table.name, table.version?)));
-        let parts: Vec<String> = parts.collect::<Option<_>>()?;
-        (!parts.is_empty()).then(|| parts.join(","))
-    }
-
-    /// Of a query that reads these tables. `rejected_events` follows both streams.
-    pub(crate) fn of_tables(&self, tables: &[String]) -> (Vec<TableOrigin>, Vec<StreamOrigin>) {
-        let versions = tables.iter().map(|name| {
-            let known = self.tables.iter().find(|table| table.name == *name);
-            known.cloned().unwrap_or_else(|| TableOrigin { name: name.clone(), version: None })
-        });
-        let all = tables.iter().any(|name| name == "rejected_events");
-        let streams = self.streams.iter().filter(|stream| all || tables.contains(&stream.table));
-        (versions.collect(), streams.cloned().collect())
-    }
 }
 
 /// Days that a report counts, in the session's time zone.
@@ -304,25 +225,15 @@ fn start_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
     tries.filter_map(|at| zone.from_local_datetime(&at).earliest()).map(|at| at.with_timezone(&Utc)).next()
 }
 
-fn rfc3339<S: serde::Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serializer.serialize_some(&in_words(*time)),
-        None => serializer.serialize_none(),
-    }
-}
-
-/// `2026-11-25T06:00:00Z`, with milliseconds where there are some.
-pub(crate) fn in_words(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use bluelake_lake::ControlTotals;
     use serde_json::json;
 
     use super::*;
     use crate::session::options::QueryOptions;
+    use crate::session::origin::{Origin, TableOrigin, in_words};
     use crate::testing::{event, options, tables};
 
     #[test]

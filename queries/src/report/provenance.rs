@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use crate::output::values::figures::whole;
 use crate::report::header::heading;
-use crate::report::origin::{PeriodOrigin, StreamOrigin, TableOrigin, in_words};
+use crate::report::origin::PeriodOrigin;
 use crate::report::parameters::ResolvedParameter;
+use crate::session::origin::in_words;
+use crate::session::origin::{StreamOrigin, TableOrigin};
 
 /// What a result was computed from.
 #[derive(Clone, Debug, Serialize)]

@@ -12,9 +12,11 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
 use crate::report::header::{Chart, ParameterKind, ReportColumn, ReportHeader};
-use crate::report::origin::{LakeDays, Period, PeriodOrigin, StreamOrigin, in_words, is_complete};
+use crate::report::origin::{LakeDays, Period, PeriodOrigin, is_complete};
 use crate::report::parameters::{ReportParameters, ResolvedParameter};
 use crate::report::provenance::Provenance;
+use crate::session::origin::StreamOrigin;
+use crate::session::origin::in_words;
 use crate::session::query_session::QuerySession;
 
 /// One report of the catalogue.

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::error::QueryError;
 use crate::report::catalog::ReportCatalog;
-use crate::report::origin::StreamOrigin;
 use crate::report::parameters::ReportParameters;
 use crate::report::question::ReportResult;
+use crate::session::origin::StreamOrigin;
 use crate::session::query_session::QuerySession;
 
 /// Two numbers that must be equal.
@@ -159,7 +159,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::report::origin::{Origin, TableOrigin};
+    use crate::session::origin::{Origin, TableOrigin};
     use crate::testing::{event, session};
 
     #[tokio::test]

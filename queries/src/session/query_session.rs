@@ -36,11 +36,11 @@ use crate::limits::spill::SpillDirectory;
 use crate::limits::workers::Workers;
 use crate::nearest::nearest;
 use crate::postgres;
-use crate::report::origin::Origin;
 use crate::session::bytes::{BytesAsText, count_any_bytes};
 use crate::session::constants::ForgetConstants;
 use crate::session::execute::QueryStream;
 use crate::session::options::QueryOptions;
+use crate::session::origin::Origin;
 use crate::session::shared::{SharingPlanner, ShowShared, share};
 use crate::session::views;
 

@@ -31,13 +31,13 @@ fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_take
     let document = CheckpointDocument::read(with_digest(&text).as_bytes(), 3).unwrap();
     assert_eq!((document.stream_arn.as_str(), document.stream_created_at), ("arn", None));
     assert_eq!(document.other_stream("arn", Some(1)), None);
-    let writer = crate::Writer {
+    let writer = crate::checkpoint::advance::Writer {
         worker: "w".to_owned(),
         stream_arn: "arn".to_owned(),
         stream_created_at: Some(1_700_000_000_000),
         contract_version: 1,
     };
-    let batch = crate::Batch {
+    let batch = crate::checkpoint::advance::Batch {
         id: Uuid::now_v7(),
         base: 3,
         erasure_epoch: 0,
@@ -47,13 +47,13 @@ fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_take
         files: Vec::new(),
         rejected_files: Vec::new(),
     };
-    let mut next = crate::advance(Some(&document), 4, &batch, &writer).unwrap();
+    let mut next = crate::checkpoint::advance::advance(Some(&document), 4, &batch, &writer).unwrap();
     let bytes = next.seal().unwrap();
     let next = CheckpointDocument::read(&bytes, 4).unwrap();
     assert_eq!((next.format, next.stream_created_at), (4, Some(1_700_000_000_000)));
     // A server that does not say it takes nothing away.
-    let silent = crate::Writer { stream_created_at: None, ..writer };
-    let after = crate::advance(Some(&next), 5, &batch, &silent).unwrap();
+    let silent = crate::checkpoint::advance::Writer { stream_created_at: None, ..writer };
+    let after = crate::checkpoint::advance::advance(Some(&next), 5, &batch, &silent).unwrap();
     assert_eq!(after.stream_created_at, next.stream_created_at);
 }
 

@@ -113,7 +113,7 @@ mod tests {
     use futures::TryStreamExt as _;
 
     use super::*;
-    use crate::{Archive, LakeLocation};
+    use crate::place::{archive::Archive, location::LakeLocation};
 
     fn archive(folder: &Path) -> Archive {
         Archive::at(&folder.to_str().unwrap().parse::<LakeLocation>().unwrap(), None).unwrap()

@@ -111,7 +111,7 @@ fn a_long_table_says_how_many_rows_it_does_not_show() {
     let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
     let text = text(OutputFormat::Table, &[batch.clone(), batch.clone()], &batch.schema());
     assert!(text.ends_with("10000 of 12000 rows shown; csv, json, ndjson and parquet have them all\n"));
-    assert_eq!(text.lines().filter(|line| line.starts_with('│')).count(), crate::TABLE_ROWS_MAX + 1);
+    assert_eq!(text.lines().filter(|line| line.starts_with('│')).count(), crate::output::table::TABLE_ROWS_MAX + 1);
 }
 
 #[test]

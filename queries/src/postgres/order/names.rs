@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::postgres::statement::normal;
+use crate::postgres::spelling::normal;
 
 /// A query around the one that is to be ordered.
 const AROUND: &str = "SELECT * FROM (SELECT 1) AS results";

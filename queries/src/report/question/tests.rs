@@ -309,7 +309,7 @@ async fn sums_beyond_64_bits_are_exact_in_every_report() {
             assert!(balances.iter().any(|row| row.contains(&format!(",{two},"))), "{balances:?}");
         }
     }
-    for one in crate::reconcile(&session, &catalog).await.unwrap() {
+    for one in crate::report::reconcile::reconcile(&session, &catalog).await.unwrap() {
         assert!(one.is_equal(), "{one:?}");
     }
 }

@@ -1,0 +1,8 @@
+//! How a name is spelt.
+
+use datafusion::sql::sqlparser::ast::Ident;
+
+/// A name as the planner compares it.
+pub(super) fn normal(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
