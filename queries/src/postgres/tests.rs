@@ -694,10 +694,10 @@ async fn what_stands_beside_an_instant_in_case_and_union_is_one() {
         ),
         (
             "SELECT coalesce(DATE '2026-11-05', occurred_at) AS a, greatest(occurred_at, '2026-11-05') AS b, \
-             least(occurred_at, TIMESTAMP '2026-11-03 23:29:59') AS c, nullif(occurred_at, DATE '2026-11-03') AS d, \
-             coalesce(nullif(occurred_at, occurred_at), '2026-11-05 00:00:00') AS e FROM donations",
-            "2026-11-05T06:00:00Z,2026-11-05T06:00:00Z,2026-11-04T05:29:59Z,2026-11-04T05:30:00Z,2026-11-05T06:00:00Z",
+             least(occurred_at, TIMESTAMP '2026-11-03 23:29:59') AS c, nullif(occurred_at, DATE '2026-11-03') AS d FROM donations",
+            "2026-11-05T06:00:00Z,2026-11-05T06:00:00Z,2026-11-04T05:29:59Z,2026-11-04T05:30:00Z",
         ),
+        ("SELECT coalesce(occurred_at, '2026-11-05 00:00:00') AS e FROM donations", "error: coalesce"),
         (
             "SELECT t FROM (SELECT occurred_at AS t FROM donations UNION ALL SELECT DATE '2026-11-05' \
              UNION ALL SELECT TIMESTAMP '2026-11-05 01:00:00') u ORDER BY t",
