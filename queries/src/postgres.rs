@@ -120,6 +120,7 @@ pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, D
     let plan = membership::keep_unknown(plan)?;
     let plan = in_lists::keep_unknown(plan)?;
     order::refuse_two_orders(&plan)?;
+    order::refuse_nulls_of_lists(&plan)?;
     let plan = order::distinct_once(plan)?;
     let plan = sorted::keep_sorts(plan)?;
     rewrite_expressions(plan, &|expr, _| {

@@ -127,6 +127,20 @@ async fn a_condition_without_columns_takes_the_row_of_a_total_away() {
             "SELECT array_agg(DISTINCT x ORDER BY x) AS a FROM (VALUES ('b'), ('a'), ('b')) t(x)",
             "\"[\"\"a\"\",\"\"b\"\"]\"",
         ),
+        (
+            "SELECT a FROM (SELECT make_array(x) AS a FROM (VALUES ('b'), (NULL)) t(x)) u ORDER BY a NULLS FIRST",
+            "error: leave them out",
+        ),
+        (
+            "SELECT a FROM (SELECT make_array(x) AS a FROM (VALUES (NULL), ('b')) t(x)) u ORDER BY a",
+            "\"[\"\"b\"\"]\"|[null]",
+        ),
+        (
+            "SELECT count(DISTINCT x) AS a, count(DISTINCT y) AS b, count(x) AS c, max(x) AS d FROM \
+          (SELECT CAST(NULL AS BIGINT) AS x, CAST(NULL AS DATE) AS y FROM donations) t",
+            "0,0,0,",
+        ),
+        ("SELECT count(DISTINCT 5) AS a, count(DISTINCT NULL) AS b, count(*) AS c FROM donations", "1,0,3"),
         ("SELECT last_value(x ORDER BY a, a) AS v FROM (VALUES (1, 2), (1, 3)) t(x, a) GROUP BY x", "1"),
         (
             "SELECT DISTINCT ON (donor_id) donor_id, points FROM donations ORDER BY donor_id, donor_id, points",
