@@ -104,6 +104,8 @@ def key_of(value):
 
 
 def is_whole(value):
+    if isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, int) or isinstance(value, decimal.Decimal) and value.is_finite() and value == value.to_integral_value()
 
 

@@ -23,6 +23,7 @@ class Compare(unittest.TestCase):
         self.differs([(1,)], [(1,), (1,)])
         self.differs([], [(None,)])
         self.same([(D("0.0"),), (D("-12.5"),)], [(-0.0,), (-12.5,)])
+        self.same([(D("1793468296"),), (D("1793468457"),)], [(1793468457.0,), (1793468296.0,)])
 
     def test_the_order_counts_by_the_columns_that_are_named(self):
         self.same([(1, "b"), (1, "a"), (2, "c")], [(1, "a"), (1, "b"), (2, "c")], [0])

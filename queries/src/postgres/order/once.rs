@@ -4,10 +4,12 @@
 
 use std::collections::HashSet;
 
-use datafusion::common::plan_err;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Distinct, DistinctOn, Expr, LogicalPlan, SortExpr};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Distinct, DistinctOn, Expr, ExprSchemable, LogicalPlan, SortExpr};
 
 pub(in crate::postgres) fn once(expr: Expr) -> Transformed<Expr> {
     match expr {
@@ -61,6 +63,35 @@ pub(in crate::postgres) fn refuse_two_orders(plan: &LogicalPlan) -> Result<(), D
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
+    Ok(())
+}
+
+/// Refuses `NULLS FIRST` and `NULLS LAST` of lists where they are not the default: the engine takes them for those inside of the lists too.
+pub(in crate::postgres) fn refuse_nulls_of_lists(plan: &LogicalPlan) -> Result<(), DataFusionError> {
+    plan.apply_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        if let LogicalPlan::Sort(sort) = node {
+            default_in_lists(&sort.expr, &schema)?;
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                match part {
+                    Expr::WindowFunction(window) => default_in_lists(&window.params.order_by, &schema)?,
+                    Expr::AggregateFunction(aggregate) => default_in_lists(&aggregate.params.order_by, &schema)?,
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(())
+}
+
+fn default_in_lists(order: &[SortExpr], schema: &DFSchema) -> Result<(), DataFusionError> {
+    let is_list = |sort: &SortExpr| matches!(sort.expr.get_type(schema), Ok(DataType::List(_)));
+    if order.iter().any(|sort| sort.nulls_first == sort.asc && is_list(sort)) {
+        return plan_err!("NULLS FIRST and NULLS LAST of a list would sort what is NULL in it as well: leave them out");
+    }
     Ok(())
 }
 
