@@ -1,3 +1,4 @@
 //! What the documents and the code promise each other.
 
+pub(crate) mod architecture;
 pub(crate) mod protocol_page;

@@ -1,0 +1,291 @@
+//! The picture of `ARCHITECTURE.md`, held to the code: which room and which folder may know which. Text only, nothing is built.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Rooms, with the rooms that each may depend on.
+const ROOMS: [(&str, &[&str]); 7] = [
+    ("schemas", &[]),
+    ("transform", &["schemas"]),
+    ("lake", &["schemas"]),
+    ("ingest", &["schemas", "transform", "lake"]),
+    ("queries", &["schemas", "lake"]),
+    ("generate", &["schemas", "transform"]),
+    ("tests/fault-proxy", &[]),
+];
+/// Folders within the rooms, with those that each may know. Files beside the folders (errors, the clock) may be known by all.
+const FOLDERS: [(&str, &str, &[&str]); 22] = [
+    ("transform", "unpack", &["parse", "decode"]),
+    ("transform", "parse", &["decode"]),
+    ("transform", "decode", &["parse", "unpack"]),
+    ("transform", "encode", &["decode"]),
+    ("lake", "place", &[]),
+    ("lake", "checkpoint", &[]),
+    ("lake", "commit", &["checkpoint", "place"]),
+    ("lake", "read", &["checkpoint", "commit", "place"]),
+    ("lake", "verify", &["checkpoint", "commit", "place"]),
+    ("ingest", "memory", &[]),
+    ("ingest", "kinesis", &["progress"]),
+    ("ingest", "shards", &["kinesis"]),
+    ("ingest", "progress", &["memory", "reading"]),
+    ("ingest", "reading", &["kinesis", "memory", "progress", "shards"]),
+    ("ingest", "landing", &["kinesis", "memory", "progress", "reading"]),
+    ("ingest", "supplement", &["kinesis", "landing", "memory", "reading", "shards"]),
+    ("ingest", "worker", &["kinesis", "landing", "memory", "progress", "reading", "shards"]),
+    ("queries", "limits", &[]),
+    ("queries", "postgres", &["session"]),
+    ("queries", "output", &["report", "session"]),
+    ("queries", "export", &["output", "report"]),
+    ("queries", "shell", &["output"]),
+];
+/// Files that are over the limit, until the worker's loop and its simulation are one.
+const TOO_LONG: [&str; 2] = ["ingest/src/worker/round.rs", "ingest/src/simulation/worker.rs"];
+const LINES_MAX: usize = 500;
+const FILES_MAX: usize = 12;
+/// Folders that hold a file for each command, report or test.
+const MANY_FILES: [&str; 2] = ["src/cli", "queries/tests/reports"];
+/// What a pure file does not do.
+const IMPURE: [&str; 6] = [".await", "thread::sleep", "rand::", "Instant::now", "SystemTime::now", "Utc::now"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below a folder, by its path from the root.
+fn sources(folder: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.insert(name(&path), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
+}
+
+/// The sources of a room that are built for use, without their tests.
+fn room(room: &str) -> BTreeMap<String, String> {
+    let is_test = |path: &str| {
+        path.split('/')
+            .any(|part| ["tests", "tests.rs", "testing.rs", "simulation", "faults.rs", "rules.rs"].contains(&part))
+    };
+    let all = sources(&format!("{room}/src")).into_iter().filter(|(path, _)| !is_test(path));
+    all.map(|(path, text)| (path, without_tests(&text))).collect()
+}
+
+fn without_tests(text: &str) -> String {
+    let end = text
+        .match_indices("#[cfg(test)]")
+        .find(|(at, _)| text[*at..].lines().take(9).any(|line| line.starts_with("mod tests {")));
+    let code = end.map_or(text, |(at, _)| &text[..at]);
+    code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// Paths below `crate::` that a source names, those of grouped imports one by one.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let starts = text
+        .match_indices("crate::")
+        .filter(|(at, _)| !text[..*at].ends_with(|before: char| before.is_alphanumeric() || "_:".contains(before)));
+    starts.flat_map(|(at, _)| tree(&mut text[at + 7..].chars().peekable())).collect()
+}
+
+/// One tree of an import: `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn tree(text: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Vec<Vec<String>> {
+    while text.next_if(|next| next.is_whitespace()).is_some() {}
+    if text.next_if_eq(&'{').is_some() {
+        let mut all = Vec::new();
+        while text.next_if(|next| next.is_whitespace() || *next == ',').is_some()
+            || text.peek().is_some_and(|next| *next != '}')
+        {
+            if text.peek() != Some(&'}') {
+                all.extend(tree(text));
+            }
+        }
+        text.next();
+        return all;
+    }
+    let mut word = String::new();
+    while let Some(next) = text.next_if(|next| next.is_alphanumeric() || "_*#".contains(*next)) {
+        word.push(next);
+    }
+    if word.is_empty() {
+        text.next();
+        return Vec::new();
+    }
+    if text.next_if_eq(&':').is_some() && text.next_if_eq(&':').is_some() {
+        let below = tree(text);
+        let first = vec![word];
+        return if below.is_empty() {
+            vec![first]
+        } else {
+            below.into_iter().map(|path| [first.clone(), path].concat()).collect()
+        };
+    }
+    vec![vec![word]]
+}
+
+/// The module of a file, as the parts of its path.
+fn module(path: &str) -> Vec<String> {
+    let inside = path.split_once("src/").unwrap().1.trim_end_matches(".rs");
+    inside.split('/').filter(|part| !["lib", "main"].contains(part)).map(str::to_owned).collect()
+}
+
+/// Files of a room, with the files that each names.
+fn graph(files: &BTreeMap<String, String>) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let modules: BTreeSet<_> = files.keys().map(|path| module(path)).collect();
+    let owner = |mut path: Vec<String>| {
+        while !path.is_empty() && !modules.contains(&path) {
+            path.pop();
+        }
+        path
+    };
+    let known = |(path, text): (&String, &String)| {
+        (module(path), paths(text).into_iter().map(owner).filter(|owner| !owner.is_empty()).collect())
+    };
+    files.iter().map(known).collect()
+}
+
+#[test]
+fn rooms_depend_on_each_other_as_the_picture_says() {
+    for (room, allowed) in ROOMS {
+        let manifest = std::fs::read_to_string(root().join(room).join("Cargo.toml")).unwrap();
+        let used = manifest.split("[dev-dependencies]").next().unwrap();
+        for (other, _) in ROOMS {
+            let is_used = used.contains(&format!("\nbluelake-{other}"));
+            assert!(!is_used || other == room || allowed.contains(&other), "{room} may not depend on {other}");
+        }
+    }
+}
+
+#[test]
+fn folders_know_those_that_they_may_know() {
+    for (room_name, folder, allowed) in FOLDERS {
+        let files = room(room_name);
+        let folders: BTreeSet<String> = files
+            .keys()
+            .map(|path| module(path))
+            .filter(|module| module.len() > 1)
+            .map(|module| module[0].clone())
+            .collect();
+        assert!(folders.contains(folder), "{room_name} has no folder {folder}");
+        for (file, known) in
+            graph(&files).into_iter().filter(|(file, _)| file.first().is_some_and(|first| first == folder))
+        {
+            for other in known.iter().filter(|other| other[0] != folder && folders.contains(&other[0])) {
+                assert!(
+                    allowed.contains(&other[0].as_str()),
+                    "{room_name}: {} may not know {}",
+                    file.join("/"),
+                    other.join("/")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_ring_goes_through_files_of_different_folders() {
+    for (room_name, _) in ROOMS {
+        let files = graph(&room(room_name));
+        for start in files.keys() {
+            let mut reached = BTreeSet::new();
+            let mut next: Vec<_> = apart(&files, start);
+            while let Some(file) = next.pop() {
+                if reached.insert(file.clone()) {
+                    next.extend(apart(&files, &file));
+                }
+            }
+            let ring = reached.contains(start);
+            let foreign = reached.iter().find(|other| other[0] != start[0] && reaches(&files, other, start));
+            assert!(
+                !ring || foreign.is_none(),
+                "{room_name}: {} and {} know each other",
+                start.join("/"),
+                foreign.unwrap().join("/")
+            );
+        }
+    }
+}
+
+/// What a file names, but for its own parents and children: a folder and its files are one.
+fn apart(files: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>, file: &[String]) -> Vec<Vec<String>> {
+    let known = files.get(file).into_iter().flatten();
+    known.filter(|other| !other.starts_with(file) && !file.starts_with(other)).cloned().collect()
+}
+
+fn reaches(files: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>, from: &[String], to: &[String]) -> bool {
+    let mut reached = BTreeSet::new();
+    let mut next = apart(files, from);
+    while let Some(file) = next.pop() {
+        if file == to {
+            return true;
+        }
+        if reached.insert(file.clone()) {
+            next.extend(apart(files, &file));
+        }
+    }
+    false
+}
+
+#[test]
+fn files_that_call_themselves_pure_are() {
+    let mut pure = 0;
+    for (room_name, _) in ROOMS {
+        for (path, text) in sources(&format!("{room_name}/src")) {
+            let says_so = text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains("Pure"));
+            if says_so {
+                pure += 1;
+                let code = without_tests(&text);
+                let found = IMPURE.iter().find(|word| code.contains(**word));
+                assert_eq!(found, None, "{path} calls itself pure");
+            }
+        }
+    }
+    assert!(pure > 10, "only {pure} files call themselves pure");
+}
+
+#[test]
+fn no_type_of_deltalake_leaves_the_lake() {
+    for room_name in ["ingest", "queries", "transform", "generate", "."] {
+        for (path, text) in room(room_name) {
+            let uses = text
+                .lines()
+                .any(|line| line.trim_start().starts_with("use deltalake") || line.contains(" deltalake::"));
+            assert!(!uses, "{path} uses deltalake");
+        }
+    }
+}
+
+#[test]
+fn no_file_is_long_and_no_folder_is_full() {
+    let mut per_folder: BTreeMap<String, usize> = BTreeMap::new();
+    for (path, text) in sources(".").into_iter().filter(|(path, _)| !path.starts_with("target")) {
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX || TOO_LONG.contains(&path.as_str()), "{path} has {lines} lines");
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        *per_folder.entry(folder.to_owned()).or_default() += 1;
+    }
+    for (folder, files) in per_folder {
+        assert!(files <= FILES_MAX || MANY_FILES.contains(&folder.as_str()), "{folder} has {files} files");
+    }
+}
+
+#[test]
+fn imports_are_read_one_by_one() {
+    let text = "use crate::{a::{b, c::D}, e};\nlet x = crate::f::g(1);";
+    let found: Vec<String> = paths(text).iter().map(|path| path.join("::")).collect();
+    assert_eq!(found, ["a::b", "a::c::D", "e", "f::g"]);
+    assert_eq!(
+        without_tests("use crate::a; // crate::b\n#[cfg(test)]\nmod tests {\nuse crate::c;\n}"),
+        "use crate::a; \n"
+    );
+}
