@@ -1,9 +1,8 @@
 //! Kinesis shards to batches to commits: lineage, reading, deduplication, buffering, and the worker loop.
 //!
 //! Guarantees: every record that Kinesis still held when it was read is counted once, as stored, rejected or duplicate,
-//! in the commit that moves its shard's position past it. Decisions (`lineage`, `first_acts`, `cursor`, `window`, `rebuild`,
-//! `buffer`, `pace`, `memory`) are pure; I/O is at
-//! the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
+//! in the commit that moves its shard's position past it. Decisions (`lineage`, `pins_and_gaps`, `cursor`, `window`,
+//! `rebuild`, `buffer`, `pace`, `budget`) are pure; I/O is at the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
 
 mod clock;
 mod error;
