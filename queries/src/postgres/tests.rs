@@ -209,6 +209,16 @@ async fn what_is_constant_in_a_part_alone_stays_in_a_sort() {
             ",1|10,2",
         ),
         (format!("SELECT b, count(*) FROM {two} y GROUP BY CUBE (b) ORDER BY 1 DESC"), ",2|20,2"),
+        (
+            "SELECT max(k) OVER (PARTITION BY 'p' ORDER BY k DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS m \
+             FROM (VALUES (100), (NULL), (0), (10)) v(k) ORDER BY m LIMIT 3"
+                .to_owned(),
+            "100|100|100",
+        ),
+        (
+            "SELECT sum(k) OVER (ORDER BY k NULLS FIRST) AS m FROM (VALUES (100), (NULL), (0), (10)) v(k) ORDER BY m".to_owned(),
+            "0|10|110|\"\"",
+        ),
         ("SELECT 0.1 AS c, count(*) FROM donations GROUP BY ROLLUP (0.1) ORDER BY 1".to_owned(), "0.1,3|,3"),
         ("SELECT DISTINCT 5 AS c FROM donations GROUP BY CUBE (5) ORDER BY 1 DESC".to_owned(), "\"\"|5"),
         (

@@ -1,10 +1,11 @@
 //! Lets the engine forget what is constant where that is not so.
 //!
-//! DataFusion leaves a constant out of a sort. Three times it takes for constant what is not:
+//! DataFusion leaves a constant out of a sort, and a sort of what is sorted. Four times it takes for constant or sorted what is not:
 //! - a column of the side of an outer join that may be missing: there it is NULL;
 //! - a column of `CUBE`, `ROLLUP` or `GROUPING SETS`: it is NULL in the rows that stand for all of its values;
 //! - a column of `UNION ALL` that is constant in each part: `ORDER BY entry, points LIMIT 3` then keeps one bound of `points` for all parts,
-//!   and drops rows of a part that comes before others.
+//!   and drops rows of a part that comes before others;
+//! - a `max`, `min`, `sum` or `count` over a window that grows: the NULL of the first rows stands first, wherever the sort wants it.
 //!
 //! So these inputs are wrapped in an operator that hands the rows on, and of which nothing is known.
 
@@ -17,12 +18,14 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
+use datafusion::physical_expr::window::{PlainAggregateWindowExpr, SlidingAggregateWindowExpr};
 use datafusion::physical_expr::{AcrossPartitions, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary,
 };
@@ -49,6 +52,9 @@ impl PhysicalOptimizerRule for ForgetConstants {
                 // Of what it reads, and of the constants that it groups by itself.
                 let input = node.children().into_iter().map(forget).collect();
                 return Ok(Transformed::yes(forget(&replace_children_if_necessary(node, input)?)));
+            }
+            if sums_up(&node) {
+                return Ok(Transformed::yes(forget(&node)));
             }
             let doubted = doubted_inputs(&node);
             if doubted.is_empty() {
@@ -86,6 +92,18 @@ fn doubted_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
 /// Whether it is `CUBE`, `ROLLUP` or `GROUPING SETS`.
 fn has_totals(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.downcast_ref::<AggregateExec>().is_some_and(|aggregate| !aggregate.group_expr().is_single())
+}
+
+/// Whether it is a window with sums, least or greatest values, which the engine takes for sorted.
+fn sums_up(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let windows = node.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr);
+    let windows = windows.or_else(|| node.downcast_ref::<WindowAggExec>().map(WindowAggExec::window_expr));
+    windows.is_some_and(|windows| {
+        windows.iter().any(|window| {
+            let window = window.as_any();
+            window.is::<PlainAggregateWindowExpr>() || window.is::<SlidingAggregateWindowExpr>()
+        })
+    })
 }
 
 fn differs_in_parts(union: &Arc<dyn ExecutionPlan>) -> bool {

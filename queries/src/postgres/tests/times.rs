@@ -53,6 +53,17 @@ async fn texts_and_parts_of_times_are_those_of_postgresql() {
 async fn dates_of_all_years_can_be_compared() {
     let session = session(&[], &events()[..1]).await;
     let cases = [
+        ("SELECT DATE '2026-11-05' = 20261105 AS a", "error: whole number"),
+        (
+            "SELECT count(*) FROM (VALUES (DATE '2026-11-05')) d(x) JOIN (VALUES (20762)) n(y) ON d.x = n.y",
+            "error: whole number",
+        ),
+        ("SELECT CAST(20762 AS DATE) AS d", "error: whole number"),
+        ("SELECT DATE '2026-11-05' IN (1, 2) AS a", "error: whole number"),
+        (
+            "SELECT DATE '1970-01-01' + 20762 AS d, DATE '2026-11-05' BETWEEN '2026-11-01' AND '2026-12-01' AS b",
+            "2026-11-05,true",
+        ),
         ("SELECT count(*) AS n FROM donations WHERE occurred_at <= TIMESTAMPTZ '9999-12-31T23:59:59Z'", "1"),
         ("SELECT count(*) AS n FROM donations WHERE occurred_at BETWEEN '2026-11-01' AND '9999-12-31'", "1"),
         ("SELECT count(*) AS n FROM donations WHERE occurred_at >= TIMESTAMPTZ '0001-01-01T00:00:00Z'", "1"),

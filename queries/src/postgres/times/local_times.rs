@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, FieldRef, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{Between, Case, Cast, InList, ScalarFunction, TryCast};
@@ -51,7 +51,10 @@ impl AnalyzerRule for LocalTimes {
                 self.join_keys(node)?.transform_data(|node| self.parts_of_union(node))
             })?
             .data;
-        rewrite_expressions(plan, &|expr, schema| Ok(self.change(expr, schema)))
+        rewrite_expressions(plan, &|expr, schema| {
+            refuse_days_as_numbers(&expr, schema)?;
+            Ok(self.change(expr, schema))
+        })
     }
 
     fn name(&self) -> &'static str {
@@ -263,9 +266,38 @@ impl LocalTimes {
     fn join_keys(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>, DataFusionError> {
         let LogicalPlan::Join(mut join) = node else { return Ok(Transformed::no(node)) };
         let schema = merge_schema(&[&join.left, &join.right]);
+        for (left, right) in &join.on {
+            let keys = BinaryExpr::new(Box::new(left.clone()), Operator::Eq, Box::new(right.clone()));
+            refuse_days_as_numbers(&Expr::BinaryExpr(keys), &schema)?;
+        }
         join.on = join.on.into_iter().map(|(left, right)| self.pair(left, right, &schema, false)).collect();
         Ok(Transformed::yes(LogicalPlan::Join(join)))
     }
+}
+
+/// A date beside a whole number is none in PostgreSQL; the engine takes the number for days since 1970, so that no day is `20261105`.
+fn refuse_days_as_numbers(expr: &Expr, schema: &DFSchema) -> Result<(), DataFusionError> {
+    let are_mixed = |left: &Expr, right: &Expr| {
+        let types = [left.get_type(schema), right.get_type(schema)];
+        types.iter().any(|data_type| matches!(data_type, Ok(DataType::Date32)))
+            && types.iter().any(|data_type| matches!(data_type, Ok(data_type) if data_type.is_integer()))
+    };
+    let is_mixed = match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => compares(*op) && are_mixed(left, right),
+        Expr::Between(Between { expr, low, high, .. }) => are_mixed(expr, low) || are_mixed(expr, high),
+        Expr::InList(InList { expr, list, .. }) => list.iter().any(|value| are_mixed(expr, value)),
+        Expr::Cast(Cast { expr, field }) => {
+            *field.data_type() == DataType::Date32
+                && expr.get_type(schema).is_ok_and(|data_type| data_type.is_integer())
+        }
+        _ => false,
+    };
+    if is_mixed {
+        return plan_err!(
+            "a date and a whole number cannot be compared or cast: write DATE '2026-11-05', or DATE '1970-01-01' + n"
+        );
+    }
+    Ok(())
 }
 
 /// Intervals that are compared, as lengths.
