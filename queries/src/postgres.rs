@@ -57,6 +57,7 @@ pub(crate) fn analyzer_rules(zone: Tz) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
         vec![Arc::new(times::local_times::LocalTimes::new(zone)), Arc::new(numbers::arithmetic::ExactArithmetic)];
     rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(numbers::arithmetic::ExactArithmeticOfAllTypes));
     rules.push(Arc::new(order::frames::FramesForward { zone }));
     rules
 }

@@ -50,6 +50,25 @@ impl AnalyzerRule for ExactArithmetic {
     }
 }
 
+/// The same once more, after the engine's rule for types: of some values the type is not known before, as of `length(event_type)`.
+#[derive(Debug, Default)]
+pub(in crate::postgres) struct ExactArithmeticOfAllTypes;
+
+impl AnalyzerRule for ExactArithmeticOfAllTypes {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan, DataFusionError> {
+        rewrite_expressions(plan, &|expr, schema| {
+            Ok(match expr {
+                Expr::BinaryExpr(_) | Expr::Negative(_) => replace(expr, schema),
+                other => Transformed::no(other),
+            })
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "exact_arithmetic_of_all_types"
+    }
+}
+
 /// Whether a double is computed that may be -0.0. The engine takes it for another number than 0.0, and for a smaller one; PostgreSQL
 /// does not. Added to 0.0 it is 0.0.
 fn may_be_minus_zero(expr: &Expr, schema: &DFSchema) -> bool {

@@ -4,11 +4,18 @@ use super::*;
 
 #[tokio::test]
 async fn numbers_that_are_too_large_are_errors() {
-    let session = session(&[], &[]).await;
+    let session = session(&[], &events()).await;
     let nines = "CAST('99999999999999999999999999999999999999' AS DECIMAL(38, 0))";
     let decimals = format!("SELECT sum(v) AS v FROM (VALUES ({nines}), ({nines})) t(v)");
     let sum = format!("SELECT {nines} + 1 AS v");
     let cases = [
+        ("SELECT length(event_type) * 9223372036854775807 AS a FROM transactions", "error: verflow"),
+        ("SELECT length(event_type) + 9223372036854775807 AS a FROM transactions", "error: verflow"),
+        ("SELECT -(length(event_type) - 9223372036854775807) - 9223372036854775807 AS a FROM donations LIMIT 1", "-8"),
+        (
+            "SELECT length(event_type) / 3 AS a, length(event_type) % 3 AS b, -length(event_type) AS c FROM donations LIMIT 1",
+            "2,2,-8",
+        ),
         ("SELECT 9223372036854775807 + 1 AS v", "error: verflow"),
         ("SELECT -9223372036854775807 - 2 AS v", "error: verflow"),
         ("SELECT 10000000000 * 10000000000 AS v", "error: verflow"),
