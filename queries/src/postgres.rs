@@ -103,6 +103,7 @@ pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, D
     let plan = order::sorted::keep_sorts(plan)?;
     rewrite_expressions(plan, &|expr, _| {
         similar::rewrite(expr)
+            .transform_data(|expr| Ok(similar::keep_backslashes(expr)))?
             .transform_data(|expr| Ok(order::once::once(expr)))?
             .transform_data(|expr| Ok(times::parts::rewrite(expr)))?
             .transform_data(|expr| Ok(numbers::round::settle_type(expr)))

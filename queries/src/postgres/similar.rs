@@ -1,4 +1,4 @@
-//! `SIMILAR TO`: the pattern is the SQL standard's and stands for the whole text.
+//! `SIMILAR TO`: the pattern is the SQL standard's and stands for the whole text. And regular expressions with a backslash in them.
 //!
 //! The engine takes it for a regular expression that may match anywhere. <https://github.com/apache/datafusion/issues/22263>
 
@@ -10,8 +10,11 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{exec_datafusion_err, exec_err, plan_err};
 use datafusion::error::DataFusionError;
+use datafusion::functions::regex::regexp_like;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, Like, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit, not,
+    BinaryExpr, ColumnarValue, Expr, Like, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, lit, not,
 };
 
 /// Pattern of `SIMILAR TO` without `ESCAPE`.
@@ -23,6 +26,48 @@ pub(super) fn rewrite(expr: Expr) -> Transformed<Expr> {
     let escape = escape_char.unwrap_or(ESCAPE).to_string();
     let similar = ScalarUDF::new_from_impl(SimilarTo::default()).call(vec![*expr, *pattern, lit(escape)]);
     Transformed::yes(if negated { not(similar) } else { similar })
+}
+
+/// Keeps a regular expression that asks for a backslash from the engine's rule that makes it a LIKE, to which `\` is an escape. With a flag
+/// the function is left as it is; `s` lets a point stand for a line break too, as in PostgreSQL.
+pub(super) fn keep_backslashes(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (flags, is_negated) = match op {
+                Operator::RegexMatch => ("s", false),
+                Operator::RegexNotMatch => ("s", true),
+                Operator::RegexIMatch => ("is", false),
+                Operator::RegexNotIMatch => ("is", true),
+                _ => ("", false),
+            };
+            if flags.is_empty() || !may_ask_for_backslash(&right) {
+                return Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }));
+            }
+            let matches = regexp_like().call(vec![*left, *right, lit(flags)]);
+            Transformed::yes(if is_negated { not(matches) } else { matches })
+        }
+        Expr::ScalarFunction(ScalarFunction { func, args })
+            if func.name() == regexp_like().name() && args.get(1).is_some_and(may_ask_for_backslash) =>
+        {
+            let flags = match args.get(2) {
+                None => Some(lit("s")),
+                Some(Expr::Literal(flags, _)) if flags.try_as_str().flatten() == Some("i") => Some(lit("is")),
+                Some(_) => None,
+            };
+            let Some(flags) = flags else {
+                return Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }));
+            };
+            Transformed::yes(func.call(args.into_iter().take(2).chain([flags]).collect()))
+        }
+        other => Transformed::no(other),
+    }
+}
+
+/// Of a literal, by the ways to write a backslash.
+fn may_ask_for_backslash(pattern: &Expr) -> bool {
+    let Expr::Literal(pattern, _) = pattern else { return false };
+    let pattern = pattern.try_as_str().flatten();
+    pattern.is_some_and(|pattern| [r"\\", r"\x", r"\u", r"\U"].iter().any(|written| pattern.contains(written)))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

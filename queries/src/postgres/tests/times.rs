@@ -7,6 +7,12 @@ async fn texts_and_parts_of_times_are_those_of_postgresql() {
     let session = session(&[], &events()).await;
     let cases = [
         (
+            "SELECT x ~ '\\\\' AS a, x !~ '\\\\' AS b, x ~* 'A\\\\' AS c, x !~* 'A\\\\B' AS d, x ~ '^%$' AS e FROM \
+             (VALUES ('%'), ('a\\b'), (NULL)) t(x) ORDER BY x",
+            "false,true,false,true,true|true,false,true,false,false|,,,,",
+        ),
+        ("SELECT regexp_like('%', '\\\\') AS a, regexp_like('a\\b', '\\\\') AS b", "false,true"),
+        (
             "SELECT 'abc' SIMILAR TO 'a%' AS a, 'abc' SIMILAR TO 'b' AS b, 'abc' NOT SIMILAR TO '(a|b)%' AS c",
             "true,false,false",
         ),
