@@ -288,6 +288,6 @@ fn imports_are_read_one_by_one() {
     assert_eq!(found, ["a::b", "a::c::D", "e", "f::g"]);
     assert_eq!(
         without_tests("use crate::a; // crate::b\n#[cfg(test)]\nmod tests {\nuse crate::c;\n}"),
-        "use crate::a; \n"
+        "use crate::a; "
     );
 }
