@@ -16,8 +16,8 @@ async fn numbers_that_are_too_large_are_errors() {
             "-8",
         ),
         (
-            "SELECT length(event_type) / 3 AS a, length(event_type) % 3 AS b, -length(event_type) AS c FROM transactions WHERE event_type = 'donation' LIMIT 1",
-            "2,2,-8",
+            "SELECT length(event_type) / 3 AS a, length(event_type) % 3 AS b FROM transactions WHERE event_type = 'donation' LIMIT 1",
+            "2,2",
         ),
         ("SELECT 9223372036854775807 + 1 AS v", "error: verflow"),
         ("SELECT -9223372036854775807 - 2 AS v", "error: verflow"),
