@@ -231,37 +231,6 @@ pub(crate) fn ancestry(id: &str, document: &CheckpointDocument) -> Vec<String> {
     found
 }
 
-/// A document without shards, for tests.
-#[cfg(test)]
-pub(crate) fn empty_document() -> CheckpointDocument {
-    CheckpointDocument {
-        format: 1,
-        digest: String::new(),
-        number: 1,
-        previous: None,
-        batch_id: uuid::Uuid::nil(),
-        worker: "w".to_owned(),
-        bluelake_version: "0".to_owned(),
-        contract_version: 1,
-        stream_arn: "arn".to_owned(),
-        stream_created_at: None,
-        erasure_epoch: 0,
-        shards: BTreeMap::new(),
-        ranges: Vec::new(),
-        retired: ControlTotals::default(),
-        erased: 0,
-        expired: 0,
-        rejected_files: Vec::new(),
-        last_rejected: None,
-        gaps: Vec::new(),
-        supplemented: ControlTotals::default(),
-        supplements: 0,
-        archive_ranges: Vec::new(),
-        last_archive: None,
-        previous_archive: None,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -294,7 +263,10 @@ mod tests {
     }
 
     fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
-        CheckpointDocument { shards: shards.map(|(id, state)| (id.to_owned(), state)).into(), ..empty_document() }
+        CheckpointDocument {
+            shards: shards.map(|(id, state)| (id.to_owned(), state)).into(),
+            ..CheckpointDocument::empty()
+        }
     }
 
     fn after(number: &str) -> Position {

@@ -128,7 +128,7 @@ mod tests {
 
     fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
         let pin = |(id, state): (&str, ShardState)| (id.to_owned(), state);
-        CheckpointDocument { shards: shards.map(pin).into(), ..crate::shards::lineage::empty_document() }
+        CheckpointDocument { shards: shards.map(pin).into(), ..CheckpointDocument::empty() }
     }
 
     fn waited_for<const N: usize>(

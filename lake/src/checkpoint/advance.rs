@@ -155,7 +155,7 @@ pub fn advance(
 
 /// The next document as far as it does not depend on a batch: all that is carried on, nothing that is of one commit.
 fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer) -> CheckpointDocument {
-    let carried = current.cloned();
+    let carried = current.cloned().unwrap_or_else(CheckpointDocument::empty);
     CheckpointDocument {
         format: DOCUMENT_FORMAT,
         digest: String::new(),
@@ -166,21 +166,12 @@ fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer)
         bluelake_version: env!("CARGO_PKG_VERSION").to_owned(),
         contract_version: writer.contract_version,
         stream_arn: writer.stream_arn.clone(),
-        stream_created_at: writer.stream_created_at.or(current.and_then(|document| document.stream_created_at)),
-        erasure_epoch: current.map_or(0, |document| document.erasure_epoch),
+        stream_created_at: writer.stream_created_at.or(carried.stream_created_at),
         ranges: Vec::new(),
-        retired: current.map(|document| document.retired).unwrap_or_default(),
-        erased: current.map_or(0, |document| document.erased),
-        expired: current.map_or(0, |document| document.expired),
         rejected_files: Vec::new(),
-        last_rejected: current.and_then(|document| document.last_rejected),
-        supplemented: current.map(|document| document.supplemented).unwrap_or_default(),
-        supplements: current.map_or(0, |document| document.supplements),
         archive_ranges: Vec::new(),
-        last_archive: current.and_then(|document| document.last_archive),
-        previous_archive: current.and_then(|document| document.last_archive),
-        gaps: carried.as_ref().map(|document| document.gaps.clone()).unwrap_or_default(),
-        shards: carried.map(|document| document.shards).unwrap_or_default(),
+        previous_archive: carried.last_archive,
+        ..carried
     }
 }
 

@@ -243,6 +243,37 @@ pub enum DocumentFault {
 }
 
 impl CheckpointDocument {
+    /// A document that says nothing yet: no shard, no row, no document before it.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            format: DOCUMENT_FORMAT,
+            digest: String::new(),
+            number: 0,
+            previous: None,
+            batch_id: Uuid::nil(),
+            worker: String::new(),
+            bluelake_version: String::new(),
+            contract_version: 0,
+            stream_arn: String::new(),
+            stream_created_at: None,
+            erasure_epoch: 0,
+            shards: BTreeMap::new(),
+            ranges: Vec::new(),
+            retired: ControlTotals::default(),
+            erased: 0,
+            expired: 0,
+            rejected_files: Vec::new(),
+            last_rejected: None,
+            gaps: Vec::new(),
+            supplemented: ControlTotals::default(),
+            supplements: 0,
+            archive_ranges: Vec::new(),
+            last_archive: None,
+            previous_archive: None,
+        }
+    }
+
     /// Sum of the control totals of all shards, with those retired, and of replays and backfills.
     #[must_use]
     pub fn totals(&self) -> ControlTotals {

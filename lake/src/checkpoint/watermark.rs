@@ -122,7 +122,6 @@ impl CheckpointDocument {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use uuid::Uuid;
 
     use super::*;
     use crate::checkpoint::{sequence::SequenceNumber, totals::ControlTotals};
@@ -146,30 +145,8 @@ mod tests {
 
     fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
         CheckpointDocument {
-            format: 2,
-            digest: String::new(),
-            number: 1,
-            previous: None,
-            batch_id: Uuid::nil(),
-            worker: String::new(),
-            bluelake_version: String::new(),
-            contract_version: 1,
-            stream_arn: String::new(),
-            stream_created_at: None,
-            erasure_epoch: 0,
             shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
-            ranges: Vec::new(),
-            retired: ControlTotals::default(),
-            erased: 0,
-            expired: 0,
-            rejected_files: Vec::new(),
-            last_rejected: None,
-            gaps: Vec::new(),
-            supplemented: ControlTotals::default(),
-            supplements: 0,
-            archive_ranges: Vec::new(),
-            last_archive: None,
-            previous_archive: None,
+            ..CheckpointDocument::empty()
         }
     }
 

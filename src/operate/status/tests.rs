@@ -1,5 +1,4 @@
 use bluelake_lake::{GapCause, SequenceNumber};
-use uuid::Uuid;
 
 use super::*;
 
@@ -40,30 +39,10 @@ fn gap(shard: &str, accepted: bool) -> Gap {
 
 fn found<const N: usize>(shards: [(&str, ShardState); N]) -> StreamInspection {
     let document = CheckpointDocument {
-        format: 2,
-        digest: String::new(),
         number: 7,
-        previous: None,
-        batch_id: Uuid::nil(),
         worker: "worker-1".to_owned(),
-        bluelake_version: String::new(),
-        contract_version: 1,
-        stream_arn: String::new(),
-        stream_created_at: None,
-        erasure_epoch: 0,
         shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
-        ranges: Vec::new(),
-        retired: ControlTotals::default(),
-        erased: 0,
-        expired: 0,
-        rejected_files: Vec::new(),
-        last_rejected: None,
-        gaps: Vec::new(),
-        supplemented: ControlTotals::default(),
-        supplements: 0,
-        archive_ranges: Vec::new(),
-        last_archive: None,
-        previous_archive: None,
+        ..CheckpointDocument::empty()
     };
     StreamInspection {
         stream: Stream::UserEvents,
