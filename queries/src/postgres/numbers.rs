@@ -8,3 +8,4 @@ pub(crate) mod nearest_whole;
 pub(crate) mod percentile;
 pub(crate) mod round;
 pub(crate) mod sum;
+pub(crate) mod tally;

@@ -3,7 +3,6 @@
 //! The engine adds whole numbers as doubles, which end being exact at 2^53, and cuts an average of decimals off four digits behind
 //! those of its values. <https://github.com/apache/datafusion/issues/19322>
 
-use std::collections::HashSet;
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use crate::postgres::numbers::arithmetic::{QUOTIENT_SCALE, rounded};
-use crate::postgres::numbers::sum::{PRECISION, add, digits, distinct_state, is_taken, scale};
+use crate::postgres::numbers::tally::{PRECISION, Tally, add, digits, is_taken, scale};
 use crate::postgres::order::frame::{DoubleFrame, Total};
 
 /// Up to here every whole number is a double.
@@ -83,8 +82,7 @@ impl AggregateUDFImpl for Average {
     fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>, DataFusionError> {
         let Some(scale) = own(&arguments) else { return self.function.accumulator(arguments) };
         let result = arguments.return_field.data_type().clone();
-        let seen = arguments.is_distinct.then(HashSet::new);
-        Ok(Box::new(ExactAverage { sum: 0, count: 0, seen, scale, result }))
+        Ok(Box::new(ExactAverage { tally: Tally::new(arguments.is_distinct), scale, result }))
     }
 
     fn create_sliding_accumulator(
@@ -216,70 +214,49 @@ fn decimals(values: impl Iterator<Item = i128>, scale: i8) -> Result<Decimal128A
 
 #[derive(Debug)]
 struct ExactAverage {
-    sum: i128,
-    count: u64,
-    /// Values that are in it, when each counts once.
-    seen: Option<HashSet<i128>>,
+    tally: Tally,
     scale: i8,
     result: DataType,
 }
 
-impl ExactAverage {
-    fn take(&mut self, value: i128) -> Result<(), DataFusionError> {
-        if self.seen.as_mut().is_none_or(|seen| seen.insert(value)) {
-            self.sum = add(self.sum, value)?;
-            self.count += 1;
-        }
-        Ok(())
-    }
-}
-
 impl Accumulator for ExactAverage {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
-        digits(first(values)?)?.iter().flatten().try_for_each(|value| self.take(value))
+        self.tally.take(first(values)?)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
-        for value in digits(first(values)?)?.iter().flatten() {
-            self.sum = add(self.sum, -value)?;
-            self.count = self.count.saturating_sub(1);
-        }
-        Ok(())
+        self.tally.give_back(first(values)?)
     }
 
     fn supports_retract_batch(&self) -> bool {
-        self.seen.is_none()
+        !self.tally.is_distinct()
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<(), DataFusionError> {
-        if self.seen.is_some() {
-            for list in first(states)?.as_list::<i32>().iter().flatten() {
-                self.update_batch(&[list])?;
-            }
-            return Ok(());
+        if self.tally.is_distinct() {
+            return self.tally.take_lists(first(states)?);
         }
         let (sums, counts) = parts(states)?;
         for (sum, count) in sums.iter().zip(counts) {
-            self.sum = add(self.sum, sum.unwrap_or_default())?;
-            self.count += count.unwrap_or_default();
+            self.tally.add(sum.unwrap_or_default(), count.unwrap_or_default())?;
         }
         Ok(())
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>, DataFusionError> {
-        if let Some(seen) = &self.seen {
-            return Ok(vec![distinct_state(seen, self.scale)?]);
+        if let Some(list) = self.tally.distinct_state(self.scale)? {
+            return Ok(vec![list]);
         }
-        let sum = ScalarValue::try_from_array(&decimals(std::iter::once(self.sum), self.scale)?, 0)?;
-        Ok(vec![sum, ScalarValue::UInt64(Some(self.count))])
+        let sum = ScalarValue::try_from_array(&decimals(std::iter::once(self.tally.sum), self.scale)?, 0)?;
+        Ok(vec![sum, ScalarValue::UInt64(Some(self.tally.count))])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue, DataFusionError> {
-        ScalarValue::try_from_array(&averages(&[(self.sum, self.count)], self.scale, &self.result)?, 0)
+        ScalarValue::try_from_array(&averages(&[(self.tally.sum, self.tally.count)], self.scale, &self.result)?, 0)
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.seen.as_ref().map_or(0, |seen| seen.capacity() * size_of::<i128>())
+        size_of::<Self>() + self.tally.bytes_of_distinct()
     }
 }
 

@@ -4,12 +4,10 @@
 //! The sum of whole numbers is a decimal number without a fraction, as in PostgreSQL, so that `sum(points) / count(*)` has one; it
 //! ends where BIGINT ends. Sums of doubles over a frame that moves are added up anew for each row (module `frame`).
 
-use std::collections::HashSet;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, ListArray};
-use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Decimal128Array};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, DecimalType, Field, FieldRef};
 use datafusion::common::{exec_datafusion_err, not_impl_err};
 use datafusion::error::DataFusionError;
@@ -21,11 +19,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use crate::postgres::numbers::casts::cast;
+use crate::postgres::numbers::tally::{PRECISION, Tally, add, digits, is_taken, overflow, scale};
 use crate::postgres::order::frame::{DoubleFrame, Total};
 
-/// Digits of what is added up.
-pub(in crate::postgres) const PRECISION: u8 = 38;
 /// Digits of whole numbers.
 const BIGINT: u8 = 19;
 const UNSIGNED: u8 = 20;
@@ -39,15 +35,6 @@ pub(in crate::postgres) struct Sum {
 impl Default for Sum {
     fn default() -> Self {
         Self { function: sum_udaf() }
-    }
-}
-
-/// The scale of a type that is added up here, or none for the engine's.
-pub(in crate::postgres) fn scale(data_type: &DataType) -> Option<i8> {
-    match data_type {
-        DataType::Int64 | DataType::UInt64 => Some(0),
-        DataType::Decimal128(_, scale) => Some(*scale),
-        _ => None,
     }
 }
 
@@ -120,8 +107,7 @@ impl AggregateUDFImpl for Sum {
 
     fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>, DataFusionError> {
         let Some(target) = Target::of(&arguments) else { return self.function.accumulator(arguments) };
-        let seen = arguments.is_distinct.then(HashSet::new);
-        Ok(Box::new(ExactSum { sum: 0, count: 0, seen, target }))
+        Ok(Box::new(ExactSum { tally: Tally::new(arguments.is_distinct), target }))
     }
 
     fn create_sliding_accumulator(
@@ -178,86 +164,43 @@ impl AggregateUDFImpl for Sum {
     }
 }
 
-/// Whole and decimal numbers in their last digit.
-pub(in crate::postgres) fn digits(values: &ArrayRef) -> Result<Decimal128Array, DataFusionError> {
-    let decimals = match values.data_type() {
-        DataType::Decimal128(..) => Arc::clone(values),
-        _ => cast(values, &DataType::Decimal128(PRECISION, 0))?,
-    };
-    Ok(decimals.as_primitive::<Decimal128Type>().clone())
-}
-
 fn first(values: &[ArrayRef]) -> Result<&ArrayRef, DataFusionError> {
     values.first().ok_or_else(|| exec_datafusion_err!("sum takes one number"))
 }
 
-fn overflow() -> DataFusionError {
-    exec_datafusion_err!("a sum is too large for 38 digits: cast the values to DOUBLE first")
-}
-
-pub(in crate::postgres) fn add(sum: i128, value: i128) -> Result<i128, DataFusionError> {
-    sum.checked_add(value).ok_or_else(overflow)
-}
-
-/// Distinct values as the state of an aggregate.
-pub(in crate::postgres) fn distinct_state(seen: &HashSet<i128>, scale: i8) -> Result<ScalarValue, DataFusionError> {
-    let values = Decimal128Array::from_iter_values(seen.iter().copied()).with_precision_and_scale(PRECISION, scale)?;
-    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-    let list = ListArray::new(item, OffsetBuffer::from_lengths([values.len()]), Arc::new(values), None);
-    Ok(ScalarValue::List(Arc::new(list)))
-}
-
 #[derive(Debug)]
 struct ExactSum {
-    sum: i128,
-    /// Values that are in it: without any it is NULL.
-    count: u64,
-    /// Those values, when each counts once.
-    seen: Option<HashSet<i128>>,
+    tally: Tally,
     target: Target,
 }
 
 impl ExactSum {
+    /// Without any value it is NULL.
     fn value(&self) -> Option<i128> {
-        (self.count > 0).then_some(self.sum)
-    }
-
-    fn take(&mut self, value: i128) -> Result<(), DataFusionError> {
-        if self.seen.as_mut().is_none_or(|seen| seen.insert(value)) {
-            self.sum = add(self.sum, value)?;
-            self.count += 1;
-        }
-        Ok(())
+        (self.tally.count > 0).then_some(self.tally.sum)
     }
 }
 
 impl Accumulator for ExactSum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
-        digits(first(values)?)?.iter().flatten().try_for_each(|value| self.take(value))
+        self.tally.take(first(values)?)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
-        for value in digits(first(values)?)?.iter().flatten() {
-            self.sum = self.sum.checked_sub(value).ok_or_else(overflow)?;
-            self.count = self.count.saturating_sub(1);
-        }
-        Ok(())
+        self.tally.give_back(first(values)?)
     }
 
     fn supports_retract_batch(&self) -> bool {
-        self.seen.is_none()
+        !self.tally.is_distinct()
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<(), DataFusionError> {
-        if self.seen.is_none() {
-            return self.update_batch(states);
-        }
-        first(states)?.as_list::<i32>().iter().flatten().try_for_each(|list| self.update_batch(&[list]))
+        if self.tally.is_distinct() { self.tally.take_lists(first(states)?) } else { self.update_batch(states) }
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>, DataFusionError> {
-        if let Some(seen) = &self.seen {
-            return Ok(vec![distinct_state(seen, self.target.scale())?]);
+        if let Some(list) = self.tally.distinct_state(self.target.scale())? {
+            return Ok(vec![list]);
         }
         Ok(vec![ScalarValue::try_from_array(&self.target.states(vec![self.value()])?, 0)?])
     }
@@ -267,7 +210,7 @@ impl Accumulator for ExactSum {
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.seen.as_ref().map_or(0, |seen| seen.capacity() * size_of::<i128>())
+        size_of::<Self>() + self.tally.bytes_of_distinct()
     }
 }
 
@@ -284,11 +227,6 @@ impl ExactSums {
         let has_value = emit.take_needed(&mut self.has_value);
         sums.into_iter().zip(has_value).map(|(sum, has_value)| has_value.then_some(sum)).collect()
     }
-}
-
-/// Rows that a filter takes.
-pub(in crate::postgres) fn is_taken(filter: Option<&BooleanArray>, row: usize) -> bool {
-    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
 }
 
 impl GroupsAccumulator for ExactSums {
