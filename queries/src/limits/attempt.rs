@@ -5,24 +5,20 @@
 //! several parts the rows may then be wrong, as its source says. So the left side is wrapped: that memory ran out is passed on as an
 //! error of our kind, which the join does not take for a sign.
 
-use std::fmt::{self, Formatter};
 use std::sync::Arc;
 
-use datafusion::common::internal_err;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary,
-};
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use futures::StreamExt as _;
 
 use crate::error::once;
+use crate::limits::pass_on::{Manner, PassOn};
 
 /// Physical optimizer rule: wraps the left side of every nested loop join.
 #[derive(Debug)]
@@ -43,8 +39,7 @@ impl PhysicalOptimizerRule for OneAttempt {
             let (true, [left, right]) = (node.is::<NestedLoopJoinExec>(), sides.as_slice()) else {
                 return Ok(Transformed::no(node));
             };
-            let left: Arc<dyn ExecutionPlan> = Arc::new(Once { input: Arc::clone(left) });
-            let children = vec![left, Arc::clone(right)];
+            let children = vec![PassOn::<Once>::over(left), Arc::clone(right)];
             Ok(Transformed::yes(replace_children_if_necessary(node, children)?))
         })?;
         Ok(wrapped.data)
@@ -55,62 +50,18 @@ impl PhysicalOptimizerRule for OneAttempt {
     }
 }
 
-/// Hands on what it reads, and errors as such that nobody tries again.
+/// Hands on errors as such that nobody tries again.
 #[derive(Debug)]
-struct Once {
-    input: Arc<dyn ExecutionPlan>,
-}
+struct Once;
 
-impl DisplayAs for Once {
-    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_str("OnceExec")
-    }
-}
+impl Manner for Once {
+    const NAME: &'static str = "OnceExec";
+    const KEEPS_ORDER: bool = true;
 
-impl ExecutionPlan for Once {
-    fn name(&self) -> &'static str {
-        "OnceExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion, DataFusionError>,
-    ) -> Result<TreeNodeRecursion, DataFusionError> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        match children.as_slice() {
-            [input] => Ok(Arc::new(Self { input: Arc::clone(input) })),
-            _ => internal_err!("one child is read, not {}", children.len()),
-        }
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
+    fn rows(
+        rows: Result<SendableRecordBatchStream, DataFusionError>,
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        let batches = self.input.execute(partition, context).map_err(once)?;
+        let batches = rows.map_err(once)?;
         let schema = batches.schema();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches.map(|batch| batch.map_err(once)))))
     }

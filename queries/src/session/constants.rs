@@ -7,28 +7,25 @@
 //!   and drops rows of a part that comes before others;
 //! - a `max`, `min`, `sum` or `count` over a window that grows: the NULL of the first rows stands first, wherever the sort wants it.
 //!
-//! So these inputs are wrapped in an operator that hands the rows on, and of which nothing is known.
+//! So an operator stands upon these inputs, and upon what comes out of unions, totals and windows, of whose rows nothing is known.
 
-use std::fmt::{self, Formatter};
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{JoinSide, JoinType, Statistics, internal_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{JoinSide, JoinType};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::AcrossPartitions;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
 use datafusion::physical_expr::window::{PlainAggregateWindowExpr, SlidingAggregateWindowExpr};
-use datafusion::physical_expr::{AcrossPartitions, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary,
-};
+use datafusion::physical_plan::{ExecutionPlan, PlanProperties, replace_children_if_necessary};
+
+use crate::limits::pass_on::{Manner, PassOn};
 
 /// Physical optimizer rule, before those that look at what is constant.
 #[derive(Debug)]
@@ -44,28 +41,21 @@ impl PhysicalOptimizerRule for ForgetConstants {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let forgotten = plan.transform_up(|node| {
-            if node.is::<UnionExec>() && differs_in_parts(&node) {
-                return Ok(Transformed::yes(forget(&node)));
-            }
-            if has_totals(&node) {
-                // Of what it reads, and of the constants that it groups by itself.
-                let input = node.children().into_iter().map(forget).collect();
-                return Ok(Transformed::yes(forget(&replace_children_if_necessary(node, input)?)));
-            }
-            if sums_up(&node) {
-                return Ok(Transformed::yes(forget(&node)));
-            }
-            let doubted = doubted_inputs(&node);
-            if doubted.is_empty() {
-                return Ok(Transformed::no(node));
-            }
-            let inputs = node.children().into_iter().enumerate();
-            let inputs =
-                inputs.map(|(side, input)| if doubted.contains(&side) { forget(input) } else { Arc::clone(input) });
-            let inputs = inputs.collect();
-            Ok(Transformed::yes(replace_children_if_necessary(node, inputs)?))
-        })?;
+        let forgotten =
+            plan.transform_up(|node| {
+                let doubted = doubted_inputs(&node);
+                let is_doubted = is_doubted(&node);
+                if doubted.is_empty() && !is_doubted {
+                    return Ok(Transformed::no(node));
+                }
+                let inputs = node.children().into_iter().enumerate();
+                let inputs = inputs.map(|(side, input)| {
+                    if doubted.contains(&side) { PassOn::<Forgetful>::over(input) } else { Arc::clone(input) }
+                });
+                let inputs = inputs.collect();
+                let node = replace_children_if_necessary(node, inputs)?;
+                Ok(Transformed::yes(if is_doubted { PassOn::<Forgetful>::over(&node) } else { node }))
+            })?;
         Ok(forgotten.data)
     }
 
@@ -74,8 +64,16 @@ impl PhysicalOptimizerRule for ForgetConstants {
     }
 }
 
+/// Whether what comes out is taken for constant or sorted where it is not.
+fn is_doubted(node: &Arc<dyn ExecutionPlan>) -> bool {
+    (node.is::<UnionExec>() && differs_in_parts(node)) || has_totals(node) || sums_up(node)
+}
+
 /// The inputs whose constants are none in what comes out.
 fn doubted_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
+    if has_totals(node) {
+        return vec![0];
+    }
     let hash = node.downcast_ref::<HashJoinExec>().map(|join| *join.join_type());
     let merge = || node.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type);
     let nested = || node.downcast_ref::<NestedLoopJoinExec>().map(|join| *join.join_type());
@@ -111,89 +109,16 @@ fn differs_in_parts(union: &Arc<dyn ExecutionPlan>) -> bool {
     constants.iter().any(|constant| constant.across_partitions == AcrossPartitions::Heterogeneous)
 }
 
-fn forget(input: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    Arc::new(Forgetful::new(Arc::clone(input)))
-}
-
-/// Hands on what it reads.
+/// Nothing is known of what it hands on.
 #[derive(Debug)]
-struct Forgetful {
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
-}
+struct Forgetful;
 
-impl Forgetful {
-    fn new(input: Arc<dyn ExecutionPlan>) -> Self {
+impl Manner for Forgetful {
+    const NAME: &'static str = "ForgetConstantsExec";
+    const KEEPS_ORDER: bool = false;
+
+    fn properties(input: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
         let known = PlanProperties::clone(input.properties());
-        let properties = known.with_eq_properties(EquivalenceProperties::new(input.schema()));
-        Self { input, properties: Arc::new(properties) }
-    }
-}
-
-impl DisplayAs for Forgetful {
-    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_str("ForgetConstantsExec")
-    }
-}
-
-impl ExecutionPlan for Forgetful {
-    fn name(&self) -> &'static str {
-        "ForgetConstantsExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn supports_limit_pushdown(&self) -> bool {
-        true
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        _: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>, DataFusionError> {
-        match inputs {
-            [input] => Ok(Arc::clone(input)),
-            _ => internal_err!("one child is read, not {}", inputs.len()),
-        }
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion, DataFusionError>,
-    ) -> Result<TreeNodeRecursion, DataFusionError> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        match children.as_slice() {
-            [input] => Ok(forget(input)),
-            _ => internal_err!("one child is read, not {}", children.len()),
-        }
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        self.input.execute(partition, context)
+        Arc::new(known.with_eq_properties(EquivalenceProperties::new(input.schema())))
     }
 }
