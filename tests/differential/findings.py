@@ -34,7 +34,7 @@ def read_allowed(path):
 def allowing(allowed, sql, kind):
     """The entry that allows a difference, or None."""
     for entry in allowed:
-        if entry.pattern.search(sql) and (not entry.kind or entry.kind == kind):
+        if entry.pattern.search(sql) and (not entry.kind or re.fullmatch(entry.kind, kind)):
             return entry
     return None
 
