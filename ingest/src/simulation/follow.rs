@@ -1,5 +1,5 @@
 //! One look at the lineage: the table and the shards as they are now, the commits that come before reading, and the
-//! readers that start then. The decisions are those of `lineage.rs`, `first_acts.rs`, `fleet.rs` and `rebuild.rs`.
+//! readers that start then. The decisions are those of `lineage.rs`, `pins_and_gaps.rs`, `fleet.rs` and `rebuild.rs`.
 
 use bluelake_lake::{Batch, CommitOutcome, Position, RecentEvent};
 use rand::Rng as _;

@@ -1,13 +1,14 @@
 //! Settings of the ingest worker.
 
-use crate::Clock;
-use crate::DedupLimits;
-use crate::FlushLimits;
-use crate::OnGap;
-use crate::StartPosition;
 use std::time::Duration;
 
-use crate::{memory::admission::Admission, shards::fleet::Fleet};
+use crate::{
+    clock::Clock,
+    landing::limits::FlushLimits,
+    memory::admission::Admission,
+    reading::dedup::limits::DedupLimits,
+    shards::{fleet::Fleet, gap::OnGap, start::StartPosition},
+};
 
 /// Settings of one worker for one stream.
 #[derive(Clone, Debug)]
