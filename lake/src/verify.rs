@@ -30,7 +30,7 @@ use crate::{
     checkpoint::document::CheckpointDocument,
     commit::{chain::DocumentChain, stream_table::document_number},
     error::LakeError,
-    layout::REJECTED_EVENTS,
+    layout::{REJECTED_EVENTS, app_id},
     place::lake::Lake,
 };
 use documents::DocumentFindings;
@@ -146,7 +146,7 @@ impl Subject {
         let name = stream.table();
         let events = lake.table(name).await?;
         let state = events.snapshot().map_err(LakeError::table(name, "load its Delta log"))?.clone();
-        let app_id = crate::layout::app_id(stream);
+        let app_id = app_id(stream);
         let chain = DocumentChain::new(lake, stream);
         let mut findings = Findings::default();
         let retention = "delta.setTransactionRetentionDuration";

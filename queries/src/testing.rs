@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::output::format::OutputFormat;
 use crate::output::writer::{write_report, write_results};
 use crate::report::provenance::Provenance;
+use crate::report::question::ReportResult;
 use crate::session::options::QueryOptions;
 use crate::session::origin::TableOrigin;
 use crate::session::query_session::QuerySession;
@@ -86,7 +87,7 @@ pub(crate) async fn csv_or_error(session: &QuerySession, sql: &str) -> Result<Ve
 }
 
 /// The rows of a report as CSV lines, header first.
-pub(crate) fn report_csv(result: &crate::report::question::ReportResult) -> Vec<String> {
+pub(crate) fn report_csv(result: &ReportResult) -> Vec<String> {
     let mut bytes = Vec::new();
     write_report(result, OutputFormat::Csv, &mut bytes).unwrap();
     lines(bytes)

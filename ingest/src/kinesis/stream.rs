@@ -1,6 +1,5 @@
 //! The Kinesis calls of a consumer, with errors typed by what to do about them.
 
-use crate::kinesis::fault::ReadFault;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_kinesis::{
@@ -22,6 +21,7 @@ use crate::{
     error::IngestError,
     kinesis::{
         consumer::Consumer,
+        fault::ReadFault,
         listed::{ListedShard, close_parents},
         pace::SHARD_RATE,
     },

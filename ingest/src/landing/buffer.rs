@@ -1,9 +1,6 @@
 //! What was read and decoded and is not yet committed: rows and positions together, so that they cannot drift apart.
 //! Pure: it takes the time and says when a flush is due. It knows no more of rows than their number and weight.
 
-use crate::reading::chunk::Chunk;
-use crate::reading::chunk::ReadRows;
-use crate::reading::chunk::Rows;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -11,7 +8,10 @@ use std::{
 
 use bluelake_lake::{Position, ShardAdvance};
 
-use crate::landing::limits::FlushLimits;
+use crate::{
+    landing::limits::FlushLimits,
+    reading::chunk::{Chunk, ReadRows, Rows},
+};
 
 /// What is taken out of the buffer to be committed as one batch.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 //! A subscription lasts five minutes and is renewed after the last record read. A shard gives a consumer one
 //! subscription at a time, and a new one takes the place of the old after five seconds.
 
-use crate::kinesis::consumer::Consumer;
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use aws_sdk_kinesis::{
@@ -14,12 +13,9 @@ use bluelake_lake::Position;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    kinesis::{fault::ReadFault, stream::KinesisStream},
+    kinesis::{consumer::Consumer, fault::ReadFault, stream::KinesisStream},
     memory::admission::Admitted,
-    reading::{
-        page::SUBSCRIPTION_INTERVAL,
-        page::{Page, ShardSource},
-    },
+    reading::page::{Page, SUBSCRIPTION_INTERVAL, ShardSource},
 };
 
 /// The service sends an event every few seconds, if an empty one; without any for so long the connection is dead.

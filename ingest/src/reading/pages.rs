@@ -1,15 +1,16 @@
 //! Pages of one shard, by polling or by enhanced fan-out, with the faults of either waited out.
 
-use crate::reading::page::Page;
-use crate::reading::page::SUBSCRIPTION_INTERVAL;
-use crate::reading::page::ShardSource;
 use bluelake_lake::Position;
 
 use crate::{
     error::IngestError,
     kinesis::{fault::ReadFault, pace::Backoff},
     memory::admission::Admitted,
-    reading::{fan_out::FanOut, polling::Polling},
+    reading::{
+        fan_out::FanOut,
+        page::{Page, SUBSCRIPTION_INTERVAL, ShardSource},
+        polling::Polling,
+    },
 };
 
 /// Failures in a row after which a run that should end gives up.

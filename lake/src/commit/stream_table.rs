@@ -6,8 +6,6 @@
 #[cfg(feature = "failpoints")]
 mod known_bugs;
 
-use crate::place::delta::append;
-use crate::place::delta::transaction;
 use std::sync::Arc;
 
 use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
@@ -30,9 +28,9 @@ use crate::{
     commit::{chain::DocumentChain, housekeeping::Housekeeping, rejected::RejectedFollower, self_check},
     error::LakeError,
     failpoint,
-    layout::REJECTED_EVENTS,
+    layout::{REJECTED_EVENTS, app_id},
     place::{
-        delta::{jitter, quiet_commit, write_log_checkpoint_if_due},
+        delta::{append, jitter, quiet_commit, transaction, write_log_checkpoint_if_due},
         lake::Lake,
     },
 };
@@ -89,7 +87,7 @@ impl StreamTable {
         let events = lake.with_columns_of(stream.table(), events, &schema).await?;
         let rejected = lake.table(REJECTED_EVENTS).await?;
         let rejected = lake.with_columns_of(REJECTED_EVENTS, rejected, &rejected_events_schema()).await?;
-        let app_id = crate::layout::app_id(stream);
+        let app_id = app_id(stream);
         let chain = DocumentChain::new(lake, stream);
         let mut table = Self {
             stream,

@@ -1,7 +1,6 @@
 //! Heartbeats of workers: one object each under `_workers/`, rewritten by its owner alone. They are hints about who is
 //! alive and who reads what; nothing that is promised rests on them.
 
-use crate::layout::WORKERS;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -12,7 +11,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{error::LakeError, place::lake::Lake};
+use crate::{error::LakeError, layout::WORKERS, place::lake::Lake};
 
 /// Heartbeats read at once.
 const READS_AT_ONCE: usize = 16;

@@ -1,8 +1,5 @@
 //! A lake: a place, its object store, and the Delta tables in it.
 
-use crate::REJECTED_EVENTS;
-use crate::place::delta::jitter;
-use crate::place::delta::quiet_commit;
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::{Field, SchemaRef};
@@ -19,9 +16,10 @@ use uuid::Uuid;
 
 use crate::{
     error::LakeError,
-    layout::WORKERS,
+    layout::{REJECTED_EVENTS, WORKERS},
     place::{
         bucket,
+        delta::{jitter, quiet_commit},
         durable::DurableFileSystem,
         location::{LakeLocation, Place},
     },

@@ -13,7 +13,7 @@ use futures::{TryStreamExt as _, future::join_all};
 use object_store::ObjectStore as _;
 
 use crate::{
-    checkpoint::totals::ControlTotals,
+    checkpoint::{document::CheckpointDocument, totals::ControlTotals},
     commit::{chain::DocumentChain, self_check, stream_table::document_number},
     error::LakeError,
     layout::REJECTED_EVENTS,
@@ -189,8 +189,8 @@ impl Lake {
             stream,
             document: document.as_ref().map(|document| document.number),
             complete_to: document.as_ref().and_then(|document| document.watermark(None)),
-            totals: document.as_ref().map(crate::checkpoint::document::CheckpointDocument::totals).unwrap_or_default(),
-            expected_rows: document.as_ref().and_then(crate::checkpoint::document::CheckpointDocument::expected_rows),
+            totals: document.as_ref().map(CheckpointDocument::totals).unwrap_or_default(),
+            expected_rows: document.as_ref().and_then(CheckpointDocument::expected_rows),
             gaps: document.map_or(0, |document| document.gaps.len()),
         })
     }

@@ -12,6 +12,7 @@ use crate::output::chart::data::{ChartData, Position, chart_data, lower};
 use crate::output::chart::svg;
 use crate::output::document::{Document, Style};
 use crate::output::values::cells::{Cell, Cells};
+use crate::output::values::figures::whole;
 use crate::output::values::visible::visible;
 use crate::report::header::ChartKind;
 
@@ -158,12 +159,9 @@ fn scale(text: &mut String, chart: &ChartData) -> std::fmt::Result {
 fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total: usize) -> Result<usize, ArrowError> {
     let shown = total.min(ROWS_MAX);
     let caption = if shown < total {
-        format!(
-            "The first {} rows; the CSV, JSON and Parquet files have them all.",
-            crate::output::values::figures::whole(shown)
-        )
+        format!("The first {} rows; the CSV, JSON and Parquet files have them all.", whole(shown))
     } else {
-        format!("{} {}", crate::output::values::figures::whole(shown), if shown == 1 { "row" } else { "rows" })
+        format!("{} {}", whole(shown), if shown == 1 { "row" } else { "rows" })
     };
     text.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">\n<table>\n");
     let _ = writeln!(text, "<caption>{caption}</caption>\n<thead><tr>");

@@ -23,6 +23,8 @@ use crate::error::QueryError;
 use crate::output::document::Document;
 use crate::output::document_writer::{DocumentWriter, render};
 use crate::output::format::{OutputFormat, arrow_error};
+use crate::output::table::TableWriter;
+use crate::output::values::{formula, json_text};
 use crate::report::question::ReportResult;
 use crate::session::execute::QueryStream;
 
@@ -68,7 +70,7 @@ pub struct ResultWriter<W: Write + Send> {
 }
 
 enum Encoder<W: Write + Send> {
-    Table(crate::output::table::TableWriter<W>),
+    Table(TableWriter<W>),
     Csv(Box<csv::Writer<W>>),
     Json(JsonWriter<W, JsonLines>),
     Ndjson(JsonWriter<W, LineDelimited>),
@@ -83,11 +85,9 @@ impl<W: Write + Send> ResultWriter<W> {
     /// [`QueryError::Format`] for a type that Parquet does not have.
     pub fn new(format: OutputFormat, schema: &Schema, sink: W) -> Result<Self, QueryError> {
         let schema = unique_names(schema);
-        let json = JsonWriterBuilder::new()
-            .with_explicit_nulls(true)
-            .with_encoder_factory(Arc::new(crate::output::values::json_text::Floats));
+        let json = JsonWriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(json_text::Floats));
         let encoder = match format {
-            OutputFormat::Table => Encoder::Table(crate::output::table::TableWriter::new(&schema, sink)),
+            OutputFormat::Table => Encoder::Table(TableWriter::new(&schema, sink)),
             OutputFormat::Csv => Encoder::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(sink))),
             OutputFormat::Json => Encoder::Json(json.build(sink)),
             OutputFormat::Ndjson => Encoder::Ndjson(json.build(sink)),
@@ -120,8 +120,8 @@ impl<W: Write + Send> ResultWriter<W> {
         match &mut self.encoder {
             Encoder::Table(writer) => writer.write(&batch).map_err(fail),
             Encoder::Csv(writer) => {
-                let flat = crate::output::values::json_text::flatten(&batch).map_err(fail)?;
-                writer.write(&crate::output::values::formula::escape(&flat).map_err(fail)?).map_err(fail)
+                let flat = json_text::flatten(&batch).map_err(fail)?;
+                writer.write(&formula::escape(&flat).map_err(fail)?).map_err(fail)
             }
             Encoder::Json(writer) => writer.write(&batch).map_err(fail),
             Encoder::Ndjson(writer) => writer.write(&batch).map_err(fail),

@@ -1,6 +1,5 @@
 //! What is changed in the text of a statement before it is planned, and the names that it uses.
 
-use crate::postgres::spelling::normal;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -15,6 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::order::names;
 use super::sets::common_keys::{self, MADE};
 use super::times::zone::AT_TIME_ZONE;
+use crate::postgres::spelling::normal;
 
 /// Digits that a decimal number has at most.
 const DIGITS_MAX: usize = 38;

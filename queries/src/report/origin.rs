@@ -10,7 +10,7 @@ use datafusion::scalar::ScalarValue;
 use serde::Serialize;
 
 use crate::error::QueryError;
-use crate::report::parameters::ResolvedParameter;
+use crate::report::parameters::{ResolvedParameter, date_value};
 use crate::session::origin::{StreamOrigin, rfc3339};
 use crate::session::query_session::QuerySession;
 
@@ -186,7 +186,7 @@ impl Period {
             let Some(bound) = bound else { continue };
             conditions.push(format!("{time} {is_time} ${name}_time AND {date} {is_date} ${name}_date"));
             values.push((format!("{name}_time"), instant(bound)));
-            values.push((format!("{name}_date"), crate::report::parameters::date_value(bound.date_naive())));
+            values.push((format!("{name}_date"), date_value(bound.date_naive())));
         }
         let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
         (condition, values)
