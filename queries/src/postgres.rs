@@ -97,8 +97,8 @@ pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, D
     let plan = sets::duplicates::count_duplicates(plan)?;
     let plan = sets::membership::keep_unknown(plan)?;
     let plan = sets::in_lists::keep_unknown(plan)?;
-    order::once::refuse_two_orders(&plan)?;
-    order::once::refuse_nulls_of_lists(&plan)?;
+    order::refused::two_orders(&plan)?;
+    order::refused::nulls_of_lists(&plan)?;
     let plan = order::once::distinct_once(plan)?;
     let plan = order::sorted::keep_sorts(plan)?;
     rewrite_expressions(plan, &|expr, _| {

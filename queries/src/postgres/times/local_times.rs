@@ -275,7 +275,7 @@ impl LocalTimes {
     }
 }
 
-/// A date beside a whole number is none in PostgreSQL; the engine takes the number for days since 1970, so that no day is `20261105`.
+/// Refuses a date beside a whole number, as PostgreSQL does: the engine takes the number for days since 1970, so that no day is `20261105`.
 fn refuse_days_as_numbers(expr: &Expr, schema: &DFSchema) -> Result<(), DataFusionError> {
     let are_mixed = |left: &Expr, right: &Expr| {
         let types = [left.get_type(schema), right.get_type(schema)];
