@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from lakes import variables
 from relations import RELATIONS
 
 # What Bluelake prints after each statement; no row of newline-delimited JSON looks so.
@@ -41,7 +42,7 @@ class Bluelake:
 
     def start(self):
         return subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=os.environ | {"TZ": "UTC"},
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=variables() | {"TZ": "UTC"},
         )
 
     def send(self, sql):

@@ -6,6 +6,7 @@ be left out is left out at times.
 
 import datetime
 import json
+import os
 import random
 import subprocess
 import tomllib
@@ -120,8 +121,13 @@ def land(bluelake, folder, pieces):
     return lake
 
 
+def variables():
+    """The variables that Bluelake is started with: none of its own, as it refuses those that it does not know, such as CI's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("BLUELAKE_")}
+
+
 def command(bluelake, lake, *arguments):
-    done = subprocess.run([bluelake, "--lake", str(lake), *arguments], capture_output=True, text=True)
+    done = subprocess.run([bluelake, "--lake", str(lake), *arguments], capture_output=True, text=True, env=variables())
     if done.returncode:
         raise RuntimeError(f"bluelake {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
     return done.stdout
