@@ -1,6 +1,6 @@
 //! What can go wrong while ingesting, named by what the caller can do about it.
 
-use bluelake_lake::LakeError;
+use bluelake_lake::{LakeError, ShardId};
 use bluelake_schemas::Stream;
 use bluelake_transform::TransformError;
 use tokio::task::JoinError;
@@ -39,7 +39,7 @@ pub enum IngestError {
         /// Name or ARN of the stream.
         stream: String,
         /// The shard.
-        shard: String,
+        shard: ShardId,
         /// What was wrong.
         reason: String,
     },

@@ -14,12 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{Batch, ControlTotals};
-use bluelake_schemas::Stream;
+use bluelake_lake::{Batch, ControlTotals, ShardId};
+use bluelake_schemas::{Millis, Stream};
+use ledger::Ledger;
 
 use crate::{clock::Clock, memory::admission::Admission, reading::chunk::Chunk};
 
-use ledger::Ledger;
 pub(crate) use metrics::{CommitTimer, count_fault, count_retry};
 pub use metrics::{METRICS, MetricDescription, MetricKind, describe_metrics, publish_metrics};
 pub(crate) use report::ReadCounts;
@@ -29,8 +29,7 @@ pub use report::{ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) monotonic: Instant,
-    /// Milliseconds since the epoch.
-    pub(crate) wall: i64,
+    pub(crate) wall: Millis,
 }
 
 impl Moment {
@@ -55,7 +54,7 @@ impl Progress {
     }
 
     fn now(&self) -> Moment {
-        Moment { monotonic: Instant::now(), wall: self.clock.now().timestamp_millis() }
+        Moment { monotonic: Instant::now(), wall: self.clock.now().into() }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -78,7 +77,7 @@ impl Progress {
     }
 
     /// Kinesis answered for a shard: how many milliseconds it is behind the tip, and whether there were no records.
-    pub(crate) fn observe_answer(&self, shard: &str, millis_behind: Option<i64>, empty: bool) {
+    pub(crate) fn observe_answer(&self, shard: &ShardId, millis_behind: Option<i64>, empty: bool) {
         self.ledger().answer(shard, millis_behind, empty, self.now());
     }
 
@@ -88,9 +87,9 @@ impl Progress {
     }
 
     /// How many ids a shard's deduplication window holds.
-    pub(crate) fn observe_window(&self, shard: &str, ids: usize, shortened: bool) {
+    pub(crate) fn observe_window(&self, shard: &ShardId, ids: usize, shortened: bool) {
         if self.ledger().set_window(shard, ids, shortened) {
-            tracing::warn!(shard, "the deduplication window holds too many ids and is shortened");
+            tracing::warn!(%shard, "the deduplication window holds too many ids and is shortened");
         }
     }
 
@@ -151,13 +150,13 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) struct Reading {
     progress: Arc<Progress>,
-    shard: String,
+    shard: ShardId,
     token: u64,
 }
 
 impl Reading {
-    /// `known_until`: up to when everything of the shard is committed or was seen drained, milliseconds since the epoch.
-    pub(crate) fn start(progress: &Arc<Progress>, shard: &str, known_until: Option<i64>, ids: usize) -> Self {
+    /// `known_until`: up to when everything of the shard is committed or was seen drained.
+    pub(crate) fn start(progress: &Arc<Progress>, shard: &ShardId, known_until: Option<Millis>, ids: usize) -> Self {
         let token = progress.ledger().start_reading(shard, known_until, ids, progress.now());
         Self { progress: progress.clone(), shard: shard.to_owned(), token }
     }
@@ -224,8 +223,8 @@ mod tests {
     #[test]
     fn a_reader_that_ends_late_does_not_take_its_successor_off_the_list() {
         let progress = progress();
-        let first = Reading::start(&progress, "shardId-0", None, 0);
-        let second = Reading::start(&progress, "shardId-0", None, 0);
+        let first = Reading::start(&progress, &ShardId::from("shardId-0"), None, 0);
+        let second = Reading::start(&progress, &ShardId::from("shardId-0"), None, 0);
         drop(first);
         assert_eq!(progress.report().shards.len(), 1);
         drop(second);

@@ -140,7 +140,7 @@ fn file_id(path: &str) -> Uuid {
 
 fn advance(number: u32, from: Option<Position>, to: Position, stored: u64) -> ShardAdvance {
     ShardAdvance {
-        shard: shard(number),
+        shard: shard(number).into(),
         starting_sequence: sequence(0),
         parents: Vec::new(),
         from_exclusive: from,
@@ -184,7 +184,7 @@ impl Bare {
                 .map(|(key, value)| (key.clone(), Some(value.clone())))
                 .collect(),
             size: i64::try_from(file.size).unwrap(),
-            modification_time: file.modified_at,
+            modification_time: file.modified_at.get(),
             data_change: true,
             stats: Some(file.statistics),
             ..Add::default()

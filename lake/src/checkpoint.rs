@@ -5,6 +5,7 @@ pub(crate) mod data_file;
 pub(crate) mod document;
 pub(crate) mod sequence;
 pub(crate) mod settlement;
+pub(crate) mod shard_id;
 pub(crate) mod stream_identity;
 pub(crate) mod totals;
 pub(crate) mod watermark;

@@ -16,13 +16,14 @@ mod shell_word;
 mod verify;
 
 pub use causes::{causes, one_line};
-pub use checkpoint::advance::{Batch, Refusal, ShardAdvance, Supplement, Writer, advance};
+pub use checkpoint::advance::{Batch, Fence, MovedShard, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use checkpoint::data_file::DataFile;
 pub use checkpoint::document::{
     ArchiveRange, CheckpointDocument, Gap, GapCause, Position, Predecessor, ShardRange, ShardState, archive_shard,
 };
 pub use checkpoint::sequence::{NotASequenceNumber, SequenceNumber};
 pub use checkpoint::settlement::{NextAct, Trace, next_act, trace};
+pub use checkpoint::shard_id::ShardId;
 pub use checkpoint::stream_identity::other_stream;
 pub use checkpoint::totals::ControlTotals;
 pub use checkpoint::watermark::SeenInKinesis;

@@ -1,5 +1,7 @@
 //! What a commit does, and what it refuses to do twice.
 
+use std::time::Duration;
+
 use bluelake_lake::{CommitOutcome, Position};
 
 use crate::{
@@ -39,7 +41,9 @@ async fn a_batch_that_starts_from_a_stale_position_is_fenced() {
     let fresh = batch(&winner, SHARD, Position::TrimHorizon, 1..=3, 0).await;
     assert!(is_committed(&winner.commit(&fresh).await.unwrap()));
     let outcome = zombie.commit(&stale).await.unwrap();
-    assert_eq!(outcome, CommitOutcome::Fenced { shards: vec![SHARD.to_owned()] });
+    let CommitOutcome::Fenced(fence) = outcome else { panic!("{outcome:?}") };
+    let moved = "shardId-0: the table is at record 3, the batch started from the oldest record";
+    assert_eq!(fence.to_string(), moved);
     assert_eq!(fixture.sequences().await, ["1", "2", "3"]);
     assert_eq!(fixture.rejected_rows().await, 0);
 }
@@ -112,7 +116,7 @@ async fn a_batch_whose_files_are_over_an_hour_old_is_dropped_and_the_records_can
     pin(&mut table, SHARD).await;
     let mut late = batch(&table, SHARD, Position::TrimHorizon, 1..=3, 1).await;
     for file in late.files.iter_mut().chain(&mut late.rejected_files) {
-        file.modified_at -= 61 * 60 * 1_000;
+        file.modified_at = file.modified_at.earlier(Duration::from_secs(61 * 60));
     }
     assert_eq!(table.commit(&late).await.unwrap(), CommitOutcome::Expired);
     assert!(fixture.sequences().await.is_empty());

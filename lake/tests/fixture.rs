@@ -10,7 +10,7 @@ use bluelake_lake::{
     Batch, ControlTotals, DataFile, Lake, NewFile, Position, RecentRanges, SequenceNumber, ShardAdvance, StreamTable,
     Uploader, Writer, recent_events,
 };
-use bluelake_schemas::{Contract, Stream, rejected_events_schema};
+use bluelake_schemas::{Contract, Micros, Stream, rejected_events_schema};
 use bluelake_transform::{Partitions, TableLayout, encode};
 use uuid::Uuid;
 
@@ -59,7 +59,8 @@ impl Fixture {
     /// Sequence numbers of the rows in the event table.
     pub(crate) async fn sequences(&self) -> Vec<String> {
         let table = self.lake.table(STREAM.table()).await.unwrap();
-        let wanted: RecentRanges = ["shardId-0", "shardId-1"].map(|shard| (shard.to_owned(), 0..=i64::MAX)).into();
+        let wanted: RecentRanges =
+            ["shardId-0", "shardId-1"].map(|shard| (shard.into(), Micros::new(0)..=Micros::MAX)).into();
         let mut found = Vec::new();
         recent_events(STREAM.table(), &table, &wanted, &mut |event| found.push(event.sequence.to_owned()))
             .await
@@ -85,13 +86,13 @@ pub(crate) fn after(sequence: u32) -> Position {
 
 pub(crate) fn advance(shard: &str, from: Option<Position>, to: Position, stored: u64, rejected: u64) -> ShardAdvance {
     ShardAdvance {
-        shard: shard.to_owned(),
+        shard: shard.into(),
         starting_sequence: SequenceNumber::parse("1").unwrap(),
         parents: Vec::new(),
         from_exclusive: from,
         to_inclusive: to,
         ended: false,
-        arrived_at: Some(NEW_YEAR),
+        arrived_at: Some(Micros::new(NEW_YEAR)),
         drained_at: None,
         pinned_at: None,
         counts: ControlTotals { received: stored + rejected, stored, rejected, duplicate: 0 },

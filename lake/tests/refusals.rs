@@ -1,6 +1,7 @@
 //! What is refused rather than guessed.
 
 use bluelake_lake::{Lake, LakeError, Position, StreamTable, Writer};
+use bluelake_schemas::Millis;
 
 use crate::{
     faulty_store::Fault,
@@ -61,7 +62,7 @@ async fn of_two_streams_that_race_for_a_new_table_one_has_it_for_good() {
     let of_stream = |arn: &str| Writer {
         worker: "test".to_owned(),
         stream_arn: arn.to_owned(),
-        stream_created_at: Some(1_767_225_600_000),
+        stream_created_at: Some(Millis::new(1_767_225_600_000)),
         contract_version: fixture.contract.version(),
     };
     let open = |arn: &'static str| StreamTable::open(&fixture.lake, &fixture.contract, STREAM, of_stream(arn));
@@ -77,7 +78,10 @@ async fn of_two_streams_that_race_for_a_new_table_one_has_it_for_good() {
     let rows = batch(&first, SHARD, Position::TrimHorizon, 1..=3, 0).await;
     first.commit(&rows).await.unwrap();
     let document = first.document().unwrap();
-    assert_eq!((document.stream_arn.as_str(), document.stream_created_at), ("arn:first", Some(1_767_225_600_000)));
+    assert_eq!(
+        (document.stream_arn.as_str(), document.stream_created_at),
+        ("arn:first", Some(Millis::new(1_767_225_600_000)))
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use bluelake_lake::{
     ArchiveRange, Batch, CommitOutcome, ControlTotals, Housekeeping, Position, RecentRanges, StreamTable, Supplement,
     rejected_positions,
 };
+use bluelake_schemas::Micros;
 
 use crate::{
     faulty_store::Fault,
@@ -92,7 +93,9 @@ async fn a_replay_beside_a_worker_lands_once_and_fences_another_replay() {
     let second = beside(&other, rows, Vec::new());
     commits(&mut worker, 1, 2).await;
     assert!(is_committed(&replay.commit(&first).await.unwrap()), "a worker's progress does not fence it");
-    assert_eq!(other.commit(&second).await.unwrap(), CommitOutcome::Fenced { shards: Vec::new() });
+    let outcome = other.commit(&second).await.unwrap();
+    let CommitOutcome::Fenced(fence) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(fence.to_string(), "supplements: the table is at 1, the batch started from 0");
     assert!(is_committed(&replay.commit(&first).await.unwrap()), "found in the chain");
     let rows = batch(&worker, SHARD, after(2), 3..=3, 0).await;
     assert!(is_committed(&worker.commit(&rows).await.unwrap()), "nor does it fence the worker");
@@ -101,7 +104,7 @@ async fn a_replay_beside_a_worker_lands_once_and_fences_another_replay() {
     assert_eq!((document.expected_rows(), document.supplements), (Some(5), 1));
     assert_eq!(document.shards[SHARD].position, after(3));
     assert_eq!((fixture.sequences().await.len(), fixture.rejected_rows().await), (5, 1));
-    let wanted: RecentRanges = [(SHARD.to_owned(), 0..=i64::MAX)].into();
+    let wanted: RecentRanges = [(SHARD.into(), Micros::new(0)..=Micros::MAX)].into();
     let mut found = Vec::new();
     let mut take = |place: bluelake_lake::RejectedPosition<'_>| found.push(place.sequence.to_owned());
     rejected_positions(STREAM, table.rejected_table(), &wanted, &mut take).await.unwrap();

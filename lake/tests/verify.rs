@@ -2,8 +2,10 @@
 
 mod archives;
 
-use std::ops::{Range, RangeInclusive};
-use std::path::PathBuf;
+use std::{
+    ops::{Range, RangeInclusive},
+    path::PathBuf,
+};
 
 use bluelake_lake::{
     ArchiveRange, Batch, Check, CheckOutcome, CheckpointDocument, ControlTotals, Position, StreamReport, StreamTable,
@@ -169,12 +171,12 @@ async fn verify_passes_a_split_whose_parent_was_folded_away() {
     let end = empty(&table, vec![end]);
     commit(&mut table, &end).await;
     let mut child = advance(CHILD, None, Position::TrimHorizon, 0, 0);
-    child.parents = vec![SHARD.to_owned()];
+    child.parents = vec![SHARD.into()];
     let child = empty(&table, vec![child]);
     commit(&mut table, &child).await;
     let mut rows = batch(&table, CHILD, Position::TrimHorizon, 20..=22, 0).await;
-    rows.shards[0].parents = vec![SHARD.to_owned()];
-    rows.retire = vec![SHARD.to_owned()];
+    rows.shards[0].parents = vec![SHARD.into()];
+    rows.retire = vec![SHARD.into()];
     commit(&mut table, &rows).await;
     assert!(!table.document().unwrap().shards.contains_key(SHARD), "the parent is folded away");
     let report = report(&fixture).await;
@@ -261,7 +263,7 @@ async fn verify_names_ranges_with_a_hole_between_them() {
 async fn verify_names_a_child_that_is_pinned_before_its_parent_ended() {
     let (fixture, mut table) = good().await;
     let mut child = advance(CHILD, None, Position::TrimHorizon, 0, 0);
-    child.parents = vec![SHARD.to_owned()];
+    child.parents = vec![SHARD.into()];
     let child = empty(&table, vec![child]);
     commit(&mut table, &child).await;
     expect_alone(&report(&fixture).await, "lineage", "shardId-1 is pinned before its parent shardId-0 ended");
@@ -427,11 +429,11 @@ async fn verify_names_an_id_that_a_child_repeats() {
     let end = empty(&table, vec![end]);
     commit(&mut table, &end).await;
     let mut child = advance(CHILD, None, Position::TrimHorizon, 0, 0);
-    child.parents = vec![SHARD.to_owned()];
+    child.parents = vec![SHARD.into()];
     let child = empty(&table, vec![child]);
     commit(&mut table, &child).await;
     let mut rows = batch(&table, CHILD, Position::TrimHorizon, 1..=3, 0).await;
-    rows.shards[0].parents = vec![SHARD.to_owned()];
+    rows.shards[0].parents = vec![SHARD.into()];
     commit(&mut table, &rows).await;
     expect_alone(&report(&fixture).await, "window", "again after 0 µs");
 }
@@ -446,7 +448,7 @@ async fn verify_names_rows_after_the_position_and_of_unknown_shards() {
 
     let (fixture, mut table) = good().await;
     let mut rows = batch(&table, "shardId-9", after(8), 9..=12, 0).await;
-    rows.shards[0].shard = SHARD.to_owned();
+    rows.shards[0].shard = SHARD.into();
     commit(&mut table, &rows).await;
     expect_alone(&report(&fixture).await, "reach", "no document knows shard shardId-9");
 }

@@ -13,6 +13,7 @@ mod known_bug;
 mod source;
 mod stream;
 mod tables;
+mod time;
 
 pub use contract::{
     CONTRACT_FILES, Condition, Contract, EventType, Field, FieldKind, Format, OnArrival, Presence, Rule, StreamContract,
@@ -24,3 +25,4 @@ pub use stream::{Stream, UnknownStream};
 pub use tables::{
     DESCRIPTION_KEY, EVENT_PARTITIONS, LINEAGE_COLUMNS, REJECTED_PARTITIONS, REJECTED_TABLE, rejected_events_schema,
 };
+pub use time::{Micros, Millis};

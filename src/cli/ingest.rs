@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use bluelake_lake::ShardId;
 use bluelake_schemas::Stream;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -139,7 +140,7 @@ pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result
         tracing::error!("shards stand still behind a gap; look at the log, then go on with --on-gap continue");
         return Ok(Outcome::Incomplete);
     }
-    let unread: Vec<&str> = result.streams.iter().flat_map(|stream| &stream.unread).map(String::as_str).collect();
+    let unread: Vec<&str> = result.streams.iter().flat_map(|stream| &stream.unread).map(ShardId::as_str).collect();
     if !unread.is_empty() {
         tracing::error!(shards = ?unread, "nobody has read these shards to their tip; look at `bluelake status`, then run it again");
         return Ok(Outcome::Incomplete);

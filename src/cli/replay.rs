@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use bluelake_ingest::{Clock, KinesisStream, ReplayOptions, ReplaySummary, replay};
+use bluelake_lake::ShardId;
 use bluelake_schemas::Stream;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
@@ -56,7 +57,7 @@ struct Replayed {
     /// `read_from` is later than was asked for: what lies before is gone.
     partial: bool,
     shards: usize,
-    skipped_shards: Vec<String>,
+    skipped_shards: Vec<ShardId>,
     records: u64,
     present: u64,
     duplicate: u64,
@@ -128,7 +129,7 @@ fn describe(replayed: &Replayed) -> String {
         text.push_str(&format!("\nPartial: Kinesis holds nothing from before {from}."));
     }
     if !replayed.skipped_shards.is_empty() {
-        let shards = replayed.skipped_shards.join(", ");
+        let shards = replayed.skipped_shards.iter().map(ShardId::as_str).collect::<Vec<_>>().join(", ");
         text.push_str(&format!("\nLeft to the workers, because nothing of them is committed yet: {shards}."));
     }
     text

@@ -7,7 +7,7 @@ use aws_sdk_kinesis::Client;
 use bluelake_ingest::{Clock, KinesisStream, probe};
 use bluelake_lake::{FoundHeartbeat, Heartbeat, Heartbeats, Lake, other_stream};
 use bluelake_schemas::Stream;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use clap::Args;
 
 use super::Session;
@@ -110,7 +110,7 @@ pub(crate) async fn look(
     // What another stream says of its shards says nothing of these.
     let asked = if other.is_some() { Asked::Offline } else { asked };
     found.faults.extend(other.map(|check| other_stream(stream.table(), check).to_string()));
-    Ok(StreamStatus::new(name, found, asked, Utc::now().timestamp_millis()))
+    Ok(StreamStatus::new(name, found, asked, Utc::now().into()))
 }
 
 /// The workers that have a heartbeat, dead ones too until the living clear them away.
@@ -124,7 +124,7 @@ fn worker(found: FoundHeartbeat) -> WorkerStatus {
     let Heartbeat { worker, version, holds, .. } = found.heartbeat;
     WorkerStatus {
         worker,
-        heartbeat_at: DateTime::from_timestamp_millis(found.written_at),
+        heartbeat_at: found.written_at.time(),
         version,
         shards: holds.into_iter().map(|(stream, shards)| (stream, shards.len())).collect(),
     }

@@ -9,7 +9,7 @@ use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
     Progress, StreamSummary, StreamWorker, run_workers,
 };
-use bluelake_lake::{Heartbeats, InitOutcome, Lake};
+use bluelake_lake::{Heartbeats, InitOutcome, Lake, ShardId};
 use bluelake_schemas::{Contract, Stream};
 use bytesize::ByteSize;
 use serde::Serialize;
@@ -75,7 +75,7 @@ pub(crate) struct StreamResult {
     /// Shards that stand still because Kinesis may have discarded records unread.
     pub(crate) open_gaps: usize,
     /// Shards that nobody has read to their tip, when only that was wanted.
-    pub(crate) unread: Vec<String>,
+    pub(crate) unread: Vec<ShardId>,
 }
 
 /// What one run gave.
@@ -181,7 +181,7 @@ impl Ingestion {
             return Ok(None);
         }
         let streams: Vec<Stream> = self.streams.iter().map(|(stream, _)| *stream).collect();
-        let started_at = chrono::Utc::now().timestamp_millis();
+        let started_at = chrono::Utc::now().into();
         let options =
             FleetOptions { max_shards: self.settings.max_shards, ..FleetOptions::new(worker, &streams, started_at) };
         Ok(Some(Fleet::join(&self.lake, options).await?))

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bluelake_ingest::{Behind, ShardProbe, StreamProbe};
-use bluelake_lake::{CheckpointDocument, ControlTotals, Gap, Position, SeenInKinesis, ShardState, StreamInspection};
-use bluelake_schemas::Stream;
+use bluelake_lake::{
+    CheckpointDocument, ControlTotals, Gap, Position, SeenInKinesis, ShardId, ShardState, StreamInspection,
+};
+use bluelake_schemas::{Micros, Millis, Stream};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -107,7 +109,7 @@ pub(crate) enum ShardCondition {
 /// One shard.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ShardStatus {
-    pub(crate) shard: String,
+    pub(crate) shard: ShardId,
     pub(crate) state: ShardCondition,
     /// How far the lake has it.
     pub(crate) position: Option<Position>,
@@ -161,8 +163,8 @@ impl StatusReport {
 }
 
 impl StreamStatus {
-    /// Joins what the lake says of a stream with what Kinesis says. `now` in milliseconds since the epoch.
-    pub(crate) fn new(kinesis: &str, found: StreamInspection, asked: Asked, now: i64) -> Self {
+    /// Joins what the lake says of a stream with what Kinesis says.
+    pub(crate) fn new(kinesis: &str, found: StreamInspection, asked: Asked, now: Millis) -> Self {
         let (probe, kinesis_error) = match asked {
             Asked::Offline => (None, None),
             Asked::Answered(probe) => (Some(probe), None),
@@ -184,12 +186,12 @@ impl StreamStatus {
             rejected_version: found.rejected_version,
             rejected_behind: found.rejected_behind,
             document: document.map(|document| document.number),
-            committed_at: found.committed_at.and_then(time),
+            committed_at: found.committed_at.and_then(Millis::time),
             committed_by: document.map(|document| document.worker.clone()),
             totals: document.map(CheckpointDocument::totals).unwrap_or_default(),
             erased: document.map_or(0, |document| document.erased),
             expired: document.map_or(0, |document| document.expired),
-            complete_to: document.and_then(watermark).and_then(time),
+            complete_to: document.and_then(watermark).and_then(Millis::time),
             oldest_not_landed: shards.iter().filter_map(|shard| shard.oldest_not_landed).min(),
             lag_seconds: greatest(&mut shards.iter().filter_map(|shard| shard.lag_seconds)),
             retention_seconds: probe.as_ref().map(|probe| probe.retention.as_secs_f64()),
@@ -231,7 +233,7 @@ fn is_new(state: Option<&ShardState>, listed: &ShardProbe) -> bool {
     state.is_none_or(|state| state.starting_sequence < listed.starting_sequence)
 }
 
-fn shards(document: Option<&CheckpointDocument>, probe: Option<&StreamProbe>, now: i64) -> Vec<ShardStatus> {
+fn shards(document: Option<&CheckpointDocument>, probe: Option<&StreamProbe>, now: Millis) -> Vec<ShardStatus> {
     let known = document.map(|document| &document.shards);
     let mut shards: Vec<ShardStatus> = known
         .into_iter()
@@ -249,7 +251,7 @@ fn shards(document: Option<&CheckpointDocument>, probe: Option<&StreamProbe>, no
     shards
 }
 
-fn shard(id: &str, state: &ShardState, gap: bool, probe: Option<&StreamProbe>, now: i64) -> ShardStatus {
+fn shard(id: &str, state: &ShardState, gap: bool, probe: Option<&StreamProbe>, now: Millis) -> ShardStatus {
     let shard = probed(probe, id, state);
     let behind = shard.map(|shard| &shard.behind);
     let condition = match (state.ended, gap, behind) {
@@ -263,8 +265,8 @@ fn shard(id: &str, state: &ShardState, gap: bool, probe: Option<&StreamProbe>, n
     let headroom = retention.and_then(|retention| headroom(state.safe_until(), behind, retention, now));
     ShardStatus {
         position: Some(state.position.clone()),
-        arrived_at: state.arrived_at.map(|micros| micros.div_euclid(1_000)).and_then(time),
-        drained_at: state.drained_at.and_then(time),
+        arrived_at: state.arrived_at.map(Micros::millis).and_then(Millis::time),
+        drained_at: state.drained_at.and_then(Millis::time),
         headroom_seconds: headroom.map(|headroom| headroom.as_secs_f64()),
         totals: state.totals,
         ..unread(id, condition, behind)
@@ -272,7 +274,7 @@ fn shard(id: &str, state: &ShardState, gap: bool, probe: Option<&StreamProbe>, n
 }
 
 /// A shard that the lake does not have. All that lies in it is unread.
-fn waiting(id: &str, listed: &ShardProbe, retention: Option<Duration>, now: i64) -> ShardStatus {
+fn waiting(id: &str, listed: &ShardProbe, retention: Option<Duration>, now: Millis) -> ShardStatus {
     let headroom = retention.and_then(|retention| headroom(None, Some(&listed.behind), retention, now));
     let headroom_seconds = headroom.map(|headroom| headroom.as_secs_f64());
     ShardStatus { headroom_seconds, ..unread(id, ShardCondition::Waiting, Some(&listed.behind)) }
@@ -287,13 +289,13 @@ fn unread(id: &str, state: ShardCondition, behind: Option<&Behind>) -> ShardStat
         Some(Behind::NotAsked) | None => (None, None, None),
     };
     ShardStatus {
-        shard: id.to_owned(),
+        shard: id.into(),
         state,
         position: None,
         arrived_at: None,
         drained_at: None,
         lag_seconds: lag.map(|lag| lag.as_secs_f64()),
-        oldest_not_landed: oldest.and_then(time),
+        oldest_not_landed: oldest.and_then(Millis::time),
         headroom_seconds: None,
         totals: ControlTotals::default(),
         error,
@@ -301,15 +303,14 @@ fn unread(id: &str, state: ShardCondition, behind: Option<&Behind>) -> ShardStat
 }
 
 /// The time until the oldest unread record is discarded: exactly, if Kinesis gave that record; else at least, by what is `known`
-/// to be read (milliseconds since the epoch).
-fn headroom(known: Option<i64>, behind: Option<&Behind>, retention: Duration, now: i64) -> Option<Duration> {
+/// to be read.
+fn headroom(known: Option<Millis>, behind: Option<&Behind>, retention: Duration, now: Millis) -> Option<Duration> {
     let oldest = match behind {
         Some(Behind::Nothing { .. } | Behind::End) => return Some(retention),
         Some(Behind::Records { oldest: Some(oldest), .. }) => *oldest,
         _ => known?,
     };
-    let age = Duration::from_millis(u64::try_from(now.saturating_sub(oldest)).unwrap_or(0));
-    Some(retention.saturating_sub(age))
+    Some(retention.saturating_sub(now.since(oldest)))
 }
 
 /// What is not as it should be in a stream.
@@ -350,10 +351,6 @@ fn problems(status: &StreamStatus, limits: Limits) -> Vec<String> {
         }
     }
     problems
-}
-
-fn time(millis: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_millis(millis)
 }
 
 #[cfg(test)]

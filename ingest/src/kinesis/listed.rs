@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use bluelake_lake::SequenceNumber;
+use bluelake_lake::{SequenceNumber, ShardId};
 
 /// A shard as ListShards gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedShard {
     /// Shard id.
-    pub(crate) id: String,
+    pub(crate) id: ShardId,
     /// StartingSequenceNumber.
     pub(crate) starting_sequence: SequenceNumber,
     /// Parent shard ids: none, one after a split, two after a merge.
-    pub(crate) parents: Vec<String>,
+    pub(crate) parents: Vec<ShardId>,
     /// Hash keys that it takes, both ends included, if ListShards gave them.
     pub(crate) hash_keys: Option<(u128, u128)>,
     /// It was split or merged: nothing comes in any more, and its children may hold records already.
@@ -21,7 +21,7 @@ pub(crate) struct ListedShard {
 
 /// Marks as closed what has children in the list, whatever else the list says of it.
 pub(crate) fn close_parents(listed: &mut [ListedShard]) {
-    let parents: BTreeSet<String> = listed.iter().flat_map(|shard| shard.parents.iter().cloned()).collect();
+    let parents: BTreeSet<ShardId> = listed.iter().flat_map(|shard| shard.parents.iter().cloned()).collect();
     for shard in listed.iter_mut().filter(|shard| parents.contains(&shard.id)) {
         shard.closed = true;
     }

@@ -3,6 +3,7 @@
 //! A clock that is wrong must cost alarms, never records: what is claimed to be known takes the earlier of both clocks, and
 //! what may be lost the later.
 
+use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 
 /// The service tells its time in whole seconds, cut.
@@ -22,16 +23,16 @@ impl Skew {
         Self { ahead: service.map_or(0, |service| (local - service).num_milliseconds()) }
     }
 
-    /// Not later than the local clock, which says `local`, nor than the service's. Milliseconds since the epoch.
+    /// Not later than the local clock, which says `local`, nor than the service's.
     #[must_use]
-    pub(crate) fn earliest(self, local: DateTime<Utc>) -> i64 {
-        local.timestamp_millis().saturating_sub(self.ahead.max(0))
+    pub(crate) fn earliest(self, local: DateTime<Utc>) -> Millis {
+        Millis::new(local.timestamp_millis().saturating_sub(self.ahead.max(0)))
     }
 
     /// Not earlier than either.
     #[must_use]
-    pub(crate) fn latest(self, local: DateTime<Utc>) -> i64 {
-        local.timestamp_millis().saturating_sub(self.ahead.saturating_sub(CUT).min(0))
+    pub(crate) fn latest(self, local: DateTime<Utc>) -> Millis {
+        Millis::new(local.timestamp_millis().saturating_sub(self.ahead.saturating_sub(CUT).min(0)))
     }
 }
 
@@ -50,14 +51,14 @@ mod tests {
             let (measured, later) = (7_200_000 + cut, 9_000_000);
             let skew = Skew::of(at(measured + off), Some(at(7_200_000)));
             let (earliest, latest) = (skew.earliest(at(later + off)), skew.latest(at(later + off)));
-            assert!(earliest <= later && later <= latest, "off by {off}: {earliest} to {latest}");
-            assert!(latest - earliest <= off.abs() + CUT, "off by {off}: no wider than it must be");
+            assert!(earliest.get() <= later && later <= latest.get(), "off by {off}: {earliest:?} to {latest:?}");
+            assert!(latest.get() - earliest.get() <= off.abs() + CUT, "off by {off}: no wider than it must be");
         }
     }
 
     #[test]
     fn without_the_services_time_the_local_clock_counts() {
         let skew = Skew::of(at(5), None);
-        assert_eq!(skew.earliest(at(9_000)), 9_000);
+        assert_eq!(skew.earliest(at(9_000)), Millis::new(9_000));
     }
 }

@@ -13,8 +13,8 @@ use aws_sdk_kinesis::{
     primitives::DateTime as SdkDateTime,
     types::{ConsumerStatus, Shard, ShardIteratorType, StartingPosition},
 };
-use bluelake_lake::{Position, SequenceNumber, causes, one_line};
-use bluelake_schemas::KnownBug;
+use bluelake_lake::{Position, SequenceNumber, ShardId, causes, one_line};
+use bluelake_schemas::{KnownBug, Millis};
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -45,8 +45,8 @@ pub struct KinesisStream {
 pub struct StreamDescription {
     /// The stream's ARN.
     pub arn: String,
-    /// When it was created, milliseconds since the epoch, if the server says it.
-    pub created_at: Option<i64>,
+    /// When it was created, if the server says it.
+    pub created_at: Option<Millis>,
     /// How long Kinesis keeps a record.
     pub retention: std::time::Duration,
     /// The time by the service's clock, in whole seconds, when its answer says it.
@@ -138,7 +138,7 @@ impl KinesisStream {
         let created = summary.map(|summary| summary.stream_creation_timestamp());
         Ok(StreamDescription {
             // The SDK fills in the epoch where the server says nothing.
-            created_at: created.and_then(|time| time.to_millis().ok()).filter(|millis| *millis > 0),
+            created_at: created.and_then(|time| time.to_millis().ok()).filter(|millis| *millis > 0).map(Millis::new),
             arn: summary.map_or_else(|| self.given.clone(), |summary| summary.stream_arn().to_owned()),
             retention: std::time::Duration::from_secs(u64::try_from(hours).unwrap_or(24) * 3600),
             server_time: date.get(),
@@ -180,16 +180,16 @@ impl KinesisStream {
         let starting_sequence =
             text.and_then(|text| SequenceNumber::parse(text).ok()).ok_or_else(|| IngestError::Protocol {
                 stream: self.given.clone(),
-                shard: shard.shard_id().to_owned(),
+                shard: shard.shard_id().into(),
                 reason: "ListShards gave no StartingSequenceNumber".to_owned(),
             })?;
         let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
         let ending_sequence = shard.sequence_number_range().and_then(|range| range.ending_sequence_number());
         Ok(ListedShard {
             closed: ending_sequence.is_some(),
-            id: shard.shard_id().to_owned(),
+            id: shard.shard_id().into(),
             starting_sequence,
-            parents: parents.into_iter().flatten().map(ToOwned::to_owned).collect(),
+            parents: parents.into_iter().flatten().map(ShardId::from).collect(),
             hash_keys: shard.hash_key_range().and_then(|range| {
                 Some((range.starting_hash_key().parse().ok()?, range.ending_hash_key().parse().ok()?))
             }),
@@ -197,10 +197,11 @@ impl KinesisStream {
     }
 
     /// An iterator that gives what follows `position`.
-    pub(crate) async fn iterator(&self, shard: &str, position: &Position) -> Result<String, ReadFault> {
+    pub(crate) async fn iterator(&self, shard: &ShardId, position: &Position) -> Result<String, ReadFault> {
         let (name, arn) = self.name_and_arn();
         let (kind, sequence, time) = start_of(position);
-        let request = self.client.get_shard_iterator().set_stream_name(name).set_stream_arn(arn).shard_id(shard);
+        let request =
+            self.client.get_shard_iterator().set_stream_name(name).set_stream_arn(arn).shard_id(shard.as_str());
         let request =
             request.shard_iterator_type(kind).set_starting_sequence_number(sequence).set_timestamp(time).customize();
         let output = request.config_override(without_retries()).send().await;
@@ -262,13 +263,13 @@ impl KinesisStream {
     pub(crate) async fn subscribe(
         &self,
         consumer_arn: &str,
-        shard: &str,
+        shard: &ShardId,
         position: &Position,
     ) -> Result<SubscribeToShardOutput, ReadFault> {
         let (kind, sequence, time) = start_of(position);
         let start = StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
         let start = start.map_err(|error| ReadFault::Transient(causes(&error)))?;
-        let request = self.client.subscribe_to_shard().consumer_arn(consumer_arn).shard_id(shard);
+        let request = self.client.subscribe_to_shard().consumer_arn(consumer_arn).shard_id(shard.as_str());
         // A reader that waits for room takes nothing from the connection, which is no fault of the connection.
         let patient = without_retries().stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         let output = request.starting_position(start).customize().config_override(patient).send().await;
@@ -348,8 +349,8 @@ impl KinesisStream {
 fn start_of(position: &Position) -> (ShardIteratorType, Option<String>, Option<SdkDateTime>) {
     match position {
         Position::TrimHorizon => (ShardIteratorType::TrimHorizon, None, None),
-        Position::AtTimestamp(millis) => {
-            (ShardIteratorType::AtTimestamp, None, Some(SdkDateTime::from_millis(*millis)))
+        Position::AtTimestamp(time) => {
+            (ShardIteratorType::AtTimestamp, None, Some(SdkDateTime::from_millis(time.get())))
         }
         Position::After(sequence) => {
             let after = !KnownBug::ResumeAt.is_on();

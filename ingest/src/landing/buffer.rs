@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{Position, ShardAdvance};
+use bluelake_lake::{Position, ShardAdvance, ShardId};
 
 use crate::{
     landing::limits::FlushLimits,
@@ -44,7 +44,7 @@ const LONGEST_AHEAD: Duration = Duration::from_secs(45 * 60);
 #[derive(Debug)]
 pub(crate) struct Buffer<R = ReadRows> {
     rows: Vec<R>,
-    shards: BTreeMap<String, ShardAdvance>,
+    shards: BTreeMap<ShardId, ShardAdvance>,
     held: Weight,
     lent: Weight,
     ahead: Weight,
@@ -184,7 +184,7 @@ impl<R: Rows> Buffer<R> {
 
     /// Whether anything of a shard is held, if only a position.
     #[must_use]
-    pub(crate) fn holds(&self, shard: &str) -> bool {
+    pub(crate) fn holds(&self, shard: &ShardId) -> bool {
         self.shards.contains_key(shard)
     }
 
@@ -229,6 +229,7 @@ fn join(held: &mut ShardAdvance, next: ShardAdvance) -> Result<(), NotContiguous
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use bluelake_lake::{ControlTotals, SequenceNumber};
+    use bluelake_schemas::Micros;
 
     use super::*;
 
@@ -253,13 +254,13 @@ mod tests {
         let stored = rows as u64;
         Chunk {
             advance: ShardAdvance {
-                shard: shard.to_owned(),
+                shard: shard.into(),
                 starting_sequence: SequenceNumber::parse("1").unwrap(),
                 parents: Vec::new(),
                 from_exclusive: Some(after(from)),
                 to_inclusive: after(to),
                 ended: false,
-                arrived_at: Some(i64::from(to)),
+                arrived_at: Some(Micros::new(i64::from(to))),
                 drained_at: None,
                 pinned_at: None,
                 counts: ControlTotals { received: stored, stored, rejected: 0, duplicate: 0 },
@@ -276,13 +277,13 @@ mod tests {
         for chunk in [chunk("a", 1, 5, 3), chunk("b", 7, 9, 1), chunk("a", 5, 8, 2)] {
             buffer.add(chunk, now).unwrap();
         }
-        assert!(buffer.holds("b") && !buffer.holds("c"));
+        assert!(buffer.holds(&ShardId::from("b")) && !buffer.holds(&ShardId::from("c")));
         let taken = buffer.take();
         assert!(buffer.is_empty());
         assert_eq!(taken.shards.len(), 2);
         let a = &taken.shards[0];
         assert_eq!((&a.from_exclusive, &a.to_inclusive), (&Some(after(1)), &after(8)));
-        assert_eq!((a.counts.stored, a.arrived_at), (5, Some(8)));
+        assert_eq!((a.counts.stored, a.arrived_at), (5, Some(Micros::new(8))));
         assert_eq!(taken.rows.iter().map(Rows::count).sum::<usize>(), 6);
     }
 

@@ -338,7 +338,7 @@ async fn take_upload(
 mod tests {
     use std::sync::Arc;
 
-    use bluelake_schemas::Contract;
+    use bluelake_schemas::{Contract, Micros};
     use bluelake_transform::{Decoder, RecordPosition};
 
     use super::*;
@@ -358,12 +358,17 @@ mod tests {
                     Uuid::now_v7()
                 );
                 let sequence = number.to_string();
-                let position = RecordPosition { shard: "s", sequence: &sequence, arrived_at, hash_keys: None };
+                let position = RecordPosition {
+                    shard: "s",
+                    sequence: &sequence,
+                    arrived_at: Micros::new(arrived_at),
+                    hash_keys: None,
+                };
                 let counts = batch.push(&position, event.as_bytes(), &mut |_, _| false);
                 assert_eq!(counts.stored, 1, "{event}");
             }
             batch.push(
-                &RecordPosition { shard: "s", sequence: "1", arrived_at, hash_keys: None },
+                &RecordPosition { shard: "s", sequence: "1", arrived_at: Micros::new(arrived_at), hash_keys: None },
                 b"not json",
                 &mut |_, _| false,
             );

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{ControlTotals, ShardAdvance};
-use bluelake_schemas::Stream;
+use bluelake_lake::{ControlTotals, ShardAdvance, ShardId};
+use bluelake_schemas::{Micros, Millis, Stream};
 
 use super::{Moment, ProgressReport, ProgressSnapshot, ReadCounts, ShardReport, WorkerPhase};
 
@@ -20,13 +20,13 @@ pub(super) struct Ledger {
     rejected: BTreeMap<String, u64>,
     fenced: u64,
     answers: u64,
-    shards: BTreeMap<String, ReadShard>,
+    shards: BTreeMap<ShardId, ReadShard>,
     next_token: u64,
     waiting: usize,
     stopped: usize,
     filling: Pending,
     in_flight: Option<InFlight>,
-    last_commit: Option<i64>,
+    last_commit: Option<Millis>,
     fleet: Option<usize>,
     phase: WorkerPhase,
 }
@@ -36,8 +36,7 @@ pub(super) struct Ledger {
 struct ReadShard {
     token: u64,
     started: Moment,
-    /// Milliseconds since the epoch.
-    known_until: Option<i64>,
+    known_until: Option<Millis>,
     answered: Option<Instant>,
     lag: Option<Lag>,
     dedup_ids: usize,
@@ -76,7 +75,7 @@ impl ReadShard {
                 if lag.at_tip && since <= TIP_HOLDS { Duration::ZERO } else { lag.behind + since }
             }
             None => match self.known_until {
-                Some(known) => millis(now.wall.saturating_sub(known)),
+                Some(known) => now.wall.since(known),
                 None => now.since(self.started),
             },
         }
@@ -94,13 +93,19 @@ impl ReadShard {
         if all_committed && self.is_at_tip(now) {
             return Some(retention);
         }
-        let age = millis(now.wall.saturating_sub(self.known_until?));
+        let age = now.wall.since(self.known_until?);
         Some(retention.saturating_sub(age))
     }
 }
 
 impl Ledger {
-    pub(super) fn start_reading(&mut self, shard: &str, known_until: Option<i64>, ids: usize, now: Moment) -> u64 {
+    pub(super) fn start_reading(
+        &mut self,
+        shard: &ShardId,
+        known_until: Option<Millis>,
+        ids: usize,
+        now: Moment,
+    ) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
         let read = ReadShard { token, started: now, known_until, answered: None, lag: None, dedup_ids: ids };
@@ -108,7 +113,7 @@ impl Ledger {
         token
     }
 
-    pub(super) fn stop_reading(&mut self, shard: &str, token: u64) {
+    pub(super) fn stop_reading(&mut self, shard: &ShardId, token: u64) {
         if self.shards.get(shard).is_some_and(|read| read.token == token) {
             self.shards.remove(shard);
         }
@@ -132,7 +137,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn answer(&mut self, shard: &str, millis_behind: Option<i64>, empty: bool, now: Moment) {
+    pub(super) fn answer(&mut self, shard: &ShardId, millis_behind: Option<i64>, empty: bool, now: Moment) {
         self.answers += 1;
         let Some(read) = self.shards.get_mut(shard) else { return };
         read.answered = Some(now.monotonic);
@@ -151,7 +156,7 @@ impl Ledger {
     }
 
     /// Gives whether this is the first time that a window is shortened.
-    pub(super) fn set_window(&mut self, shard: &str, ids: usize, shortened: bool) -> bool {
+    pub(super) fn set_window(&mut self, shard: &ShardId, ids: usize, shortened: bool) -> bool {
         if let Some(read) = self.shards.get_mut(shard) {
             read.dedup_ids = ids;
         }
@@ -183,7 +188,7 @@ impl Ledger {
     pub(super) fn land(&mut self, steps: &[ShardAdvance], now: Moment) -> Option<Duration> {
         for step in steps {
             if let Some(read) = self.shards.get_mut(&step.shard) {
-                let arrived = step.arrived_at.map(|micros| micros.div_euclid(1_000));
+                let arrived = step.arrived_at.map(Micros::millis);
                 read.known_until = read.known_until.max(arrived).max(step.drained_at);
             }
         }
@@ -270,20 +275,20 @@ mod tests {
     impl Hand {
         fn at(&self, second: u64) -> Moment {
             let wall = WALL + i64::try_from(second * 1_000).unwrap();
-            Moment { monotonic: self.0 + seconds(second), wall }
+            Moment { monotonic: self.0 + seconds(second), wall: Millis::new(wall) }
         }
     }
 
     fn step(shard: &str, arrived_second: i64) -> ShardAdvance {
         let after = |number: &str| Position::After(SequenceNumber::parse(number).unwrap());
         ShardAdvance {
-            shard: shard.to_owned(),
+            shard: shard.into(),
             starting_sequence: SequenceNumber::parse("1").unwrap(),
             parents: Vec::new(),
             from_exclusive: Some(after("1")),
             to_inclusive: after("2"),
             ended: false,
-            arrived_at: Some((WALL + arrived_second * 1_000) * 1_000),
+            arrived_at: Some(Micros::new((WALL + arrived_second * 1_000) * 1_000)),
             drained_at: None,
             pinned_at: None,
             counts: ControlTotals::default(),
@@ -298,8 +303,8 @@ mod tests {
     #[test]
     fn lag_grows_while_no_answer_comes() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
-        ledger.start_reading("a", None, 0, clock.at(0));
-        ledger.answer("a", Some(4_000), false, clock.at(10));
+        ledger.start_reading(&ShardId::from("a"), None, 0, clock.at(0));
+        ledger.answer(&ShardId::from("a"), Some(4_000), false, clock.at(10));
         assert_eq!(shard(&ledger, clock.at(10)).lag, seconds(4));
         assert_eq!(shard(&ledger, clock.at(70)).lag, seconds(64));
         assert_eq!(shard(&ledger, clock.at(70)).silence, seconds(60));
@@ -308,9 +313,9 @@ mod tests {
     #[test]
     fn lag_is_nothing_at_the_tip_only_as_long_as_answers_come() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
-        ledger.start_reading("a", None, 0, clock.at(0));
+        ledger.start_reading(&ShardId::from("a"), None, 0, clock.at(0));
         for second in 1..30 {
-            ledger.answer("a", Some(0), true, clock.at(second));
+            ledger.answer(&ShardId::from("a"), Some(0), true, clock.at(second));
             assert_eq!(shard(&ledger, clock.at(second + 1)).lag, Duration::ZERO);
         }
         assert_eq!(shard(&ledger, clock.at(39)).lag, Duration::ZERO);
@@ -320,31 +325,31 @@ mod tests {
     #[test]
     fn records_without_lag_are_not_the_tip() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
-        ledger.start_reading("a", None, 0, clock.at(0));
-        ledger.answer("a", Some(0), false, clock.at(1));
+        ledger.start_reading(&ShardId::from("a"), None, 0, clock.at(0));
+        ledger.answer(&ShardId::from("a"), Some(0), false, clock.at(1));
         assert_eq!(shard(&ledger, clock.at(6)).lag, seconds(5));
     }
 
     #[test]
     fn before_the_first_answer_the_lag_is_the_age_of_the_position() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
-        ledger.start_reading("a", Some(WALL - 3_600_000), 0, clock.at(0));
+        ledger.start_reading(&ShardId::from("a"), Some(Millis::new(WALL - 3_600_000)), 0, clock.at(0));
         assert_eq!(shard(&ledger, clock.at(60)).lag, seconds(3_660));
         let mut ledger = Ledger::default();
-        ledger.start_reading("a", None, 0, clock.at(0));
+        ledger.start_reading(&ShardId::from("a"), None, 0, clock.at(0));
         assert_eq!(shard(&ledger, clock.at(60)).lag, seconds(60), "of an unknown position, the time since the start");
     }
 
     #[test]
     fn headroom_is_the_retention_less_the_age_of_what_is_committed() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
-        ledger.start_reading("a", Some(WALL - 3_600_000), 0, clock.at(0));
+        ledger.start_reading(&ShardId::from("a"), Some(Millis::new(WALL - 3_600_000)), 0, clock.at(0));
         assert_eq!(shard(&ledger, clock.at(0)).headroom, Some(DAY - seconds(3_600)));
         ledger.flush(clock.at(1));
         ledger.land(&[step("a", -60)], clock.at(2));
         assert_eq!(shard(&ledger, clock.at(2)).headroom, Some(DAY - seconds(62)));
         assert_eq!(shard(&ledger, clock.at(48 * 3_600)).headroom, Some(Duration::ZERO));
-        ledger.answer("a", Some(0), true, clock.at(48 * 3_600));
+        ledger.answer(&ShardId::from("a"), Some(0), true, clock.at(48 * 3_600));
         assert_eq!(shard(&ledger, clock.at(48 * 3_600)).headroom, Some(DAY), "drained, and everything is committed");
         ledger.buffer(1, 1, BTreeMap::new(), clock.at(48 * 3_600));
         assert_eq!(shard(&ledger, clock.at(48 * 3_600)).headroom, Some(Duration::ZERO), "something is not committed");

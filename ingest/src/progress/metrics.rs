@@ -177,7 +177,7 @@ fn publish_gauges(report: &ProgressReport) {
         }
     }
     if let Some(at) = report.last_commit {
-        gauge!("bluelake_last_commit_timestamp_seconds", "stream" => stream).set(seconds(at));
+        gauge!("bluelake_last_commit_timestamp_seconds", "stream" => stream).set(seconds(at.get()));
     }
     if let Some(living) = report.fleet {
         gauge!("bluelake_workers_alive", "stream" => stream).set(number(living));
@@ -191,10 +191,11 @@ fn publish_shards(report: &ProgressReport) {
     let stream = report.stream.name();
     for shard in &report.shards {
         let id = &shard.shard;
-        gauge!("bluelake_shard_lag_seconds", "stream" => stream, "shard" => id.clone()).set(shard.lag.as_secs_f64());
+        gauge!("bluelake_shard_lag_seconds", "stream" => stream, "shard" => id.to_string())
+            .set(shard.lag.as_secs_f64());
         if let Some(headroom) = shard.headroom {
             let name = "bluelake_shard_retention_headroom_seconds";
-            gauge!(name, "stream" => stream, "shard" => id.clone()).set(headroom.as_secs_f64());
+            gauge!(name, "stream" => stream, "shard" => id.to_string()).set(headroom.as_secs_f64());
         }
     }
 }
@@ -247,6 +248,7 @@ pub(crate) fn count_retry(operation: &'static str) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use bluelake_schemas::Millis;
     use std::{
         collections::{BTreeMap, BTreeSet},
         sync::{Arc, Mutex},
@@ -339,7 +341,7 @@ mod tests {
 
     fn shard(number: usize) -> ShardReport {
         ShardReport {
-            shard: format!("shardId-{number}"),
+            shard: format!("shardId-{number}").into(),
             lag: Duration::from_millis(1_500),
             silence: Duration::from_secs(2),
             headroom: Some(Duration::from_secs(3_600)),
@@ -362,7 +364,7 @@ mod tests {
             uncommitted_rows: 8,
             uncommitted_bytes: 800,
             oldest_uncommitted: Some(Duration::from_secs(9)),
-            last_commit: Some(1_790_000_000_500),
+            last_commit: Some(Millis::new(1_790_000_000_500)),
             fleet: Some(3),
             budget_bytes: 1_000,
             budget_used_bytes: 100,

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use arrow::array::{AsArray as _, RecordBatch};
-use bluelake_lake::ControlTotals;
-use bluelake_schemas::Stream;
+use bluelake_lake::{ControlTotals, ShardId};
+use bluelake_schemas::{Millis, Stream};
 
 /// Counts at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,8 +85,8 @@ pub struct ProgressReport {
     pub uncommitted_bytes: usize,
     /// Age of the oldest read that is not committed.
     pub oldest_uncommitted: Option<Duration>,
-    /// When the last commit happened, milliseconds since the epoch.
-    pub last_commit: Option<i64>,
+    /// When the last commit happened.
+    pub last_commit: Option<Millis>,
     /// Workers that share the streams, this one included; `None` when it is alone by intent.
     pub fleet: Option<usize>,
     /// Bytes that pages on their way from Kinesis may take, and those that they take.
@@ -99,7 +99,7 @@ pub struct ProgressReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardReport {
     /// Shard id.
-    pub shard: String,
+    pub shard: ShardId,
     /// How far it is behind the tip: the last that Kinesis said of it, and the time since then.
     pub lag: Duration,
     /// Time since Kinesis last answered for it, or since reading began.
@@ -144,6 +144,7 @@ pub(super) fn reasons(rejected: &RecordBatch) -> BTreeMap<String, u64> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bluelake_schemas::Micros;
     use std::sync::Arc;
 
     use bluelake_schemas::Contract;
@@ -157,8 +158,12 @@ mod tests {
         let mut batch = decoder.batch();
         for (number, event) in ["nonsense", "[]", "more nonsense"].into_iter().enumerate() {
             let sequence = number.to_string();
-            let position =
-                RecordPosition { shard: "s", sequence: &sequence, arrived_at: 1_790_000_000_000_000, hash_keys: None };
+            let position = RecordPosition {
+                shard: "s",
+                sequence: &sequence,
+                arrived_at: Micros::new(1_790_000_000_000_000),
+                hash_keys: None,
+            };
             batch.push(&position, event.as_bytes(), &mut |_, _| false);
         }
         let rows = batch.finish().unwrap();

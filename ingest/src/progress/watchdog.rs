@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use bluelake_lake::ShardId;
 use bluelake_schemas::Stream;
 
 use crate::progress::{ProgressReport, WorkerPhase};
@@ -41,7 +42,7 @@ pub enum Concern {
         /// The stream.
         stream: Stream,
         /// The shard that has waited longest.
-        shard: String,
+        shard: ShardId,
         /// How long.
         silence: Duration,
         /// Shards that wait too long.
@@ -116,7 +117,7 @@ mod tests {
 
     fn report(phase: WorkerPhase, oldest: Option<u64>, silences: &[u64]) -> ProgressReport {
         let shard = |(number, silence): (usize, &u64)| ShardReport {
-            shard: format!("shardId-{number}"),
+            shard: format!("shardId-{number}").into(),
             lag: Duration::ZERO,
             silence: seconds(*silence),
             headroom: None,
@@ -166,7 +167,7 @@ mod tests {
         let concerns = examine(&report(WorkerPhase::Running, None, &[1, 400, 900]), &limits);
         let expected = Concern::NoAnswer {
             stream: Stream::UserEvents,
-            shard: "shardId-2".to_owned(),
+            shard: "shardId-2".into(),
             silence: seconds(900),
             shards: 2,
         };

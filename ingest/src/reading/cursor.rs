@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
-use bluelake_schemas::KnownBug;
+use bluelake_schemas::{KnownBug, Micros, Millis};
 
 use crate::{
     kinesis::listed::ListedShard,
@@ -21,11 +21,11 @@ use crate::{
 };
 
 /// While a shard stays drained, that is told so many times within the retention.
-const TOLD_DRAINED: i64 = 8;
+const TOLD_DRAINED: u32 = 8;
 /// And at least so often, milliseconds: "complete to" of an idle stream follows it.
-const TOLD_DRAINED_WITHIN: i64 = 15 * 60_000;
+const TOLD_DRAINED_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// So often, milliseconds, in a run that ends at the tip: what comes after it wants to know how far it came.
-const TOLD_DRAINED_ONCE: i64 = 60_000;
+const TOLD_DRAINED_ONCE: Duration = Duration::from_secs(60);
 
 /// Pages in a row, empty and not behind, after which a closed shard has ended though its end was not signalled. They are
 /// a second apart. Kinesis signals it, some servers with one such page before.
@@ -62,7 +62,7 @@ pub(crate) struct Step {
     from_exclusive: Position,
     to_inclusive: Position,
     ended: bool,
-    drained_at: Option<i64>,
+    drained_at: Option<Millis>,
 }
 
 impl Step {
@@ -77,7 +77,7 @@ impl Step {
     /// The move with the control totals of its records and the newest arrival time among them (microseconds since the
     /// epoch).
     #[must_use]
-    pub(crate) fn advance(self, counts: ControlTotals, arrived_at: Option<i64>) -> ShardAdvance {
+    pub(crate) fn advance(self, counts: ControlTotals, arrived_at: Option<Micros>) -> ShardAdvance {
         ShardAdvance {
             shard: self.shard.id,
             starting_sequence: self.shard.starting_sequence,
@@ -99,14 +99,13 @@ impl Step {
 pub(crate) struct ShardCursor {
     shard: ListedShard,
     position: Position,
-    /// When the table was last told that the shard is drained, or pinned it: milliseconds since the epoch.
-    told_at: Option<i64>,
-    /// Until when everything is known to have been read, milliseconds since the epoch.
-    known_until: Option<i64>,
-    /// Milliseconds.
-    retention: i64,
-    /// Milliseconds between two times at which the table is told that the shard is drained.
-    tell_after: i64,
+    /// When the table was last told that the shard is drained, or pinned it.
+    told_at: Option<Millis>,
+    /// Until when everything is known to have been read.
+    known_until: Option<Millis>,
+    retention: Duration,
+    /// Time between two commits that say that the shard is drained.
+    tell_after: Duration,
     /// Empty pages in a row that were not behind, since the shard was listed as closed.
     drained_pages: u32,
     ended: bool,
@@ -129,9 +128,8 @@ impl ShardCursor {
         Self::telling(shard, retention, told_at, TOLD_DRAINED_ONCE)
     }
 
-    fn telling(shard: ReadableShard, retention: Duration, told_at: Option<i64>, within: i64) -> Self {
+    fn telling(shard: ReadableShard, retention: Duration, told_at: Option<Millis>, within: Duration) -> Self {
         let ReadableShard { shard, position, state } = shard;
-        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         Self {
             shard,
             position,
@@ -144,16 +142,16 @@ impl ShardCursor {
         }
     }
 
-    /// Whether records that followed what was read last may be discarded at `now` (milliseconds since the epoch): then a
+    /// Whether records that followed what was read last may be discarded at `now`: then a
     /// page that comes now may begin behind a hole. It is for the table to tell how large the gap is.
     #[must_use]
-    pub(crate) fn may_have_lost(&self, now: i64) -> bool {
-        self.known_until.is_some_and(|known| known < now.saturating_sub(self.retention))
+    pub(crate) fn may_have_lost(&self, now: Millis) -> bool {
+        self.known_until.is_some_and(|known| known < now.earlier(self.retention))
     }
 
-    /// Takes in the newest arrival time among the records of a page, microseconds since the epoch.
-    pub(crate) fn arrived(&mut self, arrived_at: Option<i64>) {
-        self.known_until = self.known_until.max(arrived_at.map(|micros| micros.div_euclid(1_000)));
+    /// Takes in the newest arrival time among the records of a page.
+    pub(crate) fn arrived(&mut self, arrived_at: Option<Micros>) {
+        self.known_until = self.known_until.max(arrived_at.map(Micros::millis));
     }
 
     /// Reading goes on behind this.
@@ -165,7 +163,7 @@ impl ShardCursor {
     /// Takes a page and moves; `now` is no later than the moment at which the page was asked for (milliseconds since the
     /// epoch), and `listed` what was known of the shard then. The steps of a cursor join without a hole: each must be handed
     /// on, or reading starts over from the table.
-    pub(crate) fn take(&mut self, page: &PageFacts, now: i64, listed: Listed) -> PageOutcome {
+    pub(crate) fn take(&mut self, page: &PageFacts, now: Millis, listed: Listed) -> PageOutcome {
         let from_exclusive = self.position.clone();
         let mut new = Vec::with_capacity(page.sequences.len());
         let mut last = match &self.position {
@@ -193,7 +191,7 @@ impl ShardCursor {
             Listed::Open { .. } | Listed::Closed => None,
         };
         let at_tip = open_at.is_some();
-        let due = |at: &i64| self.told_at.is_none_or(|told| at.saturating_sub(told) >= self.tell_after);
+        let due = |at: &Millis| self.told_at.is_none_or(|told| *at >= told.later(self.tell_after));
         let drained_at = open_at.filter(due);
         self.told_at = drained_at.or(self.told_at);
         let tell = !new.is_empty() || self.ended || drained_at.is_some();
@@ -225,7 +223,7 @@ mod tests {
 
     const MINUTE: i64 = 60_000;
     /// Open to this day.
-    const OPEN: Listed = Listed::Open { at: i64::MAX };
+    const OPEN: Listed = Listed::Open { at: Millis::MAX };
 
     fn number(value: u64) -> SequenceNumber {
         SequenceNumber::parse(&value.to_string()).unwrap()
@@ -237,9 +235,9 @@ mod tests {
 
     fn cursor(position: Position) -> ShardCursor {
         let shard = ListedShard {
-            id: "s".to_owned(),
+            id: "s".into(),
             starting_sequence: number(1),
-            parents: vec!["p".to_owned()],
+            parents: vec!["p".into()],
             hash_keys: None,
             closed: false,
         };
@@ -267,13 +265,20 @@ mod tests {
     #[test]
     fn records_at_or_before_the_position_are_passed_over() {
         let mut cursor = cursor(Position::TrimHorizon);
-        assert_eq!(cursor.take(&page(&[8, 9, 10, 11], 5), 0, OPEN).new, [0, 1, 2, 3], "compared as numbers: 9 < 10");
-        let again = cursor.take(&page(&[8, 9, 10, 11], 5), 0, OPEN);
+        assert_eq!(
+            cursor.take(&page(&[8, 9, 10, 11], 5), Millis::new(0), OPEN).new,
+            [0, 1, 2, 3],
+            "compared as numbers: 9 < 10"
+        );
+        let again = cursor.take(&page(&[8, 9, 10, 11], 5), Millis::new(0), OPEN);
         assert_eq!((again.new.len(), again.step), (0, None), "the same answer twice");
-        let overlap = cursor.take(&page(&[10, 11, 12, 13], 0), 0, OPEN);
+        let overlap = cursor.take(&page(&[10, 11, 12, 13], 0), Millis::new(0), OPEN);
         assert_eq!(overlap.new, [2, 3]);
-        let step = overlap.step.unwrap().advance(ControlTotals::default(), Some(7));
-        assert_eq!((step.from_exclusive, step.to_inclusive, step.arrived_at), (Some(after(11)), after(13), Some(7)));
+        let step = overlap.step.unwrap().advance(ControlTotals::default(), Some(Micros::new(7)));
+        assert_eq!(
+            (step.from_exclusive, step.to_inclusive, step.arrived_at),
+            (Some(after(11)), after(13), Some(Micros::new(7)))
+        );
         assert_eq!(cursor.position(), &after(13));
         assert!(!overlap.at_tip, "records came: there may be more");
     }
@@ -282,23 +287,24 @@ mod tests {
     fn the_tip_is_an_empty_page_that_is_not_behind() {
         let mut cursor = cursor(after(5));
         assert_eq!(
-            cursor.take(&page(&[], 1), 0, OPEN),
+            cursor.take(&page(&[], 1), Millis::new(0), OPEN),
             PageOutcome { new: vec![], step: None, at_tip: false, ended: false }
         );
         let unsaid = PageFacts { millis_behind: None, ..PageFacts::default() };
-        assert!(!cursor.take(&unsaid, 0, OPEN).at_tip);
-        assert!(cursor.take(&page(&[], 0), 0, OPEN).at_tip);
+        assert!(!cursor.take(&unsaid, Millis::new(0), OPEN).at_tip);
+        assert!(cursor.take(&page(&[], 0), Millis::new(0), OPEN).at_tip);
     }
 
     #[test]
     fn being_drained_is_told_at_once_and_then_once_an_interval() {
-        let mut cursor = cursor(Position::AtTimestamp(3));
+        let mut cursor = cursor(Position::AtTimestamp(Millis::new(3)));
         let told: Vec<i64> = (0..25)
             .map(|minute| minute * MINUTE)
             .filter_map(|now| {
-                let step = cursor.take(&page(&[], 0), now, OPEN).step?.advance(ControlTotals::default(), None);
+                let step =
+                    cursor.take(&page(&[], 0), Millis::new(now), OPEN).step?.advance(ControlTotals::default(), None);
                 assert_eq!(step.from_exclusive.as_ref(), Some(&step.to_inclusive), "the position stays");
-                assert_eq!(step.drained_at, Some(now));
+                assert_eq!(step.drained_at, Some(Millis::new(now)));
                 Some(now / MINUTE)
             })
             .collect();
@@ -310,7 +316,7 @@ mod tests {
         for numbers in [&[6, 7][..], &[]] {
             let mut cursor = cursor(after(5));
             let last = PageFacts { end_of_shard: true, ..page(numbers, 0) };
-            let outcome = cursor.take(&last, 0, OPEN);
+            let outcome = cursor.take(&last, Millis::new(0), OPEN);
             let step = outcome.step.unwrap().advance(ControlTotals::default(), None);
             assert!(outcome.ended && step.ended);
             assert_eq!(step.to_inclusive, after(*numbers.last().unwrap_or(&5)));
@@ -322,17 +328,18 @@ mod tests {
     #[test]
     fn a_closed_shard_has_no_tip_and_claims_nothing_of_what_its_children_hold() {
         let mut cursor = cursor(after(5));
-        let outcome = cursor.take(&page(&[], 0), 0, Listed::Closed);
+        let outcome = cursor.take(&page(&[], 0), Millis::new(0), Listed::Closed);
         assert_eq!(outcome, PageOutcome { new: vec![], step: None, at_tip: false, ended: false });
         let last = PageFacts { end_of_shard: true, ..page(&[], 0) };
-        let step = cursor.take(&last, 0, Listed::Closed).step.unwrap().advance(ControlTotals::default(), None);
+        let step =
+            cursor.take(&last, Millis::new(0), Listed::Closed).step.unwrap().advance(ControlTotals::default(), None);
         assert_eq!((step.ended, step.drained_at), (true, None));
     }
 
     #[test]
     fn a_closed_shard_whose_end_is_never_signalled_ends_when_it_stays_drained() {
         let mut cursor = cursor(after(5));
-        let mut take = |page: PageFacts, listed| cursor.take(&page, 0, listed).ended;
+        let mut take = |page: PageFacts, listed| cursor.take(&page, Millis::new(0), listed).ended;
         assert!(!take(page(&[], 0), OPEN), "it was open");
         assert!(!take(page(&[], 0), Listed::Closed) && !take(page(&[], 0), Listed::Closed));
         assert!(!take(page(&[6], 0), Listed::Closed), "there was more");
@@ -346,22 +353,28 @@ mod tests {
     #[test]
     fn drained_is_told_as_of_the_moment_at_which_the_shard_was_still_open() {
         let mut cursor = cursor(after(5));
-        let step = cursor.take(&page(&[], 0), 9 * MINUTE, Listed::Open { at: 8 * MINUTE }).step.unwrap();
-        assert_eq!(step.advance(ControlTotals::default(), None).drained_at, Some(8 * MINUTE));
-        let listed_later = cursor.take(&page(&[], 0), 19 * MINUTE, Listed::Open { at: 20 * MINUTE }).step.unwrap();
-        assert_eq!(listed_later.advance(ControlTotals::default(), None).drained_at, Some(19 * MINUTE));
+        let step = cursor
+            .take(&page(&[], 0), Millis::new(9 * MINUTE), Listed::Open { at: Millis::new(8 * MINUTE) })
+            .step
+            .unwrap();
+        assert_eq!(step.advance(ControlTotals::default(), None).drained_at, Some(Millis::new(8 * MINUTE)));
+        let listed_later = cursor
+            .take(&page(&[], 0), Millis::new(19 * MINUTE), Listed::Open { at: Millis::new(20 * MINUTE) })
+            .step
+            .unwrap();
+        assert_eq!(listed_later.advance(ControlTotals::default(), None).drained_at, Some(Millis::new(19 * MINUTE)));
     }
 
     #[test]
     fn a_page_that_comes_after_the_retention_may_begin_behind_a_hole() {
         let mut cursor = cursor(after(5));
-        assert!(!cursor.may_have_lost(1_000 * MINUTE), "nothing is known of it yet");
-        cursor.take(&page(&[6], 9), 0, OPEN);
-        cursor.arrived(Some(3 * MINUTE * 1_000));
-        assert!(!cursor.may_have_lost(83 * MINUTE));
-        assert!(cursor.may_have_lost(83 * MINUTE + 1), "the reader stood still, or had to wait");
-        cursor.take(&page(&[], 0), 70 * MINUTE, OPEN);
-        assert!(!cursor.may_have_lost(150 * MINUTE), "it was seen drained since");
+        assert!(!cursor.may_have_lost(Millis::new(1_000 * MINUTE)), "nothing is known of it yet");
+        cursor.take(&page(&[6], 9), Millis::new(0), OPEN);
+        cursor.arrived(Some(Micros::new(3 * MINUTE * 1_000)));
+        assert!(!cursor.may_have_lost(Millis::new(83 * MINUTE)));
+        assert!(cursor.may_have_lost(Millis::new(83 * MINUTE + 1)), "the reader stood still, or had to wait");
+        cursor.take(&page(&[], 0), Millis::new(70 * MINUTE), OPEN);
+        assert!(!cursor.may_have_lost(Millis::new(150 * MINUTE)), "it was seen drained since");
     }
 
     proptest! {
@@ -374,7 +387,7 @@ mod tests {
                 // A source never leaves a hole: it reads on from the position, or answers something older.
                 let start = start.min(seen.len());
                 let numbers: Vec<u64> = (start..start + length).map(|index| 100 + 3 * index as u64).collect();
-                let outcome = cursor.take(&page(&numbers, 9), 0, OPEN);
+                let outcome = cursor.take(&page(&numbers, 9), Millis::new(0), OPEN);
                 seen.extend(outcome.new.iter().filter_map(|index| numbers.get(*index)));
                 if let Some(step) = outcome.step {
                     let step = step.advance(ControlTotals::default(), None);

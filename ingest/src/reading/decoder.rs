@@ -4,8 +4,8 @@
 use std::iter::Peekable;
 
 use aws_sdk_kinesis::types::Record;
-use bluelake_lake::{ControlTotals, SequenceNumber};
-use bluelake_schemas::Stream;
+use bluelake_lake::{ControlTotals, SequenceNumber, ShardId};
+use bluelake_schemas::{Micros, Millis, Stream};
 use bluelake_transform::{BatchBuilder, OpenedRecord, RecordPosition, TransformError};
 
 use crate::{
@@ -42,8 +42,8 @@ pub(crate) struct Tally {
     pub(crate) counts: ControlTotals,
     pub(crate) bytes: u64,
     pub(crate) misrouted: u64,
-    /// Newest arrival time, microseconds since the epoch.
-    pub(crate) newest: Option<i64>,
+    /// Newest arrival time.
+    pub(crate) newest: Option<Micros>,
 }
 
 /// Records of a page, decoded.
@@ -64,7 +64,7 @@ pub(crate) enum DecodeFault {
 
 impl DecodeFault {
     /// The error, of this shard.
-    pub(crate) fn of(self, stream: Stream, source: &KinesisStream, shard: &str) -> IngestError {
+    pub(crate) fn of(self, stream: Stream, source: &KinesisStream, shard: &ShardId) -> IngestError {
         let protocol = |reason: &str| IngestError::Protocol {
             stream: source.name().to_owned(),
             shard: shard.to_owned(),
@@ -89,7 +89,7 @@ impl Desk {
     pub(crate) async fn decode(
         &mut self,
         records: &mut Peekable<std::vec::IntoIter<Record>>,
-        shard: &str,
+        shard: &ShardId,
         admission: &Admission,
     ) -> Result<Decoded, DecodeFault> {
         let (mut tally, mut number, mut last, mut room) = (Tally::default(), 0_usize, None, None);
@@ -117,13 +117,13 @@ impl Desk {
     async fn push(
         &mut self,
         record: &Record,
-        shard: &str,
+        shard: &ShardId,
         tally: &mut Tally,
         admission: &Admission,
     ) -> Result<Option<RowRoom>, DecodeFault> {
         let sequence = record.sequence_number();
         let arrived = record.approximate_arrival_timestamp().ok_or(DecodeFault::NoArrivalTime)?;
-        let arrived_at = arrived.to_millis().map_err(|_| DecodeFault::NoArrivalTime)?.saturating_mul(1_000);
+        let arrived_at = Millis::new(arrived.to_millis().map_err(|_| DecodeFault::NoArrivalTime)?).micros();
         let data = record.data().as_ref();
         let position = RecordPosition { shard, sequence, arrived_at, hash_keys: self.hash_keys };
         let opened = OpenedRecord::open(data, HEAVY_BYTES);

@@ -21,7 +21,7 @@ use crate::{
 /// The service sends an event every few seconds, if an empty one; without any for so long the connection is dead.
 const SILENCE: Duration = Duration::from_secs(30);
 /// An event that comes while it is waited for was sent no longer ago than this, milliseconds.
-const ON_ITS_WAY: i64 = 5_000;
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
 /// Subscribes to one shard.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl FanOut {
         }
         let events = source.stream.subscribe(arn, &source.shard, position).await?;
         self.subscribed_at = Some(Instant::now());
-        tracing::debug!(shard = source.shard, ?position, "subscribed");
+        tracing::debug!(shard = %source.shard, ?position, "subscribed");
         Ok(events)
     }
 }

@@ -1,6 +1,9 @@
 //! A page: records of a shard that follow each other.
 
+use std::time::Duration;
+
 use aws_sdk_kinesis::types::Record;
+use bluelake_lake::ShardId;
 
 use crate::{kinesis::stream::KinesisStream, memory::admission::Admission};
 
@@ -10,7 +13,7 @@ pub(crate) struct ShardSource {
     /// The stream.
     pub(crate) stream: KinesisStream,
     /// Id of the shard.
-    pub(crate) shard: String,
+    pub(crate) shard: ShardId,
     /// Bounds the pages on their way.
     pub(crate) admission: Admission,
 }
@@ -24,8 +27,8 @@ pub(crate) struct Page {
     pub(crate) millis_behind: Option<i64>,
     /// The shard is closed and nothing follows.
     pub(crate) end_of_shard: bool,
-    /// How long before it was asked for it may have been made, milliseconds.
-    pub(crate) on_its_way: i64,
+    /// How long before it was asked for it may have been made.
+    pub(crate) on_its_way: Duration,
 }
 
 impl Page {

@@ -101,7 +101,7 @@ impl Pages {
             ReadFault::Trimmed(reason) => {
                 tracing::warn!(
                     stream = self.source.stream.name(),
-                    shard = self.source.shard,
+                    shard = %self.source.shard,
                     reason,
                     "Kinesis does not know the position; reading from the oldest record that it holds"
                 );
@@ -122,7 +122,7 @@ impl Pages {
             ReadFault::InUse(reason) => {
                 self.in_use += 1;
                 if self.in_use < MAX_IN_USE {
-                    tracing::info!(shard = self.source.shard, reason, "waiting for the subscription");
+                    tracing::info!(shard = %self.source.shard, reason, "waiting for the subscription");
                     tokio::time::sleep(SUBSCRIPTION_INTERVAL).await;
                     return Ok(None);
                 }
@@ -156,7 +156,7 @@ impl Pages {
         let pause = self.backoff.pause(&mut rand::rng());
         tracing::warn!(
             stream = self.source.stream.name(),
-            shard = self.source.shard,
+            shard = %self.source.shard,
             reason,
             failures = self.backoff.failures(),
             pause_millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
@@ -169,7 +169,7 @@ impl Pages {
     fn fall_back(&mut self, reason: &str) {
         tracing::warn!(
             stream = self.source.stream.name(),
-            shard = self.source.shard,
+            shard = %self.source.shard,
             reason,
             "enhanced fan-out is not to be had; polling instead"
         );

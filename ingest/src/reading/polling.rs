@@ -1,5 +1,7 @@
 //! Pages of one shard by GetRecords: at most five calls a second, and two megabytes unless told otherwise.
 
+use std::time::Duration;
+
 use bluelake_lake::Position;
 use tokio::time::Instant;
 
@@ -48,7 +50,7 @@ impl Polling {
         let has_children = output.child_shards.is_some_and(|children| !children.is_empty());
         let end_of_shard = output.next_shard_iterator.is_none() || (has_children && output.records.is_empty());
         let millis_behind = output.millis_behind_latest;
-        let page = Page { records: output.records, millis_behind, end_of_shard, on_its_way: 0 };
+        let page = Page { records: output.records, millis_behind, end_of_shard, on_its_way: Duration::ZERO };
         let bytes = page.bytes();
         self.next_call = Some(Instant::now() + pause_after(bytes, source.stream.shard_rate(), page.is_tip()));
         if !page.records.is_empty() {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_sdk_kinesis::types::Record;
-use bluelake_lake::SequenceNumber;
+use bluelake_lake::{SequenceNumber, ShardId};
 use bluelake_schemas::{KnownBug, Stream};
 use bluelake_transform::Decoder;
 use tokio::sync::{mpsc, watch};
@@ -124,7 +124,7 @@ impl ShardReader {
             if cursor.may_have_lost(skew.latest(clock.now())) {
                 return Ok(ReaderEnd::MayHaveLost);
             }
-            let asked = asked.saturating_sub(page.on_its_way);
+            let asked = asked.earlier(page.on_its_way);
             let outcome = cursor.take(&facts(&page).map_err(fault)?, asked, listed);
             let mut records = only(page.records, &outcome.new).into_iter().peekable();
             let mut step = outcome.step;
@@ -181,7 +181,7 @@ fn only(records: Vec<Record>, indices: &[usize]) -> Vec<Record> {
     numbered.filter(|(index, _)| wanted.next_if(|next| *next == index).is_some()).map(|(_, record)| record).collect()
 }
 
-fn observe(progress: &Progress, shard: &str, window: &DedupWindow, read: &Decoded) {
+fn observe(progress: &Progress, shard: &ShardId, window: &DedupWindow, read: &Decoded) {
     progress.observe_window(shard, window.len(), window.is_shortened());
     progress.observe_read(ReadCounts {
         records: read.records,

@@ -2,26 +2,28 @@
 
 use std::collections::BTreeSet;
 
+use bluelake_lake::ShardId;
+
 use crate::shards::lineage::ReadableShard;
 
 /// The shards of one round.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    held: BTreeSet<String>,
+    held: BTreeSet<ShardId>,
     /// Of those, the ones that are another worker's now: let go when what was read of them is committed.
-    releasing: BTreeSet<String>,
+    releasing: BTreeSet<ShardId>,
 }
 
 impl Claims {
     /// Every shard that is held.
     #[must_use]
-    pub(crate) fn held(&self) -> &BTreeSet<String> {
+    pub(crate) fn held(&self) -> &BTreeSet<ShardId> {
         &self.held
     }
 
     /// Shards that are to be let go.
     #[must_use]
-    pub(crate) fn releasing(&self) -> &BTreeSet<String> {
+    pub(crate) fn releasing(&self) -> &BTreeSet<ShardId> {
         &self.releasing
     }
 
@@ -29,7 +31,7 @@ impl Claims {
     pub(crate) fn take(
         &mut self,
         mut readable: Vec<ReadableShard>,
-        avoided: impl Fn(&str) -> bool,
+        avoided: impl Fn(&ShardId) -> bool,
     ) -> Vec<ReadableShard> {
         readable.retain(|shard| !avoided(&shard.shard.id) && self.held.insert(shard.shard.id.clone()));
         readable
@@ -43,19 +45,19 @@ impl Claims {
     }
 
     /// Frees a shard of which nothing is under way, so that it can be taken again; not one that is another worker's now.
-    pub(crate) fn free(&mut self, shard: &str) {
+    pub(crate) fn free(&mut self, shard: &ShardId) {
         if !self.releasing.contains(shard) {
             self.held.remove(shard);
         }
     }
 
     /// Begins to let a shard go; whether that is new.
-    pub(crate) fn release(&mut self, shard: &str) -> bool {
+    pub(crate) fn release(&mut self, shard: &ShardId) -> bool {
         self.releasing.insert(shard.to_owned())
     }
 
     /// Lets go of the shards of which nothing is under way any more.
-    pub(crate) fn let_go(&mut self, is_settled: impl Fn(&String) -> bool) {
+    pub(crate) fn let_go(&mut self, is_settled: impl Fn(&ShardId) -> bool) {
         let (held, releasing) = (&mut self.held, &mut self.releasing);
         releasing.retain(|shard| {
             let settled = is_settled(shard);
@@ -79,7 +81,7 @@ mod tests {
         let starting_sequence = SequenceNumber::parse("1").unwrap();
         let shard = |id: &&str| ReadableShard {
             shard: ListedShard {
-                id: (*id).to_owned(),
+                id: (*id).into(),
                 starting_sequence: starting_sequence.clone(),
                 parents: Vec::new(),
                 hash_keys: None,
@@ -124,7 +126,7 @@ mod tests {
     fn a_shard_is_held_until_what_was_read_of_it_is_settled() {
         let mut claims = Claims::default();
         claims.take(readable(&["a", "b"]), |_| false);
-        assert!(claims.release("a") && !claims.release("a"));
+        assert!(claims.release(&ShardId::from("a")) && !claims.release(&ShardId::from("a")));
         claims.let_go(|_| false);
         assert_eq!(claims.held().len(), 2);
         claims.let_go(|_| true);

@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{Heartbeat, Heartbeats, Lake, LakeError};
-use bluelake_schemas::Stream;
+use bluelake_lake::{Heartbeat, Heartbeats, Lake, LakeError, ShardId};
+use bluelake_schemas::{Millis, Stream};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -40,14 +40,14 @@ pub struct FleetOptions {
     pub beat: Duration,
     /// A worker whose heartbeat stands still for so long is taken for gone.
     pub expiry: Duration,
-    /// When the run began, milliseconds since the epoch.
-    pub started_at: i64,
+    /// When the run began.
+    pub started_at: Millis,
 }
 
 impl FleetOptions {
     /// Beats every 2 seconds and takes over from a worker that is silent for 10.
     #[must_use]
-    pub fn new(worker: &str, streams: &[Stream], started_at: i64) -> Self {
+    pub fn new(worker: &str, streams: &[Stream], started_at: Millis) -> Self {
         Self {
             worker: worker.to_owned(),
             streams: streams.to_vec(),
@@ -85,9 +85,9 @@ struct Own {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Share {
     /// Shards that are the worker's to read.
-    pub(crate) mine: BTreeSet<String>,
+    pub(crate) mine: BTreeSet<ShardId>,
     /// Shards that another living worker still reads or has not committed yet.
-    pub(crate) held: BTreeSet<String>,
+    pub(crate) held: BTreeSet<ShardId>,
 }
 
 impl Share {
@@ -159,7 +159,7 @@ impl Fleet {
     }
 
     /// Tells of every shard of a stream that wants a reader, and gives this worker's share of them.
-    pub(crate) fn share(&self, stream: Stream, wanting: BTreeSet<String>) -> Share {
+    pub(crate) fn share(&self, stream: Stream, wanting: BTreeSet<ShardId>) -> Share {
         let others = self.0.others.borrow().clone();
         let mut own = self.own();
         own.known.insert(stream.name().to_owned(), wanting);
@@ -167,7 +167,7 @@ impl Fleet {
     }
 
     /// Tells the others which shards of a stream this worker reads or has not committed yet.
-    pub(crate) fn hold(&self, stream: Stream, shards: BTreeSet<String>) {
+    pub(crate) fn hold(&self, stream: Stream, shards: BTreeSet<ShardId>) {
         let before = self.own().heartbeat.holds.insert(stream.name().to_owned(), shards.clone());
         if before.unwrap_or_default() != shards {
             self.0.beat_now.notify_one();

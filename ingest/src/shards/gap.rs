@@ -9,25 +9,24 @@
 
 use std::time::Duration;
 
-use bluelake_lake::{ControlTotals, Gap, GapCause, Position, ShardAdvance, ShardState};
+use bluelake_lake::{ControlTotals, Gap, GapCause, Position, ShardAdvance, ShardId, ShardState};
+use bluelake_schemas::Millis;
 
-/// The gap of a shard whose position is older than the stream's retention. `now` in milliseconds since the epoch.
-pub(crate) fn by_retention(shard: &str, state: &ShardState, retention: Duration, now: i64) -> Option<Gap> {
+/// The gap of a shard whose position is older than the stream's retention.
+pub(crate) fn by_retention(shard: &ShardId, state: &ShardState, retention: Duration, now: Millis) -> Option<Gap> {
     let known = state.safe_until()?;
-    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-    let horizon = now.saturating_sub(retention);
+    let horizon = now.earlier(retention);
     let lost = !state.ended && known < horizon;
     lost.then(|| gap(shard, state, GapCause::Retention, horizon, now))
 }
 
 /// The gap of an unfinished shard that has left the stream.
-pub(crate) fn by_vanishing(shard: &str, state: &ShardState, retention: Duration, now: i64) -> Gap {
-    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-    gap(shard, state, GapCause::Vanished, now.saturating_sub(retention), now)
+pub(crate) fn by_vanishing(shard: &ShardId, state: &ShardState, retention: Duration, now: Millis) -> Gap {
+    gap(shard, state, GapCause::Vanished, now.earlier(retention), now)
 }
 
 /// What Kinesis held when the shard was pinned may be lost too, though the shard's age counts from there.
-fn gap(shard: &str, state: &ShardState, cause: GapCause, until: i64, now: i64) -> Gap {
+fn gap(shard: &ShardId, state: &ShardState, cause: GapCause, until: Millis, now: Millis) -> Gap {
     let start = match state.position {
         Position::AtTimestamp(start) => Some(start),
         Position::TrimHorizon | Position::After(_) => None,
@@ -37,22 +36,22 @@ fn gap(shard: &str, state: &ShardState, cause: GapCause, until: i64, now: i64) -
         starting_sequence: state.starting_sequence.clone(),
         after: state.position.clone(),
         from: state.read_until().max(start),
-        until: Some(until.max(state.safe_until().unwrap_or(i64::MIN))),
+        until: Some(until.max(state.safe_until().unwrap_or(Millis::MIN))),
         found_at: now,
         cause,
         accepted: false,
     }
 }
 
-/// The gap as an operator accepts it at `now` (milliseconds since the epoch). From then on the shard counts as known up to
+/// The gap as an operator accepts it at `now`. From then on the shard counts as known up to
 /// `now`, though what is behind its position may be discarded before it is read: so that is part of the gap too.
-pub(crate) fn accept(gap: Gap, now: i64) -> Gap {
+pub(crate) fn accept(gap: Gap, now: Millis) -> Gap {
     Gap { accepted: true, until: gap.until.map(|until| until.max(now)), ..gap }
 }
 
 /// The commit that writes a gap into the lake. Accepted, it lets the shard go on, or ends it when it has vanished; one that
-/// is listed again goes on. `now` in milliseconds since the epoch.
-pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: i64) -> ShardAdvance {
+/// is listed again goes on.
+pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: Millis) -> ShardAdvance {
     let vanished = gap.cause == GapCause::Vanished && !listed;
     ShardAdvance {
         shard: gap.shard.clone(),
@@ -82,19 +81,20 @@ pub enum OnGap {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bluelake_lake::SequenceNumber;
+    use bluelake_schemas::Micros;
 
     use super::*;
 
     const DAY: i64 = 24 * 3600 * 1000;
     const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-    fn state(arrived_at: Option<i64>, drained_at: Option<i64>) -> ShardState {
+    fn state(arrived_at: Option<Millis>, drained_at: Option<Millis>) -> ShardState {
         ShardState {
             starting_sequence: SequenceNumber::parse("1").unwrap(),
             parents: Vec::new(),
             position: Position::After(SequenceNumber::parse("9").unwrap()),
             ended: false,
-            arrived_at: arrived_at.map(|millis| millis * 1_000),
+            arrived_at: arrived_at.map(Millis::micros),
             drained_at,
             pinned_at: None,
             totals: ControlTotals::default(),
@@ -103,57 +103,78 @@ mod tests {
 
     #[test]
     fn a_position_older_than_the_retention_is_a_gap_that_covers_what_may_be_lost() {
-        let behind = state(Some(100 * DAY), None);
-        assert_eq!(by_retention("a", &behind, RETENTION, 101 * DAY), None, "just held");
-        let gap = by_retention("a", &behind, RETENTION, 103 * DAY).unwrap();
-        assert_eq!((gap.from, gap.until, gap.cause), (Some(100 * DAY), Some(102 * DAY), GapCause::Retention));
+        let behind = state(Some(Millis::new(100 * DAY)), None);
+        assert_eq!(by_retention(&ShardId::from("a"), &behind, RETENTION, Millis::new(101 * DAY)), None, "just held");
+        let gap = by_retention(&ShardId::from("a"), &behind, RETENTION, Millis::new(103 * DAY)).unwrap();
+        assert_eq!(
+            (gap.from, gap.until, gap.cause),
+            (Some(Millis::new(100 * DAY)), Some(Millis::new(102 * DAY)), GapCause::Retention)
+        );
         assert_eq!(gap.after, behind.position);
     }
 
     #[test]
     fn an_idle_shard_that_was_seen_drained_has_no_gap() {
-        let idle = state(Some(100 * DAY), Some(109 * DAY));
-        assert_eq!(by_retention("a", &idle, RETENTION, 110 * DAY), None);
-        assert!(by_retention("a", &idle, RETENTION, 110 * DAY + 1).is_some());
+        let idle = state(Some(Millis::new(100 * DAY)), Some(Millis::new(109 * DAY)));
+        assert_eq!(by_retention(&ShardId::from("a"), &idle, RETENTION, Millis::new(110 * DAY)), None);
+        assert!(by_retention(&ShardId::from("a"), &idle, RETENTION, Millis::new(110 * DAY + 1)).is_some());
     }
 
     #[test]
     fn the_gap_of_a_shard_of_which_nothing_was_read_reaches_back_behind_its_pin() {
-        let pinned = |position| ShardState { position, pinned_at: Some(100 * DAY), ..state(None, None) };
-        let found = |position| by_retention("a", &pinned(position), RETENTION, 103 * DAY).unwrap().from;
-        assert_eq!(by_retention("a", &pinned(Position::TrimHorizon), RETENTION, 101 * DAY), None, "its age counts");
+        let pinned = |position| ShardState { position, pinned_at: Some(Millis::new(100 * DAY)), ..state(None, None) };
+        let found = |position| {
+            by_retention(&ShardId::from("a"), &pinned(position), RETENTION, Millis::new(103 * DAY)).unwrap().from
+        };
+        assert_eq!(
+            by_retention(&ShardId::from("a"), &pinned(Position::TrimHorizon), RETENTION, Millis::new(101 * DAY)),
+            None,
+            "its age counts"
+        );
         assert_eq!(found(Position::TrimHorizon), None, "all that Kinesis held");
-        assert_eq!(found(Position::AtTimestamp(99 * DAY)), Some(99 * DAY), "what lies before was not asked for");
-        let read = ShardState { arrived_at: Some(99 * DAY * 1_000), ..pinned(state(None, None).position) };
-        assert_eq!(by_retention("a", &read, RETENTION, 103 * DAY).unwrap().from, Some(99 * DAY));
+        assert_eq!(
+            found(Position::AtTimestamp(Millis::new(99 * DAY))),
+            Some(Millis::new(99 * DAY)),
+            "what lies before was not asked for"
+        );
+        let read = ShardState { arrived_at: Some(Micros::new(99 * DAY * 1_000)), ..pinned(state(None, None).position) };
+        assert_eq!(
+            by_retention(&ShardId::from("a"), &read, RETENTION, Millis::new(103 * DAY)).unwrap().from,
+            Some(Millis::new(99 * DAY))
+        );
     }
 
     #[test]
     fn a_shard_that_ended_has_no_gap() {
-        let ended = ShardState { ended: true, ..state(Some(DAY), None) };
-        assert_eq!(by_retention("a", &ended, RETENTION, 100 * DAY), None);
+        let ended = ShardState { ended: true, ..state(Some(Millis::new(DAY)), None) };
+        assert_eq!(by_retention(&ShardId::from("a"), &ended, RETENTION, Millis::new(100 * DAY)), None);
     }
 
     #[test]
     fn an_accepted_gap_covers_all_that_may_be_lost_until_it_was_accepted() {
-        let behind = state(Some(100 * DAY), None);
-        let found = by_retention("a", &behind, RETENTION, 103 * DAY).unwrap();
-        let accepted = accept(found, 105 * DAY);
+        let behind = state(Some(Millis::new(100 * DAY)), None);
+        let found = by_retention(&ShardId::from("a"), &behind, RETENTION, Millis::new(103 * DAY)).unwrap();
+        let accepted = accept(found, Millis::new(105 * DAY));
         assert!(accepted.accepted);
-        assert_eq!((accepted.from, accepted.until), (Some(100 * DAY), Some(105 * DAY)));
+        assert_eq!((accepted.from, accepted.until), (Some(Millis::new(100 * DAY)), Some(Millis::new(105 * DAY))));
     }
 
     #[test]
     fn an_accepted_gap_lets_the_shard_go_on_and_ends_a_vanished_one() {
-        let behind = state(Some(100 * DAY), None);
-        let found = by_retention("a", &behind, RETENTION, 103 * DAY).unwrap();
-        let step = advance(&behind, Gap { accepted: true, ..found.clone() }, true, 104 * DAY);
-        assert_eq!((step.ended, step.pinned_at, step.drained_at), (false, Some(104 * DAY), None));
-        let held = advance(&behind, found, true, 104 * DAY);
+        let behind = state(Some(Millis::new(100 * DAY)), None);
+        let found = by_retention(&ShardId::from("a"), &behind, RETENTION, Millis::new(103 * DAY)).unwrap();
+        let step = advance(&behind, Gap { accepted: true, ..found.clone() }, true, Millis::new(104 * DAY));
+        assert_eq!((step.ended, step.pinned_at, step.drained_at), (false, Some(Millis::new(104 * DAY)), None));
+        let held = advance(&behind, found, true, Millis::new(104 * DAY));
         assert_eq!((held.ended, held.pinned_at), (false, None), "found only: the shard stands still");
-        let vanished = Gap { accepted: true, ..by_vanishing("a", &behind, RETENTION, 103 * DAY) };
-        assert!(advance(&behind, vanished.clone(), false, 104 * DAY).ended);
-        let back = advance(&behind, vanished, true, 104 * DAY);
-        assert_eq!((back.ended, back.pinned_at), (false, Some(104 * DAY)), "listed again: it still holds records");
+        let vanished =
+            Gap { accepted: true, ..by_vanishing(&ShardId::from("a"), &behind, RETENTION, Millis::new(103 * DAY)) };
+        assert!(advance(&behind, vanished.clone(), false, Millis::new(104 * DAY)).ended);
+        let back = advance(&behind, vanished, true, Millis::new(104 * DAY));
+        assert_eq!(
+            (back.ended, back.pinned_at),
+            (false, Some(Millis::new(104 * DAY))),
+            "listed again: it still holds records"
+        );
     }
 }

@@ -10,11 +10,12 @@
 //! A shard of the table that is no longer listed has vanished if it is not ended (a gap), and its entry may retire if it
 //! is: once its children are under way and nothing of it can be left in Kinesis.
 
-use crate::kinesis::listed::ListedShard;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bluelake_lake::{CheckpointDocument, ControlTotals, Position, ShardAdvance, ShardState};
-use bluelake_schemas::KnownBug;
+use bluelake_lake::{CheckpointDocument, ControlTotals, Position, ShardAdvance, ShardId, ShardState};
+use bluelake_schemas::{KnownBug, Millis};
+
+use crate::kinesis::listed::ListedShard;
 
 /// A shard that may be read, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,31 +36,30 @@ pub(crate) struct LineagePlan {
     /// Shards to read now (after the pins are committed, those pinned will be here).
     pub(crate) readable: Vec<ReadableShard>,
     /// Shards that wait for a parent.
-    pub(crate) waiting: Vec<String>,
+    pub(crate) waiting: Vec<ShardId>,
     /// Unfinished shards of the table that are no longer listed.
-    pub(crate) vanished: Vec<String>,
+    pub(crate) vanished: Vec<ShardId>,
     /// Shards whose entries may be folded into the retired totals.
-    pub(crate) retirable: Vec<String>,
+    pub(crate) retirable: Vec<ShardId>,
 }
 
 impl LineagePlan {
     /// Shards that want a worker.
     #[must_use]
-    pub(crate) fn wanting(&self) -> BTreeSet<String> {
+    pub(crate) fn wanting(&self) -> BTreeSet<ShardId> {
         let pins = self.pins.iter().map(|pin| &pin.shard);
         let readable = self.readable.iter().map(|readable| &readable.shard.id);
         pins.chain(readable).chain(&self.vanished).cloned().collect()
     }
 }
 
-/// Plans from the shards as listed and the document in force. `start` is for a stream new to the table, `now` in
-/// milliseconds since the epoch.
+/// Plans from the shards as listed and the document in force. `start` is for a stream new to the table.
 #[must_use]
 pub(crate) fn plan(
     listed: &[ListedShard],
     document: Option<&CheckpointDocument>,
     start: &Position,
-    now: i64,
+    now: Millis,
 ) -> LineagePlan {
     let known: BTreeMap<&str, &ListedShard> = listed.iter().map(|shard| (shard.id.as_str(), shard)).collect();
     let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
@@ -73,7 +73,7 @@ pub(crate) fn plan(
                 state: state.clone(),
             }),
             None => {
-                let parent = |id: &String| {
+                let parent = |id: &ShardId| {
                     // A stream made anew has shards of the old names; their states are not its parents'.
                     let listed = known.get(id.as_str());
                     let state = state_of(id).filter(|state| {
@@ -120,7 +120,7 @@ fn parent_is_done(listed: bool, state: Option<&ShardState>) -> bool {
     }
 }
 
-fn children_are_under_way(id: &String, document: &CheckpointDocument) -> bool {
+fn children_are_under_way(id: &ShardId, document: &CheckpointDocument) -> bool {
     let mut children = document.shards.values().filter(|state| state.parents.contains(id));
     children.all(|child| matches!(child.position, Position::After(_)))
 }
@@ -139,17 +139,17 @@ fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position 
     }
 }
 
-/// What is known of a shard new to the table, milliseconds since the epoch.
+/// What is known of a shard new to the table.
 #[derive(Debug)]
 struct Known {
     /// Everything that it can hold up to here is read; `None` when that is not known.
-    read_until: Option<i64>,
+    read_until: Option<Millis>,
     /// Everything that it can hold up to here is read, or counts from here.
-    safe_until: i64,
+    safe_until: Millis,
 }
 
 impl Known {
-    fn nothing(now: i64) -> Self {
+    fn nothing(now: Millis) -> Self {
         Self { read_until: None, safe_until: now }
     }
 }
@@ -160,12 +160,12 @@ fn known_at_pin(
     shard: &ListedShard,
     parents: &[&ShardState],
     document: Option<&CheckpointDocument>,
-    now: i64,
+    now: Millis,
 ) -> Known {
     if shard.parents.is_empty() {
         return Known::nothing(now);
     }
-    let of_family = |known: fn(&ShardState) -> Option<i64>| known_of_family(shard, parents, document, known);
+    let of_family = |known: fn(&ShardState) -> Option<Millis>| known_of_family(shard, parents, document, known);
     Known {
         read_until: of_family(ShardState::read_until).map(|known| known.min(now)),
         safe_until: of_family(ShardState::safe_until).map_or(now, |known| known.min(now)),
@@ -177,27 +177,27 @@ fn known_of_family(
     shard: &ListedShard,
     parents: &[&ShardState],
     document: Option<&CheckpointDocument>,
-    known: fn(&ShardState) -> Option<i64>,
-) -> Option<i64> {
+    known: fn(&ShardState) -> Option<Millis>,
+) -> Option<Millis> {
     let of_parents = parents.iter().filter_map(|state| known(state)).max();
     if parents.len() == shard.parents.len() {
         return of_parents;
     }
     let last = document?.shards.iter().filter(|(id, _)| !has_all_children(id, document));
-    let of_last: Option<Vec<i64>> = last.map(|(_, state)| known(state)).collect();
+    let of_last: Option<Vec<Millis>> = last.map(|(_, state)| known(state)).collect();
     let of_last = of_last?.into_iter().min()?;
     Some(of_parents.map_or(of_last, |of_parents| of_parents.min(of_last)))
 }
 
 /// After a merge one, after a split two. Behind a split of which the table has one child, the other may have been lost.
-fn has_all_children(id: &String, document: Option<&CheckpointDocument>) -> bool {
+fn has_all_children(id: &ShardId, document: Option<&CheckpointDocument>) -> bool {
     let shards = document.iter().flat_map(|document| document.shards.values());
     let mut children = shards.filter(|state| state.parents.contains(id)).peekable();
     let merged = children.peek().is_some_and(|child| child.parents.len() > 1);
     merged || children.count() > 1
 }
 
-fn pin(shard: &ListedShard, position: Position, known: &Known, now: i64) -> ShardAdvance {
+fn pin(shard: &ListedShard, position: Position, known: &Known, now: Millis) -> ShardAdvance {
     let at_latest = KnownBug::ChildrenAtLatest.is_on() && !shard.parents.is_empty();
     let position = if at_latest { Position::AtTimestamp(now) } else { position };
     ShardAdvance {
@@ -217,7 +217,7 @@ fn pin(shard: &ListedShard, position: Position, known: &Known, now: i64) -> Shar
 
 /// The shard and all its ancestors that the table knows.
 #[must_use]
-pub(crate) fn ancestry(id: &str, document: &CheckpointDocument) -> Vec<String> {
+pub(crate) fn ancestry(id: &ShardId, document: &CheckpointDocument) -> Vec<ShardId> {
     let mut found = vec![id.to_owned()];
     let mut next = 0;
     while let Some(id) = found.get(next).cloned() {
@@ -237,13 +237,13 @@ mod tests {
     use super::*;
     use bluelake_lake::SequenceNumber;
 
-    const NOW: i64 = 7;
+    const NOW: Millis = Millis::new(7);
 
     fn shard(id: &str, parents: &[&str]) -> ListedShard {
         ListedShard {
-            id: id.to_owned(),
+            id: id.into(),
             starting_sequence: SequenceNumber::parse("1").unwrap(),
-            parents: parents.iter().map(ToString::to_string).collect(),
+            parents: parents.iter().map(|id| ShardId::from(*id)).collect(),
             hash_keys: None,
             closed: false,
         }
@@ -252,7 +252,7 @@ mod tests {
     fn state(position: Position, ended: bool, parents: &[&str]) -> ShardState {
         ShardState {
             starting_sequence: SequenceNumber::parse("1").unwrap(),
-            parents: parents.iter().map(ToString::to_string).collect(),
+            parents: parents.iter().map(|id| ShardId::from(*id)).collect(),
             position,
             ended,
             arrived_at: None,
@@ -264,7 +264,7 @@ mod tests {
 
     fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
         CheckpointDocument {
-            shards: shards.map(|(id, state)| (id.to_owned(), state)).into(),
+            shards: shards.map(|(id, state)| (id.into(), state)).into(),
             ..CheckpointDocument::empty()
         }
     }
@@ -277,16 +277,16 @@ mod tests {
         (
             plan.pins.iter().map(|pin| pin.shard.as_str()).collect(),
             plan.readable.iter().map(|readable| readable.shard.id.as_str()).collect(),
-            plan.waiting.iter().map(String::as_str).collect(),
+            plan.waiting.iter().map(ShardId::as_str).collect(),
         )
     }
 
     #[test]
     fn a_new_stream_pins_its_roots_and_lets_children_wait() {
         let listed = [shard("parent", &[]), shard("child", &["parent"])];
-        let plan = plan(&listed, None, &Position::AtTimestamp(5), NOW);
+        let plan = plan(&listed, None, &Position::AtTimestamp(Millis::new(5)), NOW);
         assert_eq!(ids(&plan), (vec!["parent"], vec![], vec!["child"]));
-        assert_eq!(plan.pins[0].to_inclusive, Position::AtTimestamp(5));
+        assert_eq!(plan.pins[0].to_inclusive, Position::AtTimestamp(Millis::new(5)));
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
         let one = document([("a", state(after("9"), true, &[])), ("b", state(after("9"), false, &[]))]);
         assert_eq!(ids(&plan(&listed, Some(&one), &Position::TrimHorizon, NOW)), (vec![], vec!["b"], vec!["child"]));
         let both = document([("a", state(after("9"), true, &[])), ("b", state(after("9"), true, &[]))]);
-        let both = plan(&listed, Some(&both), &Position::AtTimestamp(5), NOW);
+        let both = plan(&listed, Some(&both), &Position::AtTimestamp(Millis::new(5)), NOW);
         assert_eq!(ids(&both), (vec!["child"], vec![], vec![]));
         assert_eq!(both.pins[0].to_inclusive, Position::TrimHorizon, "whatever the start position");
     }
@@ -329,9 +329,9 @@ mod tests {
     #[test]
     fn a_child_inherits_the_time_at_which_its_parent_ended_without_a_record() {
         let listed = [shard("a", &[]), shard("child", &["a"])];
-        let document = document([("a", state(Position::AtTimestamp(5), true, &[]))]);
+        let document = document([("a", state(Position::AtTimestamp(Millis::new(5)), true, &[]))]);
         let plan = plan(&listed, Some(&document), &Position::TrimHorizon, NOW);
-        assert_eq!(plan.pins[0].to_inclusive, Position::AtTimestamp(5));
+        assert_eq!(plan.pins[0].to_inclusive, Position::AtTimestamp(Millis::new(5)));
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
         let mut listed = [shard("a", &[])];
         listed[0].starting_sequence = SequenceNumber::parse("2").unwrap();
         let document = document([("a", state(after("9"), false, &[]))]);
-        let plan = plan(&listed, Some(&document), &Position::AtTimestamp(5), NOW);
+        let plan = plan(&listed, Some(&document), &Position::AtTimestamp(Millis::new(5)), NOW);
         assert_eq!(ids(&plan), (vec!["a"], vec![], vec![]));
         assert_eq!(plan.pins[0].to_inclusive, Position::TrimHorizon);
     }
@@ -349,7 +349,7 @@ mod tests {
         let listed = [shard("child", &["a"])];
         let document = document([("a", state(after("9"), true, &[])), ("child", state(after("20"), false, &["a"]))]);
         let plan = plan(&listed, Some(&document), &Position::TrimHorizon, NOW);
-        assert_eq!((plan.retirable, plan.vanished), (vec!["a".to_owned()], vec![]));
+        assert_eq!((plan.retirable, plan.vanished), (vec![ShardId::from("a")], vec![]));
     }
 
     #[test]
@@ -359,7 +359,7 @@ mod tests {
         let retirable = |listed: &[ListedShard]| {
             plan(listed, Some(&document(known.clone())), &Position::TrimHorizon, NOW).retirable
         };
-        assert_eq!((retirable(&alone), retirable(&with_new)), (vec!["a".to_owned()], vec![]));
+        assert_eq!((retirable(&alone), retirable(&with_new)), (vec![ShardId::from("a")], vec![]));
     }
 
     #[test]
@@ -371,31 +371,35 @@ mod tests {
     #[test]
     fn of_a_child_no_more_is_known_than_of_its_parents() {
         let known = |arrived_at: i64, parents: &[&str]| ShardState {
-            arrived_at: Some(arrived_at * 1_000),
+            arrived_at: Some(Millis::new(arrived_at).micros()),
             ..state(after("9"), true, parents)
         };
         let document = document([("a", known(3, &[])), ("b", known(5, &[])), ("c", known(2, &["gone"]))]);
         let pinned = |listed: &[ListedShard]| {
             plan(listed, Some(&document), &Position::TrimHorizon, NOW).pins.pop().unwrap().drained_at
         };
-        assert_eq!(pinned(&[shard("child", &["a", "b"])]), Some(5), "it came after both");
-        assert_eq!(pinned(&[shard("child", &["never-seen"])]), Some(2), "its family was lost sight of after that");
-        assert_eq!(pinned(&[shard("child", &["a", "never-seen"])]), Some(2));
+        assert_eq!(pinned(&[shard("child", &["a", "b"])]), Some(Millis::new(5)), "it came after both");
+        assert_eq!(
+            pinned(&[shard("child", &["never-seen"])]),
+            Some(Millis::new(2)),
+            "its family was lost sight of after that"
+        );
+        assert_eq!(pinned(&[shard("child", &["a", "never-seen"])]), Some(Millis::new(2)));
         assert_eq!(pinned(&[shard("root", &[])]), None);
     }
 
     #[test]
     fn a_child_counts_from_the_pin_of_a_parent_that_ended_without_a_record_and_nothing_is_known_of_it() {
-        let ended = ShardState { pinned_at: Some(4), ..state(Position::TrimHorizon, true, &[]) };
+        let ended = ShardState { pinned_at: Some(Millis::new(4)), ..state(Position::TrimHorizon, true, &[]) };
         let listed = [shard("a", &[]), shard("child", &["a"])];
         let pin = plan(&listed, Some(&document([("a", ended)])), &Position::TrimHorizon, NOW).pins.pop().unwrap();
-        assert_eq!((pin.drained_at, pin.pinned_at), (None, Some(4)));
+        assert_eq!((pin.drained_at, pin.pinned_at), (None, Some(Millis::new(4))));
     }
 
     #[test]
     fn what_came_after_a_split_of_which_one_child_was_never_seen_is_known_as_far_as_the_split() {
         let known = |arrived_at: i64, parents: &[&str]| ShardState {
-            arrived_at: Some(arrived_at * 1_000),
+            arrived_at: Some(Millis::new(arrived_at).micros()),
             ..state(after("9"), true, parents)
         };
         let one = document([("a", known(2, &[])), ("left", known(5, &["a"]))]);
@@ -403,10 +407,10 @@ mod tests {
         let pinned = |document: &CheckpointDocument| {
             let listed = [shard("descendant", &["never-seen"])];
             let plan = plan(&listed, Some(document), &Position::TrimHorizon, NOW);
-            (plan.pins[0].drained_at, plan.retirable.contains(&"a".to_owned()))
+            (plan.pins[0].drained_at, plan.retirable.contains(&ShardId::from("a")))
         };
-        assert_eq!(pinned(&one), (Some(2), false));
-        assert_eq!(pinned(&both), (Some(4), true));
+        assert_eq!(pinned(&one), (Some(Millis::new(2)), false));
+        assert_eq!(pinned(&both), (Some(Millis::new(4)), true));
     }
 
     #[test]
@@ -417,6 +421,6 @@ mod tests {
             ("c", state(after("9"), true, &["a", "b"])),
             ("d", state(after("9"), false, &["c"])),
         ]);
-        assert_eq!(ancestry("d", &document), ["d", "c", "a", "b"]);
+        assert_eq!(ancestry(&ShardId::from("d"), &document), ["d", "c", "a", "b"]);
     }
 }

@@ -10,7 +10,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use bluelake_lake::{CheckpointDocument, Gap, ShardAdvance, ShardState};
+use bluelake_lake::{CheckpointDocument, Gap, ShardAdvance, ShardId, ShardState};
+use bluelake_schemas::Millis;
 
 use crate::shards::{
     fleet::Share,
@@ -24,7 +25,7 @@ pub(crate) struct Readable {
     /// Shards to read now.
     pub(crate) shards: Vec<ReadableShard>,
     /// All shards that are this worker's by the assignment.
-    pub(crate) mine: BTreeSet<String>,
+    pub(crate) mine: BTreeSet<ShardId>,
     /// Gaps that stop a shard of this worker each.
     pub(crate) stopped: Vec<Gap>,
     /// Shards that wait for a parent.
@@ -37,7 +38,7 @@ pub(crate) struct FirstActs {
     /// Pins and gaps.
     pub(crate) acts: Vec<ShardAdvance>,
     /// Entries to fold into the retired totals.
-    pub(crate) retire: Vec<String>,
+    pub(crate) retire: Vec<ShardId>,
     /// What may be read when nothing is to be committed first.
     pub(crate) readable: Readable,
 }
@@ -51,8 +52,7 @@ pub(crate) struct GapRule {
     pub(crate) window: Duration,
     /// What to do about a gap.
     pub(crate) on_gap: OnGap,
-    /// Milliseconds since the epoch.
-    pub(crate) now: i64,
+    pub(crate) now: Millis,
 }
 
 impl FirstActs {
@@ -89,7 +89,7 @@ impl FirstActs {
                 settle(&shard.shard.id, &shard.state, found, true)
             })
             .collect();
-        let state_of = |id: &str| document.and_then(|document| document.shards.get(id));
+        let state_of = |id: &ShardId| document.and_then(|document| document.shards.get(id));
         for id in plan.vanished.iter().filter(|id| share.mine.contains(*id)) {
             if let Some(state) = state_of(id) {
                 settle(id, state, Some(gap::by_vanishing(id, state, retention, now)), false);
@@ -99,9 +99,9 @@ impl FirstActs {
         // What its children still hold may be as old as the retention, and looks back over the window from there. Not all
         // clocks are right: twice the longer of both is more than their sum.
         let reach = retention.max(rule.window) * 2;
-        let out_of_reach = |id: &String| {
+        let out_of_reach = |id: &ShardId| {
             let known = state_of(id).and_then(ShardState::safe_until).unwrap_or(now);
-            u64::try_from(now.saturating_sub(known)).is_ok_and(|age| Duration::from_millis(age) > reach)
+            now.since(known) > reach
         };
         let retire = plan.retirable.into_iter().filter(out_of_reach).collect();
         Self { acts, retire, readable }
@@ -141,12 +141,12 @@ mod tests {
         retention: Duration::from_secs(24 * 3600),
         window: Duration::from_secs(900),
         on_gap: OnGap::Stop,
-        now: 0,
+        now: Millis::new(0),
     };
 
     fn pin(id: &str, known: i64) -> ShardAdvance {
         ShardAdvance {
-            shard: id.to_owned(),
+            shard: id.into(),
             starting_sequence: SequenceNumber::parse("1").unwrap(),
             parents: Vec::new(),
             from_exclusive: None,
@@ -154,7 +154,7 @@ mod tests {
             ended: false,
             arrived_at: None,
             drained_at: None,
-            pinned_at: Some(known),
+            pinned_at: Some(Millis::new(known)),
             counts: ControlTotals::default(),
             gap: None,
         }
@@ -181,11 +181,11 @@ mod tests {
     }
 
     fn all(ids: &[&str]) -> Share {
-        Share { mine: ids.iter().map(ToString::to_string).collect(), ..Share::default() }
+        Share { mine: ids.iter().map(|id| ShardId::from(*id)).collect(), ..Share::default() }
     }
 
     fn vanished(ids: &[&str]) -> LineagePlan {
-        LineagePlan { vanished: ids.iter().map(ToString::to_string).collect(), ..LineagePlan::default() }
+        LineagePlan { vanished: ids.iter().map(|id| ShardId::from(*id)).collect(), ..LineagePlan::default() }
     }
 
     #[test]
@@ -199,7 +199,12 @@ mod tests {
     fn a_gap_is_written_once_and_stops_its_shard_until_it_is_accepted() {
         let pinned = after(None, vec![pin("a", 0)]);
         let decide = |document: &CheckpointDocument, on_gap| {
-            FirstActs::decide(vanished(&["a"]), &all(&["a"]), Some(document), GapRule { on_gap, now: HOUR, ..RULE })
+            FirstActs::decide(
+                vanished(&["a"]),
+                &all(&["a"]),
+                Some(document),
+                GapRule { on_gap, now: Millis::new(HOUR), ..RULE },
+            )
         };
         let found = decide(&pinned, OnGap::Stop);
         let gap = found.acts.first().unwrap().gap.as_ref().unwrap();
@@ -209,7 +214,7 @@ mod tests {
         assert!(again.is_empty() && again.readable.stopped.len() == 1);
         let accepted = decide(&stopped, OnGap::Continue);
         let gap = accepted.acts.first().unwrap().gap.as_ref().unwrap();
-        assert_eq!((gap.accepted, gap.until), (true, Some(HOUR)), "what is lost until then is part of it");
+        assert_eq!((gap.accepted, gap.until), (true, Some(Millis::new(HOUR))), "what is lost until then is part of it");
     }
 
     #[test]
@@ -217,10 +222,13 @@ mod tests {
         let ended = ShardAdvance { from_exclusive: Some(Position::TrimHorizon), ended: true, ..pin("a", 0) };
         let document = after(Some(&after(None, vec![pin("a", 0)])), vec![ended]);
         let retires = |now| {
-            let plan = LineagePlan { retirable: vec!["a".to_owned()], ..LineagePlan::default() };
+            let plan = LineagePlan { retirable: vec!["a".into()], ..LineagePlan::default() };
             !FirstActs::decide(plan, &all(&[]), Some(&document), GapRule { now, ..RULE }).retire.is_empty()
         };
-        assert!(!retires(25 * HOUR), "a child's record may be a day old, and a retry of one of this shard");
-        assert!(retires(49 * HOUR));
+        assert!(
+            !retires(Millis::new(25 * HOUR)),
+            "a child's record may be a day old, and a retry of one of this shard"
+        );
+        assert!(retires(Millis::new(49 * HOUR)));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bluelake_lake::{CheckpointDocument, Position, SequenceNumber, ShardState};
+use bluelake_lake::{CheckpointDocument, Position, SequenceNumber, ShardId, ShardState};
+use bluelake_schemas::Millis;
 use futures::StreamExt as _;
 
 use crate::{
@@ -36,12 +37,12 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 pub struct StreamProbe {
     /// Its ARN.
     pub arn: String,
-    /// When it was created, milliseconds since the epoch, if the server says it.
-    pub created_at: Option<i64>,
+    /// When it was created, if the server says it.
+    pub created_at: Option<Millis>,
     /// How long Kinesis keeps a record.
     pub retention: Duration,
     /// Every listed shard.
-    pub shards: BTreeMap<String, ShardProbe>,
+    pub shards: BTreeMap<ShardId, ShardProbe>,
 }
 
 /// A shard as Kinesis has it.
@@ -50,7 +51,7 @@ pub struct ShardProbe {
     /// StartingSequenceNumber.
     pub starting_sequence: SequenceNumber,
     /// Shard ids of the parents.
-    pub parents: Vec<String>,
+    pub parents: Vec<ShardId>,
     /// It was split or merged: what comes in now is in its children.
     pub closed: bool,
     /// What lies behind the table's position, or behind where reading will start.
@@ -62,10 +63,10 @@ pub struct ShardProbe {
 pub enum Behind {
     /// Nobody was asked: the table has the shard to its end.
     NotAsked,
-    /// Nothing at this time, milliseconds since the epoch: the position is at the tip of an open shard.
+    /// Nothing at this time: the position is at the tip of an open shard.
     Nothing {
         /// Just before Kinesis was asked for the shard, or for all shards if that was earlier.
-        at: i64,
+        at: Millis,
     },
     /// Nothing, and nothing will come: the shard is closed. Its children may hold more.
     End,
@@ -73,8 +74,8 @@ pub enum Behind {
     Records {
         /// How far behind the tip.
         lag: Duration,
-        /// When the oldest of them arrived, milliseconds since the epoch, if Kinesis gave it.
-        oldest: Option<i64>,
+        /// When the oldest of them arrived, if Kinesis gave it.
+        oldest: Option<Millis>,
     },
     /// Kinesis did not say.
     Unknown {
@@ -125,8 +126,8 @@ fn positions(
     listed: &[ListedShard],
     document: Option<&CheckpointDocument>,
     start: &Position,
-    now: i64,
-) -> BTreeMap<String, Position> {
+    now: Millis,
+) -> BTreeMap<ShardId, Position> {
     let LineagePlan { pins, readable, waiting, .. } = plan(listed, document, start, now);
     let is_new = document.is_none_or(|document| document.shards.is_empty());
     let of_children = if is_new { start } else { &Position::TrimHorizon };
@@ -136,13 +137,13 @@ fn positions(
     readable.chain(pinned).chain(waiting).collect()
 }
 
-/// Whether the table has every record of an open shard that arrived up to `until` (milliseconds since the epoch), by what Kinesis
+/// Whether the table has every record of an open shard that arrived up to `until`, by what Kinesis
 /// says of the first one behind the position.
 pub(crate) async fn is_read_up_to(
     source: &KinesisStream,
-    shard: &str,
+    shard: &ShardId,
     state: &ShardState,
-    until: i64,
+    until: Millis,
     clock: &Clock,
 ) -> bool {
     match ask_in_time(source, shard, &state.position, clock).await {
@@ -152,12 +153,12 @@ pub(crate) async fn is_read_up_to(
     }
 }
 
-async fn ask_in_time(source: &KinesisStream, shard: &str, position: &Position, clock: &Clock) -> Behind {
+async fn ask_in_time(source: &KinesisStream, shard: &ShardId, position: &Position, clock: &Clock) -> Behind {
     let asked = tokio::time::timeout(TIME_LIMIT, ask(source, shard, position, clock)).await;
     asked.unwrap_or_else(|_| Behind::Unknown { reason: format!("no answer within {} s", TIME_LIMIT.as_secs()) })
 }
 
-async fn ask(source: &KinesisStream, shard: &str, position: &Position, clock: &Clock) -> Behind {
+async fn ask(source: &KinesisStream, shard: &ShardId, position: &Position, clock: &Clock) -> Behind {
     let mut pause = FIRST_PAUSE;
     let mut last = String::new();
     for attempt in 0..TRIES {
@@ -182,23 +183,22 @@ async fn ask(source: &KinesisStream, shard: &str, position: &Position, clock: &C
 
 async fn ask_once(
     source: &KinesisStream,
-    shard: &str,
+    shard: &ShardId,
     position: &Position,
     clock: &Clock,
 ) -> Result<Behind, ReadFault> {
     let mut iterator = source.iterator(shard, position).await?;
     let mut lag = Duration::ZERO;
     for _ in 0..EMPTY_ANSWERS {
-        let at = clock.now().timestamp_millis();
+        let at = Millis::from(clock.now());
         let answer = source.peek(&iterator).await?;
         let behind = answer.millis_behind_latest.and_then(|millis| u64::try_from(millis).ok());
         lag = Duration::from_millis(behind.unwrap_or(0));
         let first = answer.records.first().and_then(|record| record.approximate_arrival_timestamp());
         if let Some(arrived) = first {
             // Of a single record, the answer's own lag is that of what follows: the record itself is older or as old.
-            let oldest = arrived.to_millis().ok();
-            let age = u64::try_from(at.saturating_sub(oldest.unwrap_or(at))).unwrap_or(0);
-            let age = Duration::from_millis(age);
+            let oldest = arrived.to_millis().ok().map(Millis::new);
+            let age = at.since(oldest.unwrap_or(at));
             return Ok(Behind::Records { lag: lag.max(age), oldest });
         }
         match (answer.next_shard_iterator, behind) {

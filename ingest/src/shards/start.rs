@@ -21,8 +21,8 @@ impl StartPosition {
     pub(crate) fn position(&self, stream: &StreamDescription, local: DateTime<Utc>) -> Position {
         match self {
             Self::TrimHorizon => Position::TrimHorizon,
-            Self::Latest => Position::AtTimestamp(stream.now(local).timestamp_millis()),
-            Self::AtTimestamp(time) => Position::AtTimestamp(time.timestamp_millis()),
+            Self::Latest => Position::AtTimestamp(stream.now(local).into()),
+            Self::AtTimestamp(time) => Position::AtTimestamp((*time).into()),
         }
     }
 }

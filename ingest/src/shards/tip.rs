@@ -13,48 +13,55 @@
 
 use std::collections::BTreeSet;
 
-use bluelake_lake::{CheckpointDocument, ShardState};
-use bluelake_schemas::KnownBug;
+use bluelake_lake::{CheckpointDocument, ShardId, ShardState};
+use bluelake_schemas::{KnownBug, Millis};
 
 use crate::kinesis::listed::ListedShard;
 
 /// What ListShards last said of a shard, before a page of it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
-    /// It was open at this time, milliseconds since the epoch: its children, if it has any by now, hold nothing older.
+    /// It was open at this time: its children, if it has any by now, hold nothing older.
     Open {
         /// Just before Kinesis was asked for its shards.
-        at: i64,
+        at: Millis,
     },
     /// It was closed: nothing comes in any more, and its children may hold records already.
     Closed,
 }
 
 impl Listed {
-    /// What a listing that was asked for at `at` (milliseconds since the epoch) says of a shard.
+    /// What a listing that was asked for at `at` says of a shard.
     #[must_use]
-    pub(crate) fn of(shard: &ListedShard, at: i64) -> Self {
+    pub(crate) fn of(shard: &ListedShard, at: Millis) -> Self {
         if shard.closed && !KnownBug::TipOfAClosedShard.is_on() { Self::Closed } else { Self::Open { at } }
     }
 }
 
 /// The shards of a stream, as ListShards gave them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Listing {
     /// Every shard, open and closed.
     pub(crate) shards: Vec<ListedShard>,
-    /// Just before Kinesis was asked, milliseconds since the epoch.
-    pub(crate) at: i64,
+    /// Just before Kinesis was asked.
+    pub(crate) at: Millis,
 }
 
-/// Shards that a run which began at `since` (milliseconds since the epoch) has still to wait for; `at_tip` says which of
+impl Listing {
+    /// No shard, listed never.
+    pub(crate) fn nothing() -> Self {
+        Self { shards: Vec::new(), at: Millis::MIN }
+    }
+}
+
+/// Shards that a run which began at `since` has still to wait for; `at_tip` says which of
 /// them it read to their tip and committed.
 #[must_use]
 pub(crate) fn unread<'a>(
     listed: &'a [ListedShard],
     document: Option<&CheckpointDocument>,
-    at_tip: &BTreeSet<String>,
-    since: i64,
+    at_tip: &BTreeSet<ShardId>,
+    since: Millis,
 ) -> Vec<&'a ListedShard> {
     let is_done = |shard: &ListedShard| match state_of(shard, document) {
         Some(state) if state.ended => true,
@@ -77,7 +84,7 @@ fn is_behind_a_gap(shard: &ListedShard, listed: &[ListedShard], document: Option
     let mut family = vec![shard.id.as_str()];
     let mut next = 0;
     while let Some(id) = family.get(next).copied() {
-        let in_list = listed.iter().filter(|other| other.id == id).flat_map(|other| &other.parents);
+        let in_list = listed.iter().filter(|other| other.id.as_str() == id).flat_map(|other| &other.parents);
         let in_table = document.shards.get(id).map(|state| state.parents.as_slice()).unwrap_or_default();
         for parent in in_list.chain(in_table) {
             if !family.contains(&parent.as_str()) {
@@ -93,6 +100,7 @@ fn is_behind_a_gap(shard: &ListedShard, listed: &[ListedShard], document: Option
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bluelake_lake::{ControlTotals, Gap, GapCause, Position, SequenceNumber};
+    use bluelake_schemas::Micros;
 
     use super::*;
     use crate::kinesis::listed::close_parents;
@@ -105,15 +113,15 @@ mod tests {
 
     fn listed(id: &str, parents: &[&str], closed: bool) -> ListedShard {
         ListedShard {
-            id: id.to_owned(),
+            id: id.into(),
             starting_sequence: number("1"),
-            parents: parents.iter().map(ToString::to_string).collect(),
+            parents: parents.iter().map(|id| ShardId::from(*id)).collect(),
             hash_keys: None,
             closed,
         }
     }
 
-    fn state(ended: bool, drained_at: Option<i64>) -> ShardState {
+    fn state(ended: bool, drained_at: Option<Millis>) -> ShardState {
         ShardState {
             starting_sequence: number("1"),
             parents: Vec::new(),
@@ -121,13 +129,13 @@ mod tests {
             ended,
             arrived_at: None,
             drained_at,
-            pinned_at: Some(0),
+            pinned_at: Some(Millis::new(0)),
             totals: ControlTotals::default(),
         }
     }
 
     fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
-        let pin = |(id, state): (&str, ShardState)| (id.to_owned(), state);
+        let pin = |(id, state): (&str, ShardState)| (id.into(), state);
         CheckpointDocument { shards: shards.map(pin).into(), ..CheckpointDocument::empty() }
     }
 
@@ -135,9 +143,12 @@ mod tests {
         listed: &[ListedShard],
         shards: [(&str, ShardState); N],
         at_tip: &[&str],
-    ) -> Vec<String> {
-        let at_tip = at_tip.iter().map(ToString::to_string).collect();
-        unread(listed, Some(&document(shards)), &at_tip, BEGAN).iter().map(|shard| shard.id.clone()).collect()
+    ) -> Vec<ShardId> {
+        let at_tip = at_tip.iter().map(|id| ShardId::from(*id)).collect();
+        unread(listed, Some(&document(shards)), &at_tip, Millis::new(BEGAN))
+            .iter()
+            .map(|shard| shard.id.clone())
+            .collect()
     }
 
     #[test]
@@ -145,9 +156,17 @@ mod tests {
         let shards = [listed("a", &[], false)];
         assert_eq!(waited_for(&shards, [("a", state(false, None))], &[]), ["a"], "nobody has read it");
         assert_eq!(waited_for(&shards, [("a", state(false, None))], &["a"]), [""; 0], "this run has");
-        assert_eq!(waited_for(&shards, [("a", state(false, Some(BEGAN)))], &[]), [""; 0], "somebody else has");
-        assert_eq!(waited_for(&shards, [("a", state(false, Some(BEGAN - 1)))], &[]), ["a"], "but not since then");
-        let newer = ShardState { arrived_at: Some(BEGAN * 1_000), ..state(false, None) };
+        assert_eq!(
+            waited_for(&shards, [("a", state(false, Some(Millis::new(BEGAN))))], &[]),
+            [""; 0],
+            "somebody else has"
+        );
+        assert_eq!(
+            waited_for(&shards, [("a", state(false, Some(Millis::new(BEGAN - 1))))], &[]),
+            ["a"],
+            "but not since then"
+        );
+        let newer = ShardState { arrived_at: Some(Micros::new(BEGAN * 1_000)), ..state(false, None) };
         assert_eq!(waited_for(&shards, [("a", newer)], &[]), [""; 0], "what came before it is committed, too");
         assert_eq!(waited_for(&shards, [], &["a"]), ["a"], "not in the table");
     }
@@ -155,7 +174,10 @@ mod tests {
     #[test]
     fn a_closed_shard_has_no_tip_and_its_children_are_waited_for() {
         let shards = [listed("a", &[], true), listed("left", &["a"], false), listed("right", &["a"], false)];
-        assert_eq!(waited_for(&shards, [("a", state(false, Some(9_999)))], &["a"]), ["a", "left", "right"]);
+        assert_eq!(
+            waited_for(&shards, [("a", state(false, Some(Millis::new(9_999))))], &["a"]),
+            ["a", "left", "right"]
+        );
         let ended = || ("a", state(true, None));
         assert_eq!(waited_for(&shards, [ended()], &[]), ["left", "right"]);
         assert_eq!(waited_for(&shards, [ended(), ("left", state(false, None))], &["left"]), ["right"]);
@@ -170,20 +192,20 @@ mod tests {
     #[test]
     fn what_stands_behind_a_gap_is_told_and_not_waited_for() {
         let gap = Gap {
-            shard: "gone".to_owned(),
+            shard: "gone".into(),
             starting_sequence: number("1"),
             after: Position::TrimHorizon,
             from: None,
             until: None,
-            found_at: 0,
+            found_at: Millis::new(0),
             cause: GapCause::Vanished,
             accepted: false,
         };
         let shards = [listed("child", &["gone"], true), listed("grandchild", &["child"], false)];
         let open = CheckpointDocument { gaps: vec![gap.clone()], ..document([("gone", state(false, None))]) };
-        assert!(unread(&shards, Some(&open), &BTreeSet::new(), BEGAN).is_empty());
+        assert!(unread(&shards, Some(&open), &BTreeSet::new(), Millis::new(BEGAN)).is_empty());
         let accepted = CheckpointDocument { gaps: vec![Gap { accepted: true, ..gap }], ..open };
-        assert_eq!(unread(&shards, Some(&accepted), &BTreeSet::new(), BEGAN).len(), 2);
+        assert_eq!(unread(&shards, Some(&accepted), &BTreeSet::new(), Millis::new(BEGAN)).len(), 2);
     }
 
     #[test]
@@ -191,7 +213,7 @@ mod tests {
         let mut shards = [listed("a", &[], false), listed("b", &["a"], false)];
         close_parents(&mut shards);
         assert!(shards.iter().map(|shard| shard.closed).eq([true, false]));
-        let said: Vec<Listed> = shards.iter().map(|shard| Listed::of(shard, 7)).collect();
-        assert_eq!(said, [Listed::Closed, Listed::Open { at: 7 }]);
+        let said: Vec<Listed> = shards.iter().map(|shard| Listed::of(shard, Millis::new(7))).collect();
+        assert_eq!(said, [Listed::Closed, Listed::Open { at: Millis::new(7) }]);
     }
 }

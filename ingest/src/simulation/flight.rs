@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bluelake_lake::{Batch, CommitOutcome, DataFile, ShardAdvance, Writer};
-use bluelake_schemas::KnownBug;
+use bluelake_schemas::{KnownBug, Millis};
 use rand::Rng as _;
 use uuid::Uuid;
 
@@ -50,7 +50,7 @@ impl Draft {
                 path,
                 partition_values: BTreeMap::new(),
                 size: 1,
-                modified_at,
+                modified_at: Millis::new(modified_at),
                 rows: count,
                 statistics: String::new(),
             };

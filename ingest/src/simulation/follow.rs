@@ -2,6 +2,7 @@
 //! readers that start then. The decisions are those of `lineage.rs`, `pins_and_gaps.rs`, `fleet.rs` and `rebuild.rs`.
 
 use bluelake_lake::{Batch, CommitOutcome, Position, RecentEvent};
+use bluelake_schemas::{Micros, Millis};
 use rand::Rng as _;
 use uuid::Uuid;
 
@@ -96,13 +97,17 @@ impl Follow {
         let listed = env.world.list(env.now);
         let listed_at = worker.earliest(env);
         let document = worker.table.document.as_ref();
-        let mut plan = plan(&listed, document, &worker.start, worker.earliest(env));
+        let mut plan = plan(&listed, document, &worker.start, Millis::new(worker.earliest(env)));
         plan.vanished.retain(|shard| !worker.round.claims.held().contains(shard));
         worker.known.insert(STREAM.to_owned(), plan.wanting());
         let share = Share::decide(&worker.heartbeat, &worker.others, &worker.known, STREAM);
         let window = super::env::millis(env.settings.window);
-        let rule =
-            GapRule { retention: env.settings.retention(), window, on_gap: worker.on_gap, now: worker.latest(env) };
+        let rule = GapRule {
+            retention: env.settings.retention(),
+            window,
+            on_gap: worker.on_gap,
+            now: Millis::new(worker.latest(env)),
+        };
         let first = FirstActs::decide(plan, &share, document, rule);
         if !first.is_empty() {
             let batch = Batch {
@@ -122,7 +127,7 @@ impl Follow {
         readable.shards.retain(|shard| !share.held.contains(&shard.shard.id));
         for shard in &listed {
             if let Some(reader) = worker.round.readers.get_mut(&shard.id) {
-                reader.listed = Listed::of(shard, listed_at);
+                reader.listed = Listed::of(shard, Millis::new(listed_at));
             }
         }
         let shards = choose(readable, worker, env);
@@ -174,7 +179,9 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
     let loaded = env.store.log.iter().filter(|version| version.txn.is_some_and(|txn| txn <= number));
     let rows = loaded.flat_map(|version| &version.adds).filter_map(|file| env.store.file(&file.path)).flatten();
     let mut remembered = 0_u64;
-    let within = |item: &&Item| wanted.get(&item.place.shard).is_some_and(|range| range.contains(&item.arrived_at));
+    let within = |item: &&Item| {
+        wanted.get(item.place.shard.as_str()).is_some_and(|range| range.contains(&Micros::new(item.arrived_at)))
+    };
     for item in rows.filter(within) {
         remembered += 1;
         rebuild.remember(RecentEvent {
@@ -182,7 +189,7 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
             event_id: item.id,
             sequence: &item.place.sequence,
             sub_sequence: item.place.sub_sequence,
-            arrived_at: item.arrived_at,
+            arrived_at: Micros::new(item.arrived_at),
         });
     }
     if remembered > 0 {
@@ -193,7 +200,7 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
         let id = shard.shard.id.clone();
         let window = windows.remove(&id).unwrap_or_else(|| DedupWindow::new(dedup));
         note_reader(worker, &shard, env);
-        worker.round.readers.insert(id, SimReader::new(shard, window, listed_at, env));
+        worker.round.readers.insert(id.clone(), SimReader::new(shard, window, listed_at, env));
     }
     Ok(true)
 }
@@ -201,7 +208,7 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
 fn note_reader(worker: &Worker, shard: &ReadableShard, env: &mut Env) {
     let (name, id, position) = (&worker.name, &shard.shard.id, &shard.position);
     env.tell(|| format!("{name} reads {id} from {position:?}"));
-    let last = env.last_reader.insert(id.clone(), name.clone());
+    let last = env.last_reader.insert(id.to_string(), name.clone());
     if last.is_some_and(|last| last != *name) {
         env.count("taken over");
     }

@@ -12,7 +12,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bluelake_lake::{CheckpointDocument, Gap, Position, SeenInKinesis, ShardRange, ShardState};
+use bluelake_lake::{CheckpointDocument, Gap, Position, SeenInKinesis, ShardId, ShardRange, ShardState};
+use bluelake_schemas::Millis;
 
 use super::{
     env::Env,
@@ -27,7 +28,7 @@ pub(super) struct Oracle {
     document: Option<CheckpointDocument>,
     fates: BTreeMap<Place, Item>,
     /// The position before the first record that was promised, by shard.
-    pins: BTreeMap<String, Pin>,
+    pins: BTreeMap<ShardId, Pin>,
     rejected_files: BTreeSet<String>,
 }
 
@@ -127,7 +128,7 @@ impl Oracle {
             let passed_over = env.now - env.world.retention > record.arrived || record.arrived < start_at;
             let known = (0..).zip(&record.events).all(|(sub_sequence, _)| {
                 let sequence = record.sequence.as_str().to_owned();
-                self.fates.contains_key(&Place { shard: id.clone(), sequence, sub_sequence })
+                self.fates.contains_key(&Place { shard: id.to_string(), sequence, sub_sequence })
             });
             known || passed_over
         };
@@ -155,7 +156,7 @@ impl Oracle {
             }
         }
         let is_root = !shard.listed.parents.iter().any(|parent| self.pins.contains_key(parent));
-        self.pins.insert(id.to_owned(), Pin { start: state.position.clone(), at: env.now, is_root });
+        self.pins.insert(id.into(), Pin { start: state.position.clone(), at: env.now, is_root });
         Ok(())
     }
 
@@ -182,7 +183,7 @@ impl Oracle {
                 Some(state) => {
                     let world = &env.world.shards[&shard.id];
                     if !state.ended && unread(world, &state.position, env) == 0 && world.closed_at.is_none() {
-                        seen.take_tip(&shard.id, state, env.now, env.settings.retention());
+                        seen.take_tip(&shard.id, state, Millis::new(env.now), env.settings.retention());
                     }
                 }
                 None => {
@@ -198,12 +199,13 @@ impl Oracle {
             let lost_unseen = |id: &str, record: &SimRecord| {
                 !self.pins.contains_key(id) && record.arrived < env.now - env.world.retention
             };
-            let claimed =
-                |(id, record): &(&str, &SimRecord)| record.arrived < until && known(id) && !lost_unseen(id, record);
+            let claimed = |(id, record): &(&str, &SimRecord)| {
+                record.arrived < until.get() && known(id) && !lost_unseen(id, record)
+            };
             if let Some(missing) = self.missing(env).find(claimed) {
                 let (shard, record) = missing;
                 return Err(format!(
-                    "complete up to {until} by {seen:?}, but {} of {shard} arrived at {}",
+                    "complete up to {until:?} by {seen:?}, but {} of {shard} arrived at {}",
                     record.sequence, record.arrived
                 ));
             }
@@ -258,8 +260,8 @@ impl Oracle {
             let related = is_ancestor(&gap.shard, id, env) || (unseen && is_ancestor(id, &gap.shard, env));
             related
                 && behind
-                && gap.from.is_none_or(|from| from <= record.arrived)
-                && gap.until.is_none_or(|until| record.arrived <= until)
+                && gap.from.is_none_or(|from| from <= Millis::new(record.arrived))
+                && gap.until.is_none_or(|until| record.arrived <= until.get())
         };
         self.document.iter().flat_map(|document| &document.gaps).any(covers)
     }
@@ -397,7 +399,7 @@ fn follows(previous: Option<&CheckpointDocument>, document: &CheckpointDocument)
 
 fn start_time(position: &Position) -> i64 {
     match position {
-        Position::AtTimestamp(time) => *time,
+        Position::AtTimestamp(time) => time.get(),
         Position::TrimHorizon | Position::After(_) => i64::MIN,
     }
 }
@@ -419,7 +421,7 @@ fn unread(shard: &SimShard, position: &Position, env: &Env) -> usize {
     held.iter()
         .filter(|record| match position {
             Position::After(sequence) => record.sequence > *sequence,
-            Position::AtTimestamp(time) => record.arrived >= *time,
+            Position::AtTimestamp(time) => record.arrived >= time.get(),
             Position::TrimHorizon => true,
         })
         .count()

@@ -1,8 +1,7 @@
 //! The reader of one shard, a request at a time, around the real cursor and the real deduplication window.
 
-use bluelake_lake::{ControlTotals, Position};
-
-use bluelake_schemas::KnownBug;
+use bluelake_lake::{ControlTotals, Position, ShardId};
+use bluelake_schemas::{KnownBug, Micros, Millis};
 
 use super::{
     env::Env,
@@ -43,7 +42,7 @@ pub(super) enum Read {
 }
 
 pub(super) struct SimReader {
-    id: String,
+    id: ShardId,
     shard: ReadableShard,
     cursor: ShardCursor,
     window: DedupWindow,
@@ -62,7 +61,7 @@ impl SimReader {
         let cursor = ShardCursor::new(shard.clone(), env.settings.retention());
         let id = shard.shard.id.clone();
         let (iterator, next_call) = (None, env.now);
-        let listed = Listed::of(&shard.shard, listed_at);
+        let listed = Listed::of(&shard.shard, Millis::new(listed_at));
         Self { id, shard, cursor, window, iterator, from_horizon: false, listed, next_call, ended: false }
     }
 
@@ -84,7 +83,7 @@ impl SimReader {
                 if twice && !answer.records.is_empty() {
                     env.count("same answer twice");
                 }
-                if self.cursor.may_have_lost(latest) {
+                if self.cursor.may_have_lost(Millis::new(latest)) {
                     env.count("read after the retention");
                     return Read::Vanished;
                 }
@@ -140,7 +139,7 @@ impl SimReader {
             millis_behind: Some(millis_behind),
             end_of_shard: self.iterator.is_none(),
         };
-        let outcome = self.cursor.take(&facts, now, self.listed);
+        let outcome = self.cursor.take(&facts, Millis::new(now), self.listed);
         self.ended = outcome.ended;
         if self.listed == Listed::Closed && records.is_empty() && millis_behind == 0 && !facts.end_of_shard {
             env.count(if self.ended { "ended without a signal" } else { "empty page of a closed shard" });
@@ -157,8 +156,8 @@ impl SimReader {
             self.judge(record, &mut items, env);
         }
         let newest = items.iter().map(|item| item.arrived_at).max();
-        self.cursor.arrived(newest);
-        Read::Chunk(Chunk { advance: step.advance(count(&items), newest), rows: SimRows(items) })
+        self.cursor.arrived(newest.map(Micros::new));
+        Read::Chunk(Chunk { advance: step.advance(count(&items), newest.map(Micros::new)), rows: SimRows(items) })
     }
 
     fn judge(&mut self, record: &SimRecord, items: &mut Vec<Item>, env: &mut Env) {
@@ -167,13 +166,17 @@ impl SimReader {
             let sequence = record.sequence.as_str();
             let fate = if event.bad {
                 Fate::Rejected
-            } else if self.window.is_duplicate(event.id, EventPosition { sequence, sub_sequence }, arrived_at) {
+            } else if self.window.is_duplicate(
+                event.id,
+                EventPosition { sequence, sub_sequence },
+                Micros::new(arrived_at),
+            ) {
                 env.count("duplicate");
                 Fate::Duplicate
             } else {
                 Fate::Stored
             };
-            let place = Place { shard: self.id.clone(), sequence: sequence.to_owned(), sub_sequence };
+            let place = Place { shard: self.id.to_string(), sequence: sequence.to_owned(), sub_sequence };
             items.push(Item { place, id: event.id, arrived_at, fate });
         }
     }

@@ -1,8 +1,7 @@
 //! A worker's view of the tables, and the commit of a batch in single steps, by the rules of the lake's own pure code.
 
 use bluelake_lake::{Batch, CheckpointDocument, CommitOutcome, NextAct, Trace, Writer, next_act, trace};
-
-use bluelake_schemas::KnownBug;
+use bluelake_schemas::{KnownBug, Millis};
 
 use super::{
     env::Env,
@@ -204,11 +203,11 @@ impl Committing {
                 self.stage = Stage::Follow;
                 None
             }
-            Ok(NextAct::Drop(shards)) => {
+            Ok(NextAct::Drop(fence)) => {
                 if self.stood_still {
                     env.count("zombie refused");
                 }
-                Some(CommitOutcome::Fenced { shards })
+                Some(CommitOutcome::Fenced(fence))
             }
             Ok(NextAct::Put(document)) => {
                 if std::mem::replace(&mut self.unclear, false) {
@@ -246,7 +245,7 @@ impl Committing {
     ) -> Option<CommitOutcome> {
         env.read().ok()?;
         let written_at = env.store.document_written_at(document.number)?;
-        if self.batch.is_too_old(written_at) {
+        if self.batch.is_too_old(Millis::new(written_at)) {
             env.count("batch expired");
             return Some(CommitOutcome::Expired);
         }

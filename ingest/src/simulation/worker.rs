@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bluelake_lake::{CommitOutcome, FoundHeartbeat, Heartbeat, Position, Writer};
+use bluelake_lake::{CommitOutcome, FoundHeartbeat, Heartbeat, Position, ShardId, Writer};
+use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 use rand::Rng as _;
 use uuid::Uuid;
@@ -42,7 +43,7 @@ fn time(millis: i64) -> DateTime<Utc> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
     Beat,
-    Read(String),
+    Read(ShardId),
     Flight,
     WriteAhead,
     Main,
@@ -74,7 +75,7 @@ pub(super) enum End {
 pub(super) struct Round {
     pub(super) buffer: Buffer<SimRows>,
     channel: VecDeque<Chunk<SimRows>>,
-    pub(super) readers: BTreeMap<String, SimReader>,
+    pub(super) readers: BTreeMap<ShardId, SimReader>,
     pub(super) claims: Claims,
     flight: Option<Flight>,
     settled: Option<(Flight, CommitOutcome)>,
@@ -104,7 +105,7 @@ pub(super) struct Worker {
     main: Main,
     next_main: i64,
     pub(super) round: Round,
-    pub(super) avoided: BTreeMap<String, i64>,
+    pub(super) avoided: BTreeMap<ShardId, i64>,
     pub(super) lineage_due: i64,
     leaving: bool,
 }
@@ -116,7 +117,7 @@ impl Worker {
         let incarnation = Uuid::from_u128(env.random.random());
         let start = if env.settings.start_latest {
             // By the service's clock, if the local one is ahead of it.
-            Position::AtTimestamp((env.now + skew).min(env.now))
+            Position::AtTimestamp(Millis::new((env.now + skew).min(env.now)))
         } else {
             Position::TrimHorizon
         };
@@ -131,7 +132,7 @@ impl Worker {
             worker: name.to_owned(),
             incarnation,
             beat: 0,
-            started_at: env.now + skew,
+            started_at: Millis::new(env.now + skew),
             version: String::new(),
             streams: BTreeSet::from([STREAM.to_owned()]),
             max_shards: None,
@@ -170,12 +171,12 @@ impl Worker {
 
     /// The worker's wall clock, and not later than the service's.
     pub(super) fn earliest(&self, env: &Env) -> i64 {
-        self.skew.earliest(time(env.now + self.off))
+        self.skew.earliest(time(env.now + self.off)).get()
     }
 
     /// The worker's wall clock, and not earlier than the service's.
     pub(super) fn latest(&self, env: &Env) -> i64 {
-        self.skew.latest(time(env.now + self.off))
+        self.skew.latest(time(env.now + self.off)).get()
     }
 
     /// Whether a crash now comes in the middle of a commit.
@@ -245,7 +246,7 @@ impl Worker {
         }
         self.heartbeat.beat += 1;
         let found: Vec<FoundHeartbeat> = env.store.beats.values().cloned().collect();
-        let own = FoundHeartbeat { heartbeat: self.heartbeat.clone(), written_at: env.now };
+        let own = FoundHeartbeat { heartbeat: self.heartbeat.clone(), written_at: Millis::new(env.now) };
         env.store.beats.insert(self.name.clone(), own);
         let monotonic = millis(env.now - self.born);
         self.membership.observe(found, monotonic);
@@ -265,7 +266,7 @@ impl Worker {
         }
     }
 
-    fn read(&mut self, shard: &str, env: &mut Env) {
+    fn read(&mut self, shard: &ShardId, env: &mut Env) {
         let bounds = (self.earliest(env), self.latest(env));
         let Some(reader) = self.round.readers.get_mut(shard) else { return };
         match reader.step(bounds, env) {
@@ -287,7 +288,7 @@ impl Worker {
                 env.tell(|| format!("{name} finds {shard} vanished"));
                 self.round.readers.remove(shard);
                 self.lineage_due = env.now;
-                self.avoided.insert(shard.to_owned(), env.now + VANISHED_PAUSE);
+                self.avoided.insert(shard.clone(), env.now + VANISHED_PAUSE);
                 self.round.claims.release(shard);
                 self.let_go(env);
             }
@@ -312,7 +313,7 @@ impl Worker {
     }
 
     /// Whether nobody reads the shard and everything that was read of it is in the buffer, or further.
-    fn has_come_in(&self, shard: &String) -> bool {
+    fn has_come_in(&self, shard: &ShardId) -> bool {
         let on_its_way = self.round.channel.iter().any(|chunk| chunk.advance.shard == *shard);
         !self.round.readers.contains_key(shard) && !on_its_way
     }
@@ -333,7 +334,7 @@ impl Worker {
 
     fn start_flight_if_due(&mut self, env: &mut Env) {
         let drained = self.round.readers.is_empty() && self.round.channel.is_empty();
-        let held = |shard: &String| self.has_come_in(shard) && self.round.buffer.holds(shard);
+        let held = |shard: &ShardId| self.has_come_in(shard) && self.round.buffer.holds(shard);
         let handing_over = self.round.claims.releasing().iter().any(held);
         let due = self.round.buffer.is_due(&self.limits, env.instant());
         let due = due || self.round.shard_ended || drained || handing_over;
@@ -460,13 +461,15 @@ impl Worker {
                     self.refresh(env);
                 }
             }
-            CommitOutcome::Fenced { shards } => self.drop_round(shards, env),
+            CommitOutcome::Fenced(fence) => {
+                self.drop_round(fence.shards.into_iter().map(|moved| moved.shard).collect(), env);
+            }
             CommitOutcome::Expired => self.drop_round(Vec::new(), env),
         }
     }
 
     /// What was read and is not committed is dropped; it goes on from the table.
-    fn drop_round(&mut self, shards: Vec<String>, env: &mut Env) {
+    fn drop_round(&mut self, shards: Vec<ShardId>, env: &mut Env) {
         if !shards.is_empty() {
             env.count("fenced");
         }
@@ -480,7 +483,7 @@ impl Worker {
 
     fn refresh(&mut self, env: &mut Env) {
         let due = self.fleet_changed || self.lineage_due <= env.now;
-        let held = |shard: &String| !self.has_come_in(shard) || self.round.buffer.holds(shard);
+        let held = |shard: &ShardId| !self.has_come_in(shard) || self.round.buffer.holds(shard);
         let letting_go = self.round.claims.releasing().iter().any(held);
         let lent = self.round.flight.is_some() || self.round.settled.is_some();
         if due && !letting_go && !lent && !self.leaving {
@@ -490,8 +493,8 @@ impl Worker {
     }
 
     /// Starts or stops to read by what the lineage says; the shards that get a reader now are held from here on.
-    pub(super) fn release_all_but(&mut self, mine: &BTreeSet<String>, env: &mut Env) {
-        let strangers: Vec<String> =
+    pub(super) fn release_all_but(&mut self, mine: &BTreeSet<ShardId>, env: &mut Env) {
+        let strangers: Vec<ShardId> =
             self.round.readers.keys().filter(|shard| !mine.contains(*shard)).cloned().collect();
         for shard in strangers {
             env.count("handing over");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bluelake_lake::{Position, SequenceNumber};
+use bluelake_lake::{Position, SequenceNumber, ShardId};
 use rand::Rng as _;
 use uuid::Uuid;
 
@@ -74,7 +74,7 @@ pub(super) struct Answer {
 }
 
 pub(super) struct World {
-    pub(super) shards: BTreeMap<String, SimShard>,
+    pub(super) shards: BTreeMap<ShardId, SimShard>,
     pub(super) retention: i64,
     end_signal: EndSignal,
     counter: u128,
@@ -99,8 +99,8 @@ impl World {
         SequenceNumber::parse(&format!("{}{low:024}", self.counter)).unwrap()
     }
 
-    fn open(&mut self, keys: (u32, u32), parents: Vec<String>, random: &mut Random) {
-        let id = format!("shardId-{:012}", self.made);
+    fn open(&mut self, keys: (u32, u32), parents: Vec<ShardId>, random: &mut Random) {
+        let id = ShardId::from(format!("shardId-{:012}", self.made));
         self.made += 1;
         let starting_sequence = self.next_sequence(random);
         let listed = ListedShard { id: id.clone(), starting_sequence, parents, hash_keys: None, closed: false };
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// Puts a record; gives its shard.
-    pub(super) fn put(&mut self, key: u32, events: Vec<SimEvent>, now: i64, random: &mut Random) -> String {
+    pub(super) fn put(&mut self, key: u32, events: Vec<SimEvent>, now: i64, random: &mut Random) -> ShardId {
         let sequence = self.next_sequence(random);
         let covers = |shard: &&mut SimShard| shard.closed_at.is_none() && (shard.keys.0..shard.keys.1).contains(&key);
         let shard = self.shards.values_mut().find(covers).unwrap();
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// Splits an open shard, if one is wide enough.
-    pub(super) fn split(&mut self, now: i64, random: &mut Random) -> Option<String> {
+    pub(super) fn split(&mut self, now: i64, random: &mut Random) -> Option<ShardId> {
         let wide: Vec<_> = self.open_shards().into_iter().filter(|shard| shard.keys.1 - shard.keys.0 > 8).collect();
         let victim = wide.get(random.random_range(0..wide.len().max(1)))?;
         let (id, (low, high)) = (victim.listed.id.clone(), victim.keys);
@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Merges two open neighbours, if there are any.
-    pub(super) fn merge(&mut self, now: i64, random: &mut Random) -> Option<(String, String)> {
+    pub(super) fn merge(&mut self, now: i64, random: &mut Random) -> Option<(ShardId, ShardId)> {
         let open = self.open_shards();
         let at = random.random_range(0..open.len().saturating_sub(1).max(1));
         let (left, right) = (open.get(at)?, open.get(at + 1)?);
@@ -176,7 +176,7 @@ impl World {
         let horizon = self.horizon(shard, now);
         let index = match position {
             Position::TrimHorizon => horizon,
-            Position::AtTimestamp(time) => shard.records.partition_point(|record| record.arrived < *time),
+            Position::AtTimestamp(time) => shard.records.partition_point(|record| record.arrived < time.get()),
             Position::After(sequence) => {
                 // By the text, not by its order: that is what is tested.
                 let same = |record: &SimRecord| record.sequence.as_str() == sequence.as_str();

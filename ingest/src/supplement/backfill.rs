@@ -21,7 +21,7 @@ use bluelake_lake::{
     Archive, ArchivedObject, CommitOutcome, ControlTotals, Lake, StreamTable, UnreadableObject, Writer, event_ids,
     other_stream,
 };
-use bluelake_schemas::{Contract, Stream};
+use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::{Decoder, TransformError};
 use chrono::{DateTime, Utc};
 use rand::Rng as _;
@@ -188,7 +188,7 @@ impl Backfill {
         self.reload().await?;
         let committed = self.table.archive_ranges().await?;
         let mut base = SupplementBase::of(&self.table);
-        let limit = self.options.written_before.map(|time| time.timestamp_millis());
+        let limit = self.options.written_before.map(Millis::from);
         let plan = plan(&self.objects, &committed, limit);
         self.summary.present = plan.present - self.summary.read;
         self.summary.left = plan.left;

@@ -20,9 +20,9 @@ use arrow::{
 };
 use aws_sdk_kinesis::types::Record;
 use bluelake_lake::{
-    CommitOutcome, ControlTotals, Lake, RecentRanges, StreamTable, Writer, recent_events, rejected_positions,
+    CommitOutcome, ControlTotals, Lake, RecentRanges, ShardId, StreamTable, Writer, recent_events, rejected_positions,
 };
-use bluelake_schemas::{Contract, Stream};
+use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::{BatchBuilder, Decoder, RecordPosition, TransformError};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream::select_all};
@@ -46,7 +46,7 @@ use crate::{
 /// Shards read side by side: the rows that the tables hold of them are read back together.
 const SHARDS_AT_ONCE: usize = 8;
 /// Arrival times read at once, in milliseconds: bounds what is remembered of the tables.
-const SLICE: i64 = 15 * 60 * 1000;
+const SLICE: Duration = Duration::from_secs(15 * 60);
 /// Bytes of rows that are decoded at once: what a record unpacks to is bounded, and not only what it weighs.
 const CHUNK_BYTES: usize = 4 << 20;
 /// Tries of one slice; each is lost only to a commit of another replay, a backfill or an erasure.
@@ -83,7 +83,7 @@ pub struct ReplaySummary {
     /// Shards that were read.
     pub shards: usize,
     /// Shards of which nothing is committed yet: they are the worker's.
-    pub skipped_shards: Vec<String>,
+    pub skipped_shards: Vec<ShardId>,
     /// Kinesis records read.
     pub records: u64,
     /// In the tables already.
@@ -190,8 +190,8 @@ impl Replay {
         let ReplayPlan { shards, skipped } = plan(&listed, self.table.document());
         self.summary.shards = shards.len();
         self.summary.skipped_shards = skipped;
-        let names: Vec<String> = shards.into_keys().collect();
-        let range = self.summary.read_from.timestamp_millis()..self.summary.read_to.timestamp_millis();
+        let names: Vec<ShardId> = shards.into_keys().collect();
+        let range = self.summary.read_from.into()..self.summary.read_to.into();
         for group in names.chunks(SHARDS_AT_ONCE) {
             for slice in slices(range.clone(), SLICE) {
                 self.replay_slice(&listed, group, slice).await?;
@@ -204,8 +204,8 @@ impl Replay {
     async fn replay_slice(
         &mut self,
         listed: &[ListedShard],
-        group: &[String],
-        arrived: Range<i64>,
+        group: &[ShardId],
+        arrived: Range<Millis>,
     ) -> Result<(), IngestError> {
         let mut pauses = Patience::Few.pauses();
         let mut fenced = 0;
@@ -233,8 +233,8 @@ impl Replay {
     async fn try_slice(
         &mut self,
         listed: &[ListedShard],
-        group: &[String],
-        arrived: Range<i64>,
+        group: &[ShardId],
+        arrived: Range<Millis>,
     ) -> Result<SliceEnd, IngestError> {
         self.table.reload().await?;
         self.table.follow_rejected().await?;
@@ -273,16 +273,16 @@ impl Replay {
     async fn known(
         &self,
         listed: &[ListedShard],
-        group: &[String],
-        arrived: &Range<i64>,
+        group: &[ShardId],
+        arrived: &Range<Millis>,
     ) -> Result<Known, IngestError> {
         let document = self.table.document();
-        let families: BTreeMap<String, BTreeSet<String>> =
+        let families: BTreeMap<ShardId, BTreeSet<ShardId>> =
             group.iter().map(|shard| (shard.clone(), relatives(shard, listed, document))).collect();
-        let span = i64::try_from(self.options.dedup_span.as_micros()).unwrap_or(i64::MAX / 4);
+        let span = self.options.dedup_span;
         let mut known = Known::new(&families, span);
-        let (first, last) = (arrived.start.saturating_mul(1_000), arrived.end.saturating_mul(1_000));
-        let around = first.saturating_sub(span)..=last.saturating_add(span);
+        let (first, last) = (arrived.start.micros(), arrived.end.micros());
+        let around = first.earlier(span)..=last.later(span);
         let wanted: RecentRanges = families.values().flatten().map(|shard| (shard.clone(), around.clone())).collect();
         let name = self.summary.stream.table();
         recent_events(name, self.table.delta_table(), &wanted, &mut |event| {
@@ -303,7 +303,7 @@ impl Replay {
     fn take(
         &self,
         slice: &mut Slice,
-        shard: &str,
+        shard: &ShardId,
         records: &mut impl Iterator<Item = Record>,
     ) -> Result<(), IngestError> {
         let stream = self.summary.stream;
@@ -314,7 +314,7 @@ impl Replay {
         {
             let sequence = record.sequence_number();
             let arrived = record.approximate_arrival_timestamp().and_then(|time| time.to_millis().ok());
-            let arrived_at = arrived.unwrap_or_default().saturating_mul(1_000);
+            let arrived_at = Millis::new(arrived.unwrap_or_default()).micros();
             let position = RecordPosition { shard, sequence, arrived_at, hash_keys: None };
             builder.push(&position, record.data().as_ref(), &mut |id, sub_sequence| match known.judge(
                 shard,
@@ -369,7 +369,7 @@ impl Replay {
     }
 }
 
-async fn next_page(mut reader: RangeReader) -> Result<Option<((String, Vec<Record>), RangeReader)>, IngestError> {
+async fn next_page(mut reader: RangeReader) -> Result<Option<((ShardId, Vec<Record>), RangeReader)>, IngestError> {
     let records = reader.next().await?;
     Ok(records.map(|records| ((reader.shard().to_owned(), records), reader)))
 }

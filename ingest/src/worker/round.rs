@@ -13,14 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{CommitOutcome, ControlTotals, Heartbeat, StreamTable};
+use bluelake_lake::{CommitOutcome, ControlTotals, Fence, Heartbeat, ShardId, StreamTable};
+use ending::{Ending, Next};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-
-use ending::{Ending, Next};
 
 use crate::{
     error::IngestError,
@@ -61,14 +60,14 @@ pub(crate) enum RoundEnd {
     /// Told to stop, or every shard is at its tip and committed, but for those that nobody has read so far.
     Done {
         /// Ids of these shards.
-        unread: Vec<String>,
+        unread: Vec<ShardId>,
     },
-    /// Another worker moved these shards: what was buffered is dropped.
-    Fenced(Vec<String>),
+    /// The table has moved on, or the batch was too old: what was buffered is dropped.
+    Fenced(Option<Fence>),
 }
 
 /// A shard, and how its reader ended.
-type ReaderOutcome = (String, Result<ReaderEnd, IngestError>);
+type ReaderOutcome = (ShardId, Result<ReaderEnd, IngestError>);
 
 pub(crate) struct Round<'a> {
     worker: &'a mut StreamWorker,
@@ -79,17 +78,17 @@ pub(crate) struct Round<'a> {
     /// Shards that have or had a reader in this round.
     claims: Claims,
     /// Stops one reader each, as long as it runs.
-    stops: BTreeMap<String, CancellationToken>,
+    stops: BTreeMap<ShardId, CancellationToken>,
     /// Chunks of each shard that are on their way.
-    flows: BTreeMap<String, Flow>,
+    flows: BTreeMap<ShardId, Flow>,
     /// Every shard of the stream, as last listed.
     listing: Listing,
     /// Shards that were read to their tip, in a run that ends there.
-    at_tip: BTreeSet<String>,
+    at_tip: BTreeSet<ShardId>,
     /// What a run that ends at the tips waits for.
     ending: Ending,
     /// The gaps that were told of last.
-    told_gaps: Vec<String>,
+    told_gaps: Vec<ShardId>,
     others: Option<FleetWatch>,
     flushing: Option<JoinHandle<Flushed>>,
     /// The batch that fills, from its first row on; not here while some of its rows are written ahead.
@@ -149,7 +148,7 @@ impl<'a> Round<'a> {
             claims: Claims::default(),
             stops: BTreeMap::new(),
             flows: BTreeMap::new(),
-            listing: Listing::default(),
+            listing: Listing::nothing(),
             at_tip: BTreeSet::new(),
             ending: Ending::default(),
             told_gaps: Vec::new(),
@@ -259,10 +258,10 @@ impl<'a> Round<'a> {
     }
 
     /// Stops the readers of shards that are another worker's now.
-    fn release_all_but(&mut self, mine: &BTreeSet<String>) {
+    fn release_all_but(&mut self, mine: &BTreeSet<ShardId>) {
         for (shard, stop) in &self.stops {
             if !mine.contains(shard) && self.claims.release(shard) {
-                tracing::info!(stream = %self.worker.stream, shard, "handing the shard over to another worker");
+                tracing::info!(stream = %self.worker.stream, %shard, "handing the shard over to another worker");
                 stop.cancel();
             }
         }
@@ -280,7 +279,7 @@ impl<'a> Round<'a> {
     }
 
     /// Whether nobody reads the shard and everything that was read of it is in the buffer, or further.
-    fn has_come_in(&self, shard: &String) -> bool {
+    fn has_come_in(&self, shard: &ShardId) -> bool {
         !self.stops.contains_key(shard) && self.flows.get(shard).is_none_or(Flow::is_empty)
     }
 
@@ -293,7 +292,7 @@ impl<'a> Round<'a> {
     /// Starts a flush when one is due and the table is here.
     fn start_flush_if_due(&mut self) {
         let drained = self.readers.is_empty() && self.chunks.is_empty();
-        let held = |shard: &String| self.has_come_in(shard) && self.buffer.holds(shard);
+        let held = |shard: &ShardId| self.has_come_in(shard) && self.buffer.holds(shard);
         let handing_over = self.claims.releasing().iter().any(held);
         let due = self.buffer.is_due(&self.worker.options.flush, Instant::now());
         let due = due || self.shard_ended || drained || handing_over;
@@ -365,10 +364,10 @@ impl<'a> Round<'a> {
                 }
                 Ok(None)
             }
-            CommitOutcome::Fenced { shards } => Ok(Some(RoundEnd::Fenced(shards))),
+            CommitOutcome::Fenced(fence) => Ok(Some(RoundEnd::Fenced(Some(fence)))),
             CommitOutcome::Expired => {
                 tracing::warn!(%stream, batch = %batch.id, "a batch waited for over an hour and was dropped; reading again");
-                Ok(Some(RoundEnd::Fenced(Vec::new())))
+                Ok(Some(RoundEnd::Fenced(None)))
             }
         }
     }
@@ -379,7 +378,7 @@ impl<'a> Round<'a> {
     }
 
     fn spawn_reader(&mut self, shard: ReadableShard, window: DedupWindow) {
-        tracing::debug!(stream = %self.worker.stream, shard = shard.shard.id, position = ?shard.position, ids = window.len(), "reading");
+        tracing::debug!(stream = %self.worker.stream, shard = %shard.shard.id, position = ?shard.position, ids = window.len(), "reading");
         let id = shard.shard.id.clone();
         let stop = self.stop_readers.child_token();
         self.stops.insert(id.clone(), stop.clone());

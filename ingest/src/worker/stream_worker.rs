@@ -8,9 +8,10 @@ use std::{
 };
 
 use bluelake_lake::{
-    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, StreamTable, Writer, recent_events,
+    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, ShardId, StreamTable, Writer,
+    recent_events,
 };
-use bluelake_schemas::{Contract, Stream};
+use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::Decoder;
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,7 @@ pub struct StreamSummary {
     /// Gaps that stop a shard each.
     pub open_gaps: Vec<Gap>,
     /// Shards that nobody has read to their tip, when only that was wanted.
-    pub unread: Vec<String>,
+    pub unread: Vec<ShardId>,
 }
 
 /// The worker of one stream.
@@ -72,9 +73,9 @@ pub struct StreamWorker {
     start: Position,
     pub(crate) skew: Skew,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) avoided: BTreeMap<String, Instant>,
-    /// When the worker started, by the later of both clocks, milliseconds since the epoch.
-    pub(crate) began_at: i64,
+    pub(crate) avoided: BTreeMap<ShardId, Instant>,
+    /// When the worker started, by the later of both clocks.
+    pub(crate) began_at: Millis,
     fenced: u64,
 }
 
@@ -159,14 +160,15 @@ impl StreamWorker {
                         unread,
                     });
                 }
-                RoundEnd::Fenced(shards) => {
-                    if !shards.is_empty() {
-                        tracing::warn!(stream = %self.stream, ?shards, "fenced: another worker moved these shards; going on from the table");
+                RoundEnd::Fenced(fence) => {
+                    let shards = fence.as_ref().map(|fence| fence.shards.as_slice()).unwrap_or_default();
+                    if let Some(fence) = &fence {
+                        tracing::warn!(stream = %self.stream, %fence, "fenced: the table has moved on; going on from there");
                         self.fenced += 1;
                         self.progress.observe_fenced();
                     }
                     let until = Instant::now() + FENCED_PAUSE.mul_f64(rand::rng().random_range(0.2..1.0));
-                    self.avoided.extend(shards.into_iter().map(|shard| (shard, until)));
+                    self.avoided.extend(shards.iter().map(|moved| (moved.shard.clone(), until)));
                     let mut pauses = self.patience(&shutdown).pauses();
                     while let Err(error) = self.table()?.reload().await {
                         pauses.wait_after("load the table", error.into()).await?;
@@ -192,7 +194,7 @@ impl StreamWorker {
     /// vanished.
     pub(crate) async fn readable(
         &mut self,
-        reading: &BTreeSet<String>,
+        reading: &BTreeSet<ShardId>,
         shutdown: &CancellationToken,
     ) -> Result<(Readable, Listing), IngestError> {
         let patience = self.patience(shutdown);
@@ -225,14 +227,14 @@ impl StreamWorker {
             if let CommitOutcome::Committed { .. } = commit(table, &batch, &patience).await? {
                 self.progress.observe_commit(ControlTotals::default(), 0, 0);
                 for gap in batch.shards.into_iter().filter_map(|step| step.gap) {
-                    tracing::error!(stream = %self.stream, shard = gap.shard, cause = ?gap.cause, from = ?gap.from,
+                    tracing::error!(stream = %self.stream, shard = %gap.shard, cause = ?gap.cause, from = ?gap.from,
                         until = ?gap.until, accepted = gap.accepted, "gap: Kinesis may have discarded records unread");
                 }
             }
         }
         Err(IngestError::Protocol {
             stream: self.source.name().to_owned(),
-            shard: "all".to_owned(),
+            shard: "all".into(),
             reason: format!("new shards could not be pinned in {PIN_ROUNDS} rounds: too many workers at once"),
         })
     }
@@ -250,7 +252,7 @@ impl StreamWorker {
     pub(crate) async fn windows(
         &mut self,
         shards: &[ReadableShard],
-    ) -> Result<BTreeMap<String, DedupWindow>, IngestError> {
+    ) -> Result<BTreeMap<ShardId, DedupWindow>, IngestError> {
         let (dedup, name) = (self.options.dedup, self.stream.table());
         let table = self.table()?;
         let mut rebuild = Rebuild::plan(shards, table.document(), dedup);

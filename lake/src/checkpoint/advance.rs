@@ -12,15 +12,16 @@
 //! A gap is an advance to where the shard already is: found, it stops the shard; accepted, it lets it go on (or ends it,
 //! when the shard has vanished). A replay or backfill moves no shard; it is fenced by any other of its kind.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use bluelake_schemas::KnownBug;
+use bluelake_schemas::{KnownBug, Micros, Millis};
 use uuid::Uuid;
 
 use crate::checkpoint::{
     data_file::DataFile,
     document::{ArchiveRange, CheckpointDocument, DOCUMENT_FORMAT, Gap, Position, Predecessor, ShardRange, ShardState},
     sequence::SequenceNumber,
+    shard_id::ShardId,
     totals::ControlTotals,
 };
 
@@ -28,24 +29,23 @@ use crate::checkpoint::{
 #[derive(Clone, Debug)]
 pub struct ShardAdvance {
     /// Shard id.
-    pub shard: String,
+    pub shard: ShardId,
     /// StartingSequenceNumber of the incarnation.
     pub starting_sequence: SequenceNumber,
     /// Shard ids of the parents.
-    pub parents: Vec<String>,
+    pub parents: Vec<ShardId>,
     /// Where the batch started; `None` pins a shard that the table does not have yet.
     pub from_exclusive: Option<Position>,
     /// Where it ended.
     pub to_inclusive: Position,
     /// The shard is closed and was read to its end.
     pub ended: bool,
-    /// Arrival time of the newest record read, microseconds since the epoch.
-    pub arrived_at: Option<i64>,
-    /// When it was known that nothing unread lay behind, milliseconds since the epoch ([`ShardState::drained_at`]).
-    pub drained_at: Option<i64>,
-    /// Of a pin and an accepted gap: from when the shard's age counts, milliseconds since the epoch
-    /// ([`ShardState::pinned_at`]).
-    pub pinned_at: Option<i64>,
+    /// Arrival time of the newest record read.
+    pub arrived_at: Option<Micros>,
+    /// When it was known that nothing unread lay behind ([`ShardState::drained_at`]).
+    pub drained_at: Option<Millis>,
+    /// Of a pin and an accepted gap: from when the shard's age counts ([`ShardState::pinned_at`]).
+    pub pinned_at: Option<Millis>,
     /// Control totals of the range.
     pub counts: ControlTotals,
     /// A gap that was found here, or accepted.
@@ -75,7 +75,7 @@ pub struct Batch {
     /// One entry a shard.
     pub shards: Vec<ShardAdvance>,
     /// Shards whose entries may be folded into the retired totals: ended, their children under way, and unlisted.
-    pub retire: Vec<String>,
+    pub retire: Vec<ShardId>,
     /// What a replay or a backfill adds.
     pub supplement: Option<Supplement>,
     /// Uploaded files for the event table.
@@ -91,17 +91,67 @@ pub struct Writer {
     pub worker: String,
     /// The stream's ARN; empty for a backfill, which need not know it.
     pub stream_arn: String,
-    /// When the stream was created, milliseconds since the epoch, as far as the server says it.
-    pub stream_created_at: Option<i64>,
+    /// When the stream was created, as far as the server says it.
+    pub stream_created_at: Option<Millis>,
     /// Version of the contract in force.
     pub contract_version: i32,
+}
+
+/// A shard that is not where a batch started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedShard {
+    /// Shard id.
+    pub shard: ShardId,
+    /// Where the table stands; `None` when it does not have the shard.
+    pub stands_at: Option<Position>,
+    /// Where the batch started; `None` of a pin.
+    pub expected: Option<Position>,
+}
+
+impl fmt::Display for MovedShard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let position =
+            |position: &Option<Position>| position.as_ref().map_or("nothing".to_owned(), Position::to_string);
+        let (stands_at, expected) = (position(&self.stands_at), position(&self.expected));
+        write!(f, "{}: the table is at {stands_at}, the batch started from {expected}", self.shard)
+    }
+}
+
+/// What stands against a batch: the table has moved on since it was begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fence {
+    /// Shards that are not where the batch started; of another erasure epoch, all its shards.
+    pub shards: Vec<MovedShard>,
+    /// The erasure epochs of the table and of the batch, when they differ.
+    pub erasure_epochs: Option<(u64, u64)>,
+    /// [`CheckpointDocument::supplements`] of the table and of the batch, when they differ.
+    pub supplements: Option<(u64, u64)>,
+}
+
+impl Fence {
+    /// Whether nothing stands against the batch.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counter = |name: &str, counts: Option<(u64, u64)>| {
+            counts.map(|(table, batch)| format!("{name}: the table is at {table}, the batch started from {batch}"))
+        };
+        let counters = [counter("erasure epoch", self.erasure_epochs), counter("supplements", self.supplements)];
+        let shards = self.shards.iter().map(ToString::to_string);
+        f.write_str(&counters.into_iter().flatten().chain(shards).collect::<Vec<_>>().join("; "))
+    }
 }
 
 /// Why a batch may not be committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The table has moved on: these shards are not where the batch started.
-    Fenced(Vec<String>),
+    /// The table has moved on.
+    Fenced(Fence),
     /// The batch contradicts itself.
     Inconsistent(String),
 }
@@ -109,7 +159,7 @@ pub enum Refusal {
 /// Applies a batch to the newest document and gives the next one, not yet sealed.
 ///
 /// # Errors
-/// [`Refusal::Fenced`] names the shards that moved; [`Refusal::Inconsistent`] says what does not add up.
+/// [`Refusal::Fenced`] says where the table stands and what the batch expected; [`Refusal::Inconsistent`] says what does not add up.
 pub fn advance(
     current: Option<&CheckpointDocument>,
     number: u64,
@@ -117,8 +167,9 @@ pub fn advance(
     writer: &Writer,
 ) -> Result<CheckpointDocument, Refusal> {
     check_batch(batch)?;
-    if let Some(fenced) = fence(current, batch) {
-        return Err(Refusal::Fenced(fenced));
+    let fence = fence(current, batch);
+    if !fence.is_open() {
+        return Err(Refusal::Fenced(fence));
     }
     let mut next = successor(current, number, writer);
     next.batch_id = batch.id;
@@ -177,7 +228,7 @@ fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer)
 
 /// Folds shards into the retired totals that have ended and whose children are all under way. Others stay: the worker
 /// that asked for it may have seen an older document.
-fn retire(document: &mut CheckpointDocument, wanted: &[String]) {
+fn retire(document: &mut CheckpointDocument, wanted: &[ShardId]) {
     for id in wanted {
         let mut children = document.shards.values().filter(|state| state.parents.contains(id));
         let under_way = children.all(|child| matches!(child.position, Position::After(_)));
@@ -232,21 +283,28 @@ fn check_batch(batch: &Batch) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The shards that are not where the batch started; `None` when the batch may go on. An empty list: not the shards, but
-/// the erasure epoch or another replay stands against it.
-fn fence(current: Option<&CheckpointDocument>, batch: &Batch) -> Option<Vec<String>> {
+/// What stands against a batch.
+fn fence(current: Option<&CheckpointDocument>, batch: &Batch) -> Fence {
     if KnownBug::SkipTheFence.is_on() {
-        return None;
+        return Fence::default();
     }
     let epoch = current.map_or(0, |document| document.erasure_epoch);
     let supplements = current.map_or(0, |document| document.supplements);
-    let moved = |step: &&ShardAdvance| {
+    let erased = epoch != batch.erasure_epoch;
+    let moved = |step: &ShardAdvance| {
         let state = current.and_then(|document| document.shards.get(&step.shard));
-        epoch != batch.erasure_epoch || !starts_from(step, state)
+        (erased || !starts_from(step, state)).then(|| MovedShard {
+            shard: step.shard.clone(),
+            stands_at: state.map(|state| state.position.clone()),
+            expected: step.from_exclusive.clone(),
+        })
     };
-    let shards: Vec<String> = batch.shards.iter().filter(moved).map(|step| step.shard.clone()).collect();
-    let outrun = batch.supplement.as_ref().is_some_and(|supplement| supplement.base != supplements);
-    (!shards.is_empty() || outrun || epoch != batch.erasure_epoch).then_some(shards)
+    let outrun = batch.supplement.as_ref().filter(|supplement| supplement.base != supplements);
+    Fence {
+        shards: batch.shards.iter().filter_map(moved).collect(),
+        erasure_epochs: erased.then_some((epoch, batch.erasure_epoch)),
+        supplements: outrun.map(|supplement| (supplements, supplement.base)),
+    }
 }
 
 fn starts_from(step: &ShardAdvance, state: Option<&ShardState>) -> bool {
@@ -260,7 +318,7 @@ fn starts_from(step: &ShardAdvance, state: Option<&ShardState>) -> bool {
     }
 }
 
-fn apply(shards: &mut BTreeMap<String, ShardState>, retired: &mut ControlTotals, step: &ShardAdvance) {
+fn apply(shards: &mut BTreeMap<ShardId, ShardState>, retired: &mut ControlTotals, step: &ShardAdvance) {
     let mut totals = step.counts;
     let mut drained_at = step.drained_at;
     let mut arrived_at = step.arrived_at;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bluelake_schemas::Millis;
 use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +16,8 @@ pub struct DataFile {
     pub partition_values: BTreeMap<String, String>,
     /// Size in bytes.
     pub size: u64,
-    /// Milliseconds since the epoch, by the store's clock.
-    pub modified_at: i64,
+    /// By the store's clock.
+    pub modified_at: Millis,
     /// Rows, as in the footer.
     pub rows: u64,
     /// Delta per-file statistics as JSON text.
@@ -35,7 +36,7 @@ impl DataFile {
                 .map(|(column, value)| (column.clone(), Some(value.clone())))
                 .collect::<HashMap<_, _>>(),
             size: i64::try_from(self.size).unwrap_or(i64::MAX),
-            modification_time: self.modified_at,
+            modification_time: self.modified_at.get(),
             data_change: true,
             stats: Some(self.statistics.clone()),
             tags: None,

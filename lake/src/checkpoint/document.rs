@@ -1,13 +1,15 @@
 //! The checkpoint document: how far a table has each shard of its stream, in numbered, immutable,
 //! chained JSON documents. Pure: building, checking and reading bytes; no I/O.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
+use bluelake_schemas::{Micros, Millis};
+use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::checkpoint::{data_file::DataFile, sequence::SequenceNumber, totals::ControlTotals};
+use crate::checkpoint::{data_file::DataFile, sequence::SequenceNumber, shard_id::ShardId, totals::ControlTotals};
 
 /// Version of the document's format that this code writes. It reads this one and those before it, which lack fields.
 pub(crate) const DOCUMENT_FORMAT: u32 = 4;
@@ -18,10 +20,23 @@ pub(crate) const DOCUMENT_FORMAT: u32 = 4;
 pub enum Position {
     /// Pinned at the oldest record that Kinesis holds; nothing is committed yet.
     TrimHorizon,
-    /// Pinned at an arrival time (milliseconds since the epoch); nothing is committed yet.
-    AtTimestamp(i64),
+    /// Pinned at an arrival time; nothing is committed yet.
+    AtTimestamp(Millis),
     /// Every record up to and including this one is committed.
     After(SequenceNumber),
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrimHorizon => f.write_str("the oldest record"),
+            Self::AtTimestamp(time) => match time.time() {
+                Some(time) => write!(f, "{}", time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+                None => write!(f, "{time:?}"),
+            },
+            Self::After(sequence) => write!(f, "record {sequence}"),
+        }
+    }
 }
 
 impl Position {
@@ -43,21 +58,21 @@ pub struct ShardState {
     /// The shard's StartingSequenceNumber; with the shard id it identifies the incarnation.
     pub starting_sequence: SequenceNumber,
     /// Shard ids of the parents: none, one after a split, two after a merge.
-    pub parents: Vec<String>,
+    pub parents: Vec<ShardId>,
     /// How far the shard is committed.
     pub position: Position,
     /// The shard is closed and everything in it is committed.
     pub ended: bool,
-    /// Arrival time of the newest committed record, microseconds since the epoch.
-    pub arrived_at: Option<i64>,
+    /// Arrival time of the newest committed record.
+    pub arrived_at: Option<Micros>,
     /// When it was last known that nothing unread lay behind: the shard was seen drained; of a child that was just pinned, what
-    /// was known of its parents. Milliseconds since the epoch.
-    pub drained_at: Option<i64>,
+    /// was known of its parents.
+    pub drained_at: Option<Millis>,
     /// From when the shard's age counts while nothing newer of it is known: its pin, or that of the ancestors that it follows,
-    /// or the acceptance of a gap. What lay there before may still be unread. Milliseconds since the epoch; `None` in documents of
+    /// or the acceptance of a gap. What lay there before may still be unread. `None` in documents of
     /// format 1 and 2, which have that in `drained_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pinned_at: Option<i64>,
+    pub pinned_at: Option<Millis>,
     /// Control totals since the pin.
     pub totals: ControlTotals,
 }
@@ -66,7 +81,7 @@ pub struct ShardState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRange {
     /// Shard id.
-    pub shard: String,
+    pub shard: ShardId,
     /// The state that the batch started from; `None` for the commit that pins the start.
     pub from_exclusive: Option<Position>,
     /// The state that it reached.
@@ -91,18 +106,18 @@ pub enum GapCause {
 #[serde(deny_unknown_fields)]
 pub struct Gap {
     /// Shard id.
-    pub shard: String,
+    pub shard: ShardId,
     /// StartingSequenceNumber of the incarnation.
     pub starting_sequence: SequenceNumber,
     /// Everything up to here is committed.
     pub after: Position,
-    /// Records that arrived after this time may be missing, milliseconds since the epoch; `None`: since the shard began.
-    pub from: Option<i64>,
-    /// Records that arrived before this time may be missing, milliseconds since the epoch; `None`: to the shard's end.
+    /// Records that arrived after this time may be missing; `None`: since the shard began.
+    pub from: Option<Millis>,
+    /// Records that arrived before this time may be missing; `None`: to the shard's end.
     /// When the gap is accepted, that moment: what was unread then may be discarded before it is read.
-    pub until: Option<i64>,
-    /// When it was found, milliseconds since the epoch.
-    pub found_at: i64,
+    pub until: Option<Millis>,
+    /// When it was found.
+    pub found_at: Millis,
     /// How it came about.
     pub cause: GapCause,
     /// An operator let the shard go on (`--on-gap continue`).
@@ -129,14 +144,14 @@ pub struct ArchiveRange {
 
 /// What the rows of an archived object have for a shard; their sequence number is the byte at which their record begins.
 #[must_use]
-pub fn archive_shard(object: &str, version: &str) -> String {
-    format!("archive:{object}#{version}")
+pub fn archive_shard(object: &str, version: &str) -> ShardId {
+    format!("archive:{object}#{version}").into()
 }
 
 impl ArchiveRange {
     /// What the rows of the object have for a shard.
     #[must_use]
-    pub fn shard(&self) -> String {
+    pub fn shard(&self) -> ShardId {
         archive_shard(&self.object, &self.version)
     }
 }
@@ -172,14 +187,14 @@ pub struct CheckpointDocument {
     pub contract_version: i32,
     /// The stream's ARN; empty before its first commit, when only backfills wrote.
     pub stream_arn: String,
-    /// When the stream was created, milliseconds since the epoch; `None` in documents before format 4, and where the server does
+    /// When the stream was created; `None` in documents before format 4, and where the server does
     /// not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stream_created_at: Option<i64>,
+    pub stream_created_at: Option<Millis>,
     /// Rises with each erasure; a batch from before cannot land after.
     pub erasure_epoch: u64,
     /// State of every shard.
-    pub shards: BTreeMap<String, ShardState>,
+    pub shards: BTreeMap<ShardId, ShardState>,
     /// What this commit took from each of its shards.
     pub ranges: Vec<ShardRange>,
     /// Totals of shards that left the stream.
@@ -294,7 +309,7 @@ impl CheckpointDocument {
     /// The gap that stops a shard, if there is one.
     #[must_use]
     pub fn open_gap(&self, shard: &str) -> Option<&Gap> {
-        self.gaps.iter().find(|gap| gap.shard == shard && !gap.accepted)
+        self.gaps.iter().find(|gap| gap.shard.as_str() == shard && !gap.accepted)
     }
 
     /// Sets the digest and gives the bytes to store.

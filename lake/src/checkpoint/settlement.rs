@@ -9,8 +9,10 @@
 
 use std::time::Duration;
 
+use bluelake_schemas::Millis;
+
 use crate::checkpoint::{
-    advance::{Batch, Refusal, Writer, advance},
+    advance::{Batch, Fence, Refusal, Writer, advance},
     document::CheckpointDocument,
 };
 
@@ -46,8 +48,8 @@ pub fn trace(document: &CheckpointDocument, batch: &Batch) -> Trace {
 pub enum NextAct {
     /// Nothing: it happened.
     Done,
-    /// Nothing: it can never happen, because these shards moved.
-    Drop(Vec<String>),
+    /// Nothing: it can never happen, because the table has moved on.
+    Drop(Fence),
     /// Put this document, under its number or the next free one, then commit from the same snapshot of the table.
     Put(Box<CheckpointDocument>),
 }
@@ -69,7 +71,7 @@ pub fn next_act(
     let number = current.map_or(0, |document| document.number) + 1;
     match advance(current, number, batch, writer) {
         Ok(document) => Ok(NextAct::Put(Box::new(document))),
-        Err(Refusal::Fenced(shards)) => Ok(NextAct::Drop(shards)),
+        Err(Refusal::Fenced(fence)) => Ok(NextAct::Drop(fence)),
         Err(inconsistent) => Err(inconsistent),
     }
 }
@@ -78,10 +80,9 @@ impl Batch {
     /// Whether the batch waited for too long to be committed by a document that was put at `written_at` (milliseconds
     /// since the epoch): then its files may be taken for orphans.
     #[must_use]
-    pub fn is_too_old(&self, written_at: i64) -> bool {
+    pub fn is_too_old(&self, written_at: Millis) -> bool {
         let uploaded = self.files.iter().chain(&self.rejected_files).map(|file| file.modified_at).min();
-        let age = uploaded.map_or(0, |uploaded| written_at.saturating_sub(uploaded));
-        u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) > MAX_BATCH_AGE)
+        uploaded.is_some_and(|uploaded| written_at.since(uploaded) > MAX_BATCH_AGE)
     }
 }
 
@@ -124,7 +125,7 @@ mod tests {
 
     fn step(from_exclusive: Option<Position>, to_inclusive: Position) -> ShardAdvance {
         ShardAdvance {
-            shard: "a".to_owned(),
+            shard: "a".into(),
             starting_sequence: SequenceNumber::parse("1").unwrap(),
             parents: Vec::new(),
             from_exclusive,
@@ -182,7 +183,10 @@ mod tests {
         assert!(matches!(&act, NextAct::Put(document) if document.number == 2), "{act:?}");
         let others = put(Some(&pin), &batch(3, 1, step(Some(Position::TrimHorizon), after("4"))));
         let act = next_act(Some(&others), false, &mine, &writer()).unwrap();
-        assert!(matches!(&act, NextAct::Drop(shards) if shards == &["a".to_owned()]), "{act:?}");
+        assert!(
+            matches!(&act, NextAct::Drop(fence) if matches!(fence.shards.as_slice(), [moved] if moved.shard == "a")),
+            "{act:?}"
+        );
     }
 
     #[test]

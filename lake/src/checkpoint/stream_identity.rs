@@ -9,22 +9,25 @@
 //!
 //! A time that either side does not know is not compared.
 
-use chrono::{DateTime, SecondsFormat};
+use std::time::Duration;
+
+use bluelake_schemas::Millis;
+use chrono::SecondsFormat;
 
 use crate::{
     checkpoint::{advance::Writer, document::CheckpointDocument},
     error::LakeError,
 };
 
-/// Some servers cut the time of creation to the second, milliseconds.
-const CUT: i64 = 1_000;
+/// Some servers cut the time of creation to the second.
+const CUT: Duration = Duration::from_secs(1);
 /// What an operator can do.
 const REMEDY: &str = "correct the name of the stream ([streams] in bluelake.toml), or use another lake";
 
 impl CheckpointDocument {
-    /// Why a stream is not the one that the table holds; `None` when it is. `created_at` in milliseconds since the epoch.
+    /// Why a stream is not the one that the table holds; `None` when it is.
     #[must_use]
-    pub fn other_stream(&self, arn: &str, created_at: Option<i64>) -> Option<String> {
+    pub fn other_stream(&self, arn: &str, created_at: Option<Millis>) -> Option<String> {
         if self.stream_arn.is_empty() || arn.is_empty() {
             return None;
         }
@@ -32,7 +35,7 @@ impl CheckpointDocument {
             return Some(format!("it holds the stream {}, and {arn} is another", self.stream_arn));
         }
         match (self.stream_created_at, created_at) {
-            (Some(held), Some(found)) if found < held.saturating_sub(CUT) => Some(format!(
+            (Some(held), Some(found)) if found < held.earlier(CUT) => Some(format!(
                 "it holds the stream {arn} that was created at {}, and this one was created before, at {}",
                 time(held),
                 time(found)
@@ -63,9 +66,8 @@ pub fn other_stream(table: &str, check: String) -> LakeError {
     LakeError::Refused { table: table.to_owned(), check, remedy: REMEDY.to_owned() }
 }
 
-fn time(millis: i64) -> String {
-    let time = DateTime::from_timestamp_millis(millis);
-    time.map_or_else(|| millis.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+fn time(at: Millis) -> String {
+    at.time().map_or_else(|| at.get().to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 #[cfg(test)]
@@ -76,7 +78,7 @@ mod tests {
 
     const ARN: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/points";
 
-    fn document(arn: &str, created_at: Option<i64>) -> CheckpointDocument {
+    fn document(arn: &str, created_at: Option<Millis>) -> CheckpointDocument {
         let writer = Writer {
             worker: "w".to_owned(),
             stream_arn: arn.to_owned(),
@@ -99,23 +101,27 @@ mod tests {
     #[test]
     fn a_stream_is_the_same_by_its_arn_and_is_not_older_than_the_one_held() {
         let second = 1_000;
-        let held = document(ARN, Some(10 * second));
+        let held = document(ARN, Some(Millis::new(10 * second)));
         let same = |arn: &str, created_at| held.other_stream(arn, created_at).is_none();
-        assert!(same(ARN, Some(10 * second)) && same(ARN, None) && same("", None));
-        assert!(same(ARN, Some(9 * second)), "a server may cut the time to the second");
-        assert!(same(ARN, Some(500 * second)), "made anew under its name");
-        assert!(!same(ARN, Some(8 * second)));
+        assert!(same(ARN, Some(Millis::new(10 * second))) && same(ARN, None) && same("", None));
+        assert!(same(ARN, Some(Millis::new(9 * second))), "a server may cut the time to the second");
+        assert!(same(ARN, Some(Millis::new(500 * second))), "made anew under its name");
+        assert!(!same(ARN, Some(Millis::new(8 * second))));
         for other in [
             "arn:aws:kinesis:us-east-1:123456789012:stream/points2",
             "arn:aws:kinesis:us-east-1:210987654321:stream/points",
             "arn:aws:kinesis:eu-west-1:123456789012:stream/points",
             "points",
         ] {
-            let reason = held.other_stream(other, Some(10 * second)).unwrap();
+            let reason = held.other_stream(other, Some(Millis::new(10 * second))).unwrap();
             assert!(reason.contains(ARN) && reason.contains(other), "{reason}");
         }
-        assert_eq!(document(ARN, None).other_stream(ARN, Some(1)), None, "a document that does not know the time");
-        assert_eq!(document("", None).other_stream(ARN, Some(1)), None, "only a backfill wrote");
+        assert_eq!(
+            document(ARN, None).other_stream(ARN, Some(Millis::new(1))),
+            None,
+            "a document that does not know the time"
+        );
+        assert_eq!(document("", None).other_stream(ARN, Some(Millis::new(1))), None, "only a backfill wrote");
     }
 
     #[test]

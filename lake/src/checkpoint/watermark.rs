@@ -18,25 +18,29 @@ use std::{
     time::Duration,
 };
 
-use crate::checkpoint::document::{CheckpointDocument, Position, ShardState};
+use bluelake_schemas::{Micros, Millis};
+
+use crate::checkpoint::{
+    document::{CheckpointDocument, Position, ShardState},
+    shard_id::ShardId,
+};
 
 /// What was just seen of a stream in Kinesis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeenInKinesis {
-    /// Shards at their tip from the position in the document, and when, milliseconds since the epoch.
-    pub at_tip: BTreeMap<String, i64>,
+    /// Shards at their tip from the position in the document, and when.
+    pub at_tip: BTreeMap<ShardId, Millis>,
     /// Listed shards that the document does not have, with their parents.
-    pub unpinned: BTreeMap<String, Vec<String>>,
+    pub unpinned: BTreeMap<ShardId, Vec<ShardId>>,
     /// Shards that are closed: their children may hold what came since.
-    pub closed: BTreeSet<String>,
+    pub closed: BTreeSet<ShardId>,
 }
 
 impl SeenInKinesis {
-    /// Takes in that nothing lay behind a shard's position at a time, milliseconds since the epoch. When the position is
+    /// Takes in that nothing lay behind a shard's position at a time. When the position is
     /// older than the retention, what lay there may have been discarded: then it says nothing.
-    pub fn take_tip(&mut self, shard: &str, state: &ShardState, at: i64, retention: Duration) {
-        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-        if state.safe_until().is_some_and(|known| known >= at.saturating_sub(retention)) {
+    pub fn take_tip(&mut self, shard: &ShardId, state: &ShardState, at: Millis, retention: Duration) {
+        if state.safe_until().is_some_and(|known| known >= at.earlier(retention)) {
             self.at_tip.insert(shard.to_owned(), at);
         }
     }
@@ -46,28 +50,28 @@ impl ShardState {
     /// Records that arrived up to here are committed, or were never there, or were never promised: milliseconds since the
     /// epoch; `None` when that is not known. The shard loses records when this becomes older than the retention.
     #[must_use]
-    pub fn safe_until(&self) -> Option<i64> {
+    pub fn safe_until(&self) -> Option<Millis> {
         self.read_until().max(self.pinned_at)
     }
 
     /// Records that arrived up to here are committed, or were never there, or are part of a gap: milliseconds since the
     /// epoch; `None` when nothing is known. Not after [`ShardState::safe_until`].
     #[must_use]
-    pub fn read_until(&self) -> Option<i64> {
+    pub fn read_until(&self) -> Option<Millis> {
         arrived(self).max(self.drained_at)
     }
 }
 
-fn arrived(state: &ShardState) -> Option<i64> {
-    state.arrived_at.map(|micros| micros.div_euclid(1_000))
+fn arrived(state: &ShardState) -> Option<Millis> {
+    state.arrived_at.map(Micros::millis)
 }
 
 impl CheckpointDocument {
-    /// The arrival time up to which the table has every record of the stream, milliseconds since the epoch; `None` when
+    /// The arrival time up to which the table has every record of the stream; `None` when
     /// nothing is known. Without `seen`, the document alone tells. Records lost in a gap that was accepted are not waited
     /// for.
     #[must_use]
-    pub fn watermark(&self, seen: Option<&SeenInKinesis>) -> Option<i64> {
+    pub fn watermark(&self, seen: Option<&SeenInKinesis>) -> Option<Millis> {
         if seen.is_some_and(|seen| self.has_unpinned_roots(seen)) {
             return None;
         }
@@ -81,19 +85,19 @@ impl CheckpointDocument {
             } else {
                 tip.max(self.complete_until(state, 0))?
             };
-            least = Some(least.map_or(until, |least: i64| least.min(until)));
+            least = Some(least.map_or(until, |least: Millis| least.min(until)));
         }
         least
     }
 
     /// Shards of whose records nothing is known, not even what came before them.
     fn has_unpinned_roots(&self, seen: &SeenInKinesis) -> bool {
-        let known = |parent: &String| self.shards.contains_key(parent) || seen.unpinned.contains_key(parent);
+        let known = |parent: &ShardId| self.shards.contains_key(parent) || seen.unpinned.contains_key(parent);
         seen.unpinned.values().any(|parents| !parents.iter().any(known))
     }
 
     /// Whether the document has all the children of an ended shard: after a merge one, after a split two.
-    fn is_followed(&self, id: &String, seen: Option<&SeenInKinesis>) -> bool {
+    fn is_followed(&self, id: &ShardId, seen: Option<&SeenInKinesis>) -> bool {
         let mut children = self.shards.values().filter(|state| state.parents.contains(id)).peekable();
         match seen {
             Some(seen) => children.peek().is_some() && !seen.unpinned.values().any(|parents| parents.contains(id)),
@@ -105,7 +109,7 @@ impl CheckpointDocument {
     }
 
     /// `depth` bounds the way up to the ancestors: entries that name each other as parents must not hold up a monitor.
-    fn complete_until(&self, state: &ShardState, depth: usize) -> Option<i64> {
+    fn complete_until(&self, state: &ShardState, depth: usize) -> Option<Millis> {
         let drained = state.drained_at.filter(|_| state.pinned_at.is_some());
         match (&state.position, arrived(state).max(drained)) {
             (Position::AtTimestamp(time), known) => known.max(Some(*time)),
@@ -129,11 +133,11 @@ mod tests {
     fn state(position: Position, arrived_millis: Option<i64>, ended: bool, parents: &[&str]) -> ShardState {
         ShardState {
             starting_sequence: SequenceNumber::parse("1").unwrap(),
-            parents: parents.iter().map(ToString::to_string).collect(),
+            parents: parents.iter().map(|id| ShardId::from(*id)).collect(),
             position,
             ended,
-            arrived_at: arrived_millis.map(|millis| millis * 1_000),
-            drained_at: Some(9_999),
+            arrived_at: arrived_millis.map(|millis| millis * 1_000).map(Micros::new),
+            drained_at: Some(Millis::new(9_999)),
             pinned_at: None,
             totals: ControlTotals::default(),
         }
@@ -145,13 +149,13 @@ mod tests {
 
     fn document<const N: usize>(shards: [(&str, ShardState); N]) -> CheckpointDocument {
         CheckpointDocument {
-            shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
+            shards: shards.into_iter().map(|(id, state)| (id.into(), state)).collect(),
             ..CheckpointDocument::empty()
         }
     }
 
     fn offline<const N: usize>(shards: [(&str, ShardState); N]) -> Option<i64> {
-        document(shards).watermark(None)
+        document(shards).watermark(None).map(Millis::get)
     }
 
     #[test]
@@ -161,34 +165,41 @@ mod tests {
     }
 
     fn at_tip<const N: usize>(shards: [(&str, i64); N]) -> SeenInKinesis {
-        let at_tip = shards.into_iter().map(|(id, at)| (id.to_owned(), at)).collect();
+        let at_tip = shards.into_iter().map(|(id, at)| (id.into(), Millis::new(at))).collect();
         SeenInKinesis { at_tip, ..SeenInKinesis::default() }
     }
 
     #[test]
     fn a_shard_seen_at_its_tip_is_complete_up_to_that_moment() {
         let document = document([("a", read(700)), ("b", read(300))]);
-        assert_eq!(document.watermark(Some(&at_tip([("b", 5_000)]))), Some(700));
-        assert_eq!(document.watermark(Some(&at_tip([("a", 5_001), ("b", 5_000)]))), Some(5_000));
+        assert_eq!(document.watermark(Some(&at_tip([("b", 5_000)]))), Some(Millis::new(700)));
+        assert_eq!(document.watermark(Some(&at_tip([("a", 5_001), ("b", 5_000)]))), Some(Millis::new(5_000)));
     }
 
     #[test]
     fn a_tip_behind_a_position_older_than_the_retention_says_nothing() {
         let mut seen = SeenInKinesis::default();
         let old = ShardState { drained_at: None, ..read(300) };
-        seen.take_tip("a", &old, 1_301, Duration::from_secs(1));
+        seen.take_tip(&"a".into(), &old, Millis::new(1_301), Duration::from_secs(1));
         assert!(seen.at_tip.is_empty(), "records may have been discarded unread");
-        seen.take_tip("a", &old, 1_300, Duration::from_secs(1));
-        assert_eq!(seen.at_tip, BTreeMap::from([("a".to_owned(), 1_300)]));
+        seen.take_tip(&"a".into(), &old, Millis::new(1_300), Duration::from_secs(1));
+        assert_eq!(seen.at_tip, BTreeMap::from([("a".into(), Millis::new(1_300))]));
     }
 
     #[test]
     fn a_shard_that_was_seen_drained_is_complete_up_to_then() {
-        let drained = |state: ShardState| ShardState { drained_at: Some(800), pinned_at: Some(100), ..state };
+        let drained = |state: ShardState| ShardState {
+            drained_at: Some(Millis::new(800)),
+            pinned_at: Some(Millis::new(100)),
+            ..state
+        };
         assert_eq!(offline([("a", drained(read(300)))]), Some(800));
         assert_eq!(offline([("a", drained(read(900)))]), Some(900));
         assert_eq!(offline([("a", drained(state(Position::TrimHorizon, None, false, &[])))]), Some(800));
-        assert_eq!(offline([("a", drained(state(Position::AtTimestamp(200), None, false, &[])))]), Some(800));
+        assert_eq!(
+            offline([("a", drained(state(Position::AtTimestamp(Millis::new(200)), None, false, &[])))]),
+            Some(800)
+        );
         let pinned = ShardState { drained_at: None, ..drained(state(Position::TrimHorizon, None, false, &[])) };
         assert_eq!(offline([("a", pinned)]), None);
     }
@@ -198,7 +209,7 @@ mod tests {
         // `drained_at` of every state here is 9,999, newer than all that is committed.
         assert_eq!(offline([("a", read(300))]), Some(300));
         assert_eq!(offline([("a", state(Position::TrimHorizon, None, false, &[]))]), None);
-        assert_eq!(offline([("a", state(Position::AtTimestamp(200), None, false, &[]))]), Some(200));
+        assert_eq!(offline([("a", state(Position::AtTimestamp(Millis::new(200)), None, false, &[]))]), Some(200));
     }
 
     #[test]
@@ -220,23 +231,27 @@ mod tests {
         let left = state(after(), Some(800), false, &["parent"]);
         let document = document([("parent", parent), ("left", left)]);
         let unpinned = |id: &str, parents: &[&str]| SeenInKinesis {
-            at_tip: BTreeMap::from([("left".to_owned(), 5_000)]),
-            unpinned: BTreeMap::from([(id.to_owned(), parents.iter().map(ToString::to_string).collect())]),
+            at_tip: BTreeMap::from([("left".into(), Millis::new(5_000))]),
+            unpinned: BTreeMap::from([(id.into(), parents.iter().map(|id| ShardId::from(*id)).collect())]),
             ..SeenInKinesis::default()
         };
-        assert_eq!(document.watermark(Some(&at_tip([("left", 5_000)]))), Some(5_000), "no sibling is left in Kinesis");
-        assert_eq!(document.watermark(Some(&unpinned("right", &["parent"]))), Some(400));
+        assert_eq!(
+            document.watermark(Some(&at_tip([("left", 5_000)]))),
+            Some(Millis::new(5_000)),
+            "no sibling is left in Kinesis"
+        );
+        assert_eq!(document.watermark(Some(&unpinned("right", &["parent"]))), Some(Millis::new(400)));
         assert_eq!(document.watermark(Some(&unpinned("root", &[]))), None);
         assert_eq!(document.watermark(Some(&unpinned("child", &["gone"]))), None);
     }
 
     #[test]
     fn a_shard_that_is_closed_in_kinesis_is_complete_up_to_its_newest_record_whatever_was_claimed_of_it() {
-        let drained = ShardState { drained_at: Some(800), pinned_at: Some(100), ..read(300) };
-        let closed = SeenInKinesis { closed: BTreeSet::from(["a".to_owned()]), ..at_tip([("a", 5_000)]) };
+        let drained = ShardState { drained_at: Some(Millis::new(800)), pinned_at: Some(Millis::new(100)), ..read(300) };
+        let closed = SeenInKinesis { closed: BTreeSet::from(["a".into()]), ..at_tip([("a", 5_000)]) };
         let document = document([("a", drained.clone())]);
-        assert_eq!(document.watermark(None), Some(800));
-        assert_eq!(document.watermark(Some(&closed)), Some(300));
+        assert_eq!(document.watermark(None), Some(Millis::new(800)));
+        assert_eq!(document.watermark(Some(&closed)), Some(Millis::new(300)));
     }
 
     #[test]
@@ -257,7 +272,7 @@ mod tests {
 
     #[test]
     fn records_are_safe_up_to_what_is_committed_or_was_seen_drained() {
-        assert_eq!(read(300).safe_until(), Some(9_999));
-        assert_eq!(ShardState { drained_at: None, ..read(300) }.safe_until(), Some(300));
+        assert_eq!(read(300).safe_until(), Some(Millis::new(9_999)));
+        assert_eq!(ShardState { drained_at: None, ..read(300) }.safe_until(), Some(Millis::new(300)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bluelake_schemas::Stream;
+use bluelake_schemas::{Millis, Stream};
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::Path};
 
@@ -19,8 +19,8 @@ const MAX_LOST_RACES: usize = 50;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListedDocument {
     pub(crate) number: u64,
-    /// By the store's clock, milliseconds since the epoch.
-    pub(crate) written_at: i64,
+    /// By the store's clock.
+    pub(crate) written_at: Millis,
 }
 
 /// How often a document that came altered is read: what the network did to it may not happen again.
@@ -100,11 +100,11 @@ impl DocumentChain {
         })
     }
 
-    /// When the store says that document `number` was written, milliseconds since the epoch.
-    pub(crate) async fn written_at(&self, number: u64) -> Result<i64, LakeError> {
+    /// When the store says that document `number` was written.
+    pub(crate) async fn written_at(&self, number: u64) -> Result<Millis, LakeError> {
         let meta =
             self.store.head(&self.path(number)).await.map_err(LakeError::store("look at", self.describe(number)))?;
-        Ok(meta.last_modified.timestamp_millis())
+        Ok(meta.last_modified.into())
     }
 
     /// Every document, committed or not, in no order.
@@ -112,7 +112,7 @@ impl DocumentChain {
         self.store
             .list(Some(&self.folder))
             .try_filter_map(|meta| async move {
-                let written_at = meta.last_modified.timestamp_millis();
+                let written_at = meta.last_modified.into();
                 Ok(number_of(&meta.location).map(|number| ListedDocument { number, written_at }))
             })
             .try_collect()

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use bluelake_schemas::Millis;
 use deltalake::{DeltaTable, checkpoints::cleanup_expired_logs_for, table::config::TablePropertiesExt as _};
 use futures::StreamExt as _;
 use rand::Rng as _;
@@ -50,11 +51,10 @@ impl Housekeeping {
         chain: &DocumentChain,
         current: &CheckpointDocument,
         followed: Option<u64>,
-        now: i64,
+        now: Millis,
     ) -> Result<usize, LakeError> {
         let listed = chain.list().await?;
-        let bounds =
-            Bounds { older_than: now.saturating_sub(millis(self.document_age)), below: needed_from(current, followed) };
+        let bounds = Bounds { older_than: now.earlier(self.document_age), below: needed_from(current, followed) };
         if candidates(&listed, &bounds).is_empty() {
             return Ok(0);
         }
@@ -77,10 +77,10 @@ impl Housekeeping {
     }
 
     /// Deletes files of a Delta log that are older than its retention and lie before a log checkpoint.
-    pub(crate) async fn prune_log(&self, name: &str, table: &DeltaTable, now: i64) -> Result<usize, LakeError> {
+    pub(crate) async fn prune_log(&self, name: &str, table: &DeltaTable, now: Millis) -> Result<usize, LakeError> {
         let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
         let age = self.log_age.unwrap_or_else(|| state.table_config().log_retention_duration());
-        let cutoff = now.saturating_sub(millis(age));
+        let cutoff = now.earlier(age).get();
         cleanup_expired_logs_for(state.version(), table.log_store().as_ref(), cutoff, None)
             .await
             .map_err(LakeError::table(name, "clear its log"))
@@ -88,8 +88,8 @@ impl Housekeeping {
 }
 
 struct Bounds {
-    /// Milliseconds since the epoch, by the store's clock.
-    older_than: i64,
+    /// By the store's clock.
+    older_than: Millis,
     /// First number that is kept.
     below: u64,
 }
@@ -139,10 +139,6 @@ async fn nth_newest(
     Ok(Some(reached))
 }
 
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,12 +146,12 @@ mod tests {
     #[test]
     fn only_what_is_old_and_below_every_need_may_go() {
         let listed: Vec<_> = (1..=6)
-            .map(|number| ListedDocument { number, written_at: i64::try_from(number).unwrap_or(0) * 10 })
+            .map(|number| ListedDocument { number, written_at: Millis::new(i64::try_from(number).unwrap_or(0) * 10) })
             .collect();
         let numbers = |older_than, below| candidates(&listed, &Bounds { older_than, below });
-        assert_eq!(numbers(45, 100), [1, 2, 3, 4]);
-        assert_eq!(numbers(1_000, 3), [1, 2]);
-        assert_eq!(numbers(10, 100), Vec::<u64>::new());
+        assert_eq!(numbers(Millis::new(45), 100), [1, 2, 3, 4]);
+        assert_eq!(numbers(Millis::new(1_000), 3), [1, 2]);
+        assert_eq!(numbers(Millis::new(10), 100), Vec::<u64>::new());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 use crate::{
     checkpoint::{
-        advance::{Batch, Refusal, Writer},
+        advance::{Batch, Fence, Refusal, Writer},
         data_file::DataFile,
         document::{ArchiveRange, CheckpointDocument},
         settlement::{NextAct, Trace, next_act, trace},
@@ -49,10 +49,7 @@ pub enum CommitOutcome {
         version: u64,
     },
     /// It can never happen: the table has moved on. Drop the batch, go on from the table.
-    Fenced {
-        /// The shards that moved.
-        shards: Vec<String>,
-    },
+    Fenced(Fence),
     /// It waited too long and was dropped; nothing was committed.
     Expired,
 }
@@ -241,7 +238,7 @@ impl StreamTable {
         let found = self.chain_holds(batch).await?;
         let mut document = match next_act(self.current.as_ref(), found, batch, &self.writer) {
             Ok(NextAct::Done) => return Ok(CommitOutcome::Committed { version: state.version() }),
-            Ok(NextAct::Drop(shards)) | Err(Refusal::Fenced(shards)) => return Ok(CommitOutcome::Fenced { shards }),
+            Ok(NextAct::Drop(fence)) | Err(Refusal::Fenced(fence)) => return Ok(CommitOutcome::Fenced(fence)),
             Ok(NextAct::Put(document)) => *document,
             Err(Refusal::Inconsistent(reason)) => {
                 return Err(LakeError::Refused {
@@ -418,7 +415,7 @@ impl Uploader {
             path,
             partition_values: file.partition_values.into_iter().collect(),
             size,
-            modified_at: meta.last_modified.timestamp_millis(),
+            modified_at: meta.last_modified.into(),
             rows: file.rows,
             statistics: file.statistics,
         })
@@ -449,6 +446,7 @@ fn check_files(batch: &Batch) -> Result<(), LakeError> {
 
 #[cfg(test)]
 mod tests {
+    use bluelake_schemas::Millis;
     use uuid::Uuid;
 
     use super::*;
@@ -460,7 +458,7 @@ mod tests {
             path: path.to_owned(),
             partition_values: values.iter().map(|(column, value)| ((*column).into(), (*value).into())).collect(),
             size: 1,
-            modified_at: 0,
+            modified_at: Millis::new(0),
             rows: 1,
             statistics: String::new(),
         };

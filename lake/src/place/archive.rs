@@ -9,6 +9,7 @@ mod objects;
 use std::path::PathBuf;
 
 use aws_config::SdkConfig;
+use bluelake_schemas::Millis;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::path::Path;
@@ -44,8 +45,8 @@ pub struct ArchivedObject {
     pub version: String,
     /// Bytes, as stored.
     pub size: u64,
-    /// When it was written, milliseconds since the epoch.
-    pub modified_at: i64,
+    /// When it was written.
+    pub modified_at: Millis,
     at: ObjectPlace,
 }
 
@@ -78,7 +79,7 @@ impl ArchivedObject {
     /// One without content, for tests of what is decided by names, versions and times.
     #[doc(hidden)]
     #[must_use]
-    pub fn new(name: &str, version: &str, modified_at: i64) -> Self {
+    pub fn new(name: &str, version: &str, modified_at: Millis) -> Self {
         Self {
             name: name.to_owned(),
             version: version.to_owned(),

@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use bluelake_schemas::Millis;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{error::LakeError, layout::WORKERS, place::lake::Lake};
+use crate::{checkpoint::shard_id::ShardId, error::LakeError, layout::WORKERS, place::lake::Lake};
 
 /// Heartbeats read at once.
 const READS_AT_ONCE: usize = 16;
@@ -25,8 +26,8 @@ pub struct Heartbeat {
     pub incarnation: Uuid,
     /// Rises with each beat.
     pub beat: u64,
-    /// When the run began, milliseconds since the epoch by the worker's clock. For people only.
-    pub started_at: i64,
+    /// When the run began by the worker's clock. For people only.
+    pub started_at: Millis,
     /// Version of Bluelake.
     pub version: String,
     /// Streams that it reads.
@@ -34,7 +35,7 @@ pub struct Heartbeat {
     /// It takes at most so many shards.
     pub max_shards: Option<usize>,
     /// Stream → shards that it reads or has not committed yet: nobody else should start on them.
-    pub holds: BTreeMap<String, BTreeSet<String>>,
+    pub holds: BTreeMap<String, BTreeSet<ShardId>>,
 }
 
 /// A heartbeat as found in the lake.
@@ -42,8 +43,8 @@ pub struct Heartbeat {
 pub struct FoundHeartbeat {
     /// What it says.
     pub heartbeat: Heartbeat,
-    /// When it was written by the store's clock, milliseconds since the epoch.
-    pub written_at: i64,
+    /// When it was written by the store's clock.
+    pub written_at: Millis,
 }
 
 /// Reads and writes the heartbeats of a lake. Cheap to clone.
@@ -100,7 +101,7 @@ impl Heartbeats {
     async fn read(&self, meta: ObjectMeta) -> Option<FoundHeartbeat> {
         let bytes = self.store.get(&meta.location).await.ok()?.bytes().await.ok()?;
         match serde_json::from_slice(&bytes) {
-            Ok(heartbeat) => Some(FoundHeartbeat { heartbeat, written_at: meta.last_modified.timestamp_millis() }),
+            Ok(heartbeat) => Some(FoundHeartbeat { heartbeat, written_at: meta.last_modified.into() }),
             Err(error) => {
                 tracing::debug!(heartbeat = %meta.location, error = crate::causes(&error), "not a heartbeat that this version knows");
                 None
@@ -140,11 +141,11 @@ mod tests {
             worker: worker.to_owned(),
             incarnation: Uuid::nil(),
             beat,
-            started_at: 0,
+            started_at: Millis::new(0),
             version: "0".to_owned(),
             streams: BTreeSet::from(["user-events".to_owned()]),
             max_shards: Some(3),
-            holds: BTreeMap::from([("user-events".to_owned(), BTreeSet::from(["shard-0".to_owned()]))]),
+            holds: BTreeMap::from([("user-events".to_owned(), BTreeSet::from(["shard-0".into()]))]),
         }
     }
 
@@ -163,7 +164,7 @@ mod tests {
         found.sort_by(|left, right| left.heartbeat.worker.cmp(&right.heartbeat.worker));
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].heartbeat, heartbeat("a", 2));
-        assert!(found[0].written_at > 1_700_000_000_000);
+        assert!(found[0].written_at > Millis::new(1_700_000_000_000));
         heartbeats.remove("a").await.unwrap();
         heartbeats.remove("a").await.unwrap();
         assert_eq!(heartbeats.list().await.unwrap().len(), 1);

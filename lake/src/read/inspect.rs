@@ -1,6 +1,6 @@
 //! What the lake says of a stream, for those who only look: nothing is written, created or repaired.
 
-use bluelake_schemas::Stream;
+use bluelake_schemas::{Millis, Stream};
 
 use crate::{
     checkpoint::document::CheckpointDocument,
@@ -19,8 +19,8 @@ pub struct StreamInspection {
     pub table_version: Option<u64>,
     /// The document in force; `None` before the first commit, or when it cannot be used.
     pub document: Option<CheckpointDocument>,
-    /// When that was written by the store's clock, milliseconds since the epoch.
-    pub committed_at: Option<i64>,
+    /// When that was written by the store's clock.
+    pub committed_at: Option<Millis>,
     /// Delta version of `rejected_events`.
     pub rejected_version: Option<u64>,
     /// Documents whose rejected events are not in `rejected_events` yet; the next commit or start brings them there.

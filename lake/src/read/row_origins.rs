@@ -10,7 +10,7 @@ use arrow::{
     array::{AsArray as _, RecordBatch},
     datatypes::{Int32Type, TimestampMicrosecondType},
 };
-use bluelake_schemas::Stream;
+use bluelake_schemas::{Micros, Stream};
 use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
 use parquet::{arrow::ProjectionMask, errors::ParquetError};
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{
+    checkpoint::shard_id::ShardId,
     error::LakeError,
     layout::REJECTED_EVENTS,
     place::parquet_object::{ParquetObject, SMALL},
@@ -35,8 +36,8 @@ pub struct RecentEvent<'a> {
     pub sequence: &'a str,
     /// Position inside the record.
     pub sub_sequence: u32,
-    /// Arrival time, microseconds since the epoch.
-    pub arrived_at: i64,
+    /// Arrival time.
+    pub arrived_at: Micros,
 }
 
 /// Where a rejected event came from.
@@ -65,11 +66,11 @@ struct Statistics {
 #[derive(Deserialize)]
 struct Extremes {
     arrived_at: Option<chrono::DateTime<chrono::Utc>>,
-    stream_shard: Option<String>,
+    stream_shard: Option<ShardId>,
 }
 
-/// Which rows are wanted: for each shard the range of arrival times, microseconds since the epoch.
-pub type RecentRanges = BTreeMap<String, RangeInclusive<i64>>;
+/// Which rows are wanted: for each shard the range of arrival times.
+pub type RecentRanges = BTreeMap<ShardId, RangeInclusive<Micros>>;
 
 /// Files read at once, …
 const FILES_AT_ONCE: usize = 8;
@@ -222,13 +223,11 @@ fn may_hold(statistics: Option<&str>, wanted: &RecentRanges) -> bool {
         .and_then(|text| serde_json::from_str::<Statistics>(text).ok())
         .and_then(|statistics| Some((statistics.min_values?, statistics.max_values?)));
     let Some((lowest, highest)) = extremes else { return true };
-    let arrives = |range: &RangeInclusive<i64>| match (lowest.arrived_at, highest.arrived_at) {
-        (Some(oldest), Some(newest)) => {
-            *range.start() <= newest.timestamp_micros() && oldest.timestamp_micros() <= *range.end()
-        }
+    let arrives = |range: &RangeInclusive<Micros>| match (lowest.arrived_at, highest.arrived_at) {
+        (Some(oldest), Some(newest)) => *range.start() <= newest.into() && Micros::from(oldest) <= *range.end(),
         _ => true,
     };
-    let has_shard = |shard: &String| {
+    let has_shard = |shard: &ShardId| {
         lowest.stream_shard.as_ref().is_none_or(|first| first <= shard)
             && highest.stream_shard.as_ref().is_none_or(|last| shard <= last)
     };
@@ -261,14 +260,14 @@ async fn read_file(
 fn each_row(
     batch: &RecordBatch,
     wanted: &RecentRanges,
-    found: &mut dyn FnMut(usize, RejectedPosition<'_>, i64) -> Option<()>,
+    found: &mut dyn FnMut(usize, RejectedPosition<'_>, Micros) -> Option<()>,
 ) -> Option<()> {
     let shard = batch.column_by_name("stream_shard")?.as_string_opt::<i32>()?;
     let sequence = batch.column_by_name("stream_sequence")?.as_string_opt::<i32>()?;
     let sub_sequence = batch.column_by_name("stream_sub_sequence")?.as_primitive_opt::<Int32Type>()?;
     let arrived = batch.column_by_name("arrived_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
     for row in 0..batch.num_rows() {
-        let arrived_at = arrived.value(row);
+        let arrived_at = Micros::new(arrived.value(row));
         if wanted.get(shard.value(row)).is_some_and(|range| range.contains(&arrived_at)) {
             let place = RejectedPosition {
                 shard: shard.value(row),
@@ -288,7 +287,9 @@ mod tests {
 
     #[test]
     fn a_file_is_passed_over_only_when_its_statistics_prove_that_nothing_is_wanted() {
-        let wanted: RecentRanges = [("shardId-5".to_owned(), 1_767_225_600_000_000..=1_767_225_700_000_000)].into();
+        let wanted: RecentRanges =
+            [(ShardId::from("shardId-5"), Micros::new(1_767_225_600_000_000)..=Micros::new(1_767_225_700_000_000))]
+                .into();
         let file = |low: &str, high: &str| format!(r#"{{"minValues":{low},"maxValues":{high}}}"#);
         let times = |shard: &str, time: &str| format!(r#"{{"stream_shard":"{shard}","arrived_at":"{time}"}}"#);
         let (before, within, after) = ("2025-12-31T00:00:00Z", "2026-01-01T00:01:00Z", "2026-01-02T00:00:00Z");

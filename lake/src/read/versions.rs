@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
-use bluelake_schemas::Stream;
+use bluelake_schemas::{Millis, Stream};
 use chrono::{DateTime, Utc};
-use datafusion::catalog::TableProvider;
-use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::context::SessionState;
-use datafusion::prelude::SessionConfig;
+use datafusion::{
+    catalog::TableProvider,
+    execution::{SessionStateBuilder, context::SessionState},
+    prelude::SessionConfig,
+};
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::{TryStreamExt as _, future::join_all};
 use object_store::ObjectStore as _;
@@ -95,8 +96,8 @@ pub struct StreamReading {
     pub stream: Stream,
     /// Number of the document; `None` before the first commit, or when it was cleared away.
     pub document: Option<u64>,
-    /// Every record that arrived up to here is in the table, milliseconds since the epoch; `None` when that is not known.
-    pub complete_to: Option<i64>,
+    /// Every record that arrived up to here is in the table; `None` when that is not known.
+    pub complete_to: Option<Millis>,
     /// Control totals since the first commit.
     pub totals: ControlTotals,
     /// Rows that the table should have: stored, less those erased and expired.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     checkpoint::{
         document::{CheckpointDocument, Position, ShardRange, ShardState},
+        shard_id::ShardId,
         totals::ControlTotals,
     },
     commit::chain::DocumentChain,
@@ -341,7 +342,7 @@ impl Replay<'_> {
     }
 
     /// A shard may leave the document when it has ended and its children are under way.
-    fn check_retired(&self, shard: &String, ended: bool, positions: &mut Findings) {
+    fn check_retired(&self, shard: &ShardId, ended: bool, positions: &mut Findings) {
         let mut children = self.next.shards.values().filter(|state| state.parents.contains(shard));
         let under_way = children.all(|child| matches!(child.position, Position::After(_)) || child.ended);
         if !ended || !under_way {
@@ -352,7 +353,7 @@ impl Replay<'_> {
     }
 
     /// A child is pinned when its parents have ended or are gone, and no parent is pinned after its child.
-    fn check_parents(&self, shard: &str, pinned: &ShardState, lineage: &mut Findings) {
+    fn check_parents(&self, shard: &ShardId, pinned: &ShardState, lineage: &mut Findings) {
         let number = self.next.number;
         for parent in &pinned.parents {
             if self.next.shards.get(parent).is_some_and(|state| !state.ended) {

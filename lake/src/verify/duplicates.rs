@@ -1,8 +1,11 @@
 //! Finds positions and event ids that come twice among the rows of one pass. Pure.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
+
+use bluelake_schemas::Micros;
 
 use super::history::History;
+use crate::checkpoint::shard_id::ShardId;
 
 /// Place of a shard that no document names: related to nothing.
 pub(super) const UNKNOWN_SHARD: u32 = u32::MAX;
@@ -25,8 +28,7 @@ pub(super) struct PositionEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct IdEntry {
     pub(super) id: u128,
-    /// Microseconds since the epoch.
-    pub(super) arrived_at: i64,
+    pub(super) arrived_at: Micros,
     /// Half of the position's hash: tells the same record from another.
     pub(super) position: u64,
     /// The shard's place in the history; [`UNKNOWN_SHARD`] for one that no document names.
@@ -56,7 +58,12 @@ pub(super) fn repeated_positions(entries: &mut [PositionEntry], found: &mut dyn 
 }
 
 /// Each row whose id another position has too, with the row that it repeats: one in the window if there is one.
-pub(super) fn repeated_ids(entries: &mut [IdEntry], lineage: &Lineage, window: i64, found: &mut dyn FnMut(RepeatedId)) {
+pub(super) fn repeated_ids(
+    entries: &mut [IdEntry],
+    lineage: &Lineage,
+    window: Option<Duration>,
+    found: &mut dyn FnMut(RepeatedId),
+) {
     entries.sort_unstable();
     for group in entries.chunk_by(|left, right| left.id == right.id).filter(|group| group.len() > 1) {
         // The newest row of each shard so far: whatever is older is farther from the window.
@@ -64,7 +71,7 @@ pub(super) fn repeated_ids(entries: &mut [IdEntry], lineage: &Lineage, window: i
         for later in group {
             let others = newest.values().filter(|earlier| earlier.position != later.position);
             let judged = others.map(|earlier| {
-                let near = later.arrived_at.saturating_sub(earlier.arrived_at) <= window;
+                let near = window.is_some_and(|window| later.arrived_at <= earlier.arrived_at.later(window));
                 let within_window = near && lineage.related(earlier.shard, later.shard);
                 RepeatedId { earlier: *earlier, later: *later, within_window }
             });
@@ -88,7 +95,7 @@ impl Lineage {
         let mut ancestors = Vec::with_capacity(history.shards.len());
         for shard in history.shards.values() {
             let mut found: Vec<u32> = Vec::new();
-            let mut parents: Vec<&String> = shard.parents.iter().collect();
+            let mut parents: Vec<&ShardId> = shard.parents.iter().collect();
             while let Some(parent) = parents.pop().and_then(|id| history.shards.get(id)) {
                 if !found.contains(&parent.index) {
                     found.push(parent.index);
@@ -124,21 +131,23 @@ mod tests {
     fn lineage() -> Lineage {
         let mut history = History::empty();
         for (index, parents) in [(0, vec![]), (1, vec!["0"]), (2, vec!["1"]), (3, vec![])] {
-            let parents = parents.into_iter().map(ToOwned::to_owned).collect();
-            history.shards.insert(index.to_string(), ShardHistory { index, parents, highest: None });
+            let parents = parents.into_iter().map(ShardId::from).collect();
+            history.shards.insert(index.to_string().into(), ShardHistory { index, parents, highest: None });
         }
         Lineage::of(&history)
     }
 
     fn row(shard: u32, arrived_at: i64, position: u64) -> IdEntry {
         let place = RowPlace { file: shard, row: u32::try_from(position).unwrap() };
-        IdEntry { id: 7, arrived_at, position, shard, place }
+        IdEntry { id: 7, arrived_at: Micros::new(arrived_at), position, shard, place }
     }
 
     /// Repetitions within the window, and others.
     fn count(mut rows: Vec<IdEntry>) -> (usize, usize) {
         let mut found = Vec::new();
-        repeated_ids(&mut rows, &lineage(), 100, &mut |pair| found.push(pair.within_window));
+        repeated_ids(&mut rows, &lineage(), Some(Duration::from_micros(100)), &mut |pair| {
+            found.push(pair.within_window)
+        });
         let within = found.iter().filter(|within| **within).count();
         (within, found.len() - within)
     }

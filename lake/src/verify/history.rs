@@ -8,6 +8,7 @@ use super::{documents::total, report::Findings};
 use crate::checkpoint::{
     document::{CheckpointDocument, Position},
     sequence::SequenceNumber,
+    shard_id::ShardId,
 };
 
 /// How far back the documents go.
@@ -34,7 +35,7 @@ pub(super) struct NamedFile {
 pub(super) struct ShardHistory {
     /// Its place among the shards.
     pub(super) index: u32,
-    pub(super) parents: BTreeSet<String>,
+    pub(super) parents: BTreeSet<ShardId>,
     /// Nothing after it is committed; `None`: nothing is.
     pub(super) highest: Option<SequenceNumber>,
 }
@@ -44,10 +45,10 @@ pub(super) struct ShardHistory {
 pub(super) struct History {
     pub(super) documents: u64,
     pub(super) reach: Reach,
-    pub(super) shards: BTreeMap<String, ShardHistory>,
+    pub(super) shards: BTreeMap<ShardId, ShardHistory>,
     pub(super) rejected: BTreeMap<String, NamedFile>,
     /// What came of archived objects, by what their rows have for a shard.
-    pub(super) archives: BTreeMap<String, ArchiveHistory>,
+    pub(super) archives: BTreeMap<ShardId, ArchiveHistory>,
     /// What each batch stored.
     pub(super) batches: BTreeMap<Uuid, BatchHistory>,
 }

@@ -6,6 +6,7 @@ use arrow::{
     array::{Array as _, AsArray as _, RecordBatch, StringArray},
     datatypes::{Int32Type, TimestampMicrosecondType},
 };
+use bluelake_schemas::Micros;
 use chrono::{DateTime, NaiveDate};
 use futures::{StreamExt as _, TryStreamExt as _};
 use parquet::{arrow::ProjectionMask, errors::ParquetError};
@@ -112,7 +113,7 @@ pub(super) async fn check(
     let of = u32::try_from(rows.div_ceil(options.rows_per_pass.max(1))).unwrap_or(u32::MAX).max(1);
     let lineage = Lineage::of(history);
     // Without a window no repeat is a fault, not even one at the same moment.
-    let window = if options.window.is_zero() { -1 } else { micros(options.window) };
+    let window = (!options.window.is_zero()).then_some(options.window);
     for number in 0..of {
         // Once is enough to see that all can be decoded.
         let pass = Pass { number, of, deep: options.deep && number == 0 };
@@ -130,10 +131,6 @@ pub(super) async fn check(
         found.judge(held, files, &lineage, window).await?;
     }
     Ok(found)
-}
-
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The rows that a pass holds.
@@ -164,7 +161,7 @@ impl RowFindings {
         mut held: Held,
         files: &[ActiveFile],
         lineage: &Lineage,
-        window: i64,
+        window: Option<Duration>,
     ) -> Result<(), LakeError> {
         // Naming a position takes a read of its file: only those that become examples are named.
         let mut named = Vec::new();
@@ -180,7 +177,7 @@ impl RowFindings {
         repeated_ids(&mut held.ids, lineage, window, &mut |pair: RepeatedId| {
             let findings = if pair.within_window { &mut self.window } else { &mut self.warnings };
             findings.add(|| {
-                let apart = pair.later.arrived_at.saturating_sub(pair.earlier.arrived_at);
+                let apart = pair.later.arrived_at.get().saturating_sub(pair.earlier.arrived_at.get());
                 format!(
                     "event {} again after {apart} µs, in {} and {}",
                     Uuid::from_u128(pair.later.id),
@@ -303,7 +300,7 @@ impl<'a> Columns<'a> {
             if pass_of(id & u128::from(u32::MAX), pass.of) == pass.number {
                 let half = u64::try_from(position >> 64).unwrap_or_default();
                 let shard = known.map_or(UNKNOWN_SHARD, |shard| shard.index);
-                rows.ids.push(IdEntry { id, arrived_at: *arrived_at, position: half, shard, place });
+                rows.ids.push(IdEntry { id, arrived_at: Micros::new(*arrived_at), position: half, shard, place });
             }
         }
         Ok(())

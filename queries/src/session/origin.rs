@@ -52,7 +52,7 @@ impl Origin {
         let stream = |stream: &bluelake_lake::StreamReading| StreamOrigin {
             stream: stream.stream.name().to_owned(),
             table: stream.stream.table().to_owned(),
-            complete_to: stream.complete_to.and_then(DateTime::from_timestamp_millis),
+            complete_to: stream.complete_to.and_then(|at| at.time()),
             gaps: stream.gaps,
             totals: stream.totals,
             expected_rows: stream.expected_rows,

@@ -126,8 +126,7 @@ impl Landing {
         self.sequence += 1;
         let sequence = self.sequence.to_string();
         let name = format!("shardId-{shard:012}");
-        let position =
-            RecordPosition { shard: &name, sequence: &sequence, arrived_at: at.timestamp_micros(), hash_keys: None };
+        let position = RecordPosition { shard: &name, sequence: &sequence, arrived_at: at.into(), hash_keys: None };
         let seen_before = match event.kind {
             EventKind::Bad(_) => false,
             EventKind::Good | EventKind::Duplicate => !self.seen.insert((shard, event.event_id.clone())),

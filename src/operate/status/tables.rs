@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bluelake_lake::{Gap, GapCause};
+use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 
 use super::{ShardCondition, ShardStatus, StatusReport, StreamStatus};
@@ -108,7 +109,7 @@ fn shards(stream: &StreamStatus) -> String {
     let header = ["shard", "state", "lag", "newest record", "oldest not landed", "headroom", "received", "remark"];
     let rows = listed.into_iter().map(|shard| {
         [
-            shard.shard.clone(),
+            shard.shard.to_string(),
             word(shard.state).to_owned(),
             span(shard.lag_seconds),
             instant(shard.arrived_at),
@@ -138,9 +139,9 @@ fn word(condition: ShardCondition) -> &'static str {
 
 fn gaps(stream: &StreamStatus) -> String {
     let rows = stream.gaps.iter().map(|gap: &Gap| {
-        let at = |millis: Option<i64>| instant(millis.and_then(DateTime::from_timestamp_millis));
+        let at = |at: Option<Millis>| instant(at.and_then(Millis::time));
         [
-            gap.shard.clone(),
+            gap.shard.to_string(),
             if gap.accepted { "accepted" } else { "open" }.to_owned(),
             match gap.cause {
                 GapCause::Retention => "older than the retention",

@@ -1,4 +1,5 @@
-use bluelake_lake::{GapCause, SequenceNumber};
+use bluelake_lake::{GapCause, SequenceNumber, ShardId};
+use bluelake_schemas::{Micros, Millis};
 
 use super::*;
 
@@ -17,7 +18,7 @@ fn open(hours_ago: i64) -> ShardState {
         parents: Vec::new(),
         position: Position::After(number("9")),
         ended: false,
-        arrived_at: Some((NOW - hours_ago * HOUR) * 1_000),
+        arrived_at: Some(Micros::new((NOW - hours_ago * HOUR) * 1_000)),
         drained_at: None,
         pinned_at: None,
         totals: ControlTotals { received: 10, stored: 7, rejected: 2, duplicate: 1 },
@@ -26,12 +27,12 @@ fn open(hours_ago: i64) -> ShardState {
 
 fn gap(shard: &str, accepted: bool) -> Gap {
     Gap {
-        shard: shard.to_owned(),
+        shard: shard.into(),
         starting_sequence: number("1"),
         after: Position::After(number("9")),
-        from: Some(NOW - 30 * HOUR),
-        until: Some(NOW - 24 * HOUR),
-        found_at: NOW - HOUR,
+        from: Some(Millis::new(NOW - 30 * HOUR)),
+        until: Some(Millis::new(NOW - 24 * HOUR)),
+        found_at: Millis::new(NOW - HOUR),
         cause: GapCause::Retention,
         accepted,
     }
@@ -41,14 +42,14 @@ fn found<const N: usize>(shards: [(&str, ShardState); N]) -> StreamInspection {
     let document = CheckpointDocument {
         number: 7,
         worker: "worker-1".to_owned(),
-        shards: shards.into_iter().map(|(id, state)| (id.to_owned(), state)).collect(),
+        shards: shards.into_iter().map(|(id, state)| (id.into(), state)).collect(),
         ..CheckpointDocument::empty()
     };
     StreamInspection {
         stream: Stream::UserEvents,
         table_version: Some(12),
         document: Some(document),
-        committed_at: Some(NOW - 1_000),
+        committed_at: Some(Millis::new(NOW - 1_000)),
         rejected_version: Some(3),
         rejected_behind: false,
         faults: Vec::new(),
@@ -56,30 +57,31 @@ fn found<const N: usize>(shards: [(&str, ShardState); N]) -> StreamInspection {
 }
 
 fn listed(behind: Behind, parents: &[&str]) -> ShardProbe {
-    let parents = parents.iter().map(ToString::to_string).collect();
+    let parents = parents.iter().map(|id| ShardId::from(*id)).collect();
     ShardProbe { starting_sequence: number("1"), parents, closed: false, behind }
 }
 
 fn probe<const N: usize>(shards: [(&str, ShardProbe); N]) -> Asked {
-    let shards = shards.into_iter().map(|(id, shard)| (id.to_owned(), shard)).collect();
+    let shards = shards.into_iter().map(|(id, shard)| (id.into(), shard)).collect();
     Asked::Answered(StreamProbe { arn: String::new(), created_at: None, retention: DAY, shards })
 }
 
 fn nothing() -> Behind {
-    Behind::Nothing { at: NOW }
+    Behind::Nothing { at: Millis::new(NOW) }
 }
 
 fn records(hours_ago: i64) -> Behind {
     let lag = Duration::from_secs(u64::try_from(hours_ago * 3_600).unwrap());
-    Behind::Records { lag, oldest: Some(NOW - hours_ago * HOUR) }
+    Behind::Records { lag, oldest: Some(Millis::new(NOW - hours_ago * HOUR)) }
 }
 
 fn status(found: StreamInspection, asked: Asked) -> StreamStatus {
-    StreamStatus::new("user-events", found, asked, NOW)
+    StreamStatus::new("user-events", found, asked, Millis::new(NOW))
 }
 
 fn judged(status: StreamStatus, limits: Limits) -> Vec<String> {
-    let report = StatusReport::new("./bluelake-data", vec![status], Vec::new(), limits, time(NOW).unwrap());
+    let report =
+        StatusReport::new("./bluelake-data", vec![status], Vec::new(), limits, Millis::new(NOW).time().unwrap());
     assert_eq!(report.ok, report.problems.is_empty());
     report.problems
 }
@@ -95,7 +97,7 @@ fn drained_shards_are_complete_up_to_now_with_full_headroom() {
         probe([("a", listed(nothing(), &[])), ("b", listed(nothing(), &[]))]),
     );
     assert_eq!(conditions(&status), [("a", ShardCondition::Drained), ("b", ShardCondition::Drained)]);
-    assert_eq!(status.complete_to, time(NOW));
+    assert_eq!(status.complete_to, Millis::new(NOW).time());
     assert_eq!((status.lag_seconds, status.headroom_seconds), (Some(0.0), Some(DAY.as_secs_f64())));
     assert_eq!((status.totals.received, status.document), (20, Some(7)));
     assert!(judged(status, Limits { max_lag: Some(Duration::from_secs(1)), min_headroom: None }).is_empty());
@@ -109,8 +111,8 @@ fn unread_records_are_lag_and_shorten_the_headroom() {
     assert_eq!(conditions(&one), [("a", ShardCondition::Reading), ("b", ShardCondition::Drained)]);
     assert_eq!(one.lag_seconds, Some(7_200.0));
     assert_eq!(one.headroom_seconds, Some(22.0 * 3_600.0), "what counts is the oldest unread record");
-    assert_eq!(one.oldest_not_landed, time(NOW - 2 * HOUR));
-    assert_eq!(one.complete_to, time(NOW - 20 * HOUR));
+    assert_eq!(one.oldest_not_landed, Millis::new(NOW - 2 * HOUR).time());
+    assert_eq!(one.complete_to, Millis::new(NOW - 20 * HOUR).time());
     assert!(judged(one, Limits::default()).is_empty());
     let strict =
         judged(status(found(), asked()), Limits { max_lag: Some(Duration::from_secs(3_600)), min_headroom: None });
@@ -163,14 +165,15 @@ fn shards_that_only_one_side_has_are_told() {
     let expected =
         [("a", ShardCondition::Ended), ("lost", ShardCondition::Vanished), ("child", ShardCondition::Waiting)];
     assert_eq!(conditions(&status), expected);
-    assert_eq!(status.complete_to, time(NOW - 3 * HOUR), "the child's records are not in the lake");
+    assert_eq!(status.complete_to, Millis::new(NOW - 3 * HOUR).time(), "the child's records are not in the lake");
     assert!(judged(status, Limits::default())[0].contains("lost left Kinesis"));
 }
 
 #[test]
 fn children_that_nobody_has_begun_count_in_lag_headroom_and_what_is_complete() {
     // The parent was seen drained, and is closed: by the lake alone it looks as if all were well.
-    let parent = || ShardState { drained_at: Some(NOW), pinned_at: Some(NOW - 9 * HOUR), ..open(7) };
+    let parent =
+        || ShardState { drained_at: Some(Millis::new(NOW)), pinned_at: Some(Millis::new(NOW - 9 * HOUR)), ..open(7) };
     let closed = || ShardProbe { closed: true, ..listed(Behind::End, &[]) };
     let asked = || probe([("a", closed()), ("left", listed(records(5), &["a"])), ("right", listed(nothing(), &["a"]))]);
     let status = || status(found([("a", parent())]), asked());
@@ -178,8 +181,8 @@ fn children_that_nobody_has_begun_count_in_lag_headroom_and_what_is_complete() {
         [("a", ShardCondition::Drained), ("left", ShardCondition::Waiting), ("right", ShardCondition::Waiting)];
     assert_eq!(conditions(&status()), expected);
     assert_eq!((status().lag_seconds, status().headroom_seconds), (Some(18_000.0), Some(19.0 * 3_600.0)));
-    assert_eq!(status().oldest_not_landed, time(NOW - 5 * HOUR));
-    assert_eq!(status().complete_to, time(NOW - 7 * HOUR));
+    assert_eq!(status().oldest_not_landed, Millis::new(NOW - 5 * HOUR).time());
+    assert_eq!(status().complete_to, Millis::new(NOW - 7 * HOUR).time());
     assert!(judged(status(), Limits::default()).is_empty());
     let problems = judged(status(), Limits { max_lag: Some(Duration::from_secs(3_600)), min_headroom: None });
     assert!(problems.len() == 1 && problems[0].contains("shard left lags"), "{problems:?}");
@@ -210,7 +213,7 @@ fn faults_and_a_kinesis_that_does_not_answer_are_problems() {
     let mut inspected = found([("a", open(1))]);
     inspected.faults.push("it holds 6 rows by its log".to_owned());
     let status = status(inspected, Asked::Failed("access denied".to_owned()));
-    assert_eq!(status.complete_to, time(NOW - HOUR), "the lake alone tells");
+    assert_eq!(status.complete_to, Millis::new(NOW - HOUR).time(), "the lake alone tells");
     let problems = judged(status, Limits { max_lag: Some(DAY), min_headroom: None });
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains("6 rows") && problems[1].contains("access denied"), "{problems:?}");
@@ -223,11 +226,17 @@ fn the_text_names_every_shard_gap_and_problem() {
     let streams = vec![status(inspected, Asked::Offline)];
     let worker = WorkerStatus {
         worker: "worker-1".to_owned(),
-        heartbeat_at: time(NOW),
+        heartbeat_at: Millis::new(NOW).time(),
         version: "0.1.0".to_owned(),
         shards: BTreeMap::from([("user-events".to_owned(), 2)]),
     };
-    let report = StatusReport::new("./bluelake-data", streams, vec![worker], Limits::default(), time(NOW).unwrap());
+    let report = StatusReport::new(
+        "./bluelake-data",
+        streams,
+        vec![worker],
+        Limits::default(),
+        Millis::new(NOW).time().unwrap(),
+    );
     let text = describe(&report);
     for part in [
         "shardId-0",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::{Arc, LazyLock};
 
-use bluelake_schemas::{Contract, Stream};
+use bluelake_schemas::{Contract, Micros, Stream};
 use bluelake_transform::{AggregatedRecordWriter, Decoder, RecordPosition};
 use md5::{Digest as _, Md5};
 
@@ -44,7 +44,7 @@ fn decode(decoder: &Arc<Decoder>, data: &[u8]) -> String {
     let position = RecordPosition {
         shard: "shardId-000000000007",
         sequence: SEQUENCE,
-        arrived_at: ARRIVED_AT,
+        arrived_at: Micros::new(ARRIVED_AT),
         hash_keys: Some((0, u128::MAX / 2)),
     };
     let mut seen = BTreeSet::new();

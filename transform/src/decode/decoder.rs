@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::builder::{BinaryBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
-use bluelake_schemas::{Contract, KnownBug, Stream, rejected_events_schema};
+use bluelake_schemas::{Contract, KnownBug, Micros, Stream, rejected_events_schema};
 use uuid::Uuid;
 
 use crate::decode::cell::Cell;
@@ -77,7 +77,7 @@ pub struct RecordPosition<'a> {
     /// Sequence number of the record, decimal.
     pub sequence: &'a str,
     /// When the stream received the record, microseconds since 1970-01-01 UTC.
-    pub arrived_at: i64,
+    pub arrived_at: Micros,
     /// Hash keys of the shard, both ends included, when known: sub-records of an aggregate that hash elsewhere are counted.
     pub hash_keys: Option<(u128, u128)>,
 }
@@ -198,7 +198,7 @@ impl BatchBuilder {
             let place = progress.place();
             let judged = match item.fault {
                 Some(fault) => Err(fault),
-                None => judge.event(plan, text, fields, place.position.arrived_at),
+                None => judge.event(plan, text, fields, place.position.arrived_at.get()),
             };
             match judged {
                 Err(reason) => {
@@ -372,7 +372,7 @@ impl RejectedColumns {
         self.reason.append_value(rejected.reason.as_str());
         self.field_path.append_option(field_path);
         self.event_bytes.append_value(event_bytes);
-        self.date.append_value(timestamp::date(place.position.arrived_at));
+        self.date.append_value(timestamp::date(place.position.arrived_at.get()));
         let texts = rejected.reason.as_str().len() + field_path.map_or(0, str::len) + event_bytes.len();
         // Beside the texts: their offsets, the stream with its own, the contract version and the date.
         self.bytes += texts + 44 + self.lineage.append(place);
@@ -412,7 +412,7 @@ impl LineageColumns {
         self.sequence.append_value(sequence);
         // A record is split into far fewer values than 31 bits count.
         self.sub_sequence.append_value(i32::try_from(place.sub_sequence).unwrap_or(i32::MAX));
-        self.arrived_at.append_value(arrived_at);
+        self.arrived_at.append_value(arrived_at.get());
         shard.len() + sequence.len() + 20
     }
 

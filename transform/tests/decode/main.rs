@@ -18,7 +18,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
-use bluelake_schemas::{Contract, Stream};
+use bluelake_schemas::{Contract, Micros, Stream};
 use bluelake_transform::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
 
 /// 2026-11-23T17:05:00Z in microseconds.
@@ -32,7 +32,7 @@ fn builder(stream: Stream) -> BatchBuilder {
 }
 
 fn position(sequence: &str) -> RecordPosition<'_> {
-    RecordPosition { shard: "shardId-000000000007", sequence, arrived_at: ARRIVED_AT, hash_keys: None }
+    RecordPosition { shard: "shardId-000000000007", sequence, arrived_at: Micros::new(ARRIVED_AT), hash_keys: None }
 }
 
 /// Decodes one record of a stream; nothing is a duplicate.

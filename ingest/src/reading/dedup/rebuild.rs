@@ -1,9 +1,10 @@
 //! Which rows of the table the deduplication windows of some shards are rebuilt from. Pure: the document in; rows as
 //! they are found, in any order, into the windows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use bluelake_lake::{CheckpointDocument, RecentEvent, RecentRanges};
+use bluelake_lake::{CheckpointDocument, RecentEvent, RecentRanges, ShardId};
+use bluelake_schemas::Micros;
 
 use crate::{
     reading::dedup::{
@@ -13,18 +14,18 @@ use crate::{
     shards::lineage::{ReadableShard, ancestry},
 };
 
-/// A shard whose window wants rows of another, and those that arrived at or after a time (microseconds since the epoch).
+/// A shard whose window wants rows of another, and those that arrived at or after a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Heir {
-    shard: String,
-    since: i64,
+    shard: ShardId,
+    since: Micros,
 }
 
 /// Windows that are being rebuilt in one scan.
 #[derive(Debug)]
 pub(crate) struct Rebuild {
-    windows: BTreeMap<String, DedupWindow>,
-    heirs: BTreeMap<String, Vec<Heir>>,
+    windows: BTreeMap<ShardId, DedupWindow>,
+    heirs: BTreeMap<ShardId, Vec<Heir>>,
     wanted: RecentRanges,
 }
 
@@ -39,9 +40,9 @@ impl Rebuild {
         dedup.max_ids = (dedup.max_ids / shards.len().max(1)).max(1);
         let windows = shards.iter().map(|shard| (shard.shard.id.clone(), DedupWindow::new(dedup))).collect();
         let mut rebuild = Self { windows, heirs: BTreeMap::new(), wanted: RecentRanges::new() };
-        let span = i64::try_from(dedup.span.as_micros()).unwrap_or(i64::MAX);
+        let span = dedup.span;
         // Windows of no span remember nothing.
-        let document = document.filter(|_| span > 0);
+        let document = document.filter(|_| !span.is_zero());
         for (shard, document) in shards.iter().filter_map(|shard| Some((shard, document?))) {
             rebuild.want_family(&shard.shard.id, document, span);
         }
@@ -49,11 +50,11 @@ impl Rebuild {
         rebuild
     }
 
-    fn want_family(&mut self, shard: &str, document: &CheckpointDocument, span: i64) {
+    fn want_family(&mut self, shard: &ShardId, document: &CheckpointDocument, span: Duration) {
         let family = ancestry(shard, document);
-        let arrived = |member: &String| document.shards.get(member)?.arrived_at;
+        let arrived = |member: &ShardId| document.shards.get(member)?.arrived_at;
         let Some(newest) = family.iter().filter_map(arrived).max() else { return };
-        let since = newest.saturating_sub(span);
+        let since = newest.earlier(span);
         for member in family {
             let Some(last) = arrived(&member) else { continue };
             let earliest = self.wanted.get(&member).map_or(since, |range| since.min(*range.start()));
@@ -80,7 +81,7 @@ impl Rebuild {
 
     /// The windows, by shard.
     #[must_use]
-    pub(crate) fn finish(self) -> BTreeMap<String, DedupWindow> {
+    pub(crate) fn finish(self) -> BTreeMap<ShardId, DedupWindow> {
         self.windows
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use ahash::RandomState;
+use bluelake_schemas::Micros;
 use uuid::Uuid;
 
 use crate::reading::dedup::limits::DedupLimits;
@@ -21,8 +22,7 @@ const SLICES: i64 = 16;
 struct Sighting {
     /// Hash of the position; 64 bits of it tell positions apart well enough to say "the same record".
     position: u64,
-    /// Microseconds since the epoch.
-    arrived_at: i64,
+    arrived_at: Micros,
 }
 
 #[derive(Debug)]
@@ -69,19 +69,16 @@ impl DedupWindow {
         }
     }
 
-    /// Whether the event was stored before; remembers it if not. `arrived_at` in microseconds since the epoch.
-    pub(crate) fn is_duplicate(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: i64) -> bool {
+    /// Whether the event was stored before; remembers it if not.
+    pub(crate) fn is_duplicate(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: Micros) -> bool {
         if self.span == 0 {
             return false;
         }
         let key = id.as_u128();
         let position = self.position_hash(position);
-        let earlier = self
-            .slices
-            .iter()
-            .rev()
-            .filter_map(|slice| slice.ids.get(&key))
-            .any(|seen| seen.position != position && arrived_at.saturating_sub(seen.arrived_at) <= self.span);
+        let earlier = self.slices.iter().rev().filter_map(|slice| slice.ids.get(&key)).any(|seen| {
+            seen.position != position && arrived_at.get().saturating_sub(seen.arrived_at.get()) <= self.span
+        });
         if !earlier {
             self.remember_hashed(key, Sighting { position, arrived_at });
         }
@@ -89,7 +86,7 @@ impl DedupWindow {
     }
 
     /// Remembers a stored event without asking, as when the window is rebuilt from the table in any order.
-    pub(crate) fn remember(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: i64) {
+    pub(crate) fn remember(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: Micros) {
         if self.span == 0 {
             return;
         }
@@ -114,7 +111,8 @@ impl DedupWindow {
     }
 
     fn remember_hashed(&mut self, key: u128, sighting: Sighting) {
-        let starts_at = sighting.arrived_at - sighting.arrived_at.rem_euclid(self.slice_width);
+        let arrived_at = sighting.arrived_at.get();
+        let starts_at = arrived_at - arrived_at.rem_euclid(self.slice_width);
         let hasher = self.hasher.clone();
         let index = match self.slices.binary_search_by_key(&starts_at, |slice| slice.starts_at) {
             Ok(index) => index,
@@ -128,7 +126,7 @@ impl DedupWindow {
         {
             self.held += 1;
         }
-        self.forget(sighting.arrived_at);
+        self.forget(arrived_at);
     }
 
     fn forget(&mut self, newest: i64) {
@@ -167,17 +165,17 @@ mod tests {
     fn the_same_id_from_another_position_is_a_duplicate_within_the_span() {
         let mut window = window(900, 100);
         let id = Uuid::from_u128(7);
-        assert!(!window.is_duplicate(id, at("1"), 0));
-        assert!(window.is_duplicate(id, at("2"), 900_000_000));
-        assert!(!window.is_duplicate(id, at("3"), 900_000_001), "out of the span");
+        assert!(!window.is_duplicate(id, at("1"), Micros::new(0)));
+        assert!(window.is_duplicate(id, at("2"), Micros::new(900_000_000)));
+        assert!(!window.is_duplicate(id, at("3"), Micros::new(900_000_001)), "out of the span");
     }
 
     #[test]
     fn the_same_position_again_is_no_duplicate() {
         let mut window = window(900, 100);
         let id = Uuid::from_u128(7);
-        assert!(!window.is_duplicate(id, at("1"), 0));
-        assert!(!window.is_duplicate(id, at("1"), 0), "the same record read twice");
+        assert!(!window.is_duplicate(id, at("1"), Micros::new(0)));
+        assert!(!window.is_duplicate(id, at("1"), Micros::new(0)), "the same record read twice");
     }
 
     #[test]
@@ -185,12 +183,12 @@ mod tests {
         let mut window = window(160, 10);
         for second in 0..100_u32 {
             let id = Uuid::from_u128(u128::from(second));
-            window.is_duplicate(id, at(&second.to_string()), i64::from(second) * 1_000_000);
+            window.is_duplicate(id, at(&second.to_string()), Micros::new(i64::from(second) * 1_000_000));
         }
         assert!(window.is_shortened());
         assert!(window.len() <= 20, "{}", window.len());
-        assert!(window.is_duplicate(Uuid::from_u128(99), at("x"), 100_000_000));
-        assert!(!window.is_duplicate(Uuid::from_u128(1), at("x"), 100_000_000));
+        assert!(window.is_duplicate(Uuid::from_u128(99), at("x"), Micros::new(100_000_000)));
+        assert!(!window.is_duplicate(Uuid::from_u128(1), at("x"), Micros::new(100_000_000)));
     }
 
     proptest! {
@@ -203,18 +201,18 @@ mod tests {
             for (index, (id, pause)) in steps.iter().enumerate() {
                 now += pause * 1_000_000;
                 let sequence = index.to_string();
-                if !lived.is_duplicate(Uuid::from_u128(*id), at(&sequence), now) {
+                if !lived.is_duplicate(Uuid::from_u128(*id), at(&sequence), Micros::new(now)) {
                     stored.push((*id, sequence, now));
                 }
             }
             let mut rebuilt = window(300, 1_000);
             for (id, sequence, arrived_at) in stored.iter().filter(|row| row.2 >= now - 300_000_000) {
-                rebuilt.remember(Uuid::from_u128(*id), at(sequence), *arrived_at);
+                rebuilt.remember(Uuid::from_u128(*id), at(sequence), Micros::new(*arrived_at));
             }
             for id in 0..20 {
                 prop_assert_eq!(
-                    lived.is_duplicate(Uuid::from_u128(id), at("next"), now),
-                    rebuilt.is_duplicate(Uuid::from_u128(id), at("next"), now)
+                    lived.is_duplicate(Uuid::from_u128(id), at("next"), Micros::new(now)),
+                    rebuilt.is_duplicate(Uuid::from_u128(id), at("next"), Micros::new(now))
                 );
             }
         }

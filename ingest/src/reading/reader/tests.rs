@@ -23,8 +23,8 @@ use axum::{
     middleware::{self, Next as Inner},
     response::{IntoResponse as _, Response},
 };
-use bluelake_lake::{ControlTotals, Position, ShardState};
-use bluelake_schemas::Contract;
+use bluelake_lake::{ControlTotals, Position, ShardId, ShardState};
+use bluelake_schemas::{Contract, Micros, Millis};
 use ferrokinesis::store::StoreOptions;
 use futures::{FutureExt as _, Stream as _, StreamExt as _};
 use tokio::task::JoinHandle;
@@ -187,7 +187,7 @@ struct Reading {
 
 fn reader(stream: KinesisStream, shard: ListedShard, position: Position, chunks: mpsc::Sender<Chunk>) -> ShardReader {
     let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
-    let (_, listed) = watch::channel(Listed::of(&shard, Clock::system().now().timestamp_millis()));
+    let (_, listed) = watch::channel(Listed::of(&shard, Millis::new(Clock::system().now().timestamp_millis())));
     ShardReader {
         listed,
         source: stream,
@@ -226,14 +226,14 @@ async fn read(stream: KinesisStream, shard: ListedShard, position: Position) -> 
     Reading { end: reading.await.unwrap().unwrap(), last: Some(reached), ended, rows }
 }
 
-async fn read_all(stream: &KinesisStream, shards: &[ListedShard]) -> BTreeMap<String, Reading> {
+async fn read_all(stream: &KinesisStream, shards: &[ListedShard]) -> BTreeMap<ShardId, Reading> {
     let read = shards
         .iter()
         .map(|shard| async { (shard.id.clone(), read(stream.clone(), shard.clone(), Position::TrimHorizon).await) });
     futures::future::join_all(read).await.into_iter().collect()
 }
 
-fn number_of_rows(readings: &BTreeMap<String, Reading>) -> usize {
+fn number_of_rows(readings: &BTreeMap<ShardId, Reading>) -> usize {
     readings.values().filter_map(|reading| reading.rows.as_ref()).map(RecordBatch::num_rows).sum()
 }
 
@@ -258,11 +258,18 @@ async fn only_the_new_records_of_a_page_are_decoded() {
     let page: Vec<Record> = (9..=12).map(record).collect();
     assert_eq!(only(page.clone(), &[0, 1, 2, 3]), page);
     let mut records = only(page.clone(), &[1, 2, 3]).into_iter().peekable();
-    let read = desk.decode(&mut records, "shardId-0", &admission).await.ok().unwrap();
+    let read = desk.decode(&mut records, &ShardId::from("shardId-0"), &admission).await.ok().unwrap();
     assert_eq!((read.tally.counts.received, read.tally.counts.rejected, read.records), (3, 3, 3));
-    assert_eq!((read.rows.decoded.rejected.num_rows(), read.tally.newest), (3, Some(1_767_225_600_000_000)));
+    assert_eq!(
+        (read.rows.decoded.rejected.num_rows(), read.tally.newest),
+        (3, Some(Micros::new(1_767_225_600_000_000)))
+    );
     assert_eq!(read.last, Some(SequenceNumber::parse("12").unwrap()));
-    let nothing = desk.decode(&mut only(page, &[]).into_iter().peekable(), "shardId-0", &admission).await.ok().unwrap();
+    let nothing = desk
+        .decode(&mut only(page, &[]).into_iter().peekable(), &ShardId::from("shardId-0"), &admission)
+        .await
+        .ok()
+        .unwrap();
     assert_eq!((nothing.tally.counts.received, nothing.rows.decoded.rejected.num_rows()), (0, 0));
 }
 
@@ -282,9 +289,10 @@ async fn a_page_becomes_as_many_chunks_as_its_rows_need_and_each_ends_at_a_whole
     // A small record of very many rows.
     page[3].data = Blob::new("0 ".repeat(50_000));
     let mut records = page.into_iter().peekable();
+    let shard = ShardId::from("shardId-0");
     let mut chunks = Vec::new();
     while records.peek().is_some() {
-        let decoding = desk.decode(&mut records, "shardId-0", &admission);
+        let decoding = desk.decode(&mut records, &shard, &admission);
         // The room of the chunk before is given back: else this one would wait for it.
         let read = tokio::time::timeout(Duration::from_secs(60), decoding).await.unwrap().ok().unwrap();
         assert_eq!(read.tally.counts.received, read.rows.decoded.rejected.num_rows() as u64);
@@ -295,8 +303,8 @@ async fn a_page_becomes_as_many_chunks_as_its_rows_need_and_each_ends_at_a_whole
     assert_eq!(chunks, expected);
     // Whoever holds heavy rows stops the next.
     let mut records = vec![gzip_bomb(6, 8 << 20), gzip_bomb(7, 8 << 20)].into_iter().peekable();
-    let held = desk.decode(&mut records, "shardId-0", &admission).await.ok().unwrap();
-    assert!(desk.decode(&mut records, "shardId-0", &admission).now_or_never().is_none());
+    let held = desk.decode(&mut records, &ShardId::from("shardId-0"), &admission).await.ok().unwrap();
+    assert!(desk.decode(&mut records, &ShardId::from("shardId-0"), &admission).now_or_never().is_none());
     drop(held);
 }
 
@@ -438,7 +446,7 @@ async fn throttling_is_waited_out_five_calls_a_second_at_most() {
 async fn a_shard_that_left_the_stream_is_no_error_and_a_missing_stream_is() {
     let kinesis = Kinesis::start(1, |_, _| None).await;
     let mut gone = kinesis.shards().await.remove(0);
-    gone.id = "shardId-000000000007".to_owned();
+    gone.id = "shardId-000000000007".into();
     let reading = read(kinesis.stream(), gone.clone(), Position::TrimHorizon).await;
     assert_eq!(reading.end, ReaderEnd::ShardVanished);
     let reading = read(kinesis.stream().with_fan_out("tests"), gone.clone(), Position::TrimHorizon).await;

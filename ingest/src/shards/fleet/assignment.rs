@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bluelake_lake::Heartbeat;
+use bluelake_lake::{Heartbeat, ShardId};
 use sha2::{Digest as _, Sha256};
 
 /// A worker as far as the assignment cares.
@@ -21,7 +21,7 @@ impl Member {
 }
 
 /// Stream → its shards that want a reader.
-pub(crate) type Shards = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Shards = BTreeMap<String, BTreeSet<ShardId>>;
 
 /// The shards of each stream that `me` should read.
 ///
@@ -58,7 +58,7 @@ pub(crate) fn assigned_to(me: &str, members: &[Member], shards: &Shards) -> Shar
 }
 
 /// Highest wins. SHA-256, because all versions and machines must agree on it.
-fn weight(worker: &str, stream: &str, shard: &str) -> [u8; 32] {
+fn weight(worker: &str, stream: &str, shard: &ShardId) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in [worker, stream, shard] {
         hash.update(part.as_bytes());
@@ -83,10 +83,10 @@ mod tests {
     }
 
     fn shards(count: usize) -> Shards {
-        Shards::from([("s".to_owned(), (0..count).map(|number| format!("shard-{number:04}")).collect())])
+        Shards::from([("s".to_owned(), (0..count).map(|number| ShardId::from(format!("shard-{number:04}"))).collect())])
     }
 
-    fn all(members: &[Member], shards: &Shards) -> BTreeMap<String, BTreeSet<String>> {
+    fn all(members: &[Member], shards: &Shards) -> BTreeMap<String, BTreeSet<ShardId>> {
         members
             .iter()
             .map(|member| (member.id.clone(), assigned_to(&member.id, members, shards)["s"].clone()))
@@ -99,7 +99,7 @@ mod tests {
             let ids: Vec<String> = (0..workers).map(|number| format!("worker-{number}")).collect();
             let assigned = all(&members(&ids), &shards(count));
             let total: usize = assigned.values().map(BTreeSet::len).sum();
-            let distinct: BTreeSet<&String> = assigned.values().flatten().collect();
+            let distinct: BTreeSet<&ShardId> = assigned.values().flatten().collect();
             prop_assert_eq!((total, distinct.len()), (count, count));
             prop_assert!(assigned.values().all(|shards| shards.len() <= count.div_ceil(workers)));
         }
@@ -131,7 +131,7 @@ mod tests {
         let both = BTreeSet::from(["s".to_owned(), "t".to_owned()]);
         let workers = [Member { streams: both, ..member("a", Some(3)) }];
         let mut two = shards(2);
-        two.insert("t".to_owned(), BTreeSet::from(["x".to_owned(), "y".to_owned()]));
+        two.insert("t".to_owned(), BTreeSet::from(["x".into(), "y".into()]));
         let mine = assigned_to("a", &workers, &two);
         assert_eq!(mine.values().map(BTreeSet::len).sum::<usize>(), 3);
     }

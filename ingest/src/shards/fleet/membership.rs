@@ -37,8 +37,7 @@ impl Membership {
                 Some(known) if same_beat(&known.heartbeat, &heartbeat) => known.changed_at,
                 Some(_) => Some(now),
                 None => {
-                    let age = own_written_at.map_or(0, |own| own.saturating_sub(written_at));
-                    let old = u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) > self.expiry);
+                    let old = own_written_at.is_some_and(|own| own.since(written_at) > self.expiry);
                     (!old).then_some(now)
                 }
             };
@@ -77,6 +76,7 @@ fn same_beat(left: &Heartbeat, right: &Heartbeat) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
+    use bluelake_schemas::Millis;
     use std::collections::BTreeSet;
 
     use uuid::Uuid;
@@ -90,7 +90,7 @@ pub(crate) mod tests {
             worker: worker.to_owned(),
             incarnation: Uuid::nil(),
             beat,
-            started_at: 0,
+            started_at: Millis::new(0),
             version: String::new(),
             streams: BTreeSet::from(["user-events".to_owned()]),
             max_shards: None,
@@ -99,7 +99,7 @@ pub(crate) mod tests {
     }
 
     fn found(worker: &str, beat: u64, written_at: i64) -> FoundHeartbeat {
-        FoundHeartbeat { heartbeat: heartbeat(worker, beat), written_at }
+        FoundHeartbeat { heartbeat: heartbeat(worker, beat), written_at: Millis::new(written_at) }
     }
 
     fn seconds(seconds: u64) -> Duration {
@@ -133,7 +133,7 @@ pub(crate) mod tests {
     fn the_clocks_of_workers_do_not_matter_only_the_store_and_the_observers_own() {
         let mut membership = Membership::new("me", EXPIRY);
         let mut hour_off = found("a", 1, 100_000);
-        hour_off.heartbeat.started_at = -3_600_000;
+        hour_off.heartbeat.started_at = Millis::new(-3_600_000);
         membership.observe(vec![found("me", 1, 100_000), hour_off, found("died-before", 9, 80_000)], seconds(0));
         assert_eq!(names(&membership, 1), ["a"], "the one that died before is not waited for");
         membership.observe(

@@ -9,8 +9,8 @@ use std::{
     },
 };
 
-use bluelake_lake::{Archive, ArchivedObject, LakeError, causes};
-use bluelake_schemas::Stream;
+use bluelake_lake::{Archive, ArchivedObject, LakeError, ShardId, causes};
+use bluelake_schemas::{Micros, Millis, Stream};
 use bluelake_transform::{
     BatchBuilder, Counts, DecodedBatch, Decoder, FailedRecord, LineIndent, OpenedRecord, Piece, RecordPosition,
     Splitter, UnreadFormat, WindowEnd, decompressing, is_binary,
@@ -185,8 +185,8 @@ impl Read for Body {
 /// The decoding of one object.
 struct Decoding {
     object: Arc<ArchivedObject>,
-    shard: String,
-    arrived_at: i64,
+    shard: ShardId,
+    arrived_at: Micros,
     stream: Stream,
     builder: BatchBuilder,
     counts: Counts,
@@ -273,7 +273,7 @@ impl Decoding {
     fn push(&mut self, start: u64, record: &[u8]) {
         let sequence = start.to_string();
         let failed = FailedRecord::of(record);
-        let arrived = failed.as_ref().and_then(|failed| failed.arrived_at).map(|millis| millis.saturating_mul(1_000));
+        let arrived = failed.as_ref().and_then(|failed| failed.arrived_at).map(Millis::micros);
         let position = RecordPosition {
             shard: &self.shard,
             sequence: &sequence,

@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use bluelake_lake::{ArchiveRange, ArchivedObject, archive_shard};
+use bluelake_lake::{ArchiveRange, ArchivedObject, ShardId, archive_shard};
+use bluelake_schemas::{Micros, Millis};
 use chrono::NaiveDate;
 
 /// An object that is to be read.
@@ -16,11 +17,11 @@ use chrono::NaiveDate;
 pub(crate) struct ObjectTask {
     pub(crate) object: ArchivedObject,
     /// What its rows have for a shard.
-    pub(crate) shard: String,
+    pub(crate) shard: ShardId,
     /// First byte of the decompressed content that was not read yet.
     pub(crate) from: u64,
-    /// When its records arrived, microseconds since the epoch.
-    pub(crate) arrived_at: i64,
+    /// When its records arrived.
+    pub(crate) arrived_at: Micros,
 }
 
 /// What to do about the objects of an archive.
@@ -33,11 +34,11 @@ pub(crate) struct BackfillPlan {
     pub(crate) left: Vec<String>,
 }
 
-/// Plans from the objects as listed and what the documents say. `written_before` in milliseconds since the epoch.
+/// Plans from the objects as listed and what the documents say.
 pub(crate) fn plan(
     objects: &[ArchivedObject],
     committed: &[ArchiveRange],
-    written_before: Option<i64>,
+    written_before: Option<Millis>,
 ) -> BackfillPlan {
     let mut reached: BTreeMap<(&str, &str), (u64, bool)> = BTreeMap::new();
     for range in committed {
@@ -56,7 +57,7 @@ pub(crate) fn plan(
             plan.tasks.push(ObjectTask {
                 shard: archive_shard(&object.name, &object.version),
                 from,
-                arrived_at: arrived_at(&object.name).unwrap_or(object.modified_at).saturating_mul(1_000),
+                arrived_at: arrived_at(&object.name).unwrap_or(object.modified_at).micros(),
                 object: object.clone(),
             });
         }
@@ -64,9 +65,9 @@ pub(crate) fn plan(
     plan
 }
 
-/// When the first record of an object arrived that Firehose wrote, milliseconds since the epoch: it ends the names of its
+/// When the first record of an object arrived that Firehose wrote: it ends the names of its
 /// objects with `-<version>-YYYY-MM-DD-HH-MM-SS-<random>`. Else an object's records arrived before it was written.
-fn arrived_at(name: &str) -> Option<i64> {
+fn arrived_at(name: &str) -> Option<Millis> {
     const DIGITS: [usize; 6] = [4, 2, 2, 2, 2, 2];
     let file = name.rsplit('/').next()?;
     let parts: Vec<&str> = file.split('-').collect();
@@ -78,7 +79,7 @@ fn arrived_at(name: &str) -> Option<i64> {
         let numbers: Vec<u32> = window.iter().zip(DIGITS).map_while(number).collect();
         let [year, month, day, hour, minute, second] = numbers.as_slice() else { return None };
         let date = NaiveDate::from_ymd_opt(i32::try_from(*year).ok()?, *month, *day)?;
-        Some(date.and_hms_opt(*hour, *minute, *second)?.and_utc().timestamp_millis())
+        Some(date.and_hms_opt(*hour, *minute, *second)?.and_utc().into())
     })
 }
 
@@ -89,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str, version: &str, modified_at: i64) -> ArchivedObject {
+    fn object(name: &str, version: &str, modified_at: Millis) -> ArchivedObject {
         ArchivedObject::new(name, version, modified_at)
     }
 
@@ -100,7 +101,12 @@ mod tests {
 
     #[test]
     fn what_was_read_is_not_read_again_and_what_was_begun_goes_on() {
-        let objects = [object("a", "1", 5), object("b", "1", 5), object("c", "2", 5), object("d", "1", 5)];
+        let objects = [
+            object("a", "1", Millis::new(5)),
+            object("b", "1", Millis::new(5)),
+            object("c", "2", Millis::new(5)),
+            object("d", "1", Millis::new(5)),
+        ];
         let committed = [
             range("b", "1", 90, false),
             range("b", "1", 70, false),
@@ -115,8 +121,9 @@ mod tests {
 
     #[test]
     fn what_is_newer_than_the_limit_is_left() {
-        let objects = [object("a", "1", 5), object("b", "1", 6), object("c", "1", 7)];
-        let plan = plan(&objects, &[range("c", "1", 9, true)], Some(6));
+        let objects =
+            [object("a", "1", Millis::new(5)), object("b", "1", Millis::new(6)), object("c", "1", Millis::new(7))];
+        let plan = plan(&objects, &[range("c", "1", 9, true)], Some(Millis::new(6)));
         assert_eq!((plan.tasks.len(), plan.left, plan.present), (1, vec!["b".to_owned()], 1));
     }
 
@@ -124,7 +131,7 @@ mod tests {
     fn the_name_that_firehose_gives_tells_when_the_first_record_arrived() {
         let name = "s3://b/raw/2026/11/03/17/points-2026-1-2026-11-03-17-05-09-0a1b2c3d-1234-4000-8000-000000000001.gz";
         let expected = "2026-11-03T17:05:09Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap();
-        assert_eq!(arrived_at(name), Some(expected.timestamp_millis()));
+        assert_eq!(arrived_at(name), Some(Millis::new(expected.timestamp_millis())));
         for name in ["events.ndjson", "/2026-11-03-17-05-09/x", "x-2026-13-03-17-05-09-y", "x-2026-11-3-17-05-09-1"] {
             assert_eq!(arrived_at(name), None, "{name}");
         }

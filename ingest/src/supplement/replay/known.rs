@@ -6,9 +6,14 @@
 //! | its id is in the table from another position of the shard or its relatives, within the span before or after | duplicate |
 //! | else | missing, and known from then on |
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use ahash::RandomState;
+use bluelake_lake::ShardId;
+use bluelake_schemas::Micros;
 use uuid::Uuid;
 
 use crate::reading::dedup::window::EventPosition;
@@ -20,8 +25,7 @@ type Place = (u64, u64);
 struct Sighting {
     member: usize,
     place: Place,
-    /// Microseconds since the epoch.
-    arrived_at: i64,
+    arrived_at: Micros,
 }
 
 /// How an event of a replay is judged.
@@ -38,23 +42,22 @@ pub(crate) enum Verdict {
 /// Positions and event ids of stored rows.
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// Microseconds.
-    span: i64,
+    span: Duration,
     hashers: (RandomState, RandomState),
-    members: BTreeMap<String, usize>,
-    relatives: BTreeMap<String, BTreeSet<usize>>,
+    members: BTreeMap<ShardId, usize>,
+    relatives: BTreeMap<ShardId, BTreeSet<usize>>,
     places: HashSet<Place, RandomState>,
     ids: HashMap<u128, Vec<Sighting>, RandomState>,
 }
 
 impl Known {
     /// Nothing is known yet. `families`: each shard that is replayed, with its relatives. `span`: of the deduplication
-    /// window, in microseconds.
-    pub(crate) fn new(families: &BTreeMap<String, BTreeSet<String>>, span: i64) -> Self {
-        let names: BTreeSet<&String> = families.values().flatten().chain(families.keys()).collect();
-        let members: BTreeMap<String, usize> =
+    /// window.
+    pub(crate) fn new(families: &BTreeMap<ShardId, BTreeSet<ShardId>>, span: Duration) -> Self {
+        let names: BTreeSet<&ShardId> = families.values().flatten().chain(families.keys()).collect();
+        let members: BTreeMap<ShardId, usize> =
             names.into_iter().enumerate().map(|(number, name)| (name.clone(), number)).collect();
-        let numbers = |names: &BTreeSet<String>| names.iter().filter_map(|name| members.get(name).copied()).collect();
+        let numbers = |names: &BTreeSet<ShardId>| names.iter().filter_map(|name| members.get(name).copied()).collect();
         let relatives = families.iter().map(|(shard, names)| (shard.clone(), numbers(names))).collect();
         Self {
             span,
@@ -66,8 +69,8 @@ impl Known {
         }
     }
 
-    /// Remembers a row of the event table. `arrived_at` in microseconds since the epoch.
-    pub(crate) fn remember_event(&mut self, shard: &str, position: EventPosition<'_>, id: Uuid, arrived_at: i64) {
+    /// Remembers a row of the event table.
+    pub(crate) fn remember_event(&mut self, shard: &str, position: EventPosition<'_>, id: Uuid, arrived_at: Micros) {
         let place = self.place(shard, position);
         self.places.insert(place);
         if let Some(member) = self.members.get(shard).copied() {
@@ -87,14 +90,15 @@ impl Known {
     }
 
     /// Judges a valid event, and remembers it when it is missing: it will be added.
-    pub(crate) fn judge(&mut self, shard: &str, position: EventPosition<'_>, id: Uuid, arrived_at: i64) -> Verdict {
+    pub(crate) fn judge(&mut self, shard: &str, position: EventPosition<'_>, id: Uuid, arrived_at: Micros) -> Verdict {
         let place = self.place(shard, position);
         if self.places.contains(&place) {
             return Verdict::Known;
         }
         let relatives = self.relatives.get(shard);
         let stands_for_it = |seen: &Sighting| {
-            let near = seen.arrived_at.saturating_sub(arrived_at).saturating_abs() <= self.span;
+            let (first, last) = (seen.arrived_at.min(arrived_at), seen.arrived_at.max(arrived_at));
+            let near = last <= first.later(self.span);
             near && seen.place != place && relatives.is_some_and(|relatives| relatives.contains(&seen.member))
         };
         if self.ids.get(&id.as_u128()).is_some_and(|seen| seen.iter().any(stands_for_it)) {
@@ -118,9 +122,9 @@ mod tests {
     }
 
     fn known() -> Known {
-        let family = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        let family = |names: &[&str]| names.iter().map(|name| ShardId::from(*name)).collect::<BTreeSet<_>>();
         let families = [("a", family(&["a", "parent"])), ("b", family(&["b"]))];
-        Known::new(&families.map(|(name, family)| (name.to_owned(), family)).into(), 900)
+        Known::new(&families.map(|(name, family)| (name.into(), family)).into(), Duration::from_micros(900))
     }
 
     const ID: Uuid = Uuid::from_u128(7);
@@ -128,11 +132,11 @@ mod tests {
     #[test]
     fn a_position_in_either_table_is_known_whatever_is_there() {
         let mut known = known();
-        known.remember_event("a", at("1"), ID, 0);
+        known.remember_event("a", at("1"), ID, Micros::new(0));
         known.remember_rejected("a", at("2"));
-        assert_eq!(known.judge("a", at("1"), ID, 0), Verdict::Known);
+        assert_eq!(known.judge("a", at("1"), ID, Micros::new(0)), Verdict::Known);
         assert_eq!(
-            known.judge("a", at("2"), Uuid::from_u128(8), 0),
+            known.judge("a", at("2"), Uuid::from_u128(8), Micros::new(0)),
             Verdict::Known,
             "judged otherwise by another contract"
         );
@@ -151,16 +155,20 @@ mod tests {
             ("a", "b", 10, Verdict::Missing),
         ] {
             let mut known = known();
-            known.remember_event(other, at("1"), ID, 0);
-            assert_eq!(known.judge(shard, at("2"), ID, arrived_at), expected, "{other} {shard} {arrived_at}");
+            known.remember_event(other, at("1"), ID, Micros::new(0));
+            assert_eq!(
+                known.judge(shard, at("2"), ID, Micros::new(arrived_at)),
+                expected,
+                "{other} {shard} {arrived_at}"
+            );
         }
     }
 
     #[test]
     fn what_is_missing_is_missing_once() {
         let mut known = known();
-        assert_eq!(known.judge("a", at("1"), ID, 0), Verdict::Missing);
-        assert_eq!(known.judge("a", at("1"), ID, 0), Verdict::Known);
-        assert_eq!(known.judge("a", at("2"), ID, 5), Verdict::Duplicate, "of one that is added with it");
+        assert_eq!(known.judge("a", at("1"), ID, Micros::new(0)), Verdict::Missing);
+        assert_eq!(known.judge("a", at("1"), ID, Micros::new(0)), Verdict::Known);
+        assert_eq!(known.judge("a", at("2"), ID, Micros::new(5)), Verdict::Duplicate, "of one that is added with it");
     }
 }

@@ -10,9 +10,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    time::Duration,
 };
 
-use bluelake_lake::{CheckpointDocument, Position, SequenceNumber};
+use bluelake_lake::{CheckpointDocument, Position, SequenceNumber, ShardId};
+use bluelake_schemas::Millis;
 
 use crate::kinesis::listed::ListedShard;
 
@@ -29,9 +31,9 @@ pub(crate) enum Limit {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReplayPlan {
     /// Shards to read, with how far.
-    pub(crate) shards: BTreeMap<String, Limit>,
+    pub(crate) shards: BTreeMap<ShardId, Limit>,
     /// Shards of which nothing is committed yet.
-    pub(crate) skipped: Vec<String>,
+    pub(crate) skipped: Vec<ShardId>,
 }
 
 /// Plans from the shards as listed and the document in force.
@@ -57,7 +59,7 @@ pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>
 
 /// The shard with all its ancestors and descendants that the table or the stream knows: among them an event id stands once
 /// within the window.
-pub(crate) fn relatives(id: &str, listed: &[ListedShard], document: Option<&CheckpointDocument>) -> BTreeSet<String> {
+pub(crate) fn relatives(id: &str, listed: &[ListedShard], document: Option<&CheckpointDocument>) -> BTreeSet<ShardId> {
     let mut edges: BTreeSet<(&str, &str)> = BTreeSet::new();
     for shard in listed {
         edges.extend(shard.parents.iter().map(|parent| (parent.as_str(), shard.id.as_str())));
@@ -65,13 +67,13 @@ pub(crate) fn relatives(id: &str, listed: &[ListedShard], document: Option<&Chec
     for (child, state) in document.iter().flat_map(|document| &document.shards) {
         edges.extend(state.parents.iter().map(|parent| (parent.as_str(), child.as_str())));
     }
-    let mut found: BTreeSet<String> = [id.to_owned()].into();
+    let mut found: BTreeSet<ShardId> = [id.into()].into();
     for upwards in [true, false] {
         let mut next = vec![id];
         while let Some(member) = next.pop() {
             for (parent, child) in &edges {
                 let (here, there) = if upwards { (child, parent) } else { (parent, child) };
-                if *here == member && found.insert((*there).to_owned()) {
+                if *here == member && found.insert((*there).into()) {
                     next.push(there);
                 }
             }
@@ -80,12 +82,12 @@ pub(crate) fn relatives(id: &str, listed: &[ListedShard], document: Option<&Chec
     found
 }
 
-/// Cuts a range of arrival times (milliseconds since the epoch) into slices of at most `width`.
-pub(crate) fn slices(range: Range<i64>, width: i64) -> impl Iterator<Item = Range<i64>> {
-    let width = width.max(1);
-    std::iter::successors(Some(range.start), move |start| start.checked_add(width))
+/// Cuts a range of arrival times into slices of at most `width`, which is at least a millisecond.
+pub(crate) fn slices(range: Range<Millis>, width: Duration) -> impl Iterator<Item = Range<Millis>> {
+    let width = width.max(Duration::from_millis(1));
+    std::iter::successors(Some(range.start), move |start| Some(start.later(width)).filter(|next| next > start))
         .take_while(move |start| *start < range.end)
-        .map(move |start| start..start.saturating_add(width).min(range.end))
+        .map(move |start| start..start.later(width).min(range.end))
 }
 
 #[cfg(test)]
@@ -103,9 +105,9 @@ mod tests {
     fn listed(id: &str, parents: &[&str]) -> ListedShard {
         // Stated field by field in one place: other parts of the program may know more of a shard.
         ListedShard {
-            id: id.to_owned(),
+            id: id.into(),
             starting_sequence: sequence(1),
-            parents: parents.iter().map(ToString::to_string).collect(),
+            parents: parents.iter().map(|id| ShardId::from(*id)).collect(),
             hash_keys: None,
             closed: false,
         }
@@ -113,7 +115,7 @@ mod tests {
 
     fn document(shards: &[(&str, u32, Position, bool)]) -> CheckpointDocument {
         let step = |(id, starts, position, ended): &(&str, u32, Position, bool)| ShardAdvance {
-            shard: (*id).to_owned(),
+            shard: (*id).into(),
             starting_sequence: sequence(*starts),
             parents: Vec::new(),
             from_exclusive: None,
@@ -145,18 +147,18 @@ mod tests {
         let document = document(&[
             ("open", 1, Position::After(sequence(7)), false),
             ("ended", 1, Position::After(sequence(9)), true),
-            ("ended-empty", 1, Position::AtTimestamp(5), true),
-            ("pinned", 1, Position::AtTimestamp(5), false),
+            ("ended-empty", 1, Position::AtTimestamp(Millis::new(5)), true),
+            ("pinned", 1, Position::AtTimestamp(Millis::new(5)), false),
             ("horizon", 1, Position::TrimHorizon, false),
             ("remade", 2, Position::After(sequence(9)), false),
         ]);
         let shards = ["open", "ended", "ended-empty", "pinned", "horizon", "remade", "unknown"];
         let shards: Vec<_> = shards.iter().map(|id| listed(id, &[])).collect();
         let found = plan(&shards, Some(&document));
-        let expected: BTreeMap<String, Limit> = [
-            ("open".to_owned(), Limit::Through(sequence(7))),
-            ("ended".to_owned(), Limit::EndOfShard),
-            ("ended-empty".to_owned(), Limit::EndOfShard),
+        let expected: BTreeMap<ShardId, Limit> = [
+            ("open".into(), Limit::Through(sequence(7))),
+            ("ended".into(), Limit::EndOfShard),
+            ("ended-empty".into(), Limit::EndOfShard),
         ]
         .into();
         assert_eq!(found.shards, expected);
@@ -183,7 +185,8 @@ mod tests {
             (i64::MAX - 2..i64::MAX, 10, vec![(i64::MAX - 2, i64::MAX)]),
         ];
         for (range, width, expected) in cases {
-            let found: Vec<_> = slices(range, width).map(|slice| (slice.start, slice.end)).collect();
+            let (range, width) = (Millis::new(range.start)..Millis::new(range.end), Duration::from_millis(width));
+            let found: Vec<_> = slices(range, width).map(|slice| (slice.start.get(), slice.end.get())).collect();
             assert_eq!(found, expected);
         }
     }

@@ -4,7 +4,8 @@ use std::{ops::Range, time::Duration};
 
 use aws_sdk_kinesis::{operation::get_records::GetRecordsOutput, types::Record};
 use backon::BackoffBuilder as _;
-use bluelake_lake::{Position, SequenceNumber};
+use bluelake_lake::{Position, SequenceNumber, ShardId};
+use bluelake_schemas::Millis;
 use tokio::time::Instant;
 
 use crate::{
@@ -15,18 +16,18 @@ use crate::{
 
 /// Kinesis allows five calls a second on a shard: the worker keeps three of them.
 const CALL_INTERVAL: Duration = Duration::from_millis(500);
-/// Arrival times are approximate: records may stand this far from their order. Milliseconds.
-const DISORDER: i64 = 60_000;
+/// Arrival times are approximate: records may stand this far from their order.
+const DISORDER: Duration = Duration::from_secs(60);
 /// Failures in a row after which the replay gives up.
 const MAX_FAILURES: usize = 8;
 
-/// Reads what arrived in `arrived` (milliseconds since the epoch), as far as the limit.
+/// Reads what arrived in `arrived`, as far as the limit.
 #[derive(Debug)]
 pub(crate) struct RangeReader {
     source: KinesisStream,
-    shard: String,
+    shard: ShardId,
     limit: Limit,
-    arrived: Range<i64>,
+    arrived: Range<Millis>,
     position: Position,
     iterator: Option<String>,
     last_call: Option<Instant>,
@@ -34,13 +35,13 @@ pub(crate) struct RangeReader {
 }
 
 impl RangeReader {
-    pub(crate) fn new(source: KinesisStream, shard: String, limit: Limit, arrived: Range<i64>) -> Self {
-        let position = Position::AtTimestamp(arrived.start.saturating_sub(DISORDER).max(0));
+    pub(crate) fn new(source: KinesisStream, shard: ShardId, limit: Limit, arrived: Range<Millis>) -> Self {
+        let position = Position::AtTimestamp(arrived.start.earlier(DISORDER).max(Millis::new(0)));
         Self { source, shard, limit, arrived, position, iterator: None, last_call: None, done: false }
     }
 
     /// The shard.
-    pub(crate) fn shard(&self) -> &str {
+    pub(crate) fn shard(&self) -> &ShardId {
         &self.shard
     }
 
@@ -65,10 +66,11 @@ impl RangeReader {
         for record in page.records {
             let sequence = SequenceNumber::parse(record.sequence_number())
                 .map_err(|_| self.protocol("a record's sequence number is not a decimal number"))?;
-            let arrived = record.approximate_arrival_timestamp().and_then(|time| time.to_millis().ok());
+            let arrived =
+                record.approximate_arrival_timestamp().and_then(|time| time.to_millis().ok()).map(Millis::new);
             let arrived = arrived.ok_or_else(|| self.protocol("a record has no arrival time"))?;
             let beyond = matches!(&self.limit, Limit::Through(last) if sequence > *last);
-            if beyond || arrived >= self.arrived.end.saturating_add(DISORDER) {
+            if beyond || arrived >= self.arrived.end.later(DISORDER) {
                 self.done = true;
                 break;
             }
@@ -121,7 +123,7 @@ impl RangeReader {
                     transient: true,
                 });
             }
-            tracing::warn!(stream = self.source.name(), shard = self.shard, reason, "reading again after a pause");
+            tracing::warn!(stream = self.source.name(), shard = %self.shard, reason, "reading again after a pause");
             tokio::time::sleep(delays.next().unwrap_or(CALL_INTERVAL)).await;
         }
     }

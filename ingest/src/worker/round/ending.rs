@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bluelake_lake::ShardId;
+
 use super::{Round, RoundEnd, WAITING_INTERVAL};
 use crate::{
     error::IngestError,
@@ -20,7 +22,7 @@ use crate::{
 const STANDSTILL: Duration = Duration::from_secs(300);
 
 /// What a run waits for: the number of the document in force, and the shards.
-type Standstill = (Option<u64>, Vec<String>);
+type Standstill = (Option<u64>, Vec<ShardId>);
 
 /// What the end of a round waits for.
 #[derive(Debug, Default)]
@@ -38,7 +40,7 @@ pub(super) enum Next {
     /// There is nothing to do any more, but for shards that nobody has read so far.
     End {
         /// Ids of these shards.
-        unread: Vec<String>,
+        unread: Vec<ShardId>,
     },
 }
 
@@ -71,7 +73,7 @@ impl Round<'_> {
 
     /// Shards that nobody has read as far as this run should. Those of other workers may never be at a tip: Kinesis tells
     /// whether what they have committed is enough.
-    async fn unread(&mut self) -> Result<Vec<String>, IngestError> {
+    async fn unread(&mut self) -> Result<Vec<ShardId>, IngestError> {
         let (since, in_fleet) = (self.worker.began_at, self.worker.options.fleet.is_some());
         let (source, clock) = (self.worker.source.clone(), self.worker.options.clock.clone());
         let document = self.worker.table()?.document();
@@ -90,7 +92,7 @@ impl Round<'_> {
     }
 
     /// Whether the shards that are waited for are read by nobody, as it seems.
-    fn stands_still(&mut self, unread: &[String]) -> Result<bool, IngestError> {
+    fn stands_still(&mut self, unread: &[ShardId]) -> Result<bool, IngestError> {
         let number = self.worker.table()?.document().map(|document| document.number);
         let waiting = (number, unread.to_vec());
         let now = Instant::now();
@@ -106,7 +108,7 @@ impl Round<'_> {
     }
 
     /// Everything is committed; what follows the commits must not stay behind when nobody comes after.
-    pub(super) async fn finish(self, unread: Vec<String>) -> Result<RoundEnd, IngestError> {
+    pub(super) async fn finish(self, unread: Vec<ShardId>) -> Result<RoundEnd, IngestError> {
         let mut pauses = self.worker.patience(self.shutdown).pauses();
         while let Err(error) = self.worker.table()?.follow_rejected().await {
             pauses.wait_after("bring rejected_events up to date", error.into()).await?;
@@ -115,7 +117,7 @@ impl Round<'_> {
     }
 
     /// Lets go of every shard.
-    pub(super) fn leave(&self, unread: Vec<String>) -> RoundEnd {
+    pub(super) fn leave(&self, unread: Vec<ShardId>) -> RoundEnd {
         if let Some(fleet) = &self.worker.options.fleet {
             fleet.hold(self.worker.stream, BTreeSet::new());
         }

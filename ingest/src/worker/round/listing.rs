@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bluelake_lake::Gap;
+use bluelake_lake::{Gap, ShardId};
 
 use super::{Round, WAITING_INTERVAL};
 use crate::{
@@ -19,7 +19,7 @@ impl Round<'_> {
     pub(super) async fn refresh_lineage(&mut self) -> Result<(), IngestError> {
         let fleet_changed = self.others.as_mut().is_some_and(|others| others.has_changed().unwrap_or(false));
         let due = fleet_changed || self.lineage_due <= Instant::now();
-        let held = |shard: &String| !self.has_come_in(shard) || self.buffer.holds(shard);
+        let held = |shard: &ShardId| !self.has_come_in(shard) || self.buffer.holds(shard);
         let letting_go = self.claims.releasing().iter().any(held);
         if !due || letting_go || self.worker.table.is_none() || self.shutdown.is_cancelled() {
             return Ok(());
@@ -115,7 +115,7 @@ impl Round<'_> {
 
     /// Tells of the gaps that stop a shard, once.
     pub(super) fn tell_gaps(&mut self, gaps: Vec<Gap>) {
-        let shards: Vec<String> = gaps.into_iter().map(|gap| gap.shard).collect();
+        let shards: Vec<ShardId> = gaps.into_iter().map(|gap| gap.shard).collect();
         if !shards.is_empty() && self.told_gaps != shards {
             tracing::error!(stream = %self.worker.stream, ?shards, "gap: these shards stand still until they are let go on with --on-gap continue");
         }

@@ -1,3 +1,5 @@
+use bluelake_schemas::Millis;
+
 use super::*;
 use crate::checkpoint::document::GapCause;
 
@@ -21,7 +23,7 @@ fn file(rows: u64) -> DataFile {
         path: "x".to_owned(),
         partition_values: BTreeMap::new(),
         size: 1,
-        modified_at: 0,
+        modified_at: Millis::new(0),
         rows,
         statistics: String::new(),
     }
@@ -29,9 +31,9 @@ fn file(rows: u64) -> DataFile {
 
 fn step(shard: &str, from: Option<Position>, to: Position, stored: u64) -> ShardAdvance {
     ShardAdvance {
-        shard: shard.to_owned(),
+        shard: shard.into(),
         starting_sequence: sequence(1),
-        parents: if shard == CHILD { vec![SHARD.to_owned()] } else { Vec::new() },
+        parents: if shard == CHILD { vec![SHARD.into()] } else { Vec::new() },
         from_exclusive: from,
         to_inclusive: to,
         ended: false,
@@ -77,12 +79,12 @@ fn archive(from: u64, to: u64, stored: u64) -> ArchiveRange {
 
 fn gap(after: Position, cause: GapCause, accepted: bool) -> Box<Gap> {
     Box::new(Gap {
-        shard: SHARD.to_owned(),
+        shard: SHARD.into(),
         starting_sequence: sequence(1),
         after,
         from: None,
         until: None,
-        found_at: 7,
+        found_at: Millis::new(7),
         cause,
         accepted,
     })
@@ -181,7 +183,10 @@ fn an_old_incarnation_never_comes_back() {
     let old_pin = step(SHARD, None, Position::TrimHorizon, 0);
     let old_records = step(SHARD, Some(after(9)), after(10), 1);
     for late in [old_pin, anew, old_records] {
-        assert_eq!(follow(Some(&made_anew), &batch(vec![late])), Err(Refusal::Fenced(vec![SHARD.to_owned()])));
+        let expected = late.from_exclusive.clone();
+        let moved = MovedShard { shard: SHARD.into(), stands_at: Some(Position::TrimHorizon), expected };
+        let fence = Fence { shards: vec![moved], ..Fence::default() };
+        assert_eq!(follow(Some(&made_anew), &batch(vec![late])), Err(Refusal::Fenced(fence)));
     }
 }
 
@@ -204,7 +209,7 @@ fn a_batch_that_contradicts_itself_is_refused() {
 
 #[test]
 fn a_shard_retires_only_when_it_has_ended_and_its_children_are_under_way() {
-    let retire = Batch { retire: vec![SHARD.to_owned()], ..batch(Vec::new()) };
+    let retire = Batch { retire: vec![SHARD.into()], ..batch(Vec::new()) };
     let open = started();
     assert!(follow(Some(&open), &retire).unwrap().shards.contains_key(SHARD), "still open");
 
@@ -235,17 +240,21 @@ fn a_supplement_is_fenced_by_another_and_by_an_erasure_but_not_by_a_worker() {
     assert!(follow(Some(&read_on), &plan).is_ok(), "a worker's progress does not touch it");
 
     let other = follow(Some(&started), &supplement(0, 1, Vec::new())).unwrap();
-    assert_eq!(follow(Some(&other), &plan), Err(Refusal::Fenced(Vec::new())));
+    let outrun = Fence { supplements: Some((1, 0)), ..Fence::default() };
+    assert_eq!(follow(Some(&other), &plan), Err(Refusal::Fenced(outrun)));
 
     let erased = CheckpointDocument { erasure_epoch: 1, ..started };
-    assert_eq!(follow(Some(&erased), &plan), Err(Refusal::Fenced(Vec::new())));
+    let fence = Fence { erasure_epochs: Some((1, 0)), ..Fence::default() };
+    assert_eq!(follow(Some(&erased), &plan), Err(Refusal::Fenced(fence)));
 }
 
 #[test]
 fn an_erasure_fences_every_shard_of_a_batch_by_name() {
     let erased = CheckpointDocument { erasure_epoch: 1, ..started() };
     let stale = batch(vec![step(SHARD, Some(after(9)), after(10), 1)]);
-    assert_eq!(follow(Some(&erased), &stale), Err(Refusal::Fenced(vec![SHARD.to_owned()])));
+    let moved = MovedShard { shard: SHARD.into(), stands_at: Some(after(9)), expected: Some(after(9)) };
+    let fence = Fence { shards: vec![moved], erasure_epochs: Some((1, 0)), supplements: None };
+    assert_eq!(follow(Some(&erased), &stale), Err(Refusal::Fenced(fence)));
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use bluelake_schemas::Millis;
 use proptest::prelude::*;
 
 use super::*;
@@ -30,11 +31,11 @@ fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_take
     let text = FORMAT_1.replace(r#""format":1"#, r#""format":3"#);
     let document = CheckpointDocument::read(with_digest(&text).as_bytes(), 3).unwrap();
     assert_eq!((document.stream_arn.as_str(), document.stream_created_at), ("arn", None));
-    assert_eq!(document.other_stream("arn", Some(1)), None);
+    assert_eq!(document.other_stream("arn", Some(Millis::new(1))), None);
     let writer = crate::checkpoint::advance::Writer {
         worker: "w".to_owned(),
         stream_arn: "arn".to_owned(),
-        stream_created_at: Some(1_700_000_000_000),
+        stream_created_at: Some(Millis::new(1_700_000_000_000)),
         contract_version: 1,
     };
     let batch = crate::checkpoint::advance::Batch {
@@ -50,7 +51,7 @@ fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_take
     let mut next = crate::checkpoint::advance::advance(Some(&document), 4, &batch, &writer).unwrap();
     let bytes = next.seal().unwrap();
     let next = CheckpointDocument::read(&bytes, 4).unwrap();
-    assert_eq!((next.format, next.stream_created_at), (4, Some(1_700_000_000_000)));
+    assert_eq!((next.format, next.stream_created_at), (4, Some(Millis::new(1_700_000_000_000))));
     // A server that does not say it takes nothing away.
     let silent = crate::checkpoint::advance::Writer { stream_created_at: None, ..writer };
     let after = crate::checkpoint::advance::advance(Some(&next), 5, &batch, &silent).unwrap();
@@ -84,19 +85,19 @@ fn totals() -> impl Strategy<Value = ControlTotals> {
 fn position() -> impl Strategy<Value = Position> {
     prop_oneof![
         Just(Position::TrimHorizon),
-        any::<i64>().prop_map(Position::AtTimestamp),
+        any::<i64>().prop_map(|millis| Position::AtTimestamp(Millis::new(millis))),
         "[1-9][0-9]{0,55}".prop_map(|text| Position::After(SequenceNumber::parse(&text).unwrap())),
     ]
 }
 
 fn gaps() -> impl Strategy<Value = Vec<Gap>> {
     let gap = (position(), any::<Option<i64>>(), any::<bool>()).prop_map(|(after, from, accepted)| Gap {
-        shard: "shardId-0".to_owned(),
+        shard: "shardId-0".into(),
         starting_sequence: SequenceNumber::parse("1").unwrap(),
         after,
-        from,
+        from: from.map(Millis::new),
         until: None,
-        found_at: 1,
+        found_at: Millis::new(1),
         cause: if accepted { GapCause::Vanished } else { GapCause::Retention },
         accepted,
     });

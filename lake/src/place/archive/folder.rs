@@ -6,6 +6,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
+use bluelake_schemas::Millis;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, stream::BoxStream};
 use tokio::{fs::File, io::AsyncReadExt as _};
@@ -80,12 +81,12 @@ fn object(entry: &DirEntry) -> Result<Option<ArchivedObject>, String> {
     let name = entry.path().to_str().ok_or("its name is not UTF-8")?.to_owned();
     let modified = metadata.modified().map_err(|error| error.to_string())?;
     let modified_at = match modified.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
+        Ok(after) => Millis::new(0).later(after),
+        Err(before) => Millis::new(0).earlier(before.duration()),
     };
     Ok(Some(ArchivedObject {
         name,
-        version: format!("{}-{modified_at}", metadata.len()),
+        version: format!("{}-{}", metadata.len(), modified_at.get()),
         size: metadata.len(),
         modified_at,
         at: ObjectPlace::File(entry.path().to_owned()),

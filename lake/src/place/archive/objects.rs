@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::types::Object;
+use bluelake_schemas::Millis;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{GetOptions, ObjectStore, path::Path};
@@ -67,15 +68,16 @@ impl ArchiveBucket {
         if size == 0 || !holds_records(name) {
             return;
         }
-        let modified_at = object.last_modified().and_then(|time| time.to_millis().ok()).unwrap_or_default();
+        let modified = object.last_modified().and_then(|time| time.to_millis().ok()).unwrap_or_default();
+        let modified_at = Millis::new(modified);
         let e_tag = object.e_tag().map(ToOwned::to_owned);
         listed.listing.objects.push(self.object(key, e_tag, size, modified_at));
     }
 
-    fn object(&self, key: &str, e_tag: Option<String>, size: u64, modified_at: i64) -> ArchivedObject {
+    fn object(&self, key: &str, e_tag: Option<String>, size: u64, modified_at: Millis) -> ArchivedObject {
         let version = match &e_tag {
             Some(tag) => tag.trim_matches('"').to_owned(),
-            None => format!("{size}-{modified_at}"),
+            None => format!("{size}-{}", modified_at.get()),
         };
         let at = ObjectPlace::Key { key: key.to_owned(), e_tag };
         ArchivedObject { name: self.name(key), version, size, modified_at, at }

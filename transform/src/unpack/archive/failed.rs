@@ -6,6 +6,7 @@
 //! time that is neither is as good as none: the record is what matters.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bluelake_schemas::{Micros, Millis};
 use memchr::memmem;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
@@ -13,15 +14,15 @@ use serde_json::Value;
 use crate::parse::timestamp;
 
 /// 2013-12-01T00:00:00Z: nothing arrived in a stream before there was Kinesis.
-const EARLIEST_ARRIVAL: i64 = 1_385_856_000_000;
+const EARLIEST_ARRIVAL: Millis = Millis::new(1_385_856_000_000);
 
 /// What Firehose kept of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRecord {
     /// The record's data.
     pub data: Vec<u8>,
-    /// When it arrived, milliseconds since the epoch, if that was written down.
-    pub arrived_at: Option<i64>,
+    /// When it arrived, if that was written down.
+    pub arrived_at: Option<Millis>,
 }
 
 #[derive(Deserialize)]
@@ -55,12 +56,13 @@ impl FailedRecord {
 }
 
 /// A time as a number of milliseconds, the same as a text, or as RFC 3339 has it.
-fn milliseconds(time: &Value) -> Option<i64> {
+fn milliseconds(time: &Value) -> Option<Millis> {
     match time {
-        Value::Number(number) => number.as_i64(),
+        Value::Number(number) => number.as_i64().map(Millis::new),
         Value::String(text) => {
             let text = text.trim();
-            text.parse().ok().or_else(|| timestamp::from_rfc3339(text).map(|micros| micros.div_euclid(1_000)))
+            let number = text.parse().ok().map(Millis::new);
+            number.or_else(|| timestamp::from_rfc3339(text).map(|micros| Micros::new(micros).millis()))
         }
         _ => None,
     }
@@ -76,7 +78,7 @@ mod tests {
         let conversion = br#"{"attemptsMade":4,"arrivalTimestamp":1569437217654,"lastErrorCode":"DataFormatConversion.ParseError",
             "lastErrorMessage":"x","attemptEndingTimestamp":1569437517000,"rawData":"eyJhIjoxfQ==","sequenceNumber":"49","subSequenceNumber":null,
             "dataCatalogTable":{"catalogId":null,"databaseName":"d"}}"#;
-        let expected = FailedRecord { data: b"{\"a\":1}".to_vec(), arrived_at: Some(1_569_437_217_654) };
+        let expected = FailedRecord { data: b"{\"a\":1}".to_vec(), arrived_at: Some(Millis::new(1_569_437_217_654)) };
         assert_eq!(FailedRecord::of(conversion).unwrap(), expected);
         let delivery = br#"{"rawData":"eyJhIjoxfQ==","errorCode":"Lambda.InvokeFailed","errorMessage":"m"}"#;
         assert_eq!(FailedRecord::of(delivery).unwrap(), FailedRecord { arrived_at: None, ..expected });
@@ -101,7 +103,7 @@ mod tests {
             let line = format!(
                 r#"{{"attemptsMade":"1","arrivalTimestamp":{time},"errorCode":"x","lastErrorCode":"y","rawData":"eyJhIjoxfQ=="}}"#
             );
-            let expected = FailedRecord { data: b"{\"a\":1}".to_vec(), arrived_at: expected };
+            let expected = FailedRecord { data: b"{\"a\":1}".to_vec(), arrived_at: expected.map(Millis::new) };
             assert_eq!(FailedRecord::of(line.as_bytes()), Some(expected), "{time}");
         }
     }
