@@ -110,7 +110,7 @@ impl Protocol {
     fn batch(&self, shards: Vec<ShardAdvance>, files: Vec<DataFile>) -> Batch {
         Batch {
             id: files.first().map_or_else(Uuid::now_v7, |file| file_id(&file.path)),
-            base: self.table.document().map_or(0, |document| document.number),
+            base: self.table.document().map_or(0, |document| document.head.number),
             erasure_epoch: 0,
             shards,
             retire: Vec::new(),

@@ -19,7 +19,8 @@ pub use causes::{causes, one_line};
 pub use checkpoint::advance::{Batch, Fence, MovedShard, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use checkpoint::data_file::DataFile;
 pub use checkpoint::document::{
-    ArchiveRange, CheckpointDocument, Gap, GapCause, Position, Predecessor, ShardRange, ShardState, archive_shard,
+    ArchiveRange, CheckpointDocument, Commit, Gap, GapCause, Head, Links, Position, Predecessor, ShardRange,
+    ShardState, Tally, archive_shard,
 };
 pub use checkpoint::sequence::{NotASequenceNumber, SequenceNumber};
 pub use checkpoint::settlement::{NextAct, Trace, next_act, trace};

@@ -158,11 +158,11 @@ impl Subject {
             Some(number) => readable(chain.get(number).await, &mut findings)?,
             None => {
                 let newest = readable(chain.newest().await, &mut findings)?.flatten();
-                if let Some(newest) = newest.filter(|newest| newest.previous.is_some()) {
+                if let Some(newest) = newest.filter(|newest| newest.head.previous.is_some()) {
                     findings.add(|| {
                         format!(
                             "the table has no txn '{app_id}' although document {} builds on a commit",
-                            newest.number
+                            newest.head.number
                         )
                     });
                 }
@@ -217,7 +217,7 @@ fn batch_check(subject: &Subject, history: &History, active: &[ActiveFile]) -> C
     if let Some(reason) = history.gap() {
         return Check::not_checked(NAME, reason);
     }
-    if subject.document.as_ref().is_some_and(|document| document.erased + document.expired > 0) {
+    if subject.document.as_ref().is_some_and(|document| document.tally.erased + document.tally.expired > 0) {
         return Check::not_checked(NAME, "rows were erased or expired since");
     }
     let mut findings = Findings::default();

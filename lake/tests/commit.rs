@@ -167,7 +167,7 @@ async fn a_document_without_its_commit_is_skipped() {
     std::fs::copy(folder.join(format!("{:020}.json", 1)), folder.join(format!("{:020}.json", 2))).unwrap();
     let rows = batch(&table, SHARD, Position::TrimHorizon, 1..=3, 0).await;
     assert!(is_committed(&table.commit(&rows).await.unwrap()));
-    assert_eq!(fixture.open().await.document().unwrap().number, 3);
+    assert_eq!(fixture.open().await.document().unwrap().head.number, 3);
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ pub(crate) fn advance(shard: &str, from: Option<Position>, to: Position, stored:
 pub(crate) fn empty(table: &StreamTable, shards: Vec<ShardAdvance>) -> Batch {
     Batch {
         id: Uuid::now_v7(),
-        base: table.document().map_or(0, |document| document.number),
+        base: table.document().map_or(0, |document| document.head.number),
         erasure_epoch: 0,
         shards,
         retire: Vec::new(),

@@ -79,7 +79,7 @@ async fn of_two_streams_that_race_for_a_new_table_one_has_it_for_good() {
     first.commit(&rows).await.unwrap();
     let document = first.document().unwrap();
     assert_eq!(
-        (document.stream_arn.as_str(), document.stream_created_at),
+        (document.head.stream_arn.as_str(), document.head.stream_created_at),
         ("arn:first", Some(Millis::new(1_767_225_600_000)))
     );
 }

@@ -30,7 +30,7 @@ fn beside(table: &StreamTable, mut batch: Batch, archive_ranges: Vec<ArchiveRang
     for step in batch.shards.drain(..) {
         counts += step.counts;
     }
-    let base = table.document().map_or(0, |document| document.supplements);
+    let base = table.document().map_or(0, |document| document.tally.supplements);
     batch.supplement = Some(Supplement { base, counts, archive_ranges });
     batch
 }
@@ -101,7 +101,7 @@ async fn a_replay_beside_a_worker_lands_once_and_fences_another_replay() {
     assert!(is_committed(&worker.commit(&rows).await.unwrap()), "nor does it fence the worker");
     let table = fixture.open().await;
     let document = table.document().unwrap();
-    assert_eq!((document.expected_rows(), document.supplements), (Some(5), 1));
+    assert_eq!((document.expected_rows(), document.tally.supplements), (Some(5), 1));
     assert_eq!(document.shards[SHARD].position, after(3));
     assert_eq!((fixture.sequences().await.len(), fixture.rejected_rows().await), (5, 1));
     let wanted: RecentRanges = [(SHARD.into(), Micros::new(0)..=Micros::MAX)].into();
@@ -126,7 +126,7 @@ async fn archive_ranges_are_found_again_past_other_commits_and_lost_numbers() {
     let rows = batch(&table, SHARD, Position::TrimHorizon, 1..=2, 0).await;
     let first = beside(&table, rows, vec![archive("one", 2)]);
     assert!(is_committed(&table.commit(&first).await.unwrap()));
-    assert_eq!(table.document().unwrap().last_archive, Some(2));
+    assert_eq!(table.document().unwrap().links.last_archive, Some(2));
     pin(&mut table, SHARD).await;
     let rows = batch(&table, SHARD, Position::TrimHorizon, 3..=3, 0).await;
     let second = beside(&table, rows, vec![archive("two", 1)]);

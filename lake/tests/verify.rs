@@ -99,12 +99,12 @@ fn document(fixture: &Fixture, number: u64) -> CheckpointDocument {
 fn forge(fixture: &Fixture, documents: &mut [CheckpointDocument]) {
     let mut digest = None;
     for document in documents {
-        if let (Some(digest), Some(previous)) = (digest, &mut document.previous) {
+        if let (Some(digest), Some(previous)) = (digest, &mut document.head.previous) {
             previous.digest = digest;
         }
         let bytes = document.seal().unwrap();
-        std::fs::write(document_path(fixture, document.number), bytes).unwrap();
-        digest = Some(document.digest.clone());
+        std::fs::write(document_path(fixture, document.head.number), bytes).unwrap();
+        digest = Some(document.head.digest.clone());
     }
 }
 
@@ -212,7 +212,7 @@ async fn verify_names_a_missing_document() {
 async fn verify_names_a_document_that_was_replaced_by_another_with_a_right_digest() {
     let (fixture, _) = good().await;
     let mut other = document(&fixture, 2);
-    other.worker = "somebody else".to_owned();
+    other.head.worker = "somebody else".to_owned();
     forge(&fixture, &mut [other]);
     expect_alone(&report(&fixture).await, "chain", "is not the one that it builds on");
 }
@@ -221,7 +221,7 @@ async fn verify_names_a_document_that_was_replaced_by_another_with_a_right_diges
 async fn verify_names_an_erasure_epoch_that_falls() {
     let (fixture, _) = good().await;
     let mut documents = [document(&fixture, 2), document(&fixture, 3)];
-    documents[0].erasure_epoch = 1;
+    documents[0].head.erasure_epoch = 1;
     forge(&fixture, &mut documents);
     expect_alone(&report(&fixture).await, "chain", "the erasure epoch falls");
 }
@@ -244,8 +244,8 @@ async fn verify_names_a_position_that_goes_back() {
     let (fixture, _) = good().await;
     let mut documents = [document(&fixture, 2), document(&fixture, 3)];
     documents[0].shards.get_mut(SHARD).unwrap().position = after(9);
-    documents[0].ranges[0].to_inclusive = after(9);
-    documents[1].ranges[0].from_exclusive = Some(after(9));
+    documents[0].commit.ranges[0].to_inclusive = after(9);
+    documents[1].commit.ranges[0].from_exclusive = Some(after(9));
     forge(&fixture, &mut documents);
     expect_alone(&report(&fixture).await, "positions", "document 3, shard shardId-0: the position goes back");
 }
@@ -254,7 +254,7 @@ async fn verify_names_a_position_that_goes_back() {
 async fn verify_names_ranges_with_a_hole_between_them() {
     let (fixture, _) = good().await;
     let mut forged = document(&fixture, 3);
-    forged.ranges[0].from_exclusive = Some(after(6));
+    forged.commit.ranges[0].from_exclusive = Some(after(6));
     forge(&fixture, &mut [forged]);
     expect_alone(&report(&fixture).await, "positions", "does not start where it stood before");
 }
@@ -281,22 +281,22 @@ async fn verify_names_totals_that_do_not_add_up() {
 
     let (fixture, _) = good().await;
     let mut forged = document(&fixture, 3);
-    forged.ranges[0].counts.received += 1;
+    forged.commit.ranges[0].counts.received += 1;
     forged.shards.get_mut(SHARD).unwrap().totals.received += 1;
     forge(&fixture, &mut [forged]);
     expect_alone(&report(&fixture).await, "totals", "received is not stored + rejected + duplicate");
 
     let (fixture, _) = good().await;
     let mut forged = document(&fixture, 3);
-    forged.retired.received += 1;
-    forged.retired.duplicate += 1;
+    forged.tally.retired.received += 1;
+    forged.tally.retired.duplicate += 1;
     forge(&fixture, &mut [forged]);
     expect_alone(&report(&fixture).await, "totals", "totals of retired shards");
 
     let (fixture, _) = good().await;
     let mut forged = document(&fixture, 3);
-    forged.supplemented.received += 1;
-    forged.supplemented.duplicate += 1;
+    forged.tally.supplemented.received += 1;
+    forged.tally.supplemented.duplicate += 1;
     forge(&fixture, &mut [forged]);
     expect_alone(&report(&fixture).await, "totals", "replays and backfills");
 }
@@ -305,7 +305,7 @@ async fn verify_names_totals_that_do_not_add_up() {
 async fn verify_names_rows_that_the_documents_do_not_count() {
     let (fixture, _) = good().await;
     let mut forged = document(&fixture, 3);
-    forged.erased = 1;
+    forged.tally.erased = 1;
     forge(&fixture, &mut [forged]);
     let report = report(&fixture).await;
     assert_eq!((failed(&report), unchecked(&report)), (vec!["rows"], vec!["batches"]), "{:#?}", report.checks);

@@ -173,8 +173,8 @@ fn apart(rows: Vec<ReadRows>) -> (Vec<DecodedBatch>, Option<RowRoom>) {
 pub(crate) fn empty_batch(table: &StreamTable, shards: Vec<ShardAdvance>) -> Batch {
     Batch {
         id: Uuid::now_v7(),
-        base: table.document().map_or(0, |document| document.number),
-        erasure_epoch: table.document().map_or(0, |document| document.erasure_epoch),
+        base: table.document().map_or(0, |document| document.head.number),
+        erasure_epoch: table.document().map_or(0, |document| document.head.erasure_epoch),
         shards,
         retire: Vec::new(),
         supplement: None,

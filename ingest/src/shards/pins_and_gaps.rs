@@ -177,7 +177,7 @@ mod tests {
             stream_created_at: None,
             contract_version: 1,
         };
-        advance(document, document.map_or(1, |document| document.number + 1), &batch, &writer).unwrap()
+        advance(document, document.map_or(1, |document| document.head.number + 1), &batch, &writer).unwrap()
     }
 
     fn all(ids: &[&str]) -> Share {

@@ -112,7 +112,7 @@ impl Follow {
         if !first.is_empty() {
             let batch = Batch {
                 id: Uuid::from_u128(env.random.random()),
-                base: document.map_or(0, |document| document.number),
+                base: document.map_or(0, |document| document.head.number),
                 erasure_epoch: 0,
                 shards: first.acts,
                 retire: first.retire,
@@ -175,7 +175,7 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
     let mut rebuild = Rebuild::plan(&shards, worker.table.document.as_ref(), dedup);
     let wanted = rebuild.wanted().clone();
     // The table as it was loaded, not as it is.
-    let number = worker.table.document.as_ref().map_or(0, |document| document.number);
+    let number = worker.table.document.as_ref().map_or(0, |document| document.head.number);
     let loaded = env.store.log.iter().filter(|version| version.txn.is_some_and(|txn| txn <= number));
     let rows = loaded.flat_map(|version| &version.adds).filter_map(|file| env.store.file(&file.path)).flatten();
     let mut remembered = 0_u64;

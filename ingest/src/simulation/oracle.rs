@@ -67,20 +67,20 @@ impl Oracle {
         let Some(number) = version.txn else { return Ok(()) };
         let bytes = env.store.document(number).ok_or(format!("document {number} is missing"))?;
         let document = CheckpointDocument::read(bytes, number).map_err(|fault| fault.to_string())?;
-        env.tell(|| format!("document {number} of {} is in force", document.worker));
+        env.tell(|| format!("document {number} of {} is in force", document.head.worker));
         let previous = self.document.take();
         follows(previous.as_ref(), &document)?;
-        for range in &document.ranges {
+        for range in &document.commit.ranges {
             self.range(range, previous.as_ref(), &document, env)?;
         }
-        for file in &document.rejected_files {
+        for file in &document.commit.rejected_files {
             let items = env.store.file(&file.path).ok_or(format!("{} is missing", file.path))?;
             self.take_in(items)?;
             self.rejected_files.insert(file.path.clone());
         }
         self.totals(&document)?;
         if env.store.document(number - 1).is_some()
-            && document.previous.as_ref().is_some_and(|previous| previous.number < number - 1)
+            && document.head.previous.as_ref().is_some_and(|previous| previous.number < number - 1)
         {
             env.count("document number skipped");
         }
@@ -379,10 +379,10 @@ impl Oracle {
 
 /// A document is the next one of the chain.
 fn follows(previous: Option<&CheckpointDocument>, document: &CheckpointDocument) -> Result<(), String> {
-    let expected = previous.map(|previous| (previous.number, previous.digest.clone()));
-    let found = document.previous.as_ref().map(|previous| (previous.number, previous.digest.clone()));
+    let expected = previous.map(|previous| (previous.head.number, previous.head.digest.clone()));
+    let found = document.head.previous.as_ref().map(|previous| (previous.number, previous.digest.clone()));
     if expected != found {
-        return Err(format!("document {} builds on {found:?}, in force is {expected:?}", document.number));
+        return Err(format!("document {} builds on {found:?}, in force is {expected:?}", document.head.number));
     }
     for (id, before) in previous.iter().flat_map(|previous| &previous.shards) {
         match document.shards.get(id) {

@@ -25,7 +25,7 @@ impl Table {
         env.read()?;
         let version = env.store.log.len() - 1;
         let number = env.store.log.iter().filter_map(|version| version.txn).next_back();
-        if number != self.document.as_ref().map(|document| document.number) {
+        if number != self.document.as_ref().map(|document| document.head.number) {
             self.document = match number {
                 Some(number) => Some(read_document(number, env)?),
                 None => None,
@@ -95,18 +95,18 @@ impl Follower {
         let version = env.store.rejected_log.len();
         let done = env.store.rejected_log.last().map_or(0, |version| version.txn);
         if document.rejected_after(done).is_none() {
-            self.reached = document.number;
+            self.reached = document.head.number;
             return Ok(true);
         }
-        let mut content = RejectedVersion { adds: Vec::new(), txn: document.number };
+        let mut content = RejectedVersion { adds: Vec::new(), txn: document.head.number };
         let mut newest = document.clone();
         while let Some(number) = newest.rejected_after(done) {
-            let found = if number == newest.number { newest } else { read_document(number, env)? };
-            if found.worker != document.worker {
+            let found = if number == newest.head.number { newest } else { read_document(number, env)? };
+            if found.head.worker != document.head.worker {
                 env.count("rejected events followed for another");
             }
-            content.adds.extend(found.rejected_files);
-            match found.previous {
+            content.adds.extend(found.commit.rejected_files);
+            match found.head.previous {
                 Some(_) if KnownBug::FollowWithoutOrder.is_on() => break,
                 Some(previous) => newest = read_document(previous.number, env)?,
                 None => break,
@@ -224,7 +224,7 @@ impl Committing {
     }
 
     fn put(&mut self, snapshot: usize, mut document: Box<CheckpointDocument>, env: &mut Env) {
-        let number = document.number;
+        let number = document.head.number;
         let bytes = document.seal().unwrap();
         self.stage = match env.send(Request::Document { number, bytes }) {
             Ok(()) => Stage::Age { snapshot, document },
@@ -244,7 +244,7 @@ impl Committing {
         env: &mut Env,
     ) -> Option<CommitOutcome> {
         env.read().ok()?;
-        let written_at = env.store.document_written_at(document.number)?;
+        let written_at = env.store.document_written_at(document.head.number)?;
         if self.batch.is_too_old(Millis::new(written_at)) {
             env.count("batch expired");
             return Some(CommitOutcome::Expired);
@@ -264,7 +264,7 @@ impl Committing {
         let items = self.items.iter().filter(|item| item.fate == Fate::Duplicate);
         let mut content = Version {
             adds: self.batch.files.clone(),
-            txn: Some(document.number),
+            txn: Some(document.head.number),
             duplicates: items.cloned().collect(),
         };
         let rows_later = KnownBug::PositionBeforeRows.is_on();

@@ -346,7 +346,7 @@ impl Worker {
             self.round.shard_ended = false;
             let buffered = self.round.buffer.take();
             let draft = self.round.draft.take().unwrap_or_else(|| Draft::new(env));
-            let base = self.table.document.as_ref().map_or(0, |document| document.number);
+            let base = self.table.document.as_ref().map_or(0, |document| document.head.number);
             let name = &self.name;
             env.tell(|| {
                 format!("{name} flushes {} events", buffered.rows.iter().map(|rows| rows.0.len()).sum::<usize>())

@@ -32,9 +32,9 @@ impl SupplementBase {
     pub(crate) fn of(table: &StreamTable) -> Self {
         let document = table.document();
         Self {
-            number: document.map_or(0, |document| document.number),
-            supplements: document.map_or(0, |document| document.supplements),
-            erasure_epoch: document.map_or(0, |document| document.erasure_epoch),
+            number: document.map_or(0, |document| document.head.number),
+            supplements: document.map_or(0, |document| document.tally.supplements),
+            erasure_epoch: document.map_or(0, |document| document.head.erasure_epoch),
         }
     }
 
@@ -46,7 +46,7 @@ impl SupplementBase {
     /// What holds after a commit of one's own on this base. The epoch stays: what was found missing before an erasure must
     /// not land after it.
     pub(crate) fn after_own_commit(self, table: &StreamTable) -> Self {
-        let number = table.document().map_or(self.number, |document| document.number);
+        let number = table.document().map_or(self.number, |document| document.head.number);
         Self { number, supplements: self.supplements + 1, erasure_epoch: self.erasure_epoch }
     }
 }

@@ -132,7 +132,7 @@ impl<'a> Round<'a> {
     pub(crate) fn new(worker: &'a mut StreamWorker, shutdown: &'a CancellationToken) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let document = worker.table.as_ref().and_then(StreamTable::document);
-        let erasure_epoch = document.map_or(0, |document| document.erasure_epoch);
+        let erasure_epoch = document.map_or(0, |document| document.head.erasure_epoch);
         let others = worker.options.fleet.as_ref().map(Fleet::watch);
         if let Some(fleet) = &worker.options.fleet {
             fleet.hold(worker.stream, BTreeSet::new());

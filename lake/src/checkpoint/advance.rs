@@ -19,7 +19,10 @@ use uuid::Uuid;
 
 use crate::checkpoint::{
     data_file::DataFile,
-    document::{ArchiveRange, CheckpointDocument, DOCUMENT_FORMAT, Gap, Position, Predecessor, ShardRange, ShardState},
+    document::{
+        ArchiveRange, CheckpointDocument, Commit, DOCUMENT_FORMAT, Gap, Head, Links, Position, Predecessor, ShardRange,
+        ShardState,
+    },
     sequence::SequenceNumber,
     shard_id::ShardId,
     totals::ControlTotals,
@@ -172,34 +175,34 @@ pub fn advance(
         return Err(Refusal::Fenced(fence));
     }
     let mut next = successor(current, number, writer);
-    next.batch_id = batch.id;
-    next.erasure_epoch = batch.erasure_epoch;
+    next.head.batch_id = batch.id;
+    next.head.erasure_epoch = batch.erasure_epoch;
     for step in &batch.shards {
-        apply(&mut next.shards, &mut next.retired, step);
+        apply(&mut next.shards, &mut next.tally.retired, step);
         if let Some(gap) = &step.gap {
             // One entry a gap: accepting it takes the place of finding it.
             next.gaps.retain(|known| known.accepted || known.shard != gap.shard);
             next.gaps.push(gap.as_ref().clone());
         }
     }
-    next.ranges = batch.shards.iter().map(range).collect();
+    next.commit.ranges = batch.shards.iter().map(range).collect();
     retire(&mut next, &batch.retire);
     if let Some(supplement) = &batch.supplement {
         // A backfill need not know the stream.
         if let Some(current) = current {
-            next.stream_arn.clone_from(&current.stream_arn);
-            next.stream_created_at = current.stream_created_at;
+            next.head.stream_arn.clone_from(&current.head.stream_arn);
+            next.head.stream_created_at = current.head.stream_created_at;
         }
-        next.supplemented += supplement.counts;
-        next.supplements += 1;
-        next.archive_ranges.clone_from(&supplement.archive_ranges);
+        next.tally.supplemented += supplement.counts;
+        next.tally.supplements += 1;
+        next.commit.archive_ranges.clone_from(&supplement.archive_ranges);
     }
-    if !next.archive_ranges.is_empty() {
-        next.last_archive = Some(number);
+    if !next.commit.archive_ranges.is_empty() {
+        next.links.last_archive = Some(number);
     }
-    next.rejected_files.clone_from(&batch.rejected_files);
-    if !next.rejected_files.is_empty() {
-        next.last_rejected = Some(number);
+    next.commit.rejected_files.clone_from(&batch.rejected_files);
+    if !next.commit.rejected_files.is_empty() {
+        next.links.last_rejected = Some(number);
     }
     Ok(next)
 }
@@ -207,23 +210,21 @@ pub fn advance(
 /// The next document as far as it does not depend on a batch: all that is carried on, nothing that is of one commit.
 fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer) -> CheckpointDocument {
     let carried = current.cloned().unwrap_or_else(CheckpointDocument::empty);
-    CheckpointDocument {
+    let head = Head {
         format: DOCUMENT_FORMAT,
         digest: String::new(),
         number,
-        previous: current.map(|document| Predecessor { number: document.number, digest: document.digest.clone() }),
+        previous: current.map(Predecessor::of),
         batch_id: Uuid::nil(),
         worker: writer.worker.clone(),
         bluelake_version: env!("CARGO_PKG_VERSION").to_owned(),
         contract_version: writer.contract_version,
         stream_arn: writer.stream_arn.clone(),
-        stream_created_at: writer.stream_created_at.or(carried.stream_created_at),
-        ranges: Vec::new(),
-        rejected_files: Vec::new(),
-        archive_ranges: Vec::new(),
-        previous_archive: carried.last_archive,
-        ..carried
-    }
+        stream_created_at: writer.stream_created_at.or(carried.head.stream_created_at),
+        erasure_epoch: carried.head.erasure_epoch,
+    };
+    let links = Links { previous_archive: carried.links.last_archive, ..carried.links };
+    CheckpointDocument { head, commit: Commit::default(), links, ..carried }
 }
 
 /// Folds shards into the retired totals that have ended and whose children are all under way. Others stay: the worker
@@ -237,7 +238,7 @@ fn retire(document: &mut CheckpointDocument, wanted: &[ShardId]) {
             && under_way
             && let Some(state) = document.shards.remove(id)
         {
-            document.retired += state.totals;
+            document.tally.retired += state.totals;
         }
     }
 }
@@ -288,8 +289,8 @@ fn fence(current: Option<&CheckpointDocument>, batch: &Batch) -> Fence {
     if KnownBug::SkipTheFence.is_on() {
         return Fence::default();
     }
-    let epoch = current.map_or(0, |document| document.erasure_epoch);
-    let supplements = current.map_or(0, |document| document.supplements);
+    let epoch = current.map_or(0, |document| document.head.erasure_epoch);
+    let supplements = current.map_or(0, |document| document.tally.supplements);
     let erased = epoch != batch.erasure_epoch;
     let moved = |step: &ShardAdvance| {
         let state = current.and_then(|document| document.shards.get(&step.shard));

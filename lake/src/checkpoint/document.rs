@@ -1,6 +1,8 @@
 //! The checkpoint document: how far a table has each shard of its stream, in numbered, immutable,
 //! chained JSON documents. Pure: building, checking and reading bytes; no I/O.
 
+mod stored;
+
 use std::{collections::BTreeMap, fmt};
 
 use bluelake_schemas::{Micros, Millis};
@@ -8,6 +10,8 @@ use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use stored::Stored;
 
 use crate::checkpoint::{data_file::DataFile, sequence::SequenceNumber, shard_id::ShardId, totals::ControlTotals};
 
@@ -165,10 +169,17 @@ pub struct Predecessor {
     pub digest: String,
 }
 
-/// One document of the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CheckpointDocument {
+impl Predecessor {
+    /// Points at a document.
+    #[must_use]
+    pub fn of(document: &CheckpointDocument) -> Self {
+        Self { number: document.head.number, digest: document.head.digest.clone() }
+    }
+}
+
+/// Which document this is, who wrote it, and of which stream it tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
     /// Format version; [`DOCUMENT_FORMAT`].
     pub format: u32,
     /// SHA-256 in lower-case hex of the document's JSON with this field empty.
@@ -189,47 +200,64 @@ pub struct CheckpointDocument {
     pub stream_arn: String,
     /// When the stream was created; `None` in documents before format 4, and where the server does
     /// not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_created_at: Option<Millis>,
     /// Rises with each erasure; a batch from before cannot land after.
     pub erasure_epoch: u64,
-    /// State of every shard.
-    pub shards: BTreeMap<ShardId, ShardState>,
+}
+
+/// What the commit of a document did, and no later document repeats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
     /// What this commit took from each of its shards.
     pub ranges: Vec<ShardRange>,
+    /// Files that this batch gives to `rejected_events`.
+    pub rejected_files: Vec<DataFile>,
+    /// Parts of archived objects that this commit brought in.
+    pub archive_ranges: Vec<ArchiveRange>,
+}
+
+/// What was counted so far, beside the totals of the shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
     /// Totals of shards that left the stream.
     pub retired: ControlTotals,
+    /// Totals that replays and backfills added: their rows move no shard's position.
+    pub supplemented: ControlTotals,
+    /// Commits of replays and backfills so far: one of them is fenced by any other.
+    pub supplements: u64,
     /// Rows erased so far.
     pub erased: u64,
     /// Rows expired so far.
     pub expired: u64,
-    /// Files that this batch gives to `rejected_events`.
-    pub rejected_files: Vec<DataFile>,
+}
+
+/// Where earlier documents are that hold what this one does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
     /// The newest document up to this one that has such files.
     pub last_rejected: Option<u64>,
-    /// Every gap found so far; those not accepted stop their shards.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gaps: Vec<Gap>,
-    /// Totals that replays and backfills added: their rows move no shard's position.
-    #[serde(default, skip_serializing_if = "ControlTotals::is_zero")]
-    pub supplemented: ControlTotals,
-    /// Commits of replays and backfills so far: one of them is fenced by any other.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub supplements: u64,
-    /// Parts of archived objects that this commit brought in.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub archive_ranges: Vec<ArchiveRange>,
     /// The newest document up to this one that has archive ranges. Those are never pruned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_archive: Option<u64>,
     /// `last_archive` of the document that this one builds on: the chain of archive ranges can be followed with nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_archive: Option<u64>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// One document of the chain. In JSON its parts are one flat object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct CheckpointDocument {
+    /// Which document this is.
+    pub head: Head,
+    /// State of every shard.
+    pub shards: BTreeMap<ShardId, ShardState>,
+    /// What its commit did.
+    pub commit: Commit,
+    /// What was counted so far.
+    pub tally: Tally,
+    /// Every gap found so far; those not accepted stop their shards.
+    pub gaps: Vec<Gap>,
+    /// Earlier documents that matter to it.
+    pub links: Links,
 }
 
 /// Why bytes are not a usable document. Never quotes their content.
@@ -262,38 +290,32 @@ impl CheckpointDocument {
     #[must_use]
     pub fn empty() -> Self {
         Self {
-            format: DOCUMENT_FORMAT,
-            digest: String::new(),
-            number: 0,
-            previous: None,
-            batch_id: Uuid::nil(),
-            worker: String::new(),
-            bluelake_version: String::new(),
-            contract_version: 0,
-            stream_arn: String::new(),
-            stream_created_at: None,
-            erasure_epoch: 0,
+            head: Head {
+                format: DOCUMENT_FORMAT,
+                digest: String::new(),
+                number: 0,
+                previous: None,
+                batch_id: Uuid::nil(),
+                worker: String::new(),
+                bluelake_version: String::new(),
+                contract_version: 0,
+                stream_arn: String::new(),
+                stream_created_at: None,
+                erasure_epoch: 0,
+            },
             shards: BTreeMap::new(),
-            ranges: Vec::new(),
-            retired: ControlTotals::default(),
-            erased: 0,
-            expired: 0,
-            rejected_files: Vec::new(),
-            last_rejected: None,
+            commit: Commit::default(),
+            tally: Tally::default(),
             gaps: Vec::new(),
-            supplemented: ControlTotals::default(),
-            supplements: 0,
-            archive_ranges: Vec::new(),
-            last_archive: None,
-            previous_archive: None,
+            links: Links::default(),
         }
     }
 
     /// Sum of the control totals of all shards, with those retired, and of replays and backfills.
     #[must_use]
     pub fn totals(&self) -> ControlTotals {
-        let mut sum = self.retired;
-        sum += self.supplemented;
+        let mut sum = self.tally.retired;
+        sum += self.tally.supplemented;
         for shard in self.shards.values() {
             sum += shard.totals;
         }
@@ -303,7 +325,7 @@ impl CheckpointDocument {
     /// Rows that the event table must hold: stored − erased − expired; `None` if that is negative.
     #[must_use]
     pub fn expected_rows(&self) -> Option<u64> {
-        self.totals().stored.checked_sub(self.erased)?.checked_sub(self.expired)
+        self.totals().stored.checked_sub(self.tally.erased)?.checked_sub(self.tally.expired)
     }
 
     /// The gap that stops a shard, if there is one.
@@ -317,7 +339,7 @@ impl CheckpointDocument {
     /// # Errors
     /// When the document cannot be written as JSON.
     pub fn seal(&mut self) -> Result<Vec<u8>, serde_json::Error> {
-        self.digest = self.computed_digest()?;
+        self.head.digest = self.computed_digest()?;
         serde_json::to_vec_pretty(self)
     }
 
@@ -327,29 +349,29 @@ impl CheckpointDocument {
     /// A [`DocumentFault`] that says which check failed.
     pub fn read(bytes: &[u8], number: u64) -> Result<Self, DocumentFault> {
         #[derive(Deserialize)]
-        struct Head {
+        struct Version {
             format: u64,
         }
         let malformed = |error: serde_json::Error| {
             DocumentFault::Malformed(format!("line {} column {}", error.line(), error.column()))
         };
-        let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
-        if !(1..=u64::from(DOCUMENT_FORMAT)).contains(&head.format) {
-            return Err(DocumentFault::UnknownFormat { found: head.format });
+        let version: Version = serde_json::from_slice(bytes).map_err(malformed)?;
+        if !(1..=u64::from(DOCUMENT_FORMAT)).contains(&version.format) {
+            return Err(DocumentFault::UnknownFormat { found: version.format });
         }
         let document: Self = serde_json::from_slice(bytes).map_err(malformed)?;
-        if document.computed_digest().map_err(malformed)? != document.digest {
+        if document.computed_digest().map_err(malformed)? != document.head.digest {
             return Err(DocumentFault::Altered);
         }
-        if document.number != number {
-            return Err(DocumentFault::Misplaced { found: document.number });
+        if document.head.number != number {
+            return Err(DocumentFault::Misplaced { found: document.head.number });
         }
         Ok(document)
     }
 
     fn computed_digest(&self) -> Result<String, serde_json::Error> {
         let mut unsigned = self.clone();
-        unsigned.digest.clear();
+        unsigned.head.digest.clear();
         let hash = Sha256::digest(serde_json::to_vec(&unsigned)?);
         Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
     }

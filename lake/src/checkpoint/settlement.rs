@@ -33,11 +33,11 @@ pub enum Trace {
 /// Looks for a batch in one document of the chain. To be asked from the document in force back.
 #[must_use]
 pub fn trace(document: &CheckpointDocument, batch: &Batch) -> Trace {
-    if document.number <= batch.base {
+    if document.head.number <= batch.base {
         return Trace::Absent;
     }
-    match &document.previous {
-        _ if document.batch_id == batch.id => Trace::Found,
+    match &document.head.previous {
+        _ if document.head.batch_id == batch.id => Trace::Found,
         Some(previous) => Trace::Before(previous.number),
         None => Trace::Absent,
     }
@@ -68,7 +68,7 @@ pub fn next_act(
     if found {
         return Ok(NextAct::Done);
     }
-    let number = current.map_or(0, |document| document.number) + 1;
+    let number = current.map_or(0, |document| document.head.number) + 1;
     match advance(current, number, batch, writer) {
         Ok(document) => Ok(NextAct::Put(Box::new(document))),
         Err(Refusal::Fenced(fence)) => Ok(NextAct::Drop(fence)),
@@ -90,14 +90,14 @@ impl CheckpointDocument {
     /// Takes the first number that is free, when its own is taken: perhaps by itself, its answer lost. A number is cheap.
     /// `highest` is the highest that was found in use.
     pub fn take_free_number(&mut self, highest: Option<u64>) {
-        let has_rejected = self.last_rejected == Some(self.number);
-        let has_archive = self.last_archive == Some(self.number);
-        self.number = highest.unwrap_or(self.number).max(self.number) + 1;
+        let has_rejected = self.links.last_rejected == Some(self.head.number);
+        let has_archive = self.links.last_archive == Some(self.head.number);
+        self.head.number = highest.unwrap_or(self.head.number).max(self.head.number) + 1;
         if has_rejected {
-            self.last_rejected = Some(self.number);
+            self.links.last_rejected = Some(self.head.number);
         }
         if has_archive {
-            self.last_archive = Some(self.number);
+            self.links.last_archive = Some(self.head.number);
         }
     }
 
@@ -105,7 +105,7 @@ impl CheckpointDocument {
     /// up to `followed`.
     #[must_use]
     pub fn rejected_after(&self, followed: u64) -> Option<u64> {
-        self.last_rejected.filter(|number| *number > followed)
+        self.links.last_rejected.filter(|number| *number > followed)
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
         let pin = put(None, &batch(1, 0, step(None, Position::TrimHorizon)));
         let mine = batch(2, 1, step(Some(Position::TrimHorizon), after("5")));
         let act = next_act(Some(&pin), false, &mine, &writer()).unwrap();
-        assert!(matches!(&act, NextAct::Put(document) if document.number == 2), "{act:?}");
+        assert!(matches!(&act, NextAct::Put(document) if document.head.number == 2), "{act:?}");
         let others = put(Some(&pin), &batch(3, 1, step(Some(Position::TrimHorizon), after("4"))));
         let act = next_act(Some(&others), false, &mine, &writer()).unwrap();
         assert!(
@@ -192,11 +192,11 @@ mod tests {
     #[test]
     fn a_number_that_is_taken_gives_way_to_the_next_free_one() {
         let mut document = put(None, &batch(1, 0, step(None, Position::TrimHorizon)));
-        document.last_rejected = Some(1);
+        document.links.last_rejected = Some(1);
         document.take_free_number(None);
-        assert_eq!((document.number, document.last_rejected), (2, Some(2)));
-        document.last_rejected = Some(1);
+        assert_eq!((document.head.number, document.links.last_rejected), (2, Some(2)));
+        document.links.last_rejected = Some(1);
         document.take_free_number(Some(7));
-        assert_eq!((document.number, document.last_rejected), (8, Some(1)), "an earlier one stays");
+        assert_eq!((document.head.number, document.links.last_rejected), (8, Some(1)), "an earlier one stays");
     }
 }

@@ -28,13 +28,13 @@ impl CheckpointDocument {
     /// Why a stream is not the one that the table holds; `None` when it is.
     #[must_use]
     pub fn other_stream(&self, arn: &str, created_at: Option<Millis>) -> Option<String> {
-        if self.stream_arn.is_empty() || arn.is_empty() {
+        if self.head.stream_arn.is_empty() || arn.is_empty() {
             return None;
         }
-        if self.stream_arn != arn {
-            return Some(format!("it holds the stream {}, and {arn} is another", self.stream_arn));
+        if self.head.stream_arn != arn {
+            return Some(format!("it holds the stream {}, and {arn} is another", self.head.stream_arn));
         }
-        match (self.stream_created_at, created_at) {
+        match (self.head.stream_created_at, created_at) {
             (Some(held), Some(found)) if found < held.earlier(CUT) => Some(format!(
                 "it holds the stream {arn} that was created at {}, and this one was created before, at {}",
                 time(held),
@@ -47,10 +47,10 @@ impl CheckpointDocument {
     /// As [`CheckpointDocument::other_stream`], by a name or ARN alone, for those who do not ask Kinesis.
     #[must_use]
     pub fn other_stream_by_name(&self, given: &str) -> Option<String> {
-        let name = self.stream_arn.rsplit_once('/').map_or(self.stream_arn.as_str(), |(_, name)| name);
-        let is_same = if given.starts_with("arn:") { self.stream_arn == given } else { name == given };
-        let is_other = !self.stream_arn.is_empty() && !is_same;
-        is_other.then(|| format!("it holds the stream {}, and {given} is another", self.stream_arn))
+        let name = self.head.stream_arn.rsplit_once('/').map_or(self.head.stream_arn.as_str(), |(_, name)| name);
+        let is_same = if given.starts_with("arn:") { self.head.stream_arn == given } else { name == given };
+        let is_other = !self.head.stream_arn.is_empty() && !is_same;
+        is_other.then(|| format!("it holds the stream {}, and {given} is another", self.head.stream_arn))
     }
 }
 

@@ -79,23 +79,23 @@ impl DocumentChain {
     pub(crate) async fn put_new(&self, document: &mut CheckpointDocument) -> Result<(), LakeError> {
         for _ in 0..MAX_LOST_RACES {
             let bytes = document.seal().map_err(|error| LakeError::Document {
-                path: self.describe(document.number),
+                path: self.describe(document.head.number),
                 reason: error.to_string(),
             })?;
             let create = PutOptions::from(PutMode::Create);
-            let path = self.path(document.number);
+            let path = self.path(document.head.number);
             match self.store.put_opts(&path, bytes.into(), create).await {
                 Ok(_) => return Ok(()),
                 Err(object_store::Error::AlreadyExists { .. }) => {
-                    document.take_free_number(self.highest(Some(document.number)).await?);
+                    document.take_free_number(self.highest(Some(document.head.number)).await?);
                 }
                 Err(error) => {
-                    return Err(LakeError::store("write", self.describe(document.number))(error));
+                    return Err(LakeError::store("write", self.describe(document.head.number))(error));
                 }
             }
         }
         Err(LakeError::Document {
-            path: self.describe(document.number),
+            path: self.describe(document.head.number),
             reason: format!("{MAX_LOST_RACES} races for a number were lost"),
         })
     }
@@ -130,13 +130,14 @@ impl DocumentChain {
 
     /// The parts of archived objects that `document` and those before it brought in, newest first.
     pub(crate) async fn archive_ranges(&self, document: &CheckpointDocument) -> Result<Vec<ArchiveRange>, LakeError> {
-        let mut ranges = document.archive_ranges.clone();
-        let own = (document.last_archive == Some(document.number)).then_some(document.previous_archive);
-        let mut next = own.unwrap_or(document.last_archive);
+        let mut ranges = document.commit.archive_ranges.clone();
+        let own =
+            (document.links.last_archive == Some(document.head.number)).then_some(document.links.previous_archive);
+        let mut next = own.unwrap_or(document.links.last_archive);
         while let Some(number) = next {
             let found = self.get(number).await?;
-            ranges.extend(found.archive_ranges);
-            next = found.previous_archive;
+            ranges.extend(found.commit.archive_ranges);
+            next = found.links.previous_archive;
         }
         Ok(ranges)
     }

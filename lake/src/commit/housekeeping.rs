@@ -68,7 +68,7 @@ impl Housekeeping {
             .buffer_unordered(READS);
         let mut deleted = 0;
         while let Some((number, document)) = read.next().await {
-            if document?.archive_ranges.is_empty() {
+            if document?.commit.archive_ranges.is_empty() {
                 chain.delete(number).await?;
                 deleted += 1;
             }
@@ -103,10 +103,10 @@ fn candidates(listed: &[ListedDocument], bounds: &Bounds) -> Vec<u64> {
 
 /// The first document that the table or `rejected_events` may still ask for.
 fn needed_from(current: &CheckpointDocument, followed: Option<u64>) -> u64 {
-    match current.last_rejected {
+    match current.links.last_rejected {
         // Its files may not be in the table yet, and the way to them leads over every document up to the current one.
         Some(newest) => newest.min(followed.unwrap_or(0)),
-        None => current.number,
+        None => current.head.number,
     }
 }
 
@@ -118,11 +118,12 @@ async fn nth_newest(
     count: usize,
 ) -> Result<Option<u64>, LakeError> {
     let mut numbers: Vec<u64> = listed.iter().map(|document| document.number).collect();
-    numbers.retain(|number| *number < current.number);
+    numbers.retain(|number| *number < current.head.number);
     numbers.sort_unstable_by(|left, right| right.cmp(left));
     let mut read =
         futures::stream::iter(numbers).map(|number| async move { (number, chain.get(number).await) }).buffered(READS);
-    let (mut reached, mut previous) = (current.number, current.previous.as_ref().map(|previous| previous.number));
+    let (mut reached, mut previous) =
+        (current.head.number, current.head.previous.as_ref().map(|previous| previous.number));
     for _ in 1..count {
         let Some(wanted) = previous else { return Ok(None) };
         let document = loop {
@@ -134,7 +135,7 @@ async fn nth_newest(
             }
         };
         reached = wanted;
-        previous = document.previous.map(|previous| previous.number);
+        previous = document.head.previous.map(|previous| previous.number);
     }
     Ok(Some(reached))
 }

@@ -45,7 +45,7 @@ impl RejectedFollower {
 
     /// Adds the files of every document up to `document` that the table does not have yet, in one commit.
     pub(crate) async fn follow(&mut self, document: &CheckpointDocument) -> Result<(), LakeError> {
-        let Some(newest) = document.last_rejected else {
+        let Some(newest) = document.links.last_rejected else {
             return Ok(());
         };
         failpoint::pass("before_follow").await?;
@@ -56,7 +56,7 @@ impl RejectedFollower {
                 return Ok(());
             }
             match self.attempt(document, newest).await {
-                Ok(()) => self.reached = Some(document.number),
+                Ok(()) => self.reached = Some(document.head.number),
                 Err(error) if error.is_transient() => last_error = Some(Box::new(error)),
                 Err(error) => return Err(error),
             }
@@ -80,7 +80,7 @@ impl RejectedFollower {
             return Ok(());
         }
         let mut actions = self.files_since(document, done).await?;
-        actions.push(Action::Txn(transaction(&self.app_id, document.number)?));
+        actions.push(Action::Txn(transaction(&self.app_id, document.head.number)?));
         let finished = CommitBuilder::from(quiet_commit(1))
             .with_actions(actions)
             .build(Some(&state), self.table.log_store(), append(&REJECTED_PARTITIONS))
@@ -96,9 +96,9 @@ impl RejectedFollower {
         let mut actions = Vec::new();
         let mut newest = document.clone();
         while let Some(number) = newest.rejected_after(done) {
-            let found = if number == newest.number { newest } else { self.chain.get(number).await? };
-            actions.extend(found.rejected_files.iter().map(|file| Action::Add(file.add_action())));
-            match found.previous {
+            let found = if number == newest.head.number { newest } else { self.chain.get(number).await? };
+            actions.extend(found.commit.rejected_files.iter().map(|file| Action::Add(file.add_action())));
+            match found.head.previous {
                 Some(_) if KnownBug::FollowWithoutOrder.is_on() => break,
                 Some(previous) => newest = self.chain.get(previous.number).await?,
                 None => break,

@@ -33,8 +33,11 @@ pub(crate) async fn check(
         // A first document alone is left by a worker that died before its first commit. A later one builds on
         // a commit, so the table has lost that commit.
         return match chain.newest().await? {
-            Some(newest) if newest.previous.is_some() => refused(
-                format!("it has no txn 'bluelake/{stream}' although document {} builds on a commit", newest.number),
+            Some(newest) if newest.head.previous.is_some() => refused(
+                format!(
+                    "it has no txn 'bluelake/{stream}' although document {} builds on a commit",
+                    newest.head.number
+                ),
                 "the table was made anew or rolled back; restore it, or use an empty lake",
             ),
             _ => Ok(()),

@@ -172,7 +172,7 @@ impl StreamTable {
             self.events.snapshot().map_err(LakeError::table(self.stream.table(), "load its Delta log"))?.clone();
         let number = document_number(self.stream.table(), &self.events, &state, &self.app_id).await?;
         self.current = match number {
-            Some(number) if self.current.as_ref().map(|document| document.number) == Some(number) => {
+            Some(number) if self.current.as_ref().map(|document| document.head.number) == Some(number) => {
                 self.current.take()
             }
             Some(number) => Some(self.chain.get(number).await?),
@@ -252,12 +252,12 @@ impl StreamTable {
         self.chain.put_new(&mut document).await?;
         failpoint::pass("after_document").await?;
         let has_files = !batch.files.is_empty() || !batch.rejected_files.is_empty();
-        if has_files && batch.is_too_old(self.chain.written_at(document.number).await?) {
+        if has_files && batch.is_too_old(self.chain.written_at(document.head.number).await?) {
             return Ok(CommitOutcome::Expired);
         }
         #[cfg(feature = "failpoints")]
-        let state = self.commit_position_first(state, batch, document.number).await?;
-        let version = self.commit_to_delta(&state, batch, document.number).await?;
+        let state = self.commit_position_first(state, batch, document.head.number).await?;
+        let version = self.commit_to_delta(&state, batch, document.head.number).await?;
         failpoint::pass("after_delta_commit").await?;
         self.current = Some(document);
         Ok(CommitOutcome::Committed { version })
@@ -324,7 +324,7 @@ impl StreamTable {
             return Ok(());
         };
         // It was just put: the store's clock says what time it is.
-        let now = self.chain.written_at(current.number).await?;
+        let now = self.chain.written_at(current.head.number).await?;
         let followed = self.rejected.reached();
         let documents = self.housekeeping.prune_documents(&self.chain, current, followed, now).await?;
         let mut log_files = self.housekeeping.prune_log(self.stream.table(), &self.events, now).await?;

@@ -58,7 +58,7 @@ impl Lake {
         if let Some(number) = number {
             let Some(document) = fault(chain.get(number).await, &mut found)? else { return Ok(found) };
             found.committed_at = fault(chain.written_at(number).await, &mut found)?;
-            found.rejected_behind = document.last_rejected > followed.flatten();
+            found.rejected_behind = document.links.last_rejected > followed.flatten();
             found.faults.extend(unbalanced(&document));
             found.document = Some(document);
         }
@@ -88,7 +88,7 @@ fn unbalanced(document: &CheckpointDocument) -> Vec<String> {
             format!("shard {id}: its control totals do not balance: received ≠ stored + rejected + duplicate")
         })
         .collect();
-    if !document.retired.balance() || !document.supplemented.balance() {
+    if !document.tally.retired.balance() || !document.tally.supplemented.balance() {
         faults.push("the control totals of retired shards or of replays do not balance".to_owned());
     }
     faults

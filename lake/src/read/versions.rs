@@ -188,7 +188,7 @@ impl Lake {
         };
         Ok(StreamReading {
             stream,
-            document: document.as_ref().map(|document| document.number),
+            document: document.as_ref().map(|document| document.head.number),
             complete_to: document.as_ref().and_then(|document| document.watermark(None)),
             totals: document.as_ref().map(CheckpointDocument::totals).unwrap_or_default(),
             expected_rows: document.as_ref().and_then(CheckpointDocument::expected_rows),

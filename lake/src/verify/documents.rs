@@ -39,10 +39,10 @@ pub(super) async fn walk(
     history.take_in(newest, None, &mut found.positions);
     let mut document = newest.clone();
     check_balance(newest, &mut found.totals);
-    while let Some(predecessor) = document.previous.clone() {
-        if predecessor.number >= document.number {
-            found.chain.add(|| format!("document {} builds on document {}", document.number, predecessor.number));
-            history.reach = Reach::Broken(format!("the chain is broken at document {}", document.number));
+    while let Some(predecessor) = document.head.previous.clone() {
+        if predecessor.number >= document.head.number {
+            found.chain.add(|| format!("document {} builds on document {}", document.head.number, predecessor.number));
+            history.reach = Reach::Broken(format!("the chain is broken at document {}", document.head.number));
             break;
         }
         let previous = match chain.get(predecessor.number).await {
@@ -50,20 +50,24 @@ pub(super) async fn walk(
             Err(error @ LakeError::Document { .. }) => {
                 let missing = is_missing(chain, predecessor.number).await?;
                 // What is pruned lies before the newest document with rejected events.
-                let prunable = newest.last_rejected.is_none_or(|last| predecessor.number < last);
+                let prunable = newest.links.last_rejected.is_none_or(|last| predecessor.number < last);
                 if missing && prunable && history.documents >= NEVER_PRUNED {
-                    history.reach = Reach::Pruned(document.number);
+                    history.reach = Reach::Pruned(document.head.number);
                 } else {
                     found.chain.add(|| error.to_string());
-                    history.reach = Reach::Broken(format!("the chain is broken before document {}", document.number));
+                    history.reach =
+                        Reach::Broken(format!("the chain is broken before document {}", document.head.number));
                 }
                 break;
             }
             Err(error) => return Err(error),
         };
-        if previous.digest != predecessor.digest {
+        if previous.head.digest != predecessor.digest {
             found.chain.add(|| {
-                format!("document {}: document {} is not the one that it builds on", document.number, previous.number)
+                format!(
+                    "document {}: document {} is not the one that it builds on",
+                    document.head.number, previous.head.number
+                )
             });
         }
         replay(Some(&previous), &document, &mut found);
@@ -71,7 +75,7 @@ pub(super) async fn walk(
         history.take_in(&previous, Some(&document), &mut found.positions);
         document = previous;
     }
-    if document.previous.is_none() {
+    if document.head.previous.is_none() {
         replay(None, &document, &mut found);
         history.take_in_batch(None, &document, &mut found.positions);
     }
@@ -92,13 +96,13 @@ async fn walk_archives(
     history: &mut History,
     found: &mut DocumentFindings,
 ) -> Result<(), LakeError> {
-    let is_own = oldest.last_archive == Some(oldest.number);
-    let mut next = if is_own { oldest.previous_archive } else { oldest.last_archive };
+    let is_own = oldest.links.last_archive == Some(oldest.head.number);
+    let mut next = if is_own { oldest.links.previous_archive } else { oldest.links.last_archive };
     while let Some(number) = next {
         match chain.get(number).await {
             Ok(document) => {
                 history.take_in_archives(&document, &mut found.positions);
-                next = document.previous_archive.filter(|before| *before < number);
+                next = document.links.previous_archive.filter(|before| *before < number);
             }
             Err(error @ LakeError::Document { .. }) => {
                 found.chain.add(|| error.to_string());
@@ -133,7 +137,7 @@ pub(super) fn checks(found: DocumentFindings, history: &History) -> Vec<Check> {
 
 /// Rows that the event table must hold; `None` when that is no number.
 pub(super) fn expected_rows(document: &CheckpointDocument) -> Option<u64> {
-    total(document, |totals| totals.stored)?.checked_sub(document.erased)?.checked_sub(document.expired)
+    total(document, |totals| totals.stored)?.checked_sub(document.tally.erased)?.checked_sub(document.tally.expired)
 }
 
 /// Events rejected so far; `None` when that is no number.
@@ -144,22 +148,24 @@ pub(super) fn rejected_total(document: &CheckpointDocument) -> Option<u64> {
 /// As [`CheckpointDocument::totals`], for documents that may hold anything.
 pub(super) fn total(document: &CheckpointDocument, count: impl Fn(&ControlTotals) -> u64) -> Option<u64> {
     let shards = document.shards.values().map(|state| &state.totals);
-    shards.chain([&document.retired, &document.supplemented]).map(count).try_fold(0, u64::checked_add)
+    shards.chain([&document.tally.retired, &document.tally.supplemented]).map(count).try_fold(0, u64::checked_add)
 }
 
 /// What must hold inside a document.
 fn check_balance(document: &CheckpointDocument, totals: &mut Findings) {
     let shards = document.shards.iter().map(|(id, state)| (format!("shard {id}"), &state.totals));
-    let ranges = document.ranges.iter().map(|range| (format!("the range of shard {}", range.shard), &range.counts));
-    let others = [("retired shards", &document.retired), ("replays and backfills", &document.supplemented)];
+    let ranges =
+        document.commit.ranges.iter().map(|range| (format!("the range of shard {}", range.shard), &range.counts));
+    let others = [("retired shards", &document.tally.retired), ("replays and backfills", &document.tally.supplemented)];
     for (what, counts) in shards.chain(ranges).chain(others.map(|(what, counts)| (what.to_owned(), counts))) {
         if !counts.balance() {
-            totals
-                .add(|| format!("document {}: {what}: received is not stored + rejected + duplicate", document.number));
+            totals.add(|| {
+                format!("document {}: {what}: received is not stored + rejected + duplicate", document.head.number)
+            });
         }
     }
     if expected_rows(document).is_none() {
-        totals.add(|| format!("document {}: more rows are erased and expired than were stored", document.number));
+        totals.add(|| format!("document {}: more rows are erased and expired than were stored", document.head.number));
     }
 }
 
@@ -171,70 +177,74 @@ pub(super) fn replay(previous: Option<&CheckpointDocument>, next: &CheckpointDoc
     }
     check_carried(previous, next, &mut found.chain);
     let mut replayed =
-        Replay { previous, next, retired: previous.map_or_else(ControlTotals::default, |it| it.retired) };
+        Replay { previous, next, retired: previous.map_or_else(ControlTotals::default, |it| it.tally.retired) };
     let mut moved = BTreeSet::new();
-    for range in &next.ranges {
+    for range in &next.commit.ranges {
         if !moved.insert(range.shard.as_str()) {
-            found.positions.add(|| format!("document {}: two ranges of shard {}", next.number, range.shard));
+            found.positions.add(|| format!("document {}: two ranges of shard {}", next.head.number, range.shard));
             continue;
         }
         replayed.range(range, found);
     }
     replayed.unmoved(&moved, found);
-    if replayed.retired != next.retired {
-        found.totals.add(|| format!("document {}: totals of retired shards do not add up", next.number));
+    if replayed.retired != next.tally.retired {
+        found.totals.add(|| format!("document {}: totals of retired shards do not add up", next.head.number));
     }
     check_supplement(previous, next, &mut found.totals);
 }
 
 /// Epoch, and the references to earlier documents.
 fn check_carried(previous: Option<&CheckpointDocument>, next: &CheckpointDocument, chain: &mut Findings) {
-    let number = next.number;
-    if previous.is_some_and(|previous| previous.erasure_epoch > next.erasure_epoch) {
+    let number = next.head.number;
+    if previous.is_some_and(|previous| previous.head.erasure_epoch > next.head.erasure_epoch) {
         chain.add(|| format!("document {number}: the erasure epoch falls"));
     }
-    if let Some(other) = previous.and_then(|previous| previous.other_stream(&next.stream_arn, next.stream_created_at)) {
+    if let Some(other) =
+        previous.and_then(|previous| previous.other_stream(&next.head.stream_arn, next.head.stream_created_at))
+    {
         chain.add(|| format!("document {number} is of another stream than the one before: {other}"));
     }
     let newest = |has_own: bool, before: Option<u64>| if has_own { Some(number) } else { before };
-    let last_rejected = previous.and_then(|previous| previous.last_rejected);
-    if next.last_rejected != newest(!next.rejected_files.is_empty(), last_rejected) {
+    let last_rejected = previous.and_then(|previous| previous.links.last_rejected);
+    if next.links.last_rejected != newest(!next.commit.rejected_files.is_empty(), last_rejected) {
         chain.add(|| format!("document {number}: it names another document as the last with rejected events"));
     }
-    let last_archive = previous.and_then(|previous| previous.last_archive);
-    if next.last_archive != newest(!next.archive_ranges.is_empty(), last_archive) {
+    let last_archive = previous.and_then(|previous| previous.links.last_archive);
+    if next.links.last_archive != newest(!next.commit.archive_ranges.is_empty(), last_archive) {
         chain.add(|| format!("document {number}: it names another document as the last with archives"));
     }
 }
 
 /// Replays of a stream's events and backfills of archives, and the rows that left.
 fn check_supplement(previous: Option<&CheckpointDocument>, next: &CheckpointDocument, totals: &mut Findings) {
-    let number = next.number;
-    let before = previous.map(|previous| previous.supplemented).unwrap_or_default();
-    let supplements = previous.map_or(0, |previous| previous.supplements);
-    let added = difference(&next.supplemented, &before);
+    let number = next.head.number;
+    let before = previous.map(|previous| previous.tally.supplemented).unwrap_or_default();
+    let supplements = previous.map_or(0, |previous| previous.tally.supplements);
+    let added = difference(&next.tally.supplemented, &before);
     let mut archived = Some(ControlTotals::default());
-    for range in &next.archive_ranges {
+    for range in &next.commit.archive_ranges {
         archived = archived.and_then(|sum| sum_of(&sum, &range.counts));
     }
     let adds_up = match added {
-        Some(added) if next.supplements == supplements => added.is_zero() && next.archive_ranges.is_empty(),
-        Some(added) if Some(next.supplements) == supplements.checked_add(1) => {
-            let from_archives = next.archive_ranges.is_empty() || archived == Some(added);
-            added.balance() && from_archives && next.ranges.is_empty()
+        Some(added) if next.tally.supplements == supplements => {
+            added.is_zero() && next.commit.archive_ranges.is_empty()
+        }
+        Some(added) if Some(next.tally.supplements) == supplements.checked_add(1) => {
+            let from_archives = next.commit.archive_ranges.is_empty() || archived == Some(added);
+            added.balance() && from_archives && next.commit.ranges.is_empty()
         }
         _ => false,
     };
     if !adds_up {
         totals.add(|| format!("document {number}: totals of replays and backfills do not add up"));
     }
-    let (erased, expired) = previous.map_or((0, 0), |previous| (previous.erased, previous.expired));
-    if next.erased < erased || next.expired < expired {
+    let (erased, expired) = previous.map_or((0, 0), |previous| (previous.tally.erased, previous.tally.expired));
+    if next.tally.erased < erased || next.tally.expired < expired {
         totals.add(|| format!("document {number}: rows erased or expired become fewer"));
     }
-    let counts = next.ranges.iter().map(|range| range.counts.rejected);
+    let counts = next.commit.ranges.iter().map(|range| range.counts.rejected);
     let counted = counts.chain([added.map_or(0, |added| added.rejected)]).try_fold(0_u64, u64::checked_add);
-    let named = next.rejected_files.iter().map(|file| file.rows).try_fold(0_u64, u64::checked_add);
+    let named = next.commit.rejected_files.iter().map(|file| file.rows).try_fold(0_u64, u64::checked_add);
     if counted.is_none() || counted != named {
         totals.add(|| format!("document {number}: its files hold other than its count of rejected events"));
     }
@@ -267,7 +277,7 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     fn range(&mut self, range: &ShardRange, found: &mut DocumentFindings) {
-        let number = self.next.number;
+        let number = self.next.head.number;
         let shard = &range.shard;
         let before = self.previous.and_then(|previous| previous.shards.get(shard));
         let after = self.next.shards.get(shard);
@@ -302,7 +312,7 @@ impl Replay<'_> {
 
     /// Shards without a range stay as they are, or retire.
     fn unmoved(&mut self, moved: &BTreeSet<&str>, found: &mut DocumentFindings) {
-        let number = self.next.number;
+        let number = self.next.head.number;
         for (id, before) in self.previous.into_iter().flat_map(|previous| &previous.shards) {
             if moved.contains(id.as_str()) {
                 continue;
@@ -337,7 +347,7 @@ impl Replay<'_> {
     fn retire(&mut self, totals: &ControlTotals, findings: &mut Findings) {
         match sum_of(&self.retired, totals) {
             Some(sum) => self.retired = sum,
-            None => findings.add(|| format!("document {}: totals of retired shards overflow", self.next.number)),
+            None => findings.add(|| format!("document {}: totals of retired shards overflow", self.next.head.number)),
         }
     }
 
@@ -347,14 +357,17 @@ impl Replay<'_> {
         let under_way = children.all(|child| matches!(child.position, Position::After(_)) || child.ended);
         if !ended || !under_way {
             positions.add(|| {
-                format!("document {}, shard {shard}: it left before it ended or its children began", self.next.number)
+                format!(
+                    "document {}, shard {shard}: it left before it ended or its children began",
+                    self.next.head.number
+                )
             });
         }
     }
 
     /// A child is pinned when its parents have ended or are gone, and no parent is pinned after its child.
     fn check_parents(&self, shard: &ShardId, pinned: &ShardState, lineage: &mut Findings) {
-        let number = self.next.number;
+        let number = self.next.head.number;
         for parent in &pinned.parents {
             if self.next.shards.get(parent).is_some_and(|state| !state.ended) {
                 lineage.add(|| format!("document {number}: shard {shard} is pinned before its parent {parent} ended"));

@@ -101,8 +101,8 @@ impl History {
     ) {
         self.documents += 1;
         self.take_in_archives(document, positions);
-        for file in &document.rejected_files {
-            let named = NamedFile { document: document.number, rows: file.rows, size: file.size };
+        for file in &document.commit.rejected_files {
+            let named = NamedFile { document: document.head.number, rows: file.rows, size: file.size };
             self.rejected.insert(file.path.clone(), named);
         }
         for (id, state) in &document.shards {
@@ -127,15 +127,15 @@ impl History {
     ) {
         let stored = |document: &CheckpointDocument| total(document, |totals| totals.stored).unwrap_or_default();
         let stored = stored(document).saturating_sub(previous.map_or(0, stored));
-        let batch = BatchHistory { document: document.number, stored };
-        if let Some(other) = self.batches.insert(document.batch_id, batch) {
-            positions.add(|| format!("documents {} and {} commit one batch", document.number, other.document));
+        let batch = BatchHistory { document: document.head.number, stored };
+        if let Some(other) = self.batches.insert(document.head.batch_id, batch) {
+            positions.add(|| format!("documents {} and {} commit one batch", document.head.number, other.document));
         }
     }
 
     /// Takes in the ranges of a document older than those before: each part of an object must end where the next begins.
     pub(super) fn take_in_archives(&mut self, document: &CheckpointDocument, positions: &mut Findings) {
-        for range in &document.archive_ranges {
+        for range in &document.commit.archive_ranges {
             let goes_back = range.from > range.to;
             let joins = match self.archives.entry(range.shard()) {
                 Entry::Vacant(entry) => {
@@ -149,7 +149,7 @@ impl History {
             };
             if goes_back || !joins {
                 positions.add(|| {
-                    format!("document {}: the parts of {} overlap or leave a hole", document.number, range.object)
+                    format!("document {}: the parts of {} overlap or leave a hole", document.head.number, range.object)
                 });
             }
         }

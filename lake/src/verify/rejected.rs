@@ -32,7 +32,8 @@ pub(super) async fn check(
     let later = later_files(lake, subject, follows, &mut findings).await?;
     let mut files = active_files(REJECTED_EVENTS, table, &REJECTED_PARTITIONS).await?;
     files.retain(|file| belongs_to(file, subject.stream) && !later.contains(file.path.as_ref()));
-    let behind = subject.document.as_ref().and_then(|document| document.last_rejected).filter(|last| *last > follows);
+    let behind =
+        subject.document.as_ref().and_then(|document| document.links.last_rejected).filter(|last| *last > follows);
     let note = behind.map(|last| {
         format!("it is behind: it follows document {follows}, document {last} has more; the next commit brings them")
     });
@@ -82,8 +83,8 @@ async fn later_files(
     let mut number = follows;
     while number > in_force {
         let Some(document) = readable(subject.chain.get(number).await, findings)? else { break };
-        later.extend(document.rejected_files.iter().map(|file| file.path.clone()));
-        number = match document.previous {
+        later.extend(document.commit.rejected_files.iter().map(|file| file.path.clone()));
+        number = match document.head.previous {
             Some(previous) if previous.number < number => previous.number,
             _ => break,
         };

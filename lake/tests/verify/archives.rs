@@ -9,7 +9,7 @@ async fn commit_archived(table: &mut StreamTable, rows: RangeInclusive<u32>, byt
     let (object, version) = ("s3://bucket/object".to_owned(), "etag".to_owned());
     let range = ArchiveRange { object, version, from: bytes.start, to: bytes.end, ended, counts };
     let shard = range.shard();
-    let base = table.document().map_or(0, |document| document.supplements);
+    let base = table.document().map_or(0, |document| document.tally.supplements);
     let mut batch = batch(table, &shard, after(0), rows, 0).await;
     batch.shards.clear();
     batch.supplement = Some(Supplement { base, counts, archive_ranges: vec![range] });

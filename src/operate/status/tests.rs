@@ -39,12 +39,10 @@ fn gap(shard: &str, accepted: bool) -> Gap {
 }
 
 fn found<const N: usize>(shards: [(&str, ShardState); N]) -> StreamInspection {
-    let document = CheckpointDocument {
-        number: 7,
-        worker: "worker-1".to_owned(),
-        shards: shards.into_iter().map(|(id, state)| (id.into(), state)).collect(),
-        ..CheckpointDocument::empty()
-    };
+    let mut document = CheckpointDocument::empty();
+    document.head.number = 7;
+    document.head.worker = "worker-1".to_owned();
+    document.shards = shards.into_iter().map(|(id, state)| (id.into(), state)).collect();
     StreamInspection {
         stream: Stream::UserEvents,
         table_version: Some(12),

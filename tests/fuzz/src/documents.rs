@@ -13,7 +13,7 @@ pub fn documents(data: &[u8]) {
     }
     if let Ok(mut document) = serde_json::from_slice::<CheckpointDocument>(data) {
         let sealed = document.seal().expect("a document is JSON");
-        if let Ok(document) = CheckpointDocument::read(&sealed, document.number) {
+        if let Ok(document) = CheckpointDocument::read(&sealed, document.head.number) {
             look_at(&document);
         }
     }
@@ -21,7 +21,7 @@ pub fn documents(data: &[u8]) {
 
 fn look_at(document: &CheckpointDocument) {
     let again = serde_json::to_vec(document).expect("a document is JSON");
-    let reread = CheckpointDocument::read(&again, document.number);
+    let reread = CheckpointDocument::read(&again, document.head.number);
     assert_eq!(reread.unwrap_or_else(|fault| panic!("its own bytes are refused: {fault}")), *document);
     assert!(document.watermark(None).is_none() || !document.shards.is_empty());
     let _ = document.expected_rows();

@@ -93,7 +93,7 @@ impl Round<'_> {
 
     /// Whether the shards that are waited for are read by nobody, as it seems.
     fn stands_still(&mut self, unread: &[ShardId]) -> Result<bool, IngestError> {
-        let number = self.worker.table()?.document().map(|document| document.number);
+        let number = self.worker.table()?.document().map(|document| document.head.number);
         let waiting = (number, unread.to_vec());
         let now = Instant::now();
         let since = match self.ending.standstill.take() {

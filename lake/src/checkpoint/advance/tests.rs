@@ -96,7 +96,7 @@ fn writer() -> Writer {
 
 /// The document that follows, sealed as it would be stored.
 fn follow(current: Option<&CheckpointDocument>, batch: &Batch) -> Result<CheckpointDocument, Refusal> {
-    let number = current.map_or(0, |document| document.number) + 1;
+    let number = current.map_or(0, |document| document.head.number) + 1;
     let mut next = advance(current, number, batch, &writer())?;
     next.seal().unwrap();
     Ok(next)
@@ -179,7 +179,7 @@ fn an_old_incarnation_never_comes_back() {
     let anew = ShardAdvance { starting_sequence: sequence(50), ..step(SHARD, None, Position::TrimHorizon, 0) };
     let made_anew = follow(Some(&started()), &batch(vec![anew.clone()])).unwrap();
     assert_eq!(made_anew.shards[SHARD].position, Position::TrimHorizon);
-    assert_eq!((made_anew.retired, made_anew.expected_rows()), (totals(5, 0), Some(5)), "no total is lost");
+    assert_eq!((made_anew.tally.retired, made_anew.expected_rows()), (totals(5, 0), Some(5)), "no total is lost");
     let old_pin = step(SHARD, None, Position::TrimHorizon, 0);
     let old_records = step(SHARD, Some(after(9)), after(10), 1);
     for late in [old_pin, anew, old_records] {
@@ -220,7 +220,11 @@ fn a_shard_retires_only_when_it_has_ended_and_its_children_are_under_way() {
     let begun = follow(Some(&child), &batch(vec![step(CHILD, Some(Position::TrimHorizon), after(30), 2)])).unwrap();
     let retired = follow(Some(&begun), &retire).unwrap();
     assert!(!retired.shards.contains_key(SHARD));
-    assert_eq!((retired.retired, retired.expected_rows()), (totals(6, 0), begun.expected_rows()), "no total is lost");
+    assert_eq!(
+        (retired.tally.retired, retired.expected_rows()),
+        (totals(6, 0), begun.expected_rows()),
+        "no total is lost"
+    );
 }
 
 #[test]
@@ -228,8 +232,8 @@ fn a_supplement_adds_to_the_totals_and_moves_no_shard() {
     let started = started();
     let next = follow(Some(&started), &supplement(0, 3, Vec::new())).unwrap();
     assert_eq!(next.shards, started.shards);
-    assert_eq!((next.supplements, next.supplemented, next.expected_rows()), (1, totals(3, 0), Some(8)));
-    assert_eq!((next.last_archive, next.archive_ranges.len()), (None, 0));
+    assert_eq!((next.tally.supplements, next.tally.supplemented, next.expected_rows()), (1, totals(3, 0), Some(8)));
+    assert_eq!((next.links.last_archive, next.commit.archive_ranges.len()), (None, 0));
 }
 
 #[test]
@@ -243,14 +247,16 @@ fn a_supplement_is_fenced_by_another_and_by_an_erasure_but_not_by_a_worker() {
     let outrun = Fence { supplements: Some((1, 0)), ..Fence::default() };
     assert_eq!(follow(Some(&other), &plan), Err(Refusal::Fenced(outrun)));
 
-    let erased = CheckpointDocument { erasure_epoch: 1, ..started };
+    let mut erased = started;
+    erased.head.erasure_epoch = 1;
     let fence = Fence { erasure_epochs: Some((1, 0)), ..Fence::default() };
     assert_eq!(follow(Some(&erased), &plan), Err(Refusal::Fenced(fence)));
 }
 
 #[test]
 fn an_erasure_fences_every_shard_of_a_batch_by_name() {
-    let erased = CheckpointDocument { erasure_epoch: 1, ..started() };
+    let mut erased = started();
+    erased.head.erasure_epoch = 1;
     let stale = batch(vec![step(SHARD, Some(after(9)), after(10), 1)]);
     let moved = MovedShard { shard: SHARD.into(), stands_at: Some(after(9)), expected: Some(after(9)) };
     let fence = Fence { shards: vec![moved], erasure_epochs: Some((1, 0)), supplements: None };
@@ -277,10 +283,10 @@ fn the_totals_of_a_supplement_must_add_up() {
 #[test]
 fn documents_with_archive_ranges_are_linked_past_those_without() {
     let first = follow(None, &supplement(0, 2, vec![archive(0, 10, 2)])).unwrap();
-    assert_eq!((first.last_archive, first.previous_archive), (Some(1), None));
+    assert_eq!((first.links.last_archive, first.links.previous_archive), (Some(1), None));
     let between = follow(Some(&first), &batch(vec![step(SHARD, None, Position::TrimHorizon, 0)])).unwrap();
-    assert_eq!((between.last_archive, between.previous_archive), (Some(1), Some(1)));
+    assert_eq!((between.links.last_archive, between.links.previous_archive), (Some(1), Some(1)));
     let second = follow(Some(&between), &supplement(1, 1, vec![archive(10, 20, 1)])).unwrap();
-    assert_eq!((second.last_archive, second.previous_archive), (Some(3), Some(1)));
-    assert_eq!(second.archive_ranges, [archive(10, 20, 1)], "only its own");
+    assert_eq!((second.links.last_archive, second.links.previous_archive), (Some(3), Some(1)));
+    assert_eq!(second.commit.archive_ranges, [archive(10, 20, 1)], "only its own");
 }

@@ -23,14 +23,14 @@ fn with_digest(text: &str) -> String {
 fn a_document_of_format_1_is_read_with_the_digest_that_it_was_given() {
     let document = CheckpointDocument::read(with_digest(FORMAT_1).as_bytes(), 3).unwrap();
     assert_eq!(document.expected_rows(), Some(2));
-    assert_eq!((document.gaps.len(), document.supplements, document.last_archive), (0, 0, None));
+    assert_eq!((document.gaps.len(), document.tally.supplements, document.links.last_archive), (0, 0, None));
 }
 
 #[test]
 fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_takes_it_in_with_the_next_commit() {
     let text = FORMAT_1.replace(r#""format":1"#, r#""format":3"#);
     let document = CheckpointDocument::read(with_digest(&text).as_bytes(), 3).unwrap();
-    assert_eq!((document.stream_arn.as_str(), document.stream_created_at), ("arn", None));
+    assert_eq!((document.head.stream_arn.as_str(), document.head.stream_created_at), ("arn", None));
     assert_eq!(document.other_stream("arn", Some(Millis::new(1))), None);
     let writer = crate::checkpoint::advance::Writer {
         worker: "w".to_owned(),
@@ -51,11 +51,11 @@ fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_take
     let mut next = crate::checkpoint::advance::advance(Some(&document), 4, &batch, &writer).unwrap();
     let bytes = next.seal().unwrap();
     let next = CheckpointDocument::read(&bytes, 4).unwrap();
-    assert_eq!((next.format, next.stream_created_at), (4, Some(Millis::new(1_700_000_000_000))));
+    assert_eq!((next.head.format, next.head.stream_created_at), (4, Some(Millis::new(1_700_000_000_000))));
     // A server that does not say it takes nothing away.
     let silent = crate::checkpoint::advance::Writer { stream_created_at: None, ..writer };
     let after = crate::checkpoint::advance::advance(Some(&next), 5, &batch, &silent).unwrap();
-    assert_eq!(after.stream_created_at, next.stream_created_at);
+    assert_eq!(after.head.stream_created_at, next.head.stream_created_at);
 }
 
 #[test]
@@ -120,15 +120,12 @@ fn documents() -> impl Strategy<Value = CheckpointDocument> {
             shards.get_mut("shardId-0").unwrap().position = position;
             let (last_archive, previous_archive, supplements) = links;
             CheckpointDocument {
-                format: DOCUMENT_FORMAT,
+                head: Head { format: DOCUMENT_FORMAT, ..base.head },
                 shards,
-                supplemented: totals,
+                commit: Commit { archive_ranges, ..base.commit },
+                tally: Tally { supplemented: totals, supplements, ..base.tally },
                 gaps,
-                archive_ranges,
-                last_archive,
-                previous_archive,
-                supplements,
-                ..base
+                links: Links { last_archive, previous_archive, ..base.links },
             }
         },
     )
@@ -138,6 +135,6 @@ proptest! {
     #[test]
     fn what_is_sealed_is_read_back(mut document in documents()) {
         let bytes = document.seal().unwrap();
-        prop_assert_eq!(CheckpointDocument::read(&bytes, document.number), Ok(document));
+        prop_assert_eq!(CheckpointDocument::read(&bytes, document.head.number), Ok(document));
     }
 }

@@ -1,0 +1,151 @@
+//! The document as it is stored: one flat JSON object, whose fields keep their order, as its digest is taken over them.
+
+use std::collections::BTreeMap;
+
+use bluelake_schemas::Millis;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{ArchiveRange, CheckpointDocument, Commit, Gap, Head, Links, Predecessor, ShardRange, ShardState, Tally};
+use crate::checkpoint::{data_file::DataFile, shard_id::ShardId, totals::ControlTotals};
+
+/// Every field of a document.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stored {
+    format: u32,
+    digest: String,
+    number: u64,
+    previous: Option<Predecessor>,
+    batch_id: Uuid,
+    worker: String,
+    bluelake_version: String,
+    contract_version: i32,
+    stream_arn: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stream_created_at: Option<Millis>,
+    erasure_epoch: u64,
+    shards: BTreeMap<ShardId, ShardState>,
+    ranges: Vec<ShardRange>,
+    retired: ControlTotals,
+    erased: u64,
+    expired: u64,
+    rejected_files: Vec<DataFile>,
+    last_rejected: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<Gap>,
+    #[serde(default, skip_serializing_if = "ControlTotals::is_zero")]
+    supplemented: ControlTotals,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    supplements: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    archive_ranges: Vec<ArchiveRange>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_archive: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_archive: Option<u64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl From<CheckpointDocument> for Stored {
+    fn from(document: CheckpointDocument) -> Self {
+        let CheckpointDocument { head, shards, commit, tally, gaps, links } = document;
+        let Head {
+            format,
+            digest,
+            number,
+            previous,
+            batch_id,
+            worker,
+            bluelake_version,
+            contract_version,
+            stream_arn,
+            stream_created_at,
+            erasure_epoch,
+        } = head;
+        let Commit { ranges, rejected_files, archive_ranges } = commit;
+        let Tally { retired, supplemented, supplements, erased, expired } = tally;
+        let Links { last_rejected, last_archive, previous_archive } = links;
+        Self {
+            format,
+            digest,
+            number,
+            previous,
+            batch_id,
+            worker,
+            bluelake_version,
+            contract_version,
+            stream_arn,
+            stream_created_at,
+            erasure_epoch,
+            shards,
+            ranges,
+            retired,
+            erased,
+            expired,
+            rejected_files,
+            last_rejected,
+            gaps,
+            supplemented,
+            supplements,
+            archive_ranges,
+            last_archive,
+            previous_archive,
+        }
+    }
+}
+
+impl From<Stored> for CheckpointDocument {
+    fn from(stored: Stored) -> Self {
+        let Stored {
+            format,
+            digest,
+            number,
+            previous,
+            batch_id,
+            worker,
+            bluelake_version,
+            contract_version,
+            stream_arn,
+            stream_created_at,
+            erasure_epoch,
+            shards,
+            ranges,
+            retired,
+            erased,
+            expired,
+            rejected_files,
+            last_rejected,
+            gaps,
+            supplemented,
+            supplements,
+            archive_ranges,
+            last_archive,
+            previous_archive,
+        } = stored;
+        Self {
+            head: Head {
+                format,
+                digest,
+                number,
+                previous,
+                batch_id,
+                worker,
+                bluelake_version,
+                contract_version,
+                stream_arn,
+                stream_created_at,
+                erasure_epoch,
+            },
+            shards,
+            commit: Commit { ranges, rejected_files, archive_ranges },
+            tally: Tally { retired, supplemented, supplements, erased, expired },
+            gaps,
+            links: Links { last_rejected, last_archive, previous_archive },
+        }
+    }
+}
