@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
@@ -158,10 +158,10 @@ impl Ingestion {
 
     /// Opens the tables side by side.
     async fn open(&self, worker: &str, fleet: Option<&Fleet>, health: &Health) -> Result<Vec<StreamWorker>> {
-        let budget = MemoryBudget(bytes("ingest.memory-budget", self.settings.memory_budget)?);
+        let budget = MemoryBudget(bytes(self.settings.memory_budget));
         // One for all: a stream that has little to read leaves its room to the other.
         let admission = Admission::new(budget.page_bytes());
-        let options = self.options(budget, admission)?;
+        let options = self.options(budget, admission);
         let opening = self.streams.iter().map(|(stream, name)| {
             let options = IngestOptions { fleet: fleet.cloned(), worker: worker.to_owned(), ..options.clone() };
             async move {
@@ -216,20 +216,20 @@ impl Ingestion {
     }
 
     /// Options of one worker: the streams share out what is set for the process.
-    fn options(&self, budget: MemoryBudget, admission: Admission) -> Result<IngestOptions> {
+    fn options(&self, budget: MemoryBudget, admission: Admission) -> IngestOptions {
         let streams = self.streams.len().max(1);
         let batch_bytes = match self.settings.buffer_size {
-            Some(size) => (bytes("ingest.buffer-size", size)? / streams).max(1),
+            Some(size) => (bytes(size) / streams).max(1),
             None => usize::MAX,
         };
         let flush = FlushLimits {
             memory: budget.row_bytes(streams),
             batch_bytes,
-            file_bytes: bytes("ingest.file-size", self.settings.file_size)?,
+            file_bytes: bytes(self.settings.file_size),
             age: self.settings.buffer_age,
             ..FlushLimits::default()
         };
-        Ok(IngestOptions {
+        IngestOptions {
             once: self.once,
             start: self.settings.start.into(),
             flush,
@@ -240,12 +240,13 @@ impl Ingestion {
             clock: Clock::system(),
             fleet: None,
             on_gap: self.settings.on_gap,
-        })
+        }
     }
 }
 
-fn bytes(setting: &str, size: ByteSize) -> Result<usize> {
-    usize::try_from(size.as_u64()).with_context(|| format!("{setting} is too large"))
+/// What an address cannot reach is refused where settings are read.
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
 /// Takes the heartbeat away; when that takes long, the others see it expire.
