@@ -24,6 +24,7 @@ pub use export::{
 };
 pub use limits::guard::SQL_BYTES_MAX;
 pub use limits::memory::process_bytes;
+pub use nearest::{did_you_mean, nearest};
 pub use output::format::OutputFormat;
 pub use output::table::TABLE_ROWS_MAX;
 pub use output::values::figures::whole;

@@ -6,11 +6,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use bluelake_queries::nearest;
 
 use super::setting::VARIABLE_PREFIX;
 use super::{About, DEFAULT_FILE, DefaultValue, SETTINGS, ScheduledReport, Setting, complaint, scheduled};
 use crate::terminal::failure::WrongUsage;
-use crate::terminal::nearest::nearest;
 
 /// Names the file to read, as `--config` does.
 const FILE_VARIABLE: &str = "BLUELAKE_CONFIG";

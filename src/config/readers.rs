@@ -8,14 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bluelake_ingest::{MemoryBudget, OnGap};
 use bluelake_lake::Heartbeats;
-use bluelake_queries::QueryError;
+use bluelake_queries::{QueryError, did_you_mean, nearest};
 use bytesize::ByteSize;
 use chrono::DateTime;
 use chrono_tz::Tz;
 
 use super::{HistoryFile, StartPosition};
 use crate::terminal::logging::LogFormat;
-use crate::terminal::nearest::hint;
 
 /// Sizes and times stay so small that sums of them, and moments that lie so far ahead, can be told.
 const SIZE_MAX: ByteSize = ByteSize::pib(1);
@@ -100,8 +99,8 @@ pub(super) fn start_position(text: &str) -> Result<StartPosition> {
         "trim-horizon" => Ok(StartPosition::TrimHorizon),
         "latest" => Ok(StartPosition::Latest),
         time => DateTime::parse_from_rfc3339(time).map(|at| StartPosition::At(at.to_utc())).map_err(|_| {
-            let hint = hint(text, ["trim-horizon", "latest"]);
-            anyhow::anyhow!("neither trim-horizon, latest nor a time such as 2026-10-01T00:00:00Z{hint}")
+            let meant = did_you_mean(nearest(text, ["trim-horizon", "latest"]).as_ref());
+            anyhow::anyhow!("neither trim-horizon, latest nor a time such as 2026-10-01T00:00:00Z{meant}")
         }),
     }
 }
@@ -121,7 +120,7 @@ pub(super) fn on_gap(text: &str) -> Result<OnGap> {
     match text {
         "stop" => Ok(OnGap::Stop),
         "continue" => Ok(OnGap::Continue),
-        _ => anyhow::bail!("neither stop nor continue{}", hint(text, ["stop", "continue"])),
+        _ => anyhow::bail!("neither stop nor continue{}", did_you_mean(nearest(text, ["stop", "continue"]).as_ref())),
     }
 }
 
@@ -133,6 +132,6 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => anyhow::bail!("neither text nor json{}", hint(text, ["text", "json"])),
+        _ => anyhow::bail!("neither text nor json{}", did_you_mean(nearest(text, ["text", "json"]).as_ref())),
     }
 }
