@@ -88,8 +88,8 @@ settings! {
     INGEST_SHUTDOWN_TIMEOUT: Duration = Setting::new("ingest.shutdown-timeout", Text("90s"), duration,
         "time to commit what is buffered once told to stop; what is not committed by then is read again")
         .flag("--shutdown-timeout", "TIME", INGEST)
-        .details("time to commit what is buffered once told to stop; then the worker ends with exit code 1, and what \
-                  is not committed is read again");
+        .details("time to commit what is buffered once told to stop; then the worker ends with exit code 1 and says \
+                  in which step each stream was, and what is not committed is read again");
     INGEST_START: StartPosition = Setting::new("ingest.start", Text("trim-horizon"), start_position,
         "where to start in a stream that the lake does not know yet: `trim-horizon`, `latest` or an RFC 3339 time")
         .flag("--start", "POSITION", INGEST);

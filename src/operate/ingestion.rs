@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
-    Progress, StreamSummary, StreamWorker, run_workers,
+    Progress, StreamSummary, StreamWorker, WorkerPhase, run_workers,
 };
 use bluelake_lake::{Heartbeats, InitOutcome, Lake};
 use bluelake_schemas::{Contract, Stream};
@@ -126,7 +126,7 @@ impl Ingestion {
         };
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
         let limit = self.settings.shutdown_timeout;
-        let out_of_time = out_of_time(shutdown.clone(), limit);
+        let out_of_time = out_of_time(shutdown.clone(), limit, &progress);
         let running = async {
             let summaries = watch(run_workers(workers, shutdown), &progress, show).await;
             leave(fleet).await;
@@ -134,8 +134,8 @@ impl Ingestion {
         };
         let summaries = tokio::select! {
             ended = running => ended?,
-            () = out_of_time => bail!(
-                "told to stop, and what is buffered could not be committed within {} (--shutdown-timeout): it will be read again",
+            steps = out_of_time => bail!(
+                "told to stop, and what is buffered could not be committed within {} (--shutdown-timeout): it will be read again{steps}",
                 humantime::format_duration(limit)
             ),
         };
@@ -258,10 +258,21 @@ async fn leave(fleet: Option<Fleet>) {
     }
 }
 
-/// Comes when a shutdown takes too long. To end in the middle of a commit is as safe as to be killed there.
-async fn out_of_time(shutdown: CancellationToken, limit: Duration) {
+/// Comes when a shutdown takes too long, and says in which steps. To end in the middle of a commit is as safe as to be
+/// killed there.
+async fn out_of_time(shutdown: CancellationToken, limit: Duration, progress: &[Arc<Progress>]) -> String {
     shutdown.cancelled().await;
     tokio::time::sleep(limit).await;
+    // Now: a worker that is dropped has failed, and is in no step.
+    under_way(progress)
+}
+
+/// The step of each worker that has not left, for the end of a message.
+fn under_way(progress: &[Arc<Progress>]) -> String {
+    let reports = progress.iter().map(|progress| progress.report());
+    let busy = reports.filter(|report| matches!(report.phase, WorkerPhase::Opened | WorkerPhase::Running));
+    let steps: Vec<String> = busy.map(|report| format!("{} was {}", report.stream, report.step)).collect();
+    if steps.is_empty() { String::new() } else { format!("; {}", steps.join(", ")) }
 }
 
 /// A name that a person can find: the machine's, where it is known, and the process's number.
