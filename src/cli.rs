@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod describe;
 mod dev_kinesis;
+mod flags;
 pub(crate) mod generate;
 pub(crate) mod ingest;
 mod lake;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use bluelake_lake::{Lake, LakeError, LakeLocation};
 use bluelake_schemas::Contract;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Override};
 use crate::session::aws;
@@ -41,6 +42,23 @@ pub(crate) struct Arguments {
     global: Global,
     #[command(subcommand)]
     command: Command,
+    /// The settings that flags change.
+    #[arg(skip)]
+    settings: Vec<Override>,
+}
+
+impl Arguments {
+    /// Reads the command line of this process; where it is wrong, or asks for help, that is printed and the process ends.
+    pub(crate) fn parse() -> Self {
+        let matches = command().get_matches();
+        let read = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command()));
+        Self { settings: flags::given(&matches), ..read.unwrap_or_else(|error| error.exit()) }
+    }
+}
+
+/// The whole command line.
+fn command() -> clap::Command {
+    flags::add_to(Arguments::command())
 }
 
 const EXAMPLES: &str = "\
@@ -57,47 +75,18 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incompl
 Settings come from bluelake.toml, then BLUELAKE_… variables, then flags: see `bluelake config show`.
 AWS credentials, region and endpoints come from the usual AWS variables and profiles.";
 
-/// Options that every command takes.
+/// Behind the flags of settings.
+const LAST: usize = 100;
+
+/// Options that every command takes and that are no settings.
 #[derive(Debug, Args)]
-pub(crate) struct Global {
-    /// The lake: a folder or s3://bucket/prefix [default: ./bluelake-data]
-    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
-    lake: Option<String>,
+struct Global {
     /// Configuration file [default: bluelake.toml in the working folder, if there is one]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = flags::GLOBAL, display_order = LAST)]
     config: Option<PathBuf>,
-    /// Folder of the event contract (envelope.toml, user_events.toml, transaction_events.toml) [default: built in]
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
-    contract: Option<String>,
     /// Print the result as JSON, for programs
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(long, global = true, help_heading = flags::GLOBAL, display_order = LAST)]
     json: bool,
-    /// off, error, warn, info, debug, trace, or a filter such as info,bluelake_ingest=debug [default: warn]
-    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Global options")]
-    log_level: Option<String>,
-    /// Log lines on standard error as text or json [default: text]
-    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global options")]
-    log_format: Option<String>,
-}
-
-impl Global {
-    fn overrides(&self) -> Vec<Override> {
-        let flags = [
-            ("lake", "--lake", &self.lake),
-            ("contract", "--contract", &self.contract),
-            ("log.level", "--log-level", &self.log_level),
-            ("log.format", "--log-format", &self.log_format),
-        ];
-        overrides(flags)
-    }
-}
-
-/// Makes overrides of the flags that were given: key, flag, text.
-pub(crate) fn overrides<'a>(
-    flags: impl IntoIterator<Item = (&'static str, &'static str, &'a Option<String>)>,
-) -> Vec<Override> {
-    let given = |(key, flag, text): (_, _, &Option<String>)| text.clone().map(|text| Override::new(key, text, flag));
-    flags.into_iter().filter_map(given).collect()
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,17 +121,6 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run a Kinesis on this machine, to try things by hand
     DevKinesis(dev_kinesis::DevKinesisArguments),
-}
-
-impl Command {
-    fn overrides(&self) -> Vec<Override> {
-        match self {
-            Self::Ingest(arguments) => arguments.overrides(),
-            Self::Sql(arguments) => arguments.overrides(),
-            Self::Report(command) => command.overrides(),
-            _ => Vec::new(),
-        }
-    }
 }
 
 /// What a command is given besides its own arguments.
@@ -198,10 +176,8 @@ impl Session {
 /// # Errors
 /// Whatever keeps the command from being done; see [`crate::terminal::failure::exit_code`].
 pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
-    let Arguments { global, command } = arguments;
-    let mut flags = global.overrides();
-    flags.extend(command.overrides());
-    let config = Config::load(global.config.as_deref(), flags)?;
+    let Arguments { global, command, settings } = arguments;
+    let config = Config::load(global.config.as_deref(), settings)?;
     logging::start(&config.log)?;
     let session = Session { config, json: global.json };
     match command {
@@ -238,7 +214,6 @@ fn block_on(command: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     /// A help text is wrapped to the width of the terminal; a line that was wrapped before would be wrapped twice.
     #[test]
@@ -250,11 +225,11 @@ mod tests {
             }
             command.get_subcommands().for_each(look);
         }
-        look(&Arguments::command());
+        look(&command());
     }
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 }

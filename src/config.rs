@@ -5,7 +5,11 @@
 
 mod layers;
 mod machine;
+#[cfg(test)]
+mod page;
+mod readers;
 mod scheduled;
+mod setting;
 mod settings;
 
 use std::fmt::Display;
@@ -13,29 +17,24 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use bluelake_ingest::{MemoryBudget, OnGap};
-use bluelake_lake::Heartbeats;
-use bluelake_queries::QueryError;
+use anyhow::Result;
+use bluelake_ingest::OnGap;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::terminal::failure::WrongUsage;
-use crate::terminal::logging::{LogFormat, LogSettings};
-use crate::terminal::nearest::hint;
+use crate::terminal::logging::LogSettings;
 
 pub(crate) use layers::{Layers, Override, Value};
+pub(crate) use readers::duration;
 pub(crate) use scheduled::ScheduledReport;
-pub(crate) use settings::{DEFAULT_LAKE, SETTINGS, Setting};
+pub(crate) use setting::{About, DefaultValue, Flag, Setting};
+pub(crate) use settings::{DEFAULT_LAKE, SETTINGS};
 
 /// The file that is read from the working folder when `--config` names none.
 pub(crate) const DEFAULT_FILE: &str = "bluelake.toml";
-
-/// Sizes and times stay so small that sums of them, and moments that lie so far ahead, can be told.
-const SIZE_MAX: ByteSize = ByteSize::pib(1);
-const SPAN_MAX: Duration = Duration::from_secs(3_650 * 24 * 3_600);
 
 /// Where reading of a shard begins that the lake does not know yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +164,7 @@ impl Config {
 
     /// Whether nobody said where the lake is.
     pub(crate) fn lake_is_default(&self) -> bool {
-        self.layers.get("lake").is_some_and(|value| value.origin == layers::Origin::Default)
+        self.layers.get(settings::LAKE.about.key).is_some_and(|value| value.origin == layers::Origin::Default)
     }
 
     /// The stream's name or ARN as the Kinesis API takes it.
@@ -185,44 +184,62 @@ impl Config {
     fn resolve(layers: Layers) -> Result<Self> {
         streams_differ(&layers)?;
         Ok(Self {
-            lake: layers.read("lake", not_empty)?,
-            contract: layers.read_optional("contract", |text| Ok(PathBuf::from(text)))?,
-            time_zone: layers.read("time-zone", time_zone)?,
-            user_events: layers.read("streams.user-events", not_empty)?,
-            transaction_events: layers.read("streams.transaction-events", not_empty)?,
-            ingest: IngestSettings {
-                memory_budget: layers.read("ingest.memory-budget", memory_budget)?,
-                file_size: layers.read("ingest.file-size", byte_size)?,
-                buffer_size: layers.read_optional("ingest.buffer-size", byte_size)?,
-                buffer_age: layers.read("ingest.buffer-age", duration)?,
-                start: layers.read("ingest.start", start_position)?,
-                dedup_window: layers.read("ingest.dedup-window", any_duration)?,
-                shutdown_timeout: layers.read("ingest.shutdown-timeout", duration)?,
-                worker_id: layers.read_optional("ingest.worker-id", worker_id)?,
-                max_shards: layers.read_optional("ingest.max-shards", positive)?,
-                on_gap: layers.read("ingest.on-gap", on_gap)?,
-                shard_rate: layers.read("ingest.shard-rate", byte_size)?,
-                fan_out: layers.read_optional("ingest.fan-out", consumer_name)?,
-                listen: layers.read_optional("ingest.listen", address)?,
-            },
-            reports: ReportSettings {
-                folder: layers.read_optional("reports.folder", |text| Ok(PathBuf::from(text)))?,
-                destination: layers.read_optional("reports.destination", not_empty)?,
-                scheduled: layers.scheduled().to_vec(),
-            },
-            sql: SqlSettings {
-                memory_limit: layers.read("sql.memory-limit", query_memory)?,
-                time_limit: layers.read("sql.time-limit", duration)?,
-                spill_directory: layers.read_optional("sql.spill-directory", |text| Ok(PathBuf::from(text)))?,
-                spill_limit: layers.read("sql.spill-limit", |text| at_least(text, ByteSize::mib(1)))?,
-                history: layers.read_optional("sql.history-file", history_file)?.unwrap_or(HistoryFile::Usual),
-                pager: layers.read_optional("sql.pager", not_empty)?,
-            },
+            lake: layers.read(&settings::LAKE)?,
+            contract: layers.read_optional(&settings::CONTRACT)?,
+            time_zone: layers.read(&settings::TIME_ZONE)?,
+            user_events: layers.read(&settings::STREAMS_USER_EVENTS)?,
+            transaction_events: layers.read(&settings::STREAMS_TRANSACTION_EVENTS)?,
+            ingest: IngestSettings::of(&layers)?,
+            reports: ReportSettings::of(&layers)?,
+            sql: SqlSettings::of(&layers)?,
             log: LogSettings {
-                filter: layers.read("log.level", str::parse)?,
-                format: layers.read("log.format", log_format)?,
+                filter: layers.read(&settings::LOG_LEVEL)?,
+                format: layers.read(&settings::LOG_FORMAT)?,
             },
             layers,
+        })
+    }
+}
+
+impl IngestSettings {
+    fn of(layers: &Layers) -> Result<Self> {
+        Ok(Self {
+            memory_budget: layers.read(&settings::INGEST_MEMORY_BUDGET)?,
+            file_size: layers.read(&settings::INGEST_FILE_SIZE)?,
+            buffer_size: layers.read_optional(&settings::INGEST_BUFFER_SIZE)?,
+            buffer_age: layers.read(&settings::INGEST_BUFFER_AGE)?,
+            start: layers.read(&settings::INGEST_START)?,
+            dedup_window: layers.read(&settings::INGEST_DEDUP_WINDOW)?,
+            shutdown_timeout: layers.read(&settings::INGEST_SHUTDOWN_TIMEOUT)?,
+            worker_id: layers.read_optional(&settings::INGEST_WORKER_ID)?,
+            max_shards: layers.read_optional(&settings::INGEST_MAX_SHARDS)?,
+            on_gap: layers.read(&settings::INGEST_ON_GAP)?,
+            shard_rate: layers.read(&settings::INGEST_SHARD_RATE)?,
+            fan_out: layers.read_optional(&settings::INGEST_FAN_OUT)?,
+            listen: layers.read_optional(&settings::INGEST_LISTEN)?,
+        })
+    }
+}
+
+impl ReportSettings {
+    fn of(layers: &Layers) -> Result<Self> {
+        Ok(Self {
+            folder: layers.read_optional(&settings::REPORTS_FOLDER)?,
+            destination: layers.read_optional(&settings::REPORTS_DESTINATION)?,
+            scheduled: layers.scheduled().to_vec(),
+        })
+    }
+}
+
+impl SqlSettings {
+    fn of(layers: &Layers) -> Result<Self> {
+        Ok(Self {
+            memory_limit: layers.read(&settings::SQL_MEMORY_LIMIT)?,
+            time_limit: layers.read(&settings::SQL_TIME_LIMIT)?,
+            spill_directory: layers.read_optional(&settings::SQL_SPILL_DIRECTORY)?,
+            spill_limit: layers.read(&settings::SQL_SPILL_LIMIT)?,
+            history: layers.read_optional(&settings::SQL_HISTORY_FILE)?.unwrap_or(HistoryFile::Usual),
+            pager: layers.read_optional(&settings::SQL_PAGER)?,
         })
     }
 }
@@ -235,7 +252,7 @@ fn complaint(setting: &str, value: &Value, detail: impl Display) -> anyhow::Erro
 /// One stream cannot be both: the events of one are bad events of the other. A name and an ARN that mean the same stream are
 /// told apart when Kinesis is asked ([`crate::session::streams`]).
 fn streams_differ(layers: &Layers) -> Result<()> {
-    const KEYS: [&str; 2] = ["streams.user-events", "streams.transaction-events"];
+    const KEYS: [&str; 2] = [settings::STREAMS_USER_EVENTS.about.key, settings::STREAMS_TRANSACTION_EVENTS.about.key];
     let [users, transactions] = KEYS.map(|key| layers.get(key));
     match (users, transactions) {
         (Some(users), Some(transactions)) if users.text.trim() == transactions.text.trim() => {
@@ -247,112 +264,6 @@ fn streams_differ(layers: &Layers) -> Result<()> {
             .into())
         }
         _ => Ok(()),
-    }
-}
-
-fn not_empty(text: &str) -> Result<String> {
-    anyhow::ensure!(!text.trim().is_empty(), "must not be empty");
-    Ok(text.to_owned())
-}
-
-fn byte_size(text: &str) -> Result<ByteSize> {
-    let size: ByteSize =
-        text.parse().map_err(|_| anyhow::anyhow!("not a size; write for example 128MiB, 64MB or 1GiB"))?;
-    anyhow::ensure!(size.as_u64() > 0, "must be more than nothing");
-    anyhow::ensure!(size <= SIZE_MAX, "must be at most {}", SIZE_MAX.display().iec());
-    Ok(size)
-}
-
-fn memory_budget(text: &str) -> Result<ByteSize> {
-    at_least(text, ByteSize(u64::try_from(MemoryBudget::MINIMUM.0)?))
-}
-
-/// With less than this not even a short list can be sorted.
-fn query_memory(text: &str) -> Result<ByteSize> {
-    at_least(text, ByteSize::mib(16))
-}
-
-fn at_least(text: &str, least: ByteSize) -> Result<ByteSize> {
-    let size = byte_size(text)?;
-    anyhow::ensure!(size >= least, "must be at least {}; write for example 128MiB or 1GiB", least.display().iec());
-    Ok(size)
-}
-
-/// As Kinesis takes it.
-fn consumer_name(text: &str) -> Result<String> {
-    let fits = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
-    anyhow::ensure!(
-        (1..=128).contains(&text.len()) && text.chars().all(fits),
-        "not a name of 1 to 128 letters, digits, '_', '.' and '-'"
-    );
-    Ok(text.to_owned())
-}
-
-fn any_duration(text: &str) -> Result<Duration> {
-    let span = humantime::parse_duration(text).context("not a duration; write for example 60s, 5m or 1h 30m")?;
-    anyhow::ensure!(span <= SPAN_MAX, "must be at most {}", humantime::format_duration(SPAN_MAX));
-    Ok(span)
-}
-
-pub(crate) fn duration(text: &str) -> Result<Duration> {
-    let span = any_duration(text)?;
-    anyhow::ensure!(!span.is_zero(), "must be longer than nothing");
-    Ok(span)
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "a reader of settings like the others")]
-fn history_file(text: &str) -> Result<HistoryFile> {
-    Ok(if text == "none" { HistoryFile::None } else { HistoryFile::File(PathBuf::from(text)) })
-}
-
-fn time_zone(text: &str) -> Result<Tz> {
-    bluelake_queries::parse_time_zone(text).map_err(|error| match error {
-        QueryError::UnknownTimeZone { suggestion: Some(meant), .. } => {
-            anyhow::anyhow!("not a time zone; did you mean {meant}?")
-        }
-        _ => anyhow::anyhow!("not a time zone; write for example UTC or America/New_York"),
-    })
-}
-
-fn start_position(text: &str) -> Result<StartPosition> {
-    match text {
-        "trim-horizon" => Ok(StartPosition::TrimHorizon),
-        "latest" => Ok(StartPosition::Latest),
-        time => DateTime::parse_from_rfc3339(time).map(|at| StartPosition::At(at.to_utc())).map_err(|_| {
-            let hint = hint(text, ["trim-horizon", "latest"]);
-            anyhow::anyhow!("neither trim-horizon, latest nor a time such as 2026-10-01T00:00:00Z{hint}")
-        }),
-    }
-}
-
-fn worker_id(text: &str) -> Result<String> {
-    anyhow::ensure!(Heartbeats::is_valid_id(text), "not a name of 1 to 100 letters, digits, '.', '_' and '-'");
-    Ok(text.to_owned())
-}
-
-fn positive(text: &str) -> Result<usize> {
-    let number: usize = text.parse().map_err(|_| anyhow::anyhow!("not a whole number"))?;
-    anyhow::ensure!(number > 0, "must be at least 1");
-    Ok(number)
-}
-
-fn on_gap(text: &str) -> Result<OnGap> {
-    match text {
-        "stop" => Ok(OnGap::Stop),
-        "continue" => Ok(OnGap::Continue),
-        _ => anyhow::bail!("neither stop nor continue{}", hint(text, ["stop", "continue"])),
-    }
-}
-
-fn address(text: &str) -> Result<SocketAddr> {
-    text.parse().map_err(|_| anyhow::anyhow!("not an address and port; write for example 127.0.0.1:9464 or [::1]:9464"))
-}
-
-fn log_format(text: &str) -> Result<LogFormat> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => anyhow::bail!("neither text nor json{}", hint(text, ["text", "json"])),
     }
 }
 

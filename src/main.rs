@@ -12,8 +12,6 @@ mod terminal;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::Arguments;
 
 fn main() -> ExitCode {

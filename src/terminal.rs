@@ -3,7 +3,6 @@
 pub(crate) mod dictionary;
 pub(crate) mod failure;
 pub(crate) mod logging;
-pub(crate) mod nearest;
 pub(crate) mod output;
 pub(crate) mod panics;
 pub(crate) mod progress;

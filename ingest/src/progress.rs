@@ -23,7 +23,7 @@ use crate::{clock::Clock, memory::admission::Admission, reading::chunk::Chunk};
 pub(crate) use metrics::{CommitTimer, count_fault, count_retry};
 pub use metrics::{METRICS, MetricDescription, MetricKind, describe_metrics, publish_metrics};
 pub(crate) use report::ReadCounts;
-pub use report::{ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase};
+pub use report::{ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase, WorkerStep};
 
 /// One moment by both clocks: ages are measured by the monotonic one, positions in a stream by the wall's.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +106,11 @@ impl Progress {
     /// What is buffered was taken out to be committed.
     pub(crate) fn observe_flush(&self) {
         self.ledger().flush(self.now());
+    }
+
+    /// The worker goes on to another step of landing what it has read.
+    pub(crate) fn observe_step(&self, step: WorkerStep) {
+        self.ledger().set_step(step);
     }
 
     /// A commit: of a batch, or of positions alone.

@@ -8,7 +8,7 @@ use bluelake_lake::LakeError;
 use datafusion::error::DataFusionError;
 use tokio::task::JoinError;
 
-use crate::nearest::hint;
+use crate::nearest::did_you_mean;
 
 /// Why a query, a report or its output failed.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +105,7 @@ pub enum QueryError {
     #[error("the query session cannot be set up")]
     Session(#[source] EngineError),
     /// The time zone is not in the IANA list.
-    #[error("there is no time zone {name:?}{}", hint(suggestion.as_ref()))]
+    #[error("there is no time zone {name:?}{}", did_you_mean(suggestion.as_ref()))]
     UnknownTimeZone {
         /// What was written.
         name: String,
@@ -203,7 +203,7 @@ pub enum QueryError {
 /// The name that was probably meant; without one, all that there are.
 fn nearest_or_all(suggestion: Option<&String>, known: &[String], there_are: &str) -> String {
     match suggestion {
-        Some(_) => hint(suggestion),
+        Some(_) => did_you_mean(suggestion),
         None if known.is_empty() => format!("; {there_are} none"),
         None => format!("; {there_are} {}", known.join(", ")),
     }

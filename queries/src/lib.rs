@@ -24,9 +24,11 @@ pub use export::{
 };
 pub use limits::guard::SQL_BYTES_MAX;
 pub use limits::memory::process_bytes;
+pub use nearest::{did_you_mean, nearest};
 pub use output::format::OutputFormat;
 pub use output::table::TABLE_ROWS_MAX;
 pub use output::values::figures::whole;
+pub use output::values::visible::is_obeyed;
 pub use output::writer::{ResultWriter, write_report, write_results};
 pub use report::catalog::ReportCatalog;
 pub use report::header::{

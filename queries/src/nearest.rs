@@ -1,19 +1,23 @@
-//! The known name that a mistyped one was probably meant to be.
+//! The known word that a mistyped one was probably meant to be.
 
-/// The candidate most like `name`, or nothing when none is like it.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let name = name.to_lowercase();
-    candidates
+/// Below this likeness a known word is not worth suggesting (Jaro–Winkler, 0 to 1).
+const LIKENESS: f64 = 0.75;
+
+/// The known word most like `word`, whatever the case of their letters, or nothing when none is like it.
+pub fn nearest(word: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> Option<String> {
+    let word = word.to_lowercase();
+    known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.75)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map(|(_, candidate)| candidate.to_owned())
+        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.as_ref().to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness >= LIKENESS)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate.as_ref().to_owned())
 }
 
-/// A half sentence for messages: `; did you mean users?`, or nothing.
-pub(crate) fn hint(suggestion: Option<&String>) -> String {
-    suggestion.map_or_else(String::new, |name| format!("; did you mean {name}?"))
+/// `; did you mean users?` for the end of a message, or nothing.
+#[must_use]
+pub fn did_you_mean(suggestion: Option<&String>) -> String {
+    suggestion.map_or_else(String::new, |word| format!("; did you mean {word}?"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::Session;
-use crate::config::{SETTINGS, Setting};
+use crate::config::{About, SETTINGS};
 use crate::terminal::failure::Outcome;
 use crate::terminal::output;
 
@@ -31,7 +31,7 @@ struct Row<'a> {
     value: Option<&'a str>,
     origin: Option<String>,
     variable: String,
-    meaning: &'a str,
+    meaning: String,
 }
 
 /// Runs one of the commands about the configuration.
@@ -48,20 +48,20 @@ fn show(session: &Session) -> Result<Outcome> {
     } else {
         let cells = rows.iter().map(|row| {
             let value = row.value.unwrap_or("(not set)").to_owned();
-            [row.key.to_owned(), value, row.origin.clone().unwrap_or_default(), row.meaning.to_owned()]
+            [row.key.to_owned(), value, row.origin.clone().unwrap_or_default(), row.meaning.clone()]
         });
         output::line(output::table(&["setting", "value", "from", "meaning"], &[], cells).to_string())?;
     }
     Ok(Outcome::Done)
 }
 
-fn row<'a>(session: &'a Session, setting: &'a Setting) -> Row<'a> {
+fn row<'a>(session: &'a Session, setting: &'a About) -> Row<'a> {
     let value = session.config.layers.get(setting.key);
     Row {
         key: setting.key,
         value: value.map(|value| value.text.as_str()),
         origin: value.map(|value| value.origin.to_string()),
         variable: setting.variable(),
-        meaning: setting.meaning,
+        meaning: setting.meaning(),
     }
 }

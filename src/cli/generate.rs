@@ -54,7 +54,7 @@ pub(crate) struct GenerateArguments {
     /// Write events of this stream only (not with --to kinesis, which needs both)
     #[arg(long, value_name = "STREAM")]
     stream: Option<Stream>,
-    /// Put so many events into each record, as the Kinesis Producer Library does (with --to kinesis)
+    /// Put N events into each record, as the Kinesis Producer Library does (with --to kinesis)
     #[arg(long, value_name = "N")]
     aggregate: Option<NonZeroUsize>,
     /// Also write the truth as JSON: what the lake must say when everything has landed

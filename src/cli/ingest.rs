@@ -9,8 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Session, overrides};
-use crate::config::Override;
+use super::Session;
 use crate::operate::ingestion::{IngestResult, Ingestion};
 use crate::session::{aws, streams};
 use crate::terminal::failure::Outcome;
@@ -32,42 +31,6 @@ pub(crate) struct IngestArguments {
     /// Read this stream only; may be repeated [default: both]
     #[arg(long = "stream", value_name = "NAME")]
     streams: Vec<Stream>,
-    /// Memory that ingest may take; reading waits rather than take more [default: 1GiB]
-    #[arg(long, value_name = "SIZE")]
-    memory_budget: Option<String>,
-    /// Commit when the files of a stream's batch come to so many bytes [default: 128MiB]
-    #[arg(long, value_name = "SIZE")]
-    file_size: Option<String>,
-    /// Commit at so many bytes of rows, as in memory, shared out over the streams [default: no such limit]
-    #[arg(long, value_name = "SIZE")]
-    buffer_size: Option<String>,
-    /// Commit what a stream has buffered when it is so old [default: 60s]
-    #[arg(long, value_name = "TIME")]
-    buffer_age: Option<String>,
-    /// Drop an event whose id a shard had within this time of arrivals; 0s drops none [default: 15m]
-    #[arg(long, value_name = "TIME")]
-    dedup_window: Option<String>,
-    /// Where to start in a stream that the lake does not know yet: trim-horizon, latest, or an RFC 3339 time
-    #[arg(long, value_name = "POSITION")]
-    start: Option<String>,
-    /// Once told to stop, commit what is buffered within this time; what is not is read again [default: 90s]
-    #[arg(long, value_name = "TIME")]
-    shutdown_timeout: Option<String>,
-    /// Name of this worker among those that share the lake's streams [default: the machine's name and process number]
-    #[arg(long, value_name = "ID")]
-    worker_id: Option<String>,
-    /// Read at most so many shards in this worker [default: its even share]
-    #[arg(long, value_name = "NUMBER")]
-    max_shards: Option<String>,
-    /// What a shard does whose records Kinesis may have discarded unread: stop or continue [default: stop]
-    #[arg(long, value_name = "ACTION")]
-    on_gap: Option<String>,
-    /// Read by enhanced fan-out, as the registered consumer of this name [default name: bluelake]
-    #[arg(long, value_name = "CONSUMER", num_args = 0..=1, require_equals = true, default_missing_value = "bluelake")]
-    fan_out: Option<String>,
-    /// Serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9464 [default: nowhere]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -86,26 +49,6 @@ Examples:
 /// Exit codes by the convention of shells: 128 and the signal's number.
 const INTERRUPTED: i32 = 130;
 const TERMINATED: i32 = 143;
-
-impl IngestArguments {
-    /// The settings that the flags change.
-    pub(crate) fn overrides(&self) -> Vec<Override> {
-        overrides([
-            ("ingest.memory-budget", "--memory-budget", &self.memory_budget),
-            ("ingest.file-size", "--file-size", &self.file_size),
-            ("ingest.buffer-size", "--buffer-size", &self.buffer_size),
-            ("ingest.buffer-age", "--buffer-age", &self.buffer_age),
-            ("ingest.dedup-window", "--dedup-window", &self.dedup_window),
-            ("ingest.shutdown-timeout", "--shutdown-timeout", &self.shutdown_timeout),
-            ("ingest.start", "--start", &self.start),
-            ("ingest.worker-id", "--worker-id", &self.worker_id),
-            ("ingest.max-shards", "--max-shards", &self.max_shards),
-            ("ingest.on-gap", "--on-gap", &self.on_gap),
-            ("ingest.fan-out", "--fan-out", &self.fan_out),
-            ("ingest.listen", "--listen", &self.listen),
-        ])
-    }
-}
 
 /// Ingests until done or told to stop.
 pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result<Outcome> {

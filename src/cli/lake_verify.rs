@@ -23,7 +23,7 @@ pub(crate) struct VerifyArguments {
     /// Decode every column of the files, and not only the six that the checks look at
     #[arg(long)]
     deep: bool,
-    /// Deduplication window that ingest ran with [default: ingest.dedup-window, 15m if that is not set]
+    /// Deduplication window that ingest ran with [default: the setting ingest.dedup-window]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     window: Option<Duration>,
 }

@@ -9,11 +9,10 @@ mod run_all;
 
 use anyhow::{Context, Result};
 use bluelake_queries::{ParameterDefault, QueryError, ReportCatalog, ReportHeader};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Session, overrides};
-use crate::config::Override;
+use super::Session;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
 
@@ -30,24 +29,7 @@ pub(crate) enum ReportCommand {
     Reconcile(Box<reconcile::ReconcileArguments>),
     /// List the reports with the questions that they answer
     #[command(after_help = LIST_EXAMPLES)]
-    List {
-        #[command(flatten)]
-        catalogue: CatalogueFlags,
-    },
-}
-
-/// Which reports there are.
-#[derive(Debug, Args)]
-pub(crate) struct CatalogueFlags {
-    /// Folder with reports of your own beside those that are built in, one SQL file each
-    #[arg(long, value_name = "DIR")]
-    reports: Option<String>,
-}
-
-impl CatalogueFlags {
-    fn overrides(&self) -> Vec<Override> {
-        overrides([("reports.folder", "--reports", &self.reports)])
-    }
+    List,
 }
 
 const LIST_EXAMPLES: &str = "\
@@ -56,22 +38,10 @@ Examples:
   bluelake report list --reports ./our-reports
   bluelake report list --json      with parameters, columns and charts";
 
-impl ReportCommand {
-    /// The settings that the flags change.
-    pub(crate) fn overrides(&self) -> Vec<Override> {
-        match self {
-            Self::Run(arguments) => arguments.overrides(),
-            Self::RunAll(arguments) => arguments.overrides(),
-            Self::Reconcile(arguments) => arguments.overrides(),
-            Self::List { catalogue } => catalogue.overrides(),
-        }
-    }
-}
-
 /// Runs one of the commands about reports.
 pub(crate) async fn run(session: &Session, command: ReportCommand) -> Result<Outcome> {
     match command {
-        ReportCommand::List { .. } => list(session),
+        ReportCommand::List => list(session),
         ReportCommand::Run(arguments) => run::run(session, *arguments).await,
         ReportCommand::RunAll(arguments) => run_all::run(session, *arguments).await,
         ReportCommand::Reconcile(arguments) => reconcile::run(session, *arguments).await,

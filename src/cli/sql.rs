@@ -9,10 +9,8 @@ use bluelake_queries::{OutputFormat, write_results};
 use clap::Args;
 
 use super::Session;
-use crate::config::Override;
 use crate::operate::memory;
 use crate::session::query;
-use crate::session::query::QueryFlags;
 use crate::shell;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
@@ -31,8 +29,6 @@ pub(crate) struct SqlArguments {
     file: Option<PathBuf>,
     #[command(flatten)]
     form: Form,
-    #[command(flatten)]
-    limits: QueryFlags,
     /// This process is watched by another, which starts it again when it dies of a query
     #[arg(long, hide = true)]
     watched: bool,
@@ -166,11 +162,6 @@ impl Write for Sink {
 }
 
 impl SqlArguments {
-    /// The settings that the flags change.
-    pub(crate) fn overrides(&self) -> Vec<Override> {
-        self.limits.overrides()
-    }
-
     /// The one statement, if there is one.
     fn text(&self) -> Result<Option<String>> {
         match (&self.query, &self.file) {

@@ -6,12 +6,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use bluelake_queries::nearest;
 
-use super::machine::query_memory;
-use super::settings::{SETTINGS, VARIABLE_PREFIX};
-use super::{DEFAULT_FILE, ScheduledReport, complaint, scheduled};
+use super::setting::VARIABLE_PREFIX;
+use super::{About, DEFAULT_FILE, DefaultValue, SETTINGS, ScheduledReport, Setting, complaint, scheduled};
 use crate::terminal::failure::WrongUsage;
-use crate::terminal::nearest::nearest;
 
 /// Names the file to read, as `--config` does.
 const FILE_VARIABLE: &str = "BLUELAKE_CONFIG";
@@ -53,7 +52,7 @@ pub(crate) struct Value {
 }
 
 /// A flag that sets a setting.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Override {
     key: &'static str,
     text: String,
@@ -87,12 +86,15 @@ impl Layers {
         let variables = own_variables(environment)?;
         let mut layers = Self::default();
         for setting in SETTINGS {
-            if let Some(text) = setting.default {
-                layers.put(setting.key, text.to_owned(), Origin::Default);
+            match setting.default {
+                DefaultValue::Text(text) => layers.put(setting.key, text.to_owned(), Origin::Default),
+                DefaultValue::Worked { by, .. } => {
+                    let worked = by();
+                    layers.put(setting.key, worked.text, Origin::Machine(worked.from));
+                }
+                DefaultValue::Unset(_) => {}
             }
         }
-        let memory = query_memory();
-        layers.put("sql.memory-limit", memory.text, Origin::Machine(memory.from));
         layers.lay_file(file.or(variables.file.as_deref()))?;
         layers.lay_variables(variables.settings)?;
         for flag in flags {
@@ -112,14 +114,16 @@ impl Layers {
     }
 
     /// Reads a setting that always has a value.
-    pub(super) fn read<T>(&self, key: &str, reader: impl Fn(&str) -> Result<T>) -> Result<T> {
-        self.read_optional(key, reader)?.ok_or_else(|| WrongUsage::new(format!("{key} is not set")).into())
+    pub(super) fn read<T>(&self, setting: &Setting<T>) -> Result<T> {
+        let value = self.read_optional(setting)?;
+        value.ok_or_else(|| WrongUsage::new(format!("{} is not set", setting.about.key)).into())
     }
 
     /// Reads a setting that may have no value.
-    pub(super) fn read_optional<T>(&self, key: &str, reader: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
+    pub(super) fn read_optional<T>(&self, setting: &Setting<T>) -> Result<Option<T>> {
+        let key = setting.about.key;
         let Some(value) = self.values.get(key) else { return Ok(None) };
-        reader(&value.text).map(Some).map_err(|detail| complaint(key, value, format!("{detail:#}")))
+        (setting.reader)(&value.text).map(Some).map_err(|detail| complaint(key, value, format!("{detail:#}")))
     }
 
     fn put(&mut self, key: &'static str, text: String, origin: Origin) {
@@ -164,7 +168,7 @@ impl Layers {
     fn lay_variables(&mut self, variables: Vec<(String, String)>) -> Result<()> {
         for (name, text) in variables {
             let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == name) else {
-                let known = SETTINGS.iter().map(super::Setting::variable).chain([FILE_VARIABLE.to_owned()]);
+                let known = SETTINGS.iter().map(About::variable).chain([FILE_VARIABLE.to_owned()]);
                 return Err(unknown(&format!("environment variable {name}"), &name, known));
             };
             self.put(setting.key, text, Origin::Variable(name));

@@ -11,7 +11,7 @@ const QUERY_LEAST: ByteSize = ByteSize::gib(1);
 
 /// A default that was worked out, and from what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Worked {
+pub(crate) struct Worked {
     /// Of a size that can be read back.
     pub(super) text: String,
     /// In words.

@@ -1,141 +1,157 @@
-//! The list of settings: keys, defaults and what they mean.
+//! The list of settings.
+//!
+//! A new setting is
+//! 1. an entry in this list: its type, key, default, reader and meaning, and its flag if it has one;
+//! 2. a field of [`super::Config`] or of one of its sections, which reads the entry;
+//! 3. its use;
+//! 4. a run of the unit tests with `BLUELAKE_WRITE_DOCS=1`, which writes the table of `docs/configuration.md`.
+//!
+//! The key in the file, the variable, the flag, `--help` and `config show` follow from the entry. A new section is a
+//! group of entries whose keys begin alike (`section.`), and a struct for its fields in [`super::Config`].
 
-/// One setting as it can be written in the file, the environment and (some) as a flag.
-#[derive(Debug)]
-pub(crate) struct Setting {
-    /// Dotted key of the file, for example `ingest.buffer-size`.
-    pub(crate) key: &'static str,
-    /// Value when nobody sets it.
-    pub(crate) default: Option<&'static str>,
-    /// One line for people.
-    pub(crate) meaning: &'static str,
-}
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
-impl Setting {
-    /// The environment variable, for example `BLUELAKE_INGEST_BUFFER_SIZE`.
-    pub(crate) fn variable(&self) -> String {
-        format!("{VARIABLE_PREFIX}{}", self.key.replace(['.', '-'], "_").to_ascii_uppercase())
-    }
-}
+use bluelake_ingest::OnGap;
+use bytesize::ByteSize;
+use chrono_tz::Tz;
+
+use super::DefaultValue::{Text, Unset, Worked};
+use super::readers::{
+    address, any_duration, byte_size, consumer_name, duration, history_file, log_format, memory_budget, not_empty,
+    on_gap, path, positive, query_memory, spill_limit, start_position, time_zone, worker_id,
+};
+use super::{About, HistoryFile, Setting, StartPosition, machine};
+use crate::terminal::logging::{LogFilter, LogFormat};
 
 /// Where the lake is when nobody says it.
 pub(crate) const DEFAULT_LAKE: &str = "./bluelake-data";
 
-/// What every environment variable of ours begins with.
-pub(super) const VARIABLE_PREFIX: &str = "BLUELAKE_";
+/// Commands that take a flag.
+const ALL: &[&str] = &[];
+const INGEST: &[&str] = &["ingest"];
+const QUERIES: &[&str] = &["sql", "report run", "report run-all", "report reconcile"];
+const CATALOGUE: &[&str] = &["report run", "report run-all", "report list"];
+const RUN_ALL: &[&str] = &["report run-all"];
 
-/// Every setting, in the order in which `config show` lists them.
-pub(crate) const SETTINGS: &[Setting] = &[
-    Setting { key: "lake", default: Some(DEFAULT_LAKE), meaning: "folder or s3://bucket/prefix of the lake" },
-    Setting { key: "contract", default: None, meaning: "folder of the event contract; the built-in one if not set" },
-    Setting { key: "time-zone", default: Some("UTC"), meaning: "zone in which a report's day begins at midnight" },
-    Setting {
-        key: "streams.user-events",
-        default: Some("user-events"),
-        meaning: "name or ARN of the stream of user events",
-    },
-    Setting {
-        key: "streams.transaction-events",
-        default: Some("transaction-events"),
-        meaning: "name or ARN of the stream of transaction events",
-    },
-    Setting {
-        key: "ingest.memory-budget",
-        default: Some("1GiB"),
-        meaning: "memory that ingest may take; reading waits rather than take more",
-    },
-    Setting {
-        key: "ingest.file-size",
-        default: Some("128MiB"),
-        meaning: "commit a batch when its files come to so many bytes",
-    },
-    Setting {
-        key: "ingest.buffer-size",
-        default: None,
-        meaning: "commit a batch when its rows come to so many bytes of memory, if that is sooner",
-    },
-    Setting {
-        key: "ingest.shard-rate",
-        default: Some("2MB"),
-        meaning: "bytes a second that polling takes of a shard; Kinesis gives 2MB to all that poll it together",
-    },
-    Setting {
-        key: "ingest.fan-out",
-        default: None,
-        meaning: "name of the consumer that reads by enhanced fan-out; polling if not set",
-    },
-    Setting { key: "ingest.buffer-age", default: Some("60s"), meaning: "commit a batch when it is so old" },
-    Setting {
-        key: "ingest.dedup-window",
-        default: Some("15m"),
-        meaning: "an event id seen within this time of a shard's arrivals is a duplicate; 0s: none is",
-    },
-    Setting {
-        key: "ingest.shutdown-timeout",
-        default: Some("90s"),
-        meaning: "time to commit what is buffered when told to stop; what is not committed by then is read again",
-    },
-    Setting {
-        key: "ingest.start",
-        default: Some("trim-horizon"),
-        meaning: "where a new shard is read from: trim-horizon, latest or an RFC 3339 time",
-    },
-    Setting {
-        key: "ingest.worker-id",
-        default: None,
-        meaning: "name of this worker in the fleet; the machine's name and the process's number if not set",
-    },
-    Setting { key: "ingest.max-shards", default: None, meaning: "read at most so many shards in this worker" },
-    Setting {
-        key: "ingest.on-gap",
-        default: Some("stop"),
-        meaning: "what a shard does whose records Kinesis may have discarded unread: stop or continue",
-    },
-    Setting {
-        key: "ingest.listen",
-        default: None,
-        meaning: "address and port of /metrics, /healthz and /readyz; none if not set",
-    },
-    Setting {
-        key: "reports.folder",
-        default: None,
-        meaning: "folder with reports of your own, one SQL file each, beside those that are built in",
-    },
-    Setting {
-        key: "reports.destination",
-        default: None,
-        meaning: "folder or s3://bucket/prefix that `report run-all` exports to, unless a report names another",
-    },
-    Setting {
-        key: "sql.memory-limit",
-        default: None,
-        meaning: "memory that one query may hold; a quarter of what there is, at least 1GiB, if not set",
-    },
-    Setting { key: "sql.time-limit", default: Some("5m"), meaning: "time after which a query is stopped" },
-    Setting {
-        key: "sql.spill-limit",
-        default: Some("4GiB"),
-        meaning: "disk that results may take which do not fit into memory",
-    },
-    Setting {
-        key: "sql.spill-directory",
-        default: None,
-        meaning: "where they go; the system's place for temporary files if not set",
-    },
-    Setting {
-        key: "sql.history-file",
-        default: None,
-        meaning: "where the shell keeps what was typed; none: nowhere; the user's state folder if not set",
-    },
-    Setting {
-        key: "sql.pager",
-        default: None,
-        meaning: "command that shows long results in the shell; PAGER, or less, if not set",
-    },
-    Setting {
-        key: "log.level",
-        default: Some("warn"),
-        meaning: "off, error, warn, info, debug, trace (libraries stay at warn), or a filter",
-    },
-    Setting { key: "log.format", default: Some("text"), meaning: "log lines as text or json" },
-];
+/// Makes a constant of each entry, and the list of what can be shown of them.
+macro_rules! settings {
+    ($($name:ident: $type:ty = $setting:expr;)*) => {
+        $(pub(super) const $name: Setting<$type> = $setting;)*
+
+        /// Every setting, in the order of `config show`, `--help` and `docs/configuration.md`.
+        pub(crate) const SETTINGS: &[About] = &[$($name.about),*];
+    };
+}
+
+settings! {
+    LAKE: String = Setting::new("lake", Text(DEFAULT_LAKE), not_empty, "folder or `s3://bucket/prefix` of the lake")
+        .flag("--lake", "URL", ALL)
+        .details("folder or `s3://bucket/prefix` of the lake, the prefix letter for letter as the keys have it \
+                  (`docs/operating.md`)");
+    CONTRACT: PathBuf = Setting::new("contract", Unset("the built-in one"), path,
+        "folder of the event contract: `envelope.toml`, `user_events.toml` and `transaction_events.toml`")
+        .flag("--contract", "DIR", ALL);
+    TIME_ZONE: Tz = Setting::new("time-zone", Text("UTC"), time_zone,
+        "zone in which a day begins at midnight, such as `America/Chicago`")
+        .flag("--time-zone", "ZONE", QUERIES)
+        .details("zone in which a report's day begins, and in which SQL reads and cuts times, such as \
+                  `America/Chicago`");
+
+    STREAMS_USER_EVENTS: String = Setting::new("streams.user-events", Text("user-events"), not_empty,
+        "name or ARN of the stream of user events in Kinesis");
+    STREAMS_TRANSACTION_EVENTS: String = Setting::new("streams.transaction-events", Text("transaction-events"),
+        not_empty, "name or ARN of the stream of transaction events in Kinesis");
+
+    INGEST_MEMORY_BUDGET: ByteSize = Setting::new("ingest.memory-budget", Text("1GiB"), memory_budget,
+        "memory that ingest may take, at least `128MiB`; reading waits rather than take more")
+        .flag("--memory-budget", "SIZE", INGEST)
+        .details("memory that ingest may take, at least `128MiB`; reading waits rather than take more: see \
+                  [Memory of ingest](#memory-of-ingest)");
+    INGEST_FILE_SIZE: ByteSize = Setting::new("ingest.file-size", Text("128MiB"), byte_size,
+        "commit a stream's batch when its files reach this size")
+        .flag("--file-size", "SIZE", INGEST)
+        .details("commit a stream's batch when its files reach this size, by an estimate learnt from the files before");
+    INGEST_BUFFER_SIZE: ByteSize = Setting::new("ingest.buffer-size", Unset("no limit"), byte_size,
+        "commit when the rows in memory reach this size, if that is sooner; the streams share it evenly")
+        .flag("--buffer-size", "SIZE", INGEST);
+    INGEST_BUFFER_AGE: Duration = Setting::new("ingest.buffer-age", Text("60s"), duration,
+        "commit a stream's batch when it reaches this age, if that is sooner")
+        .flag("--buffer-age", "TIME", INGEST)
+        .details("commit a stream's batch when it reaches this age, or 2,000,000 rows, if that is sooner");
+    INGEST_DEDUP_WINDOW: Duration = Setting::new("ingest.dedup-window", Text("15m"), any_duration,
+        "an event id seen within this time of a shard's arrivals is a duplicate; with `0s` none is")
+        .flag("--dedup-window", "TIME", INGEST)
+        .details("an event id seen within this time of a shard's arrivals, on it or its ancestors, is a duplicate; \
+                  with `0s` none is. `replay` and `lake verify` go by it too");
+    INGEST_SHUTDOWN_TIMEOUT: Duration = Setting::new("ingest.shutdown-timeout", Text("90s"), duration,
+        "time to commit what is buffered once told to stop; what is not committed by then is read again")
+        .flag("--shutdown-timeout", "TIME", INGEST)
+        .details("time to commit what is buffered once told to stop; then the worker ends with exit code 1 and says \
+                  in which step each stream was, and what is not committed is read again");
+    INGEST_START: StartPosition = Setting::new("ingest.start", Text("trim-horizon"), start_position,
+        "where to start in a stream that the lake does not know yet: `trim-horizon`, `latest` or an RFC 3339 time")
+        .flag("--start", "POSITION", INGEST);
+    INGEST_SHARD_RATE: ByteSize = Setting::new("ingest.shard-rate", Text("2MB"), byte_size,
+        "bytes a second that polling takes of a shard; Kinesis gives 2 MB to all that poll it together")
+        .details("bytes a second that polling takes of a shard. Kinesis gives 2 MB to all that poll a shard together: \
+                  set less to leave some to others, more for a server without the limit, such as `bluelake \
+                  dev-kinesis`");
+    INGEST_FAN_OUT: String = Setting::new("ingest.fan-out", Unset("polling"), consumer_name,
+        "name of the registered consumer that reads by enhanced fan-out")
+        .flag("--fan-out", "NAME", INGEST)
+        .flag_alone("bluelake");
+    INGEST_WORKER_ID: String = Setting::new("ingest.worker-id", Unset("the machine's name and process number"),
+        worker_id, "name of this worker among those that share the lake's streams")
+        .flag("--worker-id", "ID", INGEST)
+        .details("name of the worker among those that share the lake's streams: 1 to 100 letters, digits, `.`, `_` \
+                  and `-`");
+    INGEST_MAX_SHARDS: usize = Setting::new("ingest.max-shards", Unset("an even share"), positive,
+        "number of shards that this worker reads at most, over all streams")
+        .flag("--max-shards", "NUMBER", INGEST);
+    INGEST_ON_GAP: OnGap = Setting::new("ingest.on-gap", Text("stop"), on_gap,
+        "what a shard does whose records Kinesis may have discarded unread: `stop` or `continue`")
+        .flag("--on-gap", "ACTION", INGEST);
+    INGEST_LISTEN: SocketAddr = Setting::new("ingest.listen", Unset("none"), address,
+        "address and port of `/metrics`, `/healthz` and `/readyz`, such as `127.0.0.1:9464`")
+        .flag("--listen", "ADDRESS:PORT", INGEST);
+
+    REPORTS_FOLDER: PathBuf = Setting::new("reports.folder", Unset("none"), path,
+        "folder with reports of your own, one SQL file each, beside those that are built in")
+        .flag("--reports", "DIR", CATALOGUE);
+    REPORTS_DESTINATION: String = Setting::new("reports.destination", Unset("none"), not_empty,
+        "folder or `s3://bucket/prefix` that `report run-all` exports to, unless a report names another")
+        .flag("--destination", "URL", RUN_ALL);
+
+    SQL_MEMORY_LIMIT: ByteSize = Setting::new("sql.memory-limit",
+        Worked { by: machine::query_memory, words: "a quarter of the memory, at least `1GiB`" }, query_memory,
+        "memory that a query may hold, such as `1GiB`; beyond, it spills to disk")
+        .flag("--memory-limit", "SIZE", QUERIES)
+        .details("memory that a query may hold, at least `16MiB`; beyond, it spills to `sql.spill-directory`. The \
+                  memory of the default is the machine's, or the least limit of the control groups (versions 1 and 2) \
+                  of the process; `bluelake config show` says which");
+    SQL_TIME_LIMIT: Duration = Setting::new("sql.time-limit", Text("5m"), duration,
+        "time after which a query is stopped, such as `30s`")
+        .flag("--time-limit", "TIME", QUERIES);
+    SQL_SPILL_LIMIT: ByteSize = Setting::new("sql.spill-limit", Text("4GiB"), spill_limit,
+        "disk space for spilled results: those of a query that do not fit into its memory");
+    SQL_SPILL_DIRECTORY: PathBuf = Setting::new("sql.spill-directory", Unset("the system's temporary folder"), path,
+        "folder for spilled results")
+        .details("folder for spilled results; a private folder is made in it, and removed at the end");
+    SQL_HISTORY_FILE: HistoryFile = Setting::new("sql.history-file",
+        Unset("`$XDG_STATE_HOME/bluelake/history`, or `~/.local/state/bluelake/history`"), history_file,
+        "file in which the SQL shell keeps what was typed, or `none`");
+    SQL_PAGER: String = Setting::new("sql.pager", Unset("`PAGER`, or `less -FRX -S`"), not_empty,
+        "command that shows long results in the SQL shell");
+
+    LOG_LEVEL: LogFilter = Setting::new("log.level", Text("warn"), str::parse,
+        "what is logged: `off`, `error`, `warn`, `info`, `debug`, `trace` (libraries stay at `warn`), or a filter such \
+         as `info,bluelake_ingest=debug`")
+        .flag("--log-level", "LEVEL", ALL)
+        .details("`off`, or `error` to `trace` for Bluelake, with its libraries at `warn`; or a filter: see \
+                  [Logs](#logs)");
+    LOG_FORMAT: LogFormat = Setting::new("log.format", Text("text"), log_format,
+        "form of the log lines on standard error: `text` or `json`")
+        .flag("--log-format", "FORMAT", ALL);
+}

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
-    Progress, StreamSummary, StreamWorker, run_workers,
+    Progress, StreamSummary, StreamWorker, WorkerPhase, run_workers,
 };
 use bluelake_lake::{Heartbeats, InitOutcome, Lake, ShardId};
 use bluelake_schemas::{Contract, Stream};
@@ -126,7 +126,7 @@ impl Ingestion {
         };
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
         let limit = self.settings.shutdown_timeout;
-        let out_of_time = out_of_time(shutdown.clone(), limit);
+        let out_of_time = out_of_time(shutdown.clone(), limit, &progress);
         let running = async {
             let summaries = watch(run_workers(workers, shutdown), &progress, show).await;
             leave(fleet).await;
@@ -134,8 +134,8 @@ impl Ingestion {
         };
         let summaries = tokio::select! {
             ended = running => ended?,
-            () = out_of_time => bail!(
-                "told to stop, and what is buffered could not be committed within {} (--shutdown-timeout): it will be read again",
+            steps = out_of_time => bail!(
+                "told to stop, and what is buffered could not be committed within {} (--shutdown-timeout): it will be read again{steps}",
                 humantime::format_duration(limit)
             ),
         };
@@ -158,10 +158,10 @@ impl Ingestion {
 
     /// Opens the tables side by side.
     async fn open(&self, worker: &str, fleet: Option<&Fleet>, health: &Health) -> Result<Vec<StreamWorker>> {
-        let budget = MemoryBudget(bytes("ingest.memory-budget", self.settings.memory_budget)?);
+        let budget = MemoryBudget(bytes(self.settings.memory_budget));
         // One for all: a stream that has little to read leaves its room to the other.
         let admission = Admission::new(budget.page_bytes());
-        let options = self.options(budget, admission)?;
+        let options = self.options(budget, admission);
         let opening = self.streams.iter().map(|(stream, name)| {
             let options = IngestOptions { fleet: fleet.cloned(), worker: worker.to_owned(), ..options.clone() };
             async move {
@@ -216,20 +216,20 @@ impl Ingestion {
     }
 
     /// Options of one worker: the streams share out what is set for the process.
-    fn options(&self, budget: MemoryBudget, admission: Admission) -> Result<IngestOptions> {
+    fn options(&self, budget: MemoryBudget, admission: Admission) -> IngestOptions {
         let streams = self.streams.len().max(1);
         let batch_bytes = match self.settings.buffer_size {
-            Some(size) => (bytes("ingest.buffer-size", size)? / streams).max(1),
+            Some(size) => (bytes(size) / streams).max(1),
             None => usize::MAX,
         };
         let flush = FlushLimits {
             memory: budget.row_bytes(streams),
             batch_bytes,
-            file_bytes: bytes("ingest.file-size", self.settings.file_size)?,
+            file_bytes: bytes(self.settings.file_size),
             age: self.settings.buffer_age,
             ..FlushLimits::default()
         };
-        Ok(IngestOptions {
+        IngestOptions {
             once: self.once,
             start: self.settings.start.into(),
             flush,
@@ -240,12 +240,13 @@ impl Ingestion {
             clock: Clock::system(),
             fleet: None,
             on_gap: self.settings.on_gap,
-        })
+        }
     }
 }
 
-fn bytes(setting: &str, size: ByteSize) -> Result<usize> {
-    usize::try_from(size.as_u64()).with_context(|| format!("{setting} is too large"))
+/// What an address cannot reach is refused where settings are read.
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
 /// Takes the heartbeat away; when that takes long, the others see it expire.
@@ -257,10 +258,21 @@ async fn leave(fleet: Option<Fleet>) {
     }
 }
 
-/// Comes when a shutdown takes too long. To end in the middle of a commit is as safe as to be killed there.
-async fn out_of_time(shutdown: CancellationToken, limit: Duration) {
+/// Comes when a shutdown takes too long, and says in which steps. To end in the middle of a commit is as safe as to be
+/// killed there.
+async fn out_of_time(shutdown: CancellationToken, limit: Duration, progress: &[Arc<Progress>]) -> String {
     shutdown.cancelled().await;
     tokio::time::sleep(limit).await;
+    // Now: a worker that is dropped has failed, and is in no step.
+    under_way(progress)
+}
+
+/// The step of each worker that has not left, for the end of a message.
+fn under_way(progress: &[Arc<Progress>]) -> String {
+    let reports = progress.iter().map(|progress| progress.report());
+    let busy = reports.filter(|report| matches!(report.phase, WorkerPhase::Opened | WorkerPhase::Running));
+    let steps: Vec<String> = busy.map(|report| format!("{} was {}", report.stream, report.step)).collect();
+    if steps.is_empty() { String::new() } else { format!("; {}", steps.join(", ")) }
 }
 
 /// A name that a person can find: the machine's, where it is known, and the process's number.

@@ -1,36 +1,10 @@
 //! A query session over the lake's tables, within the configured limits.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bluelake_lake::{AsOf, Lake, TableReading};
 use bluelake_queries::{Origin, QueryOptions, QuerySession};
-use clap::Args;
 
-use crate::config::{Config, Override};
-
-/// Flags of every command that asks the lake.
-#[derive(Debug, Args)]
-pub(crate) struct QueryFlags {
-    /// Zone in which a day begins at midnight, such as America/Chicago [default: UTC]
-    #[arg(long, value_name = "ZONE")]
-    time_zone: Option<String>,
-    /// Memory that the query may hold, such as 1GiB [default: a quarter of the machine's, at least 1GiB]
-    #[arg(long, value_name = "SIZE")]
-    memory_limit: Option<String>,
-    /// Time after which the query is stopped, such as 30s [default: 5m]
-    #[arg(long, value_name = "TIME")]
-    time_limit: Option<String>,
-}
-
-impl QueryFlags {
-    /// The settings that the flags change.
-    pub(crate) fn overrides(&self) -> Vec<Override> {
-        crate::cli::overrides([
-            ("time-zone", "--time-zone", &self.time_zone),
-            ("sql.memory-limit", "--memory-limit", &self.memory_limit),
-            ("sql.time-limit", "--time-limit", &self.time_limit),
-        ])
-    }
-}
+use crate::config::Config;
 
 /// A query session, with what it was opened on.
 pub(crate) struct Opened {
@@ -71,8 +45,7 @@ pub(crate) async fn open_pinned(lake: &Lake, config: &Config, as_of: &AsOf) -> R
     let versions = reading.tables.iter().map(version).collect();
     let tables = reading.tables.into_iter().map(|table| (table.name, table.provider)).collect();
     let options = QueryOptions {
-        memory_limit_bytes: usize::try_from(config.sql.memory_limit.as_u64())
-            .context("sql.memory-limit is too large")?,
+        memory_limit_bytes: usize::try_from(config.sql.memory_limit.as_u64()).unwrap_or(usize::MAX),
         spill_limit_bytes: config.sql.spill_limit.as_u64(),
         spill_directory: config.sql.spill_directory.clone(),
         time_limit: config.sql.time_limit,

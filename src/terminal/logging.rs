@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
 use anyhow::Result;
+use bluelake_queries::is_obeyed;
 use tracing::subscriber::set_global_default;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::field::MakeExt as _;
@@ -83,18 +84,13 @@ struct Escaped<'a, 'writer>(&'a mut Writer<'writer>);
 impl fmt::Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|character| {
-            if is_unsafe(character) {
+            if is_obeyed(character) {
                 write!(self.0, "{}", character.escape_default())
             } else {
                 self.0.write_char(character)
             }
         })
     }
-}
-
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -132,7 +128,7 @@ mod tests {
         });
         let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.matches('\n').count(), 1, "{text:?}");
-        assert!(!text.trim_end().chars().any(is_unsafe), "{text:?}");
+        assert!(!text.trim_end().chars().any(is_obeyed), "{text:?}");
         assert!(text.contains("said a\\nb\\u{1b}[31m") && text.contains("shown=a\\nb"), "{text}");
     }
 }

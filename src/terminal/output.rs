@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bluelake_queries::is_obeyed;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -124,13 +125,12 @@ where
     table
 }
 
-/// The text with control characters and direction marks made visible: data must not drive the reader's terminal.
+/// The text in one line, with a replacement for every character that a terminal would obey: data must not drive it.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\n' | '\t' => ' ',
-            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            control if control.is_control() => '\u{fffd}',
+            obeyed if is_obeyed(obeyed) => '\u{fffd}',
             other => other,
         })
         .collect()

@@ -319,7 +319,8 @@ async fn a_worker_that_is_told_to_stop_in_the_middle_of_a_commit_without_an_answ
     landed_unheard.until_taken(1).await;
     let gone = stage.store().on(gets("/transactions/"), Which::Every, Action::Refuse);
     let told = std::time::Instant::now();
-    worker.stop().await.expect_code(1).expect_message(&["within 3s (--shutdown-timeout)", "read again"]);
+    let step = "transaction-events was committing";
+    worker.stop().await.expect_code(1).expect_message(&["within 3s (--shutdown-timeout)", "read again", step]);
     assert!(told.elapsed() < Duration::from_secs(20), "{:?}", told.elapsed());
     landed_unheard.remove();
     gone.remove();

@@ -1,6 +1,8 @@
 //! Turns what was buffered into a committed batch: encode, upload, commit. When memory is short, the largest partitions are
 //! encoded and uploaded ahead of the commit, as unreferenced files of the coming batch.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use bluelake_lake::{Batch, CommitOutcome, DataFile, NewFile, ShardAdvance, StreamTable, Uploader};
 use bluelake_schemas::{KnownBug, Stream};
@@ -13,7 +15,7 @@ use crate::{
     kinesis::retry::Patience,
     landing::buffer::Buffered,
     memory::admission::RowRoom,
-    progress::CommitTimer,
+    progress::{CommitTimer, Progress, WorkerStep},
     reading::{
         chunk::{ReadRows, Rows as _},
         decoder::HEAVY_BYTES,
@@ -56,6 +58,7 @@ pub(crate) struct Draft {
     files: Vec<DataFile>,
     rejected_files: Vec<DataFile>,
     next_number: usize,
+    progress: Arc<Progress>,
 }
 
 /// Where the files of a stream go.
@@ -73,9 +76,10 @@ enum Target {
 }
 
 impl Draft {
-    /// A new batch without files.
-    pub(crate) fn new() -> Self {
-        Self { id: Uuid::now_v7(), files: Vec::new(), rejected_files: Vec::new(), next_number: 0 }
+    /// A new batch without files, whose steps are told to `progress`.
+    pub(crate) fn new(progress: &Arc<Progress>) -> Self {
+        let (files, rejected_files) = (Vec::new(), Vec::new());
+        Self { id: Uuid::now_v7(), files, rejected_files, next_number: 0, progress: progress.clone() }
     }
 
     fn file_bytes(&self) -> usize {
@@ -116,6 +120,7 @@ pub(crate) async fn flush(
     let file_bytes = draft.file_bytes() - before;
     draft.files.sort_by(|left, right| left.path.cmp(&right.path));
     draft.rejected_files.sort_by(|left, right| left.path.cmp(&right.path));
+    draft.progress.observe_step(WorkerStep::Committing);
     let batch = Batch {
         id: draft.id,
         erasure_epoch,
@@ -144,12 +149,14 @@ pub(crate) async fn write_ahead(
     patience: Patience,
 ) -> Result<WrittenAhead, IngestError> {
     let stream = uploaders.stream;
+    draft.progress.observe_step(WorkerStep::Encoding);
     let (rows, room) = apart(rows);
     let split = tokio::task::spawn_blocking(move || split_largest(rows)).await;
     let split = split.map_err(|error| IngestError::task(stream, &error))?;
     let (largest, rest) = split.map_err(|source| IngestError::Transform { stream, source })?;
     let before = draft.file_bytes();
     upload_all(&uploaders, &mut draft, encode_all(move || Ok(largest)), &patience).await?;
+    draft.progress.observe_step(WorkerStep::Reading);
     let file_bytes = draft.file_bytes() - before;
     tracing::debug!(%stream, batch = %draft.id, file_bytes, "wrote the largest partitions ahead of the commit");
     let rest = rest.map(|decoded| {
@@ -280,6 +287,7 @@ async fn upload_all(
     let mut bytes_under_way = 0;
     while let Some(file) = encoded.recv().await {
         let (target, file) = file.map_err(|source| IngestError::Transform { stream, source })?;
+        draft.progress.observe_step(WorkerStep::Uploading);
         while uploads.len() >= UPLOADS || (!uploads.is_empty() && bytes_under_way + file.bytes.len() > UPLOAD_BYTES) {
             bytes_under_way -= take_upload(stream, &mut uploads, draft).await?.min(bytes_under_way);
         }

@@ -8,7 +8,7 @@ use std::{
 use bluelake_lake::{ControlTotals, ShardAdvance, ShardId};
 use bluelake_schemas::{Micros, Millis, Stream};
 
-use super::{Moment, ProgressReport, ProgressSnapshot, ReadCounts, ShardReport, WorkerPhase};
+use super::{Moment, ProgressReport, ProgressSnapshot, ReadCounts, ShardReport, WorkerPhase, WorkerStep};
 
 /// At the tip a reader asks about once a second; a shard of which nothing was heard for longer than this is not known to
 /// be at its tip any more.
@@ -29,6 +29,7 @@ pub(super) struct Ledger {
     last_commit: Option<Millis>,
     fleet: Option<usize>,
     phase: WorkerPhase,
+    step: WorkerStep,
 }
 
 /// A shard that is read.
@@ -131,6 +132,10 @@ impl Ledger {
         self.phase = phase;
     }
 
+    pub(super) fn set_step(&mut self, step: WorkerStep) {
+        self.step = step;
+    }
+
     pub(super) fn fail_unless_left(&mut self) {
         if self.phase != WorkerPhase::Left {
             self.phase = WorkerPhase::Failed;
@@ -173,6 +178,7 @@ impl Ledger {
     }
 
     pub(super) fn flush(&mut self, now: Moment) {
+        self.step = WorkerStep::Encoding;
         self.in_flight = Some(InFlight { pending: std::mem::take(&mut self.filling), started: now });
     }
 
@@ -192,6 +198,7 @@ impl Ledger {
                 read.known_until = read.known_until.max(arrived).max(step.drained_at);
             }
         }
+        self.step = WorkerStep::Reading;
         let landed = self.in_flight.take()?;
         add(&mut self.rejected, landed.pending.reasons);
         Some(now.since(landed.started))
@@ -204,6 +211,7 @@ impl Ledger {
     pub(super) fn drop_pending(&mut self) {
         self.filling = Pending::default();
         self.in_flight = None;
+        self.step = WorkerStep::Reading;
     }
 
     pub(super) fn counts(&self) -> ProgressSnapshot {
@@ -227,6 +235,7 @@ impl Ledger {
         ProgressReport {
             stream,
             phase: self.phase,
+            step: self.step,
             counts: self.counts(),
             rejected: self.rejected.clone(),
             fenced: self.fenced,
@@ -372,6 +381,23 @@ mod tests {
         assert_eq!((one.uncommitted_rows, one.uncommitted_bytes), (5, 500));
         ledger.drop_pending();
         assert_eq!(report(&ledger, 90).oldest_uncommitted, None);
+    }
+
+    #[test]
+    fn the_step_goes_on_with_the_batch_and_begins_anew_behind_it() {
+        let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
+        let told = |ledger: &Ledger| ledger.report(Stream::UserEvents, DAY, clock.at(9)).step;
+        assert_eq!(told(&ledger), WorkerStep::Reading);
+        ledger.buffer(3, 1, BTreeMap::new(), clock.at(1));
+        ledger.flush(clock.at(2));
+        assert_eq!(told(&ledger), WorkerStep::Encoding);
+        ledger.set_step(WorkerStep::Committing);
+        assert_eq!(told(&ledger), WorkerStep::Committing);
+        ledger.land(&[], clock.at(3));
+        assert_eq!(told(&ledger), WorkerStep::Reading);
+        ledger.flush(clock.at(4));
+        ledger.drop_pending();
+        assert_eq!(told(&ledger), WorkerStep::Reading, "fenced: the round begins anew");
     }
 
     #[test]

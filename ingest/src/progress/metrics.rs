@@ -261,7 +261,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::progress::{ProgressSnapshot, ShardReport};
+    use crate::progress::{ProgressSnapshot, ShardReport, WorkerStep};
 
     /// Keeps what it is told, as `name{label=value,…}`.
     #[derive(Clone, Debug, Default)]
@@ -354,6 +354,7 @@ mod tests {
         ProgressReport {
             stream: Stream::TransactionEvents,
             phase: WorkerPhase::Running,
+            step: WorkerStep::Reading,
             counts: ProgressSnapshot { records: 12, received: 12, committed, ..ProgressSnapshot::default() },
             rejected: BTreeMap::from([("not_json".to_owned(), 2), ("bad_uuid".to_owned(), 1)]),
             fenced: 4,

@@ -1,6 +1,6 @@
 //! What is told about a worker: counts, and how it stands at one moment.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use arrow::array::{AsArray as _, RecordBatch};
 use bluelake_lake::{ControlTotals, ShardId};
@@ -58,6 +58,34 @@ pub enum WorkerPhase {
     Failed,
 }
 
+/// What a worker does with what it has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WorkerStep {
+    /// It reads, or waits for its readers: nothing is on its way into the lake.
+    #[default]
+    Reading,
+    /// It makes the first file of a batch.
+    Encoding,
+    /// It uploads files, while the next are made.
+    Uploading,
+    /// It commits a batch to the table of its stream.
+    Committing,
+    /// It brings `rejected_events` up to date, after the last commit.
+    Following,
+}
+
+impl fmt::Display for WorkerStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reading => "reading",
+            Self::Encoding => "encoding files",
+            Self::Uploading => "uploading files",
+            Self::Committing => "committing",
+            Self::Following => "following rejected_events",
+        })
+    }
+}
+
 /// How a worker stands at one moment.
 #[derive(Clone, Debug)]
 pub struct ProgressReport {
@@ -65,6 +93,8 @@ pub struct ProgressReport {
     pub stream: Stream,
     /// How far the worker is.
     pub phase: WorkerPhase,
+    /// What it does with what it has read.
+    pub step: WorkerStep,
     /// Counts since it started.
     pub counts: ProgressSnapshot,
     /// Committed rejected events by reason code.

@@ -109,7 +109,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::progress::{ProgressSnapshot, ShardReport};
+    use crate::progress::{ProgressSnapshot, ShardReport, WorkerStep};
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -126,6 +126,7 @@ mod tests {
         ProgressReport {
             stream: Stream::UserEvents,
             phase,
+            step: WorkerStep::Reading,
             counts: ProgressSnapshot::default(),
             rejected: BTreeMap::new(),
             fenced: 0,

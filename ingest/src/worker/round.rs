@@ -225,7 +225,7 @@ impl<'a> Round<'a> {
     fn take_chunk(&mut self, chunk: Chunk) -> Result<(), IngestError> {
         self.shard_ended |= chunk.advance.ended;
         if self.writing_ahead.is_none() {
-            self.draft.get_or_insert_with(Draft::new);
+            self.draft.get_or_insert_with(|| Draft::new(&self.worker.progress));
         }
         let shard = chunk.advance.shard.clone();
         if let Some(flow) = self.flows.get_mut(&shard) {
@@ -306,7 +306,7 @@ impl<'a> Round<'a> {
             let buffered = self.buffer.take();
             self.worker.progress.observe_flush();
             let patience = self.worker.patience(self.shutdown);
-            let draft = self.draft.take().unwrap_or_else(Draft::new);
+            let draft = self.draft.take().unwrap_or_else(|| Draft::new(&self.worker.progress));
             self.flushing = Some(tokio::spawn(flush(table, draft, buffered, self.erasure_epoch, patience)));
         }
     }

@@ -62,7 +62,7 @@ impl ReportCatalog {
     pub fn get(&self, name: &str) -> Result<&Report, QueryError> {
         self.reports.get(name).ok_or_else(|| {
             let known: Vec<_> = self.reports.keys().cloned().collect();
-            let suggestion = nearest(name, known.iter().map(String::as_str));
+            let suggestion = nearest(name, &known);
             QueryError::UnknownReport { name: name.to_owned(), suggestion, known }
         })
     }

@@ -20,7 +20,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::error::QueryError;
-use crate::nearest::{hint, nearest};
+use crate::nearest::{did_you_mean, nearest};
 
 const KEYS: [&str; 6] = ["title", "question", "audience", "parameter", "column", "chart"];
 const VIEW_KEYS: [&str; 2] = ["grain", "column"];
@@ -297,7 +297,7 @@ fn entries(text: &str, keys: &[&str]) -> Result<Vec<Entry>, (usize, String)> {
             .ok_or_else(|| (line, "expected `-- key: value`; end the header with an empty line".to_owned()))?;
         let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
         if !keys.contains(&key.as_str()) {
-            let suggestion = hint(nearest(&key, keys.iter().copied()).as_ref());
+            let suggestion = did_you_mean(nearest(&key, keys).as_ref());
             return Err((line, format!("unknown key {key:?}{suggestion}; there are {}", keys.join(", "))));
         }
         if value.is_empty() {
@@ -425,7 +425,7 @@ impl ReportParameter {
             }
             ParameterKind::Integer => self.check_range(read_integer(text)?),
             ParameterKind::Text if !self.one_of.is_empty() && !self.one_of.iter().any(|known| known == text) => {
-                let suggestion = hint(nearest(text, self.one_of.iter().map(String::as_str)).as_ref());
+                let suggestion = did_you_mean(nearest(text, &self.one_of).as_ref());
                 Err(format!("{text:?} is not one of {}{suggestion}", self.one_of.join(", ")))
             }
             ParameterKind::User if text.is_empty() => Err("is empty; give the id of a user".to_owned()),

@@ -53,7 +53,7 @@ impl ReportParameters {
     ) -> Result<Vec<ResolvedParameter>, QueryError> {
         if let Some(name) = self.values.keys().find(|name| !declared.iter().any(|known| &known.name == *name)) {
             let known: Vec<_> = declared.iter().map(|known| known.name.clone()).collect();
-            let suggestion = nearest(name, known.iter().map(String::as_str));
+            let suggestion = nearest(name, &known);
             return Err(QueryError::UnknownParameter {
                 report: report.to_owned(),
                 name: name.clone(),

@@ -237,9 +237,7 @@ impl QuerySession {
         let (name, known) = (name.to_owned(), self.tables());
         match self.unavailable.get(&name) {
             Some(reason) => QueryError::UnavailableView { name, reason: reason.clone() },
-            None => {
-                QueryError::UnknownTable { suggestion: nearest(&name, known.iter().map(String::as_str)), name, known }
-            }
+            None => QueryError::UnknownTable { suggestion: nearest(&name, &known), name, known },
         }
     }
 }

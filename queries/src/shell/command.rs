@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::ChartForm;
-use crate::nearest::{hint, nearest};
+use crate::nearest::{did_you_mean, nearest};
 use crate::output::format::OutputFormat;
 
 /// What a command of the shell asks for.
@@ -116,7 +116,7 @@ pub const COMMANDS: &[CommandHelp] = &[
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CommandError {
     /// There is no such command.
-    #[error("there is no command {name}{}; \\? lists the commands", hint(suggestion.as_ref()))]
+    #[error("there is no command {name}{}; \\? lists the commands", did_you_mean(suggestion.as_ref()))]
     Unknown {
         /// What was written.
         name: String,

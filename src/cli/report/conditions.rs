@@ -8,11 +8,9 @@ use bluelake_queries::{Report, ReportParameters, ReportResult};
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
-use super::{CatalogueFlags, usage};
+use super::usage;
 use crate::cli::Session;
-use crate::config::Override;
 use crate::session::query;
-use crate::session::query::QueryFlags;
 use crate::terminal::failure::WrongUsage;
 
 /// How often the lake is looked at while waiting.
@@ -27,13 +25,9 @@ pub(super) struct AnswerFlags {
     /// Exit with code 4 and write nothing when events that arrived before the end of the period may still be missing
     #[arg(long)]
     require_complete: bool,
-    /// Wait so long for the period to become complete, such as 30m
+    /// Longest time to wait for the period to become complete, such as 30m
     #[arg(long, value_name = "TIME", requires = "require_complete", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
-    #[command(flatten)]
-    catalogue: CatalogueFlags,
-    #[command(flatten)]
-    limits: QueryFlags,
 }
 
 /// Checked conditions.
@@ -53,11 +47,6 @@ pub(super) enum Answer {
 }
 
 impl AnswerFlags {
-    /// The settings that the flags change.
-    pub(super) fn overrides(&self) -> Vec<Override> {
-        [self.limits.overrides(), self.catalogue.overrides()].concat()
-    }
-
     /// # Errors
     /// [`WrongUsage`] when `--as-of` cannot be read.
     pub(super) fn conditions(&self) -> Result<Conditions> {

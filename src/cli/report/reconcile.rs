@@ -7,9 +7,7 @@ use serde::Serialize;
 
 use super::conditions::as_of;
 use crate::cli::Session;
-use crate::config::Override;
 use crate::session::query;
-use crate::session::query::QueryFlags;
 use crate::terminal::failure::Outcome;
 use crate::terminal::output;
 
@@ -20,8 +18,6 @@ pub(crate) struct ReconcileArguments {
     /// Compare as the lake was: a time, a version of transactions, or versions as a report tells them
     #[arg(long, value_name = "VERSION|TIME")]
     as_of: Option<String>,
-    #[command(flatten)]
-    limits: QueryFlags,
 }
 
 const EXAMPLES: &str = "\
@@ -31,13 +27,6 @@ of the tables, the views, the reports. Exit code 3 when two differ.
 Examples:
   bluelake report reconcile
   bluelake report reconcile --as-of 2026-11-25T06:00:00Z --json";
-
-impl ReconcileArguments {
-    /// The settings that the flags change.
-    pub(super) fn overrides(&self) -> Vec<Override> {
-        self.limits.overrides()
-    }
-}
 
 #[derive(Serialize)]
 struct Told<'a> {

@@ -14,7 +14,6 @@ use super::conditions::{Answer, AnswerFlags};
 use super::{export, usage};
 use crate::cli::Session;
 use crate::cli::sql::Form;
-use crate::config::Override;
 use crate::shell;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
@@ -48,10 +47,10 @@ pub(crate) struct RunArguments {
     /// Export to a folder or s3://bucket/prefix: a file for each format and a manifest
     #[arg(long, value_name = "URL")]
     destination: Option<String>,
-    /// Also make links by which anybody can get the exported files for so long, such as 12h; at most 7d
+    /// Also make links by which anybody can get the exported files for this time, such as 12h; at most 7d
     #[arg(long, value_name = "TIME", requires = "destination", value_parser = export::link_validity)]
     presign: Option<Duration>,
-    /// Tell only of places with at least so many people: the parameter min_group of media_summary
+    /// Leave out places with fewer people: the parameter min_group of media_summary
     #[arg(long, value_name = "NUMBER")]
     min_group: Option<String>,
     #[command(flatten)]
@@ -86,11 +85,6 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 }
 
 impl RunArguments {
-    /// The settings that the flags change.
-    pub(super) fn overrides(&self) -> Vec<Override> {
-        self.answer.overrides()
-    }
-
     /// # Errors
     /// [`WrongUsage`] when a parameter is set twice, also by two flags.
     fn parameters(&self) -> Result<ReportParameters> {

@@ -13,8 +13,8 @@ use super::conditions::{Answer, AnswerFlags, Conditions};
 use super::export::Destination;
 use super::period::{Span, span};
 use super::usage;
-use crate::cli::{Session, overrides};
-use crate::config::{Override, ScheduledReport};
+use crate::cli::Session;
+use crate::config::ScheduledReport;
 use crate::terminal::failure;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
@@ -26,9 +26,6 @@ pub(crate) struct RunAllArguments {
     /// yesterday, last-week, last-month, 2026-11-25, 2026-11, 2026-W47, 2026-Q4 or 2026
     #[arg(long = "for", value_name = "PERIOD")]
     period: String,
-    /// Export to a folder or s3://bucket/prefix, unless a report names another
-    #[arg(long, value_name = "URL")]
-    destination: Option<String>,
     #[command(flatten)]
     answer: AnswerFlags,
 }
@@ -51,14 +48,6 @@ Examples:
   bluelake report run-all --for yesterday --require-complete --wait 2h
   bluelake report run-all --for 2026-11 --destination ./exports
   bluelake report run-all --for 2026-W47 --json";
-
-impl RunAllArguments {
-    /// The settings that the flags change.
-    pub(super) fn overrides(&self) -> Vec<Override> {
-        let own = overrides([("reports.destination", "--destination", &self.destination)]);
-        [own, self.answer.overrides()].concat()
-    }
-}
 
 /// A report of the list, checked.
 struct Job<'a> {

@@ -10,10 +10,10 @@ use aws_config::SdkConfig;
 use aws_config::profile::profile_file::ProfileFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::ServiceConfigKey;
+use bluelake_queries::{did_you_mean, nearest};
 use url::Url;
 
 use crate::terminal::failure::WrongUsage;
-use crate::terminal::nearest::hint;
 
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 /// Names a file each.
@@ -102,7 +102,7 @@ fn retry_mode(text: &str) -> Result<()> {
     ensure!(
         RETRY_MODES.contains(&lower.as_str()),
         "{text:?} is neither standard nor adaptive{}",
-        hint(&lower, RETRY_MODES)
+        did_you_mean(nearest(&lower, RETRY_MODES).as_ref())
     );
     Ok(())
 }
@@ -134,7 +134,7 @@ pub(super) async fn profiles() -> Result<()> {
     })?;
     let selected = profiles.selected_profile();
     if std::env::var_os("AWS_PROFILE").is_some() && profiles.get_profile(selected).is_none() {
-        let hint = hint(selected, profiles.profiles());
+        let hint = did_you_mean(nearest(selected, profiles.profiles()).as_ref());
         return Err(refusal("AWS_PROFILE", format!("no AWS profile file has a profile {selected:?}{hint}")));
     }
     type Look = fn(&str) -> Result<()>;

@@ -7,10 +7,9 @@
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
+use bluelake_queries::{did_you_mean, nearest};
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
-
-use crate::terminal::nearest::hint;
 
 /// The rooms, by the names under which they log. Their own records are written to hold no event.
 const ROOMS: [&str; 7] = [
@@ -106,7 +105,11 @@ fn level(word: &str) -> Result<LevelFilter> {
     let lower = word.to_ascii_lowercase();
     match lower.parse() {
         Ok(level) if LEVELS.contains(&lower.as_str()) => Ok(level),
-        _ => bail!("{word:?} is no level{}; there are {}", hint(&lower, LEVELS), LEVELS.join(", ")),
+        _ => bail!(
+            "{word:?} is no level{}; there are {}",
+            did_you_mean(nearest(&lower, LEVELS).as_ref()),
+            LEVELS.join(", ")
+        ),
     }
 }
 
@@ -125,7 +128,7 @@ fn target(name: &str, words: &[&'static str]) -> Result<String> {
     let what = if words.is_empty() { "no crate of Bluelake" } else { "neither a level nor a crate of Bluelake" };
     bail!(
         "{name:?} is {what}{}; write error, warn, info, debug or trace, or for example info,bluelake_ingest=debug",
-        hint(&lower, meant)
+        did_you_mean(nearest(&lower, meant).as_ref())
     )
 }
 

@@ -11,6 +11,7 @@ use bluelake_lake::ShardId;
 use super::{Round, RoundEnd, WAITING_INTERVAL};
 use crate::{
     error::IngestError,
+    progress::WorkerStep,
     shards::{
         probe::is_read_up_to,
         tip::{state_of, unread},
@@ -109,6 +110,7 @@ impl Round<'_> {
 
     /// Everything is committed; what follows the commits must not stay behind when nobody comes after.
     pub(super) async fn finish(self, unread: Vec<ShardId>) -> Result<RoundEnd, IngestError> {
+        self.worker.progress.observe_step(WorkerStep::Following);
         let mut pauses = self.worker.patience(self.shutdown).pauses();
         while let Err(error) = self.worker.table()?.follow_rejected().await {
             pauses.wait_after("bring rejected_events up to date", error.into()).await?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text with control characters and direction marks as `\n`, `\u{1b}` and so on.
+/// The text with every character that [is obeyed](is_obeyed) as `\n`, `\u{1b}` and so on.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_obeyed) {
         return Cow::Borrowed(text);
@@ -44,9 +44,11 @@ pub(crate) fn shortened_utf16(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
-/// Control characters, marks of the Unicode bidirectional algorithm, which can make a line read as something else than it
-/// is, and characters that XML does not have.
-fn is_obeyed(character: char) -> bool {
+/// Whether a screen or page would obey the character instead of showing it: control characters, marks of the Unicode
+/// bidirectional algorithm, which can make a line read as something else than it is, separators of lines, and characters
+/// that XML does not have.
+#[must_use]
+pub fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
