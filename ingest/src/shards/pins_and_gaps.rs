@@ -10,13 +10,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use bluelake_lake::{CheckpointDocument, Gap, ShardAdvance, ShardId, ShardState};
+use bluelake_lake::{CheckpointDocument, Gap, Position, ShardAdvance, ShardId, ShardState};
 use bluelake_schemas::Millis;
 
-use crate::shards::{
-    fleet::Share,
-    gap::{self, OnGap},
-    lineage::{LineagePlan, ReadableShard},
+use crate::{
+    kinesis::listed::ListedShard,
+    shards::{
+        fleet::Share,
+        gap::{self, OnGap},
+        lineage::{LineagePlan, ReadableShard, plan},
+    },
 };
 
 /// Which shards a worker may read.
@@ -55,7 +58,36 @@ pub(crate) struct GapRule {
     pub(crate) now: Millis,
 }
 
+/// Rounds of pinning before it is given up; each loses only to another worker that pins.
+pub(crate) const PIN_ROUNDS: usize = 10;
+
+/// What a worker sees when it looks at the shards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'a> {
+    /// The shards as listed.
+    pub(crate) listed: &'a [ListedShard],
+    /// The document in force.
+    pub(crate) document: Option<&'a CheckpointDocument>,
+    /// Where a stream starts that is new to the table.
+    pub(crate) start: &'a Position,
+    /// Shards of which something may be read and not committed: they have not vanished.
+    pub(crate) held: &'a BTreeSet<ShardId>,
+    /// Not later than the listing, by the worker's clock and by the service's.
+    pub(crate) earliest: Millis,
+}
+
 impl FirstActs {
+    /// Decides from what is seen; `share` gives this worker's share of the shards that want a worker.
+    #[must_use]
+    pub(crate) fn of(seen: &Seen<'_>, rule: GapRule, share: impl FnOnce(BTreeSet<ShardId>) -> Share) -> Self {
+        let mut plan = plan(seen.listed, seen.document, seen.start, seen.earliest);
+        plan.vanished.retain(|shard| !seen.held.contains(shard));
+        let share = share(plan.wanting());
+        let mut first = Self::decide(plan, &share, seen.document, rule);
+        first.readable.shards.retain(|readable| !share.held.contains(&readable.shard.id));
+        first
+    }
+
     /// Whether there is nothing to commit.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {

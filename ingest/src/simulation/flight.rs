@@ -68,7 +68,6 @@ enum Leg {
     Upload {
         draft: Draft,
         items: Vec<Item>,
-        shards: Vec<ShardAdvance>,
         base: u64,
     },
     Commit(Box<Committing>),
@@ -78,19 +77,19 @@ enum Leg {
 
 pub(super) struct Flight {
     leg: Leg,
-    ended_a_shard: bool,
+    shards: Vec<ShardAdvance>,
     stood_still: bool,
 }
 
 impl Flight {
     pub(super) fn new(draft: Draft, buffered: Buffered<SimRows>, base: u64) -> Self {
-        let ended_a_shard = buffered.shards.iter().any(|step| step.ended);
         let items = buffered.rows.into_iter().flat_map(|rows| rows.0).collect();
-        Self { leg: Leg::Upload { draft, items, shards: buffered.shards, base }, ended_a_shard, stood_still: false }
+        Self { leg: Leg::Upload { draft, items, base }, shards: buffered.shards, stood_still: false }
     }
 
-    pub(super) fn ended_a_shard(&self) -> bool {
-        self.ended_a_shard
+    /// How far the batch moves each shard.
+    pub(super) fn shards(&self) -> &[ShardAdvance] {
+        &self.shards
     }
 
     pub(super) fn is_in_commit(&self) -> bool {
@@ -107,11 +106,11 @@ impl Flight {
     /// One step; `Some` when it is settled what became of the batch.
     pub(super) fn step(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
         match std::mem::replace(&mut self.leg, Leg::Forget) {
-            Leg::Upload { mut draft, items, shards, base } => {
+            Leg::Upload { mut draft, items, base } => {
                 self.leg = if draft.upload(&items, env).is_err() {
-                    Leg::Upload { draft, items, shards, base }
+                    Leg::Upload { draft, items, base }
                 } else {
-                    self.committing(draft, shards, base, env)
+                    self.committing(draft, base, env)
                 };
                 None
             }
@@ -124,7 +123,7 @@ impl Flight {
         }
     }
 
-    fn committing(&self, draft: Draft, shards: Vec<ShardAdvance>, base: u64, env: &mut Env) -> Leg {
+    fn committing(&self, draft: Draft, base: u64, env: &mut Env) -> Leg {
         let Draft { id, files, rejected_files, ahead: items, .. } = draft;
         if files.is_empty() && !rejected_files.is_empty() {
             env.count("batch without a stored row");
@@ -132,8 +131,16 @@ impl Flight {
                 return Leg::Forget;
             }
         }
-        let batch =
-            Batch { id, base, erasure_epoch: 0, shards, retire: Vec::new(), supplement: None, files, rejected_files };
+        let batch = Batch {
+            id,
+            base,
+            erasure_epoch: 0,
+            shards: self.shards.clone(),
+            retire: Vec::new(),
+            supplement: None,
+            files,
+            rejected_files,
+        };
         let mut committing = Committing::new(batch, items);
         committing.stood_still = self.stood_still;
         Leg::Commit(Box::new(committing))

@@ -1,5 +1,5 @@
 //! One look at the lineage: the table and the shards as they are now, the commits that come before reading, and the
-//! readers that start then. The decisions are those of `lineage.rs`, `pins_and_gaps.rs`, `fleet.rs` and `rebuild.rs`.
+//! readers that start then. The decisions are those of the real worker.
 
 use bluelake_lake::{Batch, CommitOutcome, Position, RecentEvent};
 use bluelake_schemas::{Micros, Millis};
@@ -14,19 +14,18 @@ use super::{
     worker::{STREAM, Worker},
 };
 use crate::{
-    reading::dedup::{limits::DedupLimits, rebuild::Rebuild, window::DedupWindow},
+    reading::{
+        dedup::{limits::DedupLimits, rebuild::Rebuild, window::DedupWindow},
+        reader::ReaderEnd,
+    },
     shards::{
         fleet::Share,
-        lineage::{ReadableShard, plan},
-        pins_and_gaps::{FirstActs, GapRule, Readable},
-        tip::Listed,
+        lineage::ReadableShard,
+        pins_and_gaps::{FirstActs, GapRule, PIN_ROUNDS, Seen},
+        tip::{Listed, Listing},
     },
+    worker::agenda::{Look, Looked},
 };
-
-/// As in `worker.rs`.
-const PIN_ROUNDS: usize = 10;
-/// As in `round.rs`.
-const WAITING_INTERVAL: i64 = 3_000;
 
 enum Stage {
     Reload,
@@ -39,21 +38,12 @@ enum Stage {
 pub(super) struct Follow {
     stage: Stage,
     rounds: usize,
-    first: bool,
+    pub(super) look: Look,
 }
 
 impl Follow {
-    /// The first one of a round.
-    pub(super) fn first() -> Self {
-        Self { stage: Stage::Reload, rounds: 0, first: true }
-    }
-
-    pub(super) fn again() -> Self {
-        Self { first: false, ..Self::first() }
-    }
-
-    pub(super) fn is_first(&self) -> bool {
-        self.first
+    pub(super) fn new(look: Look) -> Self {
+        Self { stage: Stage::Reload, rounds: 0, look }
     }
 
     pub(super) fn is_hopeless(&self) -> bool {
@@ -68,7 +58,7 @@ impl Follow {
     pub(super) fn step(&mut self, worker: &mut Worker, env: &mut Env) -> Result<bool, ()> {
         match &mut self.stage {
             Stage::Reload => {
-                worker.lineage_due = env.now + interval(env);
+                worker.agenda.look_begins(env.instant());
                 worker.table.reload(env).map_err(drop)?;
                 self.stage = Stage::List;
                 Ok(false)
@@ -97,10 +87,6 @@ impl Follow {
         let listed = env.world.list(env.now);
         let listed_at = worker.earliest(env);
         let document = worker.table.document.as_ref();
-        let mut plan = plan(&listed, document, &worker.start, Millis::new(worker.earliest(env)));
-        plan.vanished.retain(|shard| !worker.round.claims.held().contains(shard));
-        worker.known.insert(STREAM.to_owned(), plan.wanting());
-        let share = Share::decide(&worker.heartbeat, &worker.others, &worker.known, STREAM);
         let window = super::env::millis(env.settings.window);
         let rule = GapRule {
             retention: env.settings.retention(),
@@ -108,7 +94,18 @@ impl Follow {
             on_gap: worker.on_gap,
             now: Millis::new(worker.latest(env)),
         };
-        let first = FirstActs::decide(plan, &share, document, rule);
+        let seen = Seen {
+            listed: &listed,
+            document,
+            start: &worker.start,
+            held: worker.agenda.held(),
+            earliest: Millis::new(listed_at),
+        };
+        let (known, heartbeat, others) = (&mut worker.known, &worker.heartbeat, &worker.others);
+        let first = FirstActs::of(&seen, rule, |wanting| {
+            known.insert(STREAM.to_owned(), wanting);
+            Share::decide(heartbeat, others, known, STREAM)
+        });
         if !first.is_empty() {
             let batch = Batch {
                 id: Uuid::from_u128(env.random.random()),
@@ -123,51 +120,37 @@ impl Follow {
             self.stage = Stage::Commit(Box::new(Committing::new(batch, Vec::new())));
             return Ok(false);
         }
-        let mut readable = first.readable;
-        readable.shards.retain(|shard| !share.held.contains(&shard.shard.id));
         for shard in &listed {
-            if let Some(reader) = worker.round.readers.get_mut(&shard.id) {
+            if let Some(reader) = worker.readers.get_mut(&shard.id) {
                 reader.listed = Listed::of(shard, Millis::new(listed_at));
             }
         }
-        let shards = choose(readable, worker, env);
-        if shards.is_empty() {
-            return Ok(true);
+        if first.readable.waiting > 0 {
+            env.count("child waits for a parent");
+        }
+        let listing = Listing { shards: listed, at: Millis::new(listed_at) };
+        let in_company = !worker.others.is_empty();
+        let Looked { start, stop } = worker.agenda.looked(first.readable, &listing, in_company, env.instant());
+        for shard in stop {
+            env.count("handing over");
+            let name = &worker.name;
+            env.tell(|| format!("{name} hands {shard} over"));
+            worker.end_reader(&shard, ReaderEnd::Stopped, env);
         }
         worker.tell_holds(env);
-        self.stage = Stage::Windows(shards, listed_at);
+        if start.is_empty() {
+            return Ok(true);
+        }
+        self.stage = Stage::Windows(start, listed_at);
         Ok(false)
     }
-}
-
-/// How long until a worker looks at the lineage again without a reason.
-fn interval(env: &Env) -> i64 {
-    (75 * env.settings.tick).min(60_000)
-}
-
-/// Of what may be read, that which has no reader here and is not avoided.
-fn choose(readable: Readable, worker: &mut Worker, env: &mut Env) -> Vec<ReadableShard> {
-    let Readable { shards, mine, waiting, .. } = readable;
-    worker.avoided.retain(|_, until| *until > env.now);
-    if !worker.others.is_empty() && waiting > 0 {
-        worker.lineage_due = worker.lineage_due.min(env.now + WAITING_INTERVAL);
-    }
-    if let Some(first) = worker.avoided.values().min() {
-        worker.lineage_due = worker.lineage_due.min(*first);
-    }
-    if waiting > 0 {
-        env.count("child waits for a parent");
-    }
-    worker.release_all_but(&mine, env);
-    let avoided = &worker.avoided;
-    worker.round.claims.take(shards, |shard| avoided.contains_key(shard))
 }
 
 /// Rebuilds the windows from the table and starts the readers. When the table cannot be read, the shards are let go again.
 fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64, env: &mut Env) -> Result<bool, ()> {
     if env.read().is_err() {
         env.count("window not rebuilt");
-        worker.round.claims.give_back(&shards);
+        worker.agenda.give_back(&shards);
         worker.tell_holds(env);
         return Err(());
     }
@@ -200,7 +183,8 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
         let id = shard.shard.id.clone();
         let window = windows.remove(&id).unwrap_or_else(|| DedupWindow::new(dedup));
         note_reader(worker, &shard, env);
-        worker.round.readers.insert(id.clone(), SimReader::new(shard, window, listed_at, env));
+        worker.agenda.reading(&id);
+        worker.readers.insert(id, SimReader::new(shard, window, listed_at, env));
     }
     Ok(true)
 }

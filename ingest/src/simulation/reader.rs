@@ -53,6 +53,8 @@ pub(super) struct SimReader {
     /// No request before this time.
     pub(super) next_call: i64,
     pub(super) ended: bool,
+    /// Chunks that it has given.
+    pub(super) sent: usize,
 }
 
 impl SimReader {
@@ -62,7 +64,7 @@ impl SimReader {
         let id = shard.shard.id.clone();
         let (iterator, next_call) = (None, env.now);
         let listed = Listed::of(&shard.shard, Millis::new(listed_at));
-        Self { id, shard, cursor, window, iterator, from_horizon: false, listed, next_call, ended: false }
+        Self { id, shard, cursor, window, iterator, from_horizon: false, listed, next_call, ended: false, sent: 0 }
     }
 
     /// One request. `earliest` and `latest` bound the time by the worker's clock and the service's.

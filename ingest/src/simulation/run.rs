@@ -199,7 +199,7 @@ impl Run {
             _ => {
                 self.env.count("leaves");
                 self.env.tell(|| format!("{} is told to leave", slot.name));
-                worker.leave();
+                worker.leave(&self.env);
                 return;
             }
         }

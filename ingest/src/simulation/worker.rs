@@ -1,5 +1,4 @@
-//! A worker: what `worker.rs` and `round.rs` do with tasks and channels, in single steps that chance puts in order. Every
-//! decision is the real one; here is only what carries them out.
+//! A worker: the agenda of the real one, whose acts are carried out in single steps that chance puts in order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,20 +17,15 @@ use super::{
 };
 use crate::{
     kinesis::skew::Skew,
-    landing::{buffer::Buffer, limits::FlushLimits},
-    reading::chunk::Chunk,
+    landing::limits::FlushLimits,
+    reading::{chunk::Chunk, reader::ReaderEnd},
     shards::{
-        claims::Claims,
         fleet::{Shards, membership::Membership},
         gap::OnGap,
     },
+    worker::agenda::{Act, Agenda, CHUNKS_AHEAD, FENCED_PAUSE, Look},
 };
 
-/// As in `round.rs`.
-const CHUNKS_AHEAD: usize = 2;
-const VANISHED_PAUSE: i64 = 5_000;
-/// As in `worker.rs`.
-const FENCED_PAUSE: i64 = 15_000;
 /// The simulation has one stream.
 pub(super) const STREAM: &str = "transaction-events";
 
@@ -70,21 +64,6 @@ pub(super) enum End {
     Failed,
 }
 
-/// What lives from one fence to the next.
-#[derive(Default)]
-pub(super) struct Round {
-    pub(super) buffer: Buffer<SimRows>,
-    channel: VecDeque<Chunk<SimRows>>,
-    pub(super) readers: BTreeMap<ShardId, SimReader>,
-    pub(super) claims: Claims,
-    flight: Option<Flight>,
-    settled: Option<(Flight, CommitOutcome)>,
-    draft: Option<Draft>,
-    /// Rows that are being written ahead of the commit.
-    lent: Option<Vec<SimRows>>,
-    shard_ended: bool,
-}
-
 pub(super) struct Worker {
     pub(super) name: String,
     pub(super) writer: Writer,
@@ -93,20 +72,22 @@ pub(super) struct Worker {
     skew: Skew,
     pub(super) on_gap: OnGap,
     pub(super) start: Position,
-    limits: FlushLimits,
     born: i64,
     membership: Membership,
     pub(super) heartbeat: Heartbeat,
     pub(super) known: Shards,
     pub(super) others: Vec<Heartbeat>,
-    fleet_changed: bool,
     next_beat: i64,
     pub(super) table: Table,
     main: Main,
     next_main: i64,
-    pub(super) round: Round,
-    pub(super) avoided: BTreeMap<ShardId, i64>,
-    pub(super) lineage_due: i64,
+    pub(super) agenda: Agenda<SimRows, Draft>,
+    pub(super) readers: BTreeMap<ShardId, SimReader>,
+    channel: VecDeque<Chunk<SimRows>>,
+    flight: Option<Flight>,
+    settled: Option<(Flight, CommitOutcome)>,
+    /// A batch and rows that are being written ahead of its commit.
+    lent: Option<(Draft, Vec<SimRows>)>,
     leaving: bool,
 }
 
@@ -151,20 +132,21 @@ impl Worker {
             skew: Skew::of(time(env.now + skew), Some(time(env.now - env.now.rem_euclid(1_000)))),
             on_gap,
             start,
-            limits,
             born: env.now,
             membership: Membership::new(name, millis(5 * env.settings.beat)),
             heartbeat,
             known: Shards::new(),
             others: Vec::new(),
-            fleet_changed: false,
             next_beat: env.now,
             table: Table::default(),
             main: Main::Open,
             next_main: env.now,
-            round: Round::default(),
-            avoided: BTreeMap::new(),
-            lineage_due: env.now,
+            agenda: Agenda::new(limits, false, look_interval(env), env.instant()),
+            readers: BTreeMap::new(),
+            channel: VecDeque::new(),
+            flight: None,
+            settled: None,
+            lent: None,
             leaving: false,
         }
     }
@@ -182,20 +164,23 @@ impl Worker {
     /// Whether a crash now comes in the middle of a commit.
     pub(super) fn is_in_commit(&self) -> bool {
         let follow = matches!(&self.main, Main::Follow(follow) if follow.is_in_commit());
-        follow || self.round.flight.as_ref().is_some_and(Flight::is_in_commit)
+        follow || self.flight.as_ref().is_some_and(Flight::is_in_commit)
     }
 
     /// The worker stood still, like a process that got SIGSTOP.
     pub(super) fn stood_still(&mut self) {
-        if let Some(flight) = &mut self.round.flight {
+        if let Some(flight) = &mut self.flight {
             flight.stood_still();
         }
     }
 
     /// As SIGTERM: it stops reading, commits what it has, and leaves.
-    pub(super) fn leave(&mut self) {
+    pub(super) fn leave(&mut self, env: &Env) {
         self.leaving = true;
-        self.round.readers.clear();
+        self.agenda.leave();
+        for (shard, reader) in std::mem::take(&mut self.readers) {
+            self.agenda.reader_ended(&shard, ReaderEnd::Stopped, reader.sent, env.instant());
+        }
     }
 
     /// What it can do now.
@@ -204,17 +189,18 @@ impl Worker {
         if env.settings.fleet && env.now >= self.next_beat {
             found.push(Activity::Beat);
         }
-        if self.round.channel.len() < CHUNKS_AHEAD {
-            let due = self.round.readers.iter().filter(|(_, reader)| env.now >= reader.next_call);
+        if self.channel.len() < CHUNKS_AHEAD {
+            let due = self.readers.iter().filter(|(_, reader)| env.now >= reader.next_call);
             found.extend(due.map(|(id, _)| Activity::Read(id.clone())));
         }
-        if self.round.flight.is_some() {
+        if self.flight.is_some() {
             found.push(Activity::Flight);
         }
-        if self.round.lent.is_some() {
+        if self.lent.is_some() {
             found.push(Activity::WriteAhead);
         }
-        let woken = matches!(self.main, Main::Loop) && (self.takes_chunk() || self.round.settled.is_some());
+        let takes_chunk = self.agenda.takes_chunks() && !self.channel.is_empty();
+        let woken = matches!(self.main, Main::Loop) && (takes_chunk || self.settled.is_some());
         if env.now >= self.next_main || woken {
             found.push(Activity::Main);
         }
@@ -223,7 +209,7 @@ impl Worker {
 
     /// When it can do something next.
     pub(super) fn next_time(&self, env: &Env) -> i64 {
-        let readers = self.round.readers.values().map(|reader| reader.next_call);
+        let readers = self.readers.values().map(|reader| reader.next_call);
         let beat = if env.settings.fleet { self.next_beat } else { i64::MAX };
         readers.chain([beat, self.next_main]).filter(|time| *time > env.now).min().unwrap_or(env.now + 1_000)
     }
@@ -254,21 +240,23 @@ impl Worker {
         let sketch = |beats: &[Heartbeat]| -> Vec<_> {
             beats.iter().map(|beat| (beat.worker.clone(), beat.holds.clone())).collect()
         };
-        self.fleet_changed |= sketch(&others) != sketch(&self.others);
+        if sketch(&others) != sketch(&self.others) {
+            self.agenda.fleet_changed();
+        }
         self.others = others;
     }
 
     /// Tells the others which shards it reads or has not committed yet.
     pub(super) fn tell_holds(&mut self, env: &Env) {
-        let before = self.heartbeat.holds.insert(STREAM.to_owned(), self.round.claims.held().clone());
-        if before.unwrap_or_default() != *self.round.claims.held() {
+        let before = self.heartbeat.holds.insert(STREAM.to_owned(), self.agenda.held().clone());
+        if before.unwrap_or_default() != *self.agenda.held() {
             self.next_beat = env.now;
         }
     }
 
     fn read(&mut self, shard: &ShardId, env: &mut Env) {
         let bounds = (self.earliest(env), self.latest(env));
-        let Some(reader) = self.round.readers.get_mut(shard) else { return };
+        let Some(reader) = self.readers.get_mut(shard) else { return };
         match reader.step(bounds, env) {
             Read::Nothing => {}
             Read::Chunk(chunk) => {
@@ -277,108 +265,65 @@ impl Worker {
                     let (to, counts) = (&chunk.advance.to_inclusive, chunk.advance.counts);
                     format!("{name} read {shard} to {to:?}, ended {}, {counts:?}", chunk.advance.ended)
                 });
+                reader.sent += 1;
                 if reader.ended {
-                    self.round.readers.remove(shard);
+                    self.end_reader(shard, ReaderEnd::ShardEnded, env);
                 }
-                self.round.channel.push_back(chunk);
+                self.channel.push_back(chunk);
             }
             Read::Vanished => {
                 env.count("shard vanished");
                 let name = &self.name;
                 env.tell(|| format!("{name} finds {shard} vanished"));
-                self.round.readers.remove(shard);
-                self.lineage_due = env.now;
-                self.avoided.insert(shard.clone(), env.now + VANISHED_PAUSE);
-                self.round.claims.release(shard);
-                self.let_go(env);
+                self.end_reader(shard, ReaderEnd::ShardVanished, env);
             }
         }
     }
 
-    fn takes_chunk(&self) -> bool {
-        let Round { buffer, channel, flight, .. } = &self.round;
-        let full = buffer.is_full(&self.limits) || (flight.is_some() && buffer.is_half_full(&self.limits));
-        !full && !channel.is_empty()
-    }
-
-    fn take_chunk(&mut self, env: &mut Env) {
-        let Some(chunk) = self.round.channel.pop_front() else { return };
-        self.round.shard_ended |= chunk.advance.ended;
-        if self.round.lent.is_none() {
-            self.round.draft.get_or_insert_with(|| Draft::new(env));
-        }
-        if let Err(fault) = self.round.buffer.add(chunk, env.instant()) {
-            env.fail(format!("{}: {fault}", self.name));
-        }
-    }
-
-    /// Whether nobody reads the shard and everything that was read of it is in the buffer, or further.
-    fn has_come_in(&self, shard: &ShardId) -> bool {
-        let on_its_way = self.round.channel.iter().any(|chunk| chunk.advance.shard == *shard);
-        !self.round.readers.contains_key(shard) && !on_its_way
-    }
-
-    fn let_go(&mut self, env: &mut Env) {
-        if self.round.flight.is_some() || self.round.settled.is_some() {
-            return;
-        }
-        let mut claims = std::mem::take(&mut self.round.claims);
-        let before = claims.releasing().len();
-        claims.let_go(|shard| self.has_come_in(shard) && !self.round.buffer.holds(shard));
-        if claims.releasing().len() < before {
-            env.count("shard let go");
-        }
-        self.round.claims = claims;
+    pub(super) fn end_reader(&mut self, shard: &ShardId, end: ReaderEnd, env: &mut Env) {
+        let Some(reader) = self.readers.remove(shard) else { return };
+        let before = self.agenda.releasing();
+        self.agenda.reader_ended(shard, end, reader.sent, env.instant());
+        self.note_let_go(before, env);
         self.tell_holds(env);
     }
 
-    fn start_flight_if_due(&mut self, env: &mut Env) {
-        let drained = self.round.readers.is_empty() && self.round.channel.is_empty();
-        let held = |shard: &ShardId| self.has_come_in(shard) && self.round.buffer.holds(shard);
-        let handing_over = self.round.claims.releasing().iter().any(held);
-        let due = self.round.buffer.is_due(&self.limits, env.instant());
-        let due = due || self.round.shard_ended || drained || handing_over;
-        let lent_table = self.round.flight.is_some() || self.round.settled.is_some();
-        if self.round.buffer.is_empty() || self.round.lent.is_some() || lent_table {
-            return;
+    fn note_let_go(&self, before: usize, env: &mut Env) {
+        if self.agenda.releasing() < before {
+            env.count("shard let go");
         }
-        if due {
-            self.round.shard_ended = false;
-            let buffered = self.round.buffer.take();
-            let draft = self.round.draft.take().unwrap_or_else(|| Draft::new(env));
-            let base = self.table.document.as_ref().map_or(0, |document| document.head.number);
-            let name = &self.name;
-            env.tell(|| {
-                format!("{name} flushes {} events", buffered.rows.iter().map(|rows| rows.0.len()).sum::<usize>())
-            });
-            self.round.flight = Some(Flight::new(draft, buffered, base));
-        } else if self.round.buffer.is_half_full(&self.limits) && self.round.draft.is_some() {
-            self.round.lent = Some(self.round.buffer.lend(env.instant()));
+    }
+
+    fn take_chunk(&mut self, env: &mut Env) {
+        let Some(chunk) = self.channel.pop_front() else { return };
+        let now = env.instant();
+        if let Err(fault) = self.agenda.take_chunk(chunk, || Draft::new(env), now) {
+            env.fail(format!("{}: {fault}", self.name));
         }
     }
 
     /// Half of the rows become files of the coming batch.
     fn write_ahead(&mut self, env: &mut Env) {
-        let (Some(lent), Some(draft)) = (self.round.lent.take(), &mut self.round.draft) else { return };
+        let Some((mut draft, lent)) = self.lent.take() else { return };
         let mut ahead: Vec<_> = lent.into_iter().flat_map(|rows| rows.0).collect();
         let rest = ahead.split_off(ahead.len() / 2);
         if draft.upload(&ahead, env).is_err() {
             ahead.extend(rest);
-            self.round.lent = Some(vec![SimRows(ahead)]);
+            self.lent = Some((draft, vec![SimRows(ahead)]));
             return;
         }
         env.count("written ahead");
-        self.round.buffer.give_back((!rest.is_empty()).then_some(SimRows(rest)), 10);
+        self.agenda.written_ahead(draft, (!rest.is_empty()).then_some(SimRows(rest)), 10);
     }
 
     fn fly(&mut self, env: &mut Env) {
-        let Some(mut flight) = self.round.flight.take() else { return };
+        let Some(mut flight) = self.flight.take() else { return };
         match flight.step(&mut self.table, &self.writer, env) {
-            None => self.round.flight = Some(flight),
+            None => self.flight = Some(flight),
             Some(outcome) => {
                 let name = &self.name;
                 env.tell(|| format!("{name} {outcome:?}"));
-                self.round.settled = Some((flight, outcome));
+                self.settled = Some((flight, outcome));
             }
         }
     }
@@ -388,15 +333,12 @@ impl Worker {
         match std::mem::replace(&mut self.main, Main::Loop) {
             Main::Open => {
                 let opened = self.table.reload(env).and_then(|()| self.table.follow(env));
-                self.main = if opened == Ok(true) { Main::Follow(Box::new(Follow::first())) } else { Main::Open };
+                self.main = if opened == Ok(true) { Main::Loop } else { Main::Open };
                 if opened.is_err() {
                     self.next_main = env.now + 500;
                 }
             }
-            Main::Reload => {
-                let loaded = self.table.reload(env).is_ok();
-                self.main = if loaded { Main::Follow(Box::new(Follow::first())) } else { Main::Reload };
-            }
+            Main::Reload => self.main = if self.table.reload(env).is_ok() { Main::Loop } else { Main::Reload },
             Main::Follow(follow) => return self.follow(follow, env),
             Main::CatchUp if self.table.follow(env) == Ok(false) => self.main = Main::CatchUp,
             Main::CatchUp => {}
@@ -414,40 +356,47 @@ impl Worker {
 
     fn follow(&mut self, mut follow: Box<Follow>, env: &mut Env) -> Option<End> {
         match follow.step(self, env) {
-            Ok(true) if follow.is_first() => self.main = Main::Loop,
-            Ok(true) => self.main = Main::CatchUp,
+            Ok(true) => {
+                self.agenda.look_ends(follow.look);
+                self.main = if follow.look == Look::First { Main::Loop } else { Main::CatchUp };
+            }
             Ok(false) => self.main = Main::Follow(follow),
             Err(()) if follow.is_hopeless() => {
                 env.count("pins given up");
                 return Some(End::Failed);
             }
-            Err(()) => {
-                // The first follow of a round is tried until it goes well; later ones wait for their next time.
-                let again = follow.is_first();
-                self.main = if again { Main::Follow(Box::new(Follow::first())) } else { Main::Loop };
-                self.next_main = env.now + 500;
-            }
+            // The first look of a round is tried until it goes well; later ones wait for their next time.
+            Err(()) => self.next_main = env.now + 500,
         }
         None
     }
 
     /// One turn of the loop.
     fn turn(&mut self, env: &mut Env) {
-        if self.leaving {
-            self.round.readers.clear();
+        match self.agenda.next(env.instant(), false) {
+            Some(Act::Commit { draft, buffered }) => {
+                let base = self.table.document.as_ref().map_or(0, |document| document.head.number);
+                let name = &self.name;
+                let events = buffered.rows.iter().map(|rows| rows.0.len()).sum::<usize>();
+                env.tell(|| format!("{name} flushes {events} events"));
+                let draft = draft.unwrap_or_else(|| Draft::new(env));
+                self.flight = Some(Flight::new(draft, buffered, base));
+            }
+            Some(Act::WriteAhead { draft, rows }) => self.lent = Some((draft, rows)),
+            Some(Act::Look(look)) => self.main = Main::Follow(Box::new(Follow::new(look))),
+            Some(Act::Finish { .. } | Act::Leave) => self.main = Main::Finish,
+            Some(Act::Judge) => env.fail("a run that does not end at the tips judges its end".to_owned()),
+            None => self.wait(env),
         }
-        self.start_flight_if_due(env);
-        let Round { buffer, channel, readers, flight, settled, .. } = &self.round;
-        let idle =
-            readers.is_empty() && channel.is_empty() && buffer.is_empty() && flight.is_none() && settled.is_none();
-        if idle && self.leaving {
-            self.main = Main::Finish;
-        } else if let Some((flight, outcome)) = self.round.settled.take() {
+    }
+
+    /// Takes in what happened, if anything did.
+    fn wait(&mut self, env: &mut Env) {
+        if let Some((flight, outcome)) = self.settled.take() {
             self.take_settled(&flight, outcome, env);
-        } else if self.takes_chunk() {
+        } else if self.agenda.takes_chunks() && !self.channel.is_empty() {
             self.take_chunk(env);
         } else {
-            self.refresh(env);
             self.next_main = env.now + 1 + env.below(2 * env.settings.tick);
         }
     }
@@ -455,13 +404,13 @@ impl Worker {
     fn take_settled(&mut self, flight: &Flight, outcome: CommitOutcome, env: &mut Env) {
         match outcome {
             CommitOutcome::Committed { .. } => {
-                self.let_go(env);
-                if flight.ended_a_shard() {
-                    self.lineage_due = env.now;
-                    self.refresh(env);
-                }
+                let before = self.agenda.releasing();
+                self.agenda.committed(flight.shards(), 0, 0, env.instant());
+                self.note_let_go(before, env);
+                self.tell_holds(env);
             }
             CommitOutcome::Fenced(fence) => {
+                env.count("fenced");
                 self.drop_round(fence.shards.into_iter().map(|moved| moved.shard).collect(), env);
             }
             CommitOutcome::Expired => self.drop_round(Vec::new(), env),
@@ -470,39 +419,20 @@ impl Worker {
 
     /// What was read and is not committed is dropped; it goes on from the table.
     fn drop_round(&mut self, shards: Vec<ShardId>, env: &mut Env) {
-        if !shards.is_empty() {
-            env.count("fenced");
-        }
-        let until = env.now + FENCED_PAUSE / 5 + env.below(FENCED_PAUSE * 4 / 5);
-        self.avoided.extend(shards.into_iter().map(|shard| (shard, until)));
-        self.round = Round::default();
+        let now = env.instant();
+        let longest = i64::try_from(FENCED_PAUSE.as_millis()).unwrap();
+        let until = now + FENCED_PAUSE / 5 + millis(env.below(longest * 4 / 5));
+        let fresh = Agenda::new(FlushLimits::default(), false, look_interval(env), now);
+        self.agenda = std::mem::replace(&mut self.agenda, fresh).next_round(shards, until, now);
+        self.readers.clear();
+        self.channel.clear();
+        self.lent = None;
         self.tell_holds(env);
-        self.lineage_due = env.now;
-        self.main = if self.leaving { Main::Finish } else { Main::Reload };
+        self.main = Main::Reload;
     }
+}
 
-    fn refresh(&mut self, env: &mut Env) {
-        let due = self.fleet_changed || self.lineage_due <= env.now;
-        let held = |shard: &ShardId| !self.has_come_in(shard) || self.round.buffer.holds(shard);
-        let letting_go = self.round.claims.releasing().iter().any(held);
-        let lent = self.round.flight.is_some() || self.round.settled.is_some();
-        if due && !letting_go && !lent && !self.leaving {
-            self.fleet_changed = false;
-            self.main = Main::Follow(Box::new(Follow::again()));
-        }
-    }
-
-    /// Starts or stops to read by what the lineage says; the shards that get a reader now are held from here on.
-    pub(super) fn release_all_but(&mut self, mine: &BTreeSet<ShardId>, env: &mut Env) {
-        let strangers: Vec<ShardId> =
-            self.round.readers.keys().filter(|shard| !mine.contains(*shard)).cloned().collect();
-        for shard in strangers {
-            env.count("handing over");
-            let name = &self.name;
-            env.tell(|| format!("{name} hands {shard} over"));
-            self.round.readers.remove(&shard);
-            self.round.claims.release(&shard);
-        }
-        self.let_go(env);
-    }
+/// How long until a worker looks at the shards again without a reason.
+fn look_interval(env: &Env) -> std::time::Duration {
+    millis((75 * env.settings.tick).min(60_000))
 }

@@ -1,11 +1,11 @@
-//! One round of a worker: from one state of the table to the next fence, or to the end. It follows the lineage, runs a
-//! reader for each readable shard, buffers what they give and commits it, one batch at a time, while reading goes on.
+//! One round of a worker: from one state of the table to the next fence, or to the end. It carries out what the agenda
+//! asks for, with tasks and channels: a reader for each readable shard, and one batch at a time on its way into the table
+//! while reading goes on.
 
-mod ending;
-mod listing;
+mod look;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,8 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{CommitOutcome, ControlTotals, Fence, Heartbeat, ShardId, StreamTable};
-use ending::{Ending, Next};
+use bluelake_lake::{Batch, CommitOutcome, ControlTotals, Fence, Heartbeat, ShardId, StreamTable};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinHandle, JoinSet},
@@ -23,34 +22,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::IngestError,
-    landing::{
-        buffer::Buffer,
-        flush::{Draft, Flushed, Uploaders, WrittenAhead, flush, write_ahead},
-    },
+    landing::flush::{Draft, Flushed, Uploaders, WrittenAhead, flush, write_ahead},
+    progress::WorkerStep,
     reading::{
-        chunk::Chunk,
-        dedup::window::DedupWindow,
-        reader::{ReaderEnd, ShardReader},
+        chunk::{Chunk, ReadRows},
+        reader::ReaderEnd,
     },
     shards::{
-        claims::Claims,
         fleet::Fleet,
-        lineage::ReadableShard,
         tip::{Listed, Listing},
     },
-    worker::stream_worker::StreamWorker,
+    worker::{
+        agenda::{self, Act, CHUNKS_AHEAD},
+        stream_worker::StreamWorker,
+    },
 };
 
-/// Chunks between the readers and the buffer: a page or a part of one each, few, so that a full buffer stops the reading soon.
-const CHUNKS_AHEAD: usize = 2;
-/// How often the loop looks at the age of what it holds.
+/// How often the agenda is asked when nothing happens.
 const TICK: Duration = Duration::from_millis(250);
-/// How often the table is asked whether the parents of waiting shards have ended, when others may read those.
-const WAITING_INTERVAL: Duration = Duration::from_secs(3);
 
-/// A shard that Kinesis says is not there, although it is listed, or that may have lost records, is looked at again after
-/// so long.
-const VANISHED_PAUSE: Duration = Duration::from_secs(5);
+/// What a worker with rows of Arrow has to do.
+pub(crate) type Agenda = agenda::Agenda<ReadRows, Draft>;
 
 type FleetWatch = watch::Receiver<Arc<Vec<Heartbeat>>>;
 
@@ -71,52 +63,35 @@ type ReaderOutcome = (ShardId, Result<ReaderEnd, IngestError>);
 
 pub(crate) struct Round<'a> {
     worker: &'a mut StreamWorker,
-    buffer: Buffer,
+    agenda: &'a mut Agenda,
     sender: mpsc::Sender<Chunk>,
     chunks: mpsc::Receiver<Chunk>,
     readers: JoinSet<ReaderOutcome>,
-    /// Shards that have or had a reader in this round.
-    claims: Claims,
-    /// Stops one reader each, as long as it runs.
-    stops: BTreeMap<ShardId, CancellationToken>,
-    /// Chunks of each shard that are on their way.
-    flows: BTreeMap<ShardId, Flow>,
+    /// What belongs to the reader of a shard.
+    reads: BTreeMap<ShardId, Read>,
     /// Every shard of the stream, as last listed.
     listing: Listing,
-    /// Shards that were read to their tip, in a run that ends there.
-    at_tip: BTreeSet<ShardId>,
-    /// What a run that ends at the tips waits for.
-    ending: Ending,
-    /// The gaps that were told of last.
-    told_gaps: Vec<ShardId>,
+    /// The gaps that were reported last.
+    reported_gaps: Vec<ShardId>,
     others: Option<FleetWatch>,
     flushing: Option<JoinHandle<Flushed>>,
-    /// The batch that fills, from its first row on; not here while some of its rows are written ahead.
-    draft: Option<Draft>,
     writing_ahead: Option<JoinHandle<Result<WrittenAhead, IngestError>>>,
     /// Where files go, while the table is lent to a flush too.
     uploaders: Option<Uploaders>,
-    lineage_due: Instant,
     /// That of the table when the round started: rows read since then may not land after an erasure.
     erasure_epoch: u64,
-    shard_ended: bool,
     shutdown: &'a CancellationToken,
     stop_readers: CancellationToken,
 }
 
-/// The chunks of one shard between its reader and the buffer.
-struct Flow {
+/// What belongs to a reader.
+struct Read {
+    /// Stops it.
+    stop: CancellationToken,
+    /// Counts the chunks that it sent.
     sent: Arc<AtomicUsize>,
-    taken: usize,
-    /// Tells the reader what ListShards says of the shard.
+    /// Hands it what ListShards says of the shard.
     listed: watch::Sender<Listed>,
-}
-
-impl Flow {
-    /// Whether all that was sent has been taken. To be asked when the reader has ended.
-    fn is_empty(&self) -> bool {
-        self.sent.load(Ordering::Acquire) <= self.taken
-    }
 }
 
 /// What the loop woke up for.
@@ -129,82 +104,83 @@ enum Wake {
 }
 
 impl<'a> Round<'a> {
-    pub(crate) fn new(worker: &'a mut StreamWorker, shutdown: &'a CancellationToken) -> Self {
+    pub(crate) fn new(worker: &'a mut StreamWorker, agenda: &'a mut Agenda, shutdown: &'a CancellationToken) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let document = worker.table.as_ref().and_then(StreamTable::document);
         let erasure_epoch = document.map_or(0, |document| document.head.erasure_epoch);
         let others = worker.options.fleet.as_ref().map(Fleet::watch);
-        if let Some(fleet) = &worker.options.fleet {
-            fleet.hold(worker.stream, BTreeSet::new());
-        }
         let uploaders = worker.table.as_ref().map(Uploaders::of);
         worker.progress.observe_round();
-        Self {
+        let round = Self {
             worker,
-            buffer: Buffer::default(),
+            agenda,
             sender,
             chunks,
             readers: JoinSet::new(),
-            claims: Claims::default(),
-            stops: BTreeMap::new(),
-            flows: BTreeMap::new(),
+            reads: BTreeMap::new(),
             listing: Listing::nothing(),
-            at_tip: BTreeSet::new(),
-            ending: Ending::default(),
-            told_gaps: Vec::new(),
+            reported_gaps: Vec::new(),
             others,
             flushing: None,
-            draft: None,
             writing_ahead: None,
             uploaders,
-            lineage_due: Instant::now(),
             erasure_epoch,
-            shard_ended: false,
             shutdown,
             stop_readers: shutdown.child_token(),
-        }
+        };
+        round.publish_holds();
+        round
     }
 
+    /// Asks the agenda and carries out what it says, until the end.
     pub(crate) async fn run(mut self) -> Result<RoundEnd, IngestError> {
-        let mut pauses = self.worker.patience(self.shutdown).pauses();
         loop {
-            let shutdown = self.shutdown.clone();
-            let followed = tokio::select! {
-                biased;
-                // Nothing is read yet, so there is nothing to commit.
-                () = shutdown.cancelled() => return Ok(self.leave(Vec::new())),
-                followed = self.follow_lineage() => followed,
-            };
-            match followed {
-                Ok(_) => break,
-                Err(error) => pauses.wait_after("follow the shards", error).await?,
-            }
-        }
-        self.worker.progress.observe_start();
-        loop {
-            self.start_flush_if_due();
-            if self.is_idle()
-                && let Next::End { unread } = self.go_on().await?
-            {
-                return self.finish(unread).await;
-            }
-            match self.wake().await {
-                Wake::Chunk(chunk) => self.take_chunk(*chunk)?,
-                Wake::Reader(ended) => self.take_reader(ended)?,
-                Wake::Flushed(flushed) => {
-                    if let Some(end) = self.take_flushed(*flushed).await? {
+            self.observe_the_world();
+            match self.agenda.next(Instant::now(), self.room_is_awaited()) {
+                Some(Act::Commit { draft, buffered }) => self.start_flush(draft, buffered)?,
+                Some(Act::WriteAhead { draft, rows }) => self.start_writing_ahead(draft, rows),
+                Some(Act::Look(look)) => self.look(look).await?,
+                Some(Act::Judge) => self.judge().await?,
+                Some(Act::Finish { unread }) => return self.finish(unread).await,
+                Some(Act::Leave) => return Ok(self.leave(Vec::new())),
+                None => {
+                    if let Some(end) = self.wait().await? {
                         return Ok(end);
                     }
                 }
-                Wake::WrittenAhead(written) => self.take_written_ahead(*written)?,
-                Wake::Tick => self.refresh_lineage().await?,
             }
         }
     }
 
+    /// Takes in what nobody reports: that it is to stop, and that the fleet changed.
+    fn observe_the_world(&mut self) {
+        if self.shutdown.is_cancelled() {
+            self.agenda.leave();
+        }
+        if let Some(others) = self.others.as_mut().filter(|others| others.has_changed().unwrap_or(false)) {
+            others.mark_unchanged();
+            self.agenda.fleet_changed();
+        }
+    }
+
+    fn room_is_awaited(&self) -> bool {
+        self.agenda.holds_room() && self.worker.options.admission.rows_are_awaited()
+    }
+
+    /// Waits for something to happen, and takes it in.
+    async fn wait(&mut self) -> Result<Option<RoundEnd>, IngestError> {
+        match self.wake().await {
+            Wake::Chunk(chunk) => self.take_chunk(*chunk)?,
+            Wake::Reader(ended) => self.take_reader(ended)?,
+            Wake::Flushed(flushed) => return self.take_flushed(*flushed),
+            Wake::WrittenAhead(written) => self.take_written_ahead(*written)?,
+            Wake::Tick => {}
+        }
+        Ok(None)
+    }
+
     async fn wake(&mut self) -> Wake {
-        let limits = &self.worker.options.flush;
-        let full = self.buffer.is_full(limits) || (self.flushing.is_some() && self.buffer.is_half_full(limits));
+        let takes_chunks = self.agenda.takes_chunks();
         let flushing = ended(self.flushing.as_mut());
         let writing_ahead = ended(self.writing_ahead.as_mut());
         tokio::select! {
@@ -216,23 +192,17 @@ impl<'a> Round<'a> {
                 self.writing_ahead = None;
                 Wake::WrittenAhead(Box::new(written))
             }
-            Some(chunk) = self.chunks.recv(), if !full => Wake::Chunk(Box::new(chunk)),
+            Some(chunk) = self.chunks.recv(), if takes_chunks => Wake::Chunk(Box::new(chunk)),
             Some(ended) = self.readers.join_next(), if !self.readers.is_empty() => Wake::Reader(ended),
             () = tokio::time::sleep(TICK) => Wake::Tick,
         }
     }
 
     fn take_chunk(&mut self, chunk: Chunk) -> Result<(), IngestError> {
-        self.shard_ended |= chunk.advance.ended;
-        if self.writing_ahead.is_none() {
-            self.draft.get_or_insert_with(|| Draft::new(&self.worker.progress));
-        }
         let shard = chunk.advance.shard.clone();
-        if let Some(flow) = self.flows.get_mut(&shard) {
-            flow.taken += 1;
-        }
         self.worker.progress.observe_buffered(&chunk);
-        self.buffer.add(chunk, Instant::now()).map_err(|fault| IngestError::Protocol {
+        let draft = || Draft::new(&self.worker.progress);
+        self.agenda.take_chunk(chunk, draft, Instant::now()).map_err(|fault| IngestError::Protocol {
             stream: self.worker.source.name().to_owned(),
             shard,
             reason: fault.to_string(),
@@ -242,87 +212,38 @@ impl<'a> Round<'a> {
     fn take_reader(&mut self, ended: Result<ReaderOutcome, JoinError>) -> Result<(), IngestError> {
         let stream = self.worker.stream;
         let (shard, outcome) = ended.map_err(|error| IngestError::task(stream, &error))?;
-        self.stops.remove(&shard);
-        let end = outcome?;
-        if end == ReaderEnd::AtTip {
-            self.at_tip.insert(shard.clone());
-        }
-        if matches!(end, ReaderEnd::ShardVanished | ReaderEnd::MayHaveLost) {
-            // The lineage tells what became of it, once everything that was read of it is committed.
-            self.lineage_due = Instant::now();
-            self.worker.avoided.insert(shard.clone(), Instant::now() + VANISHED_PAUSE);
-            self.claims.release(&shard);
-        }
-        self.let_go();
+        let sent = self.reads.remove(&shard).map_or(0, |read| read.sent.load(Ordering::Acquire));
+        self.agenda.reader_ended(&shard, outcome?, sent, Instant::now());
+        self.publish_holds();
         Ok(())
     }
 
-    /// Stops the readers of shards that are another worker's now.
-    fn release_all_but(&mut self, mine: &BTreeSet<ShardId>) {
-        for (shard, stop) in &self.stops {
-            if !mine.contains(shard) && self.claims.release(shard) {
-                tracing::info!(stream = %self.worker.stream, %shard, "handing the shard over to another worker");
-                stop.cancel();
-            }
-        }
-    }
-
-    /// Lets go of the shards that are handed over and of which everything is committed.
-    fn let_go(&mut self) {
-        if self.flushing.is_some() {
-            return;
-        }
-        let mut claims = std::mem::take(&mut self.claims);
-        claims.let_go(|shard| self.has_come_in(shard) && !self.buffer.holds(shard));
-        self.claims = claims;
-        self.tell_holds();
-    }
-
-    /// Whether nobody reads the shard and everything that was read of it is in the buffer, or further.
-    fn has_come_in(&self, shard: &ShardId) -> bool {
-        !self.stops.contains_key(shard) && self.flows.get(shard).is_none_or(Flow::is_empty)
-    }
-
-    fn tell_holds(&self) {
+    /// Lets the others know which shards they should not read.
+    fn publish_holds(&self) {
         if let Some(fleet) = &self.worker.options.fleet {
-            fleet.hold(self.worker.stream, self.claims.held().clone());
+            fleet.hold(self.worker.stream, self.agenda.held().clone());
         }
     }
 
-    /// Starts a flush when one is due and the table is here.
-    fn start_flush_if_due(&mut self) {
-        let drained = self.readers.is_empty() && self.chunks.is_empty();
-        let held = |shard: &ShardId| self.has_come_in(shard) && self.buffer.holds(shard);
-        let handing_over = self.claims.releasing().iter().any(held);
-        let due = self.buffer.is_due(&self.worker.options.flush, Instant::now());
-        let due = due || self.shard_ended || drained || handing_over;
-        if self.buffer.is_empty() || self.writing_ahead.is_some() {
-            return;
-        }
-        if !due {
-            self.write_ahead_if_short_of_memory();
-        } else if let Some(table) = self.worker.table.take() {
-            self.shard_ended = false;
-            let buffered = self.buffer.take();
-            self.worker.progress.observe_flush();
-            let patience = self.worker.patience(self.shutdown);
-            let draft = self.draft.take().unwrap_or_else(|| Draft::new(&self.worker.progress));
-            self.flushing = Some(tokio::spawn(flush(table, draft, buffered, self.erasure_epoch, patience)));
-        }
+    fn start_flush(
+        &mut self,
+        draft: Option<Draft>,
+        buffered: crate::landing::buffer::Buffered,
+    ) -> Result<(), IngestError> {
+        // Fails when the table is lent already.
+        self.worker.table()?;
+        let Some(table) = self.worker.table.take() else { return Ok(()) };
+        self.worker.progress.observe_flush();
+        let patience = self.worker.patience(self.shutdown);
+        let draft = draft.unwrap_or_else(|| Draft::new(&self.worker.progress));
+        self.flushing = Some(tokio::spawn(flush(table, draft, buffered, self.erasure_epoch, patience)));
+        Ok(())
     }
 
-    /// While an earlier batch is on its way, its rows are in memory too: reading waits for that instead.
-    fn write_ahead_if_short_of_memory(&mut self) {
-        let options = &self.worker.options;
-        let room_is_awaited = self.buffer.holds_room() && options.admission.rows_are_awaited();
-        if self.flushing.is_some() || !(room_is_awaited || self.buffer.is_half_full(&options.flush)) {
-            return;
-        }
-        if let (Some(draft), Some(uploaders)) = (self.draft.take(), self.uploaders.clone()) {
-            let rows = self.buffer.lend(Instant::now());
-            let patience = self.worker.patience(self.shutdown);
-            self.writing_ahead = Some(tokio::spawn(write_ahead(uploaders, draft, rows, patience)));
-        }
+    fn start_writing_ahead(&mut self, draft: Draft, rows: Vec<ReadRows>) {
+        let Some(uploaders) = self.uploaders.clone() else { return };
+        let patience = self.worker.patience(self.shutdown);
+        self.writing_ahead = Some(tokio::spawn(write_ahead(uploaders, draft, rows, patience)));
     }
 
     fn take_written_ahead(
@@ -332,36 +253,20 @@ impl<'a> Round<'a> {
         let stream = self.worker.stream;
         let written = written.map_err(|error| IngestError::task(stream, &error))?;
         let WrittenAhead { draft, rest, file_bytes } = written?;
-        self.draft = Some(draft);
-        self.buffer.give_back(rest, file_bytes);
+        self.agenda.written_ahead(draft, rest, file_bytes);
         Ok(())
     }
 
-    async fn take_flushed(&mut self, flushed: Result<Flushed, JoinError>) -> Result<Option<RoundEnd>, IngestError> {
+    fn take_flushed(&mut self, flushed: Result<Flushed, JoinError>) -> Result<Option<RoundEnd>, IngestError> {
         let stream = self.worker.stream;
         let Flushed { table, batch, row_bytes, file_bytes, outcome } =
             flushed.map_err(|error| IngestError::task(stream, &error))?;
         self.worker.table = Some(table);
         match outcome? {
             CommitOutcome::Committed { version } => {
-                self.buffer.learn(row_bytes, file_bytes);
-                let mut counts = ControlTotals::default();
-                for step in &batch.shards {
-                    counts += step.counts;
-                }
-                let files = batch.files.iter().chain(&batch.rejected_files);
-                let (number, bytes) = files.fold((0, 0), |(number, bytes), file| (number + 1, bytes + file.size));
-                self.worker.progress.observe_commit(counts, number, bytes);
-                self.worker.progress.observe_batch(&batch);
-                tracing::info!(
-                    %stream, version, batch = %batch.id, files = number, bytes,
-                    stored = counts.stored, rejected = counts.rejected, duplicate = counts.duplicate, "committed"
-                );
-                self.let_go();
-                if batch.shards.iter().any(|step| step.ended) {
-                    self.lineage_due = Instant::now();
-                    self.refresh_lineage().await?;
-                }
+                self.observe_commit(&batch, version);
+                self.agenda.committed(&batch.shards, row_bytes, file_bytes, Instant::now());
+                self.publish_holds();
                 Ok(None)
             }
             CommitOutcome::Fenced(fence) => Ok(Some(RoundEnd::Fenced(Some(fence)))),
@@ -372,36 +277,37 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Nothing is read, held or under way.
-    fn is_idle(&self) -> bool {
-        self.readers.is_empty() && self.chunks.is_empty() && self.buffer.is_empty() && self.flushing.is_none()
+    fn observe_commit(&self, batch: &Batch, version: u64) {
+        let mut counts = ControlTotals::default();
+        for step in &batch.shards {
+            counts += step.counts;
+        }
+        let files = batch.files.iter().chain(&batch.rejected_files);
+        let (number, bytes) = files.fold((0, 0), |(number, bytes), file| (number + 1, bytes + file.size));
+        self.worker.progress.observe_commit(counts, number, bytes);
+        self.worker.progress.observe_batch(batch);
+        tracing::info!(
+            stream = %self.worker.stream, version, batch = %batch.id, files = number, bytes,
+            stored = counts.stored, rejected = counts.rejected, duplicate = counts.duplicate, "committed"
+        );
     }
 
-    fn spawn_reader(&mut self, shard: ReadableShard, window: DedupWindow) {
-        tracing::debug!(stream = %self.worker.stream, shard = %shard.shard.id, position = ?shard.position, ids = window.len(), "reading");
-        let id = shard.shard.id.clone();
-        let stop = self.stop_readers.child_token();
-        self.stops.insert(id.clone(), stop.clone());
-        let sent = Arc::default();
-        let (listed, listings) = watch::channel(Listed::of(&shard.shard, self.listing.at));
-        self.flows.insert(id.clone(), Flow { sent: Arc::clone(&sent), taken: 0, listed });
-        let reader = ShardReader {
-            source: self.worker.source.clone(),
-            stream: self.worker.stream,
-            shard,
-            decoder: self.worker.decoder.clone(),
-            window,
-            chunks: self.sender.clone(),
-            sent,
-            stop_at_tip: self.worker.options.once,
-            listed: listings,
-            retention: self.worker.description.retention,
-            admission: self.worker.options.admission.clone(),
-            clock: self.worker.options.clock.clone(),
-            skew: self.worker.skew,
-            progress: self.worker.progress.clone(),
-        };
-        self.readers.spawn(async move { (id, reader.run(stop).await) });
+    /// Everything is committed; what follows the commits must not stay behind when nobody comes after.
+    async fn finish(self, unread: Vec<ShardId>) -> Result<RoundEnd, IngestError> {
+        self.worker.progress.observe_step(WorkerStep::Following);
+        let mut pauses = self.worker.patience(self.shutdown).pauses();
+        while let Err(error) = self.worker.table()?.follow_rejected().await {
+            pauses.wait_after("bring rejected_events up to date", error.into()).await?;
+        }
+        Ok(self.leave(unread))
+    }
+
+    /// Lets go of every shard.
+    fn leave(&self, unread: Vec<ShardId>) -> RoundEnd {
+        if let Some(fleet) = &self.worker.options.fleet {
+            fleet.hold(self.worker.stream, std::collections::BTreeSet::new());
+        }
+        RoundEnd::Done { unread }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bluelake_lake::{
@@ -28,20 +28,16 @@ use crate::{
     reading::dedup::{rebuild::Rebuild, window::DedupWindow},
     shards::{
         fleet::Share,
-        lineage::{LineagePlan, ReadableShard, plan},
-        pins_and_gaps::{FirstActs, GapRule, Readable},
+        lineage::ReadableShard,
+        pins_and_gaps::{FirstActs, GapRule, PIN_ROUNDS, Readable, Seen},
         tip::Listing,
     },
     worker::{
+        agenda::FENCED_PAUSE,
         options::IngestOptions,
-        round::{Round, RoundEnd},
+        round::{Agenda, Round, RoundEnd},
     },
 };
-
-/// Rounds of pinning before it is given up; each loses only to another worker that pins.
-const PIN_ROUNDS: usize = 10;
-/// A shard that another worker took is left alone for up to this long.
-const FENCED_PAUSE: Duration = Duration::from_secs(15);
 
 /// What a worker did.
 #[derive(Clone, Debug)]
@@ -73,7 +69,6 @@ pub struct StreamWorker {
     start: Position,
     pub(crate) skew: Skew,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) avoided: BTreeMap<ShardId, Instant>,
     /// When the worker started, by the later of both clocks.
     pub(crate) began_at: Millis,
     fenced: u64,
@@ -121,7 +116,6 @@ impl StreamWorker {
             options,
             start,
             skew,
-            avoided: BTreeMap::new(),
             fenced: 0,
         })
     }
@@ -144,8 +138,10 @@ impl StreamWorker {
     /// The first error that is not waited out. What was committed before it stays committed.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<StreamSummary, IngestError> {
         let running = Running::start(&self.progress);
+        let IngestOptions { flush, once, lineage_interval, .. } = self.options.clone();
+        let mut agenda = Agenda::new(flush, once, lineage_interval, Instant::now());
         loop {
-            match Round::new(&mut self, &shutdown).run().await? {
+            match Round::new(&mut self, &mut agenda, &shutdown).run().await? {
                 RoundEnd::Done { unread } => {
                     running.leave();
                     let open = |document: &CheckpointDocument| {
@@ -161,14 +157,15 @@ impl StreamWorker {
                     });
                 }
                 RoundEnd::Fenced(fence) => {
-                    let shards = fence.as_ref().map(|fence| fence.shards.as_slice()).unwrap_or_default();
                     if let Some(fence) = &fence {
                         tracing::warn!(stream = %self.stream, %fence, "fenced: the table has moved on; going on from there");
                         self.fenced += 1;
                         self.progress.observe_fenced();
                     }
-                    let until = Instant::now() + FENCED_PAUSE.mul_f64(rand::rng().random_range(0.2..1.0));
-                    self.avoided.extend(shards.iter().map(|moved| (moved.shard.clone(), until)));
+                    let now = Instant::now();
+                    let until = now + FENCED_PAUSE.mul_f64(rand::rng().random_range(0.2..1.0));
+                    let moved = fence.into_iter().flat_map(|fence| fence.shards).map(|moved| moved.shard);
+                    agenda = agenda.next_round(moved, until, now);
                     let mut pauses = self.patience(&shutdown).pauses();
                     while let Err(error) = self.table()?.reload().await {
                         pauses.wait_after("load the table", error.into()).await?;
@@ -194,7 +191,7 @@ impl StreamWorker {
     /// vanished.
     pub(crate) async fn readable(
         &mut self,
-        reading: &BTreeSet<ShardId>,
+        held: &BTreeSet<ShardId>,
         shutdown: &CancellationToken,
     ) -> Result<(Readable, Listing), IngestError> {
         let patience = self.patience(shutdown);
@@ -206,20 +203,22 @@ impl StreamWorker {
             // Listed anew each time: what is pinned must not be older than the document that it is pinned against.
             let at = self.skew.earliest(self.options.clock.now());
             let listing = Listing { shards: self.source.list_shards().await?, at };
-            let (now, skew, start) = (self.options.clock.now(), self.skew, self.start.clone());
-            let mut plan = plan(&listing.shards, self.table()?.document(), &start, skew.earliest(now));
-            plan.vanished.retain(|shard| !reading.contains(shard));
-            let share = self.share(&plan);
-            let IngestOptions { on_gap, dedup, .. } = &self.options;
+            let now = self.options.clock.now();
             let rule = GapRule {
                 retention: self.description.retention,
-                window: dedup.span,
-                on_gap: *on_gap,
-                now: skew.latest(now),
+                window: self.options.dedup.span,
+                on_gap: self.options.on_gap,
+                now: self.skew.latest(now),
             };
-            let mut first = FirstActs::decide(plan, &share, self.table()?.document(), rule);
+            let seen = Seen {
+                listed: &listing.shards,
+                document: self.table.as_ref().and_then(StreamTable::document),
+                start: &self.start,
+                held,
+                earliest: self.skew.earliest(now),
+            };
+            let first = FirstActs::of(&seen, rule, |wanting| self.share(wanting));
             if first.is_empty() {
-                first.readable.shards.retain(|readable| !share.held.contains(&readable.shard.id));
                 return Ok((first.readable, listing));
             }
             let table = self.table()?;
@@ -240,8 +239,7 @@ impl StreamWorker {
     }
 
     /// This worker's share of the shards that want a worker.
-    fn share(&self, plan: &LineagePlan) -> Share {
-        let wanting = plan.wanting();
+    fn share(&self, wanting: BTreeSet<ShardId>) -> Share {
         match &self.options.fleet {
             Some(fleet) => fleet.share(self.stream, wanting),
             None => Share { mine: wanting, ..Share::default() },
