@@ -1,5 +1,6 @@
 //! The one moment: documents and Delta commits, and what follows each.
 
+pub(crate) mod attempt;
 pub(crate) mod chain;
 pub(crate) mod housekeeping;
 pub(crate) mod rejected;

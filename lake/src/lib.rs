@@ -23,11 +23,12 @@ pub use checkpoint::document::{
     ShardState, Tally, archive_shard,
 };
 pub use checkpoint::sequence::{NotASequenceNumber, SequenceNumber};
-pub use checkpoint::settlement::{NextAct, Trace, next_act, trace};
+pub use checkpoint::settlement::{Trace, trace};
 pub use checkpoint::shard_id::ShardId;
 pub use checkpoint::stream_identity::other_stream;
 pub use checkpoint::totals::ControlTotals;
 pub use checkpoint::watermark::SeenInKinesis;
+pub use commit::attempt::Attempt;
 pub use commit::housekeeping::Housekeeping;
 pub use commit::stream_table::{CommitOutcome, NewFile, StreamTable, Uploader};
 pub use error::LakeError;

@@ -1,6 +1,6 @@
 //! A worker's view of the tables, and the commit of a batch in single steps, by the rules of the lake's own pure code.
 
-use bluelake_lake::{Batch, CheckpointDocument, CommitOutcome, NextAct, Trace, Writer, next_act, trace};
+use bluelake_lake::{Attempt, Batch, CheckpointDocument, CommitOutcome, Trace, Writer, trace};
 use bluelake_schemas::{KnownBug, Millis};
 
 use super::{
@@ -124,6 +124,8 @@ pub(super) struct Committing {
     /// All events of the batch.
     pub(super) items: Vec<Item>,
     stage: Stage,
+    /// Version of the event table that the try began with, and the one that it puts next.
+    versions: (usize, usize),
     /// Set when the worker stood still with this under way.
     pub(super) stood_still: bool,
     unclear: bool,
@@ -131,20 +133,7 @@ pub(super) struct Committing {
 
 #[derive(Debug)]
 enum Stage {
-    Read,
-    Put {
-        snapshot: usize,
-        document: Box<CheckpointDocument>,
-    },
-    Age {
-        snapshot: usize,
-        document: Box<CheckpointDocument>,
-    },
-    Commit {
-        snapshot: usize,
-        next: usize,
-        document: Box<CheckpointDocument>,
-    },
+    Try(Attempt),
     /// The bug of committing the rows behind their positions.
     Rows,
     Follow,
@@ -152,115 +141,99 @@ enum Stage {
 
 impl Committing {
     pub(super) fn new(batch: Batch, items: Vec<Item>) -> Self {
-        let stage = Stage::Read;
-        Self { batch, items, stage, stood_still: false, unclear: false }
+        let stage = Stage::Try(Attempt::Read);
+        Self { batch, items, stage, versions: (0, 0), stood_still: false, unclear: false }
     }
 
     /// Whether a crash now comes between the document and the end.
     pub(super) fn is_midway(&self) -> bool {
-        !matches!(self.stage, Stage::Read)
+        !matches!(self.stage, Stage::Try(Attempt::Read))
     }
 
     /// One request; `Some` when it is settled what became of the batch.
     pub(super) fn step(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
-        let stage = std::mem::replace(&mut self.stage, Stage::Read);
+        // What fails begins anew.
+        let stage = std::mem::replace(&mut self.stage, Stage::Try(Attempt::Read));
         match stage {
-            Stage::Read => self.read(table, writer, env),
-            Stage::Put { snapshot, document } => {
-                self.put(snapshot, document, env);
-                None
+            Stage::Try(Attempt::Read) => self.read(table, writer, env)?,
+            Stage::Try(Attempt::Put(document)) => self.put(document, env),
+            Stage::Try(Attempt::Age(document)) => {
+                env.read().ok()?;
+                let written_at = env.store.document_written_at(document.head.number)?;
+                self.stage = Stage::Try(Attempt::written(document, &self.batch, Millis::new(written_at)));
             }
-            Stage::Age { snapshot, document } => self.judge_age(snapshot, document, env),
-            Stage::Commit { snapshot, next, document } => {
-                self.commit(table, (snapshot, next), document, env);
-                None
-            }
+            Stage::Try(Attempt::Commit(document)) => self.commit(table, document, env),
+            Stage::Try(Attempt::Done | Attempt::Fenced(_) | Attempt::Expired) => {}
             Stage::Rows => {
                 let content = Version { adds: self.batch.files.clone(), ..Version::default() };
                 let version = env.store.log.len();
                 let _ = env.store.apply(Request::Log { version, content }, env.now);
                 self.stage = Stage::Follow;
-                None
             }
             Stage::Follow => match table.follow(env) {
-                Ok(false) => {
-                    self.stage = Stage::Follow;
-                    None
-                }
+                Ok(false) => self.stage = Stage::Follow,
                 // Best effort: it catches up later.
-                Ok(true) | Err(_) => Some(CommitOutcome::Committed { version: 0 }),
+                Ok(true) | Err(_) => return Some(CommitOutcome::Committed { version: 0 }),
             },
         }
+        self.settled(env)
     }
 
-    /// Reads the table back and decides.
-    fn read(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
-        table.reload(env).ok()?;
-        let found = table.holds(&self.batch, env).ok()?;
-        match next_act(table.document.as_ref(), found, &self.batch, writer) {
-            Ok(NextAct::Done) => {
+    /// What became of the batch, if that is settled.
+    fn settled(&mut self, env: &mut Env) -> Option<CommitOutcome> {
+        match &self.stage {
+            Stage::Try(Attempt::Fenced(fence)) => {
+                if self.stood_still {
+                    env.count("zombie refused");
+                }
+                Some(CommitOutcome::Fenced(fence.clone()))
+            }
+            Stage::Try(Attempt::Expired) => {
+                env.count("batch expired");
+                Some(CommitOutcome::Expired)
+            }
+            Stage::Try(Attempt::Done) => {
                 env.count("lost answer had landed");
                 self.stage = Stage::Follow;
                 None
             }
-            Ok(NextAct::Drop(fence)) => {
-                if self.stood_still {
-                    env.count("zombie refused");
-                }
-                Some(CommitOutcome::Fenced(fence))
-            }
-            Ok(NextAct::Put(document)) => {
-                if std::mem::replace(&mut self.unclear, false) {
+            _ => None,
+        }
+    }
+
+    /// Reads the table back and decides; `None` when it could not be read.
+    fn read(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<()> {
+        table.reload(env).ok()?;
+        let found = table.holds(&self.batch, env).ok()?;
+        self.versions = (table.version, table.version + 1);
+        match Attempt::decide(table.document.as_ref(), found, &self.batch, writer) {
+            Ok(step) => {
+                if matches!(step, Attempt::Put(_)) && std::mem::replace(&mut self.unclear, false) {
                     env.count("tried again");
                 }
-                self.stage = Stage::Put { snapshot: table.version, document };
-                None
+                self.stage = Stage::Try(step);
             }
-            Err(refusal) => {
-                env.fail(format!("the batch contradicts itself: {refusal:?}"));
-                None
-            }
+            Err(refusal) => env.fail(format!("the batch contradicts itself: {refusal:?}")),
         }
+        Some(())
     }
 
-    fn put(&mut self, snapshot: usize, mut document: Box<CheckpointDocument>, env: &mut Env) {
+    fn put(&mut self, mut document: Box<CheckpointDocument>, env: &mut Env) {
         let number = document.head.number;
         let bytes = document.seal().unwrap();
-        self.stage = match env.send(Request::Document { number, bytes }) {
-            Ok(()) => Stage::Age { snapshot, document },
+        match env.send(Request::Document { number, bytes }) {
+            Ok(()) => self.stage = Stage::Try(Attempt::put(document, &self.batch)),
             Err(StoreFault::Taken) => {
                 env.count("document number taken");
-                document.take_free_number(env.store.highest_document());
-                Stage::Put { snapshot, document }
+                self.stage = Stage::Try(Attempt::taken(document, env.store.highest_document()));
             }
-            Err(StoreFault::Unclear) => Stage::Read,
-        };
-    }
-
-    fn judge_age(
-        &mut self,
-        snapshot: usize,
-        document: Box<CheckpointDocument>,
-        env: &mut Env,
-    ) -> Option<CommitOutcome> {
-        env.read().ok()?;
-        let written_at = env.store.document_written_at(document.head.number)?;
-        if self.batch.is_too_old(Millis::new(written_at)) {
-            env.count("batch expired");
-            return Some(CommitOutcome::Expired);
+            Err(StoreFault::Unclear) => {}
         }
-        self.stage = Stage::Commit { snapshot, next: snapshot + 1, document };
-        None
     }
 
     /// The put of one version of the log, as deltalake does it.
-    fn commit(
-        &mut self,
-        table: &mut Table,
-        (snapshot, next): (usize, usize),
-        document: Box<CheckpointDocument>,
-        env: &mut Env,
-    ) {
+    fn commit(&mut self, table: &mut Table, document: Box<CheckpointDocument>, env: &mut Env) {
+        let (snapshot, next) = self.versions;
         let items = self.items.iter().filter(|item| item.fate == Fate::Duplicate);
         let mut content = Version {
             adds: self.batch.files.clone(),
@@ -285,7 +258,8 @@ impl Committing {
                 if moved.iter().any(|version| version.txn.is_some()) {
                     env.count("conflict");
                 } else if next - snapshot < INNER_TRIES {
-                    self.stage = Stage::Commit { snapshot, next: next + 1, document };
+                    self.versions = (snapshot, next + 1);
+                    self.stage = Stage::Try(Attempt::Commit(document));
                 }
             }
             Err(StoreFault::Unclear) => {

@@ -45,7 +45,7 @@ pub fn trace(document: &CheckpointDocument, batch: &Batch) -> Trace {
 
 /// What comes next for a batch.
 #[derive(Clone, Debug)]
-pub enum NextAct {
+pub(crate) enum NextAct {
     /// Nothing: it happened.
     Done,
     /// Nothing: it can never happen, because the table has moved on.
@@ -59,7 +59,7 @@ pub enum NextAct {
 ///
 /// # Errors
 /// [`Refusal::Inconsistent`], never [`Refusal::Fenced`]: the batch contradicts itself.
-pub fn next_act(
+pub(crate) fn next_act(
     current: Option<&CheckpointDocument>,
     found: bool,
     batch: &Batch,

@@ -75,29 +75,27 @@ impl DocumentChain {
         CheckpointDocument::read(&bytes, number).map_err(|fault| document(fault.to_string()))
     }
 
-    /// Puts the document under the first free number from its own on; its number is set to that.
-    pub(crate) async fn put_new(&self, document: &mut CheckpointDocument) -> Result<(), LakeError> {
-        for _ in 0..MAX_LOST_RACES {
-            let bytes = document.seal().map_err(|error| LakeError::Document {
-                path: self.describe(document.head.number),
-                reason: error.to_string(),
-            })?;
-            let create = PutOptions::from(PutMode::Create);
-            let path = self.path(document.head.number);
-            match self.store.put_opts(&path, bytes.into(), create).await {
-                Ok(_) => return Ok(()),
-                Err(object_store::Error::AlreadyExists { .. }) => {
-                    document.take_free_number(self.highest(Some(document.head.number)).await?);
-                }
-                Err(error) => {
-                    return Err(LakeError::store("write", self.describe(document.head.number))(error));
-                }
-            }
+    /// Seals the document and puts it under its number; false when that is taken.
+    pub(crate) async fn put(&self, document: &mut CheckpointDocument) -> Result<bool, LakeError> {
+        let number = document.head.number;
+        let sealed = document.seal();
+        let bytes =
+            sealed.map_err(|error| LakeError::Document { path: self.describe(number), reason: error.to_string() })?;
+        let create = PutOptions::from(PutMode::Create);
+        match self.store.put_opts(&self.path(number), bytes.into(), create).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(LakeError::store("write", self.describe(number))(error)),
         }
-        Err(LakeError::Document {
-            path: self.describe(document.head.number),
-            reason: format!("{MAX_LOST_RACES} races for a number were lost"),
-        })
+    }
+
+    /// Refuses to run for numbers for ever.
+    pub(crate) fn check_races(&self, lost: usize, number: u64) -> Result<(), LakeError> {
+        if lost < MAX_LOST_RACES {
+            return Ok(());
+        }
+        let reason = format!("{MAX_LOST_RACES} races for a number were lost");
+        Err(LakeError::Document { path: self.describe(number), reason })
     }
 
     /// When the store says that document `number` was written.
@@ -151,7 +149,7 @@ impl DocumentChain {
     }
 
     /// The highest number in use, looked for above `above`.
-    async fn highest(&self, above: Option<u64>) -> Result<Option<u64>, LakeError> {
+    pub(crate) async fn highest(&self, above: Option<u64>) -> Result<Option<u64>, LakeError> {
         let listed = match above {
             Some(number) => self.store.list_with_offset(Some(&self.folder), &self.path(number)),
             None => self.store.list(Some(&self.folder)),

@@ -22,10 +22,12 @@ use crate::{
         advance::{Batch, Fence, Refusal, Writer},
         data_file::DataFile,
         document::{ArchiveRange, CheckpointDocument},
-        settlement::{NextAct, Trace, next_act, trace},
+        settlement::{Trace, trace},
         stream_identity,
     },
-    commit::{chain::DocumentChain, housekeeping::Housekeeping, rejected::RejectedFollower, self_check},
+    commit::{
+        attempt::Attempt, chain::DocumentChain, housekeeping::Housekeeping, rejected::RejectedFollower, self_check,
+    },
     error::LakeError,
     failpoint,
     layout::{REJECTED_EVENTS, app_id},
@@ -232,35 +234,71 @@ impl StreamTable {
         }
     }
 
-    /// One round: read back, decide, put a document, commit. A transient error asks for another round.
+    /// One try, step by step. A transient error asks for another.
     async fn attempt(&mut self, batch: &Batch) -> Result<CommitOutcome, LakeError> {
-        let state = self.reload().await?;
-        let found = self.chain_holds(batch).await?;
-        let mut document = match next_act(self.current.as_ref(), found, batch, &self.writer) {
-            Ok(NextAct::Done) => return Ok(CommitOutcome::Committed { version: state.version() }),
-            Ok(NextAct::Drop(fence)) | Err(Refusal::Fenced(fence)) => return Ok(CommitOutcome::Fenced(fence)),
-            Ok(NextAct::Put(document)) => *document,
-            Err(Refusal::Inconsistent(reason)) => {
-                return Err(LakeError::Refused {
-                    table: self.stream.table().to_owned(),
-                    check: reason,
-                    remedy: "this is a fault of the program; please report it".to_owned(),
-                });
-            }
-        };
-        failpoint::pass("before_document").await?;
-        self.chain.put_new(&mut document).await?;
-        failpoint::pass("after_document").await?;
-        let has_files = !batch.files.is_empty() || !batch.rejected_files.is_empty();
-        if has_files && batch.is_too_old(self.chain.written_at(document.head.number).await?) {
-            return Ok(CommitOutcome::Expired);
+        let mut state = None;
+        let mut lost_races = 0;
+        let mut step = Attempt::Read;
+        loop {
+            step = match step {
+                Attempt::Read => {
+                    let read = self.reload().await?;
+                    let found = self.chain_holds(batch).await?;
+                    state = Some(read);
+                    let decided = Attempt::decide(self.current.as_ref(), found, batch, &self.writer);
+                    let decided = decided.map_err(|refusal| self.contradiction(&refusal))?;
+                    if matches!(decided, Attempt::Put(_)) {
+                        failpoint::pass("before_document").await?;
+                    }
+                    decided
+                }
+                Attempt::Put(mut document) => {
+                    if self.chain.put(&mut document).await? {
+                        failpoint::pass("after_document").await?;
+                        Attempt::put(document, batch)
+                    } else {
+                        lost_races += 1;
+                        self.chain.check_races(lost_races, document.head.number)?;
+                        let highest = self.chain.highest(Some(document.head.number)).await?;
+                        Attempt::taken(document, highest)
+                    }
+                }
+                Attempt::Age(document) => {
+                    let written_at = self.chain.written_at(document.head.number).await?;
+                    Attempt::written(document, batch, written_at)
+                }
+                Attempt::Commit(document) => {
+                    let Some(read) = state.take() else {
+                        step = Attempt::Read;
+                        continue;
+                    };
+                    #[cfg(feature = "failpoints")]
+                    let read = self.commit_position_first(read, batch, document.head.number).await?;
+                    let version = self.commit_to_delta(&read, batch, document.head.number).await?;
+                    failpoint::pass("after_delta_commit").await?;
+                    self.current = Some(*document);
+                    return Ok(CommitOutcome::Committed { version });
+                }
+                Attempt::Done => {
+                    let version = state.as_ref().map_or(0, DeltaTableState::version);
+                    return Ok(CommitOutcome::Committed { version });
+                }
+                Attempt::Fenced(fence) => return Ok(CommitOutcome::Fenced(fence)),
+                Attempt::Expired => return Ok(CommitOutcome::Expired),
+            };
         }
-        #[cfg(feature = "failpoints")]
-        let state = self.commit_position_first(state, batch, document.head.number).await?;
-        let version = self.commit_to_delta(&state, batch, document.head.number).await?;
-        failpoint::pass("after_delta_commit").await?;
-        self.current = Some(document);
-        Ok(CommitOutcome::Committed { version })
+    }
+
+    fn contradiction(&self, refusal: &Refusal) -> LakeError {
+        let check = match refusal {
+            Refusal::Inconsistent(reason) => reason.clone(),
+            Refusal::Fenced(fence) => fence.to_string(),
+        };
+        LakeError::Refused {
+            table: self.stream.table().to_owned(),
+            check,
+            remedy: "this is a fault of the program; please report it".to_owned(),
+        }
     }
 
     async fn commit_to_delta(&mut self, state: &DeltaTableState, batch: &Batch, number: u64) -> Result<u64, LakeError> {
