@@ -178,6 +178,10 @@ impl Worker {
     pub(super) fn leave(&mut self, env: &Env) {
         self.leaving = true;
         self.agenda.leave();
+        self.stop_readers(env);
+    }
+
+    fn stop_readers(&mut self, env: &Env) {
         for (shard, reader) in std::mem::take(&mut self.readers) {
             self.agenda.reader_ended(&shard, ReaderEnd::Stopped, reader.sent, env.instant());
         }
@@ -373,6 +377,10 @@ impl Worker {
 
     /// One turn of the loop.
     fn turn(&mut self, env: &mut Env) {
+        if self.leaving {
+            // A look that was under way may have started some.
+            self.stop_readers(env);
+        }
         match self.agenda.next(env.instant(), false) {
             Some(Act::Commit { draft, buffered }) => {
                 let base = self.table.document.as_ref().map_or(0, |document| document.head.number);
