@@ -9,7 +9,6 @@ mod contract;
 mod dictionary;
 mod error;
 mod json_schema;
-mod known_bug;
 mod source;
 mod stream;
 mod tables;
@@ -20,7 +19,6 @@ pub use contract::{
 };
 pub use dictionary::{DictionaryRow, type_in_words};
 pub use error::{ContractError, Fault};
-pub use known_bug::KnownBug;
 pub use stream::{Stream, UnknownStream};
 pub use tables::{
     DESCRIPTION_KEY, EVENT_PARTITIONS, LINEAGE_COLUMNS, REJECTED_PARTITIONS, REJECTED_TABLE, rejected_events_schema,

@@ -14,7 +14,7 @@ use aws_sdk_kinesis::{
     types::{ConsumerStatus, Shard, ShardIteratorType, StartingPosition},
 };
 use bluelake_lake::{Position, SequenceNumber, ShardId, causes, one_line};
-use bluelake_schemas::{KnownBug, Millis};
+use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -352,11 +352,7 @@ fn start_of(position: &Position) -> (ShardIteratorType, Option<String>, Option<S
         Position::AtTimestamp(time) => {
             (ShardIteratorType::AtTimestamp, None, Some(SdkDateTime::from_millis(time.get())))
         }
-        Position::After(sequence) => {
-            let after = !KnownBug::ResumeAt.is_on();
-            let kind = if after { ShardIteratorType::AfterSequenceNumber } else { ShardIteratorType::AtSequenceNumber };
-            (kind, Some(sequence.as_str().to_owned()), None)
-        }
+        Position::After(sequence) => (ShardIteratorType::AfterSequenceNumber, Some(sequence.as_str().to_owned()), None),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bluelake_lake::{Batch, CommitOutcome, DataFile, NewFile, ShardAdvance, StreamTable, Uploader};
-use bluelake_schemas::{KnownBug, Stream};
+use bluelake_schemas::Stream;
 use bluelake_transform::{DecodedBatch, EncodedFile, Partitions, TableLayout, TransformError, encode};
 use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
@@ -129,9 +129,6 @@ pub(crate) async fn flush(
         ..empty_batch(&table, shards)
     };
     let outcome = match uploaded {
-        Ok(()) if KnownBug::ForgetAllRejected.is_on() && batch.files.is_empty() && !batch.rejected_files.is_empty() => {
-            Ok(CommitOutcome::Committed { version: 0 })
-        }
         Ok(()) => commit(&mut table, &batch, &patience).await,
         Err(error) => Err(error),
     };

@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use bluelake_lake::{ControlTotals, Position, SequenceNumber, ShardAdvance};
-use bluelake_schemas::{KnownBug, Micros, Millis};
+use bluelake_schemas::{Micros, Millis};
 
 use crate::{
     kinesis::listed::ListedShard,
@@ -171,8 +171,7 @@ impl ShardCursor {
             Position::TrimHorizon | Position::AtTimestamp(_) => None,
         };
         for (index, sequence) in page.sequences.iter().enumerate() {
-            let is_again = KnownBug::ResumeAt.is_on() && index == 0 && last == Some(sequence);
-            if is_again || last.is_none_or(|last| sequence > last) {
+            if last.is_none_or(|last| sequence > last) {
                 new.push(index);
                 last = Some(sequence);
             }

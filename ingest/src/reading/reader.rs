@@ -11,7 +11,7 @@ use std::{
 
 use aws_sdk_kinesis::types::Record;
 use bluelake_lake::{SequenceNumber, ShardId};
-use bluelake_schemas::{KnownBug, Stream};
+use bluelake_schemas::Stream;
 use bluelake_transform::Decoder;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -104,12 +104,8 @@ impl ShardReader {
         let at_start = if stop_at_tip { ShardCursor::once } else { ShardCursor::new };
         let mut cursor = at_start(shard, retention);
         let shard_source = ShardSource { stream: source.clone(), shard: id.clone(), admission: admission.clone() };
-        let mut pages = Pages::new(shard_source.clone(), stop_at_tip);
-        let committed = KnownBug::RenewFromCommit.is_on().then(|| cursor.clone());
+        let mut pages = Pages::new(shard_source, stop_at_tip);
         loop {
-            if let Some(committed) = &committed {
-                (cursor, pages) = (committed.clone(), Pages::new(shard_source.clone(), stop_at_tip));
-            }
             // A record may arrive after the answer left and before it is here.
             let asked = skew.earliest(clock.now());
             let listed = *listings.borrow();

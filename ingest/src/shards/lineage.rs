@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_lake::{CheckpointDocument, ControlTotals, Position, ShardAdvance, ShardId, ShardState};
-use bluelake_schemas::{KnownBug, Millis};
+use bluelake_schemas::Millis;
 
 use crate::kinesis::listed::ListedShard;
 
@@ -87,7 +87,7 @@ pub(crate) fn plan(
                     // A backfill may have come before the first shard.
                     let first = document.is_none_or(|document| document.shards.is_empty());
                     let known = if first { Known::nothing(now) } else { known_at_pin(shard, &states, document, now) };
-                    plan.pins.push(pin(shard, start_of(&states, first, start), &known, now));
+                    plan.pins.push(pin(shard, start_of(&states, first, start), &known));
                 } else {
                     plan.waiting.push(shard.id.clone());
                 }
@@ -115,7 +115,7 @@ pub(crate) fn plan(
 /// A parent that left ListShards unread is gone with its records; one that the table never saw cannot be waited for.
 fn parent_is_done(listed: bool, state: Option<&ShardState>) -> bool {
     match state {
-        Some(state) => state.ended || KnownBug::ChildrenBeforeParents.is_on(),
+        Some(state) => state.ended,
         None => !listed,
     }
 }
@@ -197,9 +197,7 @@ fn has_all_children(id: &ShardId, document: Option<&CheckpointDocument>) -> bool
     merged || children.count() > 1
 }
 
-fn pin(shard: &ListedShard, position: Position, known: &Known, now: Millis) -> ShardAdvance {
-    let at_latest = KnownBug::ChildrenAtLatest.is_on() && !shard.parents.is_empty();
-    let position = if at_latest { Position::AtTimestamp(now) } else { position };
+fn pin(shard: &ListedShard, position: Position, known: &Known) -> ShardAdvance {
     ShardAdvance {
         shard: shard.id.clone(),
         starting_sequence: shard.starting_sequence.clone(),

@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 
 use bluelake_lake::{CheckpointDocument, ShardId, ShardState};
-use bluelake_schemas::{KnownBug, Millis};
+use bluelake_schemas::Millis;
 
 use crate::kinesis::listed::ListedShard;
 
@@ -34,7 +34,7 @@ impl Listed {
     /// What a listing that was asked for at `at` says of a shard.
     #[must_use]
     pub(crate) fn of(shard: &ListedShard, at: Millis) -> Self {
-        if shard.closed && !KnownBug::TipOfAClosedShard.is_on() { Self::Closed } else { Self::Open { at } }
+        if shard.closed { Self::Closed } else { Self::Open { at } }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bluelake_lake::{Batch, CommitOutcome, DataFile, ShardAdvance, Writer};
-use bluelake_schemas::{KnownBug, Millis};
+use bluelake_schemas::Millis;
 use rand::Rng as _;
 use uuid::Uuid;
 
@@ -65,18 +65,13 @@ impl Draft {
 }
 
 enum Leg {
-    Upload {
-        draft: Draft,
-        items: Vec<Item>,
-        base: u64,
-    },
+    Upload { draft: Draft, items: Vec<Item>, base: u64 },
     Commit(Box<Committing>),
-    /// The bug of forgetting a batch.
-    Forget,
 }
 
 pub(super) struct Flight {
-    leg: Leg,
+    /// `None` only inside a step.
+    leg: Option<Leg>,
     shards: Vec<ShardAdvance>,
     stood_still: bool,
 }
@@ -84,7 +79,7 @@ pub(super) struct Flight {
 impl Flight {
     pub(super) fn new(draft: Draft, buffered: Buffered<SimRows>, base: u64) -> Self {
         let items = buffered.rows.into_iter().flat_map(|rows| rows.0).collect();
-        Self { leg: Leg::Upload { draft, items, base }, shards: buffered.shards, stood_still: false }
+        Self { leg: Some(Leg::Upload { draft, items, base }), shards: buffered.shards, stood_still: false }
     }
 
     /// How far the batch moves each shard.
@@ -93,33 +88,33 @@ impl Flight {
     }
 
     pub(super) fn is_in_commit(&self) -> bool {
-        matches!(&self.leg, Leg::Commit(committing) if committing.is_midway())
+        matches!(&self.leg, Some(Leg::Commit(committing)) if committing.is_midway())
     }
 
     pub(super) fn stood_still(&mut self) {
         self.stood_still = true;
-        if let Leg::Commit(committing) = &mut self.leg {
+        if let Some(Leg::Commit(committing)) = &mut self.leg {
             committing.stood_still = true;
         }
     }
 
     /// One step; `Some` when it is settled what became of the batch.
     pub(super) fn step(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
-        match std::mem::replace(&mut self.leg, Leg::Forget) {
+        match self.leg.take()? {
             Leg::Upload { mut draft, items, base } => {
-                self.leg = if draft.upload(&items, env).is_err() {
+                let next = if draft.upload(&items, env).is_err() {
                     Leg::Upload { draft, items, base }
                 } else {
                     self.committing(draft, base, env)
                 };
+                self.leg = Some(next);
                 None
             }
             Leg::Commit(mut committing) => {
                 let outcome = committing.step(table, writer, env);
-                self.leg = Leg::Commit(committing);
+                self.leg = Some(Leg::Commit(committing));
                 outcome
             }
-            Leg::Forget => Some(CommitOutcome::Committed { version: 0 }),
         }
     }
 
@@ -127,9 +122,6 @@ impl Flight {
         let Draft { id, files, rejected_files, ahead: items, .. } = draft;
         if files.is_empty() && !rejected_files.is_empty() {
             env.count("batch without a stored row");
-            if KnownBug::ForgetAllRejected.is_on() {
-                return Leg::Forget;
-            }
         }
         let batch = Batch {
             id,

@@ -1,7 +1,7 @@
 //! The reader of one shard, a request at a time, around the real cursor and the real deduplication window.
 
 use bluelake_lake::{ControlTotals, Position, ShardId};
-use bluelake_schemas::{KnownBug, Micros, Millis};
+use bluelake_schemas::{Micros, Millis};
 
 use super::{
     env::Env,
@@ -43,7 +43,6 @@ pub(super) enum Read {
 
 pub(super) struct SimReader {
     id: ShardId,
-    shard: ReadableShard,
     cursor: ShardCursor,
     window: DedupWindow,
     iterator: Option<SimIterator>,
@@ -60,11 +59,11 @@ pub(super) struct SimReader {
 impl SimReader {
     /// `listed_at`: when the shard was listed, by the worker's clock or the service's, whichever was earlier.
     pub(super) fn new(shard: ReadableShard, window: DedupWindow, listed_at: i64, env: &Env) -> Self {
-        let cursor = ShardCursor::new(shard.clone(), env.settings.retention());
         let id = shard.shard.id.clone();
         let (iterator, next_call) = (None, env.now);
         let listed = Listed::of(&shard.shard, Millis::new(listed_at));
-        Self { id, shard, cursor, window, iterator, from_horizon: false, listed, next_call, ended: false, sent: 0 }
+        let cursor = ShardCursor::new(shard, env.settings.retention());
+        Self { id, cursor, window, iterator, from_horizon: false, listed, next_call, ended: false, sent: 0 }
     }
 
     /// One request. `earliest` and `latest` bound the time by the worker's clock and the service's.
@@ -93,9 +92,6 @@ impl SimReader {
             }
             Err(WorldFault::Expired) => {
                 env.count("iterator expired");
-                if KnownBug::RenewFromCommit.is_on() {
-                    self.cursor = ShardCursor::new(self.shard.clone(), env.settings.retention());
-                }
                 Read::Nothing
             }
             Err(WorldFault::NotFound) => Read::Vanished,
@@ -108,8 +104,7 @@ impl SimReader {
         let strict = env.percent(50);
         match env.world.iterator(&self.id, &position, env.now, strict) {
             Ok(iterator) => {
-                let again = KnownBug::ResumeAt.is_on() && matches!(position, Position::After(_));
-                self.iterator = Some(if again { World::earlier(&iterator, 1) } else { iterator });
+                self.iterator = Some(iterator);
                 Read::Nothing
             }
             Err(WorldFault::Trimmed) => {

@@ -158,8 +158,4 @@ impl Store {
     pub(super) fn file_written_at(&self, path: &str) -> Option<i64> {
         self.rows.get(path).map(|stored| stored.written_at)
     }
-
-    pub(super) fn delete_file(&mut self, path: &str) {
-        self.rows.remove(path);
-    }
 }

@@ -1,7 +1,7 @@
 //! A worker's view of the tables, and the commit of a batch in single steps, by the rules of the lake's own pure code.
 
 use bluelake_lake::{Attempt, Batch, CheckpointDocument, CommitOutcome, Trace, Writer, trace};
-use bluelake_schemas::{KnownBug, Millis};
+use bluelake_schemas::Millis;
 
 use super::{
     env::Env,
@@ -107,7 +107,6 @@ impl Follower {
             }
             content.adds.extend(found.commit.rejected_files);
             match found.head.previous {
-                Some(_) if KnownBug::FollowWithoutOrder.is_on() => break,
                 Some(previous) => newest = read_document(previous.number, env)?,
                 None => break,
             }
@@ -134,8 +133,6 @@ pub(super) struct Committing {
 #[derive(Debug)]
 enum Stage {
     Try(Attempt),
-    /// The bug of committing the rows behind their positions.
-    Rows,
     Follow,
 }
 
@@ -164,12 +161,6 @@ impl Committing {
             }
             Stage::Try(Attempt::Commit(document)) => self.commit(table, document, env),
             Stage::Try(Attempt::Done | Attempt::Fenced(_) | Attempt::Expired) => {}
-            Stage::Rows => {
-                let content = Version { adds: self.batch.files.clone(), ..Version::default() };
-                let version = env.store.log.len();
-                let _ = env.store.apply(Request::Log { version, content }, env.now);
-                self.stage = Stage::Follow;
-            }
             Stage::Follow => match table.follow(env) {
                 Ok(false) => self.stage = Stage::Follow,
                 // Best effort: it catches up later.
@@ -235,15 +226,11 @@ impl Committing {
     fn commit(&mut self, table: &mut Table, document: Box<CheckpointDocument>, env: &mut Env) {
         let (snapshot, next) = self.versions;
         let items = self.items.iter().filter(|item| item.fate == Fate::Duplicate);
-        let mut content = Version {
+        let content = Version {
             adds: self.batch.files.clone(),
             txn: Some(document.head.number),
             duplicates: items.cloned().collect(),
         };
-        let rows_later = KnownBug::PositionBeforeRows.is_on();
-        if rows_later {
-            content.adds.clear();
-        }
         match env.send(Request::Log { version: next, content }) {
             Ok(()) => {
                 if next > snapshot + 1 {
@@ -251,7 +238,7 @@ impl Committing {
                 }
                 table.version = next;
                 table.document = Some(*document);
-                self.stage = if rows_later { Stage::Rows } else { Stage::Follow };
+                self.stage = Stage::Follow;
             }
             Err(StoreFault::Taken) => {
                 let moved = env.store.log.get(snapshot + 1..=next).unwrap_or_default();
@@ -264,11 +251,6 @@ impl Committing {
             }
             Err(StoreFault::Unclear) => {
                 self.unclear = true;
-                if KnownBug::DeleteFilesOnUnknownOutcome.is_on() {
-                    for file in self.batch.files.iter().chain(&self.batch.rejected_files) {
-                        env.store.delete_file(&file.path);
-                    }
-                }
             }
         }
     }

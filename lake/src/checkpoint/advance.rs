@@ -14,7 +14,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use bluelake_schemas::{KnownBug, Micros, Millis};
+use bluelake_schemas::{Micros, Millis};
 use uuid::Uuid;
 
 use crate::checkpoint::{
@@ -286,9 +286,6 @@ fn check_batch(batch: &Batch) -> Result<(), Refusal> {
 
 /// What stands against a batch.
 fn fence(current: Option<&CheckpointDocument>, batch: &Batch) -> Fence {
-    if KnownBug::SkipTheFence.is_on() {
-        return Fence::default();
-    }
     let epoch = current.map_or(0, |document| document.head.erasure_epoch);
     let supplements = current.map_or(0, |document| document.tally.supplements);
     let erased = epoch != batch.erasure_epoch;

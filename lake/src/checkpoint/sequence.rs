@@ -2,7 +2,6 @@
 
 use std::{cmp::Ordering, fmt};
 
-use bluelake_schemas::KnownBug;
 use serde::{Deserialize, Serialize};
 
 /// A Kinesis sequence number. Ordered as a number: by length without leading zeros, then by text.
@@ -60,9 +59,6 @@ impl fmt::Display for SequenceNumber {
 
 impl Ord for SequenceNumber {
     fn cmp(&self, other: &Self) -> Ordering {
-        if KnownBug::CompareAsText.is_on() {
-            return self.0.cmp(&other.0);
-        }
         let (left, right) = (self.significant(), other.significant());
         left.len().cmp(&right.len()).then_with(|| left.cmp(right))
     }

@@ -5,7 +5,7 @@ use deltalake::{
     kernel::{Action, transaction::CommitBuilder},
 };
 
-use bluelake_schemas::{KnownBug, REJECTED_PARTITIONS};
+use bluelake_schemas::REJECTED_PARTITIONS;
 
 use crate::{
     checkpoint::document::CheckpointDocument,
@@ -99,7 +99,6 @@ impl RejectedFollower {
             let found = if number == newest.head.number { newest } else { self.chain.get(number).await? };
             actions.extend(found.commit.rejected_files.iter().map(|file| Action::Add(file.add_action())));
             match found.head.previous {
-                Some(_) if KnownBug::FollowWithoutOrder.is_on() => break,
                 Some(previous) => newest = self.chain.get(previous.number).await?,
                 None => break,
             }

@@ -3,9 +3,6 @@
 //! The Delta commit of the event table is the one moment at which a batch happens, for all its shards and
 //! both tables (`docs/protocol.md`, P16). Everything before it is unreferenced, everything after it is repeatable.
 
-#[cfg(feature = "failpoints")]
-mod known_bugs;
-
 use std::sync::Arc;
 
 use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
@@ -210,8 +207,6 @@ impl StreamTable {
                         error = crate::causes(&error),
                         "a commit was refused or not acknowledged; reading the table back"
                     );
-                    #[cfg(feature = "failpoints")]
-                    self.delete_files_of(batch).await;
                     last_error = Some(Box::new(error));
                 }
                 Err(error) => return self.settle(batch, error).await,
@@ -272,8 +267,6 @@ impl StreamTable {
                         step = Attempt::Read;
                         continue;
                     };
-                    #[cfg(feature = "failpoints")]
-                    let read = self.commit_position_first(read, batch, document.head.number).await?;
                     let version = self.commit_to_delta(&read, batch, document.head.number).await?;
                     failpoint::pass("after_delta_commit").await?;
                     self.current = Some(*document);

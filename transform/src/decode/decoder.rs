@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::builder::{BinaryBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
-use bluelake_schemas::{Contract, KnownBug, Micros, Stream, rejected_events_schema};
+use bluelake_schemas::{Contract, Micros, Stream, rejected_events_schema};
 use uuid::Uuid;
 
 use crate::decode::cell::Cell;
@@ -307,7 +307,7 @@ impl EventColumns {
 
     /// Adds the event that passed the judge.
     fn append(&mut self, plan: &Plan, judge: &mut Judge, text: &str, place: Place<'_>) {
-        let extras = judge.extras.finish().filter(|_| !KnownBug::DropTheExtras.is_on());
+        let extras = judge.extras.finish();
         self.extras.append_option(extras);
         self.bytes += 8 + extras.map_or(0, str::len);
         let source = judge.source(text);
