@@ -49,10 +49,14 @@ async fn expect<F: Future<Output = Vec<String>>>(
     scenario: impl Fn(Machine, Arc<Kinesis>) -> F,
     is_seen: impl Fn(&[String]) -> bool,
 ) {
+    let present = std::env::var("BLUELAKE_KNOWN_BUG").unwrap_or_default();
+    if !present.is_empty() && present != bug {
+        return;
+    }
     let kinesis = Arc::new(Kinesis::with_streams(1, 1).await);
     let seen = scenario(Machine::new().with_kinesis(&kinesis), Arc::clone(&kinesis)).await;
     eprintln!("{bug}: {seen:?}");
-    if std::env::var("BLUELAKE_KNOWN_BUG").is_ok_and(|present| present == bug) {
+    if present == bug {
         assert!(is_seen(&seen), "{bug} was not seen: {seen:?}");
     } else {
         assert_eq!(seen, Vec::<String>::new(), "without {bug} nothing is to be seen");
