@@ -8,7 +8,7 @@ use bluelake_lake::LakeError;
 use datafusion::error::DataFusionError;
 use tokio::task::JoinError;
 
-use crate::nearest::did_you_mean;
+use crate::text::nearest::did_you_mean;
 
 /// Why a query, a report or its output failed.
 #[derive(Debug, thiserror::Error)]

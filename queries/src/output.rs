@@ -9,6 +9,5 @@ pub(crate) mod format;
 pub(crate) mod html;
 pub(crate) mod markdown;
 pub(crate) mod table;
-pub(crate) mod values;
 pub(crate) mod writer;
 pub(crate) mod xlsx;

@@ -1,7 +1,6 @@
 //! Reports: their headers and parameters, what they rest on, and how they are answered.
 
 pub(crate) mod catalog;
-pub(crate) mod header;
 pub(crate) mod origin;
 pub(crate) mod parameters;
 pub(crate) mod provenance;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::header::column::ReportColumn;
 use crate::output::format::OutputFormat;
-use crate::report::header::ReportColumn;
 use crate::report::provenance::Provenance;
 use crate::report::question::ReportResult;
 

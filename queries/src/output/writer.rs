@@ -24,9 +24,9 @@ use crate::output::document::Document;
 use crate::output::document_writer::{DocumentWriter, render};
 use crate::output::format::{OutputFormat, arrow_error};
 use crate::output::table::TableWriter;
-use crate::output::values::{formula, json_text};
 use crate::report::question::ReportResult;
 use crate::session::execute::QueryStream;
+use crate::text::{formula, json_text};
 
 /// Writes what is left of a query; returns the number of rows.
 ///

@@ -19,8 +19,8 @@ use crate::error::QueryError;
 use crate::output::chart::data::chart_data;
 use crate::output::document::{Document, DocumentColumn, Style};
 use crate::output::format::arrow_error;
-use crate::output::values::cells::{Cell, Cells};
-use crate::output::values::visible::{shortened_utf16, visible};
+use crate::text::cells::{Cell, Cells};
+use crate::text::visible::{shortened_utf16, visible};
 
 /// Rows below the header that a sheet holds.
 pub(super) const ROWS_MAX: usize = 1_048_575;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::error::QueryError;
-use crate::nearest::nearest;
-use crate::report::header::{ParameterDefault, ReportParameter};
+use crate::header::parameter::{ParameterDefault, ReportParameter};
 use crate::report::question::Report;
+use crate::text::nearest::nearest;
 
 // (name, text) of each file in `reports/`, collected by the build script.
 include!(concat!(env!("OUT_DIR"), "/embedded_reports.rs"));
@@ -163,7 +163,7 @@ mod tests {
     fn every_number_of_a_built_in_report_has_a_range() {
         for report in ReportCatalog::embedded().unwrap().reports() {
             for parameter in &report.header().parameters {
-                let is_number = parameter.kind == crate::report::header::ParameterKind::Integer;
+                let is_number = parameter.kind == crate::header::parameter::ParameterKind::Integer;
                 let has_range = parameter.least.is_some() && parameter.most.is_some();
                 assert!(has_range || !is_number, "{} {}", report.name(), parameter.name);
             }

@@ -7,8 +7,8 @@ use datafusion::scalar::ScalarValue;
 use serde::Serialize;
 
 use crate::error::QueryError;
-use crate::nearest::nearest;
-use crate::report::header::{ParameterDefault, ParameterKind, ReportParameter, parse_date};
+use crate::header::parameter::{ParameterDefault, ParameterKind, ReportParameter, parse_date};
+use crate::text::nearest::nearest;
 
 /// 1970-01-01 in chrono's count, which starts with the first day of year 1; Arrow's starts here.
 const EPOCH: i32 = 719_163;

@@ -11,7 +11,10 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
-use crate::report::header::{Chart, ParameterKind, ReportColumn, ReportHeader};
+use crate::header::chart::Chart;
+use crate::header::column::ReportColumn;
+use crate::header::parameter::ParameterKind;
+use crate::header::report::ReportHeader;
 use crate::report::origin::{LakeDays, Period, PeriodOrigin, is_complete};
 use crate::report::parameters::{ReportParameters, ResolvedParameter};
 use crate::report::provenance::Provenance;

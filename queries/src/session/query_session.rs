@@ -34,7 +34,6 @@ use crate::limits::memory::MemoryWatch;
 use crate::limits::pool::FreeToAll;
 use crate::limits::spill::SpillDirectory;
 use crate::limits::workers::Workers;
-use crate::nearest::nearest;
 use crate::postgres;
 use crate::session::bytes::{BytesAsText, count_any_bytes};
 use crate::session::constants::ForgetConstants;
@@ -43,6 +42,7 @@ use crate::session::options::QueryOptions;
 use crate::session::origin::Origin;
 use crate::session::shared::{SharingPlanner, ShowShared, share};
 use crate::session::views;
+use crate::text::nearest::nearest;
 
 const CATALOG: &str = "bluelake";
 const SCHEMA: &str = "public";

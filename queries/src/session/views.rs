@@ -13,7 +13,7 @@ use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
 use crate::error::QueryError;
-use crate::report::header::ViewHeader;
+use crate::header::view::ViewHeader;
 
 struct View {
     name: &'static str,

@@ -9,7 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::chart::{padded, width_of};
 use crate::error::QueryError;
 use crate::output::table::{cell_text, is_plan, plan_text};
-use crate::output::values::json_text::flatten;
+use crate::text::json_text::flatten;
 
 const FORMAT: &str = "expanded display";
 

@@ -1,6 +1,8 @@
-//! Tests of header.rs.
+//! Tests of report.rs.
 
 use super::*;
+use crate::header::chart::ChartKind;
+use crate::header::parameter::{ParameterDefault, ParameterKind};
 
 const GOOD: &str = "\
 -- title: Gifts

@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime};
 
-use crate::output::values::json_text;
+use crate::text::json_text;
 
 /// One value.
 #[derive(Clone, Debug, PartialEq)]

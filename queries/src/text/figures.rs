@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// `unscaled` / 10^`scale` with all its digits: `-1,234.50`.
-pub(in crate::output) fn grouped(unscaled: i128, scale: u32) -> String {
+pub(crate) fn grouped(unscaled: i128, scale: u32) -> String {
     let scale = usize::try_from(scale).unwrap_or_default();
     let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
     let (whole, fraction) = digits.split_at(digits.len() - scale);
@@ -18,7 +18,7 @@ pub fn whole(count: impl Display) -> String {
 }
 
 /// A number that is not exact, in so many decimals, or in as many as tell it from its neighbours.
-pub(in crate::output) fn grouped_float(value: f64, decimals: Option<usize>) -> String {
+pub(crate) fn grouped_float(value: f64, decimals: Option<usize>) -> String {
     if !value.is_finite() {
         return value.to_string();
     }
@@ -31,7 +31,7 @@ pub(in crate::output) fn grouped_float(value: f64, decimals: Option<usize>) -> S
 }
 
 /// The same number with another scale, rounded half away from zero; `None` when it has too many digits.
-pub(in crate::output) fn rescaled(unscaled: i128, from: u32, to: u32) -> Option<i128> {
+pub(crate) fn rescaled(unscaled: i128, from: u32, to: u32) -> Option<i128> {
     if to >= from {
         return unscaled.checked_mul(10_i128.checked_pow(to - from)?);
     }

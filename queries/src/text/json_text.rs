@@ -13,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 
 /// Writes floats of which JSON does not have every value.
 #[derive(Debug)]
-pub(in crate::output) struct Floats;
+pub(crate) struct Floats;
 
 impl EncoderFactory for Floats {
     fn make_default_encoder<'a>(

@@ -52,13 +52,13 @@ fn escaped(text: &str) -> String {
 }
 
 /// The schema with its column names escaped.
-pub(in crate::output) fn escape_names(schema: &Schema) -> Schema {
+pub(crate) fn escape_names(schema: &Schema) -> Schema {
     let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_name(escaped(field.name())));
     Schema::new(fields.collect::<Vec<_>>())
 }
 
 /// Escapes every column of text; numbers, dates and whatever else stay as they are.
-pub(in crate::output) fn escape(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn escape(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields: Vec<FieldRef> = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (field, column) in escape_names(&batch.schema()).fields().iter().zip(batch.columns()) {
