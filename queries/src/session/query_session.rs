@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use bluelake_lake::LakeReading;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
@@ -75,6 +76,16 @@ pub(crate) struct Planned {
 }
 
 impl QuerySession {
+    /// Over a lake as it was read: its tables, and where they come from.
+    ///
+    /// # Errors
+    /// As [`QuerySession::new`].
+    pub async fn over(reading: LakeReading, options: QueryOptions) -> Result<Self, QueryError> {
+        let origin = Origin::of(&reading);
+        let tables = reading.tables.into_iter().map(|table| (table.name, table.provider)).collect();
+        Ok(Self::new(tables, options).await?.with_origin(origin))
+    }
+
     /// Registers the tables (`user_events`, `transactions`, `rejected_events`; any may be missing), then the views that
     /// they allow.
     ///
@@ -115,7 +126,7 @@ impl QuerySession {
 
     /// Says where the tables come from; reports tell it with their results.
     #[must_use]
-    pub fn with_origin(self, origin: Origin) -> Self {
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
         Self { origin: Arc::new(origin), ..self }
     }
 
