@@ -21,7 +21,7 @@ pub use manifest::{ExportManifest, ExportedFile, MANIFEST};
 use crate::error::QueryError;
 use crate::output::format::OutputFormat;
 use crate::output::writer::write_report;
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 
 /// What an export wrote.
 #[derive(Clone, Debug, Serialize)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::output::format::OutputFormat;
 use crate::output::writer::{write_report, write_results};
 use crate::report::provenance::Provenance;
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 use crate::session::options::QueryOptions;
 use crate::session::origin::TableOrigin;
 use crate::session::query_session::QuerySession;

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Schema};
 
 use crate::header::chart::Chart;
 use crate::header::column::{ReportColumn, Unit, heading};
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 use crate::text::cells::Cell;
 use crate::text::figures::{grouped, grouped_float, rescaled};
 

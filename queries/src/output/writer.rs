@@ -24,7 +24,7 @@ use crate::output::document::Document;
 use crate::output::document_writer::{DocumentWriter, render};
 use crate::output::format::{OutputFormat, arrow_error};
 use crate::output::table::TableWriter;
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 use crate::session::execute::QueryStream;
 use crate::text::{formula, json_text};
 

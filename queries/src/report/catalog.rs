@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::QueryError;
 use crate::header::parameter::{ParameterDefault, ReportParameter};
-use crate::report::question::Report;
+use crate::report::definition::Report;
 use crate::text::nearest::nearest;
 
 // (name, text) of each file in `reports/`, collected by the build script.

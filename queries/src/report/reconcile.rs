@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::error::QueryError;
 use crate::report::catalog::ReportCatalog;
 use crate::report::parameters::ReportParameters;
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 use crate::session::origin::StreamOrigin;
 use crate::session::query_session::QuerySession;
 
@@ -49,7 +49,7 @@ const COUNTED: [(&str, &str, &[Sum]); 3] = [
 /// Compares control totals with tables, tables with views and reports, and points with the ledger, over the whole lake.
 ///
 /// # Errors
-/// As [`crate::report::question::Report::run`].
+/// As [`crate::report::definition::Report::run`].
 pub async fn reconcile(session: &QuerySession, catalog: &ReportCatalog) -> Result<Vec<Reconciled>, QueryError> {
     let mut found = Vec::new();
     for stream in &session.origin().streams {

@@ -10,7 +10,6 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::TrackConsumersPool;
@@ -23,15 +22,12 @@ use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
-use tokio::time::Instant;
 
 use crate::error::QueryError;
-use crate::error::is_exhausted;
 use crate::limits::attempt::OneAttempt;
 use crate::limits::bounds::bound_functions;
 use crate::limits::cooperation::GiveWayInJoins;
 use crate::limits::guard;
-use crate::limits::memory::MemoryWatch;
 use crate::limits::pool::FreeToAll;
 use crate::limits::spill::SpillDirectory;
 use crate::limits::workers::Workers;
@@ -41,6 +37,7 @@ use crate::session::constants::ForgetConstants;
 use crate::session::execute::QueryStream;
 use crate::session::options::QueryOptions;
 use crate::session::origin::Origin;
+use crate::session::prepared::{Plan, unplanned};
 use crate::session::shared::{SharingPlanner, ShowShared, share};
 use crate::session::views;
 use crate::text::nearest::nearest;
@@ -67,12 +64,6 @@ pub struct QuerySession {
     origin: Arc<Origin>,
     /// Removed with the last copy of the session and the last of its results.
     _spill: Arc<SpillDirectory>,
-}
-
-/// A query that is ready to run.
-pub(crate) struct Planned {
-    pub(crate) stream: SendableRecordBatchStream,
-    pub(crate) tables: Vec<String>,
 }
 
 impl QuerySession {
@@ -166,22 +157,8 @@ impl QuerySession {
         sql: &str,
         parameters: Vec<(String, ScalarValue)>,
     ) -> Result<QueryStream, QueryError> {
-        let started = Instant::now();
-        let (session, sql) = (self.clone(), sql.to_owned());
-        let mut memory = MemoryWatch::start(self.options.memory_limit_bytes)?;
-        let task = self.workers.spawn(async move { session.plan(&sql, parameters).await });
-        let planned = tokio::select! {
-            planned = tokio::time::timeout(self.options.time_limit, task) => planned,
-            overrun = memory.overrun() => return Err(overrun),
-        };
-        let planned = match planned {
-            Err(_) => return Err(QueryError::TimeLimit { limit: self.options.time_limit }),
-            Ok(Err(join)) => {
-                return Err(QueryError::died(join));
-            }
-            Ok(Ok(planned)) => planned?,
-        };
-        Ok(QueryStream::start(self.clone(), planned, memory, started.elapsed()))
+        let prepared = self.prepare(sql, parameters).await?;
+        self.start(prepared).await
     }
 
     /// Runs one read-only statement to its end and returns all batches.
@@ -192,18 +169,7 @@ impl QuerySession {
         self.query(sql).await?.collect().await
     }
 
-    /// The lake's tables that a statement would read, without running it.
-    pub(crate) async fn tables_of(
-        &self,
-        sql: &str,
-        parameters: Vec<(String, ScalarValue)>,
-    ) -> Result<Vec<String>, QueryError> {
-        let (session, sql) = (self.clone(), sql.to_owned());
-        let task = self.workers.spawn(async move { session.plan(&sql, parameters).await });
-        Ok(task.await.map_err(QueryError::died)??.tables)
-    }
-
-    async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Planned, QueryError> {
+    pub(crate) async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Plan, QueryError> {
         let mut statement = guard::parse(sql)?;
         let names = postgres::prepare(&mut statement).map_err(QueryError::plan)?;
         let state = self.context.state();
@@ -219,14 +185,10 @@ impl QuerySession {
         let is_table = |name: &str| self.context.table_exist(TableReference::bare(name)).unwrap_or(true);
         let plan = share(plan, &state, &is_table).map_err(QueryError::plan)?;
         let frame = Box::pin(self.context.execute_logical_plan(plan)).await.map_err(QueryError::plan)?;
-        let stream = Box::pin(frame.execute_stream()).await.map_err(|error| {
-            if is_exhausted(&error) {
-                QueryError::execution(error, self.options.memory_limit_bytes)
-            } else {
-                QueryError::plan(error)
-            }
-        })?;
-        Ok(Planned { stream, tables })
+        let context = Arc::new(frame.task_ctx());
+        let physical = Box::pin(frame.create_physical_plan()).await;
+        let physical = physical.map_err(|error| unplanned(error, self.options.memory_limit_bytes))?;
+        Ok(Plan { physical, context, tables })
     }
 
     /// The first table that a statement names and that does not exist, as the reason why it cannot be planned.

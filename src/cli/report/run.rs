@@ -119,10 +119,10 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
     let catalog = super::catalogue(session)?;
     let report = catalog.get(&arguments.name).map_err(usage)?;
     // Before the lake is opened, which may take a while.
-    report.check(&parameters).map_err(usage)?;
+    let question = report.question(&parameters).map_err(usage)?;
     let lake = session.lake().await?;
     let conditions = arguments.answer.conditions()?;
-    let result = match conditions.answer(session, &lake, report, &parameters).await? {
+    let result = match conditions.answer(session, &lake, &question).await? {
         Answer::Result(result) => result,
         Answer::NotComplete(reason) => {
             tracing::error!("{reason}; nothing was written");
