@@ -17,6 +17,7 @@
 pub(crate) mod chart;
 pub(crate) mod column;
 pub(crate) mod entries;
+pub(crate) mod fault;
 pub(crate) mod parameter;
 pub(crate) mod report;
 pub(crate) mod view;

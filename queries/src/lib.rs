@@ -19,22 +19,26 @@ mod text;
 #[cfg(test)]
 mod testing;
 
-pub use error::{EngineError, QueryError};
+pub use error::{EngineError, NoSuchRelation, QueryError, Refusal};
 pub use export::{
-    Export, ExportLink, ExportManifest, ExportOptions, ExportedFile, MANIFEST, export_folder, export_report,
+    Export, ExportError, ExportLink, ExportManifest, ExportOptions, ExportedFile, MANIFEST, export_folder,
+    export_report,
 };
 pub use header::chart::{Chart, ChartKind};
 pub use header::column::{ReportColumn, Unit};
+pub use header::fault::HeaderFault;
 pub use header::parameter::{ParameterDefault, ParameterKind, ReportParameter};
 pub use header::report::ReportHeader;
 pub use header::view::ViewHeader;
 pub use limits::guard::SQL_BYTES_MAX;
 pub use limits::memory::process_bytes;
+pub use output::error::OutputError;
 pub use output::format::OutputFormat;
 pub use output::table::TABLE_ROWS_MAX;
 pub use output::writer::{ResultWriter, write_report, write_results};
 pub use report::catalog::ReportCatalog;
 pub use report::definition::Report;
+pub use report::error::ReportError;
 pub use report::origin::PeriodOrigin;
 pub use report::parameters::{ReportParameters, ResolvedParameter};
 pub use report::provenance::Provenance;
@@ -49,5 +53,5 @@ pub use session::relations::{Relation, RelationKind};
 pub use session::views::{ViewDescription, describe_views};
 pub use text::figures::whole;
 pub use text::nearest::{did_you_mean, nearest};
-pub use text::time_zone::parse_time_zone;
+pub use text::time_zone::{UnknownTimeZone, parse_time_zone};
 pub use text::visible::is_obeyed;

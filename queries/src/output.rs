@@ -5,6 +5,7 @@
 pub(crate) mod chart;
 pub(crate) mod document;
 pub(crate) mod document_writer;
+pub(crate) mod error;
 pub(crate) mod format;
 pub(crate) mod html;
 pub(crate) mod markdown;

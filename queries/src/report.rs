@@ -2,6 +2,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod definition;
+pub(crate) mod error;
 pub(crate) mod origin;
 pub(crate) mod parameters;
 pub(crate) mod provenance;

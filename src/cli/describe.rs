@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::datatypes::SchemaRef;
 use bluelake_lake::REJECTED_EVENTS;
-use bluelake_queries::{QueryError, QueryOptions, QuerySession};
+use bluelake_queries::{NoSuchRelation, QueryOptions, QuerySession};
 use bluelake_schemas::{Contract, Stream, rejected_events_schema};
 use clap::Args;
 use datafusion::catalog::TableProvider;
@@ -68,9 +68,9 @@ fn empty_tables(contract: &Contract) -> Vec<(String, Arc<dyn TableProvider>)> {
     streams.into_iter().chain([empty(REJECTED_EVENTS, rejected_events_schema())]).collect()
 }
 
-fn wrong_name(error: QueryError) -> anyhow::Error {
+fn wrong_name(error: NoSuchRelation) -> anyhow::Error {
     match error {
-        QueryError::UnknownTable { .. } => WrongUsage::new(error.to_string()).into(),
+        NoSuchRelation::Unknown { .. } => WrongUsage::new(error.to_string()).into(),
         other => other.into(),
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::error::QueryError;
 use crate::header::chart::{Chart, read_chart};
 use crate::header::column::{ReportColumn, read_column};
 use crate::header::entries::{entries, only, unique};
+use crate::header::fault::HeaderFault;
 use crate::header::parameter::{ReportParameter, read_parameter};
 
 const KEYS: [&str; 6] = ["title", "question", "audience", "parameter", "column", "chart"];
@@ -29,8 +29,8 @@ pub struct ReportHeader {
 
 impl ReportHeader {
     /// Reads the header of a report file; `file` is its name in messages.
-    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, QueryError> {
-        let fault = |line: usize, fault: String| QueryError::Header { file: file.to_owned(), line, fault };
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, HeaderFault> {
+        let fault = |line: usize, fault: String| HeaderFault { file: file.to_owned(), line, fault };
         let entries = entries(text, &KEYS).map_err(|(line, text)| fault(line, text))?;
         let mut parameters = Vec::<ReportParameter>::new();
         let mut columns = Vec::<ReportColumn>::new();

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::error::QueryError;
 use crate::header::column::{ReportColumn, read_column};
 use crate::header::entries::{entries, only};
+use crate::header::fault::HeaderFault;
 
 const KEYS: [&str; 2] = ["grain", "column"];
 
@@ -19,8 +19,8 @@ pub struct ViewHeader {
 
 impl ViewHeader {
     /// Reads the header of a view file; `file` is its name in messages.
-    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, QueryError> {
-        let fault = |line: usize, fault: String| QueryError::Header { file: file.to_owned(), line, fault };
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, HeaderFault> {
+        let fault = |line: usize, fault: String| HeaderFault { file: file.to_owned(), line, fault };
         let entries = entries(text, &KEYS).map_err(|(line, text)| fault(line, text))?;
         let grain = only(&entries, "grain").map_err(|(line, text)| fault(line, text))?;
         let grain = grain.ok_or_else(|| fault(1, "the header has no `-- grain:`".to_owned()))?.value.clone();

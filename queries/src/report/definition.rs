@@ -7,8 +7,9 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use crate::error::QueryError;
+use crate::header::fault::HeaderFault;
 use crate::header::report::ReportHeader;
+use crate::report::error::ReportError;
 use crate::report::parameters::ReportParameters;
 use crate::report::question::Question;
 use crate::report::result::ReportResult;
@@ -25,7 +26,7 @@ pub struct Report {
 
 impl Report {
     /// Reads a report from the text of its file; checks that header and SQL name the same parameters.
-    pub(crate) fn parse(name: &str, file: &str, text: &str) -> Result<Self, QueryError> {
+    pub(crate) fn parse(name: &str, file: &str, text: &str) -> Result<Self, HeaderFault> {
         // Editors of Windows put a byte order mark before the text.
         let text = text.trim_start_matches('\u{feff}');
         let header = ReportHeader::parse(file, text)?;
@@ -51,8 +52,8 @@ impl Report {
     /// The report's question with values for its parameters; those that are not given have their defaults.
     ///
     /// # Errors
-    /// [`QueryError::UnknownParameter`] and [`QueryError::Parameter`].
-    pub fn question(&self, parameters: &ReportParameters) -> Result<Question<'_>, QueryError> {
+    /// [`ReportError::UnknownParameter`] and [`ReportError::Parameter`].
+    pub fn question(&self, parameters: &ReportParameters) -> Result<Question<'_>, ReportError> {
         let parameters = parameters.resolve(&self.name, &self.header.parameters)?;
         Ok(Question::new(self, parameters))
     }
@@ -61,7 +62,11 @@ impl Report {
     ///
     /// # Errors
     /// As [`Report::question`] before anything runs, and as [`crate::report::question::Asked::answer`].
-    pub async fn run(&self, session: &QuerySession, parameters: &ReportParameters) -> Result<ReportResult, QueryError> {
+    pub async fn run(
+        &self,
+        session: &QuerySession,
+        parameters: &ReportParameters,
+    ) -> Result<ReportResult, ReportError> {
         self.question(parameters)?.put(session).answer().await
     }
 
@@ -71,20 +76,20 @@ impl Report {
     }
 
     /// Refuses a result that has not the columns of the header.
-    pub(crate) fn check_columns(&self, schema: &SchemaRef) -> Result<(), QueryError> {
+    pub(crate) fn check_columns(&self, schema: &SchemaRef) -> Result<(), ReportError> {
         let found: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let declared: Vec<String> = self.header.columns.iter().map(|column| column.name.clone()).collect();
         if found == declared {
             Ok(())
         } else {
-            Err(QueryError::ReportColumns { report: self.name.clone(), found, declared })
+            Err(ReportError::Columns { report: self.name.clone(), found, declared })
         }
     }
 }
 
 /// Every `$name` in the SQL is declared, and every declared parameter is used.
-fn check_placeholders(file: &str, text: &str, header: &ReportHeader) -> Result<Vec<Token>, QueryError> {
-    let fault = |line: usize, fault: String| QueryError::Header { file: file.to_owned(), line, fault };
+fn check_placeholders(file: &str, text: &str, header: &ReportHeader) -> Result<Vec<Token>, HeaderFault> {
+    let fault = |line: usize, fault: String| HeaderFault { file: file.to_owned(), line, fault };
     let tokens = Tokenizer::new(&GenericDialect {}, text)
         .tokenize_with_location()
         .map_err(|error| fault(usize::try_from(error.location.line).unwrap_or(1), error.message))?;

@@ -6,6 +6,7 @@ use datafusion::scalar::ScalarValue;
 use crate::error::QueryError;
 use crate::header::parameter::ParameterKind;
 use crate::report::definition::Report;
+use crate::report::error::ReportError;
 use crate::report::origin::{LakeDays, Period, PeriodOrigin, is_complete};
 use crate::report::parameters::ResolvedParameter;
 use crate::report::provenance::Provenance;
@@ -77,14 +78,14 @@ impl Asked<'_> {
     /// Whether every record that arrived before the end of the report's last day is in the lake. Late events may still come.
     ///
     /// # Errors
-    /// [`QueryError::Parameter`] when the report has no last day, or none was given; otherwise as
+    /// [`ReportError::Parameter`] when the report has no last day, or none was given; otherwise as
     /// [`Asked::answer`].
-    pub async fn completeness(&mut self) -> Result<Completeness, QueryError> {
+    pub async fn completeness(&mut self) -> Result<Completeness, ReportError> {
         let Question { report, parameters } = self.question;
         let session = self.session;
         let period = Period::of(parameters);
         let ends_at = period.and_then(|period| period.ends_at(session.options().time_zone));
-        let ends_at = ends_at.ok_or_else(|| QueryError::Parameter {
+        let ends_at = ends_at.ok_or_else(|| ReportError::Parameter {
             report: report.name().to_owned(),
             name: "to".to_owned(),
             fault: match period {
@@ -104,9 +105,9 @@ impl Asked<'_> {
     /// The answer.
     ///
     /// # Errors
-    /// [`QueryError::Parameter`] for a user whom the lake does not know, [`QueryError::ReportColumns`] when header and SQL
+    /// [`ReportError::Parameter`] for a user whom the lake does not know, [`ReportError::Columns`] when header and SQL
     /// disagree, and everything that a query can fail with.
-    pub async fn answer(mut self) -> Result<ReportResult, QueryError> {
+    pub async fn answer(mut self) -> Result<ReportResult, ReportError> {
         let Question { report, parameters } = self.question;
         let (session, header) = (self.session, report.header());
         self.check_users().await?;
@@ -158,7 +159,7 @@ impl Asked<'_> {
     }
 
     /// A user whom the lake does not know has no empty statement: somebody mistyped an id.
-    async fn check_users(&self) -> Result<(), QueryError> {
+    async fn check_users(&self) -> Result<(), ReportError> {
         let Question { report, parameters } = self.question;
         let is_user = |name: &str| {
             let mut declared = report.header().parameters.iter();
@@ -167,7 +168,7 @@ impl Asked<'_> {
         for parameter in parameters.iter().filter(|parameter| is_user(&parameter.name)) {
             if !is_known_user(self.session, &parameter.bound).await? {
                 let user = parameter.value.as_deref().unwrap_or_default();
-                return Err(QueryError::Parameter {
+                return Err(ReportError::Parameter {
                     report: report.name().to_owned(),
                     name: parameter.name.clone(),
                     fault: format!("the lake has no user {user:?}"),

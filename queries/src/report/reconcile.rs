@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::QueryError;
 use crate::report::catalog::ReportCatalog;
+use crate::report::error::ReportError;
 use crate::report::parameters::ReportParameters;
 use crate::report::result::ReportResult;
 use crate::session::origin::StreamOrigin;
@@ -50,7 +51,7 @@ const COUNTED: [(&str, &str, &[Sum]); 3] = [
 ///
 /// # Errors
 /// As [`crate::report::definition::Report::run`].
-pub async fn reconcile(session: &QuerySession, catalog: &ReportCatalog) -> Result<Vec<Reconciled>, QueryError> {
+pub async fn reconcile(session: &QuerySession, catalog: &ReportCatalog) -> Result<Vec<Reconciled>, ReportError> {
     let mut found = Vec::new();
     for stream in &session.origin().streams {
         found.extend(of_stream(session, stream).await?);

@@ -23,7 +23,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 
-use crate::error::QueryError;
+use crate::error::{NoSuchRelation, QueryError};
 use crate::limits::attempt::OneAttempt;
 use crate::limits::bounds::bound_functions;
 use crate::limits::cooperation::GiveWayInJoins;
@@ -175,7 +175,9 @@ impl QuerySession {
         let state = self.context.state();
         let plan = match Box::pin(state.statement_to_plan(statement.clone())).await {
             Ok(plan) => plan,
-            Err(error) => return Err(self.table_error(&statement).unwrap_or_else(|| QueryError::plan(error))),
+            Err(error) => {
+                return Err(self.table_error(&statement).map_or_else(|| QueryError::plan(error), QueryError::Relation));
+            }
         };
         guard::verify(&plan)?;
         let plan =
@@ -192,7 +194,7 @@ impl QuerySession {
     }
 
     /// The first table that a statement names and that does not exist, as the reason why it cannot be planned.
-    fn table_error(&self, statement: &Statement) -> Option<QueryError> {
+    fn table_error(&self, statement: &Statement) -> Option<NoSuchRelation> {
         let state = self.context.state();
         let references = state.resolve_table_references(statement).ok()?;
         let missing = references.into_iter().find(|reference| {
@@ -202,15 +204,15 @@ impl QuerySession {
         })?;
         let (name, whole) = (missing.table(), missing.to_string());
         let is_file = is_path(&whole) && !self.unavailable.contains_key(name);
-        Some(if is_file { QueryError::NotATable { name: whole, known: self.tables() } } else { self.missing(name) })
+        Some(if is_file { NoSuchRelation::File { name: whole, known: self.tables() } } else { self.missing(name) })
     }
 
     /// Why there is no table or view of this name.
-    pub(crate) fn missing(&self, name: &str) -> QueryError {
+    pub(crate) fn missing(&self, name: &str) -> NoSuchRelation {
         let (name, known) = (name.to_owned(), self.tables());
         match self.unavailable.get(&name) {
-            Some(reason) => QueryError::UnavailableView { name, reason: reason.clone() },
-            None => QueryError::UnknownTable { suggestion: nearest(&name, &known), name, known },
+            Some(reason) => NoSuchRelation::Unavailable { name, reason: reason.clone() },
+            None => NoSuchRelation::Unknown { suggestion: nearest(&name, &known), name, known },
         }
     }
 }

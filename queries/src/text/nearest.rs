@@ -20,6 +20,15 @@ pub fn did_you_mean(suggestion: Option<&String>) -> String {
     suggestion.map_or_else(String::new, |word| format!("; did you mean {word}?"))
 }
 
+/// The name that was probably meant; without one, all that there are.
+pub(crate) fn nearest_or_all(suggestion: Option<&String>, known: &[String], there_are: &str) -> String {
+    match suggestion {
+        Some(_) => did_you_mean(suggestion),
+        None if known.is_empty() => format!("; {there_are} none"),
+        None => format!("; {there_are} {}", known.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,15 +2,24 @@
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use crate::error::QueryError;
-use crate::text::nearest::nearest;
+use crate::text::nearest::{did_you_mean, nearest};
+
+/// The time zone is not in the IANA list.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no time zone {name:?}{}", did_you_mean(suggestion.as_ref()))]
+pub struct UnknownTimeZone {
+    /// What was written.
+    pub name: String,
+    /// The nearest known name.
+    pub suggestion: Option<String>,
+}
 
 /// Reads an IANA time zone name such as `America/Chicago`.
 ///
 /// # Errors
-/// [`QueryError::UnknownTimeZone`], with the nearest known name.
-pub fn parse_time_zone(name: &str) -> Result<Tz, QueryError> {
-    name.parse().map_err(|_| QueryError::UnknownTimeZone {
+/// [`UnknownTimeZone`], with the nearest known name.
+pub fn parse_time_zone(name: &str) -> Result<Tz, UnknownTimeZone> {
+    name.parse().map_err(|_| UnknownTimeZone {
         name: name.to_owned(),
         suggestion: zone_of_city(name).or_else(|| nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name()))),
     })

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use bluelake_lake::Lake;
-use bluelake_queries::{Export, QueryError, Question, ReportCatalog, ReportParameters};
+use bluelake_queries::{Export, QueryError, Question, ReportCatalog, ReportError, ReportParameters};
 use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
@@ -102,7 +102,7 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
             let reason = failure::describe(&error);
             match error.downcast_ref() {
                 // What the engine says can quote values: for whoever asked, not for the log.
-                Some(QueryError::Execution(_)) => {
+                Some(ReportError::Query(QueryError::Execution(_))) => {
                     tracing::error!(report = job.question.report().name(), "the query failed; the result says why");
                 }
                 _ => tracing::error!(report = job.question.report().name(), "{reason}"),

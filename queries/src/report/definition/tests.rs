@@ -14,6 +14,7 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::error::{QueryError, Refusal};
 use crate::report::catalog::ReportCatalog;
 use crate::session::options::QueryOptions;
 use crate::testing::{chain, event, options, report_csv, session, tables};
@@ -323,7 +324,7 @@ async fn values_of_parameters_are_data_and_never_sql() {
         for name in ["by", "from"] {
             let parameters = ReportParameters::new().with(name, value);
             let error = catalog.get("donations").unwrap().run(&session, &parameters).await.unwrap_err();
-            assert!(matches!(error, QueryError::Parameter { .. }), "{}", chain(&error));
+            assert!(matches!(error, ReportError::Parameter { .. }), "{}", chain(&error));
         }
     }
     let header = "-- title: T\n-- question: Q?\n-- audience: A\n-- parameter: word (text, required) W.\n\
@@ -343,8 +344,14 @@ async fn a_report_that_breaks_its_header_or_writes_is_refused() {
     let run = async |sql: &str| parse(sql).unwrap().run(&session, &ReportParameters::new()).await.unwrap_err();
     let message = chain(&run("SELECT 1 AS m").await);
     assert_eq!(message, "the report mine returns the columns m but its header says n: correct the header or the SQL");
-    assert!(matches!(run("DROP TABLE transactions").await, QueryError::Forbidden { .. }));
-    assert!(matches!(run("COPY (SELECT 1 AS n) TO 'x.csv'").await, QueryError::Forbidden { .. }));
+    assert!(matches!(
+        run("DROP TABLE transactions").await,
+        ReportError::Query(QueryError::Refused(Refusal::Forbidden { .. }))
+    ));
+    assert!(matches!(
+        run("COPY (SELECT 1 AS n) TO 'x.csv'").await,
+        ReportError::Query(QueryError::Refused(Refusal::Forbidden { .. }))
+    ));
     assert!(parse("SELECT 1 AS n, 'open").unwrap_err().to_string().starts_with("mine.sql:6: "));
 }
 
@@ -366,7 +373,7 @@ async fn every_report_answers_on_an_empty_lake_and_on_a_small_one() {
                         failures.push(format!("{}: {rows} rows on the {name} lake", report.name()));
                     }
                 }
-                Err(QueryError::Parameter { fault, .. }) if needs_user && name == "empty" => {
+                Err(ReportError::Parameter { fault, .. }) if needs_user && name == "empty" => {
                     assert_eq!(fault, "the lake has no user \"c1\"");
                 }
                 Err(error) => failures.push(format!("{} on the {name} lake: {}", report.name(), chain(&error))),
