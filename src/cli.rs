@@ -11,7 +11,7 @@ pub(crate) mod ingest;
 mod lake;
 mod lake_verify;
 mod replay;
-pub(crate) mod report;
+mod report;
 mod schema;
 mod sql;
 mod status;

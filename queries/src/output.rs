@@ -3,6 +3,7 @@
 //! The model ([`document`]) lies below; the renderers know only it; the writer stands on top.
 
 pub(crate) mod chart;
+pub(crate) mod described;
 pub(crate) mod document;
 pub(crate) mod document_writer;
 pub(crate) mod error;

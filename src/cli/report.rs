@@ -16,8 +16,6 @@ use super::Session;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
 
-pub(crate) use run::{described, headline};
-
 /// Commands about reports.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReportCommand {

@@ -29,3 +29,10 @@ pub struct ReportResult {
     /// What the result was computed from, as far as the session knows.
     pub provenance: Provenance,
 }
+
+impl ReportResult {
+    /// Title, days and other parameters on one line.
+    pub fn headline(&self) -> String {
+        format!("{} ({})", self.title, self.provenance.scope())
+    }
+}
