@@ -12,9 +12,9 @@ use clap::Args;
 use super::conditions::{Answer, AnswerFlags};
 use super::{export, usage};
 use crate::cli::Session;
-use crate::cli::sql::Form;
 use crate::shell;
 use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::form::Form;
 use crate::terminal::output;
 
 /// Arguments of `bluelake report run`.

@@ -12,8 +12,8 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::status::look;
+use crate::cli::Session;
+use crate::cli::status::look;
 use crate::session::aws;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::{output, progress};

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bluelake_lake::{Check, CheckOutcome, StreamReport, VerifyOptions, VerifyReport, verify};
 use clap::Args;
 
-use super::Session;
+use crate::cli::Session;
 use crate::terminal::failure::Outcome;
 use crate::terminal::output;
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use crate::cells;
-use crate::compare::{By, Case, Rows, instant, optional};
-use crate::facts::{Facts, Interaction, Redemption, Row, distinct};
-use crate::numbers::{DAY, percentile, share};
-use crate::redemptions::dollars;
+use crate::expected::redemptions::dollars;
+use crate::support::compare::{By, Case, Rows, instant, optional};
+use crate::support::facts::{Facts, Interaction, Redemption, Row, distinct};
+use crate::support::numbers::{DAY, percentile, share};
 
 pub(crate) fn active_users(facts: &Facts, case: &Case) -> Rows {
     let (by, first) = (case.by(By::Day), facts.first_active());

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{Days, NaiveDate};
 
 use crate::cells;
-use crate::compare::{By, Case, Rows, optional};
-use crate::facts::{Donation, Facts, Row, distinct};
-use crate::interactions::ranks;
-use crate::numbers::{average, percentile, share};
+use crate::expected::interactions::ranks;
+use crate::support::compare::{By, Case, Rows, optional};
+use crate::support::facts::{Donation, Facts, Row, distinct};
+use crate::support::numbers::{average, percentile, share};
 
 fn sizes(gifts: &[&Row<Donation>]) -> Vec<i64> {
     let mut sizes: Vec<_> = gifts.iter().map(|gift| gift.points).collect();
@@ -128,5 +128,5 @@ pub(crate) fn donor_retention(facts: &Facts, case: &Case) -> Rows {
 
 pub(crate) fn donated_share(facts: &Facts, case: &Case) -> Rows {
     let gifts = facts.donations.iter().map(|gift| (gift.stamp.day, gift.points));
-    crate::redemptions::shares_of_minted(facts, case, gifts.collect())
+    crate::expected::redemptions::shares_of_minted(facts, case, gifts.collect())
 }

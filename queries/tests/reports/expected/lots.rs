@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::cells;
-use crate::compare::{By, Case, Rows, optional};
-use crate::facts::{Entry, Facts};
-use crate::numbers::{DAY, share, units, weighted_percentile};
+use crate::support::compare::{By, Case, Rows, optional};
+use crate::support::facts::{Entry, Facts};
+use crate::support::numbers::{DAY, share, units, weighted_percentile};
 
 /// Age of points by days, each up to and with its bound.
 const AGES: [(&str, i64); 5] =

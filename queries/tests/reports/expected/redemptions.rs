@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use crate::cells;
-use crate::compare::{By, Case, Rows, optional};
-use crate::facts::{Facts, Item, Redemption, Row, distinct};
-use crate::interactions::ranks;
-use crate::numbers::share;
+use crate::expected::interactions::ranks;
+use crate::support::compare::{By, Case, Rows, optional};
+use crate::support::facts::{Facts, Item, Redemption, Row, distinct};
+use crate::support::numbers::share;
 
 type Spendings<'a> = Vec<&'a Row<Redemption>>;
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{Datelike, NaiveDate};
 
 use crate::cells;
-use crate::compare::{By, Case, Rows, instant, optional};
-use crate::facts::{Facts, Interaction, Row, distinct};
-use crate::numbers::{average, share};
+use crate::support::compare::{By, Case, Rows, instant, optional};
+use crate::support::facts::{Facts, Interaction, Row, distinct};
+use crate::support::numbers::{average, share};
 
 type Meetings<'a> = Vec<&'a Row<Interaction>>;
 

@@ -6,9 +6,9 @@ use bluelake_schemas::Stream;
 use chrono::NaiveDate;
 
 use crate::cells;
-use crate::compare::{By, Case, Rows, optional};
-use crate::facts::{Facts, Stamp, distinct};
-use crate::numbers::{DAY, HOUR, percentile, share, units};
+use crate::support::compare::{By, Case, Rows, optional};
+use crate::support::facts::{Facts, Stamp, distinct};
+use crate::support::numbers::{DAY, HOUR, percentile, share, units};
 
 /// How late an event arrived; one whose time is ahead of its arrival is not late.
 fn micros(stamp: &Stamp) -> i64 {

@@ -15,8 +15,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use serde_json::{Value, json};
 
-use crate::facts::{Arrival, Facts, Rejection, instant};
-use crate::numbers::Numbers;
+use crate::support::facts::{Arrival, Facts, Rejection, instant};
+use crate::support::numbers::Numbers;
 
 /// Rows after which the decoder's builders are emptied, so that tables have several batches.
 const BATCH_ROWS: usize = 4_096;

@@ -9,10 +9,10 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use crate::attack::{GROUP, Published, bounds, twins};
-use crate::compare::{By, Case, difference, run};
-use crate::facts::{Facts, Stamp};
-use crate::numbers::Numbers;
-use crate::world::{World, small_world};
+use crate::support::compare::{By, Case, difference, run};
+use crate::support::facts::{Facts, Stamp};
+use crate::support::numbers::Numbers;
+use crate::support::world::{World, small_world};
 
 pub(crate) const REPORT: &str = "media_summary";
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
+use crate::cli::Session;
 use crate::session::{aws, streams};
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;

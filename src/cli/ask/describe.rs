@@ -11,7 +11,7 @@ use clap::Args;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 
-use super::Session;
+use crate::cli::Session;
 use crate::terminal::dictionary::{Described, Dictionary};
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
