@@ -1,20 +1,17 @@
 //! The command line: global options, the list of commands, and the way from one to the other.
 
-mod backfill;
+mod ask;
 mod config;
 mod demo;
-mod describe;
 mod dev_kinesis;
 mod flags;
 pub(crate) mod generate;
 pub(crate) mod ingest;
 mod lake;
-mod lake_verify;
-mod replay;
-pub(crate) mod report;
+mod report;
 mod schema;
-mod sql;
 mod status;
+mod supplement;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -24,6 +21,8 @@ use bluelake_lake::{Lake, LakeError, LakeLocation};
 use bluelake_schemas::Contract;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::cli::ask::{describe, sql};
+use crate::cli::supplement::{backfill, replay};
 use crate::config::{Config, Override};
 use crate::session::aws;
 use crate::session::former_lake;

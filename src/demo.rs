@@ -15,7 +15,7 @@ use bluelake_queries::{OutputFormat, QuerySession, ReportCatalog, ReportParamete
 use bluelake_schemas::Contract;
 use serde_json::{Value, json};
 
-use crate::cli::{Session, report};
+use crate::cli::Session;
 use crate::config::DEFAULT_LAKE;
 use crate::demo::checks::Check;
 use crate::demo::landing::Landed;
@@ -117,7 +117,7 @@ impl Demo<'_> {
 
     async fn print(&self, queries: &QuerySession, reports: &[ReportResult], checks: &[Check]) -> Result<()> {
         for result in reports {
-            output::line(format!("\n{}", report::headline(result)))?;
+            output::line(format!("\n{}", result.headline()))?;
             output::line(table(result.schema.as_ref(), &result.batches)?)?;
         }
         let rejected = queries.query(REJECTED).await?;
@@ -159,7 +159,7 @@ impl Demo<'_> {
         reports: &[ReportResult],
         checks: &[Check],
     ) -> Result<()> {
-        let reports = reports.iter().map(report::described).collect::<Result<Vec<Value>>>()?;
+        let reports = reports.iter().map(ReportResult::described).collect::<Result<Vec<Value>, _>>()?;
         let rejected = queries.query(REJECTED).await?;
         let schema = rejected.schema();
         let rejected = written(OutputFormat::Json, schema.as_ref(), &rejected.collect().await?)?;

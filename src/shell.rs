@@ -19,13 +19,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bluelake_lake::{AsOf, Lake};
-use bluelake_queries::OutputFormat;
 use bluelake_queries::shell::{ChartForm, Request, Vocabulary, is_blank, split};
+use bluelake_queries::{OutputFormat, QuerySession, TableOrigin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Session;
 use crate::session::query;
-use crate::session::query::Opened;
 use crate::terminal::dictionary::Dictionary;
 use crate::terminal::failure;
 use crate::terminal::failure::Outcome;
@@ -56,7 +55,7 @@ enum Flow {
 struct Shell<'a> {
     session: &'a Session,
     lake: Lake,
-    opened: Opened,
+    queries: QuerySession,
     dictionary: Dictionary,
     display: Display,
     /// The next result is drawn so.
@@ -85,7 +84,7 @@ pub(crate) fn is_on_terminal() -> bool {
 pub(crate) async fn run(session: &Session, format: OutputFormat) -> Result<Outcome> {
     let is_interactive = is_on_terminal();
     let lake = session.lake().await?;
-    let opened = query::open_pinned(&lake, &session.config, &AsOf::Newest).await?;
+    let queries = query::open(&lake, &session.config, &AsOf::Newest).await?;
     let interrupts =
         if is_interactive { Some(signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?) } else { None };
     let display =
@@ -93,7 +92,7 @@ pub(crate) async fn run(session: &Session, format: OutputFormat) -> Result<Outco
     let mut shell = Shell {
         session,
         lake,
-        opened,
+        queries,
         dictionary: Dictionary::of(&session.contract()?)?,
         display,
         next_chart: None,
@@ -123,13 +122,13 @@ impl Shell<'_> {
                 Line::Interrupted => {}
                 Line::End => return Ok(()),
                 Line::Text(text) => {
-                    let versions = self.opened.tables.clone();
+                    let versions = self.queries.origin().tables.clone();
                     match self.obey(&text).await {
                         Ok(Flow::Continue) => {}
                         Ok(Flow::Leave) => return Ok(()),
                         Err(error) => complain(&error),
                     }
-                    if versions != self.opened.tables {
+                    if versions != self.queries.origin().tables {
                         reader.learn(self.vocabulary().await);
                     }
                 }
@@ -156,11 +155,11 @@ impl Shell<'_> {
     }
 
     async fn vocabulary(&self) -> Vocabulary {
-        let relations = self.opened.session.relations().await.into_iter();
+        let relations = self.queries.relations().await.into_iter();
         let columns = |relation: bluelake_queries::Relation| {
             (relation.name, relation.schema.fields().iter().map(|field| field.name().clone()).collect())
         };
-        Vocabulary::new(relations.map(columns).collect(), self.opened.session.functions())
+        Vocabulary::new(relations.map(columns).collect(), self.queries.functions())
     }
 
     fn greeting(&self) -> String {
@@ -176,12 +175,12 @@ impl Shell<'_> {
 
     /// One line for each table: its version and rows.
     fn versions(&self) -> String {
-        let line = |table: &query::TableVersion| {
+        let line = |table: &TableOrigin| {
             let version = table.version.map_or_else(|| "?".to_owned(), |version| version.to_string());
             let rows = table.rows.map_or_else(|| "?".to_owned(), output::grouped);
             format!("  {:<16} version {version}, {rows} rows", table.name)
         };
-        self.opened.tables.iter().map(line).collect::<Vec<_>>().join("\n")
+        self.queries.origin().tables.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod dictionary;
 pub(crate) mod failure;
+pub(crate) mod form;
 pub(crate) mod logging;
 pub(crate) mod output;
 pub(crate) mod panics;

@@ -4,72 +4,20 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bluelake_lake::LakeError;
 use datafusion::error::DataFusionError;
 use tokio::task::JoinError;
 
-use crate::nearest::did_you_mean;
+use crate::text::nearest::nearest_or_all;
 
-/// Why a query, a report or its output failed.
+/// Why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The SQL text is longer than a query may be.
-    #[error("the SQL text has {bytes} bytes; at most {limit} are accepted")]
-    TooLong {
-        /// Length of the text.
-        bytes: usize,
-        /// Longest text accepted.
-        limit: usize,
-    },
-    /// The SQL text chains or joins more than the planner can take safely.
-    #[error("the query has {count} {what} in one place; at most {limit} are accepted{advice}")]
-    TooComplex {
-        /// What there is too much of.
-        what: &'static str,
-        /// How many.
-        count: usize,
-        /// How many are accepted.
-        limit: usize,
-        /// What to write instead, or nothing.
-        advice: &'static str,
-    },
-    /// The text is not SQL.
-    #[error("the SQL cannot be parsed")]
-    Syntax(#[source] EngineError),
-    /// The statement is not one of those that only read.
-    #[error("{statement} is not allowed: {rule}")]
-    Forbidden {
-        /// The statement, such as `INSERT`.
-        statement: String,
-        /// What is allowed.
-        rule: &'static str,
-    },
-    /// A file path or URL stands where a table should.
-    #[error("{name:?} is not a table: files and URLs cannot be queried, only {}", known.join(", "))]
-    NotATable {
-        /// What was written.
-        name: String,
-        /// The tables and views there are.
-        known: Vec<String>,
-    },
-    /// There is no table or view of that name.
-    #[error("there is no table {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "there are"))]
-    UnknownTable {
-        /// What was written.
-        name: String,
-        /// The nearest known name.
-        suggestion: Option<String>,
-        /// The tables and views there are.
-        known: Vec<String>,
-    },
-    /// A view of Bluelake's cannot be offered on this lake.
-    #[error("the view {name} is not available: {reason}")]
-    UnavailableView {
-        /// The view.
-        name: String,
-        /// What it lacks.
-        reason: String,
-    },
+    /// The text is not taken for a query.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A table or view that it names cannot be asked.
+    #[error(transparent)]
+    Relation(#[from] NoSuchRelation),
     /// The query refers to columns, functions or types that do not fit.
     #[error("the query cannot be planned")]
     Plan(#[source] EngineError),
@@ -104,115 +52,73 @@ pub enum QueryError {
     /// The session cannot be set up.
     #[error("the query session cannot be set up")]
     Session(#[source] EngineError),
-    /// The time zone is not in the IANA list.
-    #[error("there is no time zone {name:?}{}", did_you_mean(suggestion.as_ref()))]
-    UnknownTimeZone {
-        /// What was written.
-        name: String,
-        /// The nearest known name.
-        suggestion: Option<String>,
+}
+
+/// Why a text is not taken for a query.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The SQL text is longer than a query may be.
+    #[error("the SQL text has {bytes} bytes; at most {limit} are accepted")]
+    TooLong {
+        /// Length of the text.
+        bytes: usize,
+        /// Longest text accepted.
+        limit: usize,
     },
-    /// There is no output format of that name.
-    #[error("there is no output format {name:?}: use table, csv, json, ndjson, parquet, xlsx, md or html")]
-    UnknownFormat {
-        /// What was written.
-        name: String,
+    /// The SQL text chains or joins more than the planner can take safely.
+    #[error("the query has {count} {what} in one place; at most {limit} are accepted{advice}")]
+    TooComplex {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many are accepted.
+        limit: usize,
+        /// What to write instead, or nothing.
+        advice: &'static str,
     },
-    /// No format has the ending of the file.
-    #[error("{}: no format has this ending: name it .csv, .json, .ndjson, .parquet, .xlsx, .md, .html or .txt, or give --format", path.display())]
-    UnknownEnding {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The result cannot be written.
-    #[error("the result cannot be written")]
-    Output(#[source] std::io::Error),
-    /// The result cannot be put in the wanted format.
-    #[error("the result cannot be written as {format}")]
-    Format {
-        /// The format.
-        format: &'static str,
-        /// What the encoder said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Exported files cannot be written, or what is there cannot be read.
-    #[error(transparent)]
-    Destination(Box<LakeError>),
-    /// A report file has a faulty header.
-    #[error("{file}:{line}: {fault}")]
-    Header {
-        /// The report file.
-        file: String,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong and what to do.
-        fault: String,
-    },
-    /// A folder or file of reports cannot be read.
-    #[error("cannot read reports from {}", path.display())]
-    ReportFolder {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// There is no report of that name.
-    #[error("there is no report {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "there are"))]
-    UnknownReport {
-        /// What was written.
-        name: String,
-        /// The nearest known name.
-        suggestion: Option<String>,
-        /// The reports there are.
-        known: Vec<String>,
-    },
-    /// A report does not have that parameter.
-    #[error("the report {report} has no parameter {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "it has"))]
-    UnknownParameter {
-        /// The report.
-        report: String,
-        /// What was written.
-        name: String,
-        /// The nearest known name.
-        suggestion: Option<String>,
-        /// The parameters there are.
-        known: Vec<String>,
-    },
-    /// A parameter of a report is missing or has a value that it cannot have.
-    #[error("parameter {name} of the report {report}: {fault}")]
-    Parameter {
-        /// The report.
-        report: String,
-        /// The parameter.
-        name: String,
-        /// What is wrong and what to do.
-        fault: String,
-    },
-    /// The SQL of a report does not give the columns that its header promises.
-    #[error("the report {report} returns the columns {} but its header says {}: correct the header or the SQL", found.join(", "), declared.join(", "))]
-    ReportColumns {
-        /// The report.
-        report: String,
-        /// The columns of the result.
-        found: Vec<String>,
-        /// The columns of the header.
-        declared: Vec<String>,
+    /// The text is not SQL.
+    #[error("the SQL cannot be parsed")]
+    Syntax(#[source] EngineError),
+    /// The statement is not one of those that only read.
+    #[error("{statement} is not allowed: {rule}")]
+    Forbidden {
+        /// The statement, such as `INSERT`.
+        statement: String,
+        /// What is allowed.
+        rule: &'static str,
     },
 }
 
-/// The name that was probably meant; without one, all that there are.
-fn nearest_or_all(suggestion: Option<&String>, known: &[String], there_are: &str) -> String {
-    match suggestion {
-        Some(_) => did_you_mean(suggestion),
-        None if known.is_empty() => format!("; {there_are} none"),
-        None => format!("; {there_are} {}", known.join(", ")),
-    }
-}
-
-impl From<LakeError> for QueryError {
-    fn from(error: LakeError) -> Self {
-        Self::Destination(Box::new(error))
-    }
+/// Why a name cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSuchRelation {
+    /// A file path or URL stands where a table should.
+    #[error("{name:?} is not a table: files and URLs cannot be queried, only {}", known.join(", "))]
+    File {
+        /// What was written.
+        name: String,
+        /// The tables and views there are.
+        known: Vec<String>,
+    },
+    /// There is no table or view of that name.
+    #[error("there is no table {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "there are"))]
+    Unknown {
+        /// What was written.
+        name: String,
+        /// The nearest known name.
+        suggestion: Option<String>,
+        /// The tables and views there are.
+        known: Vec<String>,
+    },
+    /// A view of Bluelake's cannot be offered on this lake.
+    #[error("the view {name} is not available: {reason}")]
+    Unavailable {
+        /// The view.
+        name: String,
+        /// What it lacks.
+        reason: String,
+    },
 }
 
 impl QueryError {

@@ -18,10 +18,27 @@ pub use folder::export_folder;
 use manifest::EarlierExport;
 pub use manifest::{ExportManifest, ExportedFile, MANIFEST};
 
-use crate::error::QueryError;
+use crate::output::error::OutputError;
 use crate::output::format::OutputFormat;
 use crate::output::writer::write_report;
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
+
+/// Why a report is not exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Exported files cannot be written, or what is there cannot be read.
+    #[error(transparent)]
+    Destination(Box<LakeError>),
+    /// The report cannot be put in a format.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl From<LakeError> for ExportError {
+    fn from(error: LakeError) -> Self {
+        Self::Destination(Box::new(error))
+    }
+}
 
 /// What an export wrote.
 #[derive(Clone, Debug, Serialize)]
@@ -62,13 +79,13 @@ pub struct ExportLink {
 /// Writes a report as files.
 ///
 /// # Errors
-/// [`QueryError::Destination`] when the place cannot be read or written, and as [`write_report`]. Before the first file has
+/// [`ExportError::Destination`] when the place cannot be read or written, and as [`write_report`]. Before the first file has
 /// its name nothing is left behind; after that the manifest tells the old files from the new.
 pub async fn export_report(
     result: &ReportResult,
     options: &ExportOptions,
     store: &FileStore,
-) -> Result<Export, QueryError> {
+) -> Result<Export, ExportError> {
     let folder = export_folder(&result.provenance, options.is_as_of);
     let before = read_manifest(store, &folder).await?;
     let mut staged = Vec::new();
@@ -105,7 +122,7 @@ async fn stage_all(
     store: &FileStore,
     folder: &str,
     staged: &mut Vec<StagedFile>,
-) -> Result<(ExportManifest, StagedFile), QueryError> {
+) -> Result<(ExportManifest, StagedFile), ExportError> {
     let mut files = Vec::new();
     for format in formats {
         let mut content = Vec::new();
@@ -116,7 +133,7 @@ async fn stage_all(
         files.push(file);
     }
     let manifest = ExportManifest::new(result, files);
-    let json = manifest.to_json().map_err(|source| QueryError::Format { format: "json", source: Box::new(source) })?;
+    let json = manifest.to_json().map_err(|source| OutputError::Format { format: "json", source: Box::new(source) })?;
     let path = format!("{folder}/{MANIFEST}");
     let file = store.stage(&path, json.into(), OutputFormat::Json.media_type()).await?;
     Ok((manifest, file))

@@ -3,12 +3,13 @@
 //! The model ([`document`]) lies below; the renderers know only it; the writer stands on top.
 
 pub(crate) mod chart;
+pub(crate) mod described;
 pub(crate) mod document;
 pub(crate) mod document_writer;
+pub(crate) mod error;
 pub(crate) mod format;
 pub(crate) mod html;
 pub(crate) mod markdown;
 pub(crate) mod table;
-pub(crate) mod values;
 pub(crate) mod writer;
 pub(crate) mod xlsx;

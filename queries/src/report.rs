@@ -1,9 +1,11 @@
 //! Reports: their headers and parameters, what they rest on, and how they are answered.
 
 pub(crate) mod catalog;
-pub(crate) mod header;
+pub(crate) mod definition;
+pub(crate) mod error;
 pub(crate) mod origin;
 pub(crate) mod parameters;
 pub(crate) mod provenance;
 pub(crate) mod question;
 pub(crate) mod reconcile;
+pub(crate) mod result;

@@ -5,6 +5,7 @@ pub(crate) mod constants;
 pub(crate) mod execute;
 pub(crate) mod options;
 pub(crate) mod origin;
+pub(crate) mod prepared;
 pub(crate) mod query_session;
 pub(crate) mod relations;
 pub(crate) mod shared;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::output::format::OutputFormat;
 use crate::output::writer::{write_report, write_results};
 use crate::report::provenance::Provenance;
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 use crate::session::options::QueryOptions;
 use crate::session::origin::TableOrigin;
 use crate::session::query_session::QuerySession;
@@ -104,7 +104,7 @@ pub(crate) fn provenance() -> Provenance {
         parameters: Vec::new(),
         time_zone: "UTC".to_owned(),
         as_of: Some("transactions@12".to_owned()),
-        tables: vec![TableOrigin { name: "transactions".to_owned(), version: Some(12) }],
+        tables: vec![TableOrigin { name: "transactions".to_owned(), version: Some(12), rows: None }],
         streams: Vec::new(),
         period: None,
         bluelake_version: "0.0.0".to_owned(),

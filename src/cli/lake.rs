@@ -1,11 +1,13 @@
 //! `bluelake lake`: creating and looking after the lake.
 
+mod verify;
+
 use anyhow::Result;
 use bluelake_lake::{InitOutcome, Lake};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Session, lake_verify};
+use super::Session;
 use crate::terminal::failure::Outcome;
 use crate::terminal::output;
 
@@ -16,7 +18,7 @@ pub(crate) enum LakeCommand {
     #[command(after_help = INIT_EXAMPLES)]
     Init,
     /// Prove from the lake alone that it holds what it promises
-    Verify(lake_verify::VerifyArguments),
+    Verify(verify::VerifyArguments),
 }
 
 const INIT_EXAMPLES: &str = "\
@@ -38,7 +40,7 @@ struct Made<'a> {
 pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outcome> {
     match command {
         LakeCommand::Init => init(session).await,
-        LakeCommand::Verify(arguments) => lake_verify::run(session, arguments).await,
+        LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
     }
 }
 

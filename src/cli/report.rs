@@ -8,15 +8,13 @@ mod run;
 mod run_all;
 
 use anyhow::{Context, Result};
-use bluelake_queries::{ParameterDefault, QueryError, ReportCatalog, ReportHeader};
+use bluelake_queries::{ParameterDefault, ReportCatalog, ReportError, ReportHeader};
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::Session;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
-
-pub(crate) use run::{described, headline};
 
 /// Commands about reports.
 #[derive(Debug, Subcommand)]
@@ -63,12 +61,11 @@ fn catalogue(session: &Session) -> Result<ReportCatalog> {
 }
 
 /// A report or parameter that does not exist is wrong usage; everything else is a failure.
-fn usage(error: QueryError) -> anyhow::Error {
+fn usage(error: ReportError) -> anyhow::Error {
     match error {
-        QueryError::UnknownReport { .. }
-        | QueryError::UnknownParameter { .. }
-        | QueryError::Parameter { .. }
-        | QueryError::UnknownTimeZone { .. } => WrongUsage::new(error.to_string()).into(),
+        ReportError::UnknownReport { .. } | ReportError::UnknownParameter { .. } | ReportError::Parameter { .. } => {
+            WrongUsage::new(error.to_string()).into()
+        }
         other => other.into(),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bluelake_ingest::{MemoryBudget, OnGap};
 use bluelake_lake::Heartbeats;
-use bluelake_queries::{QueryError, did_you_mean, nearest};
+use bluelake_queries::{did_you_mean, nearest};
 use bytesize::ByteSize;
 use chrono::DateTime;
 use chrono_tz::Tz;
@@ -86,11 +86,9 @@ pub(super) fn history_file(text: &str) -> Result<HistoryFile> {
 }
 
 pub(super) fn time_zone(text: &str) -> Result<Tz> {
-    bluelake_queries::parse_time_zone(text).map_err(|error| match error {
-        QueryError::UnknownTimeZone { suggestion: Some(meant), .. } => {
-            anyhow::anyhow!("not a time zone; did you mean {meant}?")
-        }
-        _ => anyhow::anyhow!("not a time zone; write for example UTC or America/New_York"),
+    bluelake_queries::parse_time_zone(text).map_err(|unknown| match unknown.suggestion {
+        Some(meant) => anyhow::anyhow!("not a time zone; did you mean {meant}?"),
+        None => anyhow::anyhow!("not a time zone; write for example UTC or America/New_York"),
     })
 }
 

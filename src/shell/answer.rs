@@ -112,7 +112,7 @@ impl Shell<'_> {
     async fn answer(&mut self, sql: &str) -> Result<()> {
         let started = Instant::now();
         self.computed = None;
-        let mut stream = self.opened.session.query(sql).await?;
+        let mut stream = self.queries.query(sql).await?;
         if let Some(path) = self.next_output.take() {
             let format = OutputFormat::of_file(&path)?.unwrap_or(self.display.format);
             let mut file = WholeFile::create(&path)?;

@@ -45,9 +45,15 @@ impl Shell<'_> {
     }
 
     async fn list(&self) -> Result<()> {
-        let relations = self.opened.session.relations().await;
+        let relations = self.queries.relations().await;
         let rows = relations.iter().map(|relation| {
-            let rows = self.opened.tables.iter().find(|table| table.name == relation.name).and_then(|table| table.rows);
+            let rows = self
+                .queries
+                .origin()
+                .tables
+                .iter()
+                .find(|table| table.name == relation.name)
+                .and_then(|table| table.rows);
             let meaning = self.dictionary.grain(&relation.name).to_owned();
             [
                 relation.name.clone(),
@@ -60,7 +66,7 @@ impl Shell<'_> {
     }
 
     async fn describe(&self, name: &str) -> Result<()> {
-        let relation = self.opened.session.relation(name).await?;
+        let relation = self.queries.relation(name).await?;
         let described = self.dictionary.describe(&relation);
         self.show(&format!("{}\n{}", described.title(), display::fitted(described.table())))
     }
@@ -88,11 +94,13 @@ impl Shell<'_> {
     }
 
     async fn refresh(&mut self) -> Result<()> {
-        let before = std::mem::replace(
-            &mut self.opened,
-            query::open_pinned(&self.lake, &self.session.config, &AsOf::Newest).await?,
-        );
-        output::line(if before.tables == self.opened.tables { "nothing is new" } else { "the newest versions:" })?;
+        let before =
+            std::mem::replace(&mut self.queries, query::open(&self.lake, &self.session.config, &AsOf::Newest).await?);
+        output::line(if before.origin().tables == self.queries.origin().tables {
+            "nothing is new"
+        } else {
+            "the newest versions:"
+        })?;
         output::line(self.versions())
     }
 }

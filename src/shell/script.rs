@@ -4,7 +4,7 @@ use std::io::{BufRead, Read as _};
 
 use anyhow::{Context, Result};
 use bluelake_queries::shell::{Request, is_blank, split};
-use bluelake_queries::{QueryError, SQL_BYTES_MAX};
+use bluelake_queries::{Refusal, SQL_BYTES_MAX};
 
 use super::{Flow, Shell};
 
@@ -46,7 +46,7 @@ impl Shell<'_> {
                 pending = split(&pending).rest.to_owned();
             }
             if pending.len() > LINE_BYTES_MAX {
-                let error = QueryError::TooLong { bytes: pending.len(), limit: SQL_BYTES_MAX };
+                let error = Refusal::TooLong { bytes: pending.len(), limit: SQL_BYTES_MAX };
                 return Err(error).with_context(place);
             }
         }
@@ -62,7 +62,7 @@ fn next_line(lines: &mut impl BufRead) -> Result<Option<String>> {
         return Ok(None);
     }
     if read >= LINE_BYTES_MAX {
-        return Err(QueryError::TooLong { bytes: read, limit: SQL_BYTES_MAX }.into());
+        return Err(Refusal::TooLong { bytes: read, limit: SQL_BYTES_MAX }.into());
     }
     String::from_utf8(bytes).context("is not UTF-8").map(Some)
 }

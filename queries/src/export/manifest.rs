@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::header::column::ReportColumn;
 use crate::output::format::OutputFormat;
-use crate::report::header::ReportColumn;
 use crate::report::provenance::Provenance;
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 
 /// Name of the manifest, in the folder of the files.
 pub const MANIFEST: &str = "_manifest.json";

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::report::header::{ReportColumn, Unit};
+use crate::header::column::{ReportColumn, Unit};
 use crate::testing::provenance;
 
 const FORMATS: [OutputFormat; 7] = [

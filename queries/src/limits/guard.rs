@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use crate::error::{EngineError, QueryError};
+use crate::error::{EngineError, Refusal};
 
 /// Longest SQL text accepted, in bytes.
 pub const SQL_BYTES_MAX: usize = 64 * 1024;
@@ -29,9 +29,9 @@ const NESTING_MAX: usize = 50;
 const RULE: &str = "queries only read; use one SELECT, WITH, VALUES, EXPLAIN, SHOW or DESCRIBE";
 
 /// Parses and checks a text.
-pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
+pub(crate) fn parse(sql: &str) -> Result<Statement, Refusal> {
     if sql.len() > SQL_BYTES_MAX {
-        return Err(QueryError::TooLong { bytes: sql.len(), limit: SQL_BYTES_MAX });
+        return Err(Refusal::TooLong { bytes: sql.len(), limit: SQL_BYTES_MAX });
     }
     // Editors of Windows put a byte order mark before the text of a file.
     let sql = sql.trim_start_matches('\u{feff}');
@@ -53,7 +53,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, QueryError> {
 }
 
 /// The second lock: refuses a plan that would define, change or set anything.
-pub(crate) fn verify(plan: &LogicalPlan) -> Result<(), QueryError> {
+pub(crate) fn verify(plan: &LogicalPlan) -> Result<(), Refusal> {
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -62,15 +62,15 @@ pub(crate) fn verify(plan: &LogicalPlan) -> Result<(), QueryError> {
         .map_err(|_| forbidden("this statement"))
 }
 
-fn syntax(source: datafusion::error::DataFusionError) -> QueryError {
-    QueryError::Syntax(EngineError::new(source))
+fn syntax(source: datafusion::error::DataFusionError) -> Refusal {
+    Refusal::Syntax(EngineError::new(source))
 }
 
-fn forbidden(statement: impl Into<String>) -> QueryError {
-    QueryError::Forbidden { statement: statement.into(), rule: RULE }
+fn forbidden(statement: impl Into<String>) -> Refusal {
+    Refusal::Forbidden { statement: statement.into(), rule: RULE }
 }
 
-fn check(statement: &Statement) -> Result<(), QueryError> {
+fn check(statement: &Statement) -> Result<(), Refusal> {
     match statement {
         Statement::Explain(explain) => check(&explain.statement),
         Statement::CreateExternalTable(_) => Err(forbidden("CREATE EXTERNAL TABLE")),
@@ -123,7 +123,7 @@ fn leading_word(statement: &SqlStatement) -> String {
 }
 
 /// Counts, without recursion, how deep the syntax tree can become.
-fn check_size(tokens: &[Token]) -> Result<(), QueryError> {
+fn check_size(tokens: &[Token]) -> Result<(), Refusal> {
     let mut outer_chains = Vec::new();
     let (mut outer_sum, mut chain, mut longest, mut combined) = (0_usize, 0_usize, 0_usize, 0_usize);
     for token in tokens {
@@ -150,8 +150,8 @@ fn check_size(tokens: &[Token]) -> Result<(), QueryError> {
     limit("joins and set operations", combined, COMBINED_MAX, "")
 }
 
-fn limit(what: &'static str, count: usize, limit: usize, advice: &'static str) -> Result<(), QueryError> {
-    if count > limit { Err(QueryError::TooComplex { what, count, limit, advice }) } else { Ok(()) }
+fn limit(what: &'static str, count: usize, limit: usize, advice: &'static str) -> Result<(), Refusal> {
+    if count > limit { Err(Refusal::TooComplex { what, count, limit, advice }) } else { Ok(()) }
 }
 
 fn combines(keyword: Keyword) -> bool {

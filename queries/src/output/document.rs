@@ -5,10 +5,11 @@
 
 use arrow::datatypes::{DataType, Schema};
 
-use crate::output::values::cells::Cell;
-use crate::output::values::figures::{grouped, grouped_float, rescaled};
-use crate::report::header::{Chart, ReportColumn, Unit, heading};
-use crate::report::question::ReportResult;
+use crate::header::chart::Chart;
+use crate::header::column::{ReportColumn, Unit, heading};
+use crate::report::result::ReportResult;
+use crate::text::cells::Cell;
+use crate::text::figures::{grouped, grouped_float, rescaled};
 
 /// What a document says.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::io::Write;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 
-use crate::error::QueryError;
 use crate::output::document::Document;
+use crate::output::error::OutputError;
 use crate::output::format::{OutputFormat, arrow_error};
 use crate::output::table::TABLE_ROWS_MAX;
 use crate::output::{html, markdown, xlsx};
@@ -17,14 +17,14 @@ pub(super) fn render<W: Write>(
     batches: &[RecordBatch],
     format: OutputFormat,
     mut sink: W,
-) -> Result<u64, QueryError> {
+) -> Result<u64, OutputError> {
     let fail = |error| arrow_error(error, format.name());
     let (rows, bytes) = match format {
         OutputFormat::Xlsx => xlsx::render(document, batches)?,
         OutputFormat::Html => html::render(document, batches).map_err(fail)?,
         _ => markdown::render(document, batches).map_err(fail)?,
     };
-    sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(QueryError::Output)?;
+    sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(OutputError::Write)?;
     Ok(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
@@ -52,8 +52,8 @@ impl<W: Write> DocumentWriter<W> {
     }
 
     /// # Errors
-    /// [`QueryError::Format`] for more rows than a sheet has.
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+    /// [`OutputError::Format`] for more rows than a sheet has.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), OutputError> {
         let room = rows_max(self.format).saturating_sub(self.kept);
         if self.format == OutputFormat::Xlsx && batch.num_rows() > room {
             return Err(xlsx::too_many_rows());
@@ -67,7 +67,7 @@ impl<W: Write> DocumentWriter<W> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<u64, QueryError> {
+    pub(super) fn finish(self) -> Result<u64, OutputError> {
         render(&self.document, &self.batches, self.format, self.sink)
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use arrow::error::ArrowError;
 
-use crate::error::QueryError;
+use crate::output::error::OutputError;
 
 /// How a result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -52,14 +52,14 @@ impl OutputFormat {
     /// The format that the ending of a file names; `None` for a file without an ending.
     ///
     /// # Errors
-    /// [`QueryError::UnknownEnding`] for an ending that no format has.
-    pub fn of_file(path: &Path) -> Result<Option<Self>, QueryError> {
+    /// [`OutputError::UnknownEnding`] for an ending that no format has.
+    pub fn of_file(path: &Path) -> Result<Option<Self>, OutputError> {
         let Some(ending) = path.extension() else { return Ok(None) };
         let ending = ending.to_string_lossy().to_lowercase();
         let other = OTHER_ENDINGS.iter().find(|(other, _)| *other == ending).map(|(_, format)| *format);
         match Self::ALL.into_iter().find(|format| format.name() == ending).or(other) {
             Some(format) => Ok(Some(format)),
-            None => Err(QueryError::UnknownEnding { path: path.to_path_buf() }),
+            None => Err(OutputError::UnknownEnding { path: path.to_path_buf() }),
         }
     }
 
@@ -99,20 +99,20 @@ impl fmt::Display for OutputFormat {
 }
 
 impl FromStr for OutputFormat {
-    type Err = QueryError;
+    type Err = OutputError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
             .find(|format| format.name() == name)
-            .ok_or_else(|| QueryError::UnknownFormat { name: name.to_owned() })
+            .ok_or_else(|| OutputError::UnknownFormat { name: name.to_owned() })
     }
 }
 
 /// What arrow says of writing a format.
-pub(in crate::output) fn arrow_error(error: ArrowError, format: &'static str) -> QueryError {
+pub(in crate::output) fn arrow_error(error: ArrowError, format: &'static str) -> OutputError {
     match error {
-        ArrowError::IoError(_, source) => QueryError::Output(source),
-        other => QueryError::Format { format, source: Box::new(other) },
+        ArrowError::IoError(_, source) => OutputError::Write(source),
+        other => OutputError::Format { format, source: Box::new(other) },
     }
 }

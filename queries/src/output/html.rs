@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use crate::header::chart::ChartKind;
 use crate::output::chart::data::{ChartData, Position, chart_data, lower};
 use crate::output::chart::svg;
 use crate::output::document::{Document, Style};
-use crate::output::values::cells::{Cell, Cells};
-use crate::output::values::figures::whole;
-use crate::output::values::visible::visible;
-use crate::report::header::ChartKind;
+use crate::text::cells::{Cell, Cells};
+use crate::text::figures::whole;
+use crate::text::visible::visible;
 
 /// Rows that a page shows at most: more would make browsers slow.
 pub(super) const ROWS_MAX: usize = 2_000;

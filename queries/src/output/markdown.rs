@@ -7,8 +7,8 @@ use arrow::record_batch::RecordBatch;
 
 use crate::output::document::{Document, DocumentColumn};
 use crate::output::table::TABLE_ROWS_MAX;
-use crate::output::values::cells::Cells;
-use crate::output::values::visible::visible;
+use crate::text::cells::Cells;
+use crate::text::visible::visible;
 
 /// The document's text, and how many rows it has.
 pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(usize, Vec<u8>), ArrowError> {

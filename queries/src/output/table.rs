@@ -8,8 +8,8 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use crate::output::values::json_text;
-use crate::output::values::visible::{shortened, visible};
+use crate::text::json_text;
+use crate::text::visible::{shortened, visible};
 
 /// Rows that a table shows at most: its widths depend on all of its rows, so all are held in memory.
 pub const TABLE_ROWS_MAX: usize = 10_000;

@@ -19,14 +19,14 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use crate::error::QueryError;
 use crate::output::document::Document;
 use crate::output::document_writer::{DocumentWriter, render};
+use crate::output::error::OutputError;
 use crate::output::format::{OutputFormat, arrow_error};
 use crate::output::table::TableWriter;
-use crate::output::values::{formula, json_text};
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 use crate::session::execute::QueryStream;
+use crate::text::{formula, json_text};
 
 /// Writes what is left of a query; returns the number of rows.
 ///
@@ -36,7 +36,7 @@ pub async fn write_results<W: Write + Send>(
     stream: &mut QueryStream,
     format: OutputFormat,
     sink: W,
-) -> Result<u64, QueryError> {
+) -> Result<u64, OutputError> {
     let mut writer = ResultWriter::new(format, &stream.schema(), sink)?;
     while let Some(batch) = stream.next().await? {
         writer.write(&batch)?;
@@ -49,7 +49,7 @@ pub async fn write_results<W: Write + Send>(
 ///
 /// # Errors
 /// As [`ResultWriter::new`] and [`ResultWriter::write`].
-pub fn write_report<W: Write + Send>(result: &ReportResult, format: OutputFormat, sink: W) -> Result<u64, QueryError> {
+pub fn write_report<W: Write + Send>(result: &ReportResult, format: OutputFormat, sink: W) -> Result<u64, OutputError> {
     if matches!(format, OutputFormat::Xlsx | OutputFormat::Markdown | OutputFormat::Html) {
         return render(&Document::of_report(result), &result.batches, format, sink);
     }
@@ -82,8 +82,8 @@ impl<W: Write + Send> ResultWriter<W> {
     /// A writer of batches that have `schema`. A column name that occurs twice gets a number: `points`, `points_2`.
     ///
     /// # Errors
-    /// [`QueryError::Format`] for a type that Parquet does not have.
-    pub fn new(format: OutputFormat, schema: &Schema, sink: W) -> Result<Self, QueryError> {
+    /// [`OutputError::Format`] for a type that Parquet does not have.
+    pub fn new(format: OutputFormat, schema: &Schema, sink: W) -> Result<Self, OutputError> {
         let schema = unique_names(schema);
         let json = JsonWriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(json_text::Floats));
         let encoder = match format {
@@ -108,9 +108,9 @@ impl<W: Write + Send> ResultWriter<W> {
     /// Writes one batch.
     ///
     /// # Errors
-    /// [`QueryError::Output`] when the sink fails, with its own error; [`QueryError::Format`] when the format cannot
+    /// [`OutputError::Write`] when the sink fails, with its own error; [`OutputError::Format`] when the format cannot
     /// hold a value.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), OutputError> {
         self.rows += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         let name = self.format.name();
         let fail = |error| arrow_error(error, name);
@@ -134,28 +134,28 @@ impl<W: Write + Send> ResultWriter<W> {
     ///
     /// # Errors
     /// As [`ResultWriter::write`].
-    pub fn finish(mut self) -> Result<u64, QueryError> {
+    pub fn finish(mut self) -> Result<u64, OutputError> {
         if self.rows == 0 {
             // Puts the header into a CSV without rows.
             self.write(&RecordBatch::new_empty(Arc::clone(&self.schema)))?;
         }
         let fail = |error| arrow_error(error, self.format.name());
         match self.encoder {
-            Encoder::Table(writer) => writer.finish().map_err(QueryError::Output)?,
+            Encoder::Table(writer) => writer.finish().map_err(OutputError::Write)?,
             // Every write of the CSV encoder has flushed.
             Encoder::Csv(_) => {}
             Encoder::Document(writer) => return writer.finish(),
             Encoder::Json(mut writer) => {
                 writer.finish().map_err(fail)?;
-                writer.get_mut().flush().map_err(QueryError::Output)?;
+                writer.get_mut().flush().map_err(OutputError::Write)?;
             }
             Encoder::Ndjson(mut writer) => {
                 writer.finish().map_err(fail)?;
-                writer.get_mut().flush().map_err(QueryError::Output)?;
+                writer.get_mut().flush().map_err(OutputError::Write)?;
             }
             Encoder::Parquet(mut writer) => {
                 writer.finish().map_err(parquet_error)?;
-                writer.inner_mut().flush().map_err(QueryError::Output)?;
+                writer.inner_mut().flush().map_err(OutputError::Write)?;
             }
         }
         Ok(self.rows)
@@ -197,14 +197,14 @@ fn unique_names(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn parquet_error(error: ParquetError) -> QueryError {
+fn parquet_error(error: ParquetError) -> OutputError {
     let source: Box<dyn std::error::Error + Send + Sync> = match error {
         ParquetError::External(source) => source,
         other => Box::new(other),
     };
     match source.downcast::<std::io::Error>() {
-        Ok(source) => QueryError::Output(*source),
-        Err(source) => QueryError::Format { format: "parquet", source },
+        Ok(source) => OutputError::Write(*source),
+        Err(source) => OutputError::Format { format: "parquet", source },
     }
 }
 

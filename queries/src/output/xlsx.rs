@@ -15,12 +15,12 @@ use rust_xlsxwriter::{
     DocProperties, ExcelDateTime, Format, FormatAlign, FormatBorder, Workbook, Worksheet, XlsxError,
 };
 
-use crate::error::QueryError;
 use crate::output::chart::data::chart_data;
 use crate::output::document::{Document, DocumentColumn, Style};
+use crate::output::error::OutputError;
 use crate::output::format::arrow_error;
-use crate::output::values::cells::{Cell, Cells};
-use crate::output::values::visible::{shortened_utf16, visible};
+use crate::text::cells::{Cell, Cells};
+use crate::text::visible::{shortened_utf16, visible};
 
 /// Rows below the header that a sheet holds.
 pub(super) const ROWS_MAX: usize = 1_048_575;
@@ -44,7 +44,7 @@ struct Departures {
 }
 
 /// The workbook, and how many rows it has.
-pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(usize, Vec<u8>), QueryError> {
+pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(usize, Vec<u8>), OutputError> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows > ROWS_MAX {
         return Err(too_many_rows());
@@ -70,16 +70,16 @@ pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(us
         Ok(workbook.save_to_buffer()?)
     };
     let bytes = workbook().map_err(|fault| match fault {
-        Fault::Workbook(error) => QueryError::Format { format: "xlsx", source: Box::new(error) },
+        Fault::Workbook(error) => OutputError::Format { format: "xlsx", source: Box::new(error) },
         Fault::Values(error) => arrow_error(error, "xlsx"),
     })?;
     Ok((rows, bytes))
 }
 
 /// The refusal of a result that no sheet can hold.
-pub(super) fn too_many_rows() -> QueryError {
+pub(super) fn too_many_rows() -> OutputError {
     let source = "a sheet holds 1,048,575 rows below its header, and the result has more: narrow its period, or use csv or parquet";
-    QueryError::Format { format: "xlsx", source: source.into() }
+    OutputError::Format { format: "xlsx", source: source.into() }
 }
 
 enum Fault {

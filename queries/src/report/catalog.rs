@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::error::QueryError;
-use crate::nearest::nearest;
-use crate::report::header::{ParameterDefault, ReportParameter};
-use crate::report::question::Report;
+use crate::header::fault::HeaderFault;
+use crate::header::parameter::{ParameterDefault, ReportParameter};
+use crate::report::definition::Report;
+use crate::report::error::ReportError;
+use crate::text::nearest::nearest;
 
 // (name, text) of each file in `reports/`, collected by the build script.
 include!(concat!(env!("OUT_DIR"), "/embedded_reports.rs"));
@@ -22,22 +23,22 @@ impl ReportCatalog {
     /// The built-in reports.
     ///
     /// # Errors
-    /// [`QueryError::Header`] for a faulty header; a test keeps that from being released.
-    pub fn embedded() -> Result<Self, QueryError> {
+    /// [`HeaderFault`] for a faulty header; a test keeps that from being released.
+    pub fn embedded() -> Result<Self, HeaderFault> {
         let reports = EMBEDDED_REPORTS.iter().map(|(name, text)| {
             let report = Report::parse(name, &format!("queries/reports/{name}.sql"), text)?;
             Ok((name.to_string(), report))
         });
-        Ok(Self { reports: reports.collect::<Result<_, QueryError>>()? })
+        Ok(Self { reports: reports.collect::<Result<_, HeaderFault>>()? })
     }
 
     /// Adds every `*.sql` file of a folder.
     ///
     /// # Errors
-    /// [`QueryError::ReportFolder`] when it cannot be read; [`QueryError::Header`] for a faulty header, or a name that
+    /// [`ReportError::Folder`] when it cannot be read; [`HeaderFault`] for a faulty header, or a name that
     /// is taken.
-    pub fn with_folder(mut self, folder: &Path) -> Result<Self, QueryError> {
-        let unreadable = |path: &Path, source| QueryError::ReportFolder { path: path.to_path_buf(), source };
+    pub fn with_folder(mut self, folder: &Path) -> Result<Self, ReportError> {
+        let unreadable = |path: &Path, source| ReportError::Folder { path: path.to_path_buf(), source };
         for entry in std::fs::read_dir(folder).map_err(|source| unreadable(folder, source))? {
             let path = entry.map_err(|source| unreadable(folder, source))?.path();
             if path.extension().is_none_or(|extension| extension != "sql") {
@@ -49,7 +50,7 @@ impl ReportCatalog {
             let report = Report::parse(&name, &file, &text)?;
             if self.reports.insert(name.clone(), report).is_some() {
                 let fault = format!("there is a report {name} already; rename the file");
-                return Err(QueryError::Header { file, line: 1, fault });
+                return Err(HeaderFault { file, line: 1, fault }.into());
             }
         }
         Ok(self)
@@ -58,12 +59,12 @@ impl ReportCatalog {
     /// A report by name.
     ///
     /// # Errors
-    /// [`QueryError::UnknownReport`], with the nearest name.
-    pub fn get(&self, name: &str) -> Result<&Report, QueryError> {
+    /// [`ReportError::UnknownReport`], with the nearest name.
+    pub fn get(&self, name: &str) -> Result<&Report, ReportError> {
         self.reports.get(name).ok_or_else(|| {
             let known: Vec<_> = self.reports.keys().cloned().collect();
             let suggestion = nearest(name, &known);
-            QueryError::UnknownReport { name: name.to_owned(), suggestion, known }
+            ReportError::UnknownReport { name: name.to_owned(), suggestion, known }
         })
     }
 
@@ -155,7 +156,7 @@ mod tests {
 
         assert!(matches!(
             ReportCatalog::embedded().unwrap().with_folder(Path::new("/no/such/folder")),
-            Err(QueryError::ReportFolder { .. })
+            Err(ReportError::Folder { .. })
         ));
     }
 
@@ -163,7 +164,7 @@ mod tests {
     fn every_number_of_a_built_in_report_has_a_range() {
         for report in ReportCatalog::embedded().unwrap().reports() {
             for parameter in &report.header().parameters {
-                let is_number = parameter.kind == crate::report::header::ParameterKind::Integer;
+                let is_number = parameter.kind == crate::header::parameter::ParameterKind::Integer;
                 let has_range = parameter.least.is_some() && parameter.most.is_some();
                 assert!(has_range || !is_number, "{} {}", report.name(), parameter.name);
             }

@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn versions_are_named_as_they_are_asked_for() {
-        let table = |name: &str, version| TableOrigin { name: name.to_owned(), version };
+        let table = |name: &str, version| TableOrigin { name: name.to_owned(), version, rows: None };
         let origin =
             Origin { tables: vec![table("user_events", Some(7)), table("transactions", Some(12))], streams: vec![] };
         assert_eq!(origin.as_of().as_deref(), Some("user_events@7,transactions@12"));

@@ -6,9 +6,9 @@ use chrono::{Datelike, NaiveDate};
 use datafusion::scalar::ScalarValue;
 use serde::Serialize;
 
-use crate::error::QueryError;
-use crate::nearest::nearest;
-use crate::report::header::{ParameterDefault, ParameterKind, ReportParameter, parse_date};
+use crate::header::parameter::{ParameterDefault, ParameterKind, ReportParameter, parse_date};
+use crate::report::error::ReportError;
+use crate::text::nearest::nearest;
 
 /// 1970-01-01 in chrono's count, which starts with the first day of year 1; Arrow's starts here.
 const EPOCH: i32 = 719_163;
@@ -50,11 +50,11 @@ impl ReportParameters {
         &self,
         report: &str,
         declared: &[ReportParameter],
-    ) -> Result<Vec<ResolvedParameter>, QueryError> {
+    ) -> Result<Vec<ResolvedParameter>, ReportError> {
         if let Some(name) = self.values.keys().find(|name| !declared.iter().any(|known| &known.name == *name)) {
             let known: Vec<_> = declared.iter().map(|known| known.name.clone()).collect();
             let suggestion = nearest(name, &known);
-            return Err(QueryError::UnknownParameter {
+            return Err(ReportError::UnknownParameter {
                 report: report.to_owned(),
                 name: name.clone(),
                 suggestion,
@@ -62,7 +62,7 @@ impl ReportParameters {
             });
         }
         let resolved = declared.iter().map(|parameter| {
-            resolve(parameter, self.values.get(&parameter.name)).map_err(|fault| QueryError::Parameter {
+            resolve(parameter, self.values.get(&parameter.name)).map_err(|fault| ReportError::Parameter {
                 report: report.to_owned(),
                 name: parameter.name.clone(),
                 fault,
@@ -140,14 +140,14 @@ pub(crate) fn date_value(date: NaiveDate) -> ScalarValue {
 }
 
 /// A report with `from` and `to` covers the days from one to the other, so they must not be crossed.
-fn check_order(report: &str, resolved: &[ResolvedParameter]) -> Result<(), QueryError> {
+fn check_order(report: &str, resolved: &[ResolvedParameter]) -> Result<(), ReportError> {
     let find = |name: &str| resolved.iter().find(|parameter| parameter.name == name);
     match (find("from"), find("to")) {
         (Some(ResolvedParameter { value: Some(from), bound: first @ ScalarValue::Date32(_), .. }), Some(to))
             if matches!(to.bound, ScalarValue::Date32(_)) && *first > to.bound =>
         {
             let fault = format!("{from} is after {}", to.value.as_deref().unwrap_or("the last day of the lake"));
-            Err(QueryError::Parameter { report: report.to_owned(), name: "from".to_owned(), fault })
+            Err(ReportError::Parameter { report: report.to_owned(), name: "from".to_owned(), fault })
         }
         _ => Ok(()),
     }

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::output::values::figures::whole;
-use crate::report::header::heading;
+use crate::header::column::heading;
 use crate::report::origin::PeriodOrigin;
 use crate::report::parameters::ResolvedParameter;
 use crate::session::origin::in_words;
 use crate::session::origin::{StreamOrigin, TableOrigin};
+use crate::text::figures::whole;
 
 /// What a result was computed from.
 #[derive(Clone, Debug, Serialize)]

@@ -1,54 +1,33 @@
-//! A report: a question with a name, parameters and promised columns, answered by one SQL statement.
+//! A report's question with values for its parameters: put to the tables of a session, and answered.
 
-use std::collections::BTreeSet;
-
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
-use crate::report::header::{Chart, ParameterKind, ReportColumn, ReportHeader};
+use crate::header::parameter::ParameterKind;
+use crate::report::definition::Report;
+use crate::report::error::ReportError;
 use crate::report::origin::{LakeDays, Period, PeriodOrigin, is_complete};
-use crate::report::parameters::{ReportParameters, ResolvedParameter};
+use crate::report::parameters::ResolvedParameter;
 use crate::report::provenance::Provenance;
+use crate::report::result::ReportResult;
 use crate::session::origin::StreamOrigin;
 use crate::session::origin::in_words;
+use crate::session::prepared::PreparedQuery;
 use crate::session::query_session::QuerySession;
 
-/// One report of the catalogue.
+/// A report with values for its parameters, all of them checked.
 #[derive(Clone, Debug)]
-pub struct Report {
-    name: String,
-    header: ReportHeader,
-    sql: String,
-    is_cut: bool,
+pub struct Question<'a> {
+    report: &'a Report,
+    parameters: Vec<ResolvedParameter>,
 }
 
-/// The answer to a report's question.
-#[derive(Clone, Debug)]
-pub struct ReportResult {
-    /// Title of the report.
-    pub title: String,
-    /// The question that it answers.
-    pub question: String,
-    /// Who asks it.
-    pub audience: String,
-    /// How it is drawn, if it can be.
-    pub chart: Option<Chart>,
-    /// The columns, with units, in the order of the batches.
-    pub columns: Vec<ReportColumn>,
-    /// Whether the rows are the first of more, by a rank or a LIMIT: what is added up of them is no sum of all.
-    pub is_cut: bool,
-    /// Arrow schema of the batches.
-    pub schema: SchemaRef,
-    /// The rows, in the report's order; the same rows in the same order each time.
-    pub batches: Vec<RecordBatch>,
-    /// What the result was computed from, as far as the session knows.
-    pub provenance: Provenance,
+/// A question that is put to the tables of a session. Its SQL is planned once, when that is first needed.
+pub struct Asked<'a> {
+    question: &'a Question<'a>,
+    session: &'a QuerySession,
+    prepared: Option<PreparedQuery>,
 }
 
 /// Whether a period is complete, and what that rests on.
@@ -79,54 +58,76 @@ impl Completeness {
     }
 }
 
-impl Report {
-    /// Reads a report from the text of its file; checks that header and SQL name the same parameters.
-    pub(crate) fn parse(name: &str, file: &str, text: &str) -> Result<Self, QueryError> {
-        // Editors of Windows put a byte order mark before the text.
-        let text = text.trim_start_matches('\u{feff}');
-        let header = ReportHeader::parse(file, text)?;
-        let tokens = check_placeholders(file, text, &header)?;
-        Ok(Self { name: name.to_owned(), is_cut: is_cut(&tokens, &header), header, sql: text.to_owned() })
+impl<'a> Question<'a> {
+    pub(crate) fn new(report: &'a Report, parameters: Vec<ResolvedParameter>) -> Self {
+        Self { report, parameters }
     }
 
-    /// Name by which the report is run: its file's, without the ending.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// The report.
+    pub fn report(&self) -> &'a Report {
+        self.report
     }
 
-    /// What the report says about itself.
-    pub fn header(&self) -> &ReportHeader {
-        &self.header
+    /// Puts the question to the tables of a session. Nothing runs yet.
+    pub fn put(&'a self, session: &'a QuerySession) -> Asked<'a> {
+        Asked { question: self, session, prepared: None }
     }
+}
 
-    /// The text of the file.
-    pub fn sql(&self) -> &str {
-        &self.sql
-    }
-
-    /// Runs the report.
+impl Asked<'_> {
+    /// Whether every record that arrived before the end of the report's last day is in the lake. Late events may still come.
     ///
     /// # Errors
-    /// [`QueryError::UnknownParameter`] and [`QueryError::Parameter`] before anything runs,
-    /// [`QueryError::ReportColumns`] when header and SQL disagree, and everything that a query can fail with.
-    pub async fn run(&self, session: &QuerySession, parameters: &ReportParameters) -> Result<ReportResult, QueryError> {
-        let mut parameters = parameters.resolve(&self.name, &self.header.parameters)?;
-        self.check_users(session, &parameters).await?;
-        let stream = session.query_with(&self.sql, values_of(&parameters)).await?;
+    /// [`ReportError::Parameter`] when the report has no last day, or none was given; otherwise as
+    /// [`Asked::answer`].
+    pub async fn completeness(&mut self) -> Result<Completeness, ReportError> {
+        let Question { report, parameters } = self.question;
+        let session = self.session;
+        let period = Period::of(parameters);
+        let ends_at = period.and_then(|period| period.ends_at(session.options().time_zone));
+        let ends_at = ends_at.ok_or_else(|| ReportError::Parameter {
+            report: report.name().to_owned(),
+            name: "to".to_owned(),
+            fault: match period {
+                Some(_) => "must be given, to know when the period is complete".to_owned(),
+                None => "is not there: the report covers no period that could be complete".to_owned(),
+            },
+        })?;
+        let prepared = self.prepared().await?;
+        let (_, streams) = session.origin().of_tables(prepared.tables());
+        self.prepared = Some(prepared);
+        let lake = LakeDays::of(session).await?;
+        let begins_later = lake.first.filter(|_| lake.begin_after(period.and_then(|period| period.last_day)));
+        let is_complete = begins_later.is_none() && is_complete(&streams, ends_at);
+        Ok(Completeness { is_complete, ends_at, streams, begins_later })
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    /// [`ReportError::Parameter`] for a user whom the lake does not know, [`ReportError::Columns`] when header and SQL
+    /// disagree, and everything that a query can fail with.
+    pub async fn answer(mut self) -> Result<ReportResult, ReportError> {
+        let Question { report, parameters } = self.question;
+        let (session, header) = (self.session, report.header());
+        self.check_users().await?;
+        let prepared = self.prepared().await?;
+        let stream = session.start(prepared).await?;
         let schema = stream.schema();
-        self.check_columns(&schema)?;
+        report.check_columns(&schema)?;
         let read = stream.tables().to_vec();
         let batches = stream.collect().await?;
         let (tables, streams) = session.origin().of_tables(&read);
-        let period = match Period::of(&parameters) {
+        let period = match Period::of(parameters) {
             Some(period) => Some(period.origin(session, &read, &streams).await?),
             None => None,
         };
+        let mut parameters = parameters.clone();
         if let Some(period) = &period {
             name_days(&mut parameters, period);
         }
         let provenance = Provenance {
-            report: self.name.clone(),
+            report: report.name().to_owned(),
             parameters,
             time_zone: session.options().time_zone.name().to_owned(),
             as_of: session.origin().as_of(),
@@ -136,81 +137,45 @@ impl Report {
             bluelake_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Ok(ReportResult {
-            title: self.header.title.clone(),
-            question: self.header.question.clone(),
-            audience: self.header.audience.clone(),
-            chart: self.header.chart.clone(),
-            columns: self.header.columns.clone(),
-            is_cut: self.is_cut,
+            title: header.title.clone(),
+            question: header.question.clone(),
+            audience: header.audience.clone(),
+            chart: header.chart.clone(),
+            columns: header.columns.clone(),
+            is_cut: report.is_cut(),
             schema,
             batches,
             provenance,
         })
     }
 
-    /// Checks values for the parameters without running anything.
-    ///
-    /// # Errors
-    /// [`QueryError::UnknownParameter`] and [`QueryError::Parameter`].
-    pub fn check(&self, parameters: &ReportParameters) -> Result<(), QueryError> {
-        parameters.resolve(&self.name, &self.header.parameters).map(|_| ())
-    }
-
-    /// Whether every record that arrived before the end of the report's last day is in the lake. Late events may still come.
-    ///
-    /// # Errors
-    /// [`QueryError::Parameter`] when the report has no last day, or none was given; otherwise as [`Report::run`].
-    pub async fn completeness(
-        &self,
-        session: &QuerySession,
-        parameters: &ReportParameters,
-    ) -> Result<Completeness, QueryError> {
-        let parameters = parameters.resolve(&self.name, &self.header.parameters)?;
-        let period = Period::of(&parameters);
-        let ends_at = period.and_then(|period| period.ends_at(session.options().time_zone));
-        let ends_at = ends_at.ok_or_else(|| QueryError::Parameter {
-            report: self.name.clone(),
-            name: "to".to_owned(),
-            fault: match period {
-                Some(_) => "must be given, to know when the period is complete".to_owned(),
-                None => "is not there: the report covers no period that could be complete".to_owned(),
-            },
-        })?;
-        let read = session.tables_of(&self.sql, values_of(&parameters)).await?;
-        let (_, streams) = session.origin().of_tables(&read);
-        let lake = LakeDays::of(session).await?;
-        let begins_later = lake.first.filter(|_| lake.begin_after(period.and_then(|period| period.last_day)));
-        let is_complete = begins_later.is_none() && is_complete(&streams, ends_at);
-        Ok(Completeness { is_complete, ends_at, streams, begins_later })
+    /// The query, planned before or now.
+    async fn prepared(&mut self) -> Result<PreparedQuery, QueryError> {
+        let Question { report, parameters } = self.question;
+        match self.prepared.take() {
+            Some(prepared) => Ok(prepared),
+            None => self.session.prepare(report.sql(), values_of(parameters)).await,
+        }
     }
 
     /// A user whom the lake does not know has no empty statement: somebody mistyped an id.
-    async fn check_users(&self, session: &QuerySession, parameters: &[ResolvedParameter]) -> Result<(), QueryError> {
+    async fn check_users(&self) -> Result<(), ReportError> {
+        let Question { report, parameters } = self.question;
         let is_user = |name: &str| {
-            let mut declared = self.header.parameters.iter();
+            let mut declared = report.header().parameters.iter();
             declared.any(|known| known.name == name && known.kind == ParameterKind::User)
         };
         for parameter in parameters.iter().filter(|parameter| is_user(&parameter.name)) {
-            if !is_known_user(session, &parameter.bound).await? {
+            if !is_known_user(self.session, &parameter.bound).await? {
                 let user = parameter.value.as_deref().unwrap_or_default();
-                return Err(QueryError::Parameter {
-                    report: self.name.clone(),
+                return Err(ReportError::Parameter {
+                    report: report.name().to_owned(),
                     name: parameter.name.clone(),
                     fault: format!("the lake has no user {user:?}"),
                 });
             }
         }
         Ok(())
-    }
-
-    fn check_columns(&self, schema: &SchemaRef) -> Result<(), QueryError> {
-        let found: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let declared: Vec<String> = self.header.columns.iter().map(|column| column.name.clone()).collect();
-        if found == declared {
-            Ok(())
-        } else {
-            Err(QueryError::ReportColumns { report: self.name.clone(), found, declared })
-        }
     }
 }
 
@@ -253,35 +218,46 @@ fn values_of(parameters: &[ResolvedParameter]) -> Vec<(String, ScalarValue)> {
     parameters.iter().map(|parameter| (parameter.name.clone(), parameter.bound.clone())).collect()
 }
 
-/// Every `$name` in the SQL is declared, and every declared parameter is used.
-fn check_placeholders(file: &str, text: &str, header: &ReportHeader) -> Result<Vec<Token>, QueryError> {
-    let fault = |line: usize, fault: String| QueryError::Header { file: file.to_owned(), line, fault };
-    let tokens = Tokenizer::new(&GenericDialect {}, text)
-        .tokenize_with_location()
-        .map_err(|error| fault(usize::try_from(error.location.line).unwrap_or(1), error.message))?;
-    let mut used = BTreeSet::new();
-    for token in &tokens {
-        if let Token::Placeholder(placeholder) = &token.token {
-            let name = placeholder.trim_start_matches('$').to_owned();
-            if !header.parameters.iter().any(|parameter| parameter.name == name) {
-                let line = usize::try_from(token.span.start.line).unwrap_or(1);
-                return Err(fault(line, format!("the SQL uses {placeholder}, which the header does not declare")));
-            }
-            used.insert(name);
-        }
-    }
-    match header.parameters.iter().find(|parameter| !used.contains(&parameter.name)) {
-        Some(unused) => Err(fault(1, format!("the SQL does not use the parameter {}", unused.name))),
-        None => Ok(tokens.into_iter().map(|token| token.token).collect()),
-    }
-}
-
-/// Whether the result may lack rows: by its last rank, or by a word that keeps some rows only.
-fn is_cut(tokens: &[Token], header: &ReportHeader) -> bool {
-    let cuts = [Keyword::LIMIT, Keyword::FETCH, Keyword::QUALIFY, Keyword::OFFSET];
-    let has_cut = tokens.iter().any(|token| matches!(token, Token::Word(word) if cuts.contains(&word.keyword)));
-    has_cut || header.parameters.iter().any(|parameter| parameter.name == "top")
-}
-
 #[cfg(test)]
-mod tests;
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bluelake_lake::ControlTotals;
+    use serde_json::json;
+
+    use super::*;
+    use crate::report::catalog::ReportCatalog;
+    use crate::report::parameters::ReportParameters;
+    use crate::session::origin::Origin;
+    use crate::testing::{event, report_csv, session};
+
+    #[tokio::test]
+    async fn what_is_asked_whether_it_is_complete_is_not_planned_again() {
+        let fields = json!({"donor_id": "a", "donor_kind": "civilian", "recipient_id": "x", "recipient_kind": "charity",
+            "points": 5});
+        let stream = StreamOrigin {
+            stream: "transaction-events".to_owned(),
+            table: "transactions".to_owned(),
+            complete_to: Some("2026-01-02T00:00:00Z".parse().unwrap()),
+            gaps: 0,
+            totals: ControlTotals::default(),
+            expected_rows: None,
+        };
+        let session = session(&[], &[event("donation", "2026-01-01T12:00:00Z", fields)]).await;
+        let session = session.with_origin(Origin { tables: Vec::new(), streams: vec![stream] });
+        let catalog = ReportCatalog::embedded().unwrap();
+        let report = catalog.get("donations").unwrap();
+        let parameters = ReportParameters::new().with("to", "2026-01-01");
+        let question = report.question(&parameters).unwrap();
+        let mut asked = question.put(&session);
+        assert!(asked.completeness().await.unwrap().is_complete);
+        assert_eq!(asked.prepared.as_ref().unwrap().tables(), ["transactions"]);
+        let result = asked.answer().await.unwrap();
+        let at_once = report.run(&session, &parameters).await.unwrap();
+        assert_eq!(report_csv(&result), report_csv(&at_once));
+        assert_eq!(
+            serde_json::to_value(&result.provenance).unwrap(),
+            serde_json::to_value(&at_once.provenance).unwrap()
+        );
+        assert_eq!(result.provenance.parameters, at_once.provenance.parameters);
+    }
+}

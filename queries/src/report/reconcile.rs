@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::error::QueryError;
 use crate::report::catalog::ReportCatalog;
+use crate::report::error::ReportError;
 use crate::report::parameters::ReportParameters;
-use crate::report::question::ReportResult;
+use crate::report::result::ReportResult;
 use crate::session::origin::StreamOrigin;
 use crate::session::query_session::QuerySession;
 
@@ -49,8 +50,8 @@ const COUNTED: [(&str, &str, &[Sum]); 3] = [
 /// Compares control totals with tables, tables with views and reports, and points with the ledger, over the whole lake.
 ///
 /// # Errors
-/// As [`crate::report::question::Report::run`].
-pub async fn reconcile(session: &QuerySession, catalog: &ReportCatalog) -> Result<Vec<Reconciled>, QueryError> {
+/// As [`crate::report::definition::Report::run`].
+pub async fn reconcile(session: &QuerySession, catalog: &ReportCatalog) -> Result<Vec<Reconciled>, ReportError> {
     let mut found = Vec::new();
     for stream in &session.origin().streams {
         found.extend(of_stream(session, stream).await?);

@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use crate::error::QueryError;
 use crate::limits::memory::MemoryWatch;
 use crate::session::options::QueryOptions;
-use crate::session::query_session::Planned;
+use crate::session::prepared::Allowance;
 use crate::session::query_session::QuerySession;
 
 /// Batches computed ahead of the reader. Two keep both busy; more would only hold memory outside of the pool.
@@ -35,8 +36,13 @@ pub struct QueryStream {
 }
 
 impl QueryStream {
-    pub(crate) fn start(session: QuerySession, planned: Planned, memory: MemoryWatch, time_spent: Duration) -> Self {
-        let Planned { mut stream, tables } = planned;
+    pub(crate) fn start(
+        session: QuerySession,
+        mut stream: SendableRecordBatchStream,
+        tables: Vec<String>,
+        allowance: Allowance,
+    ) -> Self {
+        let Allowance { memory, time_left } = allowance;
         let QueryOptions { time_limit, memory_limit_bytes, .. } = *session.options();
         let schema = stream.schema();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
@@ -63,7 +69,7 @@ impl QueryStream {
             task: Some(task),
             _session: session,
             memory,
-            time_left: time_limit.saturating_sub(time_spent),
+            time_left,
             time_limit,
             memory_limit_bytes,
         }

@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::{TZ_VARIANTS, Tz};
-
-use crate::error::QueryError;
-use crate::nearest::nearest;
+use chrono_tz::Tz;
 
 /// Default of what spilled intermediate results may take on disk.
 const SPILL_BYTES: u64 = 4 << 30;
@@ -41,42 +38,5 @@ impl Default for QueryOptions {
             target_partitions: std::thread::available_parallelism().map_or(1, usize::from),
             time_zone: Tz::UTC,
         }
-    }
-}
-
-/// Reads an IANA time zone name such as `America/Chicago`.
-///
-/// # Errors
-/// [`QueryError::UnknownTimeZone`], with the nearest known name.
-pub fn parse_time_zone(name: &str) -> Result<Tz, QueryError> {
-    name.parse().map_err(|_| QueryError::UnknownTimeZone {
-        name: name.to_owned(),
-        suggestion: zone_of_city(name).or_else(|| nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name()))),
-    })
-}
-
-/// The zone that a city gives its name: `America/Chicago` for `chicago`.
-fn zone_of_city(name: &str) -> Option<String> {
-    let is_meant = |zone: &&str| {
-        let (_, city) = zone.rsplit_once('/').unwrap_or(("", zone));
-        [*zone, city].iter().any(|written| written.eq_ignore_ascii_case(&name.replace(' ', "_")))
-    };
-    TZ_VARIANTS.iter().map(|zone| zone.name()).find(is_meant).map(str::to_owned)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_time_zone_is_refused_with_the_nearest_name() {
-        assert_eq!(parse_time_zone("America/Chicago").unwrap(), Tz::America__Chicago);
-        let message = parse_time_zone("America/Chigaco").unwrap_err().to_string();
-        assert!(message.contains("America/Chicago"), "{message}");
-        for meant in ["Chicago", "chicago", "america/chicago"] {
-            assert!(parse_time_zone(meant).unwrap_err().to_string().contains("America/Chicago"), "{meant}");
-        }
-        assert!(parse_time_zone("new york").unwrap_err().to_string().contains("America/New_York"));
     }
 }

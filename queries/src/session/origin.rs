@@ -20,6 +20,9 @@ pub struct TableOrigin {
     pub name: String,
     /// Its version; `None` for a table that is not in a lake.
     pub version: Option<u64>,
+    /// Its rows, when its log tells.
+    #[serde(skip)]
+    pub rows: Option<u64>,
 }
 
 /// How far a table has its stream.
@@ -46,9 +49,12 @@ pub struct StreamOrigin {
 impl Origin {
     /// Of the lake as it was read.
     #[must_use]
-    pub fn of(reading: &LakeReading) -> Self {
-        let table =
-            |table: &bluelake_lake::TableReading| TableOrigin { name: table.name.clone(), version: table.version };
+    pub(crate) fn of(reading: &LakeReading) -> Self {
+        let table = |table: &bluelake_lake::TableReading| TableOrigin {
+            name: table.name.clone(),
+            version: table.version,
+            rows: table.rows,
+        };
         let stream = |stream: &bluelake_lake::StreamReading| StreamOrigin {
             stream: stream.stream.name().to_owned(),
             table: stream.stream.table().to_owned(),
@@ -75,7 +81,7 @@ impl Origin {
     pub(crate) fn of_tables(&self, tables: &[String]) -> (Vec<TableOrigin>, Vec<StreamOrigin>) {
         let versions = tables.iter().map(|name| {
             let known = self.tables.iter().find(|table| table.name == *name);
-            known.cloned().unwrap_or_else(|| TableOrigin { name: name.clone(), version: None })
+            known.cloned().unwrap_or_else(|| TableOrigin { name: name.clone(), version: None, rows: None })
         });
         let all = tables.iter().any(|name| name == "rejected_events");
         let streams = self.streams.iter().filter(|stream| all || tables.contains(&stream.table));

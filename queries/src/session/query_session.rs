@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use bluelake_lake::LakeReading;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::TrackConsumersPool;
@@ -22,27 +22,25 @@ use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
-use tokio::time::Instant;
 
-use crate::error::QueryError;
-use crate::error::is_exhausted;
+use crate::error::{NoSuchRelation, QueryError};
 use crate::limits::attempt::OneAttempt;
 use crate::limits::bounds::bound_functions;
 use crate::limits::cooperation::GiveWayInJoins;
 use crate::limits::guard;
-use crate::limits::memory::MemoryWatch;
 use crate::limits::pool::FreeToAll;
 use crate::limits::spill::SpillDirectory;
 use crate::limits::workers::Workers;
-use crate::nearest::nearest;
 use crate::postgres;
 use crate::session::bytes::{BytesAsText, count_any_bytes};
 use crate::session::constants::ForgetConstants;
 use crate::session::execute::QueryStream;
 use crate::session::options::QueryOptions;
 use crate::session::origin::Origin;
+use crate::session::prepared::{Plan, unplanned};
 use crate::session::shared::{SharingPlanner, ShowShared, share};
 use crate::session::views;
+use crate::text::nearest::nearest;
 
 const CATALOG: &str = "bluelake";
 const SCHEMA: &str = "public";
@@ -68,13 +66,17 @@ pub struct QuerySession {
     _spill: Arc<SpillDirectory>,
 }
 
-/// A query that is ready to run.
-pub(crate) struct Planned {
-    pub(crate) stream: SendableRecordBatchStream,
-    pub(crate) tables: Vec<String>,
-}
-
 impl QuerySession {
+    /// Over a lake as it was read: its tables, and where they come from.
+    ///
+    /// # Errors
+    /// As [`QuerySession::new`].
+    pub async fn over(reading: LakeReading, options: QueryOptions) -> Result<Self, QueryError> {
+        let origin = Origin::of(&reading);
+        let tables = reading.tables.into_iter().map(|table| (table.name, table.provider)).collect();
+        Ok(Self::new(tables, options).await?.with_origin(origin))
+    }
+
     /// Registers the tables (`user_events`, `transactions`, `rejected_events`; any may be missing), then the views that
     /// they allow.
     ///
@@ -115,7 +117,7 @@ impl QuerySession {
 
     /// Says where the tables come from; reports tell it with their results.
     #[must_use]
-    pub fn with_origin(self, origin: Origin) -> Self {
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
         Self { origin: Arc::new(origin), ..self }
     }
 
@@ -155,22 +157,8 @@ impl QuerySession {
         sql: &str,
         parameters: Vec<(String, ScalarValue)>,
     ) -> Result<QueryStream, QueryError> {
-        let started = Instant::now();
-        let (session, sql) = (self.clone(), sql.to_owned());
-        let mut memory = MemoryWatch::start(self.options.memory_limit_bytes)?;
-        let task = self.workers.spawn(async move { session.plan(&sql, parameters).await });
-        let planned = tokio::select! {
-            planned = tokio::time::timeout(self.options.time_limit, task) => planned,
-            overrun = memory.overrun() => return Err(overrun),
-        };
-        let planned = match planned {
-            Err(_) => return Err(QueryError::TimeLimit { limit: self.options.time_limit }),
-            Ok(Err(join)) => {
-                return Err(QueryError::died(join));
-            }
-            Ok(Ok(planned)) => planned?,
-        };
-        Ok(QueryStream::start(self.clone(), planned, memory, started.elapsed()))
+        let prepared = self.prepare(sql, parameters).await?;
+        self.start(prepared).await
     }
 
     /// Runs one read-only statement to its end and returns all batches.
@@ -181,24 +169,15 @@ impl QuerySession {
         self.query(sql).await?.collect().await
     }
 
-    /// The lake's tables that a statement would read, without running it.
-    pub(crate) async fn tables_of(
-        &self,
-        sql: &str,
-        parameters: Vec<(String, ScalarValue)>,
-    ) -> Result<Vec<String>, QueryError> {
-        let (session, sql) = (self.clone(), sql.to_owned());
-        let task = self.workers.spawn(async move { session.plan(&sql, parameters).await });
-        Ok(task.await.map_err(QueryError::died)??.tables)
-    }
-
-    async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Planned, QueryError> {
+    pub(crate) async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Plan, QueryError> {
         let mut statement = guard::parse(sql)?;
         let names = postgres::prepare(&mut statement).map_err(QueryError::plan)?;
         let state = self.context.state();
         let plan = match Box::pin(state.statement_to_plan(statement.clone())).await {
             Ok(plan) => plan,
-            Err(error) => return Err(self.table_error(&statement).unwrap_or_else(|| QueryError::plan(error))),
+            Err(error) => {
+                return Err(self.table_error(&statement).map_or_else(|| QueryError::plan(error), QueryError::Relation));
+            }
         };
         guard::verify(&plan)?;
         let plan =
@@ -208,18 +187,14 @@ impl QuerySession {
         let is_table = |name: &str| self.context.table_exist(TableReference::bare(name)).unwrap_or(true);
         let plan = share(plan, &state, &is_table).map_err(QueryError::plan)?;
         let frame = Box::pin(self.context.execute_logical_plan(plan)).await.map_err(QueryError::plan)?;
-        let stream = Box::pin(frame.execute_stream()).await.map_err(|error| {
-            if is_exhausted(&error) {
-                QueryError::execution(error, self.options.memory_limit_bytes)
-            } else {
-                QueryError::plan(error)
-            }
-        })?;
-        Ok(Planned { stream, tables })
+        let context = Arc::new(frame.task_ctx());
+        let physical = Box::pin(frame.create_physical_plan()).await;
+        let physical = physical.map_err(|error| unplanned(error, self.options.memory_limit_bytes))?;
+        Ok(Plan { physical, context, tables })
     }
 
     /// The first table that a statement names and that does not exist, as the reason why it cannot be planned.
-    fn table_error(&self, statement: &Statement) -> Option<QueryError> {
+    fn table_error(&self, statement: &Statement) -> Option<NoSuchRelation> {
         let state = self.context.state();
         let references = state.resolve_table_references(statement).ok()?;
         let missing = references.into_iter().find(|reference| {
@@ -229,15 +204,15 @@ impl QuerySession {
         })?;
         let (name, whole) = (missing.table(), missing.to_string());
         let is_file = is_path(&whole) && !self.unavailable.contains_key(name);
-        Some(if is_file { QueryError::NotATable { name: whole, known: self.tables() } } else { self.missing(name) })
+        Some(if is_file { NoSuchRelation::File { name: whole, known: self.tables() } } else { self.missing(name) })
     }
 
     /// Why there is no table or view of this name.
-    pub(crate) fn missing(&self, name: &str) -> QueryError {
+    pub(crate) fn missing(&self, name: &str) -> NoSuchRelation {
         let (name, known) = (name.to_owned(), self.tables());
         match self.unavailable.get(&name) {
-            Some(reason) => QueryError::UnavailableView { name, reason: reason.clone() },
-            None => QueryError::UnknownTable { suggestion: nearest(&name, &known), name, known },
+            Some(reason) => NoSuchRelation::Unavailable { name, reason: reason.clone() },
+            None => NoSuchRelation::Unknown { suggestion: nearest(&name, &known), name, known },
         }
     }
 }

@@ -3,7 +3,7 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::TableType;
 
-use crate::error::QueryError;
+use crate::error::NoSuchRelation;
 use crate::session::query_session::QuerySession;
 
 /// Whether rows are stored or computed.
@@ -53,8 +53,8 @@ impl QuerySession {
     /// A table or view by name.
     ///
     /// # Errors
-    /// [`QueryError::UnknownTable`], with the nearest name; [`QueryError::UnavailableView`].
-    pub async fn relation(&self, name: &str) -> Result<Relation, QueryError> {
+    /// [`NoSuchRelation::Unknown`], with the nearest name; [`NoSuchRelation::Unavailable`].
+    pub async fn relation(&self, name: &str) -> Result<Relation, NoSuchRelation> {
         let mut relations = self.relations().await;
         let known = |relation: &Relation| relation.name.eq_ignore_ascii_case(name);
         match relations.iter().position(known) {

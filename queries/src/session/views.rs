@@ -13,7 +13,8 @@ use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
 use crate::error::QueryError;
-use crate::report::header::ViewHeader;
+use crate::header::fault::HeaderFault;
+use crate::header::view::ViewHeader;
 
 struct View {
     name: &'static str,
@@ -34,8 +35,8 @@ pub struct ViewDescription {
 /// What the views say about themselves, by name.
 ///
 /// # Errors
-/// [`QueryError::Header`] for a faulty header; a test keeps that from being released.
-pub fn describe_views() -> Result<Vec<ViewDescription>, QueryError> {
+/// [`HeaderFault`] for a faulty header; a test keeps that from being released.
+pub fn describe_views() -> Result<Vec<ViewDescription>, HeaderFault> {
     let describe = |view: &View| {
         let header = ViewHeader::parse(&format!("queries/views/{}.sql", view.name), view.sql)?;
         Ok(ViewDescription { name: view.name, header })

@@ -12,7 +12,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use unicode_width::UnicodeWidthChar as _;
 
 use super::{bars, line};
-use crate::output::values::visible::visible;
+use crate::text::visible::visible;
 
 /// Bars that a chart has at most: each takes a line of the terminal.
 const BARS_MAX: usize = 200;

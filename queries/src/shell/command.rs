@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::ChartForm;
-use crate::nearest::{did_you_mean, nearest};
 use crate::output::format::OutputFormat;
+use crate::text::nearest::{did_you_mean, nearest};
 
 /// What a command of the shell asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,21 +7,21 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::chart::{padded, width_of};
-use crate::error::QueryError;
+use crate::output::error::OutputError;
 use crate::output::table::{cell_text, is_plan, plan_text};
-use crate::output::values::json_text::flatten;
+use crate::text::json_text::flatten;
 
 const FORMAT: &str = "expanded display";
 
 /// Writes every row as a block of `column │ value` lines. Control characters are shown escaped.
 ///
 /// # Errors
-/// [`QueryError::Output`] when the sink fails; [`QueryError::Format`] when a value cannot be shown.
-pub fn write_expanded<W: Write>(schema: &Schema, batches: &[RecordBatch], mut sink: W) -> Result<u64, QueryError> {
+/// [`OutputError::Write`] when the sink fails; [`OutputError::Format`] when a value cannot be shown.
+pub fn write_expanded<W: Write>(schema: &Schema, batches: &[RecordBatch], mut sink: W) -> Result<u64, OutputError> {
     let names: Vec<_> = schema.fields().iter().map(|field| cell_text(field.name())).collect();
     let widest = names.iter().map(|name| width_of(name)).max().unwrap_or(0);
     let labels: Vec<_> = names.iter().map(|name| padded(name, widest) + " │ ").collect();
-    let unfit = |source| QueryError::Format { format: FORMAT, source: Box::new(source) };
+    let unfit = |source| OutputError::Format { format: FORMAT, source: Box::new(source) };
     let mut rows = 0_u64;
     for batch in batches {
         let batch = flatten(batch).map_err(unfit)?;
@@ -32,17 +32,17 @@ pub fn write_expanded<W: Write>(schema: &Schema, batches: &[RecordBatch], mut si
             rows += 1;
             if let (true, [kind, plan]) = (is_plan(schema), columns.as_slice()) {
                 let text = plan_text(&kind.value(row).to_string(), &plan.value(row).to_string());
-                sink.write_all(text.as_bytes()).map_err(QueryError::Output)?;
+                sink.write_all(text.as_bytes()).map_err(OutputError::Write)?;
                 continue;
             }
-            writeln!(sink, "──[ row {rows} ]──").map_err(QueryError::Output)?;
+            writeln!(sink, "──[ row {rows} ]──").map_err(OutputError::Write)?;
             for (label, column) in labels.iter().zip(&columns) {
                 let line = label.clone() + &cell_text(&column.value(row).to_string());
-                writeln!(sink, "{}", line.trim_end()).map_err(QueryError::Output)?;
+                writeln!(sink, "{}", line.trim_end()).map_err(OutputError::Write)?;
             }
         }
     }
-    sink.flush().map_err(QueryError::Output)?;
+    sink.flush().map_err(OutputError::Write)?;
     Ok(rows)
 }
 

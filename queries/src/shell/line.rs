@@ -1,6 +1,6 @@
 //! A line of braille dots, two by four in each character, with its numbers at the left and its ends below.
 
-use crate::output::values::figures::whole;
+use crate::text::figures::whole;
 
 use super::chart::{Points, right_aligned, shortened, steps, width_of};
 

@@ -5,10 +5,10 @@ use bluelake_queries::ReportCatalog;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use crate::compare::{Case, Rows, difference, line, run};
-use crate::facts::Facts;
-use crate::world::{Delivery, Plan, World};
-use crate::{across, donations, interactions, lots, media, quality, redemptions};
+use crate::expected::{across, donations, interactions, lots, media, quality, redemptions};
+use crate::support::compare::{Case, Rows, difference, line, run};
+use crate::support::facts::Facts;
+use crate::support::world::{Delivery, Plan, World};
 
 /// Computes the rows of a report without SQL.
 type Compute = fn(&Facts, &Case) -> Rows;

@@ -5,8 +5,8 @@ mod counting;
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use crate::compare::{Case, run};
-use crate::world::small_world;
+use crate::support::compare::{Case, run};
+use crate::support::world::small_world;
 
 fn event(event_type: &str, at: &str, fields: Value) -> Value {
     let mut event = json!({"event_type": event_type, "occurred_at": at});

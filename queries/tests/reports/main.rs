@@ -12,20 +12,11 @@
     clippy::cast_possible_wrap
 )]
 
-mod across;
 mod attack;
 mod cases;
-mod compare;
-mod donations;
 mod edges;
-mod facts;
-mod interactions;
-mod lots;
-mod media;
-mod numbers;
+mod expected;
 mod odd;
-mod quality;
-mod redemptions;
 mod slt;
+mod support;
 mod truth;
-mod world;

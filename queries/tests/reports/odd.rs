@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use crate::cases::compare;
-use crate::numbers::Numbers;
-use crate::world::{World, small_world};
+use crate::support::numbers::Numbers;
+use crate::support::world::{World, small_world};
 
 const SIZES: [i64; 6] = [0, 0, 1, 7, 100, 1_000_000];
 
@@ -71,7 +71,8 @@ async fn held_points_are_the_balances(world: &World) -> usize {
     let ledger = world.facts.ledger();
     let mut balances = std::collections::BTreeMap::<&str, i64>::new();
     ledger.iter().for_each(|entry| *balances.entry(entry.user).or_default() += entry.points);
-    let rows = crate::compare::run(&world.session, "breakage", &crate::compare::Case::default()).await;
+    let rows =
+        crate::support::compare::run(&world.session, "breakage", &crate::support::compare::Case::default()).await;
     let held: i64 = rows.iter().map(|row| row.split(',').nth(1).unwrap().parse::<i64>().unwrap()).sum();
     assert_eq!(held, balances.values().filter(|balance| **balance > 0).sum::<i64>(), "{}", world.name);
     balances.values().filter(|balance| **balance < 0).count()

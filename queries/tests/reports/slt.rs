@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use bluelake_queries::{QuerySession, parse_time_zone};
 use serde_json::Value;
 
-use crate::compare::query;
-use crate::world::{World, small_world};
+use crate::support::compare::query;
+use crate::support::world::{World, small_world};
 
 /// One record of a file, with the line on which it begins.
 struct Record {

@@ -6,8 +6,8 @@ use bluelake_generate::EventType;
 use bluelake_schemas::Stream;
 
 use crate::cases::plans;
-use crate::compare::{Case, query, run};
-use crate::world::{Delivery, World};
+use crate::support::compare::{Case, query, run};
+use crate::support::world::{Delivery, World};
 
 async fn rows(world: &World, sql: &str) -> Vec<String> {
     query(&world.session, sql).await.unwrap()

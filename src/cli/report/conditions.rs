@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bluelake_lake::{AsOf, AsOfFault, Lake};
-use bluelake_queries::{Report, ReportParameters, ReportResult};
+use bluelake_queries::{Question, ReportResult};
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
@@ -73,23 +73,19 @@ impl Conditions {
         self.as_of != AsOf::Newest
     }
 
-    /// Runs a report, once its period is complete if that is required.
+    /// Answers a question, once its period is complete if that is required.
     ///
     /// # Errors
-    /// As [`query::open`] and [`Report::run`].
-    pub(super) async fn answer(
-        &self,
-        session: &Session,
-        lake: &Lake,
-        report: &Report,
-        parameters: &ReportParameters,
-    ) -> Result<Answer> {
+    /// As [`query::open`] and [`Asked::answer`](bluelake_queries::Asked::answer).
+    pub(super) async fn answer(&self, session: &Session, lake: &Lake, question: &Question<'_>) -> Result<Answer> {
         let until = Instant::now() + self.wait;
         loop {
             let queries = query::open(lake, &session.config, &self.as_of).await?;
+            let mut asked = question.put(&queries);
             if self.require_complete {
-                let found = report.completeness(&queries, parameters).await.map_err(usage)?;
-                let reason = || format!("the period of {} is not complete: {}", report.name(), found.missing());
+                let found = asked.completeness().await.map_err(usage)?;
+                let report = question.report().name();
+                let reason = || format!("the period of {report} is not complete: {}", found.missing());
                 let left = until.saturating_duration_since(Instant::now());
                 // An older state will not change.
                 let may_become = self.as_of == AsOf::Newest && !left.is_zero();
@@ -102,7 +98,7 @@ impl Conditions {
                     return Ok(Answer::NotComplete(reason()));
                 }
             }
-            let result = report.run(&queries, parameters).await.map_err(usage)?;
+            let result = asked.answer().await.map_err(usage)?;
             return Ok(Answer::Result(Box::new(result)));
         }
     }

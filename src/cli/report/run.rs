@@ -8,14 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bluelake_queries::{OutputFormat, ReportParameters, ReportResult, write_report};
 use clap::Args;
-use serde_json::Value;
 
 use super::conditions::{Answer, AnswerFlags};
 use super::{export, usage};
 use crate::cli::Session;
-use crate::cli::sql::Form;
 use crate::shell;
 use crate::terminal::failure::{Outcome, WrongUsage};
+use crate::terminal::form::Form;
 use crate::terminal::output;
 
 /// Arguments of `bluelake report run`.
@@ -119,10 +118,10 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
     let catalog = super::catalogue(session)?;
     let report = catalog.get(&arguments.name).map_err(usage)?;
     // Before the lake is opened, which may take a while.
-    report.check(&parameters).map_err(usage)?;
+    let question = report.question(&parameters).map_err(usage)?;
     let lake = session.lake().await?;
     let conditions = arguments.answer.conditions()?;
-    let result = match conditions.answer(session, &lake, report, &parameters).await? {
+    let result = match conditions.answer(session, &lake, &question).await? {
         Answer::Result(result) => result,
         Answer::NotComplete(reason) => {
             tracing::error!("{reason}; nothing was written");
@@ -173,12 +172,12 @@ fn write(session: &Session, form: &Form, result: &ReportResult) -> Result<()> {
     let mut sink = form.sink()?;
     match format {
         OutputFormat::Json if session.json => {
-            serde_json::to_writer_pretty(&mut sink, &described(result)?).context("cannot write the report")?;
+            serde_json::to_writer_pretty(&mut sink, &result.described()?).context("cannot write the report")?;
             sink.write_all(b"\n")?;
         }
         OutputFormat::Table => {
             let mut text = Vec::new();
-            writeln!(text, "{}\n", headline(result))?;
+            writeln!(text, "{}\n", result.headline())?;
             write_report(result, format, &mut text)?;
             writeln!(text, "\n{}", foundation(result))?;
             if form.is_table_on_terminal(session.json) {
@@ -191,25 +190,7 @@ fn write(session: &Session, form: &Form, result: &ReportResult) -> Result<()> {
     sink.finish()
 }
 
-/// Title, days and other parameters on one line.
-pub(crate) fn headline(result: &ReportResult) -> String {
-    format!("{} ({})", result.title, result.provenance.scope())
-}
-
 /// What the result rests on, a line each.
 fn foundation(result: &ReportResult) -> String {
     result.provenance.foundation().iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
-}
-
-/// The whole result as one JSON value.
-pub(crate) fn described(result: &ReportResult) -> Result<Value> {
-    let mut text = Vec::new();
-    write_report(result, OutputFormat::Json, &mut text)?;
-    let rows: Value = serde_json::from_slice(&text).context("the rows of the report are not JSON")?;
-    Ok(serde_json::json!({
-        "title": result.title,
-        "columns": result.columns,
-        "provenance": result.provenance,
-        "rows": rows,
-    }))
 }

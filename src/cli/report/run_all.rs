@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use bluelake_lake::Lake;
-use bluelake_queries::{Export, QueryError, Report, ReportCatalog, ReportParameters};
+use bluelake_queries::{Export, QueryError, Question, ReportCatalog, ReportError, ReportParameters};
 use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
@@ -51,8 +51,7 @@ Examples:
 
 /// A report of the list, checked.
 struct Job<'a> {
-    report: &'a Report,
-    parameters: ReportParameters,
+    question: Question<'a>,
     destination: Destination,
 }
 
@@ -103,14 +102,18 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
             let reason = failure::describe(&error);
             match error.downcast_ref() {
                 // What the engine says can quote values: for whoever asked, not for the log.
-                Some(QueryError::Execution(_)) => {
-                    tracing::error!(report = job.report.name(), "the query failed; the result says why");
+                Some(ReportError::Query(QueryError::Execution(_))) => {
+                    tracing::error!(report = job.question.report().name(), "the query failed; the result says why");
                 }
-                _ => tracing::error!(report = job.report.name(), "{reason}"),
+                _ => tracing::error!(report = job.question.report().name(), "{reason}"),
             }
             Ended::Failed { reason }
         });
-        told.push(Told { report: job.report.name().to_owned(), seconds: began.elapsed().as_secs_f64(), ended });
+        told.push(Told {
+            report: job.question.report().name().to_owned(),
+            seconds: began.elapsed().as_secs_f64(),
+            ended,
+        });
     }
     if session.json {
         output::json(&told)?;
@@ -155,12 +158,12 @@ impl<'a> Job<'a> {
             }
             parameters = parameters.with(name, value);
         }
-        report.check(&parameters).map_err(usage)?;
-        Ok(Self { report, parameters, destination: Destination::new(session, destination, &scheduled.formats, None)? })
+        let question = report.question(&parameters).map_err(usage)?;
+        Ok(Self { question, destination: Destination::new(session, destination, &scheduled.formats, None)? })
     }
 
     async fn run(&self, session: &Session, lake: &Lake, conditions: &Conditions) -> Result<Ended> {
-        match conditions.answer(session, lake, self.report, &self.parameters).await? {
+        match conditions.answer(session, lake, &self.question).await? {
             Answer::NotComplete(reason) => {
                 tracing::warn!("{reason}");
                 Ok(Ended::NotComplete { reason })

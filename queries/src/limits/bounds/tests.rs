@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use crate::error::QueryError;
+use crate::error::{QueryError, Refusal};
 use crate::session::options::QueryOptions;
 use crate::session::query_session::QuerySession;
 use crate::testing::{chain, csv, options, tables};
@@ -41,9 +41,11 @@ async fn what_would_be_too_large_is_refused_before_it_is_made() {
     for sql in statements {
         let error = match session.query(&sql).await {
             Err(error) => error,
-            Ok(stream) => {
-                stream.collect().await.err().unwrap_or_else(|| QueryError::UnknownFormat { name: sql.clone() })
-            }
+            Ok(stream) => stream
+                .collect()
+                .await
+                .err()
+                .unwrap_or_else(|| Refusal::Forbidden { statement: sql.clone(), rule: "" }.into()),
         };
         assert!(chain(&error).contains("are accepted"), "{sql:.80}: {}", chain(&error));
     }

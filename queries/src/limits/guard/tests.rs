@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::error::QueryError;
 use crate::testing::{chain, csv, event, session};
 
 /// Everything that does more than read; `{target}` would be written and `{source}` read.
@@ -102,7 +103,10 @@ async fn every_statement_that_does_more_than_read_is_refused_and_nothing_is_done
         let sql = template.replace("{target}", &target).replace("{source}", &source);
         let error = session.query(&sql).await.err().unwrap();
         let message = chain(&error);
-        assert!(matches!(error, QueryError::Forbidden { .. } | QueryError::Syntax(_)), "{sql}: {message}");
+        assert!(
+            matches!(error, QueryError::Refused(Refusal::Forbidden { .. } | Refusal::Syntax(_))),
+            "{sql}: {message}"
+        );
         assert!(!std::fs::exists(&target).unwrap(), "{sql} wrote a file");
     }
     assert_eq!(session.tables(), tables);
@@ -187,7 +191,7 @@ async fn looking_around_is_allowed() {
 async fn a_text_that_is_too_long_or_too_deep_is_refused_before_the_planner() {
     let session = session(&[], &[]).await;
     let long = format!("SELECT '{}'", "x".repeat(SQL_BYTES_MAX));
-    assert!(matches!(session.query(&long).await.err(), Some(QueryError::TooLong { .. })));
+    assert!(matches!(session.query(&long).await.err(), Some(QueryError::Refused(Refusal::TooLong { .. }))));
     let chains = [
         format!("SELECT {}", vec!["1"; 12_000].join(" OR ")),
         format!("SELECT {}", vec!["1"; 20_000].join("+")),

@@ -14,10 +14,10 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chrono::{Days, Months, NaiveDate, NaiveDateTime, NaiveTime};
 
+use crate::header::chart::ChartKind;
 use crate::output::document::{Document, DocumentColumn, Style};
-use crate::output::values::cells::{Cell, Cells};
-use crate::output::values::visible::{shortened, visible};
-use crate::report::header::ChartKind;
+use crate::text::cells::{Cell, Cells};
+use crate::text::visible::{shortened, visible};
 
 /// Series that are told apart by colour: as many as there are colours that everybody can tell apart.
 const SERIES_MAX: usize = 7;

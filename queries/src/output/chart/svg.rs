@@ -8,9 +8,9 @@ use charts_rs::{
 };
 use chrono::{Datelike as _, NaiveDate, NaiveDateTime, NaiveTime};
 
+use crate::header::chart::ChartKind;
 use crate::output::chart::data::{ChartData, ChartSeries, Position};
 use crate::output::document::Style;
-use crate::report::header::ChartKind;
 
 /// Okabe and Ito, without black and with a grey for the yellow, which is too light for lines.
 pub(crate) const PALETTE: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#767676"];

@@ -165,13 +165,13 @@ impl io::Write for Closed {
 #[test]
 fn a_closed_sink_is_an_output_error_with_its_own_kind() {
     for format in OutputFormat::ALL {
-        let attempt = || -> Result<u64, QueryError> {
+        let attempt = || -> Result<u64, OutputError> {
             let mut writer = ResultWriter::new(format, &batch().schema(), Closed)?;
             writer.write(&batch())?;
             writer.finish()
         };
         match attempt().unwrap_err() {
-            QueryError::Output(error) => assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{format}"),
+            OutputError::Write(error) => assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{format}"),
             other => panic!("{format}: {other:?}"),
         }
     }

@@ -6,11 +6,11 @@ use rust_xlsxwriter::{
 };
 
 use super::{column_width, heading_format, is_in_calendar, number_format, value_format};
+use crate::header::chart::ChartKind;
 use crate::output::chart::data::{ChartData, ChartSeries, Position};
 use crate::output::chart::svg::{PALETTE, has_long_names, is_stacked};
 use crate::output::document::Style;
-use crate::output::values::visible::visible;
-use crate::report::header::ChartKind;
+use crate::text::visible::visible;
 
 const NAME: &str = "Chart";
 /// From few to many; black figures stay legible on the darkest.

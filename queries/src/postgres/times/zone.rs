@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 
 use crate::postgres::numbers::casts::cast;
 use crate::postgres::numbers::nearest_whole::constant_or_array;
-use crate::session::options::parse_time_zone;
+use crate::text::time_zone::parse_time_zone;
 
 /// The function that stands for `AT TIME ZONE`.
 pub(in crate::postgres) const AT_TIME_ZONE: &str = "at_time_zone";

@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
 use super::*;
+use crate::limits::memory::MemoryWatch;
 use crate::testing::{chain, csv, options, spilling_to, tables};
 
 async fn limited(options: QueryOptions) -> QuerySession {
@@ -77,8 +78,8 @@ async fn a_complete_result_ends_with_none_and_stays_there() {
 async fn what_was_stopped_for_its_memory_is_never_a_complete_result() {
     let (sender, memory) = MemoryWatch::by_hand(7);
     let endless = RecordBatchStreamAdapter::new(Arc::new(Schema::empty()), futures::stream::pending());
-    let planned = Planned { stream: Box::pin(endless), tables: Vec::new() };
-    let mut stream = QueryStream::start(limited(options()).await, planned, memory, Duration::ZERO);
+    let allowance = Allowance { memory, time_left: Duration::from_secs(300) };
+    let mut stream = QueryStream::start(limited(options()).await, Box::pin(endless), Vec::new(), allowance);
     sender.send_replace(Some(1 << 20));
     // A reader that looked for the overrun just before sees only that no more batches come.
     assert!(stream.batches.recv().await.is_none());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 
 use super::*;
+use crate::header::chart::Chart;
 use crate::output::document::DocumentColumn;
-use crate::report::header::Chart;
 
 fn column(name: &str, style: Style, is_additive: bool) -> DocumentColumn {
     DocumentColumn { name: name.to_owned(), label: name.to_owned(), meaning: None, style, is_additive }

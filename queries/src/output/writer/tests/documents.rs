@@ -7,8 +7,9 @@ use calamine::{Data, DataType as _, Reader as _, Xlsx};
 use chrono::NaiveDate;
 
 use super::*;
+use crate::header::chart::{Chart, ChartKind};
+use crate::header::column::{ReportColumn, Unit};
 use crate::output::writer::write_report;
-use crate::report::header::{Chart, ChartKind, ReportColumn, Unit};
 use crate::testing::provenance;
 
 /// Texts that do harm where they are obeyed.

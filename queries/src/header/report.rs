@@ -1,0 +1,71 @@
+//! The header of a report.
+
+use serde::Serialize;
+
+use crate::header::chart::{Chart, read_chart};
+use crate::header::column::{ReportColumn, read_column};
+use crate::header::entries::{entries, only, unique};
+use crate::header::fault::HeaderFault;
+use crate::header::parameter::{ReportParameter, read_parameter};
+
+const KEYS: [&str; 6] = ["title", "question", "audience", "parameter", "column", "chart"];
+
+/// What a report says about itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReportHeader {
+    /// A few words, above the result.
+    pub title: String,
+    /// The question that the report answers.
+    pub question: String,
+    /// Who asks it.
+    pub audience: String,
+    /// What can be chosen, in the order in which it is shown.
+    pub parameters: Vec<ReportParameter>,
+    /// The columns of the result, in their order.
+    pub columns: Vec<ReportColumn>,
+    /// How the result is drawn, if it can be.
+    pub chart: Option<Chart>,
+}
+
+impl ReportHeader {
+    /// Reads the header of a report file; `file` is its name in messages.
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, HeaderFault> {
+        let fault = |line: usize, fault: String| HeaderFault { file: file.to_owned(), line, fault };
+        let entries = entries(text, &KEYS).map_err(|(line, text)| fault(line, text))?;
+        let mut parameters = Vec::<ReportParameter>::new();
+        let mut columns = Vec::<ReportColumn>::new();
+        for entry in &entries {
+            let read = match entry.key.as_str() {
+                "parameter" => read_parameter(&entry.value).and_then(|parameter| {
+                    unique(parameters.iter().map(|known| &known.name), &parameter.name)?;
+                    parameters.push(parameter);
+                    Ok(())
+                }),
+                "column" => read_column(&entry.value).and_then(|column| {
+                    unique(columns.iter().map(|known| &known.name), &column.name)?;
+                    columns.push(column);
+                    Ok(())
+                }),
+                _ => Ok(()),
+            };
+            read.map_err(|text| fault(entry.line, text))?;
+        }
+        if columns.is_empty() {
+            return Err(fault(1, "the header has no `-- column:`; name every column of the result".to_owned()));
+        }
+        let one = |key| only(&entries, key).map_err(|(line, text)| fault(line, text));
+        let required = |key| {
+            one(key)?.map(|entry| entry.value.clone()).ok_or_else(|| fault(1, format!("the header has no `-- {key}:`")))
+        };
+        let chart = match one("chart")? {
+            None => None,
+            Some(entry) => Some(read_chart(&entry.value, &columns).map_err(|text| fault(entry.line, text))?),
+        };
+        let (title, question, audience) = (required("title")?, required("question")?, required("audience")?);
+        Ok(Self { title, question, audience, parameters, columns, chart })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,27 @@
+//! A whole report as one JSON value, for programs.
+
+use serde_json::{Value, json};
+
+use crate::output::error::OutputError;
+use crate::output::format::OutputFormat;
+use crate::output::writer::write_report;
+use crate::report::result::ReportResult;
+
+impl ReportResult {
+    /// Title, columns, what it was computed from, and the rows.
+    ///
+    /// # Errors
+    /// [`OutputError::Format`] when a row cannot be JSON.
+    pub fn described(&self) -> Result<Value, OutputError> {
+        let mut text = Vec::new();
+        write_report(self, OutputFormat::Json, &mut text)?;
+        let rows: Value = serde_json::from_slice(&text)
+            .map_err(|source| OutputError::Format { format: "json", source: Box::new(source) })?;
+        Ok(json!({
+            "title": self.title,
+            "columns": self.columns,
+            "provenance": self.provenance,
+            "rows": rows,
+        }))
+    }
+}
