@@ -4,6 +4,7 @@ Whole numbers and decimals are compared exactly, doubles to nine digits, since s
 moment is compared as a moment, whatever zone it is written in; midnight and its date are one.
 """
 
+import collections
 import datetime
 import decimal
 import math
@@ -118,10 +119,10 @@ def difference(ours, theirs, ordered_by=None):
     theirs = [tuple(plain(value) for value in row) for row in theirs]
     if len(ours) != len(theirs):
         return f"{len(ours)} rows, not {len(theirs)}"
-    left, right = sorted(ours, key=sort_key), sorted(theirs, key=sort_key)
+    left, right = (sorted(rows, key=sort_key) for rows in without_pairs(ours, theirs))
     wrong = [(one, other) for one, other in zip(left, right) if not same_row(one, other)]
     if wrong and not same_bag(left, right):
-        return f"{len(wrong)} of {len(left)} rows: {wrong[0][0]!r}, not {wrong[0][1]!r}"
+        return f"{len(wrong)} of {len(ours)} rows: {wrong[0][0]!r}, not {wrong[0][1]!r}"
     if ordered_by:
         for place, (one, other) in enumerate(zip(ours, theirs)):
             if not same_row([one[column] for column in ordered_by], [other[column] for column in ordered_by]):
@@ -129,12 +130,39 @@ def difference(ours, theirs, ordered_by=None):
     return None
 
 
+def without_pairs(ours, theirs):
+    """The rows that have no twin to the last digit in the other result: only these are compared digit by digit."""
+    ours_by_text, theirs_by_text = ([(exact(row), row) for row in rows] for rows in (ours, theirs))
+    common = collections.Counter(text for text, _ in ours_by_text) & collections.Counter(text for text, _ in theirs_by_text)
+    return tuple(left_over(rows, common.copy()) for rows in (ours_by_text, theirs_by_text))
+
+
+def left_over(rows, common):
+    left = []
+    for text, row in rows:
+        if common[text]:
+            common[text] -= 1
+        else:
+            left.append(row)
+    return left
+
+
+def exact(value):
+    """A text that only equal values have; a double is the decimal that it is written as."""
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(exact, value)) + ")"
+    if is_number(value) and not isinstance(value, bool):
+        number = decimal.Decimal(repr(value) if isinstance(value, float) else value)
+        return str(EXACT.normalize(number) + 0) if number.is_finite() else str(number)
+    return repr(value)
+
+
 def same_row(one, other):
     return len(one) == len(other) and all(map(same_value, one, other))
 
 
 def same_bag(left, right):
-    """The slow way, for results that the sort key brought into different orders."""
+    """The slow way, for rows that the sort key brought into different orders."""
     if len(left) > 2_000:
         return False
     left = list(left)

@@ -247,7 +247,7 @@ class Expressions:
         pick, of = self.choices.pick, self.of
         form = pick(["cast", "divide", "either", "arithmetic", "sqrt", "round", "seconds"])
         if form == "seconds":
-            return each("extract(epoch FROM ({0} - {1}))", "epoch({0} - {1})", "extract(epoch FROM ({0} - {1}))", of("moment", depth), of("moment", depth))
+            return each("extract(epoch FROM ({0} - {1}))", "(epoch_us({0}) - epoch_us({1})) / 1e6", "extract(epoch FROM ({0} - {1}))", of("moment", depth), of("moment", depth))
         if form == "cast":
             return say("CAST({} AS DOUBLE PRECISION)", of(pick(["int", "decimal"]), depth))
         if form == "divide":

@@ -53,6 +53,11 @@ class Compare(unittest.TestCase):
     def test_bags_of_doubles_meet_although_their_last_digits_sort_otherwise(self):
         self.same([(D("0.1"), "b"), (D("0.10000000000000002"), "a")], [(0.1, "a"), (0.1, "b")])
 
+    def test_decimals_and_doubles_near_half_a_digit_of_the_sort_key_meet_in_long_results(self):
+        ours = [(D("-973.500001") if place % 2 else D("-973.499999"),) for place in range(3000)]
+        self.same(ours, [(float(value),) for value, in reversed(ours)])
+        self.differs([*ours, (D("-973.499998"),)], [(float(value),) for value, in [*ours, (D("-973.500002"),)]])
+
     def test_large_numbers_that_begin_alike_meet_in_long_results(self):
         ours = [(2147483648 - place % 2, str(place)) for place in range(5000)]
         self.same(ours, list(reversed(ours)))
