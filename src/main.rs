@@ -3,7 +3,6 @@
 mod cli;
 mod config;
 mod demo;
-mod embedded;
 mod operate;
 mod session;
 mod shell;

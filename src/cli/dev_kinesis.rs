@@ -1,12 +1,12 @@
 //! `bluelake dev-kinesis`: the embedded Kinesis in the foreground.
 
 use anyhow::{Context, Result};
+use bluelake_embedded_kinesis::{ACCESS_KEY, EmbeddedKinesis, Options, REGION, Shards};
 use bluelake_schemas::Stream;
 use clap::{Args, value_parser};
 use serde::Serialize;
 
 use super::Session;
-use crate::embedded::{ACCESS_KEY, EmbeddedKinesis, REGION, Shards};
 use crate::terminal::failure::Outcome;
 use crate::terminal::output;
 
@@ -47,7 +47,7 @@ struct Started<'a> {
 
 /// Serves until interrupted.
 pub(crate) async fn run(session: &Session, arguments: DevKinesisArguments) -> Result<Outcome> {
-    let kinesis = EmbeddedKinesis::start(arguments.port).await?;
+    let kinesis = EmbeddedKinesis::start(Options { port: arguments.port, ..Options::default() }).await?;
     let shards = Shards { user_events: arguments.user_shards, transaction_events: arguments.transaction_shards };
     kinesis.create_streams(shards, |stream| session.config.stream_name(stream).to_owned()).await?;
     announce(session, &kinesis.endpoint())?;

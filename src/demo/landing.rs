@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray, RecordBatch};
+use bluelake_embedded_kinesis::{EmbeddedKinesis, Options, Shards};
 use bluelake_generate::{EventKind, GeneratedEvent, Generator, Producer, RetryPolicy, StreamNames, feed};
 use bluelake_lake::{AsOf, StreamTable, Writer};
 use bluelake_schemas::Stream;
@@ -18,7 +19,6 @@ use super::{Demo, state};
 use crate::cli::generate::EVENTS_AHEAD;
 use crate::cli::ingest::describe;
 use crate::config::IngestSettings;
-use crate::embedded::{EmbeddedKinesis, Shards};
 use crate::operate::ingestion::{IngestResult, Ingestion};
 use crate::session::query;
 use crate::terminal::{output, progress};
@@ -42,7 +42,7 @@ pub(crate) struct Landed {
 
 /// Puts what is missing into new streams and ingests it. `again`: an earlier run may have landed a part.
 pub(super) async fn run(demo: &Demo<'_>, again: bool) -> Result<Landed> {
-    let kinesis = EmbeddedKinesis::start(0).await?;
+    let kinesis = EmbeddedKinesis::start(Options::default()).await?;
     kinesis.create_streams(SHARDS, |stream| stream.name().to_owned()).await?;
     let Shards { user_events, transaction_events } = SHARDS;
     demo.say(format!(

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::command::{Machine, wait};
 use crate::support::oracle::{Workload, verify};
-use crate::support::servers::{Kinesis, KinesisServer, TRANSACTION_EVENTS, listen};
+use crate::support::servers::{Kinesis, TRANSACTION_EVENTS, listen};
 
 const ONCE: [&str; 3] = ["ingest", "--once", "--init"];
 const POLLING: [&str; 0] = [];
@@ -67,7 +67,7 @@ impl Make {
             assert!(started.elapsed() < PATIENCE, "{self:?} does not listen");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Some(Kinesis::at(address, KinesisServer::Process(child)))
+        Some(Kinesis::at(address, child))
     }
 }
 

@@ -1,24 +1,19 @@
 //! Servers inside the test process, on free ports of 127.0.0.1.
 
-#[path = "../../src/embedded/mended.rs"]
-mod mended;
-
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{Shard, StreamStatus};
+use aws_sdk_kinesis::types::Shard;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::serve::{Listener, ListenerExt as _};
-use ferrokinesis::store::StoreOptions;
+use bluelake_embedded_kinesis::{EmbeddedKinesis, Options};
 use hyper::Method;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,8 +23,6 @@ use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-
-use mended::mended;
 
 /// Credentials that every server here takes.
 pub(crate) const ACCESS_KEY: &str = "test-access-key";
@@ -55,54 +48,29 @@ fn at_once(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
 pub(crate) struct Kinesis {
     pub(crate) endpoint: String,
     pub(crate) client: Client,
-    /// Ends the server when it is dropped.
     _server: KinesisServer,
 }
 
-/// What answers.
-pub(crate) enum KinesisServer {
-    /// A task of this process.
-    Task(JoinHandle<()>),
-    /// A process, which is killed when it is dropped.
+/// What answers. It ends when it is dropped.
+enum KinesisServer {
+    /// Tasks of this process.
+    Embedded(#[allow(dead_code)] EmbeddedKinesis),
     Process(#[allow(dead_code)] Child),
-}
-
-impl Drop for KinesisServer {
-    fn drop(&mut self) {
-        if let Self::Task(server) = self {
-            server.abort();
-        }
-    }
 }
 
 impl Kinesis {
     /// One without streams.
     pub(crate) async fn empty() -> Self {
-        let (listener, address) = listen().await;
-        let options = StoreOptions {
-            create_stream_ms: 0,
-            delete_stream_ms: 0,
-            update_stream_ms: 0,
-            shard_limit: 1_000,
-            aws_region: REGION.to_owned(),
-            ..StoreOptions::default()
-        };
-        let (router, store) = ferrokinesis::create_app(options);
-        let router = mended(router, store);
-        let server = tokio::spawn(async move { axum::serve(at_once(listener), router).await.unwrap() });
-        Self::at(address, KinesisServer::Task(server))
+        let embedded = EmbeddedKinesis::start(Options::default()).await.unwrap();
+        let (endpoint, client) = (embedded.endpoint(), embedded.client());
+        Self { endpoint, client, _server: KinesisServer::Embedded(embedded) }
     }
 
-    /// The one that listens there.
-    pub(crate) fn at(address: SocketAddr, server: KinesisServer) -> Self {
+    /// The one of another make that listens there.
+    pub(crate) fn at(address: SocketAddr, server: Child) -> Self {
         let endpoint = format!("http://{address}");
-        let config = aws_sdk_kinesis::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "tests"))
-            .endpoint_url(&endpoint)
-            .build();
-        Self { endpoint, client: Client::from_conf(config), _server: server }
+        let client = bluelake_embedded_kinesis::client(&endpoint);
+        Self { endpoint, client, _server: KinesisServer::Process(server) }
     }
 
     /// One with both streams.
@@ -118,7 +86,7 @@ impl Kinesis {
     }
 
     pub(crate) async fn create_stream(&self, name: &str, shards: i32) {
-        self.client.create_stream().stream_name(name).shard_count(shards).send().await.unwrap();
+        bluelake_embedded_kinesis::create_stream(&self.client, name, shards).await.unwrap();
         self.until_active(name).await;
     }
 
@@ -179,13 +147,7 @@ impl Kinesis {
     }
 
     async fn until_active(&self, name: &str) {
-        loop {
-            let answer = self.client.describe_stream_summary().stream_name(name).send().await.unwrap();
-            if *answer.stream_description_summary().unwrap().stream_status() == StreamStatus::Active {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        bluelake_embedded_kinesis::until_active(&self.client, name).await.unwrap();
     }
 
     /// Puts one record and gives its shard and sequence number.

@@ -12,8 +12,9 @@ use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The rooms, by the names under which they log. Their own records are written to hold no event.
-const ROOMS: [&str; 7] = [
+const ROOMS: [&str; 8] = [
     "bluelake",
+    "bluelake_embedded_kinesis",
     "bluelake_generate",
     "bluelake_ingest",
     "bluelake_lake",

@@ -2,32 +2,20 @@
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use arrow::{array::RecordBatch, compute::concat_batches};
-use aws_credential_types::Credentials;
 use aws_sdk_kinesis::{
     Client,
-    config::{BehaviorVersion, Region},
     primitives::{Blob, DateTime},
     types::PutRecordsRequestEntry,
 };
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::Request,
-    http::StatusCode,
-    middleware::{self, Next as Inner},
-    response::{IntoResponse as _, Response},
-};
+use bluelake_embedded_kinesis::{EmbeddedKinesis, Options, Positions, Script, create_stream, until_active};
 use bluelake_lake::{ControlTotals, Position, ShardId, ShardState};
 use bluelake_schemas::{Contract, Micros, Millis};
-use ferrokinesis::store::StoreOptions;
-use futures::{FutureExt as _, Stream as _, StreamExt as _};
-use tokio::task::JoinHandle;
+use futures::FutureExt as _;
 
 use super::*;
 use crate::{kinesis::listed::ListedShard, reading::dedup::limits::DedupLimits};
@@ -37,18 +25,12 @@ const STREAM: &str = "user-events";
 /// Answers the n-th call (from 1) of an operation, in place of the server, with an error of this code.
 type Fault = fn(operation: &str, call: usize) -> Option<&'static str>;
 
-/// A Kinesis in memory that answers one request at a time and fails as told.
+/// A Kinesis in memory that fails as told.
 struct Kinesis {
     client: Client,
     /// Operations called, with their bodies.
     calls: Arc<Mutex<Vec<(String, String)>>>,
-    server: JoinHandle<()>,
-}
-
-impl Drop for Kinesis {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
+    _server: EmbeddedKinesis,
 }
 
 impl Kinesis {
@@ -56,47 +38,28 @@ impl Kinesis {
         Self::with_sessions(shards, Duration::from_secs(60), fault).await
     }
 
-    /// Subscriptions last for `session`. ferrokinesis 0.7 drops the sequence number and the time of a starting position
-    /// and begins every subscription at the start of the shard: what was read before comes again.
+    /// Subscriptions last for `session`, and each gives what was read before once more.
     async fn with_sessions(shards: i32, session: Duration, fault: Fault) -> Self {
-        let options = StoreOptions {
-            create_stream_ms: 0,
-            update_stream_ms: 0,
-            shard_limit: 100,
-            subscribe_to_shard_event_record_limit: 60,
-            subscribe_to_shard_session_ms: session.as_millis().try_into().unwrap(),
-            ..StoreOptions::default()
-        };
-        let (router, _store) = ferrokinesis::create_app(options);
-        let calls = Arc::default();
-        let router = scripted(router, fault, Arc::clone(&calls));
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let config = aws_sdk_kinesis::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("a", "b", None, None, "tests"))
-            .endpoint_url(endpoint)
-            .build();
-        let client = Client::from_conf(config);
-        client.create_stream().stream_name(STREAM).shard_count(shards).send().await.unwrap();
-        let kinesis = Self { client, calls, server };
-        kinesis.until_active().await;
-        kinesis
-    }
-
-    async fn until_active(&self) {
-        while self.stream().describe().await.is_err() || self.shards().await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        loop {
-            let answer = self.client.describe_stream_summary().stream_name(STREAM).send().await.unwrap();
-            if answer.stream_description_summary().unwrap().stream_status().as_str() == "ACTIVE" {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let calls: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let told = Arc::clone(&calls);
+        let script = Script::new(move |operation, body| {
+            let mut calls = told.lock().unwrap();
+            calls.push((operation.to_owned(), String::from_utf8_lossy(body).into_owned()));
+            fault(operation, calls.iter().filter(|call| call.0 == operation).count())
+        });
+        let server = EmbeddedKinesis::start(Options {
+            subscription: session,
+            records_an_event: 60,
+            positions: Positions::AsFerrokinesis,
+            script: Some(script),
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let client = server.client();
+        create_stream(&client, STREAM, shards).await.unwrap();
+        until_active(&client, STREAM).await.unwrap();
+        Self { client, calls, _server: server }
     }
 
     fn stream(&self) -> KinesisStream {
@@ -122,58 +85,13 @@ impl Kinesis {
     async fn split(&self, shard: &str) {
         let split = self.client.split_shard().stream_name(STREAM).shard_to_split(shard);
         split.new_starting_hash_key((1_u128 << 126).to_string()).send().await.unwrap();
-        self.until_active().await;
+        until_active(&self.client, STREAM).await.unwrap();
     }
 
     fn called(&self, operation: &str) -> Vec<String> {
         let calls = self.calls.lock().unwrap();
         calls.iter().filter(|call| call.0 == operation).map(|call| call.1.clone()).collect()
     }
-}
-
-fn scripted(router: Router, fault: Fault, calls: Arc<Mutex<Vec<(String, String)>>>) -> Router {
-    let turn = Arc::new(tokio::sync::Mutex::new(()));
-    router.layer(middleware::from_fn(move |request: Request, inner: Inner| {
-        let (turn, calls) = (Arc::clone(&turn), Arc::clone(&calls));
-        async move {
-            let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-            let operation = target.and_then(|target| target.rsplit_once('.')).unwrap().1.to_owned();
-            let (parts, body) = request.into_parts();
-            let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
-            let call = {
-                let mut calls = calls.lock().unwrap();
-                calls.push((operation.clone(), String::from_utf8_lossy(&body).into_owned()));
-                calls.iter().filter(|call| call.0 == operation).count()
-            };
-            if let Some(code) = fault(&operation, call) {
-                let answer = format!(r#"{{"__type":"{code}","message":"as told"}}"#);
-                return (StatusCode::BAD_REQUEST, [("content-type", "application/x-amz-json-1.1")], answer)
-                    .into_response();
-            }
-            let answer = {
-                let _turn = turn.lock().await;
-                inner.run(Request::from_parts(parts, Body::from(body))).await
-            };
-            in_turn(answer, turn)
-        }
-    }))
-}
-
-/// The body of a subscription reads the store too, after the answer has begun: it waits for its turn each time.
-fn in_turn(answer: Response, turn: Arc<tokio::sync::Mutex<()>>) -> Response {
-    let (parts, body) = answer.into_parts();
-    if parts.headers.get("content-type").is_none_or(|kind| kind != "application/vnd.amazon.eventstream") {
-        return Response::from_parts(parts, body);
-    }
-    let mut body = body.into_data_stream();
-    let mut waiting = None;
-    let stream = futures::stream::poll_fn(move |context| -> std::task::Poll<Option<Result<Bytes, axum::Error>>> {
-        let wait = waiting.get_or_insert_with(|| Arc::clone(&turn).lock_owned().boxed());
-        let _turn = std::task::ready!(wait.poll_unpin(context));
-        waiting = None;
-        std::pin::Pin::new(&mut body).poll_next(context)
-    });
-    Response::from_parts(parts, Body::from_stream(stream.boxed()))
 }
 
 /// What was read of a shard.

@@ -1,5 +1,4 @@
-//! What an embedded Kinesis (ferrokinesis 0.7) needs around it to answer as Kinesis does. The servers of the tests stand
-//! behind it as well.
+//! What ferrokinesis 0.7 needs around it to answer as Kinesis does.
 
 use std::sync::Arc;
 use std::task::ready;
@@ -18,9 +17,11 @@ use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use crate::server::Positions;
+
 /// A full PutRecords request: 5 MiB of data, in base64.
-const BODY_MAX: usize = 7 << 20;
-const JSON: &str = "application/x-amz-json-1.1";
+pub(crate) const BODY_MAX: usize = 7 << 20;
+pub(crate) const JSON: &str = "application/x-amz-json-1.1";
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 /// Answers requests of any size that Kinesis takes, one at a time, and those for a time as Kinesis does.
@@ -28,7 +29,7 @@ const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 /// ferrokinesis may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
 /// waiting for that lock. One request at a time cannot. The body of a subscription goes on reading the store after its
 /// request was answered: it takes a turn for each look, and none for the pauses between them.
-pub(crate) fn mended(router: Router, store: Store) -> Router {
+pub(crate) fn mended(router: Router, store: Store, positions: Positions) -> Router {
     let turn = Arc::new(Mutex::new(()));
     let router = router.layer(DefaultBodyLimit::max(BODY_MAX));
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
@@ -36,7 +37,11 @@ pub(crate) fn mended(router: Router, store: Store) -> Router {
         async move {
             let answer = {
                 let _turn = turn.lock().await;
-                match way(request, &store).await {
+                let way = match positions {
+                    Positions::AsKinesis => way(request, &store).await,
+                    Positions::AsFerrokinesis => Ok(Way::Ask(request)),
+                };
+                match way {
                     Ok(Way::Ask(request)) => next.run(request).await,
                     Ok(Way::Answered(answer)) => answer,
                     Err(refused) => refused.into_response(),
@@ -74,8 +79,7 @@ enum Way {
 /// that second must not be passed over. And it drops all of a subscription's position but the kind before it looks at it:
 /// so it is asked where it takes the position whole.
 async fn way(request: Request, store: &Store) -> Result<Way, StatusCode> {
-    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-    let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
+    let operation = operation(&request);
     if !matches!(operation.as_str(), "GetShardIterator" | "SubscribeToShard") {
         return Ok(Way::Ask(request));
     }
@@ -96,6 +100,12 @@ async fn way(request: Request, store: &Store) -> Result<Way, StatusCode> {
     }
     parts.headers.remove(CONTENT_LENGTH);
     Ok(Way::Ask(Request::from_parts(parts, Body::from(asked.to_string()))))
+}
+
+/// The operation that a request is for; empty when it names none.
+pub(crate) fn operation(request: &Request) -> String {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned()
 }
 
 /// A request for what arrived from a time on.

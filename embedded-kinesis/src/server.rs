@@ -1,81 +1,80 @@
-//! A Kinesis inside this process, for the demo and for trying things by hand.
-//!
-//! It holds its streams in memory only and listens on the loopback interface only. Its client has credentials and a
-//! region of its own: the user's AWS settings are neither read nor used, so nothing can go to a real account by mistake.
-
-mod mended;
+//! The server: ferrokinesis, mended, on a port of 127.0.0.1.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use aws_credential_types::Credentials;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::{BehaviorVersion, Region};
-use aws_sdk_kinesis::types::StreamStatus;
+use axum::Router;
 use axum::serve::ListenerExt as _;
 use bluelake_schemas::Stream;
 use ferrokinesis::store::StoreOptions;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use mended::mended;
-
-/// The region that the embedded Kinesis says it is in.
-pub(crate) const REGION: &str = "us-east-1";
-/// Access key and secret that it takes (it takes any).
-pub(crate) const ACCESS_KEY: &str = "embedded";
+use crate::error::Error;
+use crate::mended::mended;
+use crate::script::{Script, scripted};
+use crate::streams::{REGION, Shards, client, create_stream, until_active};
 
 /// Open shards that it allows: more than anyone tries on one machine.
 const SHARD_LIMIT: u32 = 10_000;
 const ACTIVE_WITHIN: Duration = Duration::from_secs(10);
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How many shards each stream gets.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shards {
-    /// Of the stream of user events.
-    pub(crate) user_events: i32,
-    /// Of the stream of transaction events.
-    pub(crate) transaction_events: i32,
+/// How a server is to be; by default as Kinesis is, on a free port.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// How long a subscription lasts.
+    pub subscription: Duration,
+    /// Records that one event of a subscription holds at most.
+    pub records_an_event: usize,
+    /// Whether positions are mended.
+    pub positions: Positions,
+    /// Sees every request first.
+    pub script: Option<Script>,
 }
 
-impl Shards {
-    fn of(self, stream: Stream) -> i32 {
-        match stream {
-            Stream::UserEvents => self.user_events,
-            Stream::TransactionEvents => self.transaction_events,
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            subscription: Duration::from_secs(300),
+            records_an_event: 10_000,
+            positions: Positions::AsKinesis,
+            script: None,
         }
     }
 }
 
+/// What becomes of the position that a reader asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Positions {
+    /// Reading begins there.
+    AsKinesis,
+    /// ferrokinesis 0.7 drops the sequence number and the time of a starting position, and begins every subscription at
+    /// the start of the shard: what was read before comes again. For tests of a reader that must not mind.
+    AsFerrokinesis,
+}
+
 /// A running embedded Kinesis; it ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct EmbeddedKinesis {
+pub struct EmbeddedKinesis {
     address: SocketAddr,
     server: JoinHandle<()>,
 }
 
 impl EmbeddedKinesis {
-    /// Listens on 127.0.0.1; port 0 takes a free one.
+    /// Listens, without streams.
     ///
     /// # Errors
     /// When the port is taken.
-    pub(crate) async fn start(port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .await
-            .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
-        let address = listener.local_addr().context("cannot tell the address of the embedded Kinesis")?;
-        let options = StoreOptions {
-            create_stream_ms: 0,
-            delete_stream_ms: 0,
-            update_stream_ms: 0,
-            shard_limit: SHARD_LIMIT,
-            aws_region: REGION.to_owned(),
-            ..StoreOptions::default()
-        };
-        let (router, store) = ferrokinesis::create_app(options);
-        let router = mended(router, store);
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let port = options.port;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+        let listener = listener.map_err(|source| Error::Listen { port, source })?;
+        let address = listener.local_addr().map_err(Error::Address)?;
+        let router = router(options);
         // Without this, small answers wait for the acknowledgement of what was sent before them.
         let listener = listener.tap_io(|socket| {
             if let Err(error) = socket.set_nodelay(true) {
@@ -91,40 +90,28 @@ impl EmbeddedKinesis {
     }
 
     /// Where it listens, as an `AWS_ENDPOINT_URL_KINESIS`.
-    pub(crate) fn endpoint(&self) -> String {
+    #[must_use]
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// A client for it.
-    pub(crate) fn client(&self) -> Client {
-        let credentials = Credentials::new(ACCESS_KEY, ACCESS_KEY, None, None, "embedded");
-        let config = aws_sdk_kinesis::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .credentials_provider(credentials)
-            .endpoint_url(self.endpoint())
-            .build();
-        Client::from_conf(config)
+    #[must_use]
+    pub fn client(&self) -> Client {
+        client(&self.endpoint())
     }
 
     /// Creates both streams, by these names, and waits until they are active.
     ///
     /// # Errors
     /// When a stream cannot be created.
-    pub(crate) async fn create_streams(&self, shards: Shards, name: impl Fn(Stream) -> String) -> Result<()> {
+    pub async fn create_streams(&self, shards: Shards, name: impl Fn(Stream) -> String) -> Result<(), Error> {
         let client = self.client();
         for stream in Stream::ALL {
             let name = name(stream);
-            client
-                .create_stream()
-                .stream_name(&name)
-                .shard_count(shards.of(stream))
-                .send()
-                .await
-                .with_context(|| format!("cannot create the stream {name} in the embedded Kinesis"))?;
-            tokio::time::timeout(ACTIVE_WITHIN, until_active(&client, &name))
-                .await
-                .with_context(|| format!("the stream {name} did not become active"))??;
+            create_stream(&client, &name, shards.of(stream)).await?;
+            let active = tokio::time::timeout(ACTIVE_WITHIN, until_active(&client, &name)).await;
+            active.map_err(|source| Error::NotActive { stream: name, source })??;
         }
         Ok(())
     }
@@ -136,19 +123,21 @@ impl Drop for EmbeddedKinesis {
     }
 }
 
-async fn until_active(client: &Client, name: &str) -> Result<()> {
-    loop {
-        let answer = client
-            .describe_stream_summary()
-            .stream_name(name)
-            .send()
-            .await
-            .with_context(|| format!("cannot describe the stream {name}"))?;
-        match answer.stream_description_summary().map(|summary| summary.stream_status()) {
-            Some(StreamStatus::Active) => return Ok(()),
-            Some(StreamStatus::Deleting) => bail!("the stream {name} is being deleted"),
-            _ => tokio::time::sleep(POLL_INTERVAL).await,
-        }
+fn router(options: Options) -> Router {
+    let (router, store) = ferrokinesis::create_app(StoreOptions {
+        create_stream_ms: 0,
+        delete_stream_ms: 0,
+        update_stream_ms: 0,
+        shard_limit: SHARD_LIMIT,
+        subscribe_to_shard_event_record_limit: options.records_an_event,
+        subscribe_to_shard_session_ms: u64::try_from(options.subscription.as_millis()).unwrap_or(u64::MAX),
+        aws_region: REGION.to_owned(),
+        ..StoreOptions::default()
+    });
+    let router = mended(router, store, options.positions);
+    match options.script {
+        Some(script) => scripted(router, script),
+        None => router,
     }
 }
 
@@ -192,7 +181,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_time_behind_the_newest_record_is_the_tip_and_not_the_start() {
-        let kinesis = EmbeddedKinesis::start(0).await.unwrap();
+        let kinesis = EmbeddedKinesis::start(Options::default()).await.unwrap();
         let shards = Shards { user_events: 1, transaction_events: 1 };
         kinesis.create_streams(shards, |stream| stream.name().to_owned()).await.unwrap();
         let client = kinesis.client();

@@ -1,0 +1,15 @@
+//! A Kinesis inside the process, for the demo, for trying things by hand and for tests.
+//!
+//! It holds its streams in memory only and listens on the loopback interface only. Its client has credentials and a
+//! region of its own: the user's AWS settings are neither read nor used, so nothing can go to a real account by mistake.
+
+mod error;
+mod mended;
+mod script;
+mod server;
+mod streams;
+
+pub use error::Error;
+pub use script::Script;
+pub use server::{EmbeddedKinesis, Options, Positions};
+pub use streams::{ACCESS_KEY, REGION, Shards, client, create_stream, until_active};
