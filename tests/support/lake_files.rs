@@ -34,12 +34,21 @@ pub(crate) fn control_totals(lake: &Path, table: &str, stream: &str) -> Totals {
     totals
 }
 
-/// The document with the highest number. When nothing was interrupted after it was written, it is the one in force.
+/// The document in force: the one that the newest commit with a `txn` names. A higher number may be that of a batch which
+/// lost to another.
 pub(crate) fn newest_document(lake: &Path, table: &str, stream: &str) -> Value {
+    let log = lake.join(table).join("_delta_log");
+    let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    let mut commits: Vec<_> = names.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
+    commits.sort();
+    let number = commits.iter().rev().find_map(|commit| {
+        let text = std::fs::read_to_string(commit).unwrap();
+        let actions = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        actions.filter_map(|action| action["txn"]["version"].as_u64()).last()
+    });
     let folder = lake.join(table).join("_checkpoints").join(stream);
-    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let newest = names.filter(|name| name.to_string_lossy().ends_with(".json")).max().unwrap();
-    serde_json::from_slice(&std::fs::read(folder.join(newest)).unwrap()).unwrap()
+    let name = format!("{:020}.json", number.unwrap());
+    serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
 }
 
 /// Names of the Parquet files below a table, relative to it.
