@@ -14,6 +14,9 @@
 //! Rows and files are its driver's: it knows rows by number and weight (`R`), and hands the batch that fills (`D`) on.
 
 mod ending;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

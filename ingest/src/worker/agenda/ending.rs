@@ -39,6 +39,7 @@ impl Ending {
     /// What was seen is not the end any more.
     pub(super) fn look_again(&mut self) {
         self.has_looked = false;
+        self.unread = None;
     }
 }
 
