@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use crate::error::{QueryError, Refusal};
+use crate::error::Refusal;
 use crate::session::options::QueryOptions;
 use crate::session::query_session::QuerySession;
 use crate::testing::{chain, csv, options, tables};
