@@ -42,8 +42,8 @@ async fn reports_of_a_lake_of_the_version_before_are_the_same_to_the_byte() {
         if name == "user_statement" {
             arguments.extend(["--parameter", USER]);
         }
-        let finished = machine.succeed(&arguments).await;
-        assert_eq!(finished.stdout, std::fs::read_to_string(&path).unwrap(), "{name}");
+        let printed = machine.succeed(&arguments).await;
+        assert_eq!(printed, std::fs::read_to_string(&path).unwrap(), "{name}");
         reports += 1;
     }
     assert_eq!(reports, 27);
