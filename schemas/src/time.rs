@@ -123,13 +123,13 @@ impl From<DateTime<Utc>> for Micros {
 
 impl fmt::Debug for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ms", self.0)
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
 impl fmt::Debug for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} µs", self.0)
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 

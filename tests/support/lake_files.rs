@@ -44,7 +44,7 @@ pub(crate) fn newest_document(lake: &Path, table: &str, stream: &str) -> Value {
     let number = commits.iter().rev().find_map(|commit| {
         let text = std::fs::read_to_string(commit).unwrap();
         let actions = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        actions.filter_map(|action| action["txn"]["version"].as_u64()).last()
+        actions.filter_map(|action| action["txn"]["version"].as_u64()).next_back()
     });
     let folder = lake.join(table).join("_checkpoints").join(stream);
     let name = format!("{:020}.json", number.unwrap());

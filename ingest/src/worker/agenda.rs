@@ -362,7 +362,7 @@ impl<R: Rows, D> Agenda<R, D> {
     /// A look succeeded.
     pub(crate) fn look_ends(&mut self, look: Look) {
         self.has_looked = true;
-        if look == Look::AtEnd {
+        if look == Look::AtEnd && self.is_drained() {
             self.ending.looked();
         }
     }
