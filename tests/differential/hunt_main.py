@@ -109,7 +109,8 @@ def main():
     finally:
         if postgres:
             postgres.close()
-    summary(hunt, time.monotonic() - began, given.examples)
+        # Also of a run that is told to stop.
+        summary(hunt, time.monotonic() - began, given.examples)
     return 1 if hunt.findings.kinds else 0
 
 
