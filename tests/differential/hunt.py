@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from statements import Statement, make
 # None whose rules change with the version of the zones: DuckDB brings its own.
 ZONES = ["UTC", "UTC", "UTC", "America/Chicago", "America/St_Johns", "Asia/Kolkata"]
 # Differences of one run that are shrunk; beyond, the run has failed anyway and says how many more there were.
+# What makes a statement one of doubles.
+DOUBLES = re.compile(r"DOUBLE|\bavg\(|stddev|sqrt|percentile_cont|median")
 SHRUNK_MAX = 400
 
 
@@ -94,6 +97,10 @@ class Hunt:
         smallest = shrink_decisions(decisions, still)
         statement = make(Choices(given=smallest))
         outcome = trial.judge(statement)
+        if outcome.state == judge.SAME and DOUBLES.search(statement.sql.blue):
+            # Where large numbers of both signs cancel, the order in which doubles are summed up shows, now and then.
+            self.states["sums of doubles, the same when asked again"] += 1
+            return
         entry = allowing([*self.allowed, *self.mended], statement.sql.blue, kind)
         if entry:
             entry.seen += 1
