@@ -1,7 +1,6 @@
-//! What runs for long: ingest with its health and its endpoints, and what status says of it.
+//! What runs for long: ingest with its health and its endpoints.
 
 pub(crate) mod health;
 pub(crate) mod ingestion;
 pub(crate) mod memory;
 pub(crate) mod serve;
-pub(crate) mod status;

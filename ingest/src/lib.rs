@@ -40,6 +40,7 @@ pub use shards::fleet::{Fleet, FleetOptions};
 pub use shards::gap::OnGap;
 pub use shards::probe::{Behind, ShardProbe, StreamProbe, probe};
 pub use shards::start::StartPosition;
+pub use shards::status;
 pub use supplement::backfill::{BackfillOptions, BackfillSummary, DamagedObject, backfill};
 pub use supplement::replay::{ReplayOptions, ReplaySummary, replay};
 pub use worker::options::IngestOptions;

@@ -7,4 +7,5 @@ pub(crate) mod lineage;
 pub(crate) mod pins_and_gaps;
 pub(crate) mod probe;
 pub(crate) mod start;
+pub mod status;
 pub(crate) mod tip;

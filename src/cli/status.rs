@@ -1,9 +1,12 @@
 //! `bluelake status`: how each stream stands, for people and for monitors.
 
+mod tables;
+
 use std::time::Duration;
 
 use anyhow::Result;
 use aws_sdk_kinesis::Client;
+use bluelake_ingest::status::{Asked, Limits, StatusReport, StreamStatus, WorkerStatus};
 use bluelake_ingest::{Clock, KinesisStream, probe};
 use bluelake_lake::{FoundHeartbeat, Heartbeat, Heartbeats, Lake, other_stream};
 use bluelake_schemas::Stream;
@@ -12,7 +15,6 @@ use clap::Args;
 
 use super::Session;
 use crate::config;
-use crate::operate::status::{Asked, Limits, StatusReport, StreamStatus, WorkerStatus, describe};
 use crate::session::{aws, streams};
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
@@ -72,7 +74,7 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
     if session.json {
         output::json(&report)?;
     } else {
-        output::line(describe(&report))?;
+        output::line(tables::describe(&report))?;
     }
     Ok(if report.ok { Outcome::Done } else { Outcome::Incomplete })
 }

@@ -1,11 +1,8 @@
 //! How each stream stands: what the lake says and what Kinesis says, joined, and whether that is as it should be. Pure.
 
-mod tables;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bluelake_ingest::{Behind, ShardProbe, StreamProbe};
 use bluelake_lake::{
     CheckpointDocument, ControlTotals, Gap, Position, SeenInKinesis, ShardId, ShardState, StreamInspection,
 };
@@ -13,85 +10,92 @@ use bluelake_schemas::{Micros, Millis, Stream};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-pub(crate) use tables::describe;
+use crate::shards::probe::{Behind, ShardProbe, StreamProbe};
 
 /// Without a limit of the caller's, this part of the retention must be left.
 const LEAST_HEADROOM: u32 = 4;
 
 /// All streams at one moment.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct StatusReport {
+pub struct StatusReport {
     /// When this was found.
-    pub(crate) at: DateTime<Utc>,
+    pub at: DateTime<Utc>,
     /// The lake, as configured.
-    pub(crate) lake: String,
+    pub lake: String,
     /// Whether there are no problems.
-    pub(crate) ok: bool,
+    pub ok: bool,
     /// What is not as it should be, in sentences.
-    pub(crate) problems: Vec<String>,
+    pub problems: Vec<String>,
     /// The streams.
-    pub(crate) streams: Vec<StreamStatus>,
+    pub streams: Vec<StreamStatus>,
     /// The workers that tell of themselves in the lake.
-    pub(crate) workers: Vec<WorkerStatus>,
+    pub workers: Vec<WorkerStatus>,
 }
 
 /// A worker, as it tells of itself.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct WorkerStatus {
+pub struct WorkerStatus {
     /// Its id.
-    pub(crate) worker: String,
+    pub worker: String,
     /// When it last told, by the store's clock.
-    pub(crate) heartbeat_at: Option<DateTime<Utc>>,
+    pub heartbeat_at: Option<DateTime<Utc>>,
     /// Its version of Bluelake.
-    pub(crate) version: String,
+    pub version: String,
     /// Shards that it holds, by stream.
-    pub(crate) shards: BTreeMap<String, usize>,
+    pub shards: BTreeMap<String, usize>,
 }
 
 /// One stream.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct StreamStatus {
-    pub(crate) stream: Stream,
+pub struct StreamStatus {
+    /// The stream.
+    pub stream: Stream,
     /// Name or ARN in Kinesis.
-    pub(crate) kinesis: String,
-    pub(crate) table: &'static str,
-    pub(crate) table_version: Option<u64>,
-    pub(crate) rejected_version: Option<u64>,
+    pub kinesis: String,
+    /// The table of its events.
+    pub table: &'static str,
+    /// Version of that table.
+    pub table_version: Option<u64>,
+    /// Version of `rejected_events`.
+    pub rejected_version: Option<u64>,
     /// Rejected events of the last commits are not in their table yet.
-    pub(crate) rejected_behind: bool,
+    pub rejected_behind: bool,
     /// Number of the document in force.
-    pub(crate) document: Option<u64>,
+    pub document: Option<u64>,
     /// When that was written, by the store's clock.
-    pub(crate) committed_at: Option<DateTime<Utc>>,
+    pub committed_at: Option<DateTime<Utc>>,
     /// The worker that wrote it.
-    pub(crate) committed_by: Option<String>,
+    pub committed_by: Option<String>,
     /// Control totals since the first commit.
-    pub(crate) totals: ControlTotals,
-    pub(crate) erased: u64,
-    pub(crate) expired: u64,
+    pub totals: ControlTotals,
+    /// Rows that were erased.
+    pub erased: u64,
+    /// Rows that expired.
+    pub expired: u64,
     /// Every record that arrived up to here is in the lake.
-    pub(crate) complete_to: Option<DateTime<Utc>>,
+    pub complete_to: Option<DateTime<Utc>>,
     /// When the oldest record arrived that is not in the lake.
-    pub(crate) oldest_not_landed: Option<DateTime<Utc>>,
+    pub oldest_not_landed: Option<DateTime<Utc>>,
     /// Greatest lag of a shard.
-    pub(crate) lag_seconds: Option<f64>,
+    pub lag_seconds: Option<f64>,
     /// How long Kinesis keeps a record.
-    pub(crate) retention_seconds: Option<f64>,
+    pub retention_seconds: Option<f64>,
     /// Least headroom of a shard.
-    pub(crate) headroom_seconds: Option<f64>,
-    pub(crate) shards: Vec<ShardStatus>,
+    pub headroom_seconds: Option<f64>,
+    /// Its shards.
+    pub shards: Vec<ShardStatus>,
     /// Every gap found so far.
-    pub(crate) gaps: Vec<Gap>,
+    pub gaps: Vec<Gap>,
     /// Why a worker would refuse to write.
-    pub(crate) faults: Vec<String>,
+    pub faults: Vec<String>,
     /// Why Kinesis could not be asked.
-    pub(crate) kinesis_error: Option<String>,
+    pub kinesis_error: Option<String>,
 }
 
 /// How a shard stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum ShardCondition {
+pub enum ShardCondition {
     /// Read, or to be read: it is open, and records lie behind the position, or nobody asked.
     Reading,
     /// Nothing lies behind the position.
@@ -108,38 +112,41 @@ pub(crate) enum ShardCondition {
 
 /// One shard.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct ShardStatus {
-    pub(crate) shard: ShardId,
-    pub(crate) state: ShardCondition,
+pub struct ShardStatus {
+    /// Its id.
+    pub shard: ShardId,
+    /// How it stands.
+    pub state: ShardCondition,
     /// How far the lake has it.
-    pub(crate) position: Option<Position>,
+    pub position: Option<Position>,
     /// Arrival time of its newest record in the lake.
-    pub(crate) arrived_at: Option<DateTime<Utc>>,
+    pub arrived_at: Option<DateTime<Utc>>,
     /// When it was last seen drained; of a child just pinned, until when its parents were read.
-    pub(crate) drained_at: Option<DateTime<Utc>>,
+    pub drained_at: Option<DateTime<Utc>>,
     /// How far it is behind the tip.
-    pub(crate) lag_seconds: Option<f64>,
+    pub lag_seconds: Option<f64>,
     /// When the oldest record arrived that is not in the lake.
-    pub(crate) oldest_not_landed: Option<DateTime<Utc>>,
+    pub oldest_not_landed: Option<DateTime<Utc>>,
     /// How long it may stand still, at least, before Kinesis discards records unread.
-    pub(crate) headroom_seconds: Option<f64>,
-    pub(crate) totals: ControlTotals,
+    pub headroom_seconds: Option<f64>,
+    /// Control totals since its first commit.
+    pub totals: ControlTotals,
     /// Why Kinesis did not say how far it is behind.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 /// What the caller takes for a problem.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// More lag than this is a problem; so is a lag that is not known.
-    pub(crate) max_lag: Option<Duration>,
+    pub max_lag: Option<Duration>,
     /// Less headroom than this is a problem; a quarter of the retention if not given.
-    pub(crate) min_headroom: Option<Duration>,
+    pub min_headroom: Option<Duration>,
 }
 
 /// What Kinesis said of a stream.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// Nobody asked.
     Offline,
     /// This.
@@ -150,7 +157,7 @@ pub(crate) enum Asked {
 
 impl StatusReport {
     /// Joins the streams and judges them.
-    pub(crate) fn new(
+    pub fn new(
         lake: &str,
         streams: Vec<StreamStatus>,
         workers: Vec<WorkerStatus>,
@@ -164,7 +171,7 @@ impl StatusReport {
 
 impl StreamStatus {
     /// Joins what the lake says of a stream with what Kinesis says.
-    pub(crate) fn new(kinesis: &str, found: StreamInspection, asked: Asked, now: Millis) -> Self {
+    pub fn new(kinesis: &str, found: StreamInspection, asked: Asked, now: Millis) -> Self {
         let (probe, kinesis_error) = match asked {
             Asked::Offline => (None, None),
             Asked::Answered(probe) => (Some(probe), None),

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bluelake_ingest::status::{ShardCondition, ShardStatus, StatusReport, StreamStatus};
 use bluelake_lake::{Gap, GapCause};
 use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 
-use super::{ShardCondition, ShardStatus, StatusReport, StreamStatus};
 use crate::terminal::output::{grouped, printable, table};
 
 /// With more shards than this only those are listed that deserve a look.
@@ -185,7 +185,92 @@ fn span(seconds: Option<f64>) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use bluelake_ingest::status::{Limits, WorkerStatus};
+    use bluelake_lake::ControlTotals;
+    use bluelake_schemas::Stream;
+    use serde_json::json;
+
     use super::*;
+
+    fn shard(id: &str, state: ShardCondition) -> ShardStatus {
+        ShardStatus {
+            shard: id.into(),
+            state,
+            position: None,
+            arrived_at: None,
+            drained_at: None,
+            lag_seconds: Some(7_320.0),
+            oldest_not_landed: None,
+            headroom_seconds: None,
+            totals: ControlTotals::default(),
+            error: None,
+        }
+    }
+
+    fn status(shards: Vec<ShardStatus>, gaps: Vec<Gap>) -> StreamStatus {
+        StreamStatus {
+            stream: Stream::UserEvents,
+            kinesis: "user-events".to_owned(),
+            table: Stream::UserEvents.table(),
+            table_version: Some(12),
+            rejected_version: Some(3),
+            rejected_behind: false,
+            document: Some(7),
+            committed_at: None,
+            committed_by: Some("worker-1".to_owned()),
+            totals: ControlTotals::default(),
+            erased: 0,
+            expired: 0,
+            complete_to: None,
+            oldest_not_landed: None,
+            lag_seconds: None,
+            retention_seconds: None,
+            headroom_seconds: None,
+            shards,
+            gaps,
+            faults: Vec::new(),
+            kinesis_error: None,
+        }
+    }
+
+    #[test]
+    fn the_text_names_every_shard_gap_and_problem() {
+        let gap = json!({
+            "shard": "shardId-1",
+            "starting_sequence": "1",
+            "after": {"after": "9"},
+            "from": 1_789_892_000_000_i64,
+            "until": 1_789_913_600_000_i64,
+            "found_at": 1_789_996_400_000_i64,
+            "cause": "retention",
+            "accepted": false,
+        });
+        let shards = vec![shard("shardId-0", ShardCondition::Reading), shard("shardId-1", ShardCondition::Gap)];
+        let stream = status(shards, vec![serde_json::from_value(gap).unwrap()]);
+        let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let worker = WorkerStatus {
+            worker: "worker-1".to_owned(),
+            heartbeat_at: Some(at),
+            version: "0.1.0".to_owned(),
+            shards: BTreeMap::from([("user-events".to_owned(), 2)]),
+        };
+        let report = StatusReport::new("./bluelake-data", vec![stream], vec![worker], Limits::default(), at);
+        let text = describe(&report);
+        for part in [
+            "shardId-0",
+            "shardId-1",
+            "2h 2m",
+            "older than the retention",
+            "Problems:",
+            "behind a gap",
+            "worker-1",
+            "./bluelake-data",
+        ] {
+            assert!(text.contains(part), "{part} is missing:\n{text}");
+        }
+    }
 
     #[test]
     fn durations_are_told_in_their_largest_units() {

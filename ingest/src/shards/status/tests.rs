@@ -216,35 +216,3 @@ fn faults_and_a_kinesis_that_does_not_answer_are_problems() {
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains("6 rows") && problems[1].contains("access denied"), "{problems:?}");
 }
-
-#[test]
-fn the_text_names_every_shard_gap_and_problem() {
-    let mut inspected = found([("shardId-0", open(1)), ("shardId-1", open(2))]);
-    inspected.document.as_mut().unwrap().gaps.push(gap("shardId-1", false));
-    let streams = vec![status(inspected, Asked::Offline)];
-    let worker = WorkerStatus {
-        worker: "worker-1".to_owned(),
-        heartbeat_at: Millis::new(NOW).time(),
-        version: "0.1.0".to_owned(),
-        shards: BTreeMap::from([("user-events".to_owned(), 2)]),
-    };
-    let report = StatusReport::new(
-        "./bluelake-data",
-        streams,
-        vec![worker],
-        Limits::default(),
-        Millis::new(NOW).time().unwrap(),
-    );
-    let text = describe(&report);
-    for part in [
-        "shardId-0",
-        "shardId-1",
-        "older than the retention",
-        "Problems:",
-        "behind a gap",
-        "worker-1",
-        "./bluelake-data",
-    ] {
-        assert!(text.contains(part), "{part} is missing:\n{text}");
-    }
-}
