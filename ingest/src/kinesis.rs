@@ -4,6 +4,5 @@ pub(crate) mod consumer;
 pub(crate) mod fault;
 pub(crate) mod listed;
 pub(crate) mod pace;
-pub(crate) mod retry;
 pub(crate) mod skew;
 pub(crate) mod stream;

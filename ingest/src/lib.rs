@@ -11,6 +11,7 @@ mod landing;
 mod memory;
 mod progress;
 mod reading;
+mod retry;
 mod shards;
 #[cfg(test)]
 #[allow(

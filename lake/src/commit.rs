@@ -6,3 +6,4 @@ pub(crate) mod housekeeping;
 pub(crate) mod rejected;
 pub(crate) mod self_check;
 pub(crate) mod stream_table;
+pub(crate) mod uploader;

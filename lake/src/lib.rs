@@ -4,6 +4,7 @@
 //! writer whose view of a shard is stale is fenced; nothing is written to a table that fails its self-check.
 //! Leaves to others: what an event is (`schemas`), how bytes become rows (`transform`), when to commit (`ingest`).
 
+mod backoff;
 mod causes;
 mod checkpoint;
 mod commit;
@@ -15,6 +16,7 @@ mod read;
 mod shell_word;
 mod verify;
 
+pub use backoff::{Backoff, Chance};
 pub use causes::{causes, one_line};
 pub use checkpoint::advance::{Batch, Fence, MovedShard, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use checkpoint::data_file::DataFile;
@@ -30,7 +32,8 @@ pub use checkpoint::totals::ControlTotals;
 pub use checkpoint::watermark::SeenInKinesis;
 pub use commit::attempt::Attempt;
 pub use commit::housekeeping::Housekeeping;
-pub use commit::stream_table::{CommitOutcome, NewFile, StreamTable, Uploader};
+pub use commit::stream_table::{CommitOutcome, StreamTable};
+pub use commit::uploader::{NewFile, Uploader};
 pub use error::LakeError;
 pub use layout::REJECTED_EVENTS;
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
@@ -38,6 +41,7 @@ pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use place::heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use place::lake::{InitOutcome, Lake};
 pub use place::location::LakeLocation;
+pub use place::whole_file::WholeFile;
 pub use read::inspect::StreamInspection;
 pub use read::row_origins::{
     RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions,

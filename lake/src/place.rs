@@ -9,3 +9,4 @@ pub(crate) mod heartbeats;
 pub(crate) mod lake;
 pub(crate) mod location;
 pub(crate) mod parquet_object;
+pub(crate) mod whole_file;

@@ -20,7 +20,6 @@ use super::Session;
 use crate::session::{aws, streams};
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
-use crate::terminal::output::WholeFile;
 use crate::terminal::progress;
 
 /// Events that wait between the generator and the producer: two full PutRecords requests for each of its lanes.
@@ -110,9 +109,9 @@ pub(crate) async fn run(session: &Session, arguments: GenerateArguments) -> Resu
         Target::File(path) => write(session, &arguments, generator, path)?,
     };
     if let Some(path) = &arguments.truth {
-        let mut file = WholeFile::create(path)?;
+        let mut file = output::create(path)?;
         serde_json::to_writer_pretty(&mut file, &truth).with_context(|| format!("cannot write {}", path.display()))?;
-        file.finish()?;
+        output::publish(file)?;
     }
     Ok(Outcome::Done)
 }
@@ -155,7 +154,7 @@ fn print(arguments: &GenerateArguments, mut generator: Generator) -> Result<Trut
 
 fn write(session: &Session, arguments: &GenerateArguments, mut generator: Generator, path: &Path) -> Result<Truth> {
     let started = Instant::now();
-    let mut file = WholeFile::create(path)?;
+    let mut file = output::create(path)?;
     let bar = progress::events("writing", arguments.events);
     let mut bytes = 0;
     let events = generator.by_ref().inspect(|event| {
@@ -166,7 +165,7 @@ fn write(session: &Session, arguments: &GenerateArguments, mut generator: Genera
     });
     let events = write_ndjson(events, arguments.stream, &mut file)
         .with_context(|| format!("cannot write {}", path.display()))?;
-    file.finish()?;
+    output::publish(file)?;
     bar.finish_and_clear();
     summary(session, Summary::new(path.display().to_string(), events, bytes, started.elapsed()))?;
     Ok(generator.into_truth())

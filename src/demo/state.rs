@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::terminal::failure::WrongUsage;
-use crate::terminal::output::WholeFile;
+use crate::terminal::output;
 
 /// Share of bad events.
 pub(crate) const BAD_RATE: f64 = 0.01;
@@ -169,9 +169,9 @@ fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     }
-    let mut file = WholeFile::create(path)?;
+    let mut file = output::create(path)?;
     serde_json::to_writer(&mut file, value).with_context(|| format!("cannot write {}", path.display()))?;
-    file.finish()
+    output::publish(file)
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use tokio::signal::unix::Signal;
 
 use super::{Shell, display};
 use crate::terminal::output;
-use crate::terminal::output::WholeFile;
 
 /// Bytes of a result that are held to be shown.
 const SHOWN_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -115,9 +114,9 @@ impl Shell<'_> {
         let mut stream = self.queries.query(sql).await?;
         if let Some(path) = self.next_output.take() {
             let format = OutputFormat::of_file(&path)?.unwrap_or(self.display.format);
-            let mut file = WholeFile::create(&path)?;
+            let mut file = output::create(&path)?;
             let rows = write_results(&mut stream, format, &mut file).await?;
-            file.finish()?;
+            output::publish(file)?;
             return self.note(&format!("{rows} rows written to {} as {format}", path.display()));
         }
         // Inside of a statement the signals are with the caller, so the terminal is asked for.

@@ -4,11 +4,12 @@ use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use bluelake_lake::WholeFile;
 use bluelake_queries::OutputFormat;
 use clap::Args;
 
 use crate::terminal::failure::WrongUsage;
-use crate::terminal::output::WholeFile;
+use crate::terminal::output;
 
 /// How a result is written, and where to.
 #[derive(Debug, Args)]
@@ -78,7 +79,7 @@ impl Form {
     /// When the file cannot be made.
     pub(crate) fn sink(&self) -> Result<Sink> {
         Ok(match &self.output {
-            Some(path) => Sink::File(WholeFile::create(path)?),
+            Some(path) => Sink::File(output::create(path)?),
             None => Sink::StandardOutput(BufWriter::new(std::io::stdout())),
         })
     }
@@ -100,7 +101,7 @@ impl Sink {
     /// When the last bytes cannot be written.
     pub(crate) fn finish(self) -> Result<()> {
         match self {
-            Self::File(file) => file.finish(),
+            Self::File(file) => output::publish(file),
             Self::StandardOutput(mut stdout) => Ok(stdout.flush()?),
         }
     }

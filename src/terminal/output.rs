@@ -1,12 +1,11 @@
 //! Results to standard output (or a file): tables for people, JSON for programs.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, IntoInnerError, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bluelake_lake::WholeFile;
 use bluelake_queries::is_obeyed;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -48,61 +47,21 @@ pub(crate) fn or_closed(error: anyhow::Error) -> anyhow::Error {
     if error.chain().any(is_closed) { anyhow::Error::new(ReaderGone) } else { error }
 }
 
-/// A file that gets its name only when it is complete: until then it is a neighbour, which is removed on failure.
-#[derive(Debug)]
-pub(crate) struct WholeFile {
-    path: PathBuf,
-    partial: PathBuf,
-    writer: Option<BufWriter<File>>,
+/// Starts to write what will be the file of this name when it is complete.
+///
+/// # Errors
+/// When the file cannot be made there; the error names it.
+pub(crate) fn create(path: &Path) -> Result<WholeFile> {
+    WholeFile::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-impl WholeFile {
-    /// Starts to write what will be `path`.
-    ///
-    /// # Errors
-    /// When the file cannot be made there; the error names it.
-    pub(crate) fn create(path: &Path) -> Result<Self> {
-        let mut name = path.file_name().map(OsStr::to_owned).unwrap_or_default();
-        name.push(format!(".{}.partial", std::process::id()));
-        let partial = path.with_file_name(name);
-        let file = File::create(&partial).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), partial, writer: Some(BufWriter::new(file)) })
-    }
-
-    /// Completes the file and gives it its name.
-    ///
-    /// # Errors
-    /// When that fails; the error names the file, and what was there before is unchanged.
-    pub(crate) fn finish(mut self) -> Result<()> {
-        let Some(writer) = self.writer.take() else { return Ok(()) };
-        let named = writer
-            .into_inner()
-            .map_err(IntoInnerError::into_error)
-            .and_then(|file| file.sync_all())
-            .and_then(|()| std::fs::rename(&self.partial, &self.path));
-        if named.is_err() {
-            let _ = std::fs::remove_file(&self.partial);
-        }
-        named.with_context(|| format!("cannot write {}", self.path.display()))
-    }
-}
-
-impl Write for WholeFile {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.writer.as_mut().map_or(Ok(0), |writer| writer.write(buffer))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.as_mut().map_or(Ok(()), Write::flush)
-    }
-}
-
-impl Drop for WholeFile {
-    fn drop(&mut self) {
-        if self.writer.take().is_some() {
-            let _ = std::fs::remove_file(&self.partial);
-        }
-    }
+/// Completes the file and gives it its name.
+///
+/// # Errors
+/// When that fails; the error names the file.
+pub(crate) fn publish(file: WholeFile) -> Result<()> {
+    let path = file.target().to_owned();
+    file.publish().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A table for people. Columns named in `numbers` (by index) are aligned to the right.
@@ -165,22 +124,5 @@ mod tests {
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\u{7}"), "a\u{fffd}[31mb\u{fffd}");
-    }
-
-    #[test]
-    fn a_file_that_could_not_be_written_leaves_nothing_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("result.csv");
-        std::fs::write(&path, "before").unwrap();
-        let mut abandoned = WholeFile::create(&path).unwrap();
-        abandoned.write_all(b"half").unwrap();
-        drop(abandoned);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        let mut complete = WholeFile::create(&path).unwrap();
-        complete.write_all(b"after").unwrap();
-        complete.finish().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "after");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

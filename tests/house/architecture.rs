@@ -296,3 +296,28 @@ fn imports_are_read_one_by_one() {
         "use crate::a; "
     );
 }
+
+#[test]
+fn every_file_is_a_module_of_its_crate() {
+    let files = sources(".");
+    let mut named: BTreeSet<String> = BTreeSet::new();
+    for (path, text) in &files {
+        let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+        let own = if ["lib.rs", "main.rs"].contains(&file) { folder.to_owned() } else { path.replace(".rs", "") };
+        let words = text.lines().map(|line| line.trim().trim_start_matches("pub ").trim_start_matches("pub(crate) "));
+        for module in words.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')) {
+            // A test's root has its modules beside it.
+            named.extend([format!("{own}/{module}.rs"), format!("{folder}/{module}.rs")]);
+        }
+    }
+    let is_root = |path: &str| {
+        let manifest = |folder: &str| std::fs::read_to_string(root().join(folder).join("Cargo.toml")).is_ok();
+        let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+        let (above, last) = folder.rsplit_once('/').unwrap_or(("", folder));
+        ["lib.rs", "main.rs", "build.rs"].contains(&file)
+            || ["bin", "examples"].contains(&last)
+            || (["tests", "benches"].contains(&last) && manifest(above))
+    };
+    let lost: Vec<_> = files.keys().filter(|path| !is_root(path) && !named.contains(*path)).collect();
+    assert!(lost.is_empty(), "no module names {lost:?}");
+}

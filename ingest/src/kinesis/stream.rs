@@ -13,7 +13,7 @@ use aws_sdk_kinesis::{
     primitives::DateTime as SdkDateTime,
     types::{ConsumerStatus, Shard, ShardIteratorType, StartingPosition},
 };
-use bluelake_lake::{Position, SequenceNumber, ShardId, causes, one_line};
+use bluelake_lake::{Chance, Position, SequenceNumber, ShardId, causes, one_line};
 use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 
@@ -38,6 +38,7 @@ pub struct KinesisStream {
     given: String,
     consumer: Option<Arc<Consumer>>,
     shard_rate: u64,
+    chance: Chance,
 }
 
 /// What DescribeStreamSummary says.
@@ -81,7 +82,13 @@ impl KinesisStream {
     /// A stream by its name or ARN.
     #[must_use]
     pub fn new(client: Client, name_or_arn: &str) -> Self {
-        Self { client, given: name_or_arn.to_owned(), consumer: None, shard_rate: SHARD_RATE }
+        Self {
+            client,
+            given: name_or_arn.to_owned(),
+            consumer: None,
+            shard_rate: SHARD_RATE,
+            chance: Chance::default(),
+        }
     }
 
     /// Reads by enhanced fan-out, as the registered consumer of this name, wherever that is allowed.
@@ -95,6 +102,11 @@ impl KinesisStream {
     #[must_use]
     pub fn with_shard_rate(self, bytes_per_second: u64) -> Self {
         Self { shard_rate: bytes_per_second, ..self }
+    }
+
+    /// Where pauses between calls get their randomness from.
+    pub(crate) fn chance(&self) -> &Chance {
+        &self.chance
     }
 
     pub(crate) fn shard_rate(&self) -> u64 {

@@ -29,7 +29,7 @@ const CHUNK_BYTES: usize = 2 << 20;
 pub(crate) const HEAVY_BYTES: usize = 2 << 20;
 
 /// What decoding needs from page to page.
-pub(crate) struct Desk {
+pub(crate) struct PageDecoder {
     builder: BatchBuilder,
     pub(crate) window: DedupWindow,
     /// Hash keys of the shard.
@@ -78,7 +78,7 @@ impl DecodeFault {
     }
 }
 
-impl Desk {
+impl PageDecoder {
     /// Decodes into a builder of the stream, with the window of the shard.
     pub(crate) fn new(builder: BatchBuilder, window: DedupWindow, hash_keys: Option<(u128, u128)>) -> Self {
         Self { builder, window, hash_keys }
@@ -134,7 +134,7 @@ impl Desk {
         };
         let window = &mut self.window;
         let result = self.builder.push_opened(&position, opened, &mut |id, sub_sequence| {
-            window.is_duplicate(id, EventPosition { sequence, sub_sequence }, arrived_at)
+            window.check_and_remember(id, EventPosition { sequence, sub_sequence }, arrived_at)
         });
         tally.counts += ControlTotals {
             received: result.received,

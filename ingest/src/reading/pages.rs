@@ -1,10 +1,10 @@
 //! Pages of one shard, by polling or by enhanced fan-out, with the faults of either waited out.
 
-use bluelake_lake::Position;
+use bluelake_lake::{Backoff, Position};
 
 use crate::{
     error::IngestError,
-    kinesis::{fault::ReadFault, pace::Backoff},
+    kinesis::{fault::ReadFault, pace::FAILURE_PAUSES},
     memory::admission::Admitted,
     reading::{
         fan_out::FanOut,
@@ -56,10 +56,12 @@ impl Pages {
             Some(consumer) => Way::FanOut(Box::new(FanOut::new(consumer.clone()))),
             None => Way::Polling(Polling::default()),
         };
+        let (first, longest) = FAILURE_PAUSES;
+        let backoff = Backoff::spread(first, longest, source.stream.chance());
         Self {
             source,
             way,
-            backoff: Backoff::default(),
+            backoff,
             failures: 0,
             in_use: 0,
             from_horizon: false,
@@ -153,7 +155,7 @@ impl Pages {
                 transient: true,
             });
         }
-        let pause = self.backoff.pause(&mut rand::rng());
+        let pause = self.backoff.pause();
         tracing::warn!(
             stream = self.source.stream.name(),
             shard = %self.source.shard,

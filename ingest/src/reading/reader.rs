@@ -25,7 +25,7 @@ use crate::{
     reading::{
         chunk::Chunk,
         cursor::{PageFacts, ShardCursor},
-        decoder::{DecodeFault, Decoded, Desk},
+        decoder::{DecodeFault, Decoded, PageDecoder},
         dedup::window::DedupWindow,
         page::{Page, ShardSource},
         pages::{Next, Pages},
@@ -99,7 +99,7 @@ impl ShardReader {
             skew,
             progress,
         } = self;
-        let mut desk = Desk::new(decoder.batch(), window, shard.shard.hash_keys);
+        let mut desk = PageDecoder::new(decoder.batch(), window, shard.shard.hash_keys);
         let id = shard.shard.id.clone();
         let at_start = if stop_at_tip { ShardCursor::once } else { ShardCursor::new };
         let mut cursor = at_start(shard, retention);

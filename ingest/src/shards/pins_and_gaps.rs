@@ -37,7 +37,7 @@ pub(crate) struct Readable {
 
 /// What has to be committed before anything is read, and what may be read then.
 #[derive(Debug)]
-pub(crate) struct FirstActs {
+pub(crate) struct PinsAndGaps {
     /// Pins and gaps.
     pub(crate) acts: Vec<ShardAdvance>,
     /// Entries to fold into the retired totals.
@@ -76,7 +76,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) earliest: Millis,
 }
 
-impl FirstActs {
+impl PinsAndGaps {
     /// Decides from what is seen; `share` gives this worker's share of the shards that want a worker.
     #[must_use]
     pub(crate) fn of(seen: &Seen<'_>, rule: GapRule, share: impl FnOnce(BTreeSet<ShardId>) -> Share) -> Self {
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn only_shards_of_this_worker_are_pinned() {
         let plan = LineagePlan { pins: vec![pin("a", 0), pin("b", 0)], ..LineagePlan::default() };
-        let first = FirstActs::decide(plan, &all(&["b"]), None, RULE);
+        let first = PinsAndGaps::decide(plan, &all(&["b"]), None, RULE);
         assert!(first.acts.iter().map(|act| act.shard.as_str()).eq(["b"]));
     }
 
@@ -231,7 +231,7 @@ mod tests {
     fn a_gap_is_written_once_and_stops_its_shard_until_it_is_accepted() {
         let pinned = after(None, vec![pin("a", 0)]);
         let decide = |document: &CheckpointDocument, on_gap| {
-            FirstActs::decide(
+            PinsAndGaps::decide(
                 vanished(&["a"]),
                 &all(&["a"]),
                 Some(document),
@@ -255,7 +255,7 @@ mod tests {
         let document = after(Some(&after(None, vec![pin("a", 0)])), vec![ended]);
         let retires = |now| {
             let plan = LineagePlan { retirable: vec!["a".into()], ..LineagePlan::default() };
-            !FirstActs::decide(plan, &all(&[]), Some(&document), GapRule { now, ..RULE }).retire.is_empty()
+            !PinsAndGaps::decide(plan, &all(&[]), Some(&document), GapRule { now, ..RULE }).retire.is_empty()
         };
         assert!(
             !retires(Millis::new(25 * HOUR)),

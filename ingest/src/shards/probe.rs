@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bluelake_lake::{CheckpointDocument, Position, SequenceNumber, ShardId, ShardState};
+use bluelake_lake::{Backoff, CheckpointDocument, Position, SequenceNumber, ShardId, ShardState};
 use bluelake_schemas::Millis;
 use futures::StreamExt as _;
 
@@ -25,7 +25,7 @@ use crate::{
 const SHARDS_AT_ONCE: usize = 8;
 /// Tries for one shard; it shares its five calls a second with the worker that reads it.
 const TRIES: u32 = 4;
-/// Pause before the first further try; it doubles.
+/// Shortest pause before the first further try; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 /// An empty answer behind the tip says nothing but "go on": so many of them in a row are followed.
 const EMPTY_ANSWERS: usize = 5;
@@ -159,12 +159,11 @@ async fn ask_in_time(source: &KinesisStream, shard: &ShardId, position: &Positio
 }
 
 async fn ask(source: &KinesisStream, shard: &ShardId, position: &Position, clock: &Clock) -> Behind {
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::steady(FIRST_PAUSE * 2, TIME_LIMIT, source.chance());
     let mut last = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 {
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+            tokio::time::sleep(backoff.pause()).await;
         }
         match ask_once(source, shard, position, clock).await {
             Ok(behind) => return behind,

@@ -21,7 +21,7 @@ use crate::{
     shards::{
         fleet::Share,
         lineage::ReadableShard,
-        pins_and_gaps::{FirstActs, GapRule, PIN_ROUNDS, Seen},
+        pins_and_gaps::{GapRule, PIN_ROUNDS, PinsAndGaps, Seen},
         tip::{Listed, Listing},
     },
     worker::agenda::{Look, Looked},
@@ -102,7 +102,7 @@ impl Follow {
             earliest: Millis::new(listed_at),
         };
         let (known, heartbeat, others) = (&mut worker.known, &worker.heartbeat, &worker.others);
-        let first = FirstActs::of(&seen, rule, |wanting| {
+        let first = PinsAndGaps::of(&seen, rule, |wanting| {
             known.insert(STREAM.to_owned(), wanting);
             Share::decide(heartbeat, others, known, STREAM)
         });

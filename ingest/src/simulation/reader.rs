@@ -163,7 +163,7 @@ impl SimReader {
             let sequence = record.sequence.as_str();
             let fate = if event.bad {
                 Fate::Rejected
-            } else if self.window.is_duplicate(
+            } else if self.window.check_and_remember(
                 event.id,
                 EventPosition { sequence, sub_sequence },
                 Micros::new(arrived_at),

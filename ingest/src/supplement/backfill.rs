@@ -14,17 +14,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use bluelake_lake::{
-    Archive, ArchivedObject, CommitOutcome, ControlTotals, Lake, StreamTable, UnreadableObject, Writer, event_ids,
-    other_stream,
+    Archive, ArchivedObject, Chance, CommitOutcome, ControlTotals, Lake, StreamTable, UnreadableObject, Writer,
+    event_ids, other_stream,
 };
 use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::{Decoder, TransformError};
 use chrono::{DateTime, Utc};
-use rand::Rng as _;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use self::{
@@ -34,8 +32,8 @@ use self::{
 };
 use crate::{
     error::IngestError,
-    kinesis::retry::Patience,
     memory::{admission::Admission, budget::PAGE_COPIES},
+    retry::{self, Patience},
     supplement::commit::{SupplementBase, commit_supplement},
 };
 
@@ -137,9 +135,16 @@ pub async fn backfill(
         table_version: None,
     };
     let admission = Admission::new(options.buffer_bytes / PAGE_COPIES);
-    let source = ObjectSource { archive: archive.clone(), stream, decoder: Arc::new(decoder), admission };
+    let chance = lake.chance().clone();
+    let source = ObjectSource {
+        archive: archive.clone(),
+        stream,
+        decoder: Arc::new(decoder),
+        admission,
+        chance: chance.clone(),
+    };
     let unreadable = listing.unreadable.into_iter().map(DamagedObject::from).collect();
-    Backfill { source, objects: listing.objects, unreadable, table, options, summary }.run().await
+    Backfill { source, objects: listing.objects, unreadable, table, chance, options, summary }.run().await
 }
 
 impl From<UnreadableObject> for DamagedObject {
@@ -154,6 +159,7 @@ struct Backfill {
     /// What was listed and cannot be asked for.
     unreadable: Vec<DamagedObject>,
     table: StreamTable,
+    chance: Chance,
     options: BackfillOptions,
     summary: BackfillSummary,
 }
@@ -179,7 +185,7 @@ impl Backfill {
             if outrun == ATTEMPTS {
                 return Err(IngestError::Outrun { stream: self.summary.stream, times: outrun });
             }
-            tokio::time::sleep(Duration::from_millis(rand::rng().random_range(100..2_000))).await;
+            tokio::time::sleep(retry::pause_after_fence(&self.chance)).await;
         }
     }
 
@@ -232,7 +238,7 @@ impl Backfill {
         let stored = self.stored(&ids, &folders).await?;
         let rows = pending.unseen(stored).map_err(transform)?;
         let (counts, ranges) = (rows.counts, rows.archive_ranges.clone());
-        match commit_supplement(&mut self.table, now, rows, &Patience::Few).await? {
+        match commit_supplement(&mut self.table, now, rows, &Patience::few(&self.chance)).await? {
             CommitOutcome::Committed { version } => {
                 *base = now.after_own_commit(&self.table);
                 self.summary.counts += counts;
@@ -252,27 +258,22 @@ impl Backfill {
 
     /// Which of the ids the table has.
     async fn stored(&self, ids: &Ids, folders: &BTreeSet<String>) -> Result<Ids, IngestError> {
-        let mut pauses = Patience::Few.pauses();
-        loop {
+        let name = self.summary.stream.table();
+        let read = || async {
             let mut stored = Ids::default();
             let mut found = |id| {
                 if ids.contains(&id) {
                     stored.insert(id);
                 }
             };
-            let name = self.summary.stream.table();
-            match event_ids(name, self.table.delta_table(), folders, &mut found).await {
-                Ok(()) => return Ok(stored),
-                Err(error) => pauses.wait_after("read the table's event ids", error.into()).await?,
-            }
-        }
+            event_ids(name, self.table.delta_table(), folders, &mut found).await.map(|()| stored)
+        };
+        retry::until("read the table's event ids", &Patience::few(&self.chance), read).await
     }
 
     async fn reload(&mut self) -> Result<(), IngestError> {
-        let mut pauses = Patience::Few.pauses();
-        while let Err(error) = self.table.reload().await {
-            pauses.wait_after("load the table", error.into()).await?;
-        }
+        let mut tries = Patience::few(&self.chance).tries("load the table");
+        while tries.judge(self.table.reload().await).await?.is_none() {}
         Ok(())
     }
 }

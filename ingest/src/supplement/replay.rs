@@ -20,19 +20,20 @@ use arrow::{
 };
 use aws_sdk_kinesis::types::Record;
 use bluelake_lake::{
-    CommitOutcome, ControlTotals, Lake, RecentRanges, ShardId, StreamTable, Writer, recent_events, rejected_positions,
+    Chance, CommitOutcome, ControlTotals, Lake, RecentRanges, ShardId, StreamTable, Writer, recent_events,
+    rejected_positions,
 };
 use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::{BatchBuilder, Decoder, RecordPosition, TransformError};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream::select_all};
-use rand::Rng as _;
 
 use crate::{
     clock::Clock,
     error::IngestError,
-    kinesis::{listed::ListedShard, retry::Patience, stream::KinesisStream},
+    kinesis::{listed::ListedShard, stream::KinesisStream},
     reading::dedup::window::EventPosition,
+    retry::{self, Patience},
     supplement::{
         commit::{SupplementBase, SupplementRows, commit_supplement},
         replay::{
@@ -132,6 +133,7 @@ pub async fn replay(
         source,
         table,
         decoder: Arc::new(decoder),
+        chance: lake.chance().clone(),
         options,
         summary: ReplaySummary {
             stream,
@@ -155,6 +157,7 @@ struct Replay {
     source: KinesisStream,
     table: StreamTable,
     decoder: Arc<Decoder>,
+    chance: Chance,
     options: ReplayOptions,
     summary: ReplaySummary,
 }
@@ -207,24 +210,24 @@ impl Replay {
         group: &[ShardId],
         arrived: Range<Millis>,
     ) -> Result<(), IngestError> {
-        let mut pauses = Patience::Few.pauses();
+        let mut tries = Patience::few(&self.chance).tries("replay");
         let mut fenced = 0;
         loop {
-            match self.try_slice(listed, group, arrived.clone()).await {
-                Ok(SliceEnd::Done(tally)) => {
+            match tries.judge(self.try_slice(listed, group, arrived.clone()).await).await? {
+                None => {}
+                Some(SliceEnd::Done(tally)) => {
                     self.summary.records += tally.records;
                     self.summary.present += tally.present;
                     self.summary.duplicate += tally.duplicate;
                     return Ok(());
                 }
-                Ok(SliceEnd::Fenced) => {
+                Some(SliceEnd::Fenced) => {
                     fenced += 1;
                     if fenced == ATTEMPTS {
                         return Err(IngestError::Outrun { stream: self.summary.stream, times: fenced });
                     }
-                    tokio::time::sleep(Duration::from_millis(rand::rng().random_range(100..2_000))).await;
+                    tokio::time::sleep(retry::pause_after_fence(&self.chance)).await;
                 }
-                Err(error) => pauses.wait_after("replay", error).await?,
             }
         }
     }
@@ -356,7 +359,7 @@ impl Replay {
         let rows = std::mem::take(&mut slice.rows);
         slice.bytes = 0;
         let counts = rows.counts;
-        match commit_supplement(&mut self.table, slice.base, rows, &Patience::Few).await? {
+        match commit_supplement(&mut self.table, slice.base, rows, &Patience::few(&self.chance)).await? {
             CommitOutcome::Committed { .. } => {
                 self.summary.stored += counts.stored;
                 self.summary.rejected += counts.rejected;

@@ -22,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::IngestError,
-    landing::flush::{Draft, Flushed, Uploaders, WrittenAhead, flush, write_ahead},
+    landing::{
+        draft::{Draft, Uploaders},
+        flush::{Flushed, WrittenAhead, flush, write_ahead},
+    },
     progress::WorkerStep,
     reading::{
         chunk::{Chunk, ReadRows},
@@ -201,7 +204,7 @@ impl<'a> Round<'a> {
     fn take_chunk(&mut self, chunk: Chunk) -> Result<(), IngestError> {
         let shard = chunk.advance.shard.clone();
         self.worker.progress.observe_buffered(&chunk);
-        let draft = || Draft::new(&self.worker.progress);
+        let draft = || Draft::reported_to(&self.worker.progress);
         self.agenda.take_chunk(chunk, draft, Instant::now()).map_err(|fault| IngestError::Protocol {
             stream: self.worker.source.name().to_owned(),
             shard,
@@ -235,7 +238,7 @@ impl<'a> Round<'a> {
         let Some(table) = self.worker.table.take() else { return Ok(()) };
         self.worker.progress.observe_flush();
         let patience = self.worker.patience(self.shutdown);
-        let draft = draft.unwrap_or_else(|| Draft::new(&self.worker.progress));
+        let draft = draft.unwrap_or_else(|| Draft::reported_to(&self.worker.progress));
         self.flushing = Some(tokio::spawn(flush(table, draft, buffered, self.erasure_epoch, patience)));
         Ok(())
     }
@@ -295,10 +298,8 @@ impl<'a> Round<'a> {
     /// Everything is committed; what follows the commits must not stay behind when nobody comes after.
     async fn finish(self, unread: Vec<ShardId>) -> Result<RoundEnd, IngestError> {
         self.worker.progress.observe_step(WorkerStep::Following);
-        let mut pauses = self.worker.patience(self.shutdown).pauses();
-        while let Err(error) = self.worker.table()?.follow_rejected().await {
-            pauses.wait_after("bring rejected_events up to date", error.into()).await?;
-        }
+        let mut tries = self.worker.patience(self.shutdown).tries("bring rejected_events up to date");
+        while tries.judge(self.worker.table()?.follow_rejected().await).await?.is_none() {}
         Ok(self.leave(unread))
     }
 

@@ -8,28 +8,27 @@ use std::{
 };
 
 use bluelake_lake::{
-    Batch, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, ShardId, StreamTable, Writer,
+    Batch, Chance, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, ShardId, StreamTable, Writer,
     recent_events,
 };
 use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::Decoder;
-use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::IngestError,
     kinesis::{
-        retry::Patience,
         skew::Skew,
         stream::{KinesisStream, StreamDescription},
     },
     landing::flush::{commit, empty_batch},
     progress::{Progress, ProgressSnapshot, Running},
     reading::dedup::{rebuild::Rebuild, window::DedupWindow},
+    retry::{self, Patience},
     shards::{
         fleet::Share,
         lineage::ReadableShard,
-        pins_and_gaps::{FirstActs, GapRule, PIN_ROUNDS, Readable, Seen},
+        pins_and_gaps::{GapRule, PIN_ROUNDS, PinsAndGaps, Readable, Seen},
         tip::Listing,
     },
     worker::{
@@ -72,6 +71,7 @@ pub struct StreamWorker {
     /// When the worker started, by the later of both clocks.
     pub(crate) began_at: Millis,
     fenced: u64,
+    chance: Chance,
 }
 
 impl StreamWorker {
@@ -94,13 +94,8 @@ impl StreamWorker {
             stream_created_at: description.created_at,
             contract_version: contract.version(),
         };
-        let mut pauses = Patience::Few.pauses();
-        let table = loop {
-            match StreamTable::open(lake, contract, stream, writer.clone()).await {
-                Ok(table) => break table,
-                Err(error) => pauses.wait_after("open the table", error.into()).await?,
-            }
-        };
+        let open = || StreamTable::open(lake, contract, stream, writer.clone());
+        let table = retry::until("open the table", &Patience::few(lake.chance()), open).await?;
         let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
         let start = options.start.position(&description, options.clock.now());
         let budget = options.admission.clone();
@@ -117,6 +112,7 @@ impl StreamWorker {
             start,
             skew,
             fenced: 0,
+            chance: lake.chance().clone(),
         })
     }
 
@@ -163,13 +159,11 @@ impl StreamWorker {
                         self.progress.observe_fenced();
                     }
                     let now = Instant::now();
-                    let until = now + FENCED_PAUSE.mul_f64(rand::rng().random_range(0.2..1.0));
+                    let until = now + self.chance.duration(FENCED_PAUSE / 5..=FENCED_PAUSE);
                     let moved = fence.into_iter().flat_map(|fence| fence.shards).map(|moved| moved.shard);
                     agenda = agenda.next_round(moved, until, now);
-                    let mut pauses = self.patience(&shutdown).pauses();
-                    while let Err(error) = self.table()?.reload().await {
-                        pauses.wait_after("load the table", error.into()).await?;
-                    }
+                    let mut tries = self.patience(&shutdown).tries("load the table");
+                    while tries.judge(self.table()?.reload().await).await?.is_none() {}
                 }
             }
         }
@@ -183,7 +177,8 @@ impl StreamWorker {
     }
 
     pub(crate) fn patience(&self, shutdown: &CancellationToken) -> Patience {
-        if self.options.once { Patience::Few } else { Patience::Until(shutdown.clone()) }
+        let few = Patience::few(&self.chance);
+        if self.options.once { few } else { few.and_until(shutdown) }
     }
 
     /// Which shards this worker may read now, and all that are listed, after the commits that must come before: pins of
@@ -217,7 +212,7 @@ impl StreamWorker {
                 held,
                 earliest: self.skew.earliest(now),
             };
-            let first = FirstActs::of(&seen, rule, |wanting| self.share(wanting));
+            let first = PinsAndGaps::of(&seen, rule, |wanting| self.share(wanting));
             if first.is_empty() {
                 return Ok((first.readable, listing));
             }

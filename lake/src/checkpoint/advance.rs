@@ -134,7 +134,7 @@ pub struct Fence {
 impl Fence {
     /// Whether nothing stands against the batch.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub fn lets_pass(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -171,7 +171,7 @@ pub fn advance(
 ) -> Result<CheckpointDocument, Refusal> {
     check_batch(batch)?;
     let fence = fence(current, batch);
-    if !fence.is_open() {
+    if !fence.lets_pass() {
         return Err(Refusal::Fenced(fence));
     }
     let mut next = successor(current, number, writer);

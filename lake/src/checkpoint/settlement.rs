@@ -49,7 +49,7 @@ pub(crate) enum NextAct {
     /// Nothing: it happened.
     Done,
     /// Nothing: it can never happen, because the table has moved on.
-    Drop(Fence),
+    Fenced(Fence),
     /// Put this document, under its number or the next free one, then commit from the same snapshot of the table.
     Put(Box<CheckpointDocument>),
 }
@@ -71,7 +71,7 @@ pub(crate) fn next_act(
     let number = current.map_or(0, |document| document.head.number) + 1;
     match advance(current, number, batch, writer) {
         Ok(document) => Ok(NextAct::Put(Box::new(document))),
-        Err(Refusal::Fenced(fence)) => Ok(NextAct::Drop(fence)),
+        Err(Refusal::Fenced(fence)) => Ok(NextAct::Fenced(fence)),
         Err(inconsistent) => Err(inconsistent),
     }
 }
@@ -184,7 +184,7 @@ mod tests {
         let others = put(Some(&pin), &batch(3, 1, step(Some(Position::TrimHorizon), after("4"))));
         let act = next_act(Some(&others), false, &mine, &writer()).unwrap();
         assert!(
-            matches!(&act, NextAct::Drop(fence) if matches!(fence.shards.as_slice(), [moved] if moved.shard == "a")),
+            matches!(&act, NextAct::Fenced(fence) if matches!(fence.shards.as_slice(), [moved] if moved.shard == "a")),
             "{act:?}"
         );
     }

@@ -55,7 +55,7 @@ impl Attempt {
     ) -> Result<Self, Refusal> {
         Ok(match next_act(current, found, batch, writer)? {
             NextAct::Done => Self::Done,
-            NextAct::Drop(fence) => Self::Fenced(fence),
+            NextAct::Fenced(fence) => Self::Fenced(fence),
             NextAct::Put(document) => Self::Put(document),
         })
     }

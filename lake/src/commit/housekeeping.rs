@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, time::Duration};
 use bluelake_schemas::Millis;
 use deltalake::{DeltaTable, checkpoints::cleanup_expired_logs_for, table::config::TablePropertiesExt as _};
 use futures::StreamExt as _;
-use rand::Rng as _;
 
 use crate::{
+    backoff::Chance,
     checkpoint::document::CheckpointDocument,
     commit::chain::{DocumentChain, ListedDocument},
     error::LakeError,
@@ -41,8 +41,8 @@ impl Default for Housekeeping {
 impl Housekeeping {
     /// Commits until the next round: anywhere from half to one and a half of the interval, so that the workers of a fleet
     /// do not all clear away the same things.
-    pub(crate) fn next_round(&self) -> u32 {
-        rand::rng().random_range(self.every.div_ceil(2)..=self.every.saturating_add(self.every / 2))
+    pub(crate) fn next_round(&self, chance: &Chance) -> u32 {
+        chance.number(self.every.div_ceil(2)..=self.every.saturating_add(self.every / 2))
     }
 
     /// Deletes documents that nobody needs any more. `followed` is how far `rejected_events` is known to be.
@@ -62,7 +62,8 @@ impl Housekeeping {
         let below = bounds.below.min(oldest_kept);
         let numbers = candidates(&listed, &Bounds { below, ..bounds });
         // Those that stay, because they hold archive ranges, must not hide those behind them for ever.
-        let skipped = rand::rng().random_range(0..=numbers.len().saturating_sub(AT_ONCE));
+        let places = numbers.len().saturating_sub(AT_ONCE) + 1;
+        let skipped = usize::try_from(current.head.number).unwrap_or(0) % places;
         let mut read = futures::stream::iter(numbers.into_iter().skip(skipped).take(AT_ONCE))
             .map(|number| async move { (number, chain.get(number).await) })
             .buffer_unordered(READS);
@@ -157,10 +158,11 @@ mod tests {
 
     #[test]
     fn rounds_come_about_every_so_many_commits() {
+        let chance = Chance::seeded(3);
         for every in [1, 2, 100] {
             let housekeeping = Housekeeping { every, ..Housekeeping::default() };
             for _ in 0..100 {
-                assert!((every.div_ceil(2)..=every + every / 2).contains(&housekeeping.next_round()), "{every}");
+                assert!((every.div_ceil(2)..=every + every / 2).contains(&housekeeping.next_round(&chance)), "{every}");
             }
         }
     }

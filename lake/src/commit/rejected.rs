@@ -8,12 +8,13 @@ use deltalake::{
 use bluelake_schemas::REJECTED_PARTITIONS;
 
 use crate::{
+    backoff::{Backoff, Chance},
     checkpoint::document::CheckpointDocument,
     commit::chain::DocumentChain,
     error::LakeError,
     failpoint,
     layout::REJECTED_EVENTS,
-    place::delta::{append, jitter, quiet_commit, transaction, write_log_checkpoint_if_due},
+    place::delta::{append, quiet_commit, transaction, write_log_checkpoint_if_due},
 };
 
 /// Rounds before the follower leaves the work to the next commit.
@@ -27,11 +28,12 @@ pub(crate) struct RejectedFollower {
     app_id: String,
     /// Newest document whose files are known to be in the table.
     reached: Option<u64>,
+    chance: Chance,
 }
 
 impl RejectedFollower {
-    pub(crate) fn new(table: DeltaTable, chain: DocumentChain, app_id: String) -> Self {
-        Self { table, chain, app_id, reached: None }
+    pub(crate) fn new(table: DeltaTable, chain: DocumentChain, app_id: String, chance: &Chance) -> Self {
+        Self { table, chain, app_id, reached: None, chance: chance.clone() }
     }
 
     pub(crate) fn table(&self) -> &DeltaTable {
@@ -50,8 +52,11 @@ impl RejectedFollower {
         };
         failpoint::pass("before_follow").await?;
         let mut last_error = None;
+        let mut backoff = Backoff::of_conflicts(&self.chance);
         for attempt in 0..FOLLOW_ATTEMPTS {
-            tokio::time::sleep(jitter(attempt)).await;
+            if attempt > 0 {
+                tokio::time::sleep(backoff.pause()).await;
+            }
             if self.reached.is_some_and(|reached| reached >= newest) {
                 return Ok(());
             }

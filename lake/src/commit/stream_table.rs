@@ -5,28 +5,27 @@
 
 mod steps;
 
-use std::sync::Arc;
-
-use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
-use bytes::Bytes;
+use bluelake_schemas::{Contract, Stream, rejected_events_schema};
 use deltalake::{DeltaTable, table::state::DeltaTableState};
-use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 use crate::{
+    backoff::{Backoff, Chance},
     checkpoint::{
         advance::{Batch, Fence, Writer},
-        data_file::DataFile,
         document::{ArchiveRange, CheckpointDocument},
         stream_identity,
     },
-    commit::{chain::DocumentChain, housekeeping::Housekeeping, rejected::RejectedFollower, self_check},
+    commit::{
+        chain::DocumentChain,
+        housekeeping::Housekeeping,
+        rejected::RejectedFollower,
+        self_check,
+        uploader::{Uploader, check_files},
+    },
     error::LakeError,
     failpoint,
     layout::{REJECTED_EVENTS, app_id},
-    place::{
-        delta::{jitter, write_log_checkpoint_if_due},
-        lake::Lake,
-    },
+    place::{delta::write_log_checkpoint_if_due, lake::Lake},
 };
 
 /// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
@@ -63,6 +62,7 @@ pub struct StreamTable {
     housekeeping: Housekeeping,
     /// Commits until old documents and log files are cleared away.
     commits_until_round: u32,
+    chance: Chance,
 }
 
 impl StreamTable {
@@ -80,9 +80,10 @@ impl StreamTable {
         let rejected = lake.with_columns_of(REJECTED_EVENTS, rejected, &rejected_events_schema()).await?;
         let app_id = app_id(stream);
         let chain = DocumentChain::new(lake, stream);
+        let chance = lake.chance().clone();
         let mut table = Self {
             stream,
-            rejected: RejectedFollower::new(rejected, chain.clone(), app_id.clone()),
+            rejected: RejectedFollower::new(rejected, chain.clone(), app_id.clone(), &chance),
             chain,
             events,
             current: None,
@@ -90,7 +91,8 @@ impl StreamTable {
             app_id,
             checked: None,
             housekeeping: Housekeeping::default(),
-            commits_until_round: Housekeeping::default().next_round(),
+            commits_until_round: Housekeeping::default().next_round(&chance),
+            chance,
         };
         table.reload().await?;
         table.follow_rejected().await?;
@@ -100,7 +102,7 @@ impl StreamTable {
     /// Sets what is kept of old documents and logs, and how often the rest is cleared away.
     #[must_use]
     pub fn with_housekeeping(mut self, housekeeping: Housekeeping) -> Self {
-        self.commits_until_round = housekeeping.next_round();
+        self.commits_until_round = housekeeping.next_round(&self.chance);
         self.housekeeping = housekeeping;
         self
     }
@@ -187,8 +189,11 @@ impl StreamTable {
     pub async fn commit(&mut self, batch: &Batch) -> Result<CommitOutcome, LakeError> {
         check_files(batch)?;
         let mut last_error = None;
+        let mut backoff = Backoff::of_conflicts(&self.chance);
         for attempt in 0..COMMIT_ATTEMPTS {
-            tokio::time::sleep(jitter(attempt)).await;
+            if attempt > 0 {
+                tokio::time::sleep(backoff.pause()).await;
+            }
             match self.attempt(batch).await {
                 Ok(outcome) => {
                     if matches!(outcome, CommitOutcome::Committed { .. }) {
@@ -229,7 +234,7 @@ impl StreamTable {
         write_log_checkpoint_if_due(self.stream.table(), &self.events).await;
         self.commits_until_round = self.commits_until_round.saturating_sub(1);
         if self.commits_until_round == 0 {
-            self.commits_until_round = self.housekeeping.next_round();
+            self.commits_until_round = self.housekeeping.next_round(&self.chance);
             if let Err(error) = self.clear_away().await {
                 tracing::warn!(
                     stream = %self.stream,
@@ -287,127 +292,4 @@ pub(crate) async fn document_number(
             })
         })
         .transpose()
-}
-
-/// A Parquet file in memory that is to be uploaded.
-#[derive(Clone, Debug)]
-pub struct NewFile {
-    /// Path below the table; it holds the batch id.
-    pub path: String,
-    /// Partition column and value.
-    pub partition_values: Vec<(String, String)>,
-    /// The file.
-    pub bytes: Bytes,
-    /// Rows, as in the footer.
-    pub rows: u64,
-    /// Delta per-file statistics as JSON text.
-    pub statistics: String,
-}
-
-/// Puts data files into a table's folder. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Uploader {
-    store: Arc<dyn ObjectStore>,
-}
-
-impl Uploader {
-    fn of(table: &DeltaTable) -> Self {
-        Self { store: table.object_store() }
-    }
-
-    /// Uploads one Parquet file.
-    ///
-    /// # Errors
-    /// [`LakeError::Store`] when the upload failed; what may have landed is unreferenced.
-    pub async fn upload(&self, file: NewFile) -> Result<DataFile, LakeError> {
-        let path = file.path;
-        let location = Path::parse(&path)
-            .map_err(|error| LakeError::DataFile { path: path.clone(), reason: error.to_string() })?;
-        let size = file.bytes.len();
-        failpoint::pass("before_upload").await?;
-        self.store.put(&location, file.bytes.into()).await.map_err(LakeError::store("write", &path))?;
-        failpoint::pass("after_upload").await?;
-        let meta = self.store.head(&location).await.map_err(LakeError::store("look at", &path))?;
-        let size = u64::try_from(size).unwrap_or(u64::MAX);
-        if meta.size != size {
-            let reason = format!("it has {} bytes in the store, {size} were written", meta.size);
-            return Err(LakeError::DataFile { path, reason });
-        }
-        Ok(DataFile {
-            path,
-            partition_values: file.partition_values.into_iter().collect(),
-            size,
-            modified_at: meta.last_modified.into(),
-            rows: file.rows,
-            statistics: file.statistics,
-        })
-    }
-}
-
-/// Every file must stand in the folder that its partition values name, under a name that is the batch's own.
-fn check_files(batch: &Batch) -> Result<(), LakeError> {
-    let tables = [(&batch.files, EVENT_PARTITIONS), (&batch.rejected_files, REJECTED_PARTITIONS)];
-    for (files, columns) in tables {
-        for file in files {
-            let mut expected = String::new();
-            for column in columns {
-                let value = file.partition_values.get(column).map_or("", String::as_str);
-                expected.push_str(&format!("{column}={value}/"));
-            }
-            expected.push_str(&batch.id.to_string());
-            if file.partition_values.len() != columns.len() || !file.path.starts_with(&expected) {
-                return Err(LakeError::DataFile {
-                    path: file.path.clone(),
-                    reason: format!("its path should start with '{expected}'"),
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use bluelake_schemas::Millis;
-    use uuid::Uuid;
-
-    use super::*;
-
-    const ID: Uuid = Uuid::from_u128(7);
-
-    fn batch(path: &str, values: &[(&str, &str)]) -> Batch {
-        let file = DataFile {
-            path: path.to_owned(),
-            partition_values: values.iter().map(|(column, value)| ((*column).into(), (*value).into())).collect(),
-            size: 1,
-            modified_at: Millis::new(0),
-            rows: 1,
-            statistics: String::new(),
-        };
-        Batch {
-            id: ID,
-            base: 0,
-            erasure_epoch: 0,
-            shards: Vec::new(),
-            retire: Vec::new(),
-            supplement: None,
-            files: vec![file],
-            rejected_files: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_file_stands_in_its_partition_under_a_name_of_its_batch() {
-        let (kind, day) = (("event_type", "transfer"), ("event_date", "2026-01-01"));
-        let own = format!("event_type=transfer/event_date=2026-01-01/{ID}-00000.parquet");
-        assert!(check_files(&batch(&own, &[kind, day])).is_ok());
-        let of_another_batch = own.replace(&ID.to_string(), &Uuid::from_u128(8).to_string());
-        let of_another_day = own.replace("2026-01-01", "2026-01-02");
-        for path in [of_another_batch, of_another_day] {
-            assert!(check_files(&batch(&path, &[kind, day])).is_err(), "{path}");
-        }
-        for values in [&[kind][..], &[kind, day, ("stream", "x")]] {
-            assert!(check_files(&batch(&own, values)).is_err(), "{values:?}");
-        }
-    }
 }

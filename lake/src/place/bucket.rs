@@ -23,7 +23,11 @@ use object_store::{
 };
 use tokio::sync::Mutex;
 
-use crate::{causes::causes, error::LakeError, place::delta::jitter};
+use crate::{
+    backoff::{Backoff, Chance},
+    causes::causes,
+    error::LakeError,
+};
 
 /// Credentials are renewed so long before they expire.
 const RENEWED_AHEAD: Duration = Duration::from_secs(60);
@@ -140,7 +144,12 @@ pub(crate) async fn exists(client: &aws_sdk_s3::Client, bucket: &str) -> Result<
 ///
 /// # Errors
 /// [`LakeError::Bucket`] names the call that failed.
-pub(crate) async fn create(client: &aws_sdk_s3::Client, bucket: &str, region: Option<&str>) -> Result<bool, LakeError> {
+pub(crate) async fn create(
+    client: &aws_sdk_s3::Client,
+    bucket: &str,
+    region: Option<&str>,
+    chance: &Chance,
+) -> Result<bool, LakeError> {
     if exists(client, bucket).await? {
         return Ok(false);
     }
@@ -148,7 +157,7 @@ pub(crate) async fn create(client: &aws_sdk_s3::Client, bucket: &str, region: Op
         CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region)).build()
     });
     let request = client.create_bucket().bucket(bucket).set_create_bucket_configuration(placement);
-    if let Err(error) = in_turn(|| request.clone().send()).await {
+    if let Err(error) = in_turn(chance, || request.clone().send()).await {
         // Another one has just made it.
         let is_there = match error.code() {
             Some("BucketAlreadyOwnedByYou") => true,
@@ -157,29 +166,30 @@ pub(crate) async fn create(client: &aws_sdk_s3::Client, bucket: &str, region: Op
         };
         return if is_there { Ok(false) } else { Err(failure(bucket, "CreateBucket", error)) };
     }
-    protect(client, bucket).await?;
+    protect(client, bucket, chance).await?;
     Ok(true)
 }
 
 /// Repeats a call while another one is under way on the bucket.
-async fn in_turn<T, E, Call>(call: impl Fn() -> Call) -> Result<T, SdkError<E>>
+async fn in_turn<T, E, Call>(chance: &Chance, call: impl Fn() -> Call) -> Result<T, SdkError<E>>
 where
     E: ProvideErrorMetadata,
     Call: Future<Output = Result<T, SdkError<E>>>,
 {
+    let mut backoff = Backoff::of_conflicts(chance);
     let mut attempt = 0;
     loop {
         attempt += 1;
         match call().await {
             Err(error) if attempt < TURNS && error.code() == Some("OperationAborted") => {
-                tokio::time::sleep(jitter(attempt)).await;
+                tokio::time::sleep(backoff.pause()).await;
             }
             outcome => return outcome,
         }
     }
 }
 
-async fn protect(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(), LakeError> {
+async fn protect(client: &aws_sdk_s3::Client, bucket: &str, chance: &Chance) -> Result<(), LakeError> {
     let block = PublicAccessBlockConfiguration::builder()
         .block_public_acls(true)
         .ignore_public_acls(true)
@@ -187,7 +197,7 @@ async fn protect(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(), LakeEr
         .restrict_public_buckets(true)
         .build();
     let request = client.put_public_access_block().bucket(bucket).public_access_block_configuration(block);
-    let blocked = in_turn(|| request.clone().send()).await;
+    let blocked = in_turn(chance, || request.clone().send()).await;
     tolerate_missing(bucket, "PutPublicAccessBlock", blocked.map(|_| ()))?;
     let by_default = ServerSideEncryptionByDefault::builder()
         .sse_algorithm(ServerSideEncryption::Aes256)
@@ -205,7 +215,7 @@ async fn protect(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(), LakeEr
         LakeError::Bucket { bucket: bucket.to_owned(), operation: "PutBucketEncryption", reason: error.to_string() }
     })?;
     let request = client.put_bucket_encryption().bucket(bucket).server_side_encryption_configuration(rules);
-    let encrypted = in_turn(|| request.clone().send()).await;
+    let encrypted = in_turn(chance, || request.clone().send()).await;
     tolerate_missing(bucket, "PutBucketEncryption", encrypted.map(|_| ()))
 }
 

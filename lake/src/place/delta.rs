@@ -1,7 +1,4 @@
-//! The edge to deltalake: how our commits are made, and the pauses between tries.
-
-use rand::Rng;
-use std::time::Duration;
+//! The edge to deltalake: how our commits are made.
 
 use deltalake::{
     DeltaTable,
@@ -20,15 +17,6 @@ pub(crate) async fn write_log_checkpoint_if_due(name: &str, table: &DeltaTable) 
     if due && let Err(error) = deltalake::checkpoints::create_checkpoint(table, None).await {
         tracing::warn!(table = name, error = crate::causes(&error), "no log checkpoint was written");
     }
-}
-
-/// A wait before try `attempt` (from 0): anywhere between nothing and a ceiling that doubles up to 6.4 s.
-pub(crate) fn jitter(attempt: usize) -> Duration {
-    if attempt == 0 {
-        return Duration::ZERO;
-    }
-    let ceiling = 50_u64 << attempt.min(7);
-    Duration::from_millis(rand::rng().random_range(0..=ceiling))
 }
 
 /// Commit properties without the log checkpoint, which is written apart, and without log clean-up.

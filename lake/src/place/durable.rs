@@ -1,11 +1,10 @@
 //! A local object store whose puts are on disk, file and directory, before they are acknowledged.
 //!
-//! Everything but `put` is left to object_store's own `LocalFileSystem`. A put writes a temporary
-//! sibling, syncs it, gives it its name by a link (create) or rename (overwrite), and syncs the directory,
-//! so that a commit never refers to bytes that a power failure can take back.
+//! Everything but `put` is left to object_store's own `LocalFileSystem`. A put is a [`WholeFile`], so that a commit never
+//! refers to bytes that a power failure can take back.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     io::Write as _,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
@@ -17,7 +16,8 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, local::LocalFileSystem, path::Path,
 };
-use uuid::Uuid;
+
+use crate::place::whole_file::{WholeFile, create_folders};
 
 /// `LocalFileSystem` over the whole file system with durable puts.
 #[derive(Debug)]
@@ -46,50 +46,13 @@ fn failure(path: &FilePath, source: io::Error) -> Error {
     }
 }
 
-/// Creates the directories down to `directory` and syncs each parent that gained one.
-pub(crate) fn create_directories(directory: &FilePath) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = directory.parent() {
-        create_directories(parent)?;
-        match fs::create_dir(directory) {
-            Ok(()) => sync_directory(parent)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Makes the names in a directory outlive a power failure.
-pub(crate) fn sync_directory(directory: &FilePath) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
-}
-
 fn put(target: &FilePath, payload: &PutPayload, create: bool) -> io::Result<()> {
-    let directory = target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    create_directories(directory)?;
-    // object_store hides names that end with `#` and digits from listings.
-    let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(format!("#{}", Uuid::new_v4().as_u128()));
-    let temporary = directory.join(name);
-    let result = write_synced(&temporary, payload)
-        .and_then(|()| if create { fs::hard_link(&temporary, target) } else { fs::rename(&temporary, target) });
-    if create || result.is_err() {
-        // A left-over is invisible to readers; failing to remove it must not hide the outcome.
-        let _ = fs::remove_file(&temporary);
-    }
-    result?;
-    sync_directory(directory)
-}
-
-fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+    create_folders(target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?)?;
+    let mut file = WholeFile::create_unlisted(target)?;
     for part in payload {
         file.write_all(part)?;
     }
-    file.sync_all()
+    if create { file.publish_new() } else { file.publish() }
 }
 
 #[async_trait]
@@ -149,6 +112,8 @@ impl ObjectStore for DurableFileSystem {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use futures::TryStreamExt as _;
     use object_store::ObjectStoreExt as _;

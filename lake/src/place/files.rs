@@ -19,15 +19,14 @@ use object_store::{
     Attribute, Attributes, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
     aws::AmazonS3, path::Path,
 };
-use uuid::Uuid;
 
 use crate::{
     causes::causes,
     error::LakeError,
     place::{
         bucket,
-        durable::{create_directories, sync_directory},
         location::{LakeLocation, Place},
+        whole_file::{WholeFile, create_folders},
     },
 };
 
@@ -56,7 +55,7 @@ pub struct StagedFile {
 
 #[derive(Debug)]
 enum Held {
-    File { partial: PathBuf, target: PathBuf, created: Vec<PathBuf> },
+    File { file: WholeFile, created: Vec<PathBuf> },
     Upload { upload: Box<dyn MultipartUpload>, at: String },
 }
 
@@ -151,13 +150,13 @@ impl FileStore {
     /// [`LakeError::File`] or [`LakeError::Store`]; a store may have done it all the same.
     pub async fn publish(&self, staged: StagedFile) -> Result<(), LakeError> {
         match staged.held {
-            Held::File { partial, target, .. } => {
-                let name = target.display().to_string();
-                let named = blocking(move || {
-                    fs::rename(&partial, &target).inspect_err(|_| drop(fs::remove_file(&partial)))?;
-                    target.parent().map_or(Ok(()), sync_directory)
-                });
-                named.await.map_err(|source| LakeError::File { operation: "write", path: name, source })
+            Held::File { file, .. } => {
+                let name = file.target().display().to_string();
+                blocking(move || file.publish()).await.map_err(|source| LakeError::File {
+                    operation: "write",
+                    path: name,
+                    source,
+                })
             }
             Held::Upload { mut upload, at } => {
                 upload.complete().await.map(|_| ()).map_err(LakeError::store("write", &at))
@@ -168,9 +167,9 @@ impl FileStore {
     /// Takes a file away that is not to be published. Best effort.
     pub async fn discard(&self, staged: StagedFile) {
         match staged.held {
-            Held::File { partial, created, .. } => {
+            Held::File { file, created } => {
                 let removed = blocking(move || {
-                    fs::remove_file(&partial)?;
+                    drop(file);
                     created.iter().rev().try_for_each(fs::remove_dir)
                 });
                 // Another file may stand in a folder that was made for this one.
@@ -234,24 +233,18 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 
 /// Writes and syncs the content under a hidden name, and makes the folders that it needs.
 fn lay_aside(target: &FilePath, content: &[u8]) -> io::Result<Held> {
-    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    let (folder, name) = (target.parent().ok_or_else(invalid)?, target.file_name().ok_or_else(invalid)?);
-    let created: Vec<PathBuf> = {
-        let mut missing: Vec<_> =
-            folder.ancestors().filter(|folder| !folder.exists()).map(FilePath::to_owned).collect();
-        missing.reverse();
-        missing
-    };
-    let partial = folder.join(format!(".{}.{}.partial", name.to_string_lossy(), Uuid::new_v4().simple()));
-    let written = create_directories(folder).and_then(|()| {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&partial)?;
+    let folder = target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut created: Vec<_> = folder.ancestors().filter(|folder| !folder.exists()).map(FilePath::to_owned).collect();
+    created.reverse();
+    let written = create_folders(folder).and_then(|()| {
+        let mut file = WholeFile::create(target)?;
         file.write_all(content)?;
-        file.sync_all()
+        file.sync()?;
+        Ok(file)
     });
     match written {
-        Ok(()) => Ok(Held::File { partial, target: target.to_owned(), created }),
+        Ok(file) => Ok(Held::File { file, created }),
         Err(error) => {
-            let _ = fs::remove_file(&partial);
             let _ = created.iter().rev().try_for_each(fs::remove_dir);
             Err(error)
         }

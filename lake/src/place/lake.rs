@@ -15,11 +15,12 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::
 use uuid::Uuid;
 
 use crate::{
+    backoff::{Backoff, Chance},
     error::LakeError,
     layout::{REJECTED_EVENTS, WORKERS},
     place::{
         bucket,
-        delta::{jitter, quiet_commit},
+        delta::quiet_commit,
         durable::DurableFileSystem,
         location::{LakeLocation, Place},
     },
@@ -36,6 +37,7 @@ pub struct Lake {
     root: Arc<dyn ObjectStore>,
     prefix: Path,
     bucket: Option<(aws_sdk_s3::Client, String, Option<String>)>,
+    chance: Chance,
 }
 
 /// What `init` did.
@@ -61,6 +63,7 @@ impl Lake {
                 root: Arc::new(DurableFileSystem::new()),
                 prefix: Path::from_absolute_path(folder).map_err(|error| fault(error.to_string()))?,
                 bucket: None,
+                chance: Chance::default(),
             }),
             Place::Bucket { bucket, prefix } => {
                 let aws = aws.ok_or_else(|| fault("an S3 lake needs AWS settings".to_owned()))?;
@@ -70,6 +73,7 @@ impl Lake {
                     root: Arc::new(bucket::store(bucket, aws)?),
                     prefix: Path::parse(prefix).map_err(|error| fault(error.to_string()))?,
                     bucket: Some((bucket::client(aws), bucket.clone(), region)),
+                    chance: Chance::default(),
                 })
             }
         }
@@ -81,6 +85,18 @@ impl Lake {
     pub fn with_store(mut self, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
         self.root = decorate(self.root);
         self
+    }
+
+    /// As it is, with randomness of the caller's own.
+    #[must_use]
+    pub fn with_chance(self, chance: Chance) -> Self {
+        Self { chance, ..self }
+    }
+
+    /// Where pauses between tries get their randomness from.
+    #[must_use]
+    pub fn chance(&self) -> &Chance {
+        &self.chance
     }
 
     /// The lake's place.
@@ -95,7 +111,9 @@ impl Lake {
     /// Any [`LakeError`]; what was made before it stays and is found by the next try.
     pub async fn init(&self, contract: &Contract) -> Result<InitOutcome, LakeError> {
         let place_created = match (&self.bucket, self.location.folder()) {
-            (Some((client, bucket, region)), _) => bucket::create(client, bucket, region.as_deref()).await?,
+            (Some((client, bucket, region)), _) => {
+                bucket::create(client, bucket, region.as_deref(), &self.chance).await?
+            }
             (None, Some(folder)) if !folder.exists() => {
                 std::fs::create_dir_all(folder).map_err(|error| LakeError::Location {
                     url: self.location.to_string(),
@@ -157,14 +175,17 @@ impl Lake {
         schema: &SchemaRef,
     ) -> Result<DeltaTable, LakeError> {
         let mut last_error = None;
+        let mut backoff = Backoff::of_conflicts(&self.chance);
         for attempt in 0..SCHEMA_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(backoff.pause()).await;
+            }
             let missing = missing_columns(name, &table, schema)?;
             if missing.is_empty() {
                 return Ok(table);
             }
             let names: Vec<_> = missing.iter().map(|field| field.name().clone()).collect();
             tracing::info!(table = name, columns = ?names, "adding columns of the contract");
-            tokio::time::sleep(jitter(attempt)).await;
             let properties = quiet_commit(0);
             match table.add_columns().with_fields(missing).with_commit_properties(properties).await {
                 Ok(table) => return Ok(table),
@@ -261,11 +282,12 @@ impl Lake {
 
     /// Loads a table if it is there. One that another makes at this moment is there and cannot be loaded yet.
     async fn made_table(&self, name: &str) -> Result<Option<DeltaTable>, LakeError> {
-        for attempt in 1..SCHEMA_ATTEMPTS {
+        let mut backoff = Backoff::of_conflicts(&self.chance);
+        for _ in 1..SCHEMA_ATTEMPTS {
             match self.find_table(name).await {
                 Err(LakeError::Table { source, .. }) => {
                     tracing::debug!(table = name, error = %source, "not loaded; looking again");
-                    tokio::time::sleep(jitter(attempt)).await;
+                    tokio::time::sleep(backoff.pause()).await;
                 }
                 found => return found,
             }

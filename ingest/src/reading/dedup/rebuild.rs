@@ -16,7 +16,7 @@ use crate::{
 
 /// A shard whose window wants rows of another, and those that arrived at or after a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Heir {
+struct WindowTarget {
     shard: ShardId,
     since: Micros,
 }
@@ -25,7 +25,7 @@ struct Heir {
 #[derive(Debug)]
 pub(crate) struct Rebuild {
     windows: BTreeMap<ShardId, DedupWindow>,
-    heirs: BTreeMap<ShardId, Vec<Heir>>,
+    heirs: BTreeMap<ShardId, Vec<WindowTarget>>,
     wanted: RecentRanges,
 }
 
@@ -59,7 +59,7 @@ impl Rebuild {
             let Some(last) = arrived(&member) else { continue };
             let earliest = self.wanted.get(&member).map_or(since, |range| since.min(*range.start()));
             self.wanted.insert(member.clone(), earliest..=last);
-            self.heirs.entry(member).or_default().push(Heir { shard: shard.to_owned(), since });
+            self.heirs.entry(member).or_default().push(WindowTarget { shard: shard.to_owned(), since });
         }
     }
 

@@ -69,8 +69,8 @@ impl DedupWindow {
         }
     }
 
-    /// Whether the event was stored before; remembers it if not.
-    pub(crate) fn is_duplicate(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: Micros) -> bool {
+    /// Whether the event was stored before; one that was not is remembered.
+    pub(crate) fn check_and_remember(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: Micros) -> bool {
         if self.span == 0 {
             return false;
         }
@@ -165,17 +165,17 @@ mod tests {
     fn the_same_id_from_another_position_is_a_duplicate_within_the_span() {
         let mut window = window(900, 100);
         let id = Uuid::from_u128(7);
-        assert!(!window.is_duplicate(id, at("1"), Micros::new(0)));
-        assert!(window.is_duplicate(id, at("2"), Micros::new(900_000_000)));
-        assert!(!window.is_duplicate(id, at("3"), Micros::new(900_000_001)), "out of the span");
+        assert!(!window.check_and_remember(id, at("1"), Micros::new(0)));
+        assert!(window.check_and_remember(id, at("2"), Micros::new(900_000_000)));
+        assert!(!window.check_and_remember(id, at("3"), Micros::new(900_000_001)), "out of the span");
     }
 
     #[test]
     fn the_same_position_again_is_no_duplicate() {
         let mut window = window(900, 100);
         let id = Uuid::from_u128(7);
-        assert!(!window.is_duplicate(id, at("1"), Micros::new(0)));
-        assert!(!window.is_duplicate(id, at("1"), Micros::new(0)), "the same record read twice");
+        assert!(!window.check_and_remember(id, at("1"), Micros::new(0)));
+        assert!(!window.check_and_remember(id, at("1"), Micros::new(0)), "the same record read twice");
     }
 
     #[test]
@@ -183,12 +183,12 @@ mod tests {
         let mut window = window(160, 10);
         for second in 0..100_u32 {
             let id = Uuid::from_u128(u128::from(second));
-            window.is_duplicate(id, at(&second.to_string()), Micros::new(i64::from(second) * 1_000_000));
+            window.check_and_remember(id, at(&second.to_string()), Micros::new(i64::from(second) * 1_000_000));
         }
         assert!(window.is_shortened());
         assert!(window.len() <= 20, "{}", window.len());
-        assert!(window.is_duplicate(Uuid::from_u128(99), at("x"), Micros::new(100_000_000)));
-        assert!(!window.is_duplicate(Uuid::from_u128(1), at("x"), Micros::new(100_000_000)));
+        assert!(window.check_and_remember(Uuid::from_u128(99), at("x"), Micros::new(100_000_000)));
+        assert!(!window.check_and_remember(Uuid::from_u128(1), at("x"), Micros::new(100_000_000)));
     }
 
     proptest! {
@@ -201,7 +201,7 @@ mod tests {
             for (index, (id, pause)) in steps.iter().enumerate() {
                 now += pause * 1_000_000;
                 let sequence = index.to_string();
-                if !lived.is_duplicate(Uuid::from_u128(*id), at(&sequence), Micros::new(now)) {
+                if !lived.check_and_remember(Uuid::from_u128(*id), at(&sequence), Micros::new(now)) {
                     stored.push((*id, sequence, now));
                 }
             }
@@ -211,8 +211,8 @@ mod tests {
             }
             for id in 0..20 {
                 prop_assert_eq!(
-                    lived.is_duplicate(Uuid::from_u128(id), at("next"), Micros::new(now)),
-                    rebuilt.is_duplicate(Uuid::from_u128(id), at("next"), Micros::new(now))
+                    lived.check_and_remember(Uuid::from_u128(id), at("next"), Micros::new(now)),
+                    rebuilt.check_and_remember(Uuid::from_u128(id), at("next"), Micros::new(now))
                 );
             }
         }

@@ -165,9 +165,9 @@ fn record(sequence: u32) -> Record {
         .unwrap()
 }
 
-fn desk() -> Desk {
+fn desk() -> PageDecoder {
     let decoder = Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap();
-    Desk::new(Arc::new(decoder).batch(), DedupWindow::new(DedupLimits::default()), None)
+    PageDecoder::new(Arc::new(decoder).batch(), DedupWindow::new(DedupLimits::default()), None)
 }
 
 #[tokio::test]

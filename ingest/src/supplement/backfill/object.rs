@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use bluelake_lake::{Archive, ArchivedObject, LakeError, ShardId, causes};
+use bluelake_lake::{Archive, ArchivedObject, Chance, LakeError, ShardId, causes};
 use bluelake_schemas::{Micros, Millis, Stream};
 use bluelake_transform::{
     BatchBuilder, Counts, DecodedBatch, Decoder, FailedRecord, LineIndent, OpenedRecord, Piece, RecordPosition,
@@ -22,9 +22,9 @@ use tokio::{runtime::Handle, sync::mpsc};
 use super::plan::ObjectTask;
 use crate::{
     error::IngestError,
-    kinesis::retry::Patience,
     memory::admission::{Admission, RowRoom},
     reading::decoder::{HEAVY_BYTES, kept},
+    retry::{self, Patience},
 };
 
 /// Objects read at once: as many as there are threads to spare beside encoding and the file system.
@@ -74,6 +74,8 @@ pub(crate) struct ObjectSource {
     pub(crate) decoder: Arc<Decoder>,
     /// Bounds the rows of records that unpack to far more than they weigh.
     pub(crate) admission: Admission,
+    /// Where pauses between tries get their randomness from.
+    pub(crate) chance: Chance,
 }
 
 /// Why reading an object ended before its end.
@@ -104,25 +106,23 @@ impl ObjectSource {
     }
 
     async fn read(&self, task: ObjectTask, messages: &mpsc::Sender<Message>) -> Result<(), IngestError> {
-        let mut pauses = Patience::Few.pauses();
         let reached = Arc::new(AtomicU64::new(task.from));
-        loop {
-            match self.attempt(&task, &reached, messages).await {
+        let read = || async {
+            let damaged = |offset, reason| Message::Damaged { object: task.object.name.clone(), offset, reason };
+            let damage = match self.attempt(&task, &reached, messages).await {
                 Ok(()) | Err(ReadEnd::Unwanted) => return Ok(()),
-                Err(ReadEnd::Damaged { offset, reason }) => {
-                    let object = task.object.name.clone();
-                    let _ = messages.send(Message::Damaged { object, offset, reason }).await;
-                    return Ok(());
-                }
+                Err(ReadEnd::Damaged { offset, reason }) => damaged(offset, reason),
                 // It went, or was written anew, or this role may not read it: that says nothing of the others.
                 Err(ReadEnd::Failed(IngestError::Lake(error))) if error.is_of_one_object() => {
-                    let (object, offset) = (task.object.name.clone(), reached.load(Ordering::Relaxed));
-                    let _ = messages.send(Message::Damaged { object, offset, reason: causes(&error) }).await;
-                    return Ok(());
+                    damaged(reached.load(Ordering::Relaxed), causes(&error))
                 }
-                Err(ReadEnd::Failed(error)) => pauses.wait_after("read an archived object", error).await?,
-            }
-        }
+                Err(ReadEnd::Failed(error)) => return Err(error),
+            };
+            // Who does not listen any more has an error of its own.
+            let _ = messages.send(damage).await;
+            Ok(())
+        };
+        retry::until("read an archived object", &Patience::few(&self.chance), read).await
     }
 
     /// Reads on from what was `reached`.

@@ -3,8 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use aws_sdk_kinesis::{operation::get_records::GetRecordsOutput, types::Record};
-use backon::BackoffBuilder as _;
-use bluelake_lake::{Position, SequenceNumber, ShardId};
+use bluelake_lake::{Backoff, Position, SequenceNumber, ShardId};
 use bluelake_schemas::Millis;
 use tokio::time::Instant;
 
@@ -16,6 +15,8 @@ use crate::{
 
 /// Kinesis allows five calls a second on a shard: the worker keeps three of them.
 const CALL_INTERVAL: Duration = Duration::from_millis(500);
+/// Longest pause after a failure.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// Arrival times are approximate: records may stand this far from their order.
 const DISORDER: Duration = Duration::from_secs(60);
 /// Failures in a row after which the replay gives up.
@@ -87,12 +88,7 @@ impl RangeReader {
     }
 
     async fn page(&mut self) -> Result<GetRecordsOutput, IngestError> {
-        let mut delays = backon::ExponentialBuilder::default()
-            .with_min_delay(CALL_INTERVAL)
-            .with_max_delay(Duration::from_secs(20))
-            .with_jitter()
-            .without_max_times()
-            .build();
+        let mut backoff = Backoff::steady(CALL_INTERVAL * 2, LONGEST_PAUSE, self.source.chance());
         let mut failures = 0;
         loop {
             if let Some(last) = self.last_call {
@@ -124,7 +120,7 @@ impl RangeReader {
                 });
             }
             tracing::warn!(stream = self.source.name(), shard = %self.shard, reason, "reading again after a pause");
-            tokio::time::sleep(delays.next().unwrap_or(CALL_INTERVAL)).await;
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 

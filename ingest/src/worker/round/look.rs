@@ -57,11 +57,10 @@ impl Round<'_> {
     }
 
     async fn look_until_it_succeeds(&mut self) -> Result<Vec<Gap>, IngestError> {
-        let mut pauses = self.worker.patience(self.shutdown).pauses();
+        let mut tries = self.worker.patience(self.shutdown).tries("follow the shards");
         loop {
-            match self.look_once().await {
-                Ok(gaps) => return Ok(gaps),
-                Err(error) => pauses.wait_after("follow the shards", error).await?,
+            if let Some(gaps) = tries.judge(self.look_once().await).await? {
+                return Ok(gaps);
             }
         }
     }

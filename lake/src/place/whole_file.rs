@@ -1,0 +1,184 @@
+//! A local file that has its name when it is complete and on disk, and not before.
+//!
+//! It is written beside its place, synced, and named by a rename (one of that name is replaced) or by a link (one of that
+//! name stays, and that is an error). Then the folder is synced, so that a power failure takes back neither the bytes nor
+//! the name. What is not named is removed when it is dropped.
+
+use std::{
+    fs,
+    fs::File,
+    io::{self, BufWriter, IntoInnerError, Write},
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+/// A file that is being written, or waits for its name.
+#[derive(Debug)]
+pub struct WholeFile {
+    target: PathBuf,
+    partial: PathBuf,
+    writer: Option<BufWriter<File>>,
+    named: bool,
+}
+
+impl WholeFile {
+    /// Starts to write what will be `target`, under a hidden name in the same folder, which must be there.
+    ///
+    /// # Errors
+    /// When the file cannot be made there.
+    pub fn create(target: &Path) -> io::Result<Self> {
+        let (folder, name) = place_of(target)?;
+        Self::create_as(target, folder.join(format!(".{name}.{}.partial", Uuid::new_v4().simple())))
+    }
+
+    /// As [`Self::create`], under a name that object_store leaves out of its listings: one that ends with `#` and digits.
+    ///
+    /// # Errors
+    /// When the file cannot be made there.
+    pub(crate) fn create_unlisted(target: &Path) -> io::Result<Self> {
+        let (folder, name) = place_of(target)?;
+        Self::create_as(target, folder.join(format!("{name}#{}", Uuid::new_v4().as_u128())))
+    }
+
+    fn create_as(target: &Path, partial: PathBuf) -> io::Result<Self> {
+        let file = fs::OpenOptions::new().write(true).create_new(true).open(&partial)?;
+        Ok(Self { target: target.to_owned(), partial, writer: Some(BufWriter::new(file)), named: false })
+    }
+
+    /// The name that it will have.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Brings all of it to the disk. Nothing can be written after that.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn sync(&mut self) -> io::Result<()> {
+        match self.writer.take() {
+            Some(writer) => writer.into_inner().map_err(IntoInnerError::into_error)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives it its name; a file of that name is replaced.
+    ///
+    /// # Errors
+    /// When that fails. Before the name is given, what was there is unchanged.
+    pub fn publish(mut self) -> io::Result<()> {
+        self.sync()?;
+        fs::rename(&self.partial, &self.target)?;
+        self.named = true;
+        sync_folder_of(&self.target)
+    }
+
+    /// Gives it its name if there is none of that name.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when there is, and when the file cannot be named.
+    pub(crate) fn publish_new(mut self) -> io::Result<()> {
+        self.sync()?;
+        // The drop removes the other name.
+        fs::hard_link(&self.partial, &self.target)?;
+        sync_folder_of(&self.target)
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.writer.as_mut().ok_or_else(closed)?.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if !self.named {
+            // Nobody reads what is left over; failing to remove it must not hide the outcome.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the file is complete")
+}
+
+fn place_of(target: &Path) -> io::Result<(&Path, String)> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+    let name = target.file_name().ok_or_else(invalid)?;
+    Ok((target.parent().ok_or_else(invalid)?, name.to_string_lossy().into_owned()))
+}
+
+/// Creates the folders down to `folder` and syncs each parent that gained one.
+pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        create_folders(parent)?;
+        match fs::create_dir(folder) {
+            Ok(()) => sync_folder(parent)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn sync_folder_of(target: &Path) -> io::Result<()> {
+    target.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Makes the names in a folder outlive a power failure. An empty path is the folder that the process is in.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let here = Path::new(".");
+    File::open(if folder.as_os_str().is_empty() { here } else { folder })?.sync_all()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn files(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_file_that_is_given_up_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.csv");
+        fs::write(&path, "before").unwrap();
+        let mut abandoned = WholeFile::create(&path).unwrap();
+        abandoned.write_all(b"half").unwrap();
+        drop(abandoned);
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), files(folder.path())), ("before", 1));
+        let mut complete = WholeFile::create(&path).unwrap();
+        complete.write_all(b"after").unwrap();
+        complete.sync().unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), files(folder.path())), ("before", 2));
+        assert!(complete.write_all(b"more").is_err());
+        complete.publish().unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), files(folder.path())), ("after", 1));
+    }
+
+    #[test]
+    fn a_new_file_takes_no_name_that_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.json");
+        let write = |text: &[u8]| {
+            let mut file = WholeFile::create_unlisted(&path).unwrap();
+            file.write_all(text).unwrap();
+            file.publish_new()
+        };
+        write(b"one").unwrap();
+        assert_eq!(write(b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), files(folder.path())), ("one", 1));
+    }
+}
