@@ -15,11 +15,11 @@ use datafusion::physical_plan::coop::CooperativeExec;
 
 /// Physical optimizer rule: wraps every operator that can hand on more rows than it reads.
 #[derive(Debug)]
-pub(crate) struct GiveWayInJoins;
+pub(crate) struct CooperativeJoins;
 
-impl PhysicalOptimizerRule for GiveWayInJoins {
+impl PhysicalOptimizerRule for CooperativeJoins {
     fn name(&self) -> &'static str {
-        "GiveWayInJoins"
+        "CooperativeJoins"
     }
 
     fn optimize(

@@ -7,7 +7,7 @@ use arrow::datatypes::Schema;
 
 use crate::output::document::Document;
 use crate::output::error::OutputError;
-use crate::output::format::{OutputFormat, arrow_error};
+use crate::output::format::{DocumentFormat, arrow_error};
 use crate::output::table::TABLE_ROWS_MAX;
 use crate::output::{html, markdown, xlsx};
 
@@ -15,39 +15,39 @@ use crate::output::{html, markdown, xlsx};
 pub(super) fn render<W: Write>(
     document: &Document,
     batches: &[RecordBatch],
-    format: OutputFormat,
+    format: DocumentFormat,
     mut sink: W,
 ) -> Result<u64, OutputError> {
     let fail = |error| arrow_error(error, format.name());
     let (rows, bytes) = match format {
-        OutputFormat::Xlsx => xlsx::render(document, batches)?,
-        OutputFormat::Html => html::render(document, batches).map_err(fail)?,
-        _ => markdown::render(document, batches).map_err(fail)?,
+        DocumentFormat::Xlsx => xlsx::render(document, batches)?,
+        DocumentFormat::Html => html::render(document, batches).map_err(fail)?,
+        DocumentFormat::Markdown => markdown::render(document, batches).map_err(fail)?,
     };
     sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(OutputError::Write)?;
     Ok(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
 /// Most rows that a document in this format shows.
-fn rows_max(format: OutputFormat) -> usize {
+fn rows_max(format: DocumentFormat) -> usize {
     match format {
-        OutputFormat::Xlsx => xlsx::ROWS_MAX,
-        OutputFormat::Html => html::ROWS_MAX,
-        _ => TABLE_ROWS_MAX,
+        DocumentFormat::Xlsx => xlsx::ROWS_MAX,
+        DocumentFormat::Html => html::ROWS_MAX,
+        DocumentFormat::Markdown => TABLE_ROWS_MAX,
     }
 }
 
 /// Waits for the rows of a statement and writes them as a document. Keeps no more rows than the format shows.
 pub(super) struct DocumentWriter<W: Write> {
     sink: W,
-    format: OutputFormat,
+    format: DocumentFormat,
     document: Document,
     batches: Vec<RecordBatch>,
     kept: usize,
 }
 
 impl<W: Write> DocumentWriter<W> {
-    pub(super) fn new(format: OutputFormat, schema: &Schema, sink: W) -> Self {
+    pub(super) fn new(format: DocumentFormat, schema: &Schema, sink: W) -> Self {
         Self { sink, format, document: Document::of_query(schema), batches: Vec::new(), kept: 0 }
     }
 
@@ -55,7 +55,7 @@ impl<W: Write> DocumentWriter<W> {
     /// [`OutputError::Format`] for more rows than a sheet has.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), OutputError> {
         let room = rows_max(self.format).saturating_sub(self.kept);
-        if self.format == OutputFormat::Xlsx && batch.num_rows() > room {
+        if self.format == DocumentFormat::Xlsx && batch.num_rows() > room {
             return Err(xlsx::too_many_rows());
         }
         // One row more than is shown tells that there are more.

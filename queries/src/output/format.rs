@@ -1,4 +1,7 @@
 //! The formats of results: their names, the endings of their files, their media types.
+//!
+//! A new format is a variant here and in `ALL`; an arm in `writer.rs`, or for a document in `document_writer.rs`; and a
+//! line in `docs/reports.md`, "Formats". The compiler asks for the rest.
 
 use std::fmt;
 use std::path::Path;
@@ -28,6 +31,25 @@ pub enum OutputFormat {
     Markdown,
     /// One HTML page that needs nothing else.
     Html,
+}
+
+/// A format that is written whole, with more than its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::output) enum DocumentFormat {
+    Xlsx,
+    Markdown,
+    Html,
+}
+
+impl DocumentFormat {
+    /// The format's name.
+    pub(in crate::output) fn name(self) -> &'static str {
+        match self {
+            Self::Xlsx => OutputFormat::Xlsx.name(),
+            Self::Markdown => OutputFormat::Markdown.name(),
+            Self::Html => OutputFormat::Html.name(),
+        }
+    }
 }
 
 impl OutputFormat {
@@ -79,7 +101,20 @@ impl OutputFormat {
 
     /// Whether the output is bytes that a terminal cannot show.
     pub fn is_binary(self) -> bool {
-        matches!(self, Self::Parquet | Self::Xlsx)
+        match self {
+            Self::Parquet | Self::Xlsx => true,
+            Self::Table | Self::Csv | Self::Json | Self::Ndjson | Self::Markdown | Self::Html => false,
+        }
+    }
+
+    /// The kind of document that it is, with title, chart and provenance; `None` when it is rows alone.
+    pub(in crate::output) fn document(self) -> Option<DocumentFormat> {
+        match self {
+            Self::Xlsx => Some(DocumentFormat::Xlsx),
+            Self::Markdown => Some(DocumentFormat::Markdown),
+            Self::Html => Some(DocumentFormat::Html),
+            Self::Table | Self::Csv | Self::Json | Self::Ndjson | Self::Parquet => None,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use parquet::file::properties::WriterProperties;
 use crate::output::document::Document;
 use crate::output::document_writer::{DocumentWriter, render};
 use crate::output::error::OutputError;
-use crate::output::format::{OutputFormat, arrow_error};
+use crate::output::format::{DocumentFormat, OutputFormat, arrow_error};
 use crate::output::table::TableWriter;
 use crate::report::result::ReportResult;
 use crate::session::execute::QueryStream;
@@ -50,8 +50,8 @@ pub async fn write_results<W: Write + Send>(
 /// # Errors
 /// As [`ResultWriter::new`] and [`ResultWriter::write`].
 pub fn write_report<W: Write + Send>(result: &ReportResult, format: OutputFormat, sink: W) -> Result<u64, OutputError> {
-    if matches!(format, OutputFormat::Xlsx | OutputFormat::Markdown | OutputFormat::Html) {
-        return render(&Document::of_report(result), &result.batches, format, sink);
+    if let Some(document) = format.document() {
+        return render(&Document::of_report(result), &result.batches, document, sink);
     }
     let mut writer = ResultWriter::new(format, &result.schema, sink)?;
     for batch in &result.batches {
@@ -86,6 +86,7 @@ impl<W: Write + Send> ResultWriter<W> {
     pub fn new(format: OutputFormat, schema: &Schema, sink: W) -> Result<Self, OutputError> {
         let schema = unique_names(schema);
         let json = JsonWriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(json_text::Floats));
+        let document = |format, sink| Encoder::Document(DocumentWriter::new(format, &schema, sink));
         let encoder = match format {
             OutputFormat::Table => Encoder::Table(TableWriter::new(&schema, sink)),
             OutputFormat::Csv => Encoder::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(sink))),
@@ -98,9 +99,9 @@ impl<W: Write + Send> ResultWriter<W> {
                     ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties)).map_err(parquet_error)?;
                 Encoder::Parquet(Box::new(writer))
             }
-            OutputFormat::Xlsx | OutputFormat::Markdown | OutputFormat::Html => {
-                Encoder::Document(DocumentWriter::new(format, &schema, sink))
-            }
+            OutputFormat::Xlsx => document(DocumentFormat::Xlsx, sink),
+            OutputFormat::Markdown => document(DocumentFormat::Markdown, sink),
+            OutputFormat::Html => document(DocumentFormat::Html, sink),
         };
         Ok(Self { format, schema, encoder, rows: 0 })
     }

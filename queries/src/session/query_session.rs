@@ -26,7 +26,7 @@ use datafusion::sql::parser::Statement;
 use crate::error::{NoSuchRelation, QueryError};
 use crate::limits::attempt::OneAttempt;
 use crate::limits::bounds::bound_functions;
-use crate::limits::cooperation::GiveWayInJoins;
+use crate::limits::cooperation::CooperativeJoins;
 use crate::limits::guard;
 use crate::limits::pool::FreeToAll;
 use crate::limits::spill::SpillDirectory;
@@ -249,7 +249,7 @@ pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Syn
     rules.insert(sorts.unwrap_or_default(), Arc::new(ProjectionPushdown::new()));
     rules.insert(0, Arc::new(ForgetConstants));
     rules.push(Arc::new(OneAttempt));
-    rules.push(Arc::new(GiveWayInJoins));
+    rules.push(Arc::new(CooperativeJoins));
     rules.push(Arc::new(ShowShared));
     rules
 }
