@@ -5,4 +5,5 @@ pub(crate) mod draft;
 pub(crate) mod encode;
 pub(crate) mod flush;
 pub(crate) mod limits;
+pub(crate) mod retry;
 pub(crate) mod upload;

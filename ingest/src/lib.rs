@@ -11,7 +11,6 @@ mod landing;
 mod memory;
 mod progress;
 mod reading;
-mod retry;
 mod shards;
 #[cfg(test)]
 #[allow(

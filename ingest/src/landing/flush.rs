@@ -11,6 +11,7 @@ use crate::{
         buffer::Buffered,
         draft::{Draft, Uploaders},
         encode::{by_target, encode_all, plan_all, split_largest},
+        retry::Patience,
         upload::upload_all,
     },
     memory::admission::RowRoom,
@@ -19,7 +20,6 @@ use crate::{
         chunk::{ReadRows, Rows as _},
         decoder::HEAVY_BYTES,
     },
-    retry::Patience,
 };
 
 /// A flush that has ended, with the table that was lent to it.

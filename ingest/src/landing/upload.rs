@@ -9,9 +9,9 @@ use crate::{
     landing::{
         draft::{Draft, Target, Uploaders},
         encode::EncodedFiles,
+        retry::{self, Patience},
     },
     progress::WorkerStep,
-    retry::{self, Patience},
 };
 
 /// Uploads under way at once, and their bytes: many small files, or a few large ones.

@@ -32,8 +32,8 @@ use self::{
 };
 use crate::{
     error::IngestError,
+    landing::retry::{self, Patience},
     memory::{admission::Admission, budget::PAGE_COPIES},
-    retry::{self, Patience},
     supplement::commit::{SupplementBase, commit_supplement},
 };
 

@@ -10,9 +10,9 @@ use crate::{
         draft::{Draft, Target, Uploaders},
         encode::{encode_all, plan_all},
         flush::commit,
+        retry::Patience,
         upload::upload_all,
     },
-    retry::Patience,
 };
 
 /// The state of the table that a supplement was planned against: what was missing then is missing as long as it holds.

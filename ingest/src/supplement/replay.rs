@@ -32,8 +32,8 @@ use crate::{
     clock::Clock,
     error::IngestError,
     kinesis::{listed::ListedShard, stream::KinesisStream},
+    landing::retry::{self, Patience},
     reading::dedup::window::EventPosition,
-    retry::{self, Patience},
     supplement::{
         commit::{SupplementBase, SupplementRows, commit_supplement},
         replay::{

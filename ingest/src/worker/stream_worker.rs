@@ -21,10 +21,12 @@ use crate::{
         skew::Skew,
         stream::{KinesisStream, StreamDescription},
     },
-    landing::flush::{commit, empty_batch},
+    landing::{
+        flush::{commit, empty_batch},
+        retry::{self, Patience},
+    },
     progress::{Progress, ProgressSnapshot, Running},
     reading::dedup::{rebuild::Rebuild, window::DedupWindow},
-    retry::{self, Patience},
     shards::{
         fleet::Share,
         lineage::ReadableShard,

@@ -22,9 +22,9 @@ use tokio::{runtime::Handle, sync::mpsc};
 use super::plan::ObjectTask;
 use crate::{
     error::IngestError,
+    landing::retry::{self, Patience},
     memory::admission::{Admission, RowRoom},
     reading::decoder::{HEAVY_BYTES, kept},
-    retry::{self, Patience},
 };
 
 /// Objects read at once: as many as there are threads to spare beside encoding and the file system.
