@@ -11,7 +11,7 @@ use bluelake_lake::{
     Uploader, Writer, recent_events,
 };
 use bluelake_schemas::{Contract, Micros, Stream, rejected_events_schema};
-use bluelake_transform::{Partitions, TableLayout, encode};
+use bluelake_transform::{EncodedFile, Partitions, TableLayout, encode};
 use uuid::Uuid;
 
 use crate::faulty_store::{Fault, FaultyStore};
@@ -175,22 +175,25 @@ pub(crate) async fn batch_of(
 async fn upload(uploader: Uploader, id: Uuid, rows: RecordBatch, layout: TableLayout) -> Vec<DataFile> {
     let mut files = Vec::new();
     for (number, rows) in Partitions::plan(vec![rows], layout, 1_000).unwrap().enumerate() {
-        let file = encode(&rows.unwrap(), layout).unwrap();
-        let path = file.path(id, number);
-        let file = NewFile {
-            path,
-            partition_values: file.partition_values,
-            bytes: file.bytes,
-            rows: file.rows,
-            statistics: file.statistics,
-        };
-        files.push(uploader.upload(file).await.unwrap());
+        files.push(upload_file(&uploader, id, number, encode(&rows.unwrap(), layout).unwrap()).await);
     }
     files
 }
 
+pub(crate) async fn upload_file(uploader: &Uploader, id: Uuid, number: usize, file: EncodedFile) -> DataFile {
+    let path = file.path(id, number);
+    let file = NewFile {
+        path,
+        partition_values: file.partition_values,
+        bytes: file.bytes,
+        rows: file.rows,
+        statistics: file.statistics,
+    };
+    uploader.upload(file).await.unwrap()
+}
+
 /// Rows that fill the required columns of `schema` and leave the rest null.
-fn rows_of(schema: &SchemaRef, shard: &str, sequences: &[u32], shape: RowShape) -> RecordBatch {
+pub(crate) fn rows_of(schema: &SchemaRef, shard: &str, sequences: &[u32], shape: RowShape) -> RecordBatch {
     let count = sequences.len();
     let rejected = schema.field_with_name("reason").is_ok();
     let columns = schema

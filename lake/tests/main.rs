@@ -3,6 +3,7 @@
 
 mod commit;
 mod faulty_store;
+mod files;
 mod fixture;
 mod inspect;
 mod refusals;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::contract::{Condition, ENVELOPE_FILE, EventType, Field, FieldKind, Format, OnArrival, Rule, StreamContract};
 use crate::error::{ContractError, Fault};
+use crate::field_ids::{self, FieldIds};
 use crate::source::{
     Bound, ConditionSource, Enums, EnvelopeFile, EventTypeSource, FieldSource, RuleSource, StreamFile,
 };
@@ -15,12 +16,13 @@ const MAX_STRING_BYTES: i64 = 1 << 20;
 
 /// Checks `envelope.toml` by itself and gives the contract's version.
 pub(crate) fn envelope(file: &EnvelopeFile) -> Result<i32, ContractError> {
-    let checked = FileCheck { file: ENVELOPE_FILE, event_types: &[], enums: vec![&file.enums] };
+    let checked = FileCheck::of_envelope(file, &[]);
     checked.versions(file.contract_version, file.max_schema_version)?;
     checked.enums_are_sound(&file.enums)?;
     let mut names = BTreeSet::new();
     let fields = file.fields.iter().map(|field| checked.field(field, Place::Envelope, &mut names));
     let fields = fields.collect::<Result<Vec<_>, _>>()?;
+    checked.field_ids_are_sound(&fields)?;
     checked.anchors(&file.fields, &fields)?;
     Ok(file.contract_version)
 }
@@ -32,17 +34,22 @@ pub(crate) fn stream(
     envelope: &EnvelopeFile,
 ) -> Result<StreamContract, ContractError> {
     let event_types: Vec<String> = file.event_types.iter().map(|event_type| event_type.name.clone()).collect();
-    let checked =
-        FileCheck { file: stream.file(), event_types: &event_types, enums: vec![&file.enums, &envelope.enums] };
+    let checked = FileCheck {
+        file: stream.file(),
+        event_types: &event_types,
+        enums: vec![&file.enums, &envelope.enums],
+        field_ids: FieldIds::of(field_ids::STREAM, &file.fields, &file.retired_field_ids),
+    };
     checked.head(stream, &file, envelope)?;
     checked.event_types_are_sound(&file.event_types)?;
     checked.enums_are_sound(&file.enums)?;
     let mut names = BTreeSet::new();
-    let envelope_check = FileCheck { file: ENVELOPE_FILE, event_types: &event_types, enums: vec![&envelope.enums] };
+    let envelope_check = FileCheck::of_envelope(envelope, &event_types);
     let envelope_fields = envelope.fields.iter().map(|field| envelope_check.field(field, Place::Envelope, &mut names));
     let envelope_fields = envelope_fields.collect::<Result<Vec<_>, _>>()?;
     let fields = file.fields.iter().map(|field| checked.field(field, Place::Stream, &mut names));
     let fields = fields.collect::<Result<Vec<_>, _>>()?;
+    checked.field_ids_are_sound(&fields)?;
     let rules = file.rules.iter().map(|rule| checked.rule(rule, &fields)).collect::<Result<Vec<_>, _>>()?;
     Ok(StreamContract {
         stream,
@@ -73,6 +80,18 @@ struct FileCheck<'a> {
     file: &'static str,
     event_types: &'a [String],
     enums: Vec<&'a Enums>,
+    field_ids: FieldIds<'a>,
+}
+
+impl<'a> FileCheck<'a> {
+    fn of_envelope(file: &'a EnvelopeFile, event_types: &'a [String]) -> Self {
+        Self {
+            file: ENVELOPE_FILE,
+            event_types,
+            enums: vec![&file.enums],
+            field_ids: FieldIds::of(field_ids::ENVELOPE, &file.fields, &file.retired_field_ids),
+        }
+    }
 }
 
 impl FileCheck<'_> {
@@ -138,6 +157,11 @@ impl FileCheck<'_> {
         Ok(())
     }
 
+    fn field_ids_are_sound(&self, fields: &[Field]) -> Result<(), ContractError> {
+        self.field_ids.retired_are_sound().map_err(|fault| self.file_fault(fault))?;
+        self.field_ids.are_sound(fields).map_err(|(field, fault)| self.field_fault(&field, fault))
+    }
+
     /// The decoder builds on these four, whatever else the envelope has.
     fn anchors(&self, sources: &[FieldSource], fields: &[Field]) -> Result<(), ContractError> {
         let needs = |name: &'static str, needs: &'static str, holds: fn(&FieldSource, &Field) -> bool| {
@@ -177,8 +201,12 @@ impl FileCheck<'_> {
             Some(kind) => kind,
             None => self.list_kind(source, &required_in, &optional_in)?,
         };
+        let list = if let Place::List(list, ..) = place { list } else { source };
+        let has_column = list.on_arrival == OnArrival::Keep;
+        let field_id = self.field_ids.number("field_id", source.field_id, has_column);
         Ok(Field {
             name: source.name.clone(),
+            field_id: field_id.map_err(|fault| self.field_fault(&path, fault))?,
             kind,
             required_in,
             optional_in,
@@ -274,7 +302,11 @@ impl FileCheck<'_> {
         let mut names = BTreeSet::new();
         let place = Place::List(source, required_in, optional_in);
         let fields = fields.iter().map(|field| self.field(field, place, &mut names));
-        Ok(FieldKind::List { fields: fields.collect::<Result<_, _>>()? })
+        let fields = fields.collect::<Result<_, _>>()?;
+        let has_column = source.on_arrival == OnArrival::Keep;
+        let entry_field_id = self.field_ids.number("entry_field_id", source.entry_field_id, has_column);
+        let entry_field_id = entry_field_id.map_err(|fault| self.field_fault(&source.name, fault))?;
+        Ok(FieldKind::List { entry_field_id, fields })
     }
 
     fn rule(&self, source: &RuleSource, fields: &[Field]) -> Result<Rule, ContractError> {
@@ -325,7 +357,7 @@ fn are_among(chosen: &[String], values: &[String], set: &str) -> Result<(), Faul
 /// Each key is written only where it means something: a `min` that nobody heeds would deceive.
 fn keys_fit(source: &FieldSource) -> Result<(), Fault> {
     let kind = source.kind.as_str();
-    let keys: [(&'static str, bool, &[&str]); 8] = [
+    let keys: [(&'static str, bool, &[&str]); 9] = [
         ("values", source.values.is_some(), &["enum"]),
         ("allowed", source.allowed.is_some(), &["enum"]),
         ("min", source.min.is_some(), &["integer", "number"]),
@@ -334,6 +366,7 @@ fn keys_fit(source: &FieldSource) -> Result<(), Fault> {
         ("max_bytes", source.max_bytes.is_some(), &["string"]),
         ("format", source.format.is_some(), &["string"]),
         ("fields", source.fields.is_some(), &["list"]),
+        ("entry_field_id", source.entry_field_id.is_some(), &["list"]),
     ];
     let known = keys.iter().any(|(.., kinds)| kinds.contains(&kind))
         || ["boolean", "timestamp", "event_type", "schema_version"].contains(&kind);

@@ -64,7 +64,11 @@ impl Contract {
         )
     }
 
-    fn from_texts(envelope: &str, user_events: &str, transaction_events: &str) -> Result<Self, ContractError> {
+    pub(crate) fn from_texts(
+        envelope: &str,
+        user_events: &str,
+        transaction_events: &str,
+    ) -> Result<Self, ContractError> {
         let envelope: EnvelopeFile = parse(ENVELOPE_FILE, envelope)?;
         let version = check::envelope(&envelope)?;
         let stream = |stream: Stream, text: &str| {
@@ -167,7 +171,7 @@ impl StreamContract {
         &self.rules
     }
 
-    /// Schema of the stream's table, partition columns included. Each column has its description as metadata.
+    /// Schema of the stream's table, partition columns included. Each column has its description and its number as metadata.
     pub fn table_schema(&self) -> SchemaRef {
         tables::event_table_schema(self)
     }
@@ -187,6 +191,8 @@ pub struct EventType {
 pub struct Field {
     /// Key in the JSON object and name of the column.
     pub name: String,
+    /// Number of the column in Parquet files; `None` without a column.
+    pub field_id: Option<i32>,
     /// Type and limits.
     pub kind: FieldKind,
     /// Event types that must have it. Inside a list: those of the list, when every entry must have it.
@@ -286,6 +292,8 @@ pub enum FieldKind {
     SchemaVersion,
     /// Array of objects.
     List {
+        /// Number of the entries in Parquet files; `None` without a column.
+        entry_field_id: Option<i32>,
         /// Fields of each object; none of them is a list.
         fields: Vec<Field>,
     },

@@ -103,6 +103,24 @@ pub enum Fault {
     UnknownFormat { found: String },
     #[error("max_bytes must be between 1 and 1048576")]
     BadMaxBytes,
+    #[error(
+        "needs the key {key}, the number of its column in the files, which no other column has or ever had: add {key} = {next}"
+    )]
+    FieldIdMissing { key: &'static str, next: i64 },
+    #[error(
+        "the number {id} cannot be used: columns of this file, also removed ones, have numbers from {first} to {last}"
+    )]
+    FieldIdOutOfRange { id: i64, first: i64, last: i64 },
+    #[error("the number {id} is that of {name:?} already: take {next}")]
+    FieldIdTwice { id: i64, name: String, next: i64 },
+    #[error("the number {id} was that of {name:?}, which was removed; files of that time still have it: take {next}")]
+    FieldIdRetired { id: i64, name: String, next: i64 },
+    #[error(
+        "had the number {id} before it was removed: give it that number again and take it from [retired_field_ids]"
+    )]
+    NameRetired { id: i64 },
+    #[error("[retired_field_ids] gives the number {id} to {name:?} and to {other:?}: correct one")]
+    RetiredTwice { id: i64, name: String, other: String },
     #[error("lists may not hold lists: give its fields simple types")]
     NestedList,
     #[error("a list needs at least one field under [[fields.fields]]")]

@@ -63,7 +63,7 @@ fn of_field(contract: &StreamContract, event_type: &EventType, field: &Field, pr
         FieldKind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         FieldKind::Number { min, max } => of_number(*min, *max),
         FieldKind::Boolean => json!({ "type": "boolean" }),
-        FieldKind::List { fields } => of_list(contract, event_type, fields),
+        FieldKind::List { fields, .. } => of_list(contract, event_type, fields),
     };
     let mut schema = if presence == Presence::Optional { or_null(schema) } else { schema };
     if let Some(schema) = schema.as_object_mut() {

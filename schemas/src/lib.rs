@@ -8,6 +8,7 @@ mod check;
 mod contract;
 mod dictionary;
 mod error;
+mod field_ids;
 mod json_schema;
 mod source;
 mod stream;
@@ -21,6 +22,7 @@ pub use dictionary::{DictionaryRow, type_in_words};
 pub use error::{ContractError, Fault};
 pub use stream::{Stream, UnknownStream};
 pub use tables::{
-    DESCRIPTION_KEY, EVENT_PARTITIONS, LINEAGE_COLUMNS, REJECTED_PARTITIONS, REJECTED_TABLE, rejected_events_schema,
+    DESCRIPTION_KEY, EVENT_PARTITIONS, FIELD_ID_KEY, LINEAGE_COLUMNS, REJECTED_PARTITIONS, REJECTED_TABLE,
+    rejected_events_schema, without_field_ids,
 };
 pub use time::{Micros, Millis};

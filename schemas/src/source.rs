@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::contract::OnArrival;
+use crate::field_ids::Retired;
 
 /// Values of each named enum, in their order in the file.
 pub(crate) type Enums = BTreeMap<String, Vec<String>>;
@@ -15,6 +16,8 @@ pub(crate) type Enums = BTreeMap<String, Vec<String>>;
 pub(crate) struct EnvelopeFile {
     pub(crate) contract_version: i32,
     pub(crate) max_schema_version: i32,
+    #[serde(default)]
+    pub(crate) retired_field_ids: Retired,
     #[serde(default)]
     pub(crate) enums: Enums,
     pub(crate) fields: Vec<FieldSource>,
@@ -28,6 +31,8 @@ pub(crate) struct StreamFile {
     pub(crate) max_schema_version: i32,
     pub(crate) stream: String,
     pub(crate) description: String,
+    #[serde(default)]
+    pub(crate) retired_field_ids: Retired,
     #[serde(default)]
     pub(crate) enums: Enums,
     pub(crate) event_types: Vec<EventTypeSource>,
@@ -48,6 +53,8 @@ pub(crate) struct EventTypeSource {
 #[serde(deny_unknown_fields)]
 pub(crate) struct FieldSource {
     pub(crate) name: String,
+    pub(crate) field_id: Option<i64>,
+    pub(crate) entry_field_id: Option<i64>,
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) description: String,

@@ -23,14 +23,37 @@ pub const LINEAGE_COLUMNS: [&str; 6] =
 /// Key of a column's metadata that holds its description.
 pub const DESCRIPTION_KEY: &str = "description";
 
-/// Name of a list's entries, as Delta and Parquet have it.
-const LIST_ENTRY: &str = "element";
+/// Key of a column's metadata that holds its number. Where Arrow's schema has it, a Parquet file has it too.
+pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 
-const SHARD: (&str, &str) = ("stream_shard", "Shard that the record came from.");
-const SEQUENCE: (&str, &str) =
-    ("stream_sequence", "Sequence number of the record in its shard, a decimal number wider than 128 bits.");
-const SUB_SEQUENCE: (&str, &str) = ("stream_sub_sequence", "Position inside the record, from 0.");
-const ARRIVED_AT: (&str, &str) = ("arrived_at", "When the stream received the record.");
+/// Name of a list's entries, as Delta and Parquet have it.
+pub(crate) const LIST_ENTRY: &str = "element";
+
+/// A column that Bluelake adds.
+struct OwnColumn {
+    name: &'static str,
+    /// Below 100, and never again that of another (see `field_ids.rs`).
+    field_id: i32,
+    description: &'static str,
+}
+
+const fn own(name: &'static str, field_id: i32, description: &'static str) -> OwnColumn {
+    OwnColumn { name, field_id, description }
+}
+
+const EXTRAS: OwnColumn = own("extras", 1, "JSON object of the fields that the contract does not know, verbatim.");
+const SHARD: OwnColumn = own("stream_shard", 2, "Shard that the record came from.");
+const SEQUENCE: OwnColumn =
+    own("stream_sequence", 3, "Sequence number of the record in its shard, a decimal number wider than 128 bits.");
+const SUB_SEQUENCE: OwnColumn = own("stream_sub_sequence", 4, "Position inside the record, from 0.");
+const ARRIVED_AT: OwnColumn = own("arrived_at", 5, "When the stream received the record.");
+const EVENT_DATE: OwnColumn = own("event_date", 6, "UTC date of occurred_at.");
+const STREAM: OwnColumn = own("stream", 7, "Stream that the record came from.");
+const REASON: OwnColumn = own("reason", 8, "Reason code; never holds a value of the event.");
+const FIELD_PATH: OwnColumn = own("field_path", 9, "Field that the reason is about, as in items[2].sku.");
+const EVENT_BYTES: OwnColumn = own("event_bytes", 10, "The event exactly as it arrived.");
+const CONTRACT_VERSION: OwnColumn = own("contract_version", 11, "Version of the contract that judged it.");
+const ARRIVAL_DATE: OwnColumn = own("arrival_date", 12, "UTC date of arrived_at.");
 
 /// Whether Bluelake adds a column of this name to the event tables.
 pub(crate) fn is_reserved(name: &str) -> bool {
@@ -38,18 +61,19 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 }
 
 /// Schema of `rejected_events`, partition columns included: the event's bytes, why it was rejected, where it came from.
+/// Each column has its description and its number as metadata.
 pub fn rejected_events_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
-        column("stream", DataType::Utf8, false, "Stream that the record came from."),
-        column("reason", DataType::Utf8, false, "Reason code; never holds a value of the event."),
-        column("field_path", DataType::Utf8, true, "Field that the reason is about, as in items[2].sku."),
-        column("event_bytes", DataType::Binary, false, "The event exactly as it arrived."),
-        column("contract_version", DataType::Int32, false, "Version of the contract that judged it."),
-        column(SHARD.0, DataType::Utf8, false, SHARD.1),
-        column(SEQUENCE.0, DataType::Utf8, false, SEQUENCE.1),
-        column(SUB_SEQUENCE.0, DataType::Int32, false, SUB_SEQUENCE.1),
-        column(ARRIVED_AT.0, timestamp(), false, ARRIVED_AT.1),
-        column("arrival_date", DataType::Date32, false, "UTC date of arrived_at."),
+        own_column(&STREAM, DataType::Utf8, false),
+        own_column(&REASON, DataType::Utf8, false),
+        own_column(&FIELD_PATH, DataType::Utf8, true),
+        own_column(&EVENT_BYTES, DataType::Binary, false),
+        own_column(&CONTRACT_VERSION, DataType::Int32, false),
+        own_column(&SHARD, DataType::Utf8, false),
+        own_column(&SEQUENCE, DataType::Utf8, false),
+        own_column(&SUB_SEQUENCE, DataType::Int32, false),
+        own_column(&ARRIVED_AT, timestamp(), false),
+        own_column(&ARRIVAL_DATE, DataType::Date32, false),
     ]))
 }
 
@@ -58,21 +82,42 @@ pub(crate) fn event_table_schema(contract: &StreamContract) -> SchemaRef {
     let kept = contract.all_fields().filter(|field| field.is_kept());
     let mut columns: Vec<Column> = kept.map(|field| contract_column(contract, field)).collect();
     columns.extend([
-        column("extras", DataType::Utf8, true, "JSON object of the fields that the contract does not know, verbatim."),
-        column(SHARD.0, DataType::Utf8, false, SHARD.1),
-        column(SEQUENCE.0, DataType::Utf8, false, SEQUENCE.1),
-        column(SUB_SEQUENCE.0, DataType::Int32, false, SUB_SEQUENCE.1),
-        column(ARRIVED_AT.0, timestamp(), false, ARRIVED_AT.1),
-        column("event_date", DataType::Date32, false, "UTC date of occurred_at."),
+        own_column(&EXTRAS, DataType::Utf8, true),
+        own_column(&SHARD, DataType::Utf8, false),
+        own_column(&SEQUENCE, DataType::Utf8, false),
+        own_column(&SUB_SEQUENCE, DataType::Int32, false),
+        own_column(&ARRIVED_AT, timestamp(), false),
+        own_column(&EVENT_DATE, DataType::Date32, false),
     ]);
     Arc::new(Schema::new(columns))
+}
+
+/// The columns of a schema without their numbers, for what is no file: the log knows columns by their names.
+pub fn without_field_ids(schema: &Schema) -> Vec<Column> {
+    schema.fields().iter().map(|column| unnumbered(column)).collect()
+}
+
+fn unnumbered(column: &Column) -> Column {
+    let data_type = match column.data_type() {
+        DataType::List(entry) => DataType::List(Arc::new(unnumbered(entry))),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| unnumbered(field)).collect()),
+        other => other.clone(),
+    };
+    let mut metadata = column.metadata().clone();
+    metadata.remove(FIELD_ID_KEY);
+    Column::new(column.name(), data_type, column.is_nullable()).with_metadata(metadata)
 }
 
 fn contract_column(contract: &StreamContract, field: &Field) -> Column {
     let in_every_type = contract.event_types().iter().all(|event_type| field.required_in.contains(&event_type.name));
     // An absent schema version is stored as 1.
     let nullable = !in_every_type && field.kind != FieldKind::SchemaVersion;
-    column(&field.name, data_type(&field.kind), nullable, &field.description)
+    field_column(field, nullable)
+}
+
+fn field_column(field: &Field, nullable: bool) -> Column {
+    let metadata = metadata(field.field_id, Some(&field.description));
+    Column::new(&field.name, data_type(&field.kind), nullable).with_metadata(metadata)
 }
 
 fn data_type(kind: &FieldKind) -> DataType {
@@ -83,12 +128,12 @@ fn data_type(kind: &FieldKind) -> DataType {
         FieldKind::Boolean => DataType::Boolean,
         FieldKind::Timestamp => timestamp(),
         FieldKind::SchemaVersion => DataType::Int32,
-        FieldKind::List { fields } => {
+        FieldKind::List { entry_field_id, fields } => {
             // Nullable inside, so that the contract may later ask for less.
-            let entry =
-                fields.iter().map(|field| column(&field.name, data_type(&field.kind), true, &field.description));
+            let entry = fields.iter().map(|field| field_column(field, true));
             let entry = DataType::Struct(entry.collect::<Fields>());
-            DataType::List(Arc::new(Column::new(LIST_ENTRY, entry, true)))
+            let entry = Column::new(LIST_ENTRY, entry, true).with_metadata(metadata(*entry_field_id, None));
+            DataType::List(Arc::new(entry))
         }
     }
 }
@@ -97,7 +142,12 @@ fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-fn column(name: &str, data_type: DataType, nullable: bool, description: &str) -> Column {
-    let metadata = HashMap::from([(DESCRIPTION_KEY.to_owned(), description.to_owned())]);
-    Column::new(name, data_type, nullable).with_metadata(metadata)
+fn own_column(own: &OwnColumn, data_type: DataType, nullable: bool) -> Column {
+    Column::new(own.name, data_type, nullable).with_metadata(metadata(Some(own.field_id), Some(own.description)))
+}
+
+fn metadata(field_id: Option<i32>, description: Option<&str>) -> HashMap<String, String> {
+    let field_id = field_id.map(|id| (FIELD_ID_KEY.to_owned(), id.to_string()));
+    let description = description.map(|description| (DESCRIPTION_KEY.to_owned(), description.to_owned()));
+    field_id.into_iter().chain(description).collect()
 }

@@ -189,6 +189,7 @@ fn one_new_optional_field_shows_up_in_everything_derived() {
     let field = r#"
 [[fields]]
 name = "tip_cents"
+field_id = 1027
 type = "integer"
 min = 0
 unit = "cents"
@@ -220,8 +221,7 @@ description = "Tip for the merchant."
 
 #[test]
 fn a_new_envelope_field_is_a_column_of_both_tables() {
-    let field =
-        "\n[[fields]]\nname = \"app_version\"\ntype = \"string\"\nrequired = false\ndescription = \"Version.\"\n";
+    let field = "\n[[fields]]\nname = \"app_version\"\nfield_id = 106\ntype = \"string\"\nrequired = false\ndescription = \"Version.\"\n";
     let after = load_edited(ENVELOPE, |text| format!("{text}{field}")).unwrap();
     for stream in Stream::ALL {
         assert_eq!(columns(&after, stream)[6], "app_version");

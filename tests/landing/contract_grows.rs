@@ -8,6 +8,7 @@ use crate::support::servers::{Kinesis, TRANSACTION_EVENTS};
 const NEW_FIELD: &str = r#"
 [[fields]]
 name = "event_name"
+field_id = 1027
 type = "string"
 optional_in = ["interaction"]
 description = "Name of the community event where they met."

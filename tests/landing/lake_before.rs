@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use deltalake::parquet::file::reader::{FileReader as _, SerializedFileReader};
+
 use crate::support::command::Machine;
-use crate::support::lake_files::control_totals;
+use crate::support::lake_files::{control_totals, parquet_files};
 use crate::support::oracle::Workload;
 use crate::support::servers::{Kinesis, TRANSACTION_EVENTS};
 
@@ -67,4 +69,59 @@ async fn a_lake_of_the_version_before_is_verified_and_ingested_into() {
     let added = machine.query("./bluelake-data", "SELECT count(*) AS rows FROM transactions").await;
     assert!(after.stored > before.stored, "{after:?}");
     assert_eq!(added[0]["rows"].as_u64(), Some(after.stored));
+}
+
+/// Files whose columns have numbers and hold the partition, and files whose columns have neither; none has one of both.
+fn kinds(lake: &Path, table: &str, partition: &str) -> (usize, usize) {
+    let (mut numbered, mut plain) = (0, 0);
+    for name in parquet_files(lake, table) {
+        let file = SerializedFileReader::new(std::fs::File::open(lake.join(table).join(&name)).unwrap()).unwrap();
+        let schema = file.metadata().file_metadata().schema();
+        let ids = schema.get_fields().iter().filter(|column| column.get_basic_info().has_id()).count();
+        let has_partition = schema.get_fields().iter().any(|column| column.name() == partition);
+        if ids == 0 {
+            assert!(!has_partition, "{name}");
+            plain += 1;
+        } else {
+            assert_eq!((ids, has_partition), (schema.get_fields().len(), true), "{name}");
+            numbered += 1;
+        }
+    }
+    (numbered, plain)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_before_and_of_today_answer_as_one() {
+    let kinesis = Kinesis::with_streams(1, 1).await;
+    let machine = Machine::new().with_kinesis(&kinesis);
+    let lake = machine.path("bluelake-data");
+    copy(&fixture().join("lake"), &lake);
+    copy(&lake, &machine.path("before"));
+    let workload = Workload { events: 400, seed: 78, bad_rate: 0.05, duplicate_rate: 0.0, days: 3 };
+    workload.put(&machine).await;
+    // Its shards are not in the new stream.
+    machine.succeed(&["ingest", "--once", "--on-gap", "continue"]).await;
+    machine.succeed(&["--lake", "fresh", "ingest", "--once", "--init"]).await;
+    for (table, partition, others) in [
+        ("transactions", "event_type", "points IS NULL OR extras IS NOT NULL"),
+        ("user_events", "event_date", "email IS NULL AND zip_code > '2'"),
+        ("rejected_events", "arrival_date", "field_path IS NOT NULL OR reason LIKE 'not%'"),
+    ] {
+        let before = kinds(&machine.path("before"), table, partition);
+        let fresh = kinds(&machine.path("fresh"), table, partition);
+        assert!(before.0 == 0 && before.1 > 0 && fresh.0 > 0 && fresh.1 == 0, "{table}: {before:?} {fresh:?}");
+        assert_eq!(kinds(&lake, table, partition), (fresh.0, before.1), "{table}");
+        for condition in ["true", others, &format!("({others}) IS NOT TRUE"), &format!("{partition} > '2026-10-31'")] {
+            let sql = format!("SELECT * FROM {table} WHERE {condition}");
+            let mut together = machine.query("./bluelake-data", &sql).await;
+            let mut apart = machine.query("./before", &sql).await;
+            apart.extend(machine.query("./fresh", &sql).await);
+            for rows in [&mut together, &mut apart] {
+                rows.sort_by_key(ToString::to_string);
+            }
+            assert!(!together.is_empty(), "{sql}");
+            assert_eq!(together, apart, "{sql}");
+        }
+    }
+    machine.succeed(&["lake", "verify", "--deep"]).await;
 }

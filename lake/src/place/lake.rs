@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use aws_config::SdkConfig;
-use bluelake_schemas::{Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema};
+use bluelake_schemas::{
+    Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema, without_field_ids,
+};
 use deltalake::{
     DeltaTable, DeltaTableError,
     kernel::{DataType, StructField, engine::arrow_conversion::TryIntoKernel as _},
@@ -257,7 +259,7 @@ impl Lake {
             self.with_columns_of(name, table, schema).await?;
             return Ok(());
         }
-        let fields = kernel_fields(name, schema.fields().iter().map(AsRef::as_ref))?;
+        let fields = kernel_fields(name, schema)?;
         let created = self
             .unloaded(name)?
             .create()
@@ -296,8 +298,11 @@ impl Lake {
     }
 }
 
-fn kernel_fields<'a>(table: &str, fields: impl Iterator<Item = &'a Field>) -> Result<Vec<StructField>, LakeError> {
-    fields
+/// The columns as the log has them. Their numbers are for the files alone: by Delta's rules a table whose schema has them
+/// is one whose columns are read by number.
+fn kernel_fields(table: &str, schema: &SchemaRef) -> Result<Vec<StructField>, LakeError> {
+    without_field_ids(schema)
+        .iter()
         .map(|field| {
             let kernel: Result<StructField, _> = field.try_into_kernel();
             kernel
@@ -312,7 +317,7 @@ fn missing_columns(name: &str, table: &DeltaTable, schema: &SchemaRef) -> Result
     let kernel_schema = state.schema();
     let present: HashMap<_, _> = kernel_schema.fields().map(|field| (field.name().clone(), field)).collect();
     let mut missing = Vec::new();
-    for wanted in kernel_fields(name, schema.fields().iter().map(AsRef::as_ref))? {
+    for wanted in kernel_fields(name, schema)? {
         match present.get(wanted.name()) {
             Some(field) if !field.is_nullable() && wanted.is_nullable() => {
                 return Err(LakeError::Refused {

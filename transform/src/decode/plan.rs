@@ -164,7 +164,7 @@ fn check(field: &Field) -> Check {
         FieldKind::Timestamp => Check::Timestamp,
         FieldKind::EventType => Check::EventType,
         FieldKind::SchemaVersion => Check::SchemaVersion,
-        FieldKind::List { fields } => Check::List(ListPlan {
+        FieldKind::List { fields, .. } => Check::List(ListPlan {
             keys: Keys::new(fields.iter().map(|field| field.name.as_str())),
             fields: fields.iter().map(entry_field).collect(),
         }),

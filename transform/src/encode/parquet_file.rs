@@ -119,3 +119,157 @@ fn properties(rows: &RecordBatch, layout: TableLayout) -> Result<WriterPropertie
     }
     Ok(builder.build())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use arrow::{
+        array::AsArray as _,
+        datatypes::{DataType, Date32Type, Field},
+    };
+    use bluelake_schemas::{Contract, FIELD_ID_KEY, Micros, Stream};
+    use parquet::arrow::{
+        PARQUET_FIELD_ID_META_KEY,
+        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    };
+    use parquet::schema::types::Type;
+    use serde_json::json;
+
+    use super::*;
+    use crate::decode::decoder::{Decoder, RecordPosition};
+    use crate::encode::partition::Partitions;
+
+    /// Files of one record of each kind: redemptions with and without items, and what is no event.
+    fn files() -> Vec<(PartitionRows, TableLayout)> {
+        let contract = Contract::embedded().unwrap();
+        let mut builder = Arc::new(Decoder::new(&contract, Stream::TransactionEvents).unwrap()).batch();
+        let item = json!({ "sku": "a-1", "name": "Bread", "quantity": 2, "points": 20 });
+        let redemption = |id: u32, items: serde_json::Value| {
+            json!({
+                "event_id": Uuid::from_u128(u128::from(id)).to_string(), "event_type": "redemption",
+                "occurred_at": format!("2026-11-0{id}T12:00:00Z"), "redeemer_id": "c-1", "redeemer_kind": "civilian",
+                "provider_id": "m-1", "provider_kind": "merchant", "purpose": "goods", "points": 40, "items": items,
+                "colour": "red",
+            })
+        };
+        let records = [
+            redemption(1, json!([item, item])).to_string(),
+            redemption(1, json!(null)).to_string(),
+            redemption(2, json!([])).to_string(),
+            "no event".to_owned(),
+        ];
+        for (number, record) in records.iter().enumerate() {
+            let position = RecordPosition {
+                shard: "shardId-000000000000",
+                sequence: &number.to_string(),
+                arrived_at: Micros::new(1_795_453_500_000_000),
+                hash_keys: None,
+            };
+            builder.push(&position, record.as_bytes(), &mut |_, _| false);
+        }
+        let rows = builder.finish().unwrap();
+        let tables = [(rows.events, TableLayout::EVENTS), (rows.rejected, TableLayout::REJECTED)];
+        let files = tables.into_iter().flat_map(|(rows, layout)| {
+            Partitions::plan(vec![rows], layout, usize::MAX).unwrap().map(move |rows| (rows.unwrap(), layout))
+        });
+        files.collect()
+    }
+
+    fn read(bytes: &Bytes) -> (Type, RecordBatch) {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options).unwrap();
+        let schema = reader.parquet_schema().root_schema().clone();
+        let rows = reader.build().unwrap().map(Result::unwrap).collect::<Vec<_>>();
+        assert_eq!(rows.len(), 1);
+        (schema, rows[0].clone())
+    }
+
+    /// The number of each column of a file, those inside of lists by their path.
+    fn numbers_in_file(group: &Type, prefix: &str, numbers: &mut BTreeMap<String, i32>) {
+        for column in group.get_fields() {
+            // The group between a list and its entries is Parquet's own.
+            let name = if column.name() == "list" { prefix.to_owned() } else { format!("{prefix}/{}", column.name()) };
+            if column.get_basic_info().has_id() {
+                numbers.insert(name.clone(), column.get_basic_info().id());
+            }
+            if column.is_group() {
+                numbers_in_file(column, &name, numbers);
+            }
+        }
+    }
+
+    fn numbers_in_schema(columns: &[Arc<Field>], prefix: &str, numbers: &mut BTreeMap<String, i32>) {
+        for column in columns {
+            let name = format!("{prefix}/{}", column.name());
+            numbers.insert(name.clone(), column.metadata()[FIELD_ID_KEY].parse().unwrap());
+            match column.data_type() {
+                DataType::List(entry) => numbers_in_schema(&[Arc::clone(entry)], &name, numbers),
+                DataType::Struct(fields) => numbers_in_schema(fields, &name, numbers),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_column_of_a_file_has_its_number() {
+        assert_eq!(FIELD_ID_KEY, PARQUET_FIELD_ID_META_KEY);
+        for (partition, layout) in files() {
+            let (schema, _) = read(&encode(&partition, layout).unwrap().bytes);
+            let (mut found, mut expected) = (BTreeMap::new(), BTreeMap::new());
+            numbers_in_file(&schema, "", &mut found);
+            numbers_in_schema(partition.rows.schema().fields(), "", &mut expected);
+            assert_eq!(found, expected);
+            assert_eq!(found.contains_key("/items/element/sku"), layout == TableLayout::EVENTS, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_holds_its_partition_as_columns() {
+        let mut folders = Vec::new();
+        for (partition, layout) in files() {
+            let file = encode(&partition, layout).unwrap();
+            let (_, rows) = read(&file.bytes);
+            let texts = rows.column_by_name(layout.text_partition).unwrap().as_string::<i32>();
+            let dates = rows.column_by_name(layout.date_partition).unwrap().as_primitive::<Date32Type>();
+            for row in 0..rows.num_rows() {
+                let inside = [
+                    (layout.text_partition.to_owned(), texts.value(row).to_owned()),
+                    (layout.date_partition.to_owned(), date_text(dates.value(row)).unwrap()),
+                ];
+                assert_eq!(file.partition_values, inside);
+            }
+            folders.push((file.partition_values[0].1.clone(), rows.num_rows()));
+        }
+        let redemptions = |rows| ("redemption".to_owned(), rows);
+        assert_eq!(folders, [redemptions(2), redemptions(1), ("transaction-events".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_file_read_back_has_every_value() {
+        for (partition, layout) in files() {
+            let (_, rows) = read(&encode(&partition, layout).unwrap().bytes);
+            assert_eq!(rows.num_columns(), partition.rows.num_columns());
+            for (field, column) in partition.rows.schema().fields().iter().zip(partition.rows.columns()) {
+                let found = rows.column_by_name(field.name()).unwrap();
+                assert_eq!(format!("{found:?}"), format!("{column:?}"), "{}", field.name());
+            }
+        }
+    }
+
+    #[test]
+    fn nulls_are_counted_of_extras_alone() {
+        for (partition, layout) in files() {
+            let statistics: serde_json::Value =
+                serde_json::from_str(&encode(&partition, layout).unwrap().statistics).unwrap();
+            let counted = if layout == TableLayout::EVENTS { json!({ "extras": 0 }) } else { json!({}) };
+            assert_eq!(statistics["nullCount"], counted);
+            assert_eq!(statistics["numRecords"], partition.rows.num_rows());
+            for partition_column in [layout.text_partition, layout.date_partition] {
+                assert_eq!(statistics["minValues"].get(partition_column), None);
+            }
+            assert!(statistics["maxValues"]["arrived_at"].is_string(), "{statistics}");
+        }
+    }
+}

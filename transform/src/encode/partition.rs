@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use arrow::{
     array::{AsArray as _, RecordBatch, StringArray},
     compute::interleave_record_batch,
-    datatypes::{Date32Type, SchemaRef, TimestampMicrosecondType},
+    datatypes::{Date32Type, TimestampMicrosecondType},
 };
 
 use crate::decode::row_weight::{HEAVY_ROW, RowWeights, row_bytes};
@@ -36,14 +36,15 @@ impl TableLayout {
     pub const REJECTED: Self = Self { text_partition: "stream", date_partition: "arrival_date", sort_by: "arrived_at" };
 }
 
-/// Rows of one partition in sorted order, without the partition columns.
+/// Rows of one partition in sorted order.
 #[derive(Clone, Debug)]
 pub struct PartitionRows {
     /// Value of the text partition column.
     pub text_value: String,
     /// Value of the date partition column, days since the epoch.
     pub date_value: i32,
-    /// The rows; their schema is the table's less the partition columns.
+    /// The rows; their schema is the table's. The partition columns are among them: engines that take a file for itself, such
+    /// as those that read Iceberg, look for them there.
     pub rows: RecordBatch,
 }
 
@@ -67,7 +68,6 @@ struct Run {
 pub struct Partitions {
     batches: Vec<RecordBatch>,
     weights: Vec<RowWeights>,
-    file_columns: Vec<usize>,
     texts: Vec<String>,
     order: Vec<RowKey>,
     next: usize,
@@ -105,9 +105,8 @@ impl Partitions {
             }
         }
         order.sort_unstable();
-        let file_columns = batches.first().map(|batch| file_columns(&batch.schema(), layout)).unwrap_or_default();
         let weights = batches.iter().map(RowWeights::of).collect();
-        Ok(Self { batches, weights, file_columns, texts, order, next: 0, max_rows: max_rows.max(1) })
+        Ok(Self { batches, weights, texts, order, next: 0, max_rows: max_rows.max(1) })
     }
 
     /// Bytes of all rows, about.
@@ -176,11 +175,10 @@ impl Partitions {
     fn gather(&self, run: &[(usize, usize)]) -> Result<RecordBatch, TransformError> {
         let (batch, row) = run.first().copied().unwrap_or_default();
         let side_by_side = run.iter().enumerate().all(|(offset, place)| *place == (batch, row + offset));
-        let rows = match self.batches.get(batch) {
-            Some(rows) if side_by_side => rows.slice(row, run.len()),
-            _ => interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), run)?,
-        };
-        Ok(rows.project(&self.file_columns)?)
+        match self.batches.get(batch) {
+            Some(rows) if side_by_side => Ok(rows.slice(row, run.len())),
+            _ => Ok(interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), run)?),
+        }
     }
 }
 
@@ -191,16 +189,6 @@ impl Iterator for Partitions {
         let Run { text_value, date_value, rows: run } = self.take_run()?;
         Some(self.gather(&run).map(|rows| PartitionRows { text_value, date_value, rows }))
     }
-}
-
-fn file_columns(schema: &SchemaRef, layout: TableLayout) -> Vec<usize> {
-    schema
-        .fields()
-        .iter()
-        .enumerate()
-        .filter(|(_, field)| field.name() != layout.text_partition && field.name() != layout.date_partition)
-        .map(|(index, _)| index)
-        .collect()
 }
 
 struct LayoutColumns<'a> {

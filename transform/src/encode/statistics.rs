@@ -1,6 +1,9 @@
-//! Delta per-file statistics (Delta protocol, "Per-file Statistics"): row count, null counts, smallest and largest
-//! values. Text columns other than the shard are left out of the latter: ids and names are personal data and the
-//! log outlives an erased file.
+//! Delta per-file statistics (Delta protocol, "Per-file Statistics"): row count, smallest and largest values, and the
+//! nulls of one column. Text columns other than the shard are left out: ids and names are personal data and the log
+//! outlives an erased file.
+//!
+//! Every worker holds the statistics of all files of a table, and each log checkpoint has them once more. Null counts of
+//! all columns would be more than half of them, and nothing but a search for text asks for any.
 
 use arrow::{
     array::{Array, ArrayRef, AsArray as _, RecordBatch},
@@ -14,6 +17,8 @@ use crate::error::TransformError;
 
 /// The one text column whose range is in the log: a worker finds its shards' files by it.
 const RANGED_TEXT: &str = "stream_shard";
+/// The one column whose nulls are counted: a file in which it is null throughout need not be searched for a text.
+const COUNTED: &str = "extras";
 
 /// Statistics of a file's rows as JSON text.
 pub(crate) fn statistics(rows: &RecordBatch) -> Result<String, TransformError> {
@@ -24,7 +29,9 @@ pub(crate) fn statistics(rows: &RecordBatch) -> Result<String, TransformError> {
         if field.data_type().is_nested() {
             continue;
         }
-        nulls.insert(field.name().clone(), json!(column.null_count()));
+        if field.name() == COUNTED {
+            nulls.insert(field.name().clone(), json!(column.null_count()));
+        }
         if let Some((low, high)) = range(field.name(), column) {
             smallest.insert(field.name().clone(), low);
             largest.insert(field.name().clone(), high);
