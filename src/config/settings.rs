@@ -2,8 +2,9 @@
 //!
 //! A new setting is
 //! 1. an entry in this list: its type, key, default, reader and meaning, and its flag if it has one;
-//! 2. a field of [`super::Config`] or of one of its sections, which reads the entry;
-//! 3. its use;
+//! 2. a field of [`super::Config`] or of one of its sections, which reads the entry (with `read_optional` if its default is
+//!    `Unset`); nothing reminds you of this step;
+//! 3. its use, for ingest in `src/operate/ingestion.rs`;
 //! 4. a run of the unit tests with `BLUELAKE_WRITE_DOCS=1`, which writes the table of `docs/configuration.md`.
 //!
 //! The key in the file, the variable, the flag, `--help` and `config show` follow from the entry. A new section is a
