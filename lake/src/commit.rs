@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod chain;
+pub(crate) mod file_upload;
 pub(crate) mod housekeeping;
 pub(crate) mod rejected;
 pub(crate) mod self_check;

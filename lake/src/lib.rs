@@ -31,6 +31,7 @@ pub use checkpoint::stream_identity::other_stream;
 pub use checkpoint::totals::ControlTotals;
 pub use checkpoint::watermark::SeenInKinesis;
 pub use commit::attempt::Attempt;
+pub use commit::file_upload::{FileEnd, FileUpload};
 pub use commit::housekeeping::Housekeeping;
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};

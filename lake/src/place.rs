@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod bucket;
 pub(crate) mod delta;
 pub(crate) mod durable;
+pub(crate) mod durable_parts;
 pub(crate) mod files;
 pub(crate) mod heartbeats;
 pub(crate) mod lake;

@@ -106,7 +106,7 @@ async fn partition_values_are_those_of_the_log() {
 }
 
 #[tokio::test]
-async fn files_of_before_and_of_today_are_one_table() {
+async fn files_of_both_kinds_are_one_table() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;

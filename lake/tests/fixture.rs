@@ -75,7 +75,7 @@ impl Fixture {
     }
 }
 
-fn lake_at(folder: &std::path::Path) -> Lake {
+pub(crate) fn lake_at(folder: &std::path::Path) -> Lake {
     Lake::at(&folder.to_str().unwrap().parse().unwrap(), None).unwrap()
 }
 

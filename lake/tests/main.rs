@@ -8,4 +8,5 @@ mod fixture;
 mod inspect;
 mod refusals;
 mod upkeep;
+mod uploads;
 mod verify;

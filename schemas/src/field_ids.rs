@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_missing_repeated_or_reused_is_refused() {
+    fn a_missing_repeated_or_reused_number_is_refused() {
         let (envelope, users, transactions) = ("envelope.toml", "user_events.toml", "transaction_events.toml");
         let retired = |retired: &str| format!("max_schema_version = 1\nretired_field_ids = {{ {retired} }}\n");
         let retire = |list: &str| ("max_schema_version = 1\n".to_owned(), retired(list));

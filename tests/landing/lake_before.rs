@@ -91,7 +91,7 @@ fn kinds(lake: &Path, table: &str, partition: &str) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_before_and_of_today_answer_as_one() {
+async fn files_of_both_kinds_answer_as_one() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let lake = machine.path("bluelake-data");

@@ -12,6 +12,18 @@ pub enum TransformError {
     /// Statistics cannot be written.
     #[error("statistics cannot be written as JSON")]
     Statistics(#[from] serde_json::Error),
+    /// Rows are not of the file's schema.
+    #[error("rows do not fit the file: {column} is not as its schema says")]
+    Schema {
+        /// The first column that differs, or what else does.
+        column: String,
+    },
+    /// Rows are not in the file's order.
+    #[error("rows do not fit the file: '{column}' falls, and the file is in its order")]
+    Unsorted {
+        /// The column that should never fall.
+        column: &'static str,
+    },
     /// A column that the table's layout needs is missing, null or of another type.
     #[error("column '{column}' does not fit the table's layout")]
     Layout {

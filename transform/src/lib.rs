@@ -12,6 +12,7 @@ mod unpack;
 
 pub use decode::decoder::{BatchBuilder, Counts, DecodedBatch, Decoder, RecordPosition};
 pub use decode::reason::{ReasonCode, Rejected};
+pub use encode::file_writer::{FileOptions, FileWriter, FinishedFile, PART_BYTES};
 pub use encode::parquet_file::{EncodedFile, encode};
 pub use encode::partition::{PartitionRows, Partitions, TableLayout};
 pub use error::TransformError;

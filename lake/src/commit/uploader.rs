@@ -9,6 +9,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 use crate::{
     checkpoint::{advance::Batch, data_file::DataFile},
+    commit::file_upload::FileUpload,
     error::LakeError,
     failpoint,
 };
@@ -37,6 +38,14 @@ pub struct Uploader {
 impl Uploader {
     pub(crate) fn of(table: &DeltaTable) -> Self {
         Self { store: table.object_store() }
+    }
+
+    /// Begins a file that is put part by part, at this path below the table.
+    ///
+    /// # Errors
+    /// [`LakeError::DataFile`] when the path is none.
+    pub fn begin(&self, path: String) -> Result<FileUpload, LakeError> {
+        FileUpload::new(Arc::clone(&self.store), path)
     }
 
     /// Uploads one Parquet file.

@@ -1,7 +1,7 @@
 //! A local object store whose puts are on disk, file and directory, before they are acknowledged.
 //!
-//! Everything but `put` is left to object_store's own `LocalFileSystem`. A put is a [`WholeFile`], so that a commit never
-//! refers to bytes that a power failure can take back.
+//! Everything but puts is left to object_store's own `LocalFileSystem`. A put is a [`WholeFile`], so that a commit never
+//! refers to bytes that a power failure can take back; what is put in parts goes the same way (`durable_parts`).
 
 use std::{
     fmt, io,
@@ -17,17 +17,27 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, local::LocalFileSystem, path::Path,
 };
 
-use crate::place::whole_file::{WholeFile, create_folders};
+use crate::place::{
+    durable_parts::{CreateOnly, Disk, DurableUpload, RealDisk},
+    whole_file::{WholeFile, create_folders},
+};
 
 /// `LocalFileSystem` over the whole file system with durable puts.
 #[derive(Debug)]
 pub(crate) struct DurableFileSystem {
     inner: Arc<LocalFileSystem>,
+    /// Of what is put in parts.
+    disk: Arc<dyn Disk>,
 }
 
 impl DurableFileSystem {
     pub(crate) fn new() -> Self {
-        Self { inner: Arc::new(LocalFileSystem::new()) }
+        Self::on(Arc::new(RealDisk))
+    }
+
+    /// Over this disk.
+    pub(crate) fn on(disk: Arc<dyn Disk>) -> Self {
+        Self { inner: Arc::new(LocalFileSystem::new()), disk }
     }
 }
 
@@ -37,7 +47,7 @@ impl fmt::Display for DurableFileSystem {
     }
 }
 
-fn failure(path: &FilePath, source: io::Error) -> Error {
+pub(crate) fn failure(path: &FilePath, source: io::Error) -> Error {
     let path = path.display().to_string();
     match source.kind() {
         io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
@@ -77,7 +87,16 @@ impl ObjectStore for DurableFileSystem {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
+        if !options.attributes.is_empty() {
+            // A folder keeps none; the error is its own.
+            return self.inner.put_multipart_opts(location, options).await;
+        }
+        let create = options.extensions.get::<CreateOnly>().is_some();
+        let target: PathBuf = self.inner.path_to_filesystem(location)?;
+        let (at, disk) = (target.clone(), Arc::clone(&self.disk));
+        let begun = tokio::task::spawn_blocking(move || DurableUpload::begin(target, create, disk)).await;
+        let upload = begun.map_err(|source| Error::JoinError { source })?.map_err(|source| failure(&at, source))?;
+        Ok(Box::new(upload))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {

@@ -131,7 +131,7 @@ pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_folder_of(target: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder_of(target: &Path) -> io::Result<()> {
     target.parent().map_or(Ok(()), sync_folder)
 }
 

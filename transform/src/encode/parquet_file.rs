@@ -1,21 +1,15 @@
-//! Rows of one partition to the bytes of one Parquet file: zstd, sorted, bloom filters on ids.
+//! Rows of one partition, all at once, to the bytes of one Parquet file in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array as _, ArrayRef, RecordBatch};
 use bytes::Bytes;
 use chrono::{DateTime, Days};
-use parquet::{
-    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
-    basic::{Compression, ZstdLevel},
-    file::{
-        metadata::SortingColumn,
-        properties::{EnabledStatistics, WriterProperties},
-    },
-    schema::types::ColumnPath,
-};
+use parquet::file::properties::DEFAULT_MAX_ROW_GROUP_ROW_COUNT;
 use uuid::Uuid;
 
+use crate::encode::file_writer::{FileOptions, FileWriter};
 use crate::encode::partition::{PartitionRows, TableLayout};
-use crate::encode::statistics::statistics;
 use crate::error::TransformError;
 
 /// False positives of a bloom filter on an id.
@@ -54,22 +48,21 @@ impl EncodedFile {
 /// When Arrow or Parquet refuses the rows, or the date is out of the calendar.
 pub fn encode(partition: &PartitionRows, layout: TableLayout) -> Result<EncodedFile, TransformError> {
     let rows = &partition.rows;
-    let options = ArrowWriterOptions::new().with_properties(properties(rows, layout)?).with_skip_arrow_metadata(true);
     // A part of a batch, by itself.
     let weights = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or_default());
-    let mut bytes = Vec::with_capacity(weights.sum::<usize>() / 4);
-    let mut writer = ArrowWriter::try_new_with_options(&mut bytes, rows.schema(), options)?;
-    writer.write(rows)?;
-    let metadata = writer.close()?;
-    let written = metadata.file_metadata().num_rows();
+    let expected = weights.sum::<usize>() / 4;
+    let mut writer = FileWriter::expecting(rows.schema(), layout, &options(rows), expected)?;
+    writer.push(rows)?;
+    let file = writer.finish()?;
+    let [bytes] = <[Bytes; 1]>::try_from(file.rest).unwrap_or_else(|parts| [Bytes::from(parts.concat())]);
     Ok(EncodedFile {
         partition_values: vec![
             (layout.text_partition.to_owned(), partition.text_value.clone()),
             (layout.date_partition.to_owned(), date_text(partition.date_value)?),
         ],
-        bytes: Bytes::from(bytes),
-        rows: u64::try_from(written).map_err(|_| TransformError::Layout { column: "rows" })?,
-        statistics: statistics(rows)?,
+        bytes,
+        rows: file.rows,
+        statistics: file.statistics,
     })
 }
 
@@ -86,38 +79,28 @@ fn date_text(days: i32) -> Result<String, TransformError> {
     date.map(|date| date.format("%Y-%m-%d").to_string()).ok_or(TransformError::Layout { column: "date" })
 }
 
-fn properties(rows: &RecordBatch, layout: TableLayout) -> Result<WriterProperties, TransformError> {
-    let count = u64::try_from(rows.num_rows()).unwrap_or(u64::MAX);
-    let mut builder = WriterProperties::builder()
-        .set_created_by(format!("bluelake {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_statistics_enabled(EnabledStatistics::Chunk);
-    if let Ok(index) = rows.schema().index_of(layout.sort_by)
-        && let Ok(column_idx) = i32::try_from(index)
-    {
-        builder = builder.set_sorting_columns(Some(vec![SortingColumn {
-            column_idx,
-            descending: false,
-            nulls_first: false,
-        }]));
-    }
+/// A file of one part, with what the rows themselves tell: which columns are long, and which ids there are.
+fn options(rows: &RecordBatch) -> FileOptions {
+    let (mut filters, mut heavy) = (BTreeMap::new(), BTreeSet::new());
     for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
         if is_heavy(column) {
-            // A dictionary, the smallest and the largest value would each be one more copy, and help nobody.
-            let path = ColumnPath::from(field.name().as_str());
-            builder = builder
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_statistics_enabled(path, EnabledStatistics::None);
+            heavy.insert(field.name().clone());
         }
         if field.name().ends_with("_id") && column.null_count() < rows.num_rows() {
-            let path = ColumnPath::from(field.name().as_str());
-            builder = builder
-                .set_column_bloom_filter_enabled(path.clone(), true)
-                .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
-                .set_column_bloom_filter_max_ndv(path, count);
+            filters.insert(field.name().clone(), BLOOM_FALSE_POSITIVES);
         }
     }
-    Ok(builder.build())
+    FileOptions {
+        compression_level: ZSTD_LEVEL,
+        group_rows: DEFAULT_MAX_ROW_GROUP_ROW_COUNT,
+        group_bytes: None,
+        filters,
+        filter_values: u64::try_from(rows.num_rows()).unwrap_or(u64::MAX),
+        filters_at_end: false,
+        heavy,
+        ranged_pages: BTreeSet::new(),
+        part_bytes: usize::MAX,
+    }
 }
 
 #[cfg(test)]

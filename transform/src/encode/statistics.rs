@@ -4,6 +4,10 @@
 //!
 //! Every worker holds the statistics of all files of a table, and each log checkpoint has them once more. Null counts of
 //! all columns would be more than half of them, and nothing but a search for text asks for any.
+//!
+//! They are added up batch by batch; how the rows are split into batches changes nothing.
+
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray as _, RecordBatch},
@@ -20,55 +24,135 @@ const RANGED_TEXT: &str = "stream_shard";
 /// The one column whose nulls are counted: a file in which it is null throughout need not be searched for a text.
 const COUNTED: &str = "extras";
 
-/// Statistics of a file's rows as JSON text.
-pub(crate) fn statistics(rows: &RecordBatch) -> Result<String, TransformError> {
-    let mut smallest = Map::new();
-    let mut largest = Map::new();
-    let mut nulls = Map::new();
-    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
-        if field.data_type().is_nested() {
-            continue;
-        }
-        if field.name() == COUNTED {
-            nulls.insert(field.name().clone(), json!(column.null_count()));
-        }
-        if let Some((low, high)) = range(field.name(), column) {
-            smallest.insert(field.name().clone(), low);
-            largest.insert(field.name().clone(), high);
-        }
-    }
-    let text = serde_json::to_string(&json!({
-        "numRecords": rows.num_rows(),
-        "minValues": smallest,
-        "maxValues": largest,
-        "nullCount": nulls,
-    }))?;
-    Ok(text)
+/// What is known of a file's rows so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct FileStatistics {
+    rows: u64,
+    ranges: BTreeMap<String, Range>,
+    nulls: BTreeMap<String, u64>,
 }
 
-fn range(name: &str, column: &ArrayRef) -> Option<(Value, Value)> {
-    match column.data_type() {
-        DataType::Int32 => {
-            let values = column.as_primitive::<Int32Type>();
-            Some((json!(min(values)?), json!(max(values)?)))
+/// The smallest and the largest value of a column.
+#[derive(Clone, Debug, PartialEq)]
+enum Range {
+    Integers(i64, i64),
+    Numbers(f64, f64),
+    /// Microseconds since the epoch.
+    Times(i64, i64),
+    Texts(String, String),
+}
+
+impl FileStatistics {
+    /// Adds the rows of a batch.
+    pub(crate) fn add(&mut self, rows: &RecordBatch) {
+        self.rows += count(rows.num_rows());
+        for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+            if field.name() == COUNTED {
+                *self.nulls.entry(field.name().clone()).or_default() += count(column.null_count());
+            }
+            let Some(range) = Range::of(field.name(), column) else { continue };
+            match self.ranges.get_mut(field.name()) {
+                Some(known) => known.widen(range),
+                None => {
+                    self.ranges.insert(field.name().clone(), range);
+                }
+            }
         }
-        DataType::Int64 => {
-            let values = column.as_primitive::<Int64Type>();
-            Some((json!(min(values)?), json!(max(values)?)))
+    }
+
+    /// Rows so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// As JSON text.
+    pub(crate) fn to_json(&self) -> Result<String, TransformError> {
+        let mut smallest = Map::new();
+        let mut largest = Map::new();
+        for (column, range) in &self.ranges {
+            if let Some((low, high)) = range.ends() {
+                smallest.insert(column.clone(), low);
+                largest.insert(column.clone(), high);
+            }
         }
-        DataType::Float64 => {
-            let values = column.as_primitive::<Float64Type>();
-            Some((json!(min(values)?), json!(max(values)?)))
+        let text = serde_json::to_string(&json!({
+            "numRecords": self.rows,
+            "minValues": smallest,
+            "maxValues": largest,
+            "nullCount": self.nulls,
+        }))?;
+        Ok(text)
+    }
+}
+
+fn count(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}
+
+impl Range {
+    /// That of a batch's column; `None` without a value, or when its range is not for the log.
+    fn of(name: &str, column: &ArrayRef) -> Option<Self> {
+        match column.data_type() {
+            DataType::Int32 => {
+                let values = column.as_primitive::<Int32Type>();
+                Some(Self::Integers(min(values)?.into(), max(values)?.into()))
+            }
+            DataType::Int64 => {
+                let values = column.as_primitive::<Int64Type>();
+                Some(Self::Integers(min(values)?, max(values)?))
+            }
+            DataType::Float64 => {
+                let values = column.as_primitive::<Float64Type>();
+                Some(Self::Numbers(min(values)?, max(values)?))
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                let values = column.as_primitive::<TimestampMicrosecondType>();
+                Some(Self::Times(min(values)?, max(values)?))
+            }
+            DataType::Utf8 if name == RANGED_TEXT => {
+                let values = column.as_string::<i32>();
+                Some(Self::Texts(min_string(values)?.to_owned(), max_string(values)?.to_owned()))
+            }
+            _ => None,
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            let values = column.as_primitive::<TimestampMicrosecondType>();
-            Some((time_text(min(values)?)?, time_text(max(values)?)?))
+    }
+
+    /// Takes in another range of the same column, which has the same type in every batch of a file.
+    fn widen(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Integers(low, high), Self::Integers(lower, higher))
+            | (Self::Times(low, high), Self::Times(lower, higher)) => {
+                (*low, *high) = (lower.min(*low), higher.max(*high));
+            }
+            (Self::Numbers(low, high), Self::Numbers(lower, higher)) => {
+                // As Arrow orders them within a batch.
+                if lower.total_cmp(low) == Ordering::Less {
+                    *low = lower;
+                }
+                if higher.total_cmp(high) == Ordering::Greater {
+                    *high = higher;
+                }
+            }
+            (Self::Texts(low, high), Self::Texts(lower, higher)) => {
+                if lower < *low {
+                    *low = lower;
+                }
+                if higher > *high {
+                    *high = higher;
+                }
+            }
+            _ => {}
         }
-        DataType::Utf8 if name == RANGED_TEXT => {
-            let values = column.as_string::<i32>();
-            Some((json!(min_string(values)?), json!(max_string(values)?)))
+    }
+
+    /// Both ends as the log writes them; `None` for times out of the calendar.
+    fn ends(&self) -> Option<(Value, Value)> {
+        match self {
+            Self::Integers(low, high) => Some((json!(low), json!(high))),
+            Self::Numbers(low, high) => Some((json!(low), json!(high))),
+            Self::Times(low, high) => Some((time_text(*low)?, time_text(*high)?)),
+            Self::Texts(low, high) => Some((json!(low), json!(high))),
         }
-        _ => None,
     }
 }
 

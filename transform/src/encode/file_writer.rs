@@ -1,0 +1,240 @@
+//! Rows of one partition to the bytes of one Parquet file, batch by batch: zstd, bloom filters, statistics added up on the
+//! way.
+//!
+//! Memory follows the row group and not the file: a row group is held encoded until it is full, and then goes out in parts.
+//! What stays until the end is small: the description of each row group, and the bloom filters where they stand at the end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
+
+use arrow::{
+    array::{Array as _, AsArray as _, RecordBatch},
+    datatypes::{Schema, SchemaRef, TimestampMicrosecondType},
+};
+use bytes::Bytes;
+use parquet::{
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    basic::{Compression, ZstdLevel},
+    file::{
+        metadata::SortingColumn,
+        properties::{BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesBuilder},
+    },
+    schema::types::ColumnPath,
+};
+
+use crate::encode::{partition::TableLayout, parts::PartBuffer, statistics::FileStatistics};
+use crate::error::TransformError;
+
+/// Size of the parts in which a large file leaves: S3 takes no smaller ones than 5 MiB, but the last, and at most 10,000.
+pub const PART_BYTES: usize = 16 << 20;
+/// Rows of a row group of a large file: about 19 MB of usual events, and what a reader that looks for an hour need not read.
+const GROUP_ROWS: usize = 262_144;
+/// Distinct values of a column in it, at most.
+const GROUP_VALUES: u64 = 262_144;
+/// Bytes of a row group of a large file, encoded: rows that are no usual events fill one sooner.
+const GROUP_BYTES: usize = 64 << 20;
+
+/// How a file is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileOptions {
+    /// zstd level of the column chunks.
+    pub compression_level: i32,
+    /// Rows of a row group at most, at least 1.
+    pub group_rows: usize,
+    /// Bytes of a row group at most, encoded and by estimate.
+    pub group_bytes: Option<usize>,
+    /// Columns with a bloom filter, each with its share of false positives: above 0, below 1.
+    pub filters: BTreeMap<String, f64>,
+    /// Distinct values that a filter has room for before it is cut to size: those of a row group at most.
+    pub filter_values: u64,
+    /// All filters stand together at the end, where one read gets them, and not each after its row group.
+    pub filters_at_end: bool,
+    /// Columns of long values: without a dictionary and without a range, which would each be one more copy and help nobody.
+    pub heavy: BTreeSet<String>,
+    /// Columns with a range for each page, by which a reader passes over parts of a row group.
+    pub ranged_pages: BTreeSet<String>,
+    /// Size of the parts in which the file leaves.
+    pub part_bytes: usize,
+}
+
+impl FileOptions {
+    /// Those of a large file that is written as it comes.
+    #[must_use]
+    pub fn large(compression_level: i32, filters: BTreeMap<String, f64>) -> Self {
+        Self {
+            compression_level,
+            group_rows: GROUP_ROWS,
+            group_bytes: Some(GROUP_BYTES),
+            filters,
+            filter_values: GROUP_VALUES,
+            filters_at_end: true,
+            heavy: BTreeSet::new(),
+            ranged_pages: ["occurred_at", "arrived_at"].map(str::to_owned).into(),
+            part_bytes: PART_BYTES,
+        }
+    }
+
+    fn properties(&self, schema: &Schema, layout: TableLayout) -> Result<WriterProperties, TransformError> {
+        let position = if self.filters_at_end { BloomFilterPosition::End } else { BloomFilterPosition::AfterRowGroup };
+        let builder = WriterProperties::builder()
+            .set_created_by(format!("bluelake {}", env!("CARGO_PKG_VERSION")))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.compression_level)?))
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(self.group_rows.max(1)))
+            .set_max_row_group_bytes(self.group_bytes.map(|bytes| bytes.max(1)))
+            .set_bloom_filter_position(position)
+            .set_sorting_columns(sorting(schema, layout).map(|column| vec![column]));
+        Ok(schema.fields().iter().fold(builder, |builder, field| self.of_column(builder, field.name())).build())
+    }
+
+    fn of_column(&self, mut builder: WriterPropertiesBuilder, name: &str) -> WriterPropertiesBuilder {
+        let path = ColumnPath::from(name);
+        if self.ranged_pages.contains(name) {
+            builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
+        }
+        if self.heavy.contains(name) {
+            builder = builder
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+        }
+        match self.filters.get(name) {
+            Some(false_positives) => builder
+                .set_column_bloom_filter_enabled(path.clone(), true)
+                .set_column_bloom_filter_fpp(path.clone(), *false_positives)
+                .set_column_bloom_filter_max_ndv(path, self.filter_values),
+            None => builder,
+        }
+    }
+}
+
+fn sorting(schema: &Schema, layout: TableLayout) -> Option<SortingColumn> {
+    let column_idx = i32::try_from(schema.index_of(layout.sort_by).ok()?).ok()?;
+    Some(SortingColumn { column_idx, descending: false, nulls_first: false })
+}
+
+/// What is known of a file when its last row was written.
+#[derive(Clone, Debug)]
+pub struct FinishedFile {
+    /// What was not taken as parts before, in order.
+    pub rest: Vec<Bytes>,
+    /// Size of the whole file in bytes.
+    pub size: u64,
+    /// Rows, from the footer.
+    pub rows: u64,
+    /// Delta per-file statistics, JSON text.
+    pub statistics: String,
+}
+
+/// A Parquet file that is being written.
+pub struct FileWriter {
+    writer: ArrowWriter<PartBuffer>,
+    schema: SchemaRef,
+    layout: TableLayout,
+    statistics: FileStatistics,
+    /// The newest value of the column by which the file is sorted.
+    reached: i64,
+}
+
+impl FileWriter {
+    /// A file of rows of this schema. The numbers of columns are in its metadata.
+    ///
+    /// # Errors
+    /// When Parquet cannot hold the schema, or does not know the compression level.
+    pub fn new(schema: SchemaRef, layout: TableLayout, options: &FileOptions) -> Result<Self, TransformError> {
+        Self::expecting(schema, layout, options, options.part_bytes)
+    }
+
+    /// As [`FileWriter::new`]; `bytes` is about what the file will have.
+    pub(crate) fn expecting(
+        schema: SchemaRef,
+        layout: TableLayout,
+        options: &FileOptions,
+        bytes: usize,
+    ) -> Result<Self, TransformError> {
+        let properties = options.properties(&schema, layout)?;
+        let arrow = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let buffer = PartBuffer::new(options.part_bytes, bytes);
+        let writer = ArrowWriter::try_new_with_options(buffer, schema.clone(), arrow)?;
+        Ok(Self { writer, schema, layout, statistics: FileStatistics::default(), reached: i64::MIN })
+    }
+
+    /// Adds rows, which come in the order of the layout. After an error the file is of no use.
+    ///
+    /// # Errors
+    /// When the rows are of another schema or out of order, or Parquet refuses them.
+    pub fn push(&mut self, rows: &RecordBatch) -> Result<(), TransformError> {
+        self.check_columns(rows)?;
+        self.check_order(rows)?;
+        self.writer.write(rows)?;
+        self.statistics.add(rows);
+        Ok(())
+    }
+
+    /// The parts that are complete and were not taken before. They have one size; what is left comes with the end.
+    pub fn take_parts(&mut self) -> Vec<Bytes> {
+        self.writer.inner_mut().take_complete()
+    }
+
+    /// Bytes that are held, about: those of the row group that is filling and those that were not taken.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.writer.memory_size() + self.writer.inner().held()
+    }
+
+    /// Bytes of the file so far, about: what was written and what will become of the row group that is filling.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        let filling = u64::try_from(self.writer.in_progress_size()).unwrap_or(u64::MAX);
+        self.writer.inner().written().saturating_add(filling)
+    }
+
+    /// Writes the end of the file.
+    ///
+    /// # Errors
+    /// When Parquet cannot write it, or has counted other rows than were pushed.
+    pub fn finish(mut self) -> Result<FinishedFile, TransformError> {
+        let metadata = self.writer.finish()?;
+        let rows = u64::try_from(metadata.file_metadata().num_rows()).ok();
+        let rows = rows.filter(|rows| *rows == self.statistics.rows());
+        let rows = rows.ok_or_else(|| TransformError::Schema { column: "the number of rows".to_owned() })?;
+        let buffer = mem::replace(self.writer.inner_mut(), PartBuffer::new(1, 0));
+        Ok(FinishedFile {
+            size: buffer.written(),
+            rows,
+            statistics: self.statistics.to_json()?,
+            rest: buffer.into_rest(),
+        })
+    }
+
+    /// Parquet goes by the places of the columns alone.
+    fn check_columns(&self, rows: &RecordBatch) -> Result<(), TransformError> {
+        let (expected, found) = (self.schema.fields(), rows.schema_ref().fields());
+        let differs = expected.iter().zip(found).find(|(expected, found)| {
+            expected.name() != found.name() || !expected.data_type().equals_datatype(found.data_type())
+        });
+        match differs {
+            Some((expected, _)) => Err(TransformError::Schema { column: expected.name().clone() }),
+            None if expected.len() != found.len() => {
+                Err(TransformError::Schema { column: "the number of columns".to_owned() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A file says of itself that it is sorted, and readers believe it.
+    fn check_order(&mut self, rows: &RecordBatch) -> Result<(), TransformError> {
+        let column = self.layout.sort_by;
+        let Some(values) = rows.column_by_name(column) else { return Ok(()) };
+        let values = values.as_primitive_opt::<TimestampMicrosecondType>();
+        let values = values.filter(|values| values.null_count() == 0).ok_or(TransformError::Layout { column })?;
+        for value in values.values() {
+            if *value < self.reached {
+                return Err(TransformError::Unsorted { column });
+            }
+            self.reached = *value;
+        }
+        Ok(())
+    }
+}
