@@ -3,6 +3,7 @@
 pub(crate) mod advance;
 pub(crate) mod data_file;
 pub(crate) mod document;
+pub(crate) mod numbered;
 pub(crate) mod sequence;
 pub(crate) mod settlement;
 pub(crate) mod shard_id;

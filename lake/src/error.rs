@@ -87,6 +87,14 @@ pub enum LakeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A maintenance record cannot be used.
+    #[error("maintenance record '{path}': {reason}")]
+    Record {
+        /// Path of the record.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A commit found no quiet moment within its attempts.
     #[error("table '{table}': gave up after {attempts} attempts to commit")]
     Contention {

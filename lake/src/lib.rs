@@ -21,14 +21,15 @@ pub use causes::{causes, one_line};
 pub use checkpoint::advance::{Batch, Fence, MovedShard, Refusal, ShardAdvance, Supplement, Writer, advance};
 pub use checkpoint::data_file::DataFile;
 pub use checkpoint::document::{
-    ArchiveRange, CheckpointDocument, Commit, Gap, GapCause, Head, Links, Position, Predecessor, ShardRange,
-    ShardState, Tally, archive_shard,
+    ArchiveRange, CheckpointDocument, Commit, Gap, GapCause, Head, Links, Position, RawObject, RawRange, RepairSidecar,
+    ShardRange, ShardState, Tally, archive_shard,
 };
+pub use checkpoint::numbered::{DocumentFault, Predecessor};
 pub use checkpoint::sequence::{NotASequenceNumber, SequenceNumber};
 pub use checkpoint::settlement::{Trace, trace};
 pub use checkpoint::shard_id::ShardId;
 pub use checkpoint::stream_identity::other_stream;
-pub use checkpoint::totals::ControlTotals;
+pub use checkpoint::totals::{ControlTotals, Repaired};
 pub use checkpoint::watermark::SeenInKinesis;
 pub use commit::attempt::Attempt;
 pub use commit::file_upload::{FileEnd, FileUpload};

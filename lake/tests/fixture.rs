@@ -95,7 +95,7 @@ pub(crate) fn advance(shard: &str, from: Option<Position>, to: Position, stored:
         arrived_at: Some(Micros::new(NEW_YEAR)),
         drained_at: None,
         pinned_at: None,
-        counts: ControlTotals { received: stored + rejected, stored, rejected, duplicate: 0 },
+        counts: ControlTotals { received: stored + rejected, stored, rejected, ..ControlTotals::default() },
         gap: None,
     }
 }

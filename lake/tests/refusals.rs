@@ -51,9 +51,9 @@ async fn a_document_of_a_newer_format_is_refused() {
     let (fixture, folder) = with_rows().await;
     let path = document(&folder, 2);
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"format\": 4", "\"format\": 5")).unwrap();
+    std::fs::write(&path, text.replace("\"format\": 5", "\"format\": 6")).unwrap();
     let message = refusal(&fixture).await;
-    assert!(message.contains("format 5"), "{message}");
+    assert!(message.contains("format 6"), "{message}");
 }
 
 #[tokio::test]

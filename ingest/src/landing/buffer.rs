@@ -263,7 +263,7 @@ mod tests {
                 arrived_at: Some(Micros::new(i64::from(to))),
                 drained_at: None,
                 pinned_at: None,
-                counts: ControlTotals { received: stored, stored, rejected: 0, duplicate: 0 },
+                counts: ControlTotals { received: stored, stored, ..ControlTotals::default() },
                 gap: None,
             },
             rows: Eights(rows),

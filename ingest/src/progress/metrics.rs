@@ -350,7 +350,7 @@ mod tests {
     }
 
     fn report(shards: usize) -> ProgressReport {
-        let committed = ControlTotals { received: 10, stored: 6, rejected: 3, duplicate: 1 };
+        let committed = ControlTotals { received: 10, stored: 6, rejected: 3, duplicate: 1, suppressed: 0 };
         ProgressReport {
             stream: Stream::TransactionEvents,
             phase: WorkerPhase::Running,

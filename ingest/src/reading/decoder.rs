@@ -141,6 +141,7 @@ impl PageDecoder {
             stored: result.stored,
             rejected: result.rejected,
             duplicate: result.duplicate,
+            suppressed: 0,
         };
         tally.misrouted += result.misrouted;
         tally.bytes += u64::try_from(data.len()).unwrap_or(u64::MAX);

@@ -186,5 +186,6 @@ fn count(items: &[Item]) -> ControlTotals {
         stored: of(Fate::Stored),
         rejected: of(Fate::Rejected),
         duplicate: of(Fate::Duplicate),
+        suppressed: 0,
     }
 }

@@ -344,7 +344,8 @@ impl Replay {
             .map_err(transform)?;
         tally.present += count(decoded.rejected.num_rows() - rejected.num_rows());
         let (stored, left_out) = (count(decoded.events.num_rows()), count(rejected.num_rows()));
-        rows.counts += ControlTotals { received: stored + left_out, stored, rejected: left_out, duplicate: 0 };
+        let received = stored + left_out;
+        rows.counts += ControlTotals { received, stored, rejected: left_out, ..ControlTotals::default() };
         for (batch, held) in [(decoded.events, &mut rows.events), (rejected, &mut rows.rejected)] {
             if batch.num_rows() > 0 {
                 *bytes += batch.get_array_memory_size();

@@ -20,9 +20,9 @@ use uuid::Uuid;
 use crate::checkpoint::{
     data_file::DataFile,
     document::{
-        ArchiveRange, CheckpointDocument, Commit, DOCUMENT_FORMAT, Gap, Head, Links, Position, Predecessor, ShardRange,
-        ShardState,
+        ArchiveRange, CheckpointDocument, Commit, DOCUMENT_FORMAT, Gap, Head, Links, Position, ShardRange, ShardState,
     },
+    numbered::Predecessor,
     sequence::SequenceNumber,
     shard_id::ShardId,
     totals::ControlTotals,
@@ -208,7 +208,7 @@ pub fn advance(
 }
 
 /// The next document as far as it does not depend on a batch: all that is carried on, nothing that is of one commit.
-fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer) -> CheckpointDocument {
+pub(crate) fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer) -> CheckpointDocument {
     let carried = current.cloned().unwrap_or_else(CheckpointDocument::empty);
     let head = Head {
         format: DOCUMENT_FORMAT,
@@ -222,8 +222,10 @@ fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer)
         stream_arn: writer.stream_arn.clone(),
         stream_created_at: writer.stream_created_at.or(carried.head.stream_created_at),
         erasure_epoch: carried.head.erasure_epoch,
+        erasure_registry: carried.head.erasure_registry,
     };
-    let links = Links { previous_archive: carried.links.last_archive, ..carried.links };
+    let Links { last_archive, last_repair, .. } = carried.links;
+    let links = Links { previous_archive: last_archive, previous_repair: last_repair, ..carried.links };
     CheckpointDocument { head, commit: Commit::default(), links, ..carried }
 }
 

@@ -1,10 +1,11 @@
-//! A Parquet file of a batch, as the checkpoint document and the Delta log name it.
+//! A Parquet file of a batch or task, as the checkpoint document and the Delta log name it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bluelake_schemas::Millis;
 use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// An uploaded data file. Serialises the same way each time, so that a document's digest holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,19 @@ pub struct DataFile {
 }
 
 impl DataFile {
+    /// What the path should start with and does not: the folder that its partition values name, and the id of what wrote it,
+    /// where that is given.
+    pub(crate) fn misplaced(&self, columns: [&str; 2], id: Option<Uuid>) -> Option<String> {
+        let mut expected = String::new();
+        for column in columns {
+            let value = self.partition_values.get(column).map_or("", String::as_str);
+            expected.push_str(&format!("{column}={value}/"));
+        }
+        expected.extend(id.map(|id| id.to_string()));
+        let is_placed = self.partition_values.len() == columns.len() && self.path.starts_with(&expected);
+        (!is_placed).then_some(expected)
+    }
+
     /// The Delta `add` action for the file.
     #[must_use]
     pub fn add_action(&self) -> Add {

@@ -6,17 +6,25 @@ mod stored;
 use std::{collections::BTreeMap, fmt};
 
 use bluelake_schemas::{Micros, Millis};
-use chrono::SecondsFormat;
+use chrono::{NaiveDate, SecondsFormat};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use stored::Stored;
 
-use crate::checkpoint::{data_file::DataFile, sequence::SequenceNumber, shard_id::ShardId, totals::ControlTotals};
+use crate::{
+    checkpoint::{
+        data_file::DataFile,
+        numbered::{self, DocumentFault, Numbered, Predecessor},
+        sequence::SequenceNumber,
+        shard_id::ShardId,
+        totals::{ControlTotals, Repaired},
+    },
+    error::LakeError,
+};
 
 /// Version of the document's format that this code writes. It reads this one and those before it, which lack fields.
-pub(crate) const DOCUMENT_FORMAT: u32 = 4;
+pub(crate) const DOCUMENT_FORMAT: u32 = 5;
 
 /// How far a shard is in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,21 +168,41 @@ impl ArchiveRange {
     }
 }
 
-/// Points at the document that another builds on.
+/// Part of a shard whose records an object of the raw archive holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Predecessor {
-    /// Its number.
-    pub number: u64,
-    /// Its digest.
-    pub digest: String,
+#[serde(deny_unknown_fields)]
+pub struct RawRange {
+    /// Shard id.
+    pub shard: ShardId,
+    /// As of [`ShardRange`].
+    pub from_exclusive: Option<Position>,
+    /// As of [`ShardRange`].
+    pub to_inclusive: Position,
 }
 
-impl Predecessor {
-    /// Points at a document.
-    #[must_use]
-    pub fn of(document: &CheckpointDocument) -> Self {
-        Self { number: document.head.number, digest: document.head.digest.clone() }
-    }
+/// An object of the raw archive: the records of a commit as they came. One that no document names is an orphan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawObject {
+    /// Path below the archive; it holds the batch id.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 in lower-case hex of its bytes.
+    pub sha256: String,
+    /// Whose records it holds.
+    pub ranges: Vec<RawRange>,
+}
+
+/// Names the Parquet file with the positions of the rejected events that a commit repaired. `rejected_events` holds them no
+/// more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepairSidecar {
+    /// Path below the folder of the documents.
+    pub path: String,
+    /// SHA-256 in lower-case hex of its bytes.
+    pub sha256: String,
 }
 
 /// Which document this is, who wrote it, and of which stream it tells.
@@ -203,6 +231,8 @@ pub struct Head {
     pub stream_created_at: Option<Millis>,
     /// Rises with each erasure; a batch from before cannot land after.
     pub erasure_epoch: u64,
+    /// The newest entry of the registry of erased persons that the epoch stands for; 0: none.
+    pub erasure_registry: u64,
 }
 
 /// What the commit of a document did, and no later document repeats.
@@ -214,6 +244,12 @@ pub struct Commit {
     pub rejected_files: Vec<DataFile>,
     /// Parts of archived objects that this commit brought in.
     pub archive_ranges: Vec<ArchiveRange>,
+    /// Objects of the raw archive that hold this commit's records.
+    pub archived: Vec<RawObject>,
+    /// The rejected events that this commit repaired.
+    pub repair: Option<RepairSidecar>,
+    /// The maintenance record whose rows this commit added or removed, in the same Delta version.
+    pub maintenance: Option<Predecessor>,
 }
 
 /// What was counted so far, beside the totals of the shards.
@@ -229,6 +265,10 @@ pub struct Tally {
     pub erased: u64,
     /// Rows expired so far.
     pub expired: u64,
+    /// Rejected events that were repaired so far. The totals of the shards still count them as rejected.
+    pub repaired: Repaired,
+    /// Rows of days before this one may be missing: they expired.
+    pub expired_before: Option<NaiveDate>,
 }
 
 /// Where earlier documents are that hold what this one does not.
@@ -240,6 +280,10 @@ pub struct Links {
     pub last_archive: Option<u64>,
     /// `last_archive` of the document that this one builds on: the chain of archive ranges can be followed with nothing else.
     pub previous_archive: Option<u64>,
+    /// The newest document up to this one that repaired rejected events. Those are never pruned.
+    pub last_repair: Option<u64>,
+    /// `last_repair` of the document that this one builds on.
+    pub previous_repair: Option<u64>,
 }
 
 /// One document of the chain. In JSON its parts are one flat object.
@@ -260,31 +304,6 @@ pub struct CheckpointDocument {
     pub links: Links,
 }
 
-/// Why bytes are not a usable document. Never quotes their content.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DocumentFault {
-    /// It was written by a newer version.
-    #[error(
-        "format {found} is not known to this version (it knows 1 to {DOCUMENT_FORMAT}); use the newer Bluelake that wrote it"
-    )]
-    UnknownFormat {
-        /// The format that the document names.
-        found: u64,
-    },
-    /// It is no document at all.
-    #[error("it is not a checkpoint document ({0})")]
-    Malformed(String),
-    /// Its digest does not match its content.
-    #[error("its digest does not match its content: it was altered after it was written")]
-    Altered,
-    /// It stands under another number.
-    #[error("it says that it is number {found}")]
-    Misplaced {
-        /// The number inside.
-        found: u64,
-    },
-}
-
 impl CheckpointDocument {
     /// A document that says nothing yet: no shard, no row, no document before it.
     #[must_use]
@@ -302,6 +321,7 @@ impl CheckpointDocument {
                 stream_arn: String::new(),
                 stream_created_at: None,
                 erasure_epoch: 0,
+                erasure_registry: 0,
             },
             shards: BTreeMap::new(),
             commit: Commit::default(),
@@ -311,7 +331,8 @@ impl CheckpointDocument {
         }
     }
 
-    /// Sum of the control totals of all shards, with those retired, and of replays and backfills.
+    /// Sum of the control totals of all shards, with those retired, and of replays and backfills; repaired events count as
+    /// what they became.
     #[must_use]
     pub fn totals(&self) -> ControlTotals {
         let mut sum = self.tally.retired;
@@ -319,13 +340,22 @@ impl CheckpointDocument {
         for shard in self.shards.values() {
             sum += shard.totals;
         }
-        sum
+        // `lake verify` names a document in which more were repaired than rejected.
+        self.tally.repaired.applied_to(&sum).unwrap_or(sum)
     }
 
     /// Rows that the event table must hold: stored − erased − expired; `None` if that is negative.
     #[must_use]
     pub fn expected_rows(&self) -> Option<u64> {
         self.totals().stored.checked_sub(self.tally.erased)?.checked_sub(self.tally.expired)
+    }
+
+    /// Events that were rejected so far, also those that were repaired since: the rows that `rejected_events` was given.
+    #[must_use]
+    pub fn rejected_so_far(&self) -> u64 {
+        let shards = self.shards.values().map(|state| &state.totals);
+        let all = shards.chain([&self.tally.retired, &self.tally.supplemented]);
+        all.map(|totals| totals.rejected).fold(0, u64::saturating_add)
     }
 
     /// The gap that stops a shard, if there is one.
@@ -339,8 +369,7 @@ impl CheckpointDocument {
     /// # Errors
     /// When the document cannot be written as JSON.
     pub fn seal(&mut self) -> Result<Vec<u8>, serde_json::Error> {
-        self.head.digest = self.computed_digest()?;
-        serde_json::to_vec_pretty(self)
+        numbered::seal(self)
     }
 
     /// Reads and checks a stored document that should have `number`.
@@ -348,32 +377,45 @@ impl CheckpointDocument {
     /// # Errors
     /// A [`DocumentFault`] that says which check failed.
     pub fn read(bytes: &[u8], number: u64) -> Result<Self, DocumentFault> {
-        #[derive(Deserialize)]
-        struct Version {
-            format: u64,
-        }
-        let malformed = |error: serde_json::Error| {
-            DocumentFault::Malformed(format!("line {} column {}", error.line(), error.column()))
-        };
-        let version: Version = serde_json::from_slice(bytes).map_err(malformed)?;
-        if !(1..=u64::from(DOCUMENT_FORMAT)).contains(&version.format) {
-            return Err(DocumentFault::UnknownFormat { found: version.format });
-        }
-        let document: Self = serde_json::from_slice(bytes).map_err(malformed)?;
-        if document.computed_digest().map_err(malformed)? != document.head.digest {
-            return Err(DocumentFault::Altered);
-        }
-        if document.head.number != number {
-            return Err(DocumentFault::Misplaced { found: document.head.number });
-        }
-        Ok(document)
+        numbered::read(bytes, number)
+    }
+}
+
+impl Numbered for CheckpointDocument {
+    const NAME: &'static str = "checkpoint document";
+    const FORMAT: u32 = DOCUMENT_FORMAT;
+
+    fn number(&self) -> u64 {
+        self.head.number
     }
 
-    fn computed_digest(&self) -> Result<String, serde_json::Error> {
-        let mut unsigned = self.clone();
-        unsigned.head.digest.clear();
-        let hash = Sha256::digest(serde_json::to_vec(&unsigned)?);
-        Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    fn previous(&self) -> Option<&Predecessor> {
+        self.head.previous.as_ref()
+    }
+
+    fn commits(&self) -> Uuid {
+        self.head.batch_id
+    }
+
+    fn digest(&self) -> &str {
+        &self.head.digest
+    }
+
+    fn digest_mut(&mut self) -> &mut String {
+        &mut self.head.digest
+    }
+
+    fn renumber(&mut self, number: u64) {
+        let own = self.head.number;
+        let Links { last_rejected, last_archive, last_repair, .. } = &mut self.links;
+        for link in [last_rejected, last_archive, last_repair] {
+            *link = if *link == Some(own) { Some(number) } else { *link };
+        }
+        self.head.number = number;
+    }
+
+    fn fault(path: String, reason: String) -> LakeError {
+        LakeError::Document { path, reason }
     }
 }
 

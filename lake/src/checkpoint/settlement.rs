@@ -10,21 +10,23 @@
 use std::time::Duration;
 
 use bluelake_schemas::Millis;
+use uuid::Uuid;
 
 use crate::checkpoint::{
     advance::{Batch, Fence, Refusal, Writer, advance},
     document::CheckpointDocument,
+    numbered::Numbered,
 };
 
 /// A batch whose first file is older than this by the store's clock is dropped.
 const MAX_BATCH_AGE: Duration = Duration::from_secs(3600);
 
-/// Whether a document, or one that it builds on, commits a batch.
+/// Whether an object of a chain, or one that it builds on, commits a batch or task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trace {
-    /// It does: the batch happened.
+    /// It does: it happened.
     Found,
-    /// None does, back to the one that the batch started from.
+    /// None does, back to the one that it started from.
     Absent,
     /// The one of this number has to be asked.
     Before(u64),
@@ -33,11 +35,16 @@ pub enum Trace {
 /// Looks for a batch in one document of the chain. To be asked from the document in force back.
 #[must_use]
 pub fn trace(document: &CheckpointDocument, batch: &Batch) -> Trace {
-    if document.head.number <= batch.base {
+    trace_back(document, batch.base, batch.id)
+}
+
+/// Looks for what has `id`, and started from object `base`, in one object of a chain.
+pub(crate) fn trace_back<T: Numbered>(object: &T, base: u64, id: Uuid) -> Trace {
+    if object.number() <= base {
         return Trace::Absent;
     }
-    match &document.head.previous {
-        _ if document.head.batch_id == batch.id => Trace::Found,
+    match object.previous() {
+        _ if object.commits() == id => Trace::Found,
         Some(previous) => Trace::Before(previous.number),
         None => Trace::Absent,
     }
@@ -90,15 +97,7 @@ impl CheckpointDocument {
     /// Takes the first number that is free, when its own is taken: perhaps by itself, its answer lost. A number is cheap.
     /// `highest` is the highest that was found in use.
     pub fn take_free_number(&mut self, highest: Option<u64>) {
-        let has_rejected = self.links.last_rejected == Some(self.head.number);
-        let has_archive = self.links.last_archive == Some(self.head.number);
-        self.head.number = highest.unwrap_or(self.head.number).max(self.head.number) + 1;
-        if has_rejected {
-            self.links.last_rejected = Some(self.head.number);
-        }
-        if has_archive {
-            self.links.last_archive = Some(self.head.number);
-        }
+        self.take_free(highest);
     }
 
     /// The newest document, this one or before it, whose files `rejected_events` lacks when it has those of all documents

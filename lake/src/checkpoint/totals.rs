@@ -1,4 +1,4 @@
-//! Control totals: received = stored + rejected + duplicate.
+//! Control totals: received = stored + rejected + duplicate + suppressed.
 
 use std::ops::AddAssign;
 
@@ -15,6 +15,14 @@ pub struct ControlTotals {
     pub rejected: u64,
     /// Events dropped because their id was seen within the window.
     pub duplicate: u64,
+    /// Events dropped because they are of an erased person. Documents before format 5 have none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub suppressed: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl ControlTotals {
@@ -24,10 +32,33 @@ impl ControlTotals {
         *self == Self::default()
     }
 
-    /// Whether received = stored + rejected + duplicate.
+    /// Whether received = stored + rejected + duplicate + suppressed.
     #[must_use]
     pub fn balance(&self) -> bool {
-        self.stored.checked_add(self.rejected).and_then(|sum| sum.checked_add(self.duplicate)) == Some(self.received)
+        let parts = [self.stored, self.rejected, self.duplicate, self.suppressed];
+        parts.into_iter().try_fold(0_u64, u64::checked_add) == Some(self.received)
+    }
+
+    /// The sum; `None` when a count of it is no number.
+    #[must_use]
+    pub(crate) fn checked_add(&self, other: &Self) -> Option<Self> {
+        self.each(other, u64::checked_add)
+    }
+
+    /// The difference; `None` when a count of it is negative.
+    #[must_use]
+    pub(crate) fn checked_sub(&self, other: &Self) -> Option<Self> {
+        self.each(other, u64::checked_sub)
+    }
+
+    fn each(&self, other: &Self, count: fn(u64, u64) -> Option<u64>) -> Option<Self> {
+        Some(Self {
+            received: count(self.received, other.received)?,
+            stored: count(self.stored, other.stored)?,
+            rejected: count(self.rejected, other.rejected)?,
+            duplicate: count(self.duplicate, other.duplicate)?,
+            suppressed: count(self.suppressed, other.suppressed)?,
+        })
     }
 }
 
@@ -37,5 +68,35 @@ impl AddAssign for ControlTotals {
         self.stored += other.stored;
         self.rejected += other.rejected;
         self.duplicate += other.duplicate;
+        self.suppressed += other.suppressed;
+    }
+}
+
+/// What became of rejected events that were judged once more. Units: events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repaired {
+    /// Events that are rows of the event table now.
+    pub stored: u64,
+    /// Events whose id is stored within the window.
+    pub duplicate: u64,
+}
+
+impl Repaired {
+    /// Whether nothing was repaired.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Moves the events out of the rejected ones; `None` when a count is no number or there were not so many.
+    #[must_use]
+    pub(crate) fn applied_to(&self, totals: &ControlTotals) -> Option<ControlTotals> {
+        Some(ControlTotals {
+            stored: totals.stored.checked_add(self.stored)?,
+            duplicate: totals.duplicate.checked_add(self.duplicate)?,
+            rejected: totals.rejected.checked_sub(self.stored.checked_add(self.duplicate)?)?,
+            ..*totals
+        })
     }
 }

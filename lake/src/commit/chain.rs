@@ -1,13 +1,20 @@
-//! The chain of checkpoint documents in the store: numbered objects, each put once and never changed.
+//! A chain in the store: numbered objects, each put once and never changed. Checkpoint documents form one for a stream,
+//! maintenance records one for a table.
 
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
 
 use bluelake_schemas::{Millis, Stream};
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, path::Path};
 
+use uuid::Uuid;
+
 use crate::{
-    checkpoint::document::{ArchiveRange, CheckpointDocument},
+    checkpoint::{
+        document::{ArchiveRange, CheckpointDocument},
+        numbered::{self, Numbered},
+        settlement::{Trace, trace_back},
+    },
     error::LakeError,
     place::lake::Lake,
 };
@@ -15,115 +22,64 @@ use crate::{
 /// How many races for a number a put may lose before it gives up.
 const MAX_LOST_RACES: usize = 50;
 
-/// A document in a listing of the store.
+/// An object of a chain in a listing of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ListedDocument {
+pub(crate) struct Listed {
     pub(crate) number: u64,
     /// By the store's clock.
     pub(crate) written_at: Millis,
 }
 
-/// How often a document that came altered is read: what the network did to it may not happen again.
+/// How often an object that came altered is read: what the network did to it may not happen again.
 const READS: usize = 3;
 
-/// Reads and writes the documents of one stream.
+/// Reads and writes the objects of one chain.
 #[derive(Clone, Debug)]
-pub(crate) struct DocumentChain {
+pub(crate) struct Chain<T> {
     store: Arc<dyn ObjectStore>,
     folder: Path,
     described: String,
+    kind: PhantomData<T>,
 }
+
+/// Objects read at once by who reads a chain back.
+const READ_AHEAD: usize = 64;
+
+/// A chain that is read back from an object: those before it are read ahead, as it can be guessed which they are.
+pub(crate) struct ReadingBack<T> {
+    chain: Chain<T>,
+    /// By number, descending. Those that were never committed are among them.
+    ahead: BoxStream<'static, (u64, Result<T, LakeError>)>,
+    /// The one of `ahead` that was read last and not asked for.
+    next: Option<(u64, Result<T, LakeError>)>,
+}
+
+impl<T: Numbered + Send + Sync + 'static> ReadingBack<T> {
+    /// As [`Chain::get`]. To be asked for numbers that fall.
+    pub(crate) async fn get(&mut self, number: u64) -> Result<T, LakeError> {
+        loop {
+            let next = match self.next.take() {
+                None => self.ahead.next().await,
+                next => next,
+            };
+            match next {
+                Some((found, object)) if found == number => return object,
+                Some((found, _)) if found > number => {}
+                behind => {
+                    self.next = behind;
+                    return self.chain.get(number).await;
+                }
+            }
+        }
+    }
+}
+
+/// The checkpoint documents of one stream.
+pub(crate) type DocumentChain = Chain<CheckpointDocument>;
 
 impl DocumentChain {
     pub(crate) fn new(lake: &Lake, stream: Stream) -> Self {
-        let folder = lake.table_path(stream.table()).join("_checkpoints").join(stream.name());
-        Self { store: lake.root().clone(), described: lake.describe(&folder), folder }
-    }
-
-    fn path(&self, number: u64) -> Path {
-        self.folder.clone().join(format!("{number:020}.json"))
-    }
-
-    fn describe(&self, number: u64) -> String {
-        format!("{}/{number:020}.json", self.described)
-    }
-
-    /// Reads and checks document `number`.
-    pub(crate) async fn get(&self, number: u64) -> Result<CheckpointDocument, LakeError> {
-        for _ in 1..READS {
-            match self.read(number).await {
-                Err(LakeError::Document { path, reason }) => {
-                    tracing::warn!(path, reason, "a checkpoint document cannot be used as it came; reading it again");
-                }
-                settled => return settled,
-            }
-        }
-        self.read(number).await
-    }
-
-    async fn read(&self, number: u64) -> Result<CheckpointDocument, LakeError> {
-        let document = |reason: String| LakeError::Document { path: self.describe(number), reason };
-        let bytes = match self.store.get(&self.path(number)).await {
-            Ok(found) => found.bytes().await.map_err(LakeError::store("read", self.describe(number)))?,
-            Err(object_store::Error::NotFound { .. }) => {
-                return Err(document(
-                    "it is missing although the table refers to it; restore it from a backup of the bucket".to_owned(),
-                ));
-            }
-            Err(error) => return Err(LakeError::store("read", self.describe(number))(error)),
-        };
-        CheckpointDocument::read(&bytes, number).map_err(|fault| document(fault.to_string()))
-    }
-
-    /// Seals the document and puts it under its number; false when that is taken.
-    pub(crate) async fn put(&self, document: &mut CheckpointDocument) -> Result<bool, LakeError> {
-        let number = document.head.number;
-        let sealed = document.seal();
-        let bytes =
-            sealed.map_err(|error| LakeError::Document { path: self.describe(number), reason: error.to_string() })?;
-        let create = PutOptions::from(PutMode::Create);
-        match self.store.put_opts(&self.path(number), bytes.into(), create).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(LakeError::store("write", self.describe(number))(error)),
-        }
-    }
-
-    /// Refuses to run for numbers for ever.
-    pub(crate) fn check_races(&self, lost: usize, number: u64) -> Result<(), LakeError> {
-        if lost < MAX_LOST_RACES {
-            return Ok(());
-        }
-        let reason = format!("{MAX_LOST_RACES} races for a number were lost");
-        Err(LakeError::Document { path: self.describe(number), reason })
-    }
-
-    /// When the store says that document `number` was written.
-    pub(crate) async fn written_at(&self, number: u64) -> Result<Millis, LakeError> {
-        let meta =
-            self.store.head(&self.path(number)).await.map_err(LakeError::store("look at", self.describe(number)))?;
-        Ok(meta.last_modified.into())
-    }
-
-    /// Every document, committed or not, in no order.
-    pub(crate) async fn list(&self) -> Result<Vec<ListedDocument>, LakeError> {
-        self.store
-            .list(Some(&self.folder))
-            .try_filter_map(|meta| async move {
-                let written_at = meta.last_modified.into();
-                Ok(number_of(&meta.location).map(|number| ListedDocument { number, written_at }))
-            })
-            .try_collect()
-            .await
-            .map_err(LakeError::store("list", &self.described))
-    }
-
-    /// Deletes a document; one that is gone already is no error.
-    pub(crate) async fn delete(&self, number: u64) -> Result<(), LakeError> {
-        match self.store.delete(&self.path(number)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(LakeError::store("delete", self.describe(number))(error)),
-        }
+        Self::at(lake, lake.table_path(stream.table()).join("_checkpoints").join(stream.name()))
     }
 
     /// The parts of archived objects that `document` and those before it brought in, newest first.
@@ -139,9 +95,131 @@ impl DocumentChain {
         }
         Ok(ranges)
     }
+}
 
-    /// The document with the highest number, committed or not.
-    pub(crate) async fn newest(&self) -> Result<Option<CheckpointDocument>, LakeError> {
+impl<T: Numbered> Chain<T> {
+    pub(crate) fn at(lake: &Lake, folder: Path) -> Self {
+        Self { store: lake.root().clone(), described: lake.describe(&folder), folder, kind: PhantomData }
+    }
+
+    /// Reads back what lies before object `number`.
+    pub(crate) async fn before(&self, number: u64) -> Result<ReadingBack<T>, LakeError>
+    where
+        T: Send + Sync + 'static,
+    {
+        let mut numbers: Vec<u64> = self.list().await?.into_iter().map(|listed| listed.number).collect();
+        numbers.retain(|listed| *listed < number);
+        numbers.sort_unstable_by(|left, right| right.cmp(left));
+        let chain = self.clone();
+        let ahead = futures::stream::iter(numbers)
+            .map(move |number| {
+                let chain = chain.clone();
+                async move { (number, chain.get(number).await) }
+            })
+            .buffered(READ_AHEAD)
+            .boxed();
+        Ok(ReadingBack { chain: self.clone(), ahead, next: None })
+    }
+
+    fn path(&self, number: u64) -> Path {
+        self.folder.clone().join(format!("{number:020}.json"))
+    }
+
+    fn describe(&self, number: u64) -> String {
+        format!("{}/{number:020}.json", self.described)
+    }
+
+    /// Reads and checks object `number`.
+    pub(crate) async fn get(&self, number: u64) -> Result<T, LakeError> {
+        for _ in 1..READS {
+            match self.read(number).await {
+                Err(error @ (LakeError::Document { .. } | LakeError::Record { .. })) => {
+                    tracing::warn!(%error, "it cannot be used as it came; reading it again");
+                }
+                settled => return settled,
+            }
+        }
+        self.read(number).await
+    }
+
+    async fn read(&self, number: u64) -> Result<T, LakeError> {
+        let bytes = match self.store.get(&self.path(number)).await {
+            Ok(found) => found.bytes().await.map_err(LakeError::store("read", self.describe(number)))?,
+            Err(object_store::Error::NotFound { .. }) => {
+                let reason = "it is missing although the table refers to it; restore it from a backup of the bucket";
+                return Err(self.fault(number, reason));
+            }
+            Err(error) => return Err(LakeError::store("read", self.describe(number))(error)),
+        };
+        numbered::read(&bytes, number).map_err(|fault| self.fault(number, fault))
+    }
+
+    fn fault(&self, number: u64, reason: impl ToString) -> LakeError {
+        T::fault(self.describe(number), reason.to_string())
+    }
+
+    /// Seals the object and puts it under its number; false when that is taken.
+    pub(crate) async fn put(&self, object: &mut T) -> Result<bool, LakeError> {
+        let number = object.number();
+        let bytes = numbered::seal(object).map_err(|error| self.fault(number, error))?;
+        let create = PutOptions::from(PutMode::Create);
+        match self.store.put_opts(&self.path(number), bytes.into(), create).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(LakeError::store("write", self.describe(number))(error)),
+        }
+    }
+
+    /// Number of the object that commits what has this id: `newest`, or one that it builds on, back to number `base`.
+    pub(crate) async fn find(&self, newest: Option<&T>, base: u64, id: Uuid) -> Result<Option<u64>, LakeError> {
+        let Some(mut object) = newest.cloned() else { return Ok(None) };
+        loop {
+            match trace_back(&object, base, id) {
+                Trace::Found => return Ok(Some(object.number())),
+                Trace::Absent => return Ok(None),
+                Trace::Before(number) => object = self.get(number).await?,
+            }
+        }
+    }
+
+    /// Refuses to run for numbers for ever.
+    pub(crate) fn check_races(&self, lost: usize, number: u64) -> Result<(), LakeError> {
+        if lost < MAX_LOST_RACES {
+            return Ok(());
+        }
+        Err(self.fault(number, format!("{MAX_LOST_RACES} races for a number were lost")))
+    }
+
+    /// When the store says that object `number` was written.
+    pub(crate) async fn written_at(&self, number: u64) -> Result<Millis, LakeError> {
+        let meta =
+            self.store.head(&self.path(number)).await.map_err(LakeError::store("look at", self.describe(number)))?;
+        Ok(meta.last_modified.into())
+    }
+
+    /// Every object, committed or not, in no order.
+    pub(crate) async fn list(&self) -> Result<Vec<Listed>, LakeError> {
+        self.store
+            .list(Some(&self.folder))
+            .try_filter_map(|meta| async move {
+                let written_at = meta.last_modified.into();
+                Ok(number_of(&meta.location).map(|number| Listed { number, written_at }))
+            })
+            .try_collect()
+            .await
+            .map_err(LakeError::store("list", &self.described))
+    }
+
+    /// Deletes an object; one that is gone already is no error.
+    pub(crate) async fn delete(&self, number: u64) -> Result<(), LakeError> {
+        match self.store.delete(&self.path(number)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(LakeError::store("delete", self.describe(number))(error)),
+        }
+    }
+
+    /// The object with the highest number, committed or not.
+    pub(crate) async fn newest(&self) -> Result<Option<T>, LakeError> {
         match self.highest(None).await? {
             Some(number) => self.get(number).await.map(Some),
             None => Ok(None),

@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use crate::{
     backoff::Chance,
     checkpoint::document::CheckpointDocument,
-    commit::chain::{DocumentChain, ListedDocument},
+    commit::chain::{DocumentChain, Listed},
     error::LakeError,
 };
 
@@ -61,7 +61,7 @@ impl Housekeeping {
         let Some(oldest_kept) = nth_newest(chain, current, &listed, self.documents).await? else { return Ok(0) };
         let below = bounds.below.min(oldest_kept);
         let numbers = candidates(&listed, &Bounds { below, ..bounds });
-        // Those that stay, because they hold archive ranges, must not hide those behind them for ever.
+        // Those that stay, because they hold archive ranges or repairs, must not hide those behind them for ever.
         let places = numbers.len().saturating_sub(AT_ONCE) + 1;
         let skipped = usize::try_from(current.head.number).unwrap_or(0) % places;
         let mut read = futures::stream::iter(numbers.into_iter().skip(skipped).take(AT_ONCE))
@@ -69,7 +69,8 @@ impl Housekeeping {
             .buffer_unordered(READS);
         let mut deleted = 0;
         while let Some((number, document)) = read.next().await {
-            if document?.commit.archive_ranges.is_empty() {
+            let commit = document?.commit;
+            if commit.archive_ranges.is_empty() && commit.repair.is_none() {
                 chain.delete(number).await?;
                 deleted += 1;
             }
@@ -96,8 +97,8 @@ struct Bounds {
 }
 
 /// Numbers that may go, ascending.
-fn candidates(listed: &[ListedDocument], bounds: &Bounds) -> Vec<u64> {
-    let old = |document: &&ListedDocument| document.number < bounds.below && document.written_at < bounds.older_than;
+fn candidates(listed: &[Listed], bounds: &Bounds) -> Vec<u64> {
+    let old = |document: &&Listed| document.number < bounds.below && document.written_at < bounds.older_than;
     let numbers: BTreeSet<u64> = listed.iter().filter(old).map(|document| document.number).collect();
     numbers.into_iter().collect()
 }
@@ -115,7 +116,7 @@ fn needed_from(current: &CheckpointDocument, followed: Option<u64>) -> u64 {
 async fn nth_newest(
     chain: &DocumentChain,
     current: &CheckpointDocument,
-    listed: &[ListedDocument],
+    listed: &[Listed],
     count: usize,
 ) -> Result<Option<u64>, LakeError> {
     let mut numbers: Vec<u64> = listed.iter().map(|document| document.number).collect();
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn only_what_is_old_and_below_every_need_may_go() {
         let listed: Vec<_> = (1..=6)
-            .map(|number| ListedDocument { number, written_at: Millis::new(i64::try_from(number).unwrap_or(0) * 10) })
+            .map(|number| Listed { number, written_at: Millis::new(i64::try_from(number).unwrap_or(0) * 10) })
             .collect();
         let numbers = |older_than, below| candidates(&listed, &Bounds { older_than, below });
         assert_eq!(numbers(Millis::new(45), 100), [1, 2, 3, 4]);

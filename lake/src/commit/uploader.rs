@@ -82,13 +82,7 @@ pub(crate) fn check_files(batch: &Batch) -> Result<(), LakeError> {
     let tables = [(&batch.files, EVENT_PARTITIONS), (&batch.rejected_files, REJECTED_PARTITIONS)];
     for (files, columns) in tables {
         for file in files {
-            let mut expected = String::new();
-            for column in columns {
-                let value = file.partition_values.get(column).map_or("", String::as_str);
-                expected.push_str(&format!("{column}={value}/"));
-            }
-            expected.push_str(&batch.id.to_string());
-            if file.partition_values.len() != columns.len() || !file.path.starts_with(&expected) {
+            if let Some(expected) = file.misplaced(columns, Some(batch.id)) {
                 return Err(LakeError::DataFile {
                     path: file.path.clone(),
                     reason: format!("its path should start with '{expected}'"),

@@ -85,7 +85,9 @@ fn unbalanced(document: &CheckpointDocument) -> Vec<String> {
     let shards = document.shards.iter().filter(|(_, state)| !state.totals.balance());
     let mut faults: Vec<String> = shards
         .map(|(id, _)| {
-            format!("shard {id}: its control totals do not balance: received ≠ stored + rejected + duplicate")
+            format!(
+                "shard {id}: its control totals do not balance: received ≠ stored + rejected + duplicate + suppressed"
+            )
         })
         .collect();
     if !document.tally.retired.balance() || !document.tally.supplemented.balance() {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     checkpoint::{
-        document::{CheckpointDocument, Position, ShardRange, ShardState},
+        document::{CheckpointDocument, Position, ShardRange, ShardState, Tally},
         shard_id::ShardId,
         totals::ControlTotals,
     },
@@ -38,6 +38,7 @@ pub(super) async fn walk(
     let mut found = DocumentFindings::default();
     history.take_in(newest, None, &mut found.positions);
     let mut document = newest.clone();
+    let mut before = chain.before(newest.head.number).await?;
     check_balance(newest, &mut found.totals);
     while let Some(predecessor) = document.head.previous.clone() {
         if predecessor.number >= document.head.number {
@@ -45,7 +46,7 @@ pub(super) async fn walk(
             history.reach = Reach::Broken(format!("the chain is broken at document {}", document.head.number));
             break;
         }
-        let previous = match chain.get(predecessor.number).await {
+        let previous = match before.get(predecessor.number).await {
             Ok(previous) => previous,
             Err(error @ LakeError::Document { .. }) => {
                 let missing = is_missing(chain, predecessor.number).await?;
@@ -137,18 +138,23 @@ pub(super) fn checks(found: DocumentFindings, history: &History) -> Vec<Check> {
 
 /// Rows that the event table must hold; `None` when that is no number.
 pub(super) fn expected_rows(document: &CheckpointDocument) -> Option<u64> {
-    total(document, |totals| totals.stored)?.checked_sub(document.tally.erased)?.checked_sub(document.tally.expired)
-}
-
-/// Events rejected so far; `None` when that is no number.
-pub(super) fn rejected_total(document: &CheckpointDocument) -> Option<u64> {
-    total(document, |totals| totals.rejected)
+    totals(document)?.stored.checked_sub(document.tally.erased)?.checked_sub(document.tally.expired)
 }
 
 /// As [`CheckpointDocument::totals`], for documents that may hold anything.
-pub(super) fn total(document: &CheckpointDocument, count: impl Fn(&ControlTotals) -> u64) -> Option<u64> {
+pub(super) fn totals(document: &CheckpointDocument) -> Option<ControlTotals> {
+    document.tally.repaired.applied_to(&unrepaired(document)?)
+}
+
+/// As [`CheckpointDocument::rejected_so_far`], for documents that may hold anything.
+pub(super) fn rejected_so_far(document: &CheckpointDocument) -> Option<u64> {
+    unrepaired(document).map(|totals| totals.rejected)
+}
+
+fn unrepaired(document: &CheckpointDocument) -> Option<ControlTotals> {
     let shards = document.shards.values().map(|state| &state.totals);
-    shards.chain([&document.tally.retired, &document.tally.supplemented]).map(count).try_fold(0, u64::checked_add)
+    let mut parts = shards.chain([&document.tally.retired, &document.tally.supplemented]);
+    parts.try_fold(ControlTotals::default(), |sum, counts| sum.checked_add(counts))
 }
 
 /// What must hold inside a document.
@@ -160,12 +166,18 @@ fn check_balance(document: &CheckpointDocument, totals: &mut Findings) {
     for (what, counts) in shards.chain(ranges).chain(others.map(|(what, counts)| (what.to_owned(), counts))) {
         if !counts.balance() {
             totals.add(|| {
-                format!("document {}: {what}: received is not stored + rejected + duplicate", document.head.number)
+                format!(
+                    "document {}: {what}: received is not stored + rejected + duplicate + suppressed",
+                    document.head.number
+                )
             });
         }
     }
     if expected_rows(document).is_none() {
-        totals.add(|| format!("document {}: more rows are erased and expired than were stored", document.head.number));
+        totals.add(|| {
+            let number = document.head.number;
+            format!("document {number}: more is erased and expired than was stored, or repaired than was rejected")
+        });
     }
 }
 
@@ -191,6 +203,7 @@ pub(super) fn replay(previous: Option<&CheckpointDocument>, next: &CheckpointDoc
         found.totals.add(|| format!("document {}: totals of retired shards do not add up", next.head.number));
     }
     check_supplement(previous, next, &mut found.totals);
+    check_care(previous, next, &mut found.totals);
 }
 
 /// Epoch, and the references to earlier documents.
@@ -198,6 +211,9 @@ fn check_carried(previous: Option<&CheckpointDocument>, next: &CheckpointDocumen
     let number = next.head.number;
     if previous.is_some_and(|previous| previous.head.erasure_epoch > next.head.erasure_epoch) {
         chain.add(|| format!("document {number}: the erasure epoch falls"));
+    }
+    if previous.is_some_and(|previous| previous.head.erasure_registry > next.head.erasure_registry) {
+        chain.add(|| format!("document {number}: it names an older state of the registry of erased persons"));
     }
     if let Some(other) =
         previous.and_then(|previous| previous.other_stream(&next.head.stream_arn, next.head.stream_created_at))
@@ -213,6 +229,10 @@ fn check_carried(previous: Option<&CheckpointDocument>, next: &CheckpointDocumen
     if next.links.last_archive != newest(!next.commit.archive_ranges.is_empty(), last_archive) {
         chain.add(|| format!("document {number}: it names another document as the last with archives"));
     }
+    let last_repair = previous.and_then(|previous| previous.links.last_repair);
+    if next.links.last_repair != newest(next.commit.repair.is_some(), last_repair) {
+        chain.add(|| format!("document {number}: it names another document as the last with repairs"));
+    }
 }
 
 /// Replays of a stream's events and backfills of archives, and the rows that left.
@@ -220,10 +240,10 @@ fn check_supplement(previous: Option<&CheckpointDocument>, next: &CheckpointDocu
     let number = next.head.number;
     let before = previous.map(|previous| previous.tally.supplemented).unwrap_or_default();
     let supplements = previous.map_or(0, |previous| previous.tally.supplements);
-    let added = difference(&next.tally.supplemented, &before);
+    let added = next.tally.supplemented.checked_sub(&before);
     let mut archived = Some(ControlTotals::default());
     for range in &next.commit.archive_ranges {
-        archived = archived.and_then(|sum| sum_of(&sum, &range.counts));
+        archived = archived.and_then(|sum| sum.checked_add(&range.counts));
     }
     let adds_up = match added {
         Some(added) if next.tally.supplements == supplements => {
@@ -238,10 +258,6 @@ fn check_supplement(previous: Option<&CheckpointDocument>, next: &CheckpointDocu
     if !adds_up {
         totals.add(|| format!("document {number}: totals of replays and backfills do not add up"));
     }
-    let (erased, expired) = previous.map_or((0, 0), |previous| (previous.tally.erased, previous.tally.expired));
-    if next.tally.erased < erased || next.tally.expired < expired {
-        totals.add(|| format!("document {number}: rows erased or expired become fewer"));
-    }
     let counts = next.commit.ranges.iter().map(|range| range.counts.rejected);
     let counted = counts.chain([added.map_or(0, |added| added.rejected)]).try_fold(0_u64, u64::checked_add);
     let named = next.commit.rejected_files.iter().map(|file| file.rows).try_fold(0_u64, u64::checked_add);
@@ -250,22 +266,27 @@ fn check_supplement(previous: Option<&CheckpointDocument>, next: &CheckpointDocu
     }
 }
 
-fn sum_of(left: &ControlTotals, right: &ControlTotals) -> Option<ControlTotals> {
-    Some(ControlTotals {
-        received: left.received.checked_add(right.received)?,
-        stored: left.stored.checked_add(right.stored)?,
-        rejected: left.rejected.checked_add(right.rejected)?,
-        duplicate: left.duplicate.checked_add(right.duplicate)?,
-    })
-}
-
-fn difference(left: &ControlTotals, right: &ControlTotals) -> Option<ControlTotals> {
-    Some(ControlTotals {
-        received: left.received.checked_sub(right.received)?,
-        stored: left.stored.checked_sub(right.stored)?,
-        rejected: left.rejected.checked_sub(right.rejected)?,
-        duplicate: left.duplicate.checked_sub(right.duplicate)?,
-    })
+/// Rows that left, and rejected events that were repaired.
+fn check_care(previous: Option<&CheckpointDocument>, next: &CheckpointDocument, totals: &mut Findings) {
+    let number = next.head.number;
+    let (before, after) = (previous.map(|previous| previous.tally).unwrap_or_default(), next.tally);
+    let left = |tally: &Tally| (tally.erased, tally.expired, tally.expired_before);
+    match &next.commit.maintenance {
+        None if left(&before) != left(&after) => {
+            totals.add(|| format!("document {number}: rows are erased or expired without a maintenance record"));
+        }
+        Some(_) if !next.commit.ranges.is_empty() || after.supplements != before.supplements => {
+            totals.add(|| format!("document {number}: it is both of a batch and of maintenance"));
+        }
+        _ => {}
+    }
+    if after.erased < before.erased || after.expired_before < before.expired_before {
+        totals.add(|| format!("document {number}: rows erased or expired become fewer"));
+    }
+    let fewer = after.repaired.stored < before.repaired.stored || after.repaired.duplicate < before.repaired.duplicate;
+    if fewer || (after.repaired != before.repaired) != next.commit.repair.is_some() {
+        totals.add(|| format!("document {number}: repaired events do not add up"));
+    }
 }
 
 struct Replay<'a> {
@@ -297,7 +318,7 @@ impl Replay<'_> {
         if let (None, Some(before)) = (&range.from_exclusive, before) {
             self.retire(&before.totals, &mut found.totals);
         }
-        let expected = sum_of(&carried, &range.counts);
+        let expected = carried.checked_add(&range.counts);
         match (after, expected) {
             (Some(after), Some(expected)) if after.totals == expected => {}
             (None, Some(expected)) => {
@@ -345,7 +366,7 @@ impl Replay<'_> {
     }
 
     fn retire(&mut self, totals: &ControlTotals, findings: &mut Findings) {
-        match sum_of(&self.retired, totals) {
+        match self.retired.checked_add(totals) {
             Some(sum) => self.retired = sum,
             None => findings.add(|| format!("document {}: totals of retired shards overflow", self.next.head.number)),
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use uuid::Uuid;
 
-use super::{documents::total, report::Findings};
+use super::{documents::totals, report::Findings};
 use crate::checkpoint::{
     document::{CheckpointDocument, Position},
     sequence::SequenceNumber,
@@ -125,7 +125,7 @@ impl History {
         document: &CheckpointDocument,
         positions: &mut Findings,
     ) {
-        let stored = |document: &CheckpointDocument| total(document, |totals| totals.stored).unwrap_or_default();
+        let stored = |document: &CheckpointDocument| totals(document).unwrap_or_default().stored;
         let stored = stored(document).saturating_sub(previous.map_or(0, stored));
         let batch = BatchHistory { document: document.head.number, stored };
         if let Some(other) = self.batches.insert(document.head.batch_id, batch) {

@@ -7,7 +7,7 @@ use deltalake::DeltaTable;
 
 use super::{
     Subject,
-    documents::rejected_total,
+    documents::rejected_so_far,
     files::{ActiveFile, active_files},
     history::{History, NamedFile, Reach},
     readable,
@@ -117,7 +117,7 @@ fn compare(files: &[ActiveFile], history: &History, follows: u64, findings: &mut
 /// Pure: rows of all the files against the total of the document in force.
 fn count_rows(files: &[ActiveFile], subject: &Subject, findings: &mut Findings) {
     let expected = match (&subject.document, subject.number) {
-        (Some(document), _) => rejected_total(document),
+        (Some(document), _) => rejected_so_far(document),
         (None, None) => Some(0),
         (None, Some(_)) => return,
     };

@@ -176,7 +176,7 @@ mod tests {
             table: "transactions".to_owned(),
             complete_to: None,
             gaps: 0,
-            totals: ControlTotals { received: stored, stored, rejected: 0, duplicate: 0 },
+            totals: ControlTotals { received: stored, stored, ..ControlTotals::default() },
             expected_rows: Some(stored),
         };
         let origin = |stored| Origin { tables: Vec::<TableOrigin>::new(), streams: vec![of(stored)] };

@@ -101,7 +101,7 @@ pub(crate) async fn run(session: &Session, arguments: BackfillArguments) -> Resu
         received: received.clone(),
     };
     let archive = open(&location).await?;
-    let running = backfill(&archive, arguments.stream, &lake, &contract, options);
+    let running = Box::pin(backfill(&archive, arguments.stream, &lake, &contract, options));
     let summary = shown(running, &received).await?;
     let complete = summary.left.is_empty() && summary.damaged.is_empty();
     let backfilled = backfilled(summary, written_before);
@@ -182,7 +182,7 @@ fn backfilled(summary: BackfillSummary, written_before: Option<DateTime<Utc>>) -
 
 fn describe(found: &Backfilled) -> String {
     let header = ["stream", "received", "stored", "rejected", "duplicate", "commits"];
-    let ControlTotals { received, stored, rejected, duplicate } = found.counts;
+    let ControlTotals { received, stored, rejected, duplicate, .. } = found.counts;
     let counts = [received, stored, rejected, duplicate, found.commits].map(output::grouped);
     let row: Vec<String> = [found.stream.name().to_owned()].into_iter().chain(counts).collect();
     let mut text = output::table(&header, &[1, 2, 3, 4, 5], [row]).to_string();

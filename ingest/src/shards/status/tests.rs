@@ -21,7 +21,7 @@ fn open(hours_ago: i64) -> ShardState {
         arrived_at: Some(Micros::new((NOW - hours_ago * HOUR) * 1_000)),
         drained_at: None,
         pinned_at: None,
-        totals: ControlTotals { received: 10, stored: 7, rejected: 2, duplicate: 1 },
+        totals: ControlTotals { received: 10, stored: 7, rejected: 2, duplicate: 1, suppressed: 0 },
     }
 }
 

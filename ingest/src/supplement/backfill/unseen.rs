@@ -74,6 +74,7 @@ impl Pending {
                 stored: chunk.counts.stored.saturating_sub(dropped),
                 rejected: chunk.counts.rejected,
                 duplicate: chunk.counts.duplicate + dropped,
+                suppressed: 0,
             };
             rows.counts += counts;
             let (object, version) = (chunk.object.name.clone(), chunk.object.version.clone());

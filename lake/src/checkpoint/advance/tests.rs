@@ -15,7 +15,7 @@ fn after(number: u32) -> Position {
 }
 
 fn totals(stored: u64, rejected: u64) -> ControlTotals {
-    ControlTotals { received: stored + rejected, stored, rejected, duplicate: 0 }
+    ControlTotals { received: stored + rejected, stored, rejected, ..ControlTotals::default() }
 }
 
 fn file(rows: u64) -> DataFile {
@@ -289,4 +289,25 @@ fn documents_with_archive_ranges_are_linked_past_those_without() {
     let second = follow(Some(&between), &supplement(1, 1, vec![archive(10, 20, 1)])).unwrap();
     assert_eq!((second.links.last_archive, second.links.previous_archive), (Some(3), Some(1)));
     assert_eq!(second.commit.archive_ranges, [archive(10, 20, 1)], "only its own");
+}
+
+#[test]
+fn what_care_wrote_is_carried_on_and_what_was_of_one_commit_is_not() {
+    let mut current = advance(None, 1, &batch(vec![step(SHARD, None, Position::TrimHorizon, 0)]), &writer()).unwrap();
+    current.head.erasure_registry = 4;
+    current.tally.repaired = crate::checkpoint::totals::Repaired { stored: 1, duplicate: 2 };
+    current.tally.expired_before = chrono::NaiveDate::from_ymd_opt(2026, 1, 2);
+    current.links.last_repair = Some(1);
+    current.commit.repair =
+        Some(crate::checkpoint::document::RepairSidecar { path: "p".to_owned(), sha256: "s".to_owned() });
+    current.commit.maintenance = Some(Predecessor { number: 3, digest: "d".to_owned() });
+    let next = batch(vec![step(SHARD, Some(Position::TrimHorizon), after(5), 0)]);
+    let next = advance(Some(&current), 2, &next, &writer()).unwrap();
+    assert_eq!(next.head.erasure_registry, 4);
+    assert_eq!(
+        (next.tally.repaired, next.tally.expired_before),
+        (current.tally.repaired, current.tally.expired_before)
+    );
+    assert_eq!((next.links.last_repair, next.links.previous_repair), (Some(1), Some(1)));
+    assert_eq!((next.commit.repair, next.commit.maintenance), (None, None));
 }

@@ -3,11 +3,19 @@
 use std::collections::BTreeMap;
 
 use bluelake_schemas::Millis;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ArchiveRange, CheckpointDocument, Commit, Gap, Head, Links, Predecessor, ShardRange, ShardState, Tally};
-use crate::checkpoint::{data_file::DataFile, shard_id::ShardId, totals::ControlTotals};
+use super::{
+    ArchiveRange, CheckpointDocument, Commit, Gap, Head, Links, RawObject, RepairSidecar, ShardRange, ShardState, Tally,
+};
+use crate::checkpoint::{
+    data_file::DataFile,
+    numbered::Predecessor,
+    shard_id::ShardId,
+    totals::{ControlTotals, Repaired},
+};
 
 /// Every field of a document.
 #[derive(Serialize, Deserialize)]
@@ -44,6 +52,22 @@ pub(super) struct Stored {
     last_archive: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous_archive: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    erasure_registry: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    archived: Vec<RawObject>,
+    #[serde(default, skip_serializing_if = "Repaired::is_zero")]
+    repaired: Repaired,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repair: Option<RepairSidecar>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_repair: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_repair: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expired_before: Option<NaiveDate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    maintenance: Option<Predecessor>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
@@ -66,10 +90,11 @@ impl From<CheckpointDocument> for Stored {
             stream_arn,
             stream_created_at,
             erasure_epoch,
+            erasure_registry,
         } = head;
-        let Commit { ranges, rejected_files, archive_ranges } = commit;
-        let Tally { retired, supplemented, supplements, erased, expired } = tally;
-        let Links { last_rejected, last_archive, previous_archive } = links;
+        let Commit { ranges, rejected_files, archive_ranges, archived, repair, maintenance } = commit;
+        let Tally { retired, supplemented, supplements, erased, expired, repaired, expired_before } = tally;
+        let Links { last_rejected, last_archive, previous_archive, last_repair, previous_repair } = links;
         Self {
             format,
             digest,
@@ -95,6 +120,14 @@ impl From<CheckpointDocument> for Stored {
             archive_ranges,
             last_archive,
             previous_archive,
+            erasure_registry,
+            archived,
+            repaired,
+            repair,
+            last_repair,
+            previous_repair,
+            expired_before,
+            maintenance,
         }
     }
 }
@@ -126,6 +159,14 @@ impl From<Stored> for CheckpointDocument {
             archive_ranges,
             last_archive,
             previous_archive,
+            erasure_registry,
+            archived,
+            repaired,
+            repair,
+            last_repair,
+            previous_repair,
+            expired_before,
+            maintenance,
         } = stored;
         Self {
             head: Head {
@@ -140,12 +181,13 @@ impl From<Stored> for CheckpointDocument {
                 stream_arn,
                 stream_created_at,
                 erasure_epoch,
+                erasure_registry,
             },
             shards,
-            commit: Commit { ranges, rejected_files, archive_ranges },
-            tally: Tally { retired, supplemented, supplements, erased, expired },
+            commit: Commit { ranges, rejected_files, archive_ranges, archived, repair, maintenance },
+            tally: Tally { retired, supplemented, supplements, erased, expired, repaired, expired_before },
             gaps,
-            links: Links { last_rejected, last_archive, previous_archive },
+            links: Links { last_rejected, last_archive, previous_archive, last_repair, previous_repair },
         }
     }
 }

@@ -1,6 +1,8 @@
 use bluelake_schemas::Millis;
 use proptest::prelude::*;
 
+use sha2::{Digest as _, Sha256};
+
 use super::*;
 
 /// A document as a version that knew format 1 wrote it, with its digest left open.
@@ -51,11 +53,56 @@ fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_take
     let mut next = crate::checkpoint::advance::advance(Some(&document), 4, &batch, &writer).unwrap();
     let bytes = next.seal().unwrap();
     let next = CheckpointDocument::read(&bytes, 4).unwrap();
-    assert_eq!((next.head.format, next.head.stream_created_at), (4, Some(Millis::new(1_700_000_000_000))));
+    assert_eq!((next.head.format, next.head.stream_created_at), (5, Some(Millis::new(1_700_000_000_000))));
     // A server that does not say it takes nothing away.
     let silent = crate::checkpoint::advance::Writer { stream_created_at: None, ..writer };
     let after = crate::checkpoint::advance::advance(Some(&next), 5, &batch, &silent).unwrap();
     assert_eq!(after.head.stream_created_at, next.head.stream_created_at);
+}
+
+/// A document as a version that knew format 4 wrote it, with every field of that format.
+const FORMAT_4: &str = concat!(
+    r#"{"format":4,"digest":"DIGEST","number":3,"previous":{"number":2,"digest":"ab"},"#,
+    r#""batch_id":"018f0000-0000-7000-8000-000000000001","worker":"w","bluelake_version":"0.1.0","#,
+    r#""contract_version":1,"stream_arn":"arn","stream_created_at":7,"erasure_epoch":0,"shards":{},"ranges":[],"#,
+    r#""retired":{"received":3,"stored":2,"rejected":1,"duplicate":0},"erased":0,"expired":0,"rejected_files":[],"#,
+    r#""last_rejected":null,"supplemented":{"received":1,"stored":0,"rejected":0,"duplicate":1},"supplements":1,"#,
+    r#""archive_ranges":[{"object":"o","version":"v","from":0,"to":9,"ended":true,"#,
+    r#""counts":{"received":1,"stored":0,"rejected":0,"duplicate":1}}],"last_archive":3}"#
+);
+
+#[test]
+fn a_document_of_format_4_keeps_its_bytes_and_has_no_later_field() {
+    let text = with_digest(FORMAT_4);
+    let document = CheckpointDocument::read(text.as_bytes(), 3).unwrap();
+    assert_eq!(serde_json::to_string(&document).unwrap(), text);
+    assert_eq!(
+        (document.commit.archived.len(), &document.commit.repair, &document.commit.maintenance),
+        (0, &None, &None)
+    );
+    assert_eq!((document.tally.repaired, document.tally.expired_before), (Repaired::default(), None));
+    assert_eq!((document.head.erasure_registry, document.links.last_repair), (0, None));
+    assert_eq!((document.totals().suppressed, document.expected_rows()), (0, Some(2)));
+}
+
+#[test]
+fn repaired_events_count_as_what_they_became() {
+    let mut document = CheckpointDocument::read(with_digest(FORMAT_4).as_bytes(), 3).unwrap();
+    document.tally.retired = ControlTotals { received: 10, stored: 4, rejected: 5, duplicate: 0, suppressed: 1 };
+    document.tally.repaired = Repaired { stored: 3, duplicate: 1 };
+    let totals = document.totals();
+    assert!(totals.balance());
+    assert_eq!((totals.stored, totals.rejected, totals.duplicate, totals.suppressed), (7, 1, 2, 1));
+    assert_eq!(document.expected_rows(), Some(7));
+}
+
+#[test]
+fn a_document_that_gives_way_keeps_pointing_at_itself() {
+    let mut document = CheckpointDocument::read(with_digest(FORMAT_4).as_bytes(), 3).unwrap();
+    document.links = Links { last_rejected: Some(3), last_archive: Some(2), last_repair: Some(3), ..document.links };
+    document.renumber(8);
+    let Links { last_rejected, last_archive, last_repair, .. } = document.links;
+    assert_eq!((document.head.number, last_rejected, last_archive, last_repair), (8, Some(8), Some(2), Some(8)));
 }
 
 #[test]
@@ -68,17 +115,19 @@ fn an_altered_document_of_format_1_is_refused() {
 fn formats_that_are_not_known_are_refused_before_anything_else() {
     for format in [0, DOCUMENT_FORMAT + 1, 1_000] {
         let text = format!(r#"{{"format":{format},"what":"ever"}}"#);
-        let found = u64::from(format);
-        assert_eq!(CheckpointDocument::read(text.as_bytes(), 3), Err(DocumentFault::UnknownFormat { found }));
+        let fault = DocumentFault::UnknownFormat { found: u64::from(format), known: 5 };
+        assert_eq!(CheckpointDocument::read(text.as_bytes(), 3), Err(fault));
     }
 }
 
 fn totals() -> impl Strategy<Value = ControlTotals> {
-    (0..1_000_u64, 0..1_000_u64, 0..1_000_u64).prop_map(|(stored, rejected, duplicate)| ControlTotals {
-        received: stored + rejected + duplicate,
+    let count = || 0..1_000_u64;
+    (count(), count(), count(), 0..2_u64).prop_map(|(stored, rejected, duplicate, suppressed)| ControlTotals {
+        received: stored + rejected + duplicate + suppressed,
         stored,
         rejected,
         duplicate,
+        suppressed,
     })
 }
 
@@ -111,21 +160,42 @@ fn archive_ranges() -> impl Strategy<Value = Vec<ArchiveRange>> {
     proptest::collection::vec(range, 0..3)
 }
 
+/// What a commit says that no version before format 5 could say.
+fn commits() -> impl Strategy<Value = Commit> {
+    let object = ("\\PC{0,20}", any::<u64>(), position()).prop_map(|(path, size, to_inclusive)| RawObject {
+        path,
+        size,
+        sha256: "00".to_owned(),
+        ranges: vec![RawRange { shard: "shardId-0".into(), from_exclusive: None, to_inclusive }],
+    });
+    let named = (proptest::collection::vec(object, 0..3), any::<bool>(), any::<Option<u64>>());
+    (named, archive_ranges()).prop_map(|((archived, repairs, record), archive_ranges)| Commit {
+        archive_ranges,
+        archived,
+        repair: repairs.then(|| RepairSidecar { path: "repairs/x.parquet".to_owned(), sha256: "11".to_owned() }),
+        maintenance: record.map(|number| Predecessor { number, digest: "22".to_owned() }),
+        ..Commit::default()
+    })
+}
+
 fn documents() -> impl Strategy<Value = CheckpointDocument> {
     let links = (any::<Option<u64>>(), any::<Option<u64>>(), any::<u64>());
-    (position(), totals(), gaps(), archive_ranges(), links).prop_map(
-        |(position, totals, gaps, archive_ranges, links)| {
+    let tally = (totals(), any::<u64>(), 0..100_000_i32);
+    (position(), tally, gaps(), commits(), links).prop_map(
+        |(position, (supplemented, count, day), gaps, commit, links)| {
             let base = CheckpointDocument::read(with_digest(FORMAT_1).as_bytes(), 3).unwrap();
             let mut shards = base.shards.clone();
             shards.get_mut("shardId-0").unwrap().position = position;
             let (last_archive, previous_archive, supplements) = links;
+            let repaired = Repaired { stored: count, duplicate: day.unsigned_abs().into() };
+            let expired_before = NaiveDate::from_num_days_from_ce_opt(day).filter(|_| day > 0);
             CheckpointDocument {
-                head: Head { format: DOCUMENT_FORMAT, ..base.head },
+                head: Head { format: DOCUMENT_FORMAT, erasure_registry: count, ..base.head },
                 shards,
-                commit: Commit { archive_ranges, ..base.commit },
-                tally: Tally { supplemented: totals, supplements, ..base.tally },
+                commit,
+                tally: Tally { supplemented, supplements, repaired, expired_before, ..base.tally },
                 gaps,
-                links: Links { last_archive, previous_archive, ..base.links },
+                links: Links { last_archive, previous_archive, last_repair: last_archive, ..base.links },
             }
         },
     )

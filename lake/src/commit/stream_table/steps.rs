@@ -8,10 +8,7 @@ use deltalake::{
 
 use super::{CommitOutcome, INNER_RETRIES, StreamTable};
 use crate::{
-    checkpoint::{
-        advance::{Batch, Refusal},
-        settlement::{Trace, trace},
-    },
+    checkpoint::advance::{Batch, Refusal},
     commit::attempt::Attempt,
     error::LakeError,
     failpoint,
@@ -110,16 +107,6 @@ impl StreamTable {
 
     /// Whether the batch is in the chain between the document in force and the one that it started from.
     async fn chain_holds(&self, batch: &Batch) -> Result<bool, LakeError> {
-        let mut document = match &self.current {
-            Some(document) => document.clone(),
-            None => return Ok(false),
-        };
-        loop {
-            match trace(&document, batch) {
-                Trace::Found => return Ok(true),
-                Trace::Absent => return Ok(false),
-                Trace::Before(number) => document = self.chain.get(number).await?,
-            }
-        }
+        Ok(self.chain.find(self.current.as_ref(), batch.base, batch.id).await?.is_some())
     }
 }
