@@ -11,6 +11,7 @@ mod commit;
 mod error;
 pub mod failpoint;
 mod layout;
+mod maintenance;
 mod place;
 mod read;
 mod shell_word;
@@ -38,6 +39,13 @@ pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
 pub use error::LakeError;
 pub use layout::REJECTED_EVENTS;
+pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
+pub use maintenance::record::{
+    Claim, ContentChange, ContentDigest, MaintenanceRecord, NotAContentDigest, RemovedFile, RowChange, RowsLeft,
+    Standing, TaskCounts, TaskKind,
+};
+pub use maintenance::table::{MaintainedTable, TaskOutcome};
+pub use maintenance::task::{InputFile, Lost, Task};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
 pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use place::heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};

@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("tests/fault-proxy", &[]),
 ];
 /// Folders within the rooms, with those that each may know. Files beside the folders (errors, the clock) may be known by all.
-const FOLDERS: [(&str, &str, &[&str]); 26] = [
+const FOLDERS: [(&str, &str, &[&str]); 27] = [
     ("transform", "unpack", &["parse", "decode"]),
     ("transform", "parse", &["decode"]),
     ("transform", "decode", &["parse", "unpack"]),
@@ -23,8 +23,9 @@ const FOLDERS: [(&str, &str, &[&str]); 26] = [
     ("lake", "checkpoint", &[]),
     ("lake", "place", &["checkpoint"]),
     ("lake", "commit", &["checkpoint", "place"]),
+    ("lake", "maintenance", &["checkpoint", "place", "commit"]),
     ("lake", "read", &["checkpoint", "commit", "place"]),
-    ("lake", "verify", &["checkpoint", "commit", "place"]),
+    ("lake", "verify", &["checkpoint", "commit", "place", "maintenance"]),
     ("ingest", "memory", &[]),
     ("ingest", "kinesis", &["progress"]),
     ("ingest", "shards", &["kinesis"]),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use arrow::datatypes::SchemaRef;
 use aws_config::SdkConfig;
 use bluelake_schemas::{
-    Contract, EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream, rejected_events_schema, without_field_ids,
+    Contract, EVENT_PARTITIONS, Millis, REJECTED_PARTITIONS, Stream, rejected_events_schema, without_field_ids,
 };
 use deltalake::{
     DeltaTable, DeltaTableError,
@@ -219,6 +219,19 @@ impl Lake {
                 remedy: "use a store with conditional writes (If-None-Match), as Amazon S3 has".to_owned(),
             }),
         }
+    }
+
+    /// What time it is by the store's clock: when it says that an object was written that is put and deleted for that.
+    ///
+    /// # Errors
+    /// When the store cannot be written to.
+    pub async fn store_time(&self) -> Result<Millis, LakeError> {
+        let path = self.prefix.clone().join(WORKERS).join(format!("clock-{}", Uuid::new_v4()));
+        let at = self.describe(&path);
+        self.root.put(&path, "1".into()).await.map_err(LakeError::store("write", &at))?;
+        let written = self.root.head(&path).await.map_err(LakeError::store("look at", &at))?;
+        self.root.delete(&path).await.map_err(LakeError::store("delete", &at))?;
+        Ok(written.last_modified.into())
     }
 
     pub(crate) fn table_path(&self, name: &str) -> Path {

@@ -1,0 +1,10 @@
+//! Changes of files that stand in a table already (compaction, erasure, expiry, repair, undo), and what they agree on:
+//! each is a task with a numbered record, and happens at one fenced Delta commit.
+
+pub(crate) mod attempt;
+pub(crate) mod record;
+pub(crate) mod record_chain;
+pub(crate) mod self_check;
+pub(crate) mod successor;
+pub(crate) mod table;
+pub(crate) mod task;
