@@ -3,39 +3,39 @@
 //! What is proved is what one snapshot of an event table and the document that it names say; `rejected_events` is loaded
 //! after them, and what later documents gave to it is left out. So it may run beside an ingest.
 //!
-//! Memory: two documents at a time; an entry for every active file, every shard that a document names and every rejected
-//! file; and the rows of one pass. A pass holds the rows whose hash falls to it, at most about
-//! [`VerifyOptions::rows_per_pass`] of them at 80 bytes each (32 of the position, 48 of the event id); a table with more
-//! rows is read several times.
+//! Memory: 64 documents or maintenance records at a time; an entry for every document, every active file, every shard that
+//! a document names, every rejected file and every file that a batch of no known document wrote; and the rows of one pass.
+//! A pass holds the rows whose hash falls to it, at most about [`VerifyOptions::rows_per_pass`] of them at 80 bytes each (32
+//! of the position, 48 of the event id); a table with more rows is read several times.
 //! Positions are told apart by 128 bits of a SHA-256.
 
 mod documents;
 mod duplicates;
 mod files;
 mod history;
+mod maintenance;
 mod rejected;
 mod report;
 mod rows;
+mod versions;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream};
 use deltalake::{DeltaTable, table::state::DeltaTableState};
-use uuid::Uuid;
 
 use crate::{
     checkpoint::document::CheckpointDocument,
     commit::{chain::DocumentChain, stream_table::document_number},
     error::LakeError,
     layout::{REJECTED_EVENTS, app_id},
+    maintenance::record_chain::{MAINTENANCE, RecordChain},
     place::lake::Lake,
 };
 use documents::DocumentFindings;
 use files::ActiveFile;
-use history::History;
+use history::{History, Reach};
+use maintenance::{Maintained, PastFiles};
 use report::Findings;
 pub use report::{Check, CheckOutcome, Found, StreamReport, VerifyReport};
 
@@ -108,10 +108,10 @@ async fn verify_stream(lake: &Lake, stream: Stream, options: &VerifyOptions) -> 
     let mut active = files::active_files(stream.table(), &subject.events, &EVENT_PARTITIONS).await?;
     let event_files = active.len();
     let event_rows = row_check(&subject, &active);
-    let batches = batch_check(&subject, &history, &active);
+    let (batches, maintenance, versions) = maintenance_checks(lake, &subject, &history, &active).await?;
 
-    let follower = lake.table(REJECTED_EVENTS).await?;
-    let (rejected, rejected_files) = rejected::check(lake, &subject, &history, &follower).await?;
+    let mut follower = lake.table(REJECTED_EVENTS).await?;
+    let (rejected, rejected_files) = rejected::check(lake, &subject, &history, &mut follower).await?;
     let rejected_count = rejected_files.len();
     active.extend(rejected_files);
 
@@ -119,7 +119,7 @@ async fn verify_stream(lake: &Lake, stream: Stream, options: &VerifyOptions) -> 
     let mut read = rows::check(&active, &mut findings, &history, options).await?;
     let mut checks = documents::checks(found, &history);
     checks.push(event_rows);
-    checks.push(batches);
+    checks.extend([batches, maintenance, versions]);
     checks.push(findings.into_check("files").with_note(read.sample_note()));
     let mut warnings = gap_warnings(subject.document.as_ref());
     warnings.append(std::mem::take(&mut read.warnings));
@@ -173,11 +173,11 @@ impl Subject {
     }
 }
 
-/// What a document holds; one that is missing or at fault is a finding, an unreachable store an error.
+/// A document or record; one that is missing or at fault is a finding, an unreachable store an error.
 fn readable<T>(read: Result<T, LakeError>, findings: &mut Findings) -> Result<Option<T>, LakeError> {
     match read {
         Ok(value) => Ok(Some(value)),
-        Err(error @ LakeError::Document { .. }) => {
+        Err(error @ (LakeError::Document { .. } | LakeError::Record { .. })) => {
             findings.add(|| error.to_string());
             Ok(None)
         }
@@ -210,29 +210,40 @@ fn row_check(subject: &Subject, active: &[ActiveFile]) -> Check {
     findings.into_check("rows")
 }
 
-/// Every file of the event table is of a batch that a document commits, and those of a batch hold the rows that its
-/// document counts.
-fn batch_check(subject: &Subject, history: &History, active: &[ActiveFile]) -> Check {
-    const NAME: &str = "batches";
-    if let Some(reason) = history.gap() {
-        return Check::not_checked(NAME, reason);
-    }
-    if subject.document.as_ref().is_some_and(|document| document.tally.erased + document.tally.expired > 0) {
-        return Check::not_checked(NAME, "rows were erased or expired since");
-    }
+/// Replays the records of the event table, and says what follows for its batches, its records and its versions.
+async fn maintenance_checks(
+    lake: &Lake,
+    subject: &Subject,
+    history: &History,
+    active: &[ActiveFile],
+) -> Result<(Check, Check, Check), LakeError> {
+    let name = subject.stream.table();
+    let number = document_number(name, &subject.events, &subject.state, MAINTENANCE).await?;
+    let table =
+        Maintained { table: name, chain: RecordChain::new(lake, name), number, batches: Some(&history.batches) };
+    let mut past = maintenance::replay(&table, active).await?;
+    let left = subject.document.as_ref().map(|document| (document.tally.erased, document.tally.expired));
+    maintenance::check_documents(subject.stream, &mut past, history, left);
+    let rows = active.iter().map(|file| file.rows).try_fold(0_u64, |sum, rows| sum.checked_add(rows?));
+    let versions = versions::check((subject.stream, &subject.events), history, &past, rows).await?;
+    let batches = batch_check(name, history, &past);
+    Ok((batches, std::mem::take(&mut past.findings).into_check("maintenance"), versions))
+}
+
+/// Every file that maintenance did not write is of a batch that a document commits, and those of a batch hold, or held, the
+/// rows that its document counts.
+fn batch_check(table: &str, history: &History, past: &PastFiles) -> Check {
     let mut findings = Findings::default();
-    let mut rows: BTreeMap<Uuid, u64> = BTreeMap::new();
-    for file in active {
-        match file.batch_id().filter(|id| history.batches.contains_key(id)) {
-            Some(id) => {
-                let sum = rows.entry(id).or_default();
-                *sum = sum.saturating_add(file.rows.unwrap_or_default());
-            }
-            None => findings.add(|| format!("{}: no document commits its batch", file.name())),
+    let mut unknown = 0;
+    for path in past.open.keys() {
+        match &history.reach {
+            // The document of its batch may be one of those.
+            Reach::Pruned(_) => unknown += 1,
+            _ => findings.add(|| format!("{table}/{path}: no document commits its batch")),
         }
     }
     for (id, batch) in &history.batches {
-        let found = rows.get(id).copied().unwrap_or_default();
+        let found = past.batches.get(id).copied().unwrap_or_default();
         if found != batch.stored {
             findings.add(|| {
                 format!(
@@ -242,7 +253,18 @@ fn batch_check(subject: &Subject, history: &History, active: &[ActiveFile]) -> C
             });
         }
     }
-    findings.into_check(NAME)
+    let note = history.gap().map(|gap| format!("{gap}: {unknown} files are of batches that no document left names"));
+    let broken = match &history.reach {
+        Reach::Broken(reason) => Some(reason.clone()),
+        Reach::Whole | Reach::Pruned(_) => past.broken.clone(),
+    };
+    let note = note.filter(|_| broken.is_none());
+    let check = findings.into_check("batches").with_note(note);
+    // Past a fault in a chain nothing can be said of the files.
+    match broken {
+        Some(reason) => Check::not_checked("batches", reason),
+        None => check,
+    }
 }
 
 /// Gaps are no fault of the lake, and yet records may be missing from it.

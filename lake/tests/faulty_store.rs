@@ -26,6 +26,10 @@ pub(crate) enum Fault {
     Fail,
     /// A create overwrites.
     IgnoreCreate,
+    /// Nothing lands and no answer comes.
+    HangBefore,
+    /// The put lands, its answer never comes.
+    HangAfter,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,11 @@ impl ObjectStore for FaultyStore {
             Fault::SayAlreadyExists => {
                 self.inner.put_opts(location, payload, options).await?;
                 Err(Error::AlreadyExists { path: location.to_string(), source: "said the store".into() })
+            }
+            Fault::HangBefore => std::future::pending().await,
+            Fault::HangAfter => {
+                self.inner.put_opts(location, payload, options).await?;
+                std::future::pending().await
             }
             Fault::IgnoreCreate => {
                 options.mode = PutMode::Overwrite;

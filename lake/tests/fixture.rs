@@ -12,6 +12,7 @@ use bluelake_lake::{
 };
 use bluelake_schemas::{Contract, Micros, Stream, rejected_events_schema};
 use bluelake_transform::{EncodedFile, Partitions, TableLayout, encode};
+use object_store::{ObjectStore, memory::InMemory};
 use uuid::Uuid;
 
 use crate::faulty_store::{Fault, FaultyStore};
@@ -35,11 +36,27 @@ impl Fixture {
         Self { folder, lake, contract }
     }
 
+    /// A lake in memory: nothing is synced, so that much can happen in a short time. Its folders stay empty.
+    pub(crate) async fn in_memory() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Before a log is read, its folder is looked for where the URL says.
+        for table in Stream::ALL.map(Stream::table).into_iter().chain(["rejected_events"]) {
+            std::fs::create_dir(folder.path().join(table)).unwrap();
+        }
+        let lake = lake_at(folder.path()).with_store(|_| Arc::new(InMemory::new()));
+        let contract = Contract::embedded().unwrap();
+        lake.init(&contract).await.unwrap();
+        Self { folder, lake, contract }
+    }
+
+    /// The same lake over a store of the caller's.
+    pub(crate) fn over(&self, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Lake {
+        lake_at(self.folder.path()).with_store(decorate)
+    }
+
     /// The same lake over a store that meets `fault` on the next `times` puts whose path contains `pattern`.
     pub(crate) fn faulty(&self, pattern: &'static str, fault: Fault, times: usize) -> Lake {
-        lake_at(self.folder.path()).with_store(|inner| {
-            Arc::new(FaultyStore { inner, pattern, fault, left: Arc::new(AtomicUsize::new(times)) })
-        })
+        self.over(|inner| Arc::new(FaultyStore { inner, pattern, fault, left: Arc::new(AtomicUsize::new(times)) }))
     }
 
     pub(crate) async fn open(&self) -> StreamTable {

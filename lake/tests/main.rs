@@ -6,6 +6,7 @@ mod faulty_store;
 mod files;
 mod fixture;
 mod inspect;
+mod maintenance;
 mod refusals;
 mod upkeep;
 mod uploads;

@@ -9,7 +9,6 @@ use chrono::NaiveDate;
 use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
-use uuid::Uuid;
 
 use super::{partitions_of, report::Findings};
 use crate::{error::LakeError, layout::REJECTED_EVENTS, place::lake::Lake};
@@ -43,12 +42,6 @@ impl ActiveFile {
         let text = self.partition.get(column)?.as_deref()?;
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
         (date.format("%Y-%m-%d").to_string() == text).then_some(date)
-    }
-
-    /// The batch that wrote it, by its name.
-    pub(super) fn batch_id(&self) -> Option<Uuid> {
-        let id = self.path.filename()?.get(..uuid::fmt::Hyphenated::LENGTH)?;
-        Uuid::parse_str(id).ok()
     }
 
     /// Name for messages.

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use uuid::Uuid;
 
-use super::{documents::totals, report::Findings};
+use super::{
+    documents::{expected_rows, totals},
+    report::Findings,
+};
 use crate::checkpoint::{
     document::{CheckpointDocument, Position},
     sequence::SequenceNumber,
@@ -51,6 +54,20 @@ pub(super) struct History {
     pub(super) archives: BTreeMap<ShardId, ArchiveHistory>,
     /// What each batch stored.
     pub(super) batches: BTreeMap<Uuid, BatchHistory>,
+    /// What the documents that name a maintenance record say of it, by the number of the record.
+    pub(super) maintained: BTreeMap<u64, MaintainedHistory>,
+    /// Rows that the event table must hold, by the number of the document; `None` where that is no number.
+    pub(super) rows: BTreeMap<u64, Option<u64>>,
+}
+
+/// What a document says of the maintenance record that it names.
+#[derive(Debug)]
+pub(super) struct MaintainedHistory {
+    pub(super) document: u64,
+    /// Digest of the record.
+    pub(super) digest: String,
+    /// The task.
+    pub(super) task: Uuid,
 }
 
 /// What a document says of the batch that it commits.
@@ -77,6 +94,8 @@ impl History {
             rejected: BTreeMap::new(),
             archives: BTreeMap::new(),
             batches: BTreeMap::new(),
+            maintained: BTreeMap::new(),
+            rows: BTreeMap::new(),
         }
     }
 
@@ -100,6 +119,7 @@ impl History {
         positions: &mut Findings,
     ) {
         self.documents += 1;
+        self.rows.insert(document.head.number, expected_rows(document));
         self.take_in_archives(document, positions);
         for file in &document.commit.rejected_files {
             let named = NamedFile { document: document.head.number, rows: file.rows, size: file.size };
@@ -125,6 +145,15 @@ impl History {
         document: &CheckpointDocument,
         positions: &mut Findings,
     ) {
+        let number = document.head.number;
+        if let Some(record) = &document.commit.maintenance {
+            let named =
+                MaintainedHistory { document: number, digest: record.digest.clone(), task: document.head.batch_id };
+            if let Some(other) = self.maintained.insert(record.number, named) {
+                positions.add(|| format!("documents {number} and {} name one maintenance record", other.document));
+            }
+            return;
+        }
         let stored = |document: &CheckpointDocument| totals(document).unwrap_or_default().stored;
         let stored = stored(document).saturating_sub(previous.map_or(0, stored));
         let batch = BatchHistory { document: document.head.number, stored };

@@ -1,37 +1,45 @@
 //! `rejected_events` against the documents: exactly the files that they name, up to where the table follows them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bluelake_schemas::{REJECTED_PARTITIONS, Stream};
-use deltalake::DeltaTable;
+use deltalake::{DeltaTable, kernel::Action, logstore::get_actions};
 
 use super::{
     Subject,
     documents::rejected_so_far,
     files::{ActiveFile, active_files},
     history::{History, NamedFile, Reach},
+    maintenance::{Maintained, PastFile, PastFiles, replay},
     readable,
     report::{Check, Findings},
 };
-use crate::{commit::stream_table::document_number, error::LakeError, layout::REJECTED_EVENTS, place::lake::Lake};
-
-/// appId of the commits that rewrite files.
-const MAINTENANCE: &str = "bluelake/maintenance";
+use crate::{
+    checkpoint::totals::Repaired,
+    commit::stream_table::document_number,
+    error::LakeError,
+    layout::REJECTED_EVENTS,
+    maintenance::record_chain::{MAINTENANCE, RecordChain},
+    place::lake::Lake,
+};
 
 /// Checks the stream's part of the table, and gives its files: those that later documents gave it are left out.
 pub(super) async fn check(
     lake: &Lake,
     subject: &Subject,
     history: &History,
-    table: &DeltaTable,
+    table: &mut DeltaTable,
 ) -> Result<(Check, Vec<ActiveFile>), LakeError> {
-    let state = table.snapshot().map_err(LakeError::table(REJECTED_EVENTS, "load its Delta log"))?;
-    let follows = document_number(REJECTED_EVENTS, table, state, &subject.app_id).await?.unwrap_or(0);
-    let rewritten = document_number(REJECTED_EVENTS, table, state, MAINTENANCE).await?.is_some();
     let mut findings = Findings::default();
-    let later = later_files(lake, subject, follows, &mut findings).await?;
-    let mut files = active_files(REJECTED_EVENTS, table, &REJECTED_PARTITIONS).await?;
-    files.retain(|file| belongs_to(file, subject.stream) && !later.contains(file.path.as_ref()));
+    let mut seen = Seen::load(lake, subject, table, &mut findings).await?;
+    if seen.hides_later()
+        && let Some(version) = version_before(subject, table).await?
+    {
+        table.load_version(version).await.map_err(LakeError::table(REJECTED_EVENTS, "load an older version"))?;
+        seen = Seen::load(lake, subject, table, &mut findings).await?;
+    }
+    let Seen { follows, later, mut files, mut past, .. } = seen;
+    files.retain(|file| !later.contains(file.path.as_ref()));
     let behind =
         subject.document.as_ref().and_then(|document| document.links.last_rejected).filter(|last| *last > follows);
     let note = behind.map(|last| {
@@ -39,19 +47,81 @@ pub(super) async fn check(
     });
     let broken = match &history.reach {
         Reach::Broken(reason) => Some(reason.clone()),
-        Reach::Whole | Reach::Pruned(_) => None,
+        Reach::Whole | Reach::Pruned(_) => past.broken.clone(),
     };
-    if rewritten {
-        let check = findings.into_check("rejected").with_note(note);
-        return Ok((check.unless(Some("maintenance has rewritten its files".to_owned())), files));
-    }
-    compare(&files, history, follows, &mut findings);
-    if behind.is_none() {
-        count_rows(&files, subject, &mut findings);
+    findings.append(std::mem::take(&mut past.findings));
+    past.open.retain(|path, _| !later.contains(path));
+    compare(&past, history, follows, &mut findings);
+    if behind.is_none() && past.broken.is_none() {
+        count_rows(&files, subject, &past, &mut findings);
     }
     let pruned = history.gap().filter(|_| broken.is_none()).map(|gap| format!("{gap}: their files are only counted"));
     let note = note.into_iter().chain(pruned).reduce(|left, right| format!("{left}; {right}"));
     Ok((findings.into_check("rejected").with_note(note).unless(broken), files))
+}
+
+/// The stream's part of the table as loaded.
+struct Seen {
+    /// The document that it follows.
+    follows: u64,
+    /// Files that documents after the one in force give to it.
+    later: BTreeSet<String>,
+    files: Vec<ActiveFile>,
+    /// What it consisted of before maintenance.
+    past: PastFiles,
+}
+
+impl Seen {
+    async fn load(
+        lake: &Lake,
+        subject: &Subject,
+        table: &DeltaTable,
+        findings: &mut Findings,
+    ) -> Result<Self, LakeError> {
+        let state = table.snapshot().map_err(LakeError::table(REJECTED_EVENTS, "load its Delta log"))?;
+        let follows = document_number(REJECTED_EVENTS, table, state, &subject.app_id).await?.unwrap_or(0);
+        let number = document_number(REJECTED_EVENTS, table, state, MAINTENANCE).await?;
+        let later = later_files(lake, subject, follows, findings).await?;
+        let mut files = active_files(REJECTED_EVENTS, table, &REJECTED_PARTITIONS).await?;
+        let chain = RecordChain::new(lake, REJECTED_EVENTS);
+        let maintained = Maintained { table: REJECTED_EVENTS, chain, number, batches: None };
+        let mut past = replay(&maintained, &files).await?;
+        files.retain(|file| belongs_to(file, subject.stream));
+        past.open.retain(|path, _| is_of(path, subject.stream));
+        Ok(Self { follows, later, files, past })
+    }
+
+    /// Whether maintenance has put rows that are later than what is judged into other files.
+    fn hides_later(&self) -> bool {
+        let active: BTreeSet<&str> = self.files.iter().map(|file| file.path.as_ref()).collect();
+        self.later.iter().any(|path| !active.contains(path.as_str()))
+    }
+}
+
+/// The newest version of the table that follows no later document than the one in force; `None` when the log does not say it.
+async fn version_before(subject: &Subject, table: &DeltaTable) -> Result<Option<u64>, LakeError> {
+    let failed = || LakeError::table(REJECTED_EVENTS, "read a version of its Delta log");
+    let in_force = subject.number.unwrap_or(0);
+    let mut found = None;
+    for version in (1..=table.version().unwrap_or_default()).rev() {
+        let Some(bytes) = table.log_store().read_commit_entry(version).await.map_err(failed())? else { break };
+        let followed = get_actions(version, &bytes).map_err(failed())?.into_iter().find_map(|action| match action {
+            Action::Txn(txn) if txn.app_id == subject.app_id => u64::try_from(txn.version).ok(),
+            _ => None,
+        });
+        match followed {
+            Some(number) if number > in_force => found = Some(version - 1),
+            Some(_) => break,
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+/// As [`belongs_to`], by the path.
+fn is_of(path: &str, stream: Stream) -> bool {
+    let starts = |stream: Stream| path.starts_with(&format!("stream={}/", stream.name()));
+    starts(stream) || !Stream::ALL.into_iter().any(starts)
 }
 
 /// A file of no stream that is known is anybody's: every stream reports it.
@@ -92,51 +162,57 @@ async fn later_files(
     Ok(later)
 }
 
-/// Pure: files of the log against those that documents name up to `follows`.
-fn compare(files: &[ActiveFile], history: &History, follows: u64, findings: &mut Findings) {
-    let mut present: BTreeMap<&str, &ActiveFile> = BTreeMap::new();
-    for file in files {
-        match history.rejected.get(file.path.as_ref()).filter(|named| named.document <= follows) {
-            Some(named) => same(file, named, findings),
+/// Pure: the files that no maintenance wrote against those that documents name up to `follows`.
+fn compare(past: &PastFiles, history: &History, follows: u64, findings: &mut Findings) {
+    for (path, file) in &past.open {
+        match history.rejected.get(path).filter(|named| named.document <= follows) {
+            Some(named) => same(path, *file, named, findings),
             // Documents that were pruned, or cannot be read, may have named it.
             None if history.reach == Reach::Whole => {
-                findings.add(|| format!("{}: no document names it", file.name()));
+                findings.add(|| format!("{REJECTED_EVENTS}/{path}: no document names it"));
             }
             None => {}
         }
-        present.insert(file.path.as_ref(), file);
     }
     for (path, named) in history.rejected.iter().filter(|(_, named)| named.document <= follows) {
-        if !present.contains_key(path.as_str()) {
+        if past.broken.is_none() && !past.open.contains_key(path) {
             findings
                 .add(|| format!("{REJECTED_EVENTS}/{path}: document {} names it, the log lacks it", named.document));
         }
     }
 }
 
-/// Pure: rows of all the files against the total of the document in force.
-fn count_rows(files: &[ActiveFile], subject: &Subject, findings: &mut Findings) {
-    let expected = match (&subject.document, subject.number) {
-        (Some(document), _) => rejected_so_far(document),
-        (None, None) => Some(0),
+/// Pure: rows of all the files, and those that records took out, against the document in force.
+fn count_rows(files: &[ActiveFile], subject: &Subject, past: &PastFiles, findings: &mut Findings) {
+    let (rejected, repaired) = match (&subject.document, subject.number) {
+        (Some(document), _) => (rejected_so_far(document), document.tally.repaired),
+        (None, None) => (Some(0), Repaired::default()),
         (None, Some(_)) => return,
     };
+    let left = past.newest.as_ref().and_then(|record| record.counts.rows_left.get(&subject.stream)).copied();
+    let left = left.unwrap_or_default();
+    if left.repaired > repaired.stored.saturating_add(repaired.duplicate) {
+        findings.add(|| format!("records took {} rows out as repaired, the documents repaired fewer", left.repaired));
+    }
     let rows = files.iter().filter_map(|file| file.rows).fold(0, u64::saturating_add);
-    if let Some(expected) = expected.filter(|expected| *expected != rows) {
-        findings.add(|| format!("it holds {rows} rows by its log, the document in force counts {expected} rejected"));
+    let found = left.sum().and_then(|left| rows.checked_add(left));
+    if let Some(expected) = rejected.filter(|rejected| Some(*rejected) != found) {
+        findings.add(|| {
+            let left = left.sum().filter(|left| *left > 0);
+            let left = left.map_or_else(String::new, |left| format!(" and records took {left} out"));
+            format!("it holds {rows} rows by its log{left}, the document in force counts {expected} rejected")
+        });
     }
 }
 
-fn same(file: &ActiveFile, named: &NamedFile, findings: &mut Findings) {
+fn same(path: &str, file: PastFile, named: &NamedFile, findings: &mut Findings) {
     if file.rows != Some(named.rows) || file.size != named.size {
         findings.add(|| {
             let found = file.rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string());
             let (size, document) = (file.size, named.document);
             format!(
-                "{}: {found} rows and {size} bytes by the log, {} and {} by document {document}",
-                file.name(),
-                named.rows,
-                named.size
+                "{REJECTED_EVENTS}/{path}: {found} rows and {size} bytes by the log, {} and {} by document {document}",
+                named.rows, named.size
             )
         });
     }

@@ -1,0 +1,243 @@
+//! The chain of maintenance records of a table, read from the one in force to the first and replayed backwards on the
+//! table's files: what a record put in must be there, then what it took out takes its place. What is left at the end are the
+//! files that batches wrote. The replay ([`Replay`]) is pure.
+
+use std::collections::BTreeMap;
+
+use bluelake_schemas::Stream;
+use uuid::Uuid;
+
+use super::{
+    files::ActiveFile,
+    history::{BatchHistory, History, Reach},
+    readable,
+    report::Findings,
+};
+use crate::{
+    error::LakeError,
+    layout::REJECTED_EVENTS,
+    maintenance::{
+        record::{MaintenanceRecord, RowChange, TaskKind},
+        record_chain::RecordChain,
+        successor,
+        task::{InputFile, Task},
+    },
+};
+
+/// A file that the table consisted of at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PastFile {
+    /// `None`: the log has no count.
+    pub(super) rows: Option<u64>,
+    pub(super) size: u64,
+}
+
+/// What one record did to the table.
+#[derive(Clone, Debug)]
+pub(super) struct RecordSummary {
+    pub(super) digest: String,
+    pub(super) task: Uuid,
+    pub(super) files_removed: usize,
+    pub(super) files_added: usize,
+    pub(super) rows: Option<RowChange>,
+    pub(super) compacts: bool,
+}
+
+/// What is left of the records once they were replayed.
+#[derive(Debug, Default)]
+pub(super) struct PastFiles {
+    /// Files that no record explains, by path. Those of known batches are summed up instead.
+    pub(super) open: BTreeMap<String, PastFile>,
+    /// Rows in the files of each known batch.
+    pub(super) batches: BTreeMap<Uuid, u64>,
+    /// By number.
+    pub(super) records: BTreeMap<u64, RecordSummary>,
+    /// The record in force.
+    pub(super) newest: Option<MaintenanceRecord>,
+    /// Why the records do not tell all.
+    pub(super) broken: Option<String>,
+    pub(super) findings: Findings,
+}
+
+/// The table whose records are replayed.
+pub(super) struct Maintained<'a> {
+    pub(super) table: &'static str,
+    pub(super) chain: RecordChain,
+    /// The record in force by the table's own `txn`.
+    pub(super) number: Option<u64>,
+    /// Batches whose files are summed up; none of `rejected_events`, whose files the documents name.
+    pub(super) batches: Option<&'a BTreeMap<Uuid, BatchHistory>>,
+}
+
+/// Replays the records on the active files, newest first.
+pub(super) async fn replay(table: &Maintained<'_>, active: &[ActiveFile]) -> Result<PastFiles, LakeError> {
+    let mut replay = Replay { table: table.table, batches: table.batches, past: PastFiles::default() };
+    for file in active {
+        replay.take_in(file.path.as_ref(), PastFile { rows: file.rows, size: file.size });
+    }
+    let Some(number) = table.number else { return Ok(replay.past) };
+    let mut before = table.chain.before(number).await?;
+    let mut next: Option<MaintenanceRecord> = None;
+    let mut wanted = Some(number);
+    while let Some(number) = wanted {
+        let read = if next.is_none() { table.chain.get(number).await } else { before.get(number).await };
+        let Some(record) = readable(read, &mut replay.past.findings)? else {
+            replay.past.broken = Some(format!("maintenance record {number} cannot be read"));
+            return Ok(replay.past);
+        };
+        match &next {
+            Some(next) => replay.follows(Some(&record), next),
+            None => replay.past.newest = Some(record.clone()),
+        }
+        replay.undo(&record);
+        wanted = record.previous.as_ref().map(|previous| previous.number).filter(|previous| *previous < number);
+        next = Some(record);
+    }
+    if let Some(first) = next {
+        replay.follows(None, &first);
+    }
+    Ok(replay.past)
+}
+
+/// Pure: the files of a table on their way back.
+struct Replay<'a> {
+    table: &'static str,
+    batches: Option<&'a BTreeMap<Uuid, BatchHistory>>,
+    past: PastFiles,
+}
+
+impl Replay<'_> {
+    /// A file that was in the table at this moment.
+    fn take_in(&mut self, path: &str, file: PastFile) {
+        if let Some(id) = self.known_batch(path) {
+            let rows = self.past.batches.entry(id).or_default();
+            *rows = rows.saturating_add(file.rows.unwrap_or_default());
+        } else if self.past.open.insert(path.to_owned(), file).is_some() {
+            self.past.findings.add(|| format!("{}/{path}: two records take it out", self.table));
+        }
+    }
+
+    /// The batch that a file's name says wrote it, if a document commits that.
+    fn known_batch(&self, path: &str) -> Option<Uuid> {
+        batch_id(path).filter(|id| self.batches.is_some_and(|batches| batches.contains_key(id)))
+    }
+
+    /// Goes back behind a record: what it put in leaves, what it took out comes back.
+    fn undo(&mut self, record: &MaintenanceRecord) {
+        let number = record.number;
+        for file in &record.added {
+            let expected = PastFile { rows: Some(file.rows), size: file.size };
+            let found = match self.known_batch(&file.path) {
+                Some(id) => self.take_back(id, file.rows),
+                None => self.past.open.remove(&file.path) == Some(expected),
+            };
+            if !found {
+                self.past.findings.add(|| {
+                    format!("record {number}: {}/{} is not in the table as it put it there", self.table, file.path)
+                });
+            }
+        }
+        for (path, file) in record.removed_files() {
+            self.take_in(&path, PastFile { rows: Some(file.rows), size: file.size });
+        }
+        let sum = |count: fn(&RowChange) -> u64| record.rows.values().map(count).fold(0, u64::saturating_add);
+        let rows = (!record.rows.is_empty())
+            .then(|| RowChange { before: sum(|rows| rows.before), after: sum(|rows| rows.after) });
+        let summary = RecordSummary {
+            digest: record.digest.clone(),
+            task: record.task,
+            files_removed: record.removed.values().map(Vec::len).sum(),
+            files_added: record.added.len(),
+            rows,
+            compacts: record.kind == TaskKind::Compact,
+        };
+        self.past.records.insert(number, summary);
+    }
+
+    /// An undo put a file of a batch back in.
+    fn take_back(&mut self, batch: Uuid, rows: u64) -> bool {
+        let sum = self.past.batches.entry(batch).or_default();
+        let left = sum.checked_sub(rows);
+        *sum = left.unwrap_or_default();
+        left.is_some()
+    }
+
+    /// Checks that `next` follows from `previous` by the rules by which tasks are committed.
+    fn follows(&mut self, previous: Option<&MaintenanceRecord>, next: &MaintenanceRecord) {
+        let number = next.number;
+        let streams = self.streams();
+        let findings = &mut self.past.findings;
+        let names = next.previous.as_ref().map(|named| (named.number, named.digest.as_str()));
+        if names != previous.map(|previous| (previous.number, previous.digest.as_str())) {
+            findings.add(|| format!("record {number}: the record before is not the one that it builds on"));
+        }
+        let task = task_of(next);
+        if let Some(contradiction) = task.contradiction(self.table, &streams) {
+            findings.add(|| format!("record {number}: {contradiction}"));
+        }
+        match successor::record(previous, &task, &next.worker) {
+            Ok(expected) if expected.counts != next.counts => {
+                findings.add(|| format!("record {number}: its counts are not those before and its own"));
+            }
+            Ok(expected) if expected.standing != next.standing => {
+                findings.add(|| format!("record {number}: what it says that stands does not follow"));
+            }
+            Ok(_) => {}
+            Err(lost) => findings.add(|| format!("record {number}: {lost}")),
+        }
+    }
+
+    fn streams(&self) -> Vec<Stream> {
+        let held = |stream: &Stream| self.table == REJECTED_EVENTS || stream.table() == self.table;
+        Stream::ALL.into_iter().filter(held).collect()
+    }
+}
+
+/// The batch or task that wrote a file, by its name.
+pub(super) fn batch_id(path: &str) -> Option<Uuid> {
+    let name = path.rsplit('/').next()?;
+    Uuid::parse_str(name.get(..uuid::fmt::Hyphenated::LENGTH)?).ok()
+}
+
+/// The task that a record says was done.
+fn task_of(record: &MaintenanceRecord) -> Task {
+    let inputs = record.removed_files().map(|(path, file)| InputFile { path, size: file.size, rows: file.rows });
+    Task {
+        id: record.task,
+        kind: record.kind.clone(),
+        base: 0,
+        planned_on: record.planned_on,
+        began_at: record.began_at,
+        erasure_epochs: record.erasure_epochs.clone(),
+        inputs: inputs.collect(),
+        outputs: record.added.clone(),
+        rows: record.rows.clone(),
+        content: record.content,
+    }
+}
+
+/// What documents and records of an event table say of each other: rows leave by both, in the same version.
+pub(super) fn check_documents(stream: Stream, past: &mut PastFiles, history: &History, left: Option<(u64, u64)>) {
+    let recorded = past.newest.as_ref().and_then(|record| record.counts.rows_left.get(&stream)).copied();
+    let recorded = recorded.unwrap_or_default();
+    if let Some((erased, expired)) = left.filter(|left| *left != (recorded.erased, recorded.expired)) {
+        past.findings.add(|| {
+            format!(
+                "the document in force counts {erased} rows erased and {expired} expired, the records {} and {}",
+                recorded.erased, recorded.expired
+            )
+        });
+    }
+    for (number, summary) in &past.records {
+        let changes = summary.rows.is_some_and(|rows| rows.before != rows.after);
+        if changes && !history.maintained.contains_key(number) && history.reach == Reach::Whole {
+            past.findings.add(|| format!("record {number}: its rows changed and no document counts them"));
+        }
+    }
+    for (number, named) in &history.maintained {
+        let is_named = |record: &RecordSummary| record.digest == named.digest && record.task == named.task;
+        if past.broken.is_none() && !past.records.get(number).is_some_and(is_named) {
+            past.findings.add(|| format!("document {}: record {number} is not the one that it names", named.document));
+        }
+    }
+}
