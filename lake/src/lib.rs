@@ -40,6 +40,7 @@ pub use commit::uploader::{NewFile, Uploader};
 pub use error::LakeError;
 pub use layout::REJECTED_EVENTS;
 pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
+pub use maintenance::files::{OddFile, TableFile};
 pub use maintenance::record::{
     Claim, ContentChange, ContentDigest, MaintenanceRecord, NotAContentDigest, RemovedFile, RowChange, RowsLeft,
     Standing, TaskCounts, TaskKind,
@@ -51,6 +52,7 @@ pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use place::heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use place::lake::{InitOutcome, Lake};
 pub use place::location::LakeLocation;
+pub use place::stored_file::StoredFile;
 pub use place::whole_file::WholeFile;
 pub use read::inspect::StreamInspection;
 pub use read::row_origins::{

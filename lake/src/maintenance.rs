@@ -2,6 +2,7 @@
 //! each is a task with a numbered record, and happens at one fenced Delta commit.
 
 pub(crate) mod attempt;
+pub(crate) mod files;
 pub(crate) mod record;
 pub(crate) mod record_chain;
 pub(crate) mod self_check;

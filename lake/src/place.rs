@@ -10,4 +10,5 @@ pub(crate) mod heartbeats;
 pub(crate) mod lake;
 pub(crate) mod location;
 pub(crate) mod parquet_object;
+pub(crate) mod stored_file;
 pub(crate) mod whole_file;

@@ -7,6 +7,7 @@ mod files;
 mod fixture;
 mod inspect;
 mod maintenance;
+mod recent;
 mod refusals;
 mod upkeep;
 mod uploads;

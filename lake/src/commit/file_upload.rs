@@ -140,7 +140,8 @@ impl FileUpload {
             return self.put_whole(last).await;
         }
         self.send(last).await?;
-        let store = LakeError::store("write", &self.path);
+        let path = self.path.clone();
+        let store = LakeError::store("write", path);
         let Some(parts) = &mut self.parts else { return Ok(()) };
         if let Err(error) = parts.all_sent().await {
             return Err(store(error));
@@ -161,14 +162,15 @@ impl FileUpload {
         }
     }
 
-    async fn is_there(&self, whole: &Bytes) -> Result<bool, LakeError> {
+    async fn is_there(&mut self, whole: &Bytes) -> Result<bool, LakeError> {
         let found = self.store.get(&self.location).await.map_err(LakeError::store("read", &self.path))?;
         Ok(found.bytes().await.map_err(LakeError::store("read", &self.path))? == *whole)
     }
 
+    // Mutable, so that the upload is shared with nobody while it waits and may move to another thread.
     /// S3 lets a multipart upload be completed over what is there. Names hold the id of what wrote them, so whoever has this
     /// one was there before, and is seen here.
-    async fn refuse_taken(&self) -> Result<(), LakeError> {
+    async fn refuse_taken(&mut self) -> Result<(), LakeError> {
         match self.store.head(&self.location).await {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
             Ok(_) => {

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
+    sync::Arc,
 };
 
 use arrow::{
@@ -13,16 +14,19 @@ use arrow::{
 use bluelake_schemas::{Micros, Stream};
 use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
-use parquet::{arrow::ProjectionMask, errors::ParquetError};
+use parquet::file::metadata::RowGroupMetaData;
 use serde::Deserialize;
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
     checkpoint::shard_id::ShardId,
     error::LakeError,
     layout::REJECTED_EVENTS,
-    place::parquet_object::{ParquetObject, SMALL},
+    place::{
+        parquet_object::{ParquetObject, SMALL},
+        stored_file::{StoredFile, texts, times},
+    },
 };
 
 /// A row's event id and where it came from.
@@ -76,6 +80,8 @@ pub type RecentRanges = BTreeMap<ShardId, RangeInclusive<Micros>>;
 const FILES_AT_ONCE: usize = 8;
 /// … and small ones, of which each is waited for more than it is read.
 const SMALL_FILES_AT_ONCE: usize = 32;
+/// Rows of a file that are decoded at once.
+const PART_ROWS: usize = 8_192;
 
 /// Calls `found` for each wanted row in the table as last loaded, in no order. Files whose arrival times, by the log's
 /// statistics, meet no range are not read.
@@ -89,7 +95,7 @@ pub async fn recent_events(
     found: &mut (dyn FnMut(RecentEvent<'_>) + Send),
 ) -> Result<(), LakeError> {
     let chosen = |_: &str, statistics: Option<&str>| may_hold(statistics, wanted);
-    let scan = Scan { name, table, columns: EVENT_COLUMNS };
+    let scan = Scan { name, table, columns: EVENT_COLUMNS, wanted: Some(Arc::new(wanted.clone())) };
     scan.run(&chosen, &mut |batch| {
         let ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
         each_row(batch, wanted, &mut |row, place, arrived_at| {
@@ -119,7 +125,8 @@ pub async fn rejected_positions(
     // The shards of different streams have the same ids.
     let folder = format!("stream={stream}/");
     let chosen = |path: &str, statistics: Option<&str>| path.starts_with(&folder) && may_hold(statistics, wanted);
-    let scan = Scan { name: REJECTED_EVENTS, table: rejected, columns: REJECTED_COLUMNS };
+    let wanted_rows = Some(Arc::new(wanted.clone()));
+    let scan = Scan { name: REJECTED_EVENTS, table: rejected, columns: REJECTED_COLUMNS, wanted: wanted_rows };
     scan.run(&chosen, &mut |batch| {
         each_row(batch, wanted, &mut |_, place, _| {
             found(place);
@@ -143,7 +150,7 @@ pub async fn event_ids(
     let chosen = |path: &str, _: Option<&str>| {
         path.rfind('/').and_then(|end| path.get(..=end)).is_some_and(|folder| partitions.contains(folder))
     };
-    let scan = Scan { name, table, columns: ID_COLUMNS };
+    let scan = Scan { name, table, columns: ID_COLUMNS, wanted: None };
     scan.run(&chosen, &mut |batch| {
         let ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
         for row in 0..batch.num_rows() {
@@ -159,7 +166,12 @@ struct Scan<'a> {
     name: &'a str,
     table: &'a DeltaTable,
     columns: &'static [&'static str],
+    /// Which rows are wanted; `None`: all.
+    wanted: Option<Arc<RecentRanges>>,
 }
+
+/// Rows that were read, with the path of their file for messages.
+type Part = (Arc<str>, RecordBatch);
 
 impl Scan<'_> {
     /// Reads the files that are `chosen` by path and statistics; `take` gives `None` for a batch of another shape.
@@ -190,28 +202,40 @@ impl Scan<'_> {
         self.read(large, FILES_AT_ONCE, take).await
     }
 
-    /// Reads files side by side, each in a task of its own, which ends with this.
+    /// Reads files side by side, each in a task of its own, which ends with this. A task is no more than a part ahead.
     async fn read(
         &self,
         objects: Vec<ParquetObject>,
         at_once: usize,
         take: &mut (dyn FnMut(&RecordBatch) -> Option<()> + Send),
     ) -> Result<(), LakeError> {
-        let fault = |path: String, reason: String| LakeError::DataFile { path, reason };
+        let mut take = |(path, batch): Part| {
+            let reason = "its id or lineage columns are missing or of another type";
+            take(&batch).ok_or_else(|| LakeError::DataFile { path: path.to_string(), reason: reason.to_owned() })
+        };
         let mut objects = objects.into_iter();
         let mut reading = JoinSet::new();
+        let (sender, mut parts) = mpsc::channel(1);
         loop {
             while reading.len() < at_once
                 && let Some(object) = objects.next()
             {
-                reading.spawn(read_file(object, self.columns));
+                reading.spawn(read_file(object, self.columns, self.wanted.clone(), sender.clone()));
             }
-            let Some(read) = reading.join_next().await else { return Ok(()) };
-            let (path, batches) = read.map_err(|error| fault(format!("of {}", self.name), error.to_string()))??;
-            for batch in batches {
-                take(&batch).ok_or_else(|| {
-                    fault(path.clone(), "its id or lineage columns are missing or of another type".to_owned())
-                })?;
+            if reading.is_empty() {
+                // What the last one sent.
+                while let Ok(part) = parts.try_recv() {
+                    take(part)?;
+                }
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                Some(part) = parts.recv() => take(part)?,
+                Some(ended) = reading.join_next() => ended.map_err(|error| LakeError::DataFile {
+                    path: format!("of {}", self.name),
+                    reason: error.to_string(),
+                })??,
             }
         }
     }
@@ -234,26 +258,40 @@ fn may_hold(statistics: Option<&str>, wanted: &RecentRanges) -> bool {
     wanted.iter().any(|(shard, range)| has_shard(shard) && arrives(range))
 }
 
-/// Some columns of a whole file, with its path for messages.
+/// Sends some columns of a file, a part at a time, without the row groups that hold no wanted row.
 async fn read_file(
     object: ParquetObject,
     columns: &'static [&'static str],
-) -> Result<(String, Vec<RecordBatch>), LakeError> {
-    let path = object.path.to_string();
-    let batches = async {
-        let builder = object.reader().await?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        builder.with_projection(mask).build()?.try_collect().await
+    wanted: Option<Arc<RecentRanges>>,
+    parts: mpsc::Sender<Part>,
+) -> Result<(), LakeError> {
+    let path: Arc<str> = object.path.to_string().into();
+    let file = StoredFile::open(object).await?.with_columns(columns);
+    let file = match wanted {
+        Some(wanted) => file.with_row_groups(|group| group_may_hold(group, &wanted)),
+        None => file,
+    };
+    let mut rows = std::pin::pin!(file.read(PART_ROWS)?);
+    while let Some(batch) = rows.try_next().await? {
+        if parts.send((path.clone(), batch)).await.is_err() {
+            // Who does not listen any more has an error of its own.
+            return Ok(());
+        }
     }
-    .await;
-    match batches {
-        Ok(batches) => Ok((path, batches)),
-        Err(ParquetError::External(source)) => Err(match source.downcast::<object_store::Error>() {
-            Ok(source) => LakeError::Store { operation: "read", path, source: *source },
-            Err(source) => LakeError::DataFile { path, reason: source.to_string() },
-        }),
-        Err(error) => Err(LakeError::DataFile { path, reason: error.to_string() }),
-    }
+    Ok(())
+}
+
+/// False only when the statistics of a row group prove that no row of it is wanted. A file that was merged spans all
+/// shards and a whole day; its row groups do not.
+fn group_may_hold(group: &RowGroupMetaData, wanted: &RecentRanges) -> bool {
+    let (oldest, newest) = times(group, "arrived_at");
+    let (first, last) = texts(group, "stream_shard");
+    wanted.iter().any(|(shard, range)| {
+        let arrives = oldest.is_none_or(|oldest| oldest <= range.end().get())
+            && newest.is_none_or(|newest| range.start().get() <= newest);
+        let shard: &str = shard;
+        arrives && first.is_none_or(|first| first <= shard) && last.is_none_or(|last| shard <= last)
+    })
 }
 
 /// Calls `found` with number, place and arrival time of each wanted row.

@@ -140,7 +140,8 @@ async fn verify_names_an_altered_and_a_missing_record() {
 
 #[tokio::test]
 async fn verify_names_records_that_do_not_follow() {
-    let changes: [(fn(&mut MaintenanceRecord), &str); 5] = [
+    type Change = (fn(&mut MaintenanceRecord), &'static str);
+    let changes: [Change; 5] = [
         (|record| record.content.as_mut().unwrap().after = ContentDigest::new(1), "content"),
         (|record| record.counts.bytes_removed += 1, "counts are not those before"),
         (|record| record.standing.readable_from = 1, "does not follow"),

@@ -1,0 +1,138 @@
+//! The files of a table, as its log has them, and their rows.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use bluelake_schemas::{EVENT_PARTITIONS, Micros, Millis, REJECTED_PARTITIONS};
+use deltalake::kernel::engine::arrow_conversion::TryIntoArrow as _;
+use object_store::path::Path;
+use serde::Deserialize;
+
+use crate::{
+    checkpoint::data_file::DataFile,
+    error::LakeError,
+    layout::REJECTED_EVENTS,
+    maintenance::table::MaintainedTable,
+    place::{parquet_object::ParquetObject, stored_file::StoredFile},
+};
+
+/// A file of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFile {
+    /// Path below the table, not percent-encoded.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Rows.
+    pub rows: u64,
+    /// When it was written, by the clock of who wrote it: of our files, the store's.
+    pub written_at: Millis,
+    /// Partition column → value.
+    pub partition_values: BTreeMap<String, String>,
+    /// Least and greatest value of the column that files are sorted by.
+    pub first: Option<Micros>,
+    /// As `first`.
+    pub last: Option<Micros>,
+}
+
+/// A file that the log does not tell enough of, or of which it hides rows: it stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OddFile {
+    /// Path below the table.
+    pub path: String,
+    /// What is odd about it.
+    pub reason: &'static str,
+}
+
+#[derive(Default, Deserialize)]
+struct Statistics {
+    #[serde(rename = "minValues", default)]
+    min_values: BTreeMap<String, serde_json::Value>,
+    #[serde(rename = "maxValues", default)]
+    max_values: BTreeMap<String, serde_json::Value>,
+}
+
+impl MaintainedTable {
+    /// The files of the table as last loaded, by path; and those that stay as they are, with the reason.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn files(&self) -> Result<(BTreeMap<String, TableFile>, Vec<OddFile>), LakeError> {
+        let state = self.delta_table().snapshot().map_err(LakeError::table(self.name(), "load its Delta log"))?;
+        let is_rejected = self.name() == REJECTED_EVENTS;
+        let columns = if is_rejected { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
+        let sorted_by = if is_rejected { "arrived_at" } else { "occurred_at" };
+        let (mut files, mut odd) = (BTreeMap::new(), Vec::new());
+        for file in state.log_data().iter() {
+            let path = file.object_store_path().as_ref().to_owned();
+            let mut values = file.partition_values_map();
+            let partition_values: BTreeMap<String, String> = columns
+                .iter()
+                .filter_map(|column| Some(((*column).to_owned(), values.remove(*column).flatten()?)))
+                .collect();
+            let rows = file.num_records().and_then(|rows| u64::try_from(rows).ok());
+            let reason = match rows {
+                _ if file.deletion_vector_descriptor().is_some() => Some("the log hides some of its rows"),
+                _ if partition_values.len() != columns.len() => Some("the log does not say its partition"),
+                None => Some("the log does not say how many rows it has"),
+                Some(_) => None,
+            };
+            if let Some(reason) = reason {
+                odd.push(OddFile { path, reason });
+                continue;
+            }
+            let statistics: Statistics =
+                file.stats().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let found = TableFile {
+                path: path.clone(),
+                size: u64::try_from(file.size()).unwrap_or_default(),
+                rows: rows.unwrap_or_default(),
+                written_at: Millis::new(file.modification_time()),
+                partition_values,
+                first: time(&statistics.min_values, sorted_by),
+                last: time(&statistics.max_values, sorted_by),
+            };
+            files.insert(path, found);
+        }
+        Ok((files, odd))
+    }
+
+    /// The columns of the table as last loaded.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or has a type that Arrow does not.
+    pub fn schema(&self) -> Result<SchemaRef, LakeError> {
+        let state = self.delta_table().snapshot().map_err(LakeError::table(self.name(), "read its schema"))?;
+        let schema: Result<Schema, _> = state.schema().as_ref().try_into_arrow();
+        schema.map(Into::into).map_err(|source| {
+            LakeError::table(self.name(), "read its schema")(deltalake::DeltaTableError::Arrow { source })
+        })
+    }
+
+    /// Opens a file of the table.
+    ///
+    /// # Errors
+    /// As [`StoredFile::read`].
+    pub async fn open_file(&self, file: &TableFile) -> Result<StoredFile, LakeError> {
+        self.open_object(&file.path, file.size).await
+    }
+
+    /// Opens a file that was uploaded and that nothing refers to yet.
+    ///
+    /// # Errors
+    /// As [`StoredFile::read`].
+    pub async fn open_written(&self, file: &DataFile) -> Result<StoredFile, LakeError> {
+        self.open_object(&file.path, file.size).await
+    }
+
+    async fn open_object(&self, path: &str, size: u64) -> Result<StoredFile, LakeError> {
+        let location = Path::parse(path)
+            .map_err(|error| LakeError::DataFile { path: path.to_owned(), reason: error.to_string() })?;
+        StoredFile::open(ParquetObject::new(self.delta_table().object_store(), location, size)).await
+    }
+}
+
+fn time(values: &BTreeMap<String, serde_json::Value>, column: &str) -> Option<Micros> {
+    let text = values.get(column)?.as_str()?;
+    text.parse::<chrono::DateTime<chrono::Utc>>().ok().map(Micros::from)
+}

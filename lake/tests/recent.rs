@@ -1,0 +1,133 @@
+//! Reading back where rows came from: of a large file only the parts that matter, and never all of it at once.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bluelake_lake::{NewFile, Position, RecentRanges, recent_events};
+use bluelake_schemas::Micros;
+use bluelake_transform::{FileOptions, FileWriter, TableLayout};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, path::Path,
+};
+
+use crate::fixture::{Fixture, RowShape, STREAM, advance, after, empty, pin, rows_of};
+
+const SHARD: &str = "shardId-0";
+/// 2026-01-01T00:00:00Z in microseconds.
+const NEW_YEAR: i64 = 1_767_225_600_000_000;
+const MINUTE: i64 = 60;
+/// Row groups of a day, half an hour each.
+const GROUPS: u32 = 48;
+const GROUP_ROWS: u32 = 2_000;
+
+/// A store that adds up the bytes that are read of Parquet files.
+#[derive(Debug)]
+struct CountingStore {
+    inner: Arc<dyn ObjectStore>,
+    bytes: Arc<AtomicU64>,
+}
+
+impl fmt::Display for CountingStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CountingStore({})", self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for CountingStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let found = self.inner.get_opts(location, options).await?;
+        if location.extension() == Some("parquet") {
+            self.bytes.fetch_add(found.range.end - found.range.start, Ordering::Relaxed);
+        }
+        Ok(found)
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// A day of one shard as one file of many row groups, as a compaction leaves it; gives its size.
+async fn with_a_day_in_one_file(fixture: &Fixture) -> u64 {
+    let mut table = fixture.open().await;
+    pin(&mut table, SHARD).await;
+    let schema = fixture.contract.stream(STREAM).table_schema();
+    let options =
+        FileOptions { group_rows: GROUP_ROWS as usize, ..FileOptions::large(1, std::collections::BTreeMap::new()) };
+    let mut writer = FileWriter::new(schema.clone(), TableLayout::EVENTS, &options).unwrap();
+    for group in 0..GROUPS {
+        let sequences: Vec<u32> = (group * GROUP_ROWS + 1..=(group + 1) * GROUP_ROWS).collect();
+        let shape = RowShape { arrived: i64::from(group) * 30 * MINUTE, ..RowShape::default() };
+        writer.push(&rows_of(&schema, SHARD, &sequences, shape)).unwrap();
+    }
+    let file = writer.finish().unwrap();
+    let rows = u64::from(GROUPS * GROUP_ROWS);
+    let step = advance(SHARD, Some(Position::TrimHorizon), after(GROUPS * GROUP_ROWS), rows, 0);
+    let mut batch = empty(&table, vec![step]);
+    let values = [("event_type", "donation"), ("event_date", "2026-01-01")];
+    let file = NewFile {
+        path: format!("event_type=donation/event_date=2026-01-01/{}-00000.parquet", batch.id),
+        partition_values: values.map(|(column, value)| (column.to_owned(), value.to_owned())).to_vec(),
+        bytes: Bytes::from(file.rest.concat()),
+        rows: file.rows,
+        statistics: file.statistics,
+    };
+    batch.files = vec![table.event_uploader().upload(file).await.unwrap()];
+    table.commit(&batch).await.unwrap();
+    batch.files[0].size
+}
+
+#[tokio::test]
+async fn of_a_day_in_one_file_only_the_wanted_row_groups_are_read() {
+    let fixture = Fixture::new().await;
+    let size = with_a_day_in_one_file(&fixture).await;
+    let bytes = Arc::new(AtomicU64::new(0));
+    let lake = fixture.over(|inner| Arc::new(CountingStore { inner, bytes: bytes.clone() }));
+    let table = lake.table(STREAM.table()).await.unwrap();
+    let at = |minutes: i64| Micros::new(NEW_YEAR + minutes * MINUTE * 1_000_000);
+    for (shard, from, to, groups) in
+        [(SHARD, 300, 315, 1), (SHARD, 300, 330, 2), (SHARD, 1_500, 1_600, 0), ("shardId-9", 0, 1_440, 0)]
+    {
+        bytes.store(0, Ordering::Relaxed);
+        let wanted: RecentRanges = [(shard.into(), at(from)..=at(to))].into();
+        let mut found = 0;
+        recent_events(STREAM.table(), &table, &wanted, &mut |_| found += 1).await.unwrap();
+        assert_eq!(found, groups * GROUP_ROWS, "{shard} {from}–{to}");
+        let read = bytes.load(Ordering::Relaxed);
+        assert!(read * 10 <= size, "{shard} {from}–{to}: {read} of {size} bytes");
+    }
+}
