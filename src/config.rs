@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use bluelake_care::CompactionOptions;
 use bluelake_ingest::OnGap;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
@@ -72,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) transaction_events: String,
     /// How a batch is bounded and where reading starts.
     pub(crate) ingest: IngestSettings,
+    /// How the lake is looked after.
+    pub(crate) care: CareSettings,
     /// Which reports there are, and which are run on a schedule.
     pub(crate) reports: ReportSettings,
     /// Limits of a query.
@@ -111,6 +114,19 @@ pub(crate) struct IngestSettings {
     pub(crate) fan_out: Option<String>,
     /// Where metrics and health are served, if they are.
     pub(crate) listen: Option<SocketAddr>,
+}
+
+/// How the lake is looked after.
+#[derive(Debug, Clone)]
+pub(crate) struct CareSettings {
+    /// Whether ingest compacts the tables beside it.
+    pub(crate) auto_compact: bool,
+    /// Bytes of files that it reads for that a second.
+    pub(crate) rate: ByteSize,
+    /// Size of the files that compaction makes, if not by the table's size.
+    pub(crate) target_file_size: Option<ByteSize>,
+    /// Memory that compaction may take.
+    pub(crate) memory: ByteSize,
 }
 
 /// Which reports there are, and which are run on a schedule.
@@ -190,6 +206,12 @@ impl Config {
             user_events: layers.read(&settings::STREAMS_USER_EVENTS)?,
             transaction_events: layers.read(&settings::STREAMS_TRANSACTION_EVENTS)?,
             ingest: IngestSettings::of(&layers)?,
+            care: CareSettings {
+                auto_compact: layers.read(&settings::CARE_AUTO_COMPACT)?,
+                rate: layers.read(&settings::CARE_RATE)?,
+                target_file_size: layers.read_optional(&settings::CARE_TARGET_FILE_SIZE)?,
+                memory: layers.read(&settings::CARE_MEMORY)?,
+            },
             reports: ReportSettings::of(&layers)?,
             sql: SqlSettings::of(&layers)?,
             log: LogSettings {
@@ -218,6 +240,21 @@ impl IngestSettings {
             fan_out: layers.read_optional(&settings::INGEST_FAN_OUT)?,
             listen: layers.read_optional(&settings::INGEST_LISTEN)?,
         })
+    }
+}
+
+impl CareSettings {
+    /// What is due of all tables, as fast as it goes.
+    pub(crate) fn compaction(&self) -> CompactionOptions {
+        CompactionOptions {
+            partition: None,
+            full: false,
+            dry_run: false,
+            target: self.target_file_size.map(|size| size.as_u64()),
+            memory: usize::try_from(self.memory.as_u64()).unwrap_or(usize::MAX),
+            rate: None,
+            worker: format!("compact-{}", std::process::id()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 )]
 
 mod answers;
+mod care;
 mod commands;
 mod faults;
 mod house;

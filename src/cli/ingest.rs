@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use bluelake_care::CompactionOptions;
 use bluelake_lake::ShardId;
 use bluelake_schemas::Stream;
 use clap::Args;
@@ -66,6 +67,7 @@ pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result
         settings: session.config.ingest.clone(),
         once: arguments.once,
         init: arguments.init,
+        compaction: compaction(session, arguments.once),
     };
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
@@ -94,6 +96,12 @@ pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result
         return Ok(Outcome::Incomplete);
     }
     Ok(Outcome::Done)
+}
+
+/// How the tables are compacted beside it: a run that should end leaves that to others.
+fn compaction(session: &Session, once: bool) -> Option<CompactionOptions> {
+    let care = &session.config.care;
+    (care.auto_compact && !once).then(|| CompactionOptions { rate: Some(care.rate.as_u64()), ..care.compaction() })
 }
 
 /// Asks for an orderly end on the first SIGINT or SIGTERM. A second one ends the process as usual: what is not

@@ -1,5 +1,6 @@
 //! `bluelake lake`: creating and looking after the lake.
 
+mod compact;
 mod verify;
 
 use anyhow::Result;
@@ -17,6 +18,8 @@ pub(crate) enum LakeCommand {
     /// Make what is missing of the lake: the bucket or folder, and the tables
     #[command(after_help = INIT_EXAMPLES)]
     Init,
+    /// Merge small files into large ones, with the same rows
+    Compact(compact::CompactArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
 }
@@ -40,6 +43,7 @@ struct Made<'a> {
 pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outcome> {
     match command {
         LakeCommand::Init => init(session).await,
+        LakeCommand::Compact(arguments) => compact::run(session, arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
     }
 }

@@ -48,6 +48,19 @@ pub(super) fn query_memory(text: &str) -> Result<ByteSize> {
     at_least(text, ByteSize::mib(16))
 }
 
+pub(super) fn truth(text: &str) -> Result<bool> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => anyhow::bail!("neither true nor false{}", did_you_mean(nearest(text, ["true", "false"]).as_ref())),
+    }
+}
+
+/// With less than this no two large files can be open.
+pub(super) fn care_memory(text: &str) -> Result<ByteSize> {
+    at_least(text, ByteSize::mib(64))
+}
+
 pub(super) fn spill_limit(text: &str) -> Result<ByteSize> {
     at_least(text, ByteSize::mib(1))
 }

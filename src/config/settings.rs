@@ -20,8 +20,8 @@ use chrono_tz::Tz;
 
 use super::DefaultValue::{Text, Unset, Worked};
 use super::readers::{
-    address, any_duration, byte_size, consumer_name, duration, history_file, log_format, memory_budget, not_empty,
-    on_gap, path, positive, query_memory, spill_limit, start_position, time_zone, worker_id,
+    address, any_duration, byte_size, care_memory, consumer_name, duration, history_file, log_format, memory_budget,
+    not_empty, on_gap, path, positive, query_memory, spill_limit, start_position, time_zone, truth, worker_id,
 };
 use super::{About, HistoryFile, Setting, StartPosition, machine};
 use crate::terminal::logging::{LogFilter, LogFormat};
@@ -117,6 +117,18 @@ settings! {
     INGEST_LISTEN: SocketAddr = Setting::new("ingest.listen", Unset("none"), address,
         "address and port of `/metrics`, `/healthz` and `/readyz`, such as `127.0.0.1:9464`")
         .flag("--listen", "ADDRESS:PORT", INGEST);
+
+    CARE_AUTO_COMPACT: bool = Setting::new("care.auto-compact", Text("true"), truth,
+        "whether workers of ingest compact the tables beside it: `true` or `false`")
+        .details("whether workers of `ingest` compact the tables beside it: `true` or `false`. Each takes the partitions \
+                  that are its by rendezvous hashing, a task a minute and table at most, and none while rows wait to be \
+                  committed; a run with `--once` compacts nothing");
+    CARE_RATE: ByteSize = Setting::new("care.rate", Text("32MiB"), byte_size,
+        "bytes of files that compaction beside ingest reads a second, at most");
+    CARE_TARGET_FILE_SIZE: ByteSize = Setting::new("care.target-file-size", Unset("by the table's size"), byte_size,
+        "size of the files that compaction makes, about; `256MiB` up to a table of 1 TB, then growing with it to `1GiB`");
+    CARE_MEMORY: ByteSize = Setting::new("care.memory", Text("256MiB"), care_memory,
+        "memory that compaction may take, at least `64MiB`");
 
     REPORTS_FOLDER: PathBuf = Setting::new("reports.folder", Unset("none"), path,
         "folder with reports of your own, one SQL file each, beside those that are built in")

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use aws_sdk_kinesis::Client;
+use bluelake_care::{CompactionOptions, Surroundings, keep_compact};
 use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
     Progress, StreamSummary, StreamWorker, WorkerPhase, run_workers,
@@ -45,6 +46,8 @@ pub(crate) struct Ingestion {
     pub(crate) once: bool,
     /// Make what is missing of the lake.
     pub(crate) init: bool,
+    /// How the tables are compacted beside it, if they are.
+    pub(crate) compaction: Option<CompactionOptions>,
 }
 
 /// What one stream gave.
@@ -102,7 +105,7 @@ impl Ingestion {
     pub(crate) async fn run(self, shutdown: CancellationToken, show: impl Fn(u64)) -> Result<IngestResult> {
         let streams = self.streams.iter().map(|(stream, _)| *stream).collect();
         let health = Arc::new(Health::new(streams, self.settings.buffer_age));
-        let _background = self.watch_over(&health).await?;
+        let mut background = self.watch_over(&health).await?;
         let started = Instant::now();
         // Until something is read there is nothing to commit: a shutdown ends it at once.
         let stopped = || Ok(IngestResult { streams: Vec::new(), seconds: started.elapsed().as_secs_f64() });
@@ -124,6 +127,9 @@ impl Ingestion {
                 return other.map_or_else(stopped, |opened| opened.and_then(|_| stopped()));
             }
         };
+        if let Some(options) = &self.compaction {
+            background.spawn(self.compact(options, &worker, fleet.clone(), health.clone()));
+        }
         let progress: Vec<_> = workers.iter().map(StreamWorker::progress).collect();
         let limit = self.settings.shutdown_timeout;
         let out_of_time = out_of_time(shutdown.clone(), limit, &progress);
@@ -215,6 +221,20 @@ impl Ingestion {
         Ok(background)
     }
 
+    /// Compacts the tables for as long as the task runs.
+    fn compact(
+        &self,
+        options: &CompactionOptions,
+        worker: &str,
+        fleet: Option<Fleet>,
+        health: Arc<Health>,
+    ) -> impl Future<Output = ()> + use<> {
+        let options = CompactionOptions { worker: worker.to_owned(), ..options.clone() };
+        let room = MemoryBudget(bytes(self.settings.memory_budget)).row_bytes(self.streams.len().max(1));
+        let kept = keep_compact(self.lake.clone(), self.contract.clone(), options, Beside { fleet, health, room });
+        async move { match kept.await {} }
+    }
+
     /// Options of one worker: the streams share out what is set for the process.
     fn options(&self, budget: MemoryBudget, admission: Admission) -> IngestOptions {
         let streams = self.streams.len().max(1);
@@ -241,6 +261,24 @@ impl Ingestion {
             fleet: None,
             on_gap: self.settings.on_gap,
         }
+    }
+}
+
+/// Ingest, as compaction beside it sees it.
+struct Beside {
+    fleet: Option<Fleet>,
+    health: Arc<Health>,
+    /// Bytes of rows that a stream may hold.
+    room: usize,
+}
+
+impl Surroundings for Beside {
+    fn is_mine(&self, partition: &str) -> bool {
+        self.fleet.as_ref().is_none_or(|fleet| fleet.is_first_for(partition))
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.health.reports().iter().any(|report| report.uncommitted_bytes > self.room / 2)
     }
 }
 

@@ -16,6 +16,15 @@ pub(crate) fn events(message: &'static str, total: u64) -> ProgressBar {
     }
 }
 
+/// A bar that counts files up to a number that is set as it becomes known.
+pub(crate) fn files(message: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(0).with_message(message);
+    match ProgressStyle::with_template("{msg:24} {bar:30} {human_pos}/{human_len} files, {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
 /// A counter of events read, whose end nobody knows.
 pub(crate) fn reading() -> ProgressBar {
     let bar = ProgressBar::new_spinner();

@@ -158,6 +158,14 @@ impl Fleet {
         self.0.others.borrow().len() + 1
     }
 
+    /// Whether this worker is the first of the living for a piece of work that one of them should do, such as a partition to
+    /// compact. Others may see others alive for a moment: only efficiency depends on it.
+    #[must_use]
+    pub fn is_first_for(&self, work: &str) -> bool {
+        let others = self.0.others.borrow().clone();
+        assignment::is_first_for(&self.0.options.worker, others.iter().map(|other| other.worker.as_str()), work)
+    }
+
     /// Tells of every shard of a stream that wants a reader, and gives this worker's share of them.
     pub(crate) fn share(&self, stream: Stream, wanting: BTreeSet<ShardId>) -> Share {
         let others = self.0.others.borrow().clone();

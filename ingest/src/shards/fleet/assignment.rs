@@ -57,8 +57,14 @@ pub(crate) fn assigned_to(me: &str, members: &[Member], shards: &Shards) -> Shar
     mine
 }
 
+/// Whether `me` is the first of the living for a piece of work that one should do.
+pub(crate) fn is_first_for<'a>(me: &'a str, others: impl Iterator<Item = &'a str>, work: &str) -> bool {
+    let mut everybody = others.chain([me]);
+    everybody.by_ref().max_by_key(|worker| weight(worker, "", work)) == Some(me)
+}
+
 /// Highest wins. SHA-256, because all versions and machines must agree on it.
-fn weight(worker: &str, stream: &str, shard: &ShardId) -> [u8; 32] {
+fn weight(worker: &str, stream: &str, shard: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in [worker, stream, shard] {
         hash.update(part.as_bytes());
@@ -76,6 +82,23 @@ mod tests {
 
     fn member(id: &str, max_shards: Option<usize>) -> Member {
         Member { id: id.to_owned(), streams: BTreeSet::from(["s".to_owned()]), max_shards }
+    }
+
+    #[test]
+    fn one_of_the_living_is_first_for_a_piece_of_work() {
+        let workers = ["a", "b", "c"];
+        let mut counts = [0; 3];
+        for work in 0..300 {
+            let work = format!("transactions/event_date={work}");
+            let first: Vec<bool> = workers
+                .iter()
+                .map(|me| is_first_for(me, workers.iter().copied().filter(|other| other != me), &work))
+                .collect();
+            assert_eq!(first.iter().filter(|is_first| **is_first).count(), 1, "{work}");
+            first.iter().zip(&mut counts).for_each(|(is_first, count)| *count += i32::from(*is_first));
+        }
+        assert!(counts.iter().all(|count| *count > 60), "{counts:?}");
+        assert!(is_first_for("alone", std::iter::empty(), "x"));
     }
 
     fn members(ids: &[String]) -> Vec<Member> {

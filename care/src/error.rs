@@ -1,0 +1,84 @@
+//! What can go wrong while the lake is looked after.
+
+use arrow::error::ArrowError;
+use bluelake_lake::{LakeError, Lost};
+use bluelake_transform::TransformError;
+
+/// An error of the care room.
+#[derive(Debug, thiserror::Error)]
+pub enum CareError {
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// Rows could not be written.
+    #[error("rows cannot be written")]
+    Transform(#[from] TransformError),
+    /// Rows could not be merged.
+    #[error("rows cannot be merged")]
+    Rows(#[from] ArrowError),
+    /// A column of a file is not what the table says.
+    #[error("column '{column}': {reason}")]
+    Column {
+        /// The column.
+        column: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of the table cannot be merged with others.
+    #[error("file '{path}' is left as it is: column '{column}': {reason}")]
+    File {
+        /// Path below the table.
+        path: String,
+        /// The column.
+        column: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Other commits came first again and again.
+    #[error("table '{table}': {times} tasks in a row were overtaken, the last because {reason}; run it again")]
+    Lost {
+        /// The table.
+        table: &'static str,
+        /// How often.
+        times: usize,
+        /// Why the last one was.
+        reason: Lost,
+    },
+    /// What was written is not what was read.
+    #[error(
+        "{files} files hold {log} rows by the log, {read} were read, and {written} came back from what was written, or with other values: nothing was changed"
+    )]
+    Content {
+        /// Files that were read.
+        files: usize,
+        /// Rows by the log.
+        log: u64,
+        /// Rows that were read.
+        read: u64,
+        /// Rows of what was written.
+        written: u64,
+    },
+}
+
+impl CareError {
+    /// Whether it is about what a file holds, and says nothing of others.
+    pub(crate) fn is_of_a_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Column { .. }
+                | Self::File { .. }
+                | Self::Content { .. }
+                | Self::Transform(_)
+                | Self::Rows(_)
+                | Self::Lake(LakeError::DataFile { .. })
+        )
+    }
+
+    /// As it is, with the file that it is about.
+    pub(crate) fn of_file(self, path: &str) -> Self {
+        match self {
+            Self::Column { column, reason } => Self::File { path: path.to_owned(), column, reason },
+            other => other,
+        }
+    }
+}

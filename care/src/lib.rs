@@ -1,0 +1,22 @@
+//! Looks after the lake: small files become large ones, and what nobody needs any more goes.
+//!
+//! Guarantees: the rows of the lake are the same before and after, proven by their content before each commit; a task that
+//! was overtaken changes nothing. Leaves to others: how a task is committed and what stands against it (`lake`), how rows
+//! become a file (`transform`).
+
+mod columns;
+mod compaction;
+mod conform;
+mod digest;
+mod error;
+mod keeper;
+mod merge;
+mod pace;
+mod policy;
+mod rewrite;
+
+pub use compaction::{Compaction, CompactionOptions, Extent, MergedPartition, Step, compact};
+pub use digest::Content;
+pub use error::CareError;
+pub use keeper::{Surroundings, keep_compact};
+pub use policy::{Cause, Merge, PartitionFile, Policy, Role};

@@ -1,0 +1,295 @@
+//! Which files of a partition are merged, and when. Pure: files and times in, merges out.
+//!
+//! The rule was tried in a simulation of 16 workers (`policy/tests.rs`): the longest run of small files, the smallest
+//! first, whose sum is at least eight times its largest. Each merge then puts a byte into a file at least eight times as
+//! large as any that it came from, so what is written grows with the logarithm of the file size and not with the number of
+//! files. A cost for each file, as ClickHouse adds, drags large files into merges of tiny ones and is left out.
+
+use std::time::Duration;
+
+use bluelake_schemas::{Micros, Millis};
+use chrono::NaiveDate;
+
+/// A table is cut into about so many files: 1 TB gives files of 256 MiB.
+const FILES_OF_A_TABLE: u64 = 4_000;
+const TARGET_MIN: u64 = 256 << 20;
+const TARGET_MAX: u64 = 1 << 30;
+
+/// What a file of a large row group takes while it is read, at most.
+const OPEN_FILE_BYTES: u64 = 80 << 20;
+
+/// Sizes and times of the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Size of a file that is worth keeping as it is, in bytes. One of 0.7 of it counts.
+    pub target: u64,
+    /// Sum of a run over its largest file, at least.
+    pub ratio: u64,
+    /// Files of a run, at least.
+    pub run: usize,
+    /// Files that are not full after which a partition is merged at once, …
+    pub many: usize,
+    /// … and age of the oldest of fewer.
+    pub fresh: Duration,
+    /// A day that is over is closed when nothing came for so long.
+    pub quiet: Duration,
+    /// Files that come later are left for so long.
+    pub late: Duration,
+    /// What is left of a closed day is tidied after so long.
+    pub tidy: Duration,
+    /// Bytes of the files of one merge, at most.
+    pub merge_bytes: u64,
+    /// Files of one merge, at most.
+    pub merge_files: usize,
+    /// Bytes of files that are open at once while they are merged, at most.
+    pub open_bytes: u64,
+}
+
+/// What a file was written as, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// By ingest, a replay, a backfill or another engine.
+    Landed,
+    /// By a merge that left it smaller than the target of its time.
+    Merged,
+    /// By a merge, as large as the target of its time: it is not merged again.
+    Full,
+    /// By the merge that closed its day, smaller than the target of its time.
+    Closed,
+    /// By the merge that closed its day, as large as the target of its time.
+    ClosedFull,
+}
+
+/// A file of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionFile {
+    /// Path below the table.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// When it was written, by the store's clock.
+    pub written_at: Millis,
+    /// Least and greatest value of the column that it is sorted by, by the log.
+    pub first: Option<Micros>,
+    /// As `first`.
+    pub last: Option<Micros>,
+}
+
+/// A merge of files of one partition into one or a few.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merge {
+    /// Why.
+    pub cause: Cause,
+    /// The files, by their first row.
+    pub files: Vec<PartitionFile>,
+    /// How many files become of them.
+    pub outputs: u64,
+    /// What they are written as.
+    pub role: Role,
+}
+
+/// Why files are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Small files have come together.
+    Run,
+    /// The day is over.
+    Close,
+    /// What came after the day was closed, or was left over, is joined with it.
+    Tidy,
+    /// An operator wants it.
+    Full,
+}
+
+impl Policy {
+    /// The policy for a table of so many bytes. The target grows with the table, so that its log does not.
+    #[must_use]
+    pub fn of_table(bytes: u64) -> Self {
+        Self::with_target((bytes / FILES_OF_A_TABLE).clamp(TARGET_MIN, TARGET_MAX))
+    }
+
+    /// The policy with a target of the operator's.
+    #[must_use]
+    pub fn with_target(target: u64) -> Self {
+        Self {
+            target: target.max(1),
+            ratio: 8,
+            run: 8,
+            many: 64,
+            fresh: Duration::from_secs(15 * 60),
+            quiet: Duration::from_secs(2 * 3_600),
+            late: Duration::from_secs(6 * 3_600),
+            tidy: Duration::from_secs(30 * 24 * 3_600),
+            merge_bytes: 2 << 30,
+            merge_files: 512,
+            open_bytes: 128 << 20,
+        }
+    }
+
+    /// The policy for a merge that may hold so many bytes: half of them for open files.
+    #[must_use]
+    pub fn within(self, memory: usize) -> Self {
+        Self { open_bytes: u64::try_from(memory / 2).unwrap_or(u64::MAX), ..self }
+    }
+
+    /// Bytes from which on a file is full.
+    #[must_use]
+    pub fn full(&self) -> u64 {
+        self.target / 10 * 7
+    }
+
+    /// Whether a file is left as it is.
+    #[must_use]
+    pub fn is_full(&self, file: &PartitionFile) -> bool {
+        matches!(Role::of(&file.path), Role::Full | Role::ClosedFull) || file.bytes >= self.full()
+    }
+
+    /// The merges that are due in a partition. `day` is its date in UTC, `None` if it is none: that day is never over.
+    #[must_use]
+    pub fn merges(&self, files: &[PartitionFile], day: Option<NaiveDate>, now: Millis) -> Vec<Merge> {
+        let small: Vec<&PartitionFile> = files.iter().filter(|file| !self.is_full(file)).collect();
+        let has = |role| move |file: &&PartitionFile| Role::of(&file.path) == role;
+        let closed = files.iter().filter(|file| matches!(Role::of(&file.path), Role::Closed | Role::ClosedFull));
+        if let Some(closed_at) = closed.map(|file| file.written_at).max() {
+            let late: Vec<_> = small.iter().copied().filter(|file| !has(Role::Closed)(file)).collect();
+            let waited = late.iter().all(|file| now.since(file.written_at) >= self.late);
+            if small.len() > 1 && waited && now.since(closed_at) >= self.tidy {
+                return self.all(small, Cause::Tidy);
+            }
+            let due = late.iter().any(|file| now.since(file.written_at) >= self.late);
+            return if due { self.longest_run(late) } else { Vec::new() };
+        }
+        let newest = small.iter().map(|file| file.written_at).max();
+        let quiet = newest.is_some_and(|newest| now.since(newest) >= self.quiet);
+        if quiet && day.is_some_and(|day| is_over(day, now)) {
+            return if small.len() > 1 { self.all(small, Cause::Close) } else { Vec::new() };
+        }
+        let old = small.iter().any(|file| now.since(file.written_at) >= self.fresh);
+        if small.len() >= self.many || (small.len() >= self.run && old) { self.longest_run(small) } else { Vec::new() }
+    }
+
+    /// Merges of everything that is not full, whatever its age; with `rewrite`, of full files too.
+    #[must_use]
+    pub fn everything(&self, files: &[PartitionFile], rewrite: bool) -> Vec<Merge> {
+        let chosen: Vec<_> = files.iter().filter(|file| rewrite || !self.is_full(file)).collect();
+        if chosen.len() > 1 || (rewrite && !chosen.is_empty()) { self.all(chosen, Cause::Full) } else { Vec::new() }
+    }
+
+    /// The longest run of files, the smallest first, whose sum is large enough for its largest.
+    fn longest_run(&self, mut files: Vec<&PartitionFile>) -> Vec<Merge> {
+        files.sort_by(|left, right| (left.bytes, &left.path).cmp(&(right.bytes, &right.path)));
+        let (mut sum, mut longest) = (0_u64, 0);
+        for (index, file) in files.iter().take(self.merge_files).enumerate() {
+            sum = sum.saturating_add(file.bytes);
+            if sum > self.merge_bytes {
+                break;
+            }
+            if index + 1 >= self.run && sum >= self.ratio.saturating_mul(file.bytes) {
+                longest = index + 1;
+            }
+        }
+        files.truncate(longest);
+        while files.len() > self.run && open_at_once(&files) > self.open_bytes {
+            files.pop();
+        }
+        if files.is_empty() { Vec::new() } else { vec![self.merge(files, Cause::Run)] }
+    }
+
+    /// Merges of all these files, as few as their limits allow. A part of one file is left out.
+    fn all(&self, mut files: Vec<&PartitionFile>, cause: Cause) -> Vec<Merge> {
+        files.sort_by(|left, right| (left.first, &left.path).cmp(&(right.first, &right.path)));
+        let mut merges = Vec::new();
+        let mut part: Vec<&PartitionFile> = Vec::new();
+        let mut bytes = 0_u64;
+        for file in files {
+            bytes = bytes.saturating_add(file.bytes);
+            part.push(file);
+            let full =
+                part.len() > self.merge_files || bytes > self.merge_bytes || open_at_once(&part) > self.open_bytes;
+            if full && part.len() > 1 {
+                part.pop();
+                merges.push(std::mem::replace(&mut part, vec![file]));
+                bytes = file.bytes;
+            }
+        }
+        merges.push(part);
+        let worth = |part: &Vec<_>| part.len() > 1 || (cause == Cause::Full && !part.is_empty());
+        merges.into_iter().filter(worth).map(|part| self.merge(part, cause)).collect()
+    }
+
+    fn merge(&self, mut files: Vec<&PartitionFile>, cause: Cause) -> Merge {
+        files.sort_by(|left, right| (left.first, &left.path).cmp(&(right.first, &right.path)));
+        let bytes = files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
+        let full = bytes >= self.full();
+        let role = match (cause, full) {
+            (Cause::Close | Cause::Tidy, false) => Role::Closed,
+            (Cause::Close | Cause::Tidy, true) => Role::ClosedFull,
+            (Cause::Run | Cause::Full, false) => Role::Merged,
+            (Cause::Run | Cause::Full, true) => Role::Full,
+        };
+        // As many as are full: none is then merged again because it was cut too small.
+        let outputs = (bytes / self.full().max(1)).clamp(1, bytes.div_ceil(self.target).max(1));
+        Merge { cause, files: files.into_iter().cloned().collect(), outputs, role }
+    }
+}
+
+impl Role {
+    /// The end of the name of a file of this role, before `.parquet`.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Landed => "",
+            Self::Merged => "-merged",
+            Self::Full => "-full",
+            Self::Closed => "-closed",
+            Self::ClosedFull => "-closed-full",
+        }
+    }
+
+    /// That of a file by its path.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let name = path.strip_suffix(".parquet").unwrap_or_default();
+        let roles = [Self::ClosedFull, Self::Closed, Self::Full, Self::Merged];
+        roles.into_iter().find(|role| name.ends_with(role.suffix())).unwrap_or(Self::Landed)
+    }
+}
+
+/// Bytes that a file takes while it is read: of a large one, its largest row group.
+pub(crate) fn open_bytes(file_bytes: u64) -> u64 {
+    file_bytes.min(OPEN_FILE_BYTES)
+}
+
+/// Bytes of the files that overlap, at the time where most do: so many are open at once when they are merged in order.
+fn open_at_once(files: &[&PartitionFile]) -> u64 {
+    let mut ends: Vec<(i64, bool, u64)> = Vec::with_capacity(files.len() * 2);
+    for file in files {
+        let weight = open_bytes(file.bytes);
+        ends.push((file.first.map_or(i64::MIN, Micros::get), false, weight));
+        ends.push((file.last.map_or(i64::MAX, Micros::get), true, weight));
+    }
+    // At one time files begin before others end.
+    ends.sort_unstable();
+    let (mut open, mut most) = (0_u64, 0_u64);
+    for (_, is_end, weight) in ends {
+        open = if is_end { open.saturating_sub(weight) } else { open.saturating_add(weight) };
+        most = most.max(open);
+    }
+    most
+}
+
+/// Whether a day of UTC is over.
+fn is_over(day: NaiveDate, now: Millis) -> bool {
+    now.time().is_some_and(|now| now.date_naive() > day)
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::print_stdout
+)]
+mod tests;

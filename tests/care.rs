@@ -1,0 +1,3 @@
+//! What looks after the lake: compaction.
+
+pub(crate) mod compaction;
