@@ -1,10 +1,13 @@
 //! What can go wrong with the lake, named by what the caller can do about it.
 
+pub(crate) mod shell_word;
+
 use std::fmt;
 
 use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
 
-use crate::{causes::causes, shell_word::shell_word};
+use self::shell_word::shell_word;
+use crate::causes::causes;
 
 /// An error of the lake room.
 #[derive(Debug, thiserror::Error)]

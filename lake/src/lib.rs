@@ -14,7 +14,6 @@ mod layout;
 mod maintenance;
 mod place;
 mod read;
-mod shell_word;
 mod verify;
 
 pub use backoff::{Backoff, Chance};
@@ -37,7 +36,7 @@ pub use commit::file_upload::{FileEnd, FileUpload};
 pub use commit::housekeeping::Housekeeping;
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
-pub use error::LakeError;
+pub use error::{LakeError, shell_word::shell_word};
 pub use layout::REJECTED_EVENTS;
 pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
 pub use maintenance::files::{OddFile, TableFile};
@@ -59,5 +58,4 @@ pub use read::row_origins::{
     RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions,
 };
 pub use read::versions::{AsOf, AsOfFault, LakeReading, StreamReading, TableReading};
-pub use shell_word::shell_word;
 pub use verify::{Check, CheckOutcome, Found, StreamReport, VerifyOptions, VerifyReport, verify};
