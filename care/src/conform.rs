@@ -45,29 +45,29 @@ pub(crate) fn conform(
             return Ok(Arc::new(Date32Array::from(vec![partition.date.1; count])) as ArrayRef);
         }
         match rows.column_by_name(field.name()) {
-            Some(values) => of_type(values, field),
-            None => missing(field, count),
+            Some(values) => of_type(values, field, field.name()),
+            None => missing(field, field.name(), count),
         }
     });
     let columns: Vec<ArrayRef> = columns.collect::<Result<_, CareError>>()?;
     Ok(RecordBatch::try_new(table.clone(), columns)?)
 }
 
-fn missing(field: &Field, count: usize) -> Result<ArrayRef, CareError> {
+fn missing(field: &Field, path: &str, count: usize) -> Result<ArrayRef, CareError> {
     if field.is_nullable() {
         Ok(new_null_array(field.data_type(), count))
     } else {
-        Err(fault(field.name(), "the file does not have it, and the table needs it"))
+        Err(fault(path, "the file does not have it, and the table needs it"))
     }
 }
 
-/// The values in the type of the field.
-fn of_type(values: &ArrayRef, field: &Field) -> Result<ArrayRef, CareError> {
+/// The values in the type of the field; `path` names it in messages, as in `items.sku`.
+fn of_type(values: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef, CareError> {
     let same = match (values.data_type(), field.data_type()) {
         (left, right) if left == right => values.clone(),
         (DataType::List(_), DataType::List(entry)) => {
             let lists = values.as_list::<i32>();
-            let entries = of_type(lists.values(), entry)?;
+            let entries = of_type(lists.values(), entry, path)?;
             let lists = ListArray::try_new(entry.clone(), lists.offsets().clone(), entries, lists.nulls().cloned())?;
             Arc::new(lists)
         }
@@ -76,11 +76,11 @@ fn of_type(values: &ArrayRef, field: &Field) -> Result<ArrayRef, CareError> {
             if let Some(unknown) =
                 structs.fields().iter().find(|inner| !fields.iter().any(|f| f.name() == inner.name()))
             {
-                return Err(fault(&format!("{}.{}", field.name(), unknown.name()), "the table does not have it"));
+                return Err(fault(&format!("{path}.{}", unknown.name()), "the table does not have it"));
             }
             let columns = fields.iter().map(|inner| match structs.column_by_name(inner.name()) {
-                Some(values) => of_type(values, inner),
-                None => missing(inner, structs.len()),
+                Some(values) => of_type(values, inner, &format!("{path}.{}", inner.name())),
+                None => missing(inner, &format!("{path}.{}", inner.name()), structs.len()),
             });
             let columns: Vec<ArrayRef> = columns.collect::<Result<_, CareError>>()?;
             Arc::new(StructArray::try_new_with_length(
@@ -90,11 +90,11 @@ fn of_type(values: &ArrayRef, field: &Field) -> Result<ArrayRef, CareError> {
                 structs.len(),
             )?)
         }
-        (from, to) if holds_the_same(from, to) => exactly(values, field)?,
-        (from, to) => return Err(fault(field.name(), &format!("the file has it as {from}, the table as {to}"))),
+        (from, to) if holds_the_same(from, to) => exactly(values, field, path)?,
+        (from, to) => return Err(fault(path, &format!("the file has it as {from}, the table as {to}"))),
     };
     if same.null_count() > 0 && !field.is_nullable() {
-        return Err(fault(field.name(), "a value is missing, and the table needs it"));
+        return Err(fault(path, "a value is missing, and the table needs it"));
     }
     Ok(same)
 }
@@ -110,13 +110,13 @@ fn holds_the_same(from: &DataType, to: &DataType) -> bool {
 }
 
 /// The values in another type, when they come back as they were.
-fn exactly(values: &ArrayRef, field: &Field) -> Result<ArrayRef, CareError> {
+fn exactly(values: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef, CareError> {
     let changed = cast(values, field.data_type())?;
     if changed.null_count() == values.null_count() && cast(&changed, values.data_type())?.to_data() == values.to_data()
     {
         return Ok(changed);
     }
-    Err(fault(field.name(), &format!("{} cannot hold a value of the file exactly", field.data_type())))
+    Err(fault(path, &format!("{} cannot hold a value of the file exactly", field.data_type())))
 }
 
 fn fault(column: &str, reason: &str) -> CareError {
