@@ -1,12 +1,9 @@
 //! What can go wrong with the lake, named by what the caller can do about it.
 
-pub(crate) mod shell_word;
-
 use std::fmt;
 
 use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
 
-use self::shell_word::shell_word;
 use crate::causes::causes;
 
 /// An error of the lake room.
@@ -247,8 +244,21 @@ fn advice(text: &str) -> &'static str {
     ADVICE.iter().find(|(code, _)| found(code)).map_or("", |(_, advice)| advice)
 }
 
+/// The text as one word for a POSIX shell: in quotes, unless it is plain.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "_-./:@,+%".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn refused(answer: &str) -> object_store::Error {
@@ -277,6 +287,45 @@ mod tests {
     fn what_is_not_a_code_of_s3_gives_no_advice() {
         for text in ["s3://NoSuchBucket/x: gone", "", "NoSuchBuckets: gone"] {
             assert_eq!(advice(text), "", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plain_word_is_left_as_it_is() {
+        for text in ["s3://bucket/points", "./lake", "a_b-c.d:e@f,g+h%i"] {
+            assert_eq!(shell_word(text), text);
+        }
+    }
+
+    #[test]
+    fn a_shell_gets_every_text_back_as_one_word() {
+        for text in [
+            "",
+            "my lake",
+            "it's",
+            "''",
+            "$HOME",
+            "`id`",
+            "$(id)",
+            "a;b",
+            "a&b|c>d<e",
+            "*",
+            "~",
+            "a\\",
+            "\"x\"",
+            "!!",
+            "#x",
+            "=ls",
+            "é",
+            "two  blanks",
+            "[a]{b,c}?",
+            "(x)",
+            "\u{1b}[31m",
+            "tab\tand\nline",
+        ] {
+            let script = format!("printf %s {}", shell_word(text));
+            let printed = Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(printed.stdout).unwrap(), text, "{script}");
         }
     }
 }

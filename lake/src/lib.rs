@@ -36,7 +36,7 @@ pub use commit::file_upload::{FileEnd, FileUpload};
 pub use commit::housekeeping::Housekeeping;
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
-pub use error::{LakeError, shell_word::shell_word};
+pub use error::{LakeError, shell_word};
 pub use layout::REJECTED_EVENTS;
 pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
 pub use maintenance::files::{OddFile, TableFile};

@@ -27,7 +27,7 @@ const NEW_YEAR: i64 = 1_767_225_600_000_000;
 const MINUTE: i64 = 60;
 /// Row groups of a day, half an hour each.
 const GROUPS: u32 = 48;
-const GROUP_ROWS: u32 = 2_000;
+const GROUP_ROWS: u32 = 20_000;
 
 /// A store that adds up the bytes that are read of Parquet files.
 #[derive(Debug)]
