@@ -15,8 +15,13 @@ const FILES_OF_A_TABLE: u64 = 4_000;
 const TARGET_MIN: u64 = 256 << 20;
 const TARGET_MAX: u64 = 1 << 30;
 
-/// What a file of a large row group takes while it is read, at most.
+/// What a file of a large row group takes while it is read, at most, and what the rows of any that are decoded at once do.
 const OPEN_FILE_BYTES: u64 = 80 << 20;
+const DECODED_BYTES: u64 = 4 << 20;
+/// A file of this size is read whole: each of its columns' decoders would take more than its rows. Rows weigh about so many
+/// times what they do in a file.
+pub(crate) const SMALL_FILE: u64 = 256 << 10;
+const UNPACKED: u64 = 8;
 
 /// Sizes and times of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,9 +260,9 @@ impl Role {
     }
 }
 
-/// Bytes that a file takes while it is read: of a large one, its largest row group.
+/// Bytes that a file takes while it is read: the rows of a small one; of a large one, its largest row group.
 pub(crate) fn open_bytes(file_bytes: u64) -> u64 {
-    file_bytes.min(OPEN_FILE_BYTES)
+    if file_bytes <= SMALL_FILE { file_bytes * UNPACKED } else { file_bytes.min(OPEN_FILE_BYTES) + DECODED_BYTES }
 }
 
 /// Bytes of the files that overlap, at the time where most do: so many are open at once when they are merged in order.

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use bluelake_lake::{ContentChange, ContentDigest, DataFile, FileEnd, InputFile, MaintainedTable, TableFile};
+use bluelake_lake::{
+    ContentChange, ContentDigest, DataFile, FileEnd, InputFile, LakeError, MaintainedTable, TableFile,
+};
 use bluelake_schemas::Micros;
 use bluelake_transform::{FileOptions, FileWriter, TableLayout};
-use futures::{FutureExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream};
+use futures::{FutureExt as _, Stream, TryStreamExt as _, future::BoxFuture, stream::BoxStream};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -19,7 +21,7 @@ use crate::{
     error::CareError,
     merge::{Input, MergedRows},
     pace::Pace,
-    policy::{Cause, Merge, open_bytes},
+    policy::{Cause, Merge, SMALL_FILE, open_bytes},
 };
 
 /// Rows of a file that are decoded at once, and rows that are written at once.
@@ -64,7 +66,7 @@ struct StoredInput<'a> {
     /// What was read of all inputs.
     content: &'a Mutex<Content>,
     pace: &'a Pace,
-    rows: Option<BoxStream<'static, Result<RecordBatch, bluelake_lake::LakeError>>>,
+    rows: Option<BoxStream<'static, Result<RecordBatch, LakeError>>>,
 }
 
 impl Input for StoredInput<'_> {
@@ -81,8 +83,8 @@ impl Input for StoredInput<'_> {
             let rows = match &mut self.rows {
                 Some(rows) => rows,
                 none => {
-                    let opened = self.table.open_file(&self.file).await?;
-                    none.insert(Box::pin(opened.read(ROWS_AT_ONCE)?))
+                    let opened = self.table.open_file(&self.file).await?.read(ROWS_AT_ONCE)?;
+                    none.insert(if self.file.size <= SMALL_FILE { whole(opened).await? } else { Box::pin(opened) })
                 }
             };
             let Some(part) = rows.try_next().await? else { return Ok(None) };
@@ -243,6 +245,14 @@ impl Rewriter<'_> {
         }
         Ok(content)
     }
+}
+
+/// All rows of a small file: its decoders are gone before the next file is opened.
+async fn whole(
+    rows: impl Stream<Item = Result<RecordBatch, LakeError>> + Send,
+) -> Result<BoxStream<'static, Result<RecordBatch, LakeError>>, LakeError> {
+    let parts: Vec<RecordBatch> = rows.try_collect().await?;
+    Ok(Box::pin(futures::stream::iter(parts.into_iter().map(Ok))))
 }
 
 /// Partition columns and values of a path, `<column>=<value>/…`.
