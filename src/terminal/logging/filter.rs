@@ -12,8 +12,9 @@ use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The rooms, by the names under which they log. Their own records are written to hold no event.
-const ROOMS: [&str; 8] = [
+const ROOMS: [&str; 9] = [
     "bluelake",
+    "bluelake_care",
     "bluelake_embedded_kinesis",
     "bluelake_generate",
     "bluelake_ingest",
@@ -204,6 +205,18 @@ mod tests {
             for target in dangerous {
                 assert!(!filter(text).enables(target, Level::INFO), "{text}: {target}");
             }
+        }
+    }
+
+    #[test]
+    fn every_room_of_the_workspace_may_log() {
+        let manifest = include_str!("../../../Cargo.toml");
+        let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
+        let rooms =
+            members.split(',').map(|member| member.trim().trim_matches('"')).filter(|member| !member.contains('/'));
+        for room in rooms {
+            let target = format!("bluelake_{}", room.replace('-', "_"));
+            assert!(ROOMS.contains(&target.as_str()), "what {target} logs is dropped");
         }
     }
 
