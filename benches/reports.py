@@ -78,6 +78,7 @@ connection = duckdb.connect(config={"threads": job["threads"], "memory_limit": j
 connection.execute("SET TimeZone = 'UTC'")
 connection.execute("CREATE MACRO to_unixtime(moment) AS CAST(floor(epoch(moment)) AS BIGINT)")
 connection.execute("CREATE MACRO cardinality(items) AS len(items)")
+connection.execute("CREATE MACRO start_of_day(day) AS CAST(day AS TIMESTAMP) AT TIME ZONE 'UTC'")
 for name, paths in job["tables"].items():
     if paths:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({paths!r}, hive_partitioning = true)")
