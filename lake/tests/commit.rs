@@ -5,8 +5,8 @@ use std::time::Duration;
 use bluelake_lake::{CommitOutcome, Position};
 
 use crate::{
-    faulty_store::Fault,
     fixture::{Fixture, after, batch, pin},
+    stores::Fault,
 };
 
 const SHARD: &str = "shardId-0";

@@ -15,7 +15,7 @@ use bluelake_transform::{EncodedFile, Partitions, TableLayout, encode};
 use object_store::{ObjectStore, memory::InMemory};
 use uuid::Uuid;
 
-use crate::faulty_store::{Fault, FaultyStore};
+use crate::stores::{Fault, Faulty, with_concern};
 
 pub(crate) const STREAM: Stream = Stream::TransactionEvents;
 /// 2026-01-01T00:00:00Z in microseconds.
@@ -56,7 +56,7 @@ impl Fixture {
 
     /// The same lake over a store that meets `fault` on the next `times` puts whose path contains `pattern`.
     pub(crate) fn faulty(&self, pattern: &'static str, fault: Fault, times: usize) -> Lake {
-        self.over(|inner| Arc::new(FaultyStore { inner, pattern, fault, left: Arc::new(AtomicUsize::new(times)) }))
+        self.over(|inner| with_concern(inner, Faulty { pattern, fault, left: AtomicUsize::new(times) }))
     }
 
     pub(crate) async fn open(&self) -> StreamTable {

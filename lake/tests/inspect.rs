@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, path::Path};
 use bluelake_lake::{LakeError, Position, StreamInspection};
 
 use crate::{
-    faulty_store::Fault,
     fixture::{Fixture, STREAM, batch, pin},
+    stores::Fault,
 };
 
 const SHARD: &str = "shardId-0";

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod commit;
-mod faulty_store;
 mod files;
 mod fixture;
 mod inspect;
 mod maintenance;
 mod recent;
 mod refusals;
+mod stores;
 mod upkeep;
 mod uploads;
 mod verify;

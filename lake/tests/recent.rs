@@ -1,11 +1,8 @@
 //! Reading back where rows came from: of a large file only the parts that matter, and never all of it at once.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -13,13 +10,12 @@ use bluelake_lake::{NewFile, Position, RecentRanges, recent_events};
 use bluelake_schemas::Micros;
 use bluelake_transform::{FileOptions, FileWriter, TableLayout};
 use bytes::Bytes;
-use futures::stream::BoxStream;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, path::Path,
-};
+use object_store::{GetOptions, GetResult, ObjectStore, Result, path::Path};
 
-use crate::fixture::{Fixture, RowShape, STREAM, advance, after, empty, pin, rows_of};
+use crate::{
+    fixture::{Fixture, RowShape, STREAM, advance, after, empty, pin, rows_of},
+    stores::{Concern, with_concern},
+};
 
 const SHARD: &str = "shardId-0";
 /// 2026-01-01T00:00:00Z in microseconds.
@@ -29,55 +25,17 @@ const MINUTE: i64 = 60;
 const GROUPS: u32 = 48;
 const GROUP_ROWS: u32 = 20_000;
 
-/// A store that adds up the bytes that are read of Parquet files.
-#[derive(Debug)]
-struct CountingStore {
-    inner: Arc<dyn ObjectStore>,
-    bytes: Arc<AtomicU64>,
-}
-
-impl fmt::Display for CountingStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CountingStore({})", self.inner)
-    }
-}
+/// Adds up the bytes that are read of Parquet files.
+struct Counting(Arc<AtomicU64>);
 
 #[async_trait]
-impl ObjectStore for CountingStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.inner.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let found = self.inner.get_opts(location, options).await?;
+impl Concern for Counting {
+    async fn get(&self, store: &dyn ObjectStore, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let found = store.get_opts(location, options).await?;
         if location.extension() == Some("parquet") {
-            self.bytes.fetch_add(found.range.end - found.range.start, Ordering::Relaxed);
+            self.0.fetch_add(found.range.end - found.range.start, Ordering::Relaxed);
         }
         Ok(found)
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
     }
 }
 
@@ -116,7 +74,7 @@ async fn of_a_day_in_one_file_only_the_wanted_row_groups_are_read() {
     let fixture = Fixture::new().await;
     let size = with_a_day_in_one_file(&fixture).await;
     let bytes = Arc::new(AtomicU64::new(0));
-    let lake = fixture.over(|inner| Arc::new(CountingStore { inner, bytes: bytes.clone() }));
+    let lake = fixture.over(|inner| with_concern(inner, Counting(bytes.clone())));
     let table = lake.table(STREAM.table()).await.unwrap();
     let at = |minutes: i64| Micros::new(NEW_YEAR + minutes * MINUTE * 1_000_000);
     for (shard, from, to, groups) in

@@ -4,8 +4,8 @@ use bluelake_lake::{Lake, LakeError, Position, StreamTable, Writer};
 use bluelake_schemas::Millis;
 
 use crate::{
-    faulty_store::Fault,
     fixture::{Fixture, STREAM, advance, batch, empty, pin},
+    stores::Fault,
 };
 
 const SHARD: &str = "shardId-0";

@@ -9,8 +9,8 @@ use bluelake_lake::{
 use bluelake_schemas::Micros;
 
 use crate::{
-    faulty_store::Fault,
     fixture::{Fixture, STREAM, after, batch, empty, pin},
+    stores::Fault,
 };
 
 const SHARD: &str = "shardId-0";

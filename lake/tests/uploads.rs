@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     path::Path as FilePath,
     sync::{
         Arc, Mutex,
@@ -19,25 +18,23 @@ use async_trait::async_trait;
 use bluelake_lake::{FileEnd, LakeError, Uploader};
 use bluelake_transform::{FileOptions, FileWriter, TableLayout};
 use bytes::Bytes;
-use futures::{FutureExt as _, stream::BoxStream};
+use futures::FutureExt as _;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, path::Path,
+    Error, MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart, path::Path,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{
-    faulty_store::Fault,
     fixture::{Fixture, lake_at},
+    stores::{Concern, Fault, with_concern},
 };
 
 const NAME: &str = "event_type=donation/event_date=2026-01-01/0-00000.parquet";
 const PART: usize = 5 << 20;
 
-/// A store that watches the parts of uploads, and fails one of them.
+/// Watches the parts of uploads, and fails one of them.
 #[derive(Clone, Debug)]
-struct WatchedStore {
-    inner: Arc<dyn ObjectStore>,
+struct Watched {
     seen: Arc<Seen>,
     /// The part that fails, from 1.
     fails: usize,
@@ -54,13 +51,13 @@ struct Seen {
 #[derive(Debug)]
 struct WatchedUpload {
     inner: Box<dyn MultipartUpload>,
-    store: WatchedStore,
+    by: Watched,
 }
 
 #[async_trait]
 impl MultipartUpload for WatchedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let (seen, length) = (self.store.seen.clone(), data.content_length());
+        let (seen, length) = (self.by.seen.clone(), data.content_length());
         let number = {
             let mut parts = seen.parts.lock().unwrap();
             parts.push(length);
@@ -68,7 +65,7 @@ impl MultipartUpload for WatchedUpload {
         };
         let now = seen.under_way.fetch_add(length, Ordering::SeqCst) + length;
         seen.most_under_way.fetch_max(now, Ordering::SeqCst);
-        let (put, fails) = (self.inner.put_part(data), number == self.store.fails);
+        let (put, fails) = (self.inner.put_part(data), number == self.by.fails);
         async move {
             let put = if fails { Err(lost()) } else { put.await };
             seen.under_way.fetch_sub(length, Ordering::SeqCst);
@@ -82,7 +79,7 @@ impl MultipartUpload for WatchedUpload {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.store.seen.aborted.fetch_add(1, Ordering::SeqCst);
+        self.by.seen.aborted.fetch_add(1, Ordering::SeqCst);
         self.inner.abort().await
     }
 }
@@ -91,54 +88,24 @@ fn lost() -> Error {
     Error::Generic { store: "watched", source: "the part was lost".into() }
 }
 
-impl fmt::Display for WatchedStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WatchedStore({})", self.inner)
-    }
-}
-
 #[async_trait]
-impl ObjectStore for WatchedStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.inner.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
+impl Concern for Watched {
+    async fn begin(
         &self,
+        store: &dyn ObjectStore,
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let inner = self.inner.put_multipart_opts(location, options).await?;
-        Ok(Box::new(WatchedUpload { inner, store: self.clone() }))
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        let inner = store.put_multipart_opts(location, options).await?;
+        Ok(Box::new(WatchedUpload { inner, by: self.clone() }))
     }
 }
 
 /// An uploader into a lake's table whose store is watched.
 async fn watched(fixture: &Fixture, fails: usize) -> (Uploader, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
-    let store = seen.clone();
-    let lake =
-        lake_at(fixture.folder.path()).with_store(move |inner| Arc::new(WatchedStore { inner, seen: store, fails }));
+    let concern = Watched { seen: seen.clone(), fails };
+    let lake = lake_at(fixture.folder.path()).with_store(|inner| with_concern(inner, concern));
     (fixture.try_open(&lake).await.unwrap().event_uploader(), seen)
 }
 

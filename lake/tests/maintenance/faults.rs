@@ -1,19 +1,12 @@
 //! Lost answers, kills and foreign hands in every step of a maintenance commit.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
-};
+use object_store::{ObjectStore, PutOptions, PutPayload, PutResult, Result};
 
 use super::*;
-use crate::faulty_store::Fault;
+use crate::stores::{Concern, Fault, with_concern};
 
 /// The puts of a commit.
 const PUTS: [&str; 3] = ["transactions/_maintenance", "transactions/_checkpoints", "transactions/_delta_log/0000"];
@@ -83,60 +76,25 @@ async fn a_task_that_is_killed_in_any_step_is_done_by_the_next() {
 type Intervention = Box<dyn FnOnce() + Send>;
 
 struct Intervening {
-    inner: Arc<dyn ObjectStore>,
     pattern: &'static str,
     intervention: Mutex<Option<Intervention>>,
 }
 
-impl fmt::Debug for Intervening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Intervening({})", self.inner)
-    }
-}
-
-impl fmt::Display for Intervening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Intervening({})", self.inner)
-    }
-}
-
 #[async_trait]
-impl ObjectStore for Intervening {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+impl Concern for Intervening {
+    async fn put(
+        &self,
+        store: &dyn ObjectStore,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         if location.as_ref().contains(self.pattern)
             && let Some(intervene) = self.intervention.lock().unwrap().take()
         {
             intervene();
         }
-        self.inner.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        store.put_opts(location, payload, options).await
     }
 }
 
@@ -162,8 +120,8 @@ async fn a_foreign_compaction_between_read_and_commit_loses_the_task() {
         with_batches(&fixture, 2).await;
         let folder = fixture.folder.path().to_owned();
         let intervene: Intervention = Box::new(move || compact_by_another_hand(&folder, 4));
-        let lake =
-            fixture.over(|inner| Arc::new(Intervening { inner, pattern, intervention: Mutex::new(Some(intervene)) }));
+        let lake = fixture
+            .over(|inner| with_concern(inner, Intervening { pattern, intervention: Mutex::new(Some(intervene)) }));
         let mut table = maintained(&lake).await;
         let mut task = prepared(&table, erases).await;
         if erases {
@@ -194,7 +152,7 @@ async fn a_batch_that_comes_between_read_and_commit_costs_another_try() {
     });
     let pattern = "transactions/_maintenance";
     let lake =
-        fixture.over(|inner| Arc::new(Intervening { inner, pattern, intervention: Mutex::new(Some(intervene)) }));
+        fixture.over(|inner| with_concern(inner, Intervening { pattern, intervention: Mutex::new(Some(intervene)) }));
     let mut table = maintained(&lake).await;
     let task = erasure(&table).await;
     let outcome = tokio::task::spawn(async move { table.commit(&task).await.unwrap() }).await.unwrap();

@@ -1,0 +1,165 @@
+//! Object stores of the tests: one over another, with a concern of its own; and one that loses answers, or forgets
+//! put-if-absent, on demand.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
+};
+
+/// What a store does otherwise than the one below it. What a concern does not say is passed on.
+#[async_trait]
+pub(crate) trait Concern: Send + Sync + 'static {
+    async fn put(
+        &self,
+        store: &dyn ObjectStore,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        store.put_opts(location, payload, options).await
+    }
+
+    async fn begin(
+        &self,
+        store: &dyn ObjectStore,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        store.put_multipart_opts(location, options).await
+    }
+
+    async fn get(&self, store: &dyn ObjectStore, location: &Path, options: GetOptions) -> Result<GetResult> {
+        store.get_opts(location, options).await
+    }
+}
+
+/// A store with a concern over it.
+struct Over<C> {
+    inner: Arc<dyn ObjectStore>,
+    concern: C,
+}
+
+/// The store with the concern over it.
+pub(crate) fn with_concern(inner: Arc<dyn ObjectStore>, concern: impl Concern) -> Arc<dyn ObjectStore> {
+    Arc::new(Over { inner, concern })
+}
+
+impl<C> fmt::Display for Over<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Over({})", self.inner)
+    }
+}
+
+impl<C> fmt::Debug for Over<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Over({:?})", self.inner)
+    }
+}
+
+#[async_trait]
+impl<C: Concern> ObjectStore for Over<C> {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.concern.put(&self.inner, location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.concern.begin(&self.inner, location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.concern.get(&self.inner, location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// What happens to a put whose path contains `pattern`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The put lands, its answer is an error.
+    LoseAnswer,
+    /// The put lands, its answer says that the object was there already.
+    SayAlreadyExists,
+    /// Nothing lands, the answer is an error.
+    Fail,
+    /// A create overwrites.
+    IgnoreCreate,
+    /// Nothing lands and no answer comes.
+    HangBefore,
+    /// The put lands, its answer never comes.
+    HangAfter,
+}
+
+/// Meets a fault at puts.
+pub(crate) struct Faulty {
+    pub(crate) pattern: &'static str,
+    pub(crate) fault: Fault,
+    /// Puts left that meet the fault.
+    pub(crate) left: AtomicUsize,
+}
+
+fn lost() -> Error {
+    Error::Generic { store: "faulty", source: "the answer was lost".into() }
+}
+
+#[async_trait]
+impl Concern for Faulty {
+    async fn put(
+        &self,
+        store: &dyn ObjectStore,
+        location: &Path,
+        payload: PutPayload,
+        mut options: PutOptions,
+    ) -> Result<PutResult> {
+        let hit = location.as_ref().contains(self.pattern)
+            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if !hit {
+            return store.put_opts(location, payload, options).await;
+        }
+        match self.fault {
+            Fault::Fail => Err(lost()),
+            Fault::LoseAnswer => store.put_opts(location, payload, options).await.and_then(|_| Err(lost())),
+            Fault::SayAlreadyExists => {
+                store.put_opts(location, payload, options).await?;
+                Err(Error::AlreadyExists { path: location.to_string(), source: "said the store".into() })
+            }
+            Fault::HangBefore => std::future::pending().await,
+            Fault::HangAfter => {
+                store.put_opts(location, payload, options).await?;
+                std::future::pending().await
+            }
+            Fault::IgnoreCreate => {
+                options.mode = PutMode::Overwrite;
+                store.put_opts(location, payload, options).await
+            }
+        }
+    }
+}
