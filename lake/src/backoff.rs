@@ -86,6 +86,13 @@ impl Backoff {
         self.chance.duration(least..=limit)
     }
 
+    /// Waits before a try, counted from 0: the first is not waited for.
+    pub async fn before(&mut self, attempt: usize) {
+        if attempt > 0 {
+            tokio::time::sleep(self.pause()).await;
+        }
+    }
+
     /// Failures since the last success.
     #[must_use]
     pub fn failures(&self) -> u32 {

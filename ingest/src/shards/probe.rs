@@ -24,7 +24,7 @@ use crate::{
 /// Shards asked at once.
 const SHARDS_AT_ONCE: usize = 8;
 /// Tries for one shard; it shares its five calls a second with the worker that reads it.
-const TRIES: u32 = 4;
+const TRIES: usize = 4;
 /// Shortest pause before the first further try; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 /// An empty answer behind the tip says nothing but "go on": so many of them in a row are followed.
@@ -162,9 +162,7 @@ async fn ask(source: &KinesisStream, shard: &ShardId, position: &Position, clock
     let mut backoff = Backoff::steady(FIRST_PAUSE * 2, TIME_LIMIT, source.chance());
     let mut last = String::new();
     for attempt in 0..TRIES {
-        if attempt > 0 {
-            tokio::time::sleep(backoff.pause()).await;
-        }
+        backoff.before(attempt).await;
         match ask_once(source, shard, position, clock).await {
             Ok(behind) => return behind,
             Err(ReadFault::Final(error) | ReadFault::Denied(error) | ReadFault::NotFound(error)) => {

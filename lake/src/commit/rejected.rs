@@ -54,9 +54,7 @@ impl RejectedFollower {
         let mut last_error = None;
         let mut backoff = Backoff::of_conflicts(&self.chance);
         for attempt in 0..FOLLOW_ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(backoff.pause()).await;
-            }
+            backoff.before(attempt).await;
             if self.reached.is_some_and(|reached| reached >= newest) {
                 return Ok(());
             }

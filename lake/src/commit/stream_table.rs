@@ -191,9 +191,7 @@ impl StreamTable {
         let mut last_error = None;
         let mut backoff = Backoff::of_conflicts(&self.chance);
         for attempt in 0..COMMIT_ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(backoff.pause()).await;
-            }
+            backoff.before(attempt).await;
             match self.attempt(batch).await {
                 Ok(outcome) => {
                     if matches!(outcome, CommitOutcome::Committed { .. }) {

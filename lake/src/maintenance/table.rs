@@ -160,9 +160,7 @@ impl MaintainedTable {
         let mut last_error = None;
         let mut backoff = Backoff::of_conflicts(self.lake.chance());
         for attempt in 0..COMMIT_ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(backoff.pause()).await;
-            }
+            backoff.before(attempt).await;
             match self.attempt(task).await {
                 Ok(outcome) => {
                     if matches!(outcome, TaskOutcome::Committed { .. }) {

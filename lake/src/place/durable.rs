@@ -19,7 +19,7 @@ use object_store::{
 
 use crate::place::{
     durable_parts::{CreateOnly, Disk, DurableUpload, RealDisk},
-    whole_file::{WholeFile, create_folders},
+    whole_file::{WholeFile, create_folders_of},
 };
 
 /// `LocalFileSystem` over the whole file system with durable puts.
@@ -57,7 +57,7 @@ pub(crate) fn failure(path: &FilePath, source: io::Error) -> Error {
 }
 
 fn put(target: &FilePath, payload: &PutPayload, create: bool) -> io::Result<()> {
-    create_folders(target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?)?;
+    create_folders_of(target)?;
     let mut file = WholeFile::create_unlisted(target)?;
     for part in payload {
         file.write_all(part)?;

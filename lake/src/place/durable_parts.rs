@@ -16,11 +16,10 @@ use std::{
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use object_store::{Error, MultipartUpload, PutPayload, PutResult, Result, UploadPart};
-use uuid::Uuid;
 
 use crate::place::{
     durable::failure,
-    whole_file::{create_folders, sync_folder_of},
+    whole_file::{create_folders_of, give_name, sync_folder_of, unlisted},
 };
 
 /// What a store may be told beside a multipart upload: the object must not be there yet. Stores of object_store's own pass
@@ -48,13 +47,7 @@ impl Disk for RealDisk {
     }
 
     fn name(&self, hidden: &FilePath, target: &FilePath, create: bool) -> io::Result<()> {
-        if !create {
-            return fs::rename(hidden, target);
-        }
-        fs::hard_link(hidden, target)?;
-        // A left-over is invisible to readers; the file has its name.
-        let _ = fs::remove_file(hidden);
-        Ok(())
+        give_name(hidden, target, create)
     }
 
     fn sync_folder_of(&self, target: &FilePath) -> io::Result<()> {
@@ -87,13 +80,8 @@ struct Hidden {
 impl DurableUpload {
     /// Begins a file that shall stand at `target`, and makes the folders that it needs. Blocks.
     pub(crate) fn begin(target: PathBuf, create: bool, disk: Arc<dyn Disk>) -> io::Result<Self> {
-        let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-        let folder = target.parent().ok_or_else(invalid)?;
-        create_folders(folder)?;
-        // object_store hides names that end with `#` and digits from listings.
-        let mut name = target.file_name().ok_or_else(invalid)?.to_owned();
-        name.push(format!("#{}", Uuid::new_v4().as_u128()));
-        let path = folder.join(name);
+        let path = unlisted(&target)?;
+        create_folders_of(&target)?;
         let file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
         let file = Arc::new(Hidden { disk, path, file, written: AtomicU64::new(0) });
         Ok(Self { file, target, create, offset: 0, ended: false })

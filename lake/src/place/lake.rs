@@ -179,9 +179,7 @@ impl Lake {
         let mut last_error = None;
         let mut backoff = Backoff::of_conflicts(&self.chance);
         for attempt in 0..SCHEMA_ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(backoff.pause()).await;
-            }
+            backoff.before(attempt).await;
             let missing = missing_columns(name, &table, schema)?;
             if missing.is_empty() {
                 return Ok(table);

@@ -37,8 +37,7 @@ impl WholeFile {
     /// # Errors
     /// When the file cannot be made there.
     pub(crate) fn create_unlisted(target: &Path) -> io::Result<Self> {
-        let (folder, name) = place_of(target)?;
-        Self::create_as(target, folder.join(format!("{name}#{}", Uuid::new_v4().as_u128())))
+        Self::create_as(target, unlisted(target)?)
     }
 
     fn create_as(target: &Path, partial: PathBuf) -> io::Result<Self> {
@@ -67,21 +66,22 @@ impl WholeFile {
     ///
     /// # Errors
     /// When that fails. Before the name is given, what was there is unchanged.
-    pub fn publish(mut self) -> io::Result<()> {
-        self.sync()?;
-        fs::rename(&self.partial, &self.target)?;
-        self.named = true;
-        sync_folder_of(&self.target)
+    pub fn publish(self) -> io::Result<()> {
+        self.publish_as(false)
     }
 
     /// Gives it its name if there is none of that name.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] when there is, and when the file cannot be named.
-    pub(crate) fn publish_new(mut self) -> io::Result<()> {
+    pub(crate) fn publish_new(self) -> io::Result<()> {
+        self.publish_as(true)
+    }
+
+    fn publish_as(mut self, create: bool) -> io::Result<()> {
         self.sync()?;
-        // The drop removes the other name.
-        fs::hard_link(&self.partial, &self.target)?;
+        give_name(&self.partial, &self.target, create)?;
+        self.named = true;
         sync_folder_of(&self.target)
     }
 }
@@ -113,6 +113,28 @@ fn place_of(target: &Path) -> io::Result<(&Path, String)> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
     let name = target.file_name().ok_or_else(invalid)?;
     Ok((target.parent().ok_or_else(invalid)?, name.to_string_lossy().into_owned()))
+}
+
+/// A path beside `target` that object_store leaves out of its listings: its name ends with `#` and digits.
+pub(crate) fn unlisted(target: &Path) -> io::Result<PathBuf> {
+    let (folder, name) = place_of(target)?;
+    Ok(folder.join(format!("{name}#{}", Uuid::new_v4().as_u128())))
+}
+
+/// Gives a file its name; `create` refuses one that is taken, else a file of that name is replaced.
+pub(crate) fn give_name(hidden: &Path, target: &Path, create: bool) -> io::Result<()> {
+    if !create {
+        return fs::rename(hidden, target);
+    }
+    fs::hard_link(hidden, target)?;
+    // A left-over is invisible to readers; the file has its name.
+    let _ = fs::remove_file(hidden);
+    Ok(())
+}
+
+/// Creates the folders that a file needs, as [`create_folders`].
+pub(crate) fn create_folders_of(target: &Path) -> io::Result<()> {
+    target.parent().map_or(Ok(()), create_folders)
 }
 
 /// Creates the folders down to `folder` and syncs each parent that gained one.
