@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_lake::{
-    Lake, LakeError, Lost, MaintainedTable, OddFile, REJECTED_EVENTS, RowChange, TableFile, Task, TaskKind, TaskOutcome,
+    ContentChange, ContentDigest, Lake, LakeError, Lost, MaintainedTable, OddFile, REJECTED_EVENTS, RowChange,
+    TableFile, Task, TaskKind, TaskOutcome,
 };
-use bluelake_schemas::{Contract, Stream};
+use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::TableLayout;
 use chrono::NaiveDate;
 
@@ -13,15 +14,12 @@ use crate::{
     columns::numbered,
     error::CareError,
     pace::Pace,
-    policy::{Merge, PartitionFile, Policy},
+    policy::{Merge, Policy, folder_of},
     rewrite::Rewriter,
 };
 
-/// Bytes and files of one task, at most: of the first merge, whatever it has, and of others as long as they fit.
-const TASK_BYTES: u64 = 2 << 30;
-const TASK_FILES: usize = 512;
-/// Tasks in a row that may be lost before it is left for another time.
-const LOST_IN_A_ROW: usize = 3;
+/// Tasks in a row that may be lost before the table is left for another time.
+pub(crate) const LOST_IN_A_ROW: usize = 3;
 
 /// What is to be compacted, and with what.
 #[derive(Clone, Debug)]
@@ -123,10 +121,17 @@ pub(crate) struct Run<'a> {
     contract: &'a Contract,
     options: &'a CompactionOptions,
     found: Compaction,
-    /// Partitions that were rewritten whole, because an operator wanted it.
-    done: BTreeSet<String>,
+    /// Files that are rewritten whatever they are, because an operator wants it: those that were there at first.
+    todo: Option<BTreeSet<String>>,
     /// Files that went into merges so far.
     merged: usize,
+}
+
+/// What is due of a table as it was looked at.
+struct Due {
+    /// Those of most files first.
+    merges: Vec<Merge>,
+    policy: Policy,
 }
 
 impl<'a> Run<'a> {
@@ -150,7 +155,7 @@ impl<'a> Run<'a> {
             partitions: 0,
             version: None,
         };
-        Ok(Self { lake, table, layout, contract, options, found, done: BTreeSet::new(), merged: 0 })
+        Ok(Self { lake, table, layout, contract, options, found, todo: None, merged: 0 })
     }
 
     /// Compacts what is due of the partitions that are `wanted`, as far as one task goes; `None` when nothing is.
@@ -158,99 +163,80 @@ impl<'a> Run<'a> {
         &mut self,
         wanted: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<Option<TaskOutcome>, CareError> {
-        self.table.reload().await?;
-        let (files, odd) = self.table.files()?;
-        self.found.left.extend(odd.into_iter().map(|file| (file.path, file.reason.to_owned())));
-        let mut due = self.due(&files).await?;
-        due.retain(|merge| wanted(partition_of(merge)));
-        if due.is_empty() { Ok(None) } else { self.task(due, &files).await }
+        let mut due = self.look().await?;
+        due.merges.retain(|merge| wanted(merge.partition()));
+        if due.merges.is_empty() { Ok(None) } else { self.task(due).await }
     }
 
-    /// What was done so far.
-    pub(crate) fn found(&self) -> &Compaction {
-        &self.found
+    /// The merges that were committed since this was asked last.
+    pub(crate) fn take_merges(&mut self) -> Vec<MergedPartition> {
+        std::mem::take(&mut self.found.merges)
+    }
+
+    /// Files that stay as they are, with the reason.
+    pub(crate) fn left(&self) -> &BTreeMap<String, String> {
+        &self.found.left
     }
 
     async fn all(&mut self, observe: &(dyn Fn(Step) + Sync)) -> Result<(), CareError> {
+        let mut due = self.look().await?;
+        self.found.before = self.found.after;
+        if self.options.dry_run {
+            self.found.merges = due.merges.iter().map(summary).collect();
+            return Ok(());
+        }
         let mut lost_in_a_row = 0;
-        for round in 0_usize.. {
-            self.table.reload().await?;
-            let (files, odd) = self.table.files()?;
-            self.found.after = extent(&files, &odd);
-            self.found.version = self.table.delta_table().version();
-            if round == 0 {
-                self.found.before = self.found.after;
-                self.found.left.extend(odd.into_iter().map(|file| (file.path, file.reason.to_owned())));
-            }
-            let due = self.due(&files).await?;
-            if self.options.dry_run {
-                self.found.merges = due.iter().map(summary).collect();
-            }
-            if due.is_empty() || self.options.dry_run {
-                return Ok(());
-            }
-            let of = self.merged + due.iter().map(|merge| merge.files.len()).sum::<usize>();
+        while !due.merges.is_empty() {
+            let of = self.merged + due.merges.iter().map(|merge| merge.files.len()).sum::<usize>();
             observe(Step { files: self.merged, of });
-            match self.task(due, &files).await? {
+            match self.task(due).await? {
                 Some(TaskOutcome::Committed { .. }) => lost_in_a_row = 0,
                 None => {}
                 Some(TaskOutcome::Lost(reason)) => {
-                    self.lose(&reason);
                     lost_in_a_row += 1;
                     if lost_in_a_row == LOST_IN_A_ROW {
                         return Err(CareError::Lost { table: self.found.table, times: lost_in_a_row, reason });
                     }
                 }
             }
+            due = self.look().await?;
         }
         Ok(())
     }
 
-    fn lose(&mut self, reason: &Lost) {
-        self.found.lost += 1;
-        tracing::info!(table = self.found.table, %reason, "a compaction was overtaken and is planned anew");
-    }
-
-    /// The merges that are due, those of most files first.
-    async fn due(&mut self, files: &BTreeMap<String, TableFile>) -> Result<Vec<Merge>, CareError> {
+    /// Loads the table, and plans what is due.
+    async fn look(&mut self) -> Result<Due, CareError> {
+        self.table.reload().await?;
+        let (files, odd) = self.table.files()?;
+        self.found.after = extent(&files, &odd);
+        self.found.version = self.table.delta_table().version();
+        self.found.left.extend(odd.into_iter().map(|file| (file.path, file.reason.to_owned())));
         let policy = match self.options.target {
             Some(target) => Policy::with_target(target),
-            None => Policy::of_table(files.values().map(|file| file.size).sum()),
+            None => Policy::of_table(self.found.after.bytes),
         };
         let policy = policy.within(self.options.memory);
+        if self.options.full && self.todo.is_none() {
+            self.todo = Some(files.iter().map(|file| file.path.clone()).collect());
+        }
         let now = self.lake.store_time().await?;
-        let mut due = Vec::new();
         let partitions = by_partition(files, self.options.partition.as_deref());
         self.found.partitions = partitions.len();
-        for (partition, files) in partitions {
-            let wanted: Vec<PartitionFile> =
-                files.into_iter().filter(|file| !self.found.left.contains_key(&file.path)).map(planned).collect();
-            if self.options.full {
-                let merges = if self.done.contains(&partition) { Vec::new() } else { policy.everything(&wanted, true) };
-                due.extend(merges);
-            } else {
-                due.extend(policy.merges(&wanted, day_of(&partition), now));
-            }
-        }
-        due.sort_by_key(|merge| std::cmp::Reverse(merge.files.len()));
-        Ok(due)
+        let merges = plan(partitions, &policy, (&self.found.left, self.todo.as_ref()), now);
+        Ok(Due { merges, policy })
     }
 
     /// Rewrites as many merges as one task may have, and commits them; `None` when none of them could be rewritten.
-    async fn task(
-        &mut self,
-        due: Vec<Merge>,
-        files: &BTreeMap<String, TableFile>,
-    ) -> Result<Option<TaskOutcome>, CareError> {
+    async fn task(&mut self, due: Due) -> Result<Option<TaskOutcome>, CareError> {
         let mut task = self.table.begin(TaskKind::Compact).await?;
         let schema = numbered(&self.table, self.contract)?;
-        let (table, layout, memory) = (&self.table, self.layout, self.options.memory);
         let pace = Pace::new(self.options.rate);
-        let rewriter = Rewriter { table, layout, schema, memory, task: task.id, pace };
+        let (table, layout, room) = (&self.table, self.layout, due.policy.open_bytes);
+        let rewriter = Rewriter { table, layout, schema, room, task: task.id, pace };
         let (mut number, mut content) = (0, (0_u128, 0_u128));
         let mut merged = Vec::new();
         for merge in first_of(due) {
-            match rewriter.run(&merge, files, &mut number).await {
+            match rewriter.run(&merge, &mut number).await {
                 Ok(rewritten) => {
                     add_rows(&mut task, self.found.table, &merge, rewritten.rows);
                     content.0 = content.0.wrapping_add(rewritten.content.before.get());
@@ -264,7 +250,7 @@ impl<'a> Run<'a> {
                     path, source: object_store::Error::NotFound { .. }, ..
                 })) => {
                     // Another one has merged it and its files were cleared away.
-                    return Ok(Some(TaskOutcome::Lost(Lost::InputGone { path })));
+                    return Ok(Some(self.lost(Lost::InputGone { path })));
                 }
                 Err(error) => return Err(error),
             }
@@ -272,17 +258,51 @@ impl<'a> Run<'a> {
         if merged.is_empty() {
             return Ok(None);
         }
-        let digest = bluelake_lake::ContentDigest::new;
-        task.content = Some(bluelake_lake::ContentChange { before: digest(content.0), after: digest(content.1) });
+        let (before, after) = (ContentDigest::new(content.0), ContentDigest::new(content.1));
+        task.content = Some(ContentChange { before, after });
         let outcome = self.table.commit(&task).await?;
-        if matches!(outcome, TaskOutcome::Committed { .. }) {
-            self.found.commits += 1;
-            self.merged += merged.iter().map(|merge| merge.files.len()).sum::<usize>();
-            self.done.extend(merged.iter().map(|merge| partition_of(merge).to_owned()));
-            self.found.merges.extend(merged.iter().map(summary));
+        if let TaskOutcome::Lost(reason) = outcome {
+            return Ok(Some(self.lost(reason)));
         }
+        self.found.commits += 1;
+        self.merged += task.inputs.len();
+        if let Some(todo) = &mut self.todo {
+            for file in &task.inputs {
+                todo.remove(&file.path);
+            }
+        }
+        self.found.merges.extend(merged.iter().map(summary));
         Ok(Some(outcome))
     }
+
+    fn lost(&mut self, reason: Lost) -> TaskOutcome {
+        self.found.lost += 1;
+        tracing::info!(table = self.found.table, %reason, "a compaction was overtaken and is planned anew");
+        TaskOutcome::Lost(reason)
+    }
+}
+
+/// The merges that are due, those of most files first. Files that are `left` stay as they are; with `todo` just these are
+/// due, whatever they are. Pure.
+fn plan(
+    partitions: BTreeMap<String, Vec<TableFile>>,
+    policy: &Policy,
+    (left, todo): (&BTreeMap<String, String>, Option<&BTreeSet<String>>),
+    now: Millis,
+) -> Vec<Merge> {
+    let mut due = Vec::new();
+    for (partition, mut files) in partitions {
+        files.retain(|file| !left.contains_key(&file.path));
+        match todo {
+            Some(todo) => {
+                files.retain(|file| todo.contains(&file.path));
+                due.extend(policy.everything(&files, true));
+            }
+            None => due.extend(policy.merges(&files, day_of(&partition), now)),
+        }
+    }
+    due.sort_by_key(|merge| std::cmp::Reverse(merge.files.len()));
+    due
 }
 
 /// Why each file of a merge stays as it is: one of them does not fit, and of the others nobody knows.
@@ -294,14 +314,14 @@ fn left(merge: &Merge, error: &CareError) -> Vec<(String, String)> {
     }
 }
 
-/// The merges of one task.
-fn first_of(due: Vec<Merge>) -> Vec<Merge> {
+/// The merges of one task: the first, and others as long as all together stay within the limits of one merge.
+fn first_of(due: Due) -> Vec<Merge> {
     let (mut bytes, mut files) = (0_u64, 0_usize);
     let mut chosen: Vec<Merge> = Vec::new();
-    for merge in due {
-        bytes = bytes.saturating_add(merge.files.iter().map(|file| file.bytes).sum());
+    for merge in due.merges {
+        bytes = bytes.saturating_add(merge.bytes());
         files += merge.files.len();
-        if !chosen.is_empty() && (bytes > TASK_BYTES || files > TASK_FILES) {
+        if !chosen.is_empty() && (bytes > due.policy.merge_bytes || files > due.policy.merge_files) {
             break;
         }
         chosen.push(merge);
@@ -311,7 +331,7 @@ fn first_of(due: Vec<Merge>) -> Vec<Merge> {
 
 fn add_rows(task: &mut Task, table: &str, merge: &Merge, rows: u64) {
     let named =
-        |stream: &Stream| stream.table() == table || partition_of(merge).starts_with(&format!("stream={stream}/"));
+        |stream: &Stream| stream.table() == table || merge.partition().starts_with(&format!("stream={stream}/"));
     if let Some(stream) = Stream::ALL.into_iter().find(named) {
         let change = task.rows.entry(stream).or_insert(RowChange { before: 0, after: 0 });
         change.before += rows;
@@ -319,8 +339,8 @@ fn add_rows(task: &mut Task, table: &str, merge: &Merge, rows: u64) {
     }
 }
 
-fn extent(files: &BTreeMap<String, TableFile>, odd: &[OddFile]) -> Extent {
-    let whole = files.values().fold(Extent::default(), |sum, file| Extent {
+fn extent(files: &[TableFile], odd: &[OddFile]) -> Extent {
+    let whole = files.iter().fold(Extent::default(), |sum, file| Extent {
         files: sum.files + 1,
         bytes: sum.bytes + file.size,
         rows: sum.rows + file.rows,
@@ -329,13 +349,10 @@ fn extent(files: &BTreeMap<String, TableFile>, odd: &[OddFile]) -> Extent {
 }
 
 /// Files by the folder of their partition; only those below `wanted`.
-fn by_partition<'a>(
-    files: &'a BTreeMap<String, TableFile>,
-    wanted: Option<&str>,
-) -> BTreeMap<String, Vec<&'a TableFile>> {
-    let mut partitions: BTreeMap<String, Vec<&TableFile>> = BTreeMap::new();
-    for file in files.values() {
-        let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+fn by_partition(files: Vec<TableFile>, wanted: Option<&str>) -> BTreeMap<String, Vec<TableFile>> {
+    let mut partitions: BTreeMap<String, Vec<TableFile>> = BTreeMap::new();
+    for file in files {
+        let folder = folder_of(&file.path);
         let is_wanted = wanted.is_none_or(|wanted| {
             folder.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
@@ -346,20 +363,6 @@ fn by_partition<'a>(
     partitions
 }
 
-fn planned(file: &TableFile) -> PartitionFile {
-    PartitionFile {
-        path: file.path.clone(),
-        bytes: file.size,
-        written_at: file.written_at,
-        first: file.first,
-        last: file.last,
-    }
-}
-
-fn partition_of(merge: &Merge) -> &str {
-    merge.files.first().and_then(|file| file.path.rsplit_once('/')).map_or("", |(folder, _)| folder)
-}
-
 /// The day of a partition, by its folder.
 fn day_of(partition: &str) -> Option<NaiveDate> {
     partition.rsplit_once("date=").and_then(|(_, date)| date.parse().ok())
@@ -367,9 +370,51 @@ fn day_of(partition: &str) -> Option<NaiveDate> {
 
 fn summary(merge: &Merge) -> MergedPartition {
     MergedPartition {
-        partition: partition_of(merge).to_owned(),
+        partition: merge.partition().to_owned(),
         files: merge.files.len(),
-        bytes: merge.files.iter().map(|file| file.bytes).sum(),
+        bytes: merge.bytes(),
         outputs: merge.outputs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: String) -> TableFile {
+        TableFile {
+            path: format!("event_type=gift/event_date=2026-01-01/{name}.parquet"),
+            size: 1_000,
+            rows: 1,
+            written_at: Millis::new(0),
+            partition_values: BTreeMap::new(),
+            first: None,
+            last: None,
+        }
+    }
+
+    #[test]
+    fn a_full_compaction_rewrites_each_file_once() {
+        let policy = Policy::with_target(1 << 30);
+        let mut files: Vec<TableFile> = (0..1_200).map(|number| file(number.to_string())).collect();
+        let mut todo: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
+        let (mut rewritten, mut tasks) = (0, 0);
+        loop {
+            // What ingest commits meanwhile is not waited for.
+            files.push(file(format!("new-{tasks}")));
+            let partitions = by_partition(files.clone(), None);
+            let merges = plan(partitions, &policy, (&BTreeMap::new(), Some(&todo)), Millis::new(0));
+            if merges.is_empty() {
+                break;
+            }
+            tasks += 1;
+            for merge in first_of(Due { merges, policy: policy.clone() }) {
+                files.retain(|file| !merge.files.contains(file));
+                files.push(file(format!("{tasks}-merged")));
+                rewritten += merge.files.len();
+                merge.files.iter().for_each(|file| assert!(todo.remove(&file.path), "{} again", file.path));
+            }
+        }
+        assert_eq!((rewritten, tasks, todo.len()), (1_200, 3, 0));
     }
 }

@@ -10,8 +10,11 @@ use arrow::{
         Array, ArrayRef, AsArray as _, Date32Array, ListArray, RecordBatch, StringArray, StructArray, new_null_array,
     },
     compute::cast,
-    datatypes::{DataType, Field, SchemaRef},
+    datatypes::{DataType, Date32Type, Field, SchemaRef},
 };
+use bluelake_lake::TableFile;
+use bluelake_transform::TableLayout;
+use chrono::NaiveDate;
 
 use crate::error::CareError;
 
@@ -22,6 +25,24 @@ pub(crate) struct PartitionValues {
     pub(crate) text: (String, String),
     /// Column and days since the epoch of the date.
     pub(crate) date: (String, i32),
+}
+
+impl PartitionValues {
+    /// Those of a file, as the log has them.
+    ///
+    /// # Errors
+    /// [`CareError::Column`] when the log does not have them.
+    pub(crate) fn of(file: Option<&TableFile>, layout: TableLayout) -> Result<Self, CareError> {
+        let value = |column: &str| {
+            let value = file.and_then(|file| file.partition_values.get(column)).cloned();
+            value.ok_or_else(|| fault(column, "the log has no value of it for a file"))
+        };
+        let (text, date) = (layout.text_partition, layout.date_partition);
+        let day: Option<NaiveDate> = value(date)?.parse().ok();
+        let days = day.map(Date32Type::from_naive_date);
+        let days = days.ok_or_else(|| fault(date, "the log has a value of it that is no date"))?;
+        Ok(Self { text: (text.to_owned(), value(text)?), date: (date.to_owned(), days) })
+    }
 }
 
 /// The rows in the columns of the table.

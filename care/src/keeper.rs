@@ -1,21 +1,19 @@
 //! Compaction by itself, beside ingest: a task now and then, of the partitions that are this worker's, and none while ingest
 //! has enough to do.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use bluelake_lake::{Lake, REJECTED_EVENTS, TaskOutcome};
 use bluelake_schemas::{Contract, Stream};
 
 use crate::{
-    compaction::{CompactionOptions, Run},
+    compaction::{CompactionOptions, LOST_IN_A_ROW, MergedPartition, Run},
     error::CareError,
 };
 
 /// Shortest and longest time between two looks at a table. A table has one maintenance commit a minute at most of a worker.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(75));
-/// Tasks in a row that may be lost before a table is left alone for a while.
-const LOST_IN_A_ROW: usize = 3;
-/// How long.
+/// Looks for which a table is left alone after as many tasks in a row were lost as give up a compaction by hand.
 const LEFT_ALONE: usize = 10;
 
 /// What the keeper asks of who runs it.
@@ -27,6 +25,17 @@ pub trait Surroundings: Send + Sync {
     fn is_pressed(&self) -> bool;
 }
 
+/// A table of the lake.
+struct Kept<'a> {
+    name: &'static str,
+    /// Open since the last look that went well.
+    run: Option<Run<'a>>,
+    /// Looks that it is left alone for.
+    rest: usize,
+    /// Tasks in a row that failed or were lost.
+    lost: usize,
+}
+
 /// Compacts the tables of a lake for as long as it runs. It never ends by itself: what fails is logged and tried again.
 pub async fn keep_compact(
     lake: Lake,
@@ -34,62 +43,52 @@ pub async fn keep_compact(
     options: CompactionOptions,
     surroundings: impl Surroundings,
 ) -> std::convert::Infallible {
-    let tables: Vec<&str> = Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect();
-    // Rounds that a table is left alone for, and tasks that it lost in a row.
-    let mut rests: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let names = Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]);
+    let mut tables: Vec<Kept<'_>> = names.map(|name| Kept { name, run: None, rest: 0, lost: 0 }).collect();
     loop {
         let (shortest, longest) = PAUSE;
         tokio::time::sleep(lake.chance().duration(shortest..=longest)).await;
-        for table in &tables {
-            let (rest, lost) = rests.entry(table).or_default();
-            if *rest > 0 || surroundings.is_pressed() {
-                *rest = rest.saturating_sub(1);
+        for table in &mut tables {
+            if table.rest > 0 || surroundings.is_pressed() {
+                table.rest = table.rest.saturating_sub(1);
                 continue;
             }
-            match task(&lake, table, &contract, &options, &surroundings).await {
-                Ok(Some(TaskOutcome::Lost(_))) => *lost += 1,
-                Ok(_) => *lost = 0,
+            match table.task((&lake, &contract, &options), &surroundings).await {
+                Ok(Some(TaskOutcome::Lost(_))) => table.lost += 1,
+                Ok(_) => table.lost = 0,
                 Err(error) => {
-                    tracing::warn!(
-                        table,
-                        error = bluelake_lake::causes(&error),
-                        "a compaction failed; trying again later"
-                    );
-                    *lost += 1;
+                    let error = bluelake_lake::causes(&error);
+                    tracing::warn!(table = table.name, error, "a compaction failed; trying again later");
+                    table.lost += 1;
+                    table.run = None;
                 }
             }
-            if *lost >= LOST_IN_A_ROW {
-                (*rest, *lost) = (LEFT_ALONE, 0);
+            if table.lost >= LOST_IN_A_ROW {
+                (table.rest, table.lost) = (LEFT_ALONE, 0);
             }
         }
     }
 }
 
-async fn task(
-    lake: &Lake,
-    table: &str,
-    contract: &Contract,
-    options: &CompactionOptions,
-    surroundings: &impl Surroundings,
-) -> Result<Option<TaskOutcome>, CareError> {
-    let mut run = Run::open(lake, table, contract, options).await?;
-    let outcome = run.one_task(&|partition| surroundings.is_mine(&format!("{table}/{partition}"))).await?;
-    let found = run.found();
-    for merge in &found.merges {
-        tracing::info!(
-            table,
-            partition = merge.partition,
-            files = merge.files,
-            bytes = merge.bytes,
-            outputs = merge.outputs,
-            "compacted"
-        );
+impl<'a> Kept<'a> {
+    async fn task(
+        &mut self,
+        (lake, contract, options): (&'a Lake, &'a Contract, &'a CompactionOptions),
+        surroundings: &impl Surroundings,
+    ) -> Result<Option<TaskOutcome>, CareError> {
+        let table = self.name;
+        let run = match &mut self.run {
+            Some(run) => run,
+            none => none.insert(Run::open(lake, table, contract, options).await?),
+        };
+        let known = run.left().clone();
+        let outcome = run.one_task(&|partition| surroundings.is_mine(&format!("{table}/{partition}"))).await?;
+        for MergedPartition { partition, files, bytes, outputs } in run.take_merges() {
+            tracing::info!(table, partition, files, bytes, outputs, "compacted");
+        }
+        for (path, reason) in run.left().iter().filter(|(path, _)| !known.contains_key(*path)) {
+            tracing::warn!(table, path, reason, "a file cannot be merged and stays as it is");
+        }
+        Ok(outcome)
     }
-    for (path, reason) in &found.left {
-        tracing::warn!(table, path, reason, "a file cannot be merged and stays as it is");
-    }
-    if let Some(TaskOutcome::Lost(reason)) = &outcome {
-        tracing::info!(table, %reason, "a compaction was overtaken");
-    }
-    Ok(outcome)
 }

@@ -19,4 +19,4 @@ pub use compaction::{Compaction, CompactionOptions, Extent, MergedPartition, Ste
 pub use digest::Content;
 pub use error::CareError;
 pub use keeper::{Surroundings, keep_compact};
-pub use policy::{Cause, Merge, PartitionFile, Policy, Role};
+pub use policy::{Cause, Merge, Policy, Role};

@@ -1,8 +1,8 @@
 //! Rows of many sorted files in one order, with memory for the files that overlap and not for all of them.
 //!
 //! A file is opened when the merge reaches its first row, and not before there is room for it: beyond the room a file waits
-//! for another to end, and its rows come a little late in the order. A file that is not sorted, as other engines may write
-//! it, only makes the order worse. No row is lost or doubled by either.
+//! for another to end, and its rows come late in the order. So do those of a file that is not sorted, as other engines may
+//! write it. No row is lost or doubled by either; who writes the rows sees that their order is broken.
 
 use std::{
     cmp::Reverse,
@@ -57,15 +57,16 @@ impl<I: Input> MergedRows<I> {
         Self { column, waiting: inputs.into(), open: Vec::new(), next: BinaryHeap::new(), room, taken: 0 }
     }
 
-    /// The next rows: as many as `rows`, fewer at the end; `None` behind it.
+    /// The next rows: as many as `rows`, fewer at the end or when they have so many bytes; `None` behind the end.
     ///
     /// # Errors
     /// When an input cannot be read.
-    pub(crate) async fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, CareError> {
+    pub(crate) async fn next(&mut self, rows: usize, bytes: usize) -> Result<Option<RecordBatch>, CareError> {
         let mut parts: Vec<RecordBatch> = Vec::new();
         let mut places: Vec<Option<usize>> = vec![None; self.open.len()];
         let mut order: Vec<(usize, usize)> = Vec::with_capacity(rows);
-        while order.len() < rows {
+        let mut gathered = 0_usize;
+        while order.len() < rows && gathered < bytes {
             self.open_those_reached().await?;
             places.resize(self.open.len(), None);
             let Some(Reverse((_, index))) = self.next.pop() else { break };
@@ -78,7 +79,10 @@ impl<I: Input> MergedRows<I> {
                     parts.len() - 1
                 }
             };
-            let end = run_end(open, self.column, limit, rows - order.len())?;
+            let row_bytes = (open.part.get_array_memory_size() / open.part.num_rows().max(1)).max(1);
+            let most = (rows - order.len()).min((bytes - gathered).div_ceil(row_bytes));
+            let end = run_end(open, self.column, limit, most)?;
+            gathered = gathered.saturating_add((end - open.row).saturating_mul(row_bytes));
             order.extend((open.row..end).map(|row| (place, row)));
             open.row = end;
             // Another part of the input has another place.
@@ -254,6 +258,16 @@ mod tests {
 
     /// The rows of a merge of such inputs, and how many were open at once.
     fn merged(inputs: &[Vec<i64>], cut: usize, room: usize, known: bool) -> (Vec<(i64, i64)>, usize) {
+        merged_within(usize::MAX, inputs, cut, (room, known))
+    }
+
+    /// As [`merged`], with so many bytes of rows at once.
+    fn merged_within(
+        bytes: usize,
+        inputs: &[Vec<i64>],
+        cut: usize,
+        (room, known): (usize, bool),
+    ) -> (Vec<(i64, i64)>, usize) {
         let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let parts = inputs.iter().enumerate().map(|(id, times)| Part {
             times: times.clone(),
@@ -268,8 +282,9 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let rows = runtime.block_on(async {
             let mut rows = Vec::new();
-            while let Some(batch) = merge.next(7).await.unwrap() {
+            while let Some(batch) = merge.next(7, bytes).await.unwrap() {
                 assert!(batch.num_rows() > 0 && batch.num_rows() <= 7);
+                assert!(bytes > 1 || batch.num_rows() == 1, "a row at least, and no more than the bytes allow");
                 let ids = batch.column(0).as_primitive::<Int64Type>().clone();
                 let times = batch.column(1).as_primitive::<TimestampMicrosecondType>().clone();
                 rows.extend((0..batch.num_rows()).map(|row| (times.value(row), ids.value(row))));
@@ -309,6 +324,13 @@ mod tests {
             prop_assert_eq!(rows, expected(&inputs));
             prop_assert!(open <= (room / 10).max(1), "{open} open with room for {}", room / 10);
         }
+    }
+
+    #[test]
+    fn heavy_rows_come_one_by_one() {
+        let inputs: Vec<Vec<i64>> = (0..4).map(|day| (day * 3..day * 3 + 6).collect()).collect();
+        let (rows, _) = merged_within(1, &inputs, 4, (usize::MAX, true));
+        assert_eq!(rows, expected(&inputs));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use bluelake_lake::TableFile;
 use bluelake_schemas::{Micros, Millis};
 use chrono::NaiveDate;
 
@@ -17,7 +18,7 @@ const TARGET_MAX: u64 = 1 << 30;
 
 /// What a file of a large row group takes while it is read, at most, and what the rows of any that are decoded at once do.
 const OPEN_FILE_BYTES: u64 = 80 << 20;
-const DECODED_BYTES: u64 = 4 << 20;
+pub(crate) const DECODED_BYTES: u64 = 4 << 20;
 /// A file of this size is read whole: each of its columns' decoders would take more than its rows. Rows weigh about so many
 /// times what they do in a file.
 pub(crate) const SMALL_FILE: u64 = 256 << 10;
@@ -65,32 +66,31 @@ pub enum Role {
     ClosedFull,
 }
 
-/// A file of a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionFile {
-    /// Path below the table.
-    pub path: String,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// When it was written, by the store's clock.
-    pub written_at: Millis,
-    /// Least and greatest value of the column that it is sorted by, by the log.
-    pub first: Option<Micros>,
-    /// As `first`.
-    pub last: Option<Micros>,
-}
-
 /// A merge of files of one partition into one or a few.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merge {
     /// Why.
     pub cause: Cause,
     /// The files, by their first row.
-    pub files: Vec<PartitionFile>,
+    pub files: Vec<TableFile>,
     /// How many files become of them.
     pub outputs: u64,
     /// What they are written as.
     pub role: Role,
+}
+
+impl Merge {
+    /// The folder of its partition.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.files.first().map_or("", |file| folder_of(&file.path))
+    }
+
+    /// Bytes of its files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).fold(0, u64::saturating_add)
+    }
 }
 
 /// Why files are merged.
@@ -145,18 +145,17 @@ impl Policy {
 
     /// Whether a file is left as it is.
     #[must_use]
-    pub fn is_full(&self, file: &PartitionFile) -> bool {
-        matches!(Role::of(&file.path), Role::Full | Role::ClosedFull) || file.bytes >= self.full()
+    pub fn is_full(&self, file: &TableFile) -> bool {
+        matches!(Role::of(&file.path), Role::Full | Role::ClosedFull) || file.size >= self.full()
     }
 
     /// The merges that are due in a partition. `day` is its date in UTC, `None` if it is none: that day is never over.
     #[must_use]
-    pub fn merges(&self, files: &[PartitionFile], day: Option<NaiveDate>, now: Millis) -> Vec<Merge> {
-        let small: Vec<&PartitionFile> = files.iter().filter(|file| !self.is_full(file)).collect();
-        let has = |role| move |file: &&PartitionFile| Role::of(&file.path) == role;
+    pub fn merges(&self, files: &[TableFile], day: Option<NaiveDate>, now: Millis) -> Vec<Merge> {
+        let small: Vec<&TableFile> = files.iter().filter(|file| !self.is_full(file)).collect();
         let closed = files.iter().filter(|file| matches!(Role::of(&file.path), Role::Closed | Role::ClosedFull));
         if let Some(closed_at) = closed.map(|file| file.written_at).max() {
-            let late: Vec<_> = small.iter().copied().filter(|file| !has(Role::Closed)(file)).collect();
+            let late: Vec<_> = small.iter().copied().filter(|file| Role::of(&file.path) != Role::Closed).collect();
             let waited = late.iter().all(|file| now.since(file.written_at) >= self.late);
             if small.len() > 1 && waited && now.since(closed_at) >= self.tidy {
                 return self.all(small, Cause::Tidy);
@@ -175,46 +174,46 @@ impl Policy {
 
     /// Merges of everything that is not full, whatever its age; with `rewrite`, of full files too.
     #[must_use]
-    pub fn everything(&self, files: &[PartitionFile], rewrite: bool) -> Vec<Merge> {
+    pub fn everything(&self, files: &[TableFile], rewrite: bool) -> Vec<Merge> {
         let chosen: Vec<_> = files.iter().filter(|file| rewrite || !self.is_full(file)).collect();
         if chosen.len() > 1 || (rewrite && !chosen.is_empty()) { self.all(chosen, Cause::Full) } else { Vec::new() }
     }
 
     /// The longest run of files, the smallest first, whose sum is large enough for its largest.
-    fn longest_run(&self, mut files: Vec<&PartitionFile>) -> Vec<Merge> {
-        files.sort_by(|left, right| (left.bytes, &left.path).cmp(&(right.bytes, &right.path)));
+    fn longest_run(&self, mut files: Vec<&TableFile>) -> Vec<Merge> {
+        files.sort_by(|left, right| (left.size, &left.path).cmp(&(right.size, &right.path)));
         let (mut sum, mut longest) = (0_u64, 0);
         for (index, file) in files.iter().take(self.merge_files).enumerate() {
-            sum = sum.saturating_add(file.bytes);
+            sum = sum.saturating_add(file.size);
             if sum > self.merge_bytes {
                 break;
             }
-            if index + 1 >= self.run && sum >= self.ratio.saturating_mul(file.bytes) {
+            if index + 1 >= self.run && sum >= self.ratio.saturating_mul(file.size) {
                 longest = index + 1;
             }
         }
         files.truncate(longest);
-        while files.len() > self.run && open_at_once(&files) > self.open_bytes {
+        while files.len() >= self.run && open_at_once(&files) > self.open_bytes {
             files.pop();
         }
-        if files.is_empty() { Vec::new() } else { vec![self.merge(files, Cause::Run)] }
+        if files.len() < self.run { Vec::new() } else { vec![self.merge(files, Cause::Run)] }
     }
 
     /// Merges of all these files, as few as their limits allow. A part of one file is left out.
-    fn all(&self, mut files: Vec<&PartitionFile>, cause: Cause) -> Vec<Merge> {
+    fn all(&self, mut files: Vec<&TableFile>, cause: Cause) -> Vec<Merge> {
         files.sort_by(|left, right| (left.first, &left.path).cmp(&(right.first, &right.path)));
         let mut merges = Vec::new();
-        let mut part: Vec<&PartitionFile> = Vec::new();
+        let mut part: Vec<&TableFile> = Vec::new();
         let mut bytes = 0_u64;
         for file in files {
-            bytes = bytes.saturating_add(file.bytes);
+            bytes = bytes.saturating_add(file.size);
             part.push(file);
             let full =
                 part.len() > self.merge_files || bytes > self.merge_bytes || open_at_once(&part) > self.open_bytes;
             if full && part.len() > 1 {
                 part.pop();
                 merges.push(std::mem::replace(&mut part, vec![file]));
-                bytes = file.bytes;
+                bytes = file.size;
             }
         }
         merges.push(part);
@@ -222,9 +221,9 @@ impl Policy {
         merges.into_iter().filter(worth).map(|part| self.merge(part, cause)).collect()
     }
 
-    fn merge(&self, mut files: Vec<&PartitionFile>, cause: Cause) -> Merge {
+    fn merge(&self, mut files: Vec<&TableFile>, cause: Cause) -> Merge {
         files.sort_by(|left, right| (left.first, &left.path).cmp(&(right.first, &right.path)));
-        let bytes = files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
+        let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
         let full = bytes >= self.full();
         let role = match (cause, full) {
             (Cause::Close | Cause::Tidy, false) => Role::Closed,
@@ -266,10 +265,10 @@ pub(crate) fn open_bytes(file_bytes: u64) -> u64 {
 }
 
 /// Bytes of the files that overlap, at the time where most do: so many are open at once when they are merged in order.
-fn open_at_once(files: &[&PartitionFile]) -> u64 {
+fn open_at_once(files: &[&TableFile]) -> u64 {
     let mut ends: Vec<(i64, bool, u64)> = Vec::with_capacity(files.len() * 2);
     for file in files {
-        let weight = open_bytes(file.bytes);
+        let weight = open_bytes(file.size);
         ends.push((file.first.map_or(i64::MIN, Micros::get), false, weight));
         ends.push((file.last.map_or(i64::MAX, Micros::get), true, weight));
     }
@@ -281,6 +280,11 @@ fn open_at_once(files: &[&PartitionFile]) -> u64 {
         most = most.max(open);
     }
     most
+}
+
+/// The folder of a path.
+pub(crate) fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// Whether a day of UTC is over.

@@ -3,14 +3,16 @@
 //! Nothing refers to the new files when this ends. The content of what was read and of what was written is added up apart:
 //! from the rows as they were decoded, and from the objects as they are in the store.
 
-use std::collections::BTreeMap;
-
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, SchemaRef},
+};
 use bluelake_lake::{
-    ContentChange, ContentDigest, DataFile, FileEnd, InputFile, LakeError, MaintainedTable, TableFile,
+    ContentChange, ContentDigest, DataFile, FileEnd, FileUpload, InputFile, LakeError, MaintainedTable, StoredFile,
+    TableFile,
 };
 use bluelake_schemas::Micros;
-use bluelake_transform::{FileOptions, FileWriter, TableLayout};
+use bluelake_transform::{FileOptions, FileWriter, FinishedFile, TableLayout};
 use futures::{FutureExt as _, Stream, TryStreamExt as _, future::BoxFuture, stream::BoxStream};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -21,13 +23,13 @@ use crate::{
     error::CareError,
     merge::{Input, MergedRows},
     pace::Pace,
-    policy::{Cause, Merge, SMALL_FILE, open_bytes},
+    policy::{Cause, DECODED_BYTES, Merge, SMALL_FILE, open_bytes},
 };
 
-/// Rows of a file that are decoded at once, and rows that are written at once.
+/// Rows that are decoded at once, and rows that are written at once. A rejected event may have some MiB, so that their bytes
+/// are bounded too.
 const ROWS_AT_ONCE: usize = 8_192;
-/// Part of the memory for open files; the rest is for decoded rows, the row group that is filling, and its parts.
-const OPEN_SHARE: usize = 2;
+const BYTES_AT_ONCE: usize = 4 << 20;
 /// zstd level of a file that will be merged again soon, and of one that stays.
 const LEVELS: (i32, i32) = (1, 3);
 /// False positives of a filter on ids that name a person, and on others.
@@ -41,8 +43,8 @@ pub(crate) struct Rewriter<'a> {
     pub(crate) layout: TableLayout,
     /// The table's columns, with their numbers.
     pub(crate) schema: SchemaRef,
-    /// Bytes that a rewrite may hold, about.
-    pub(crate) memory: usize,
+    /// Bytes of files that may be open at once.
+    pub(crate) room: u64,
     /// Task that the files belong to.
     pub(crate) task: Uuid,
     pub(crate) pace: Pace,
@@ -57,16 +59,18 @@ pub(crate) struct Rewritten {
     pub(crate) content: ContentChange,
 }
 
+type Rows = BoxStream<'static, Result<RecordBatch, LakeError>>;
+
 /// A file of the table that is read once, from its start.
 struct StoredInput<'a> {
     table: &'a MaintainedTable,
-    file: TableFile,
+    file: &'a TableFile,
     schema: SchemaRef,
     partition: PartitionValues,
     /// What was read of all inputs.
     content: &'a Mutex<Content>,
     pace: &'a Pace,
-    rows: Option<BoxStream<'static, Result<RecordBatch, LakeError>>>,
+    rows: Option<Rows>,
 }
 
 impl Input for StoredInput<'_> {
@@ -82,10 +86,7 @@ impl Input for StoredInput<'_> {
         async move {
             let rows = match &mut self.rows {
                 Some(rows) => rows,
-                none => {
-                    let opened = self.table.open_file(&self.file).await?.read(ROWS_AT_ONCE)?;
-                    none.insert(if self.file.size <= SMALL_FILE { whole(opened).await? } else { Box::pin(opened) })
-                }
+                none => none.insert(open(self.table, self.file).await?),
             };
             let Some(part) = rows.try_next().await? else { return Ok(None) };
             let share = u64::try_from(part.num_rows()).unwrap_or_default().saturating_mul(self.file.size);
@@ -99,24 +100,17 @@ impl Input for StoredInput<'_> {
 }
 
 impl Rewriter<'_> {
-    /// Rewrites the files of a merge, all of one partition. `files` has them by path; `number` is that of the task's next
-    /// file.
+    /// Rewrites the files of a merge, all of one partition. `number` is that of the task's next file.
     ///
     /// # Errors
     /// When a file cannot be read or does not fit the table, or what was read back is not what was read: nothing refers to
     /// what was written.
-    pub(crate) async fn run(
-        &self,
-        merge: &Merge,
-        files: &BTreeMap<String, TableFile>,
-        number: &mut usize,
-    ) -> Result<Rewritten, CareError> {
-        let inputs: Vec<&TableFile> = merge.files.iter().filter_map(|file| files.get(&file.path)).collect();
-        let partition = self.partition(inputs.first().copied())?;
+    pub(crate) async fn run(&self, merge: &Merge, number: &mut usize) -> Result<Rewritten, CareError> {
+        let partition = PartitionValues::of(merge.files.first(), self.layout)?;
         let content = Mutex::new(Content::new(&self.schema)?);
-        let sources = inputs.iter().map(|file| StoredInput {
+        let sources = merge.files.iter().map(|file| StoredInput {
             table: self.table,
-            file: (*file).clone(),
+            file,
             schema: self.schema.clone(),
             partition: partition.clone(),
             content: &content,
@@ -124,44 +118,29 @@ impl Rewriter<'_> {
             rows: None,
         });
         let sorted_by = self.schema.index_of(self.layout.sort_by)?;
-        let mut rows = MergedRows::new(sources.collect(), sorted_by, self.memory / OPEN_SHARE);
-        let total: u64 = inputs.iter().map(|file| file.rows).sum();
+        let room = usize::try_from(self.room).unwrap_or(usize::MAX);
+        let mut rows = MergedRows::new(sources.collect(), sorted_by, room);
+        let total: u64 = merge.files.iter().map(|file| file.rows).sum();
         let outputs = self.write(merge, &mut rows, total, number).await?;
         let read = content.into_inner();
         let written = self.read_back(&outputs, &partition).await?;
         if (read.rows(), read.sum()) != (written.rows(), written.sum()) || read.rows() != total {
             return Err(CareError::Content {
-                files: inputs.len(),
+                files: merge.files.len(),
                 log: total,
                 read: read.rows(),
                 written: written.rows(),
             });
         }
         Ok(Rewritten {
-            inputs: inputs
+            inputs: merge
+                .files
                 .iter()
                 .map(|file| InputFile { path: file.path.clone(), size: file.size, rows: file.rows })
                 .collect(),
             outputs,
             rows: total,
             content: ContentChange { before: ContentDigest::new(read.sum()), after: ContentDigest::new(written.sum()) },
-        })
-    }
-
-    /// The values of the partition columns, as the log has them.
-    fn partition(&self, file: Option<&TableFile>) -> Result<PartitionValues, CareError> {
-        let value = |column: &str| file.and_then(|file| file.partition_values.get(column)).cloned();
-        let lacks = |column: &str| CareError::Column {
-            column: column.to_owned(),
-            reason: "the log has no value of it for a file".to_owned(),
-        };
-        let text = value(self.layout.text_partition).ok_or_else(|| lacks(self.layout.text_partition))?;
-        let date = value(self.layout.date_partition).ok_or_else(|| lacks(self.layout.date_partition))?;
-        let days = date.parse::<chrono::NaiveDate>().ok().map(|date| (date - chrono::NaiveDate::default()).num_days());
-        let days = days.and_then(|days| i32::try_from(days).ok()).ok_or_else(|| lacks(self.layout.date_partition))?;
-        Ok(PartitionValues {
-            text: (self.layout.text_partition.to_owned(), text),
-            date: (self.layout.date_partition.to_owned(), days),
         })
     }
 
@@ -175,28 +154,30 @@ impl Rewriter<'_> {
     ) -> Result<Vec<DataFile>, CareError> {
         let options = self.options(merge);
         let each = total.div_ceil(merge.outputs.max(1)).max(1);
+        let values = merge.files.first().map(|file| file.partition_values.clone().into_iter().collect::<Vec<_>>());
+        let values = values.unwrap_or_default();
         let mut written = Vec::new();
-        let mut left = rows.next(ROWS_AT_ONCE).await?;
+        let mut left = rows.next(ROWS_AT_ONCE, BYTES_AT_ONCE).await?;
         while left.is_some() {
-            let folder =
-                merge.files.first().and_then(|file| file.path.rsplit_once('/')).map_or("", |(folder, _)| folder);
-            let path = format!("{folder}/{}-{number:05}{}.parquet", self.task, merge.role.suffix());
+            let path = format!("{}/{}-{number:05}{}.parquet", merge.partition(), self.task, merge.role.suffix());
             *number += 1;
-            written.push(self.write_one(path, &options, (rows, &mut left), each).await?);
+            let upload = self.table.uploader().begin(path)?;
+            let (upload, finished) = self.write_one(upload, &options, (rows, &mut left), each).await?;
+            let partition_values = values.clone();
+            let end = FileEnd { partition_values, rows: finished.rows, statistics: finished.statistics };
+            written.push(upload.finish(end).await?);
         }
         Ok(written)
     }
 
-    /// Writes one file of about `most` rows: those that are `left`, and what follows.
+    /// Writes one file of about `most` rows: those that are `left`, and what follows. All of its bytes are on their way.
     async fn write_one<I: Input>(
         &self,
-        path: String,
+        mut upload: FileUpload,
         options: &FileOptions,
         (rows, left): (&mut MergedRows<I>, &mut Option<RecordBatch>),
         most: u64,
-    ) -> Result<DataFile, CareError> {
-        let folder_values = folder_values(&path);
-        let mut upload = self.table.uploader().begin(path)?;
+    ) -> Result<(FileUpload, FinishedFile), CareError> {
         let mut writer = FileWriter::new(self.schema.clone(), self.layout, options)?;
         let mut count = 0_u64;
         while let Some(batch) = left.take() {
@@ -210,18 +191,17 @@ impl Rewriter<'_> {
             if now.num_rows() < batch.num_rows() {
                 *left = Some(batch.slice(now.num_rows(), batch.num_rows() - now.num_rows()));
             } else {
-                *left = rows.next(ROWS_AT_ONCE).await?;
+                *left = rows.next(ROWS_AT_ONCE, BYTES_AT_ONCE).await?;
             }
             if count >= most {
                 break;
             }
         }
-        let finished = writer.finish()?;
-        for part in finished.rest {
+        let mut finished = writer.finish()?;
+        for part in std::mem::take(&mut finished.rest) {
             upload = upload.part(part).await?;
         }
-        let end = FileEnd { partition_values: folder_values, rows: finished.rows, statistics: finished.statistics };
-        Ok(upload.finish(end).await?)
+        Ok((upload, finished))
     }
 
     fn options(&self, merge: &Merge) -> FileOptions {
@@ -230,15 +210,17 @@ impl Rewriter<'_> {
         let ids = self.schema.fields().iter().filter(|field| field.name().ends_with("_id"));
         let (person, other) = FALSE_POSITIVES;
         let filters = ids.map(|field| (field.name().clone(), if field.name() == EVENT_ID { other } else { person }));
-        FileOptions::large(level, filters.collect())
+        // What was rejected is bytes, each other ones.
+        let bytes = self.schema.fields().iter().filter(|field| *field.data_type() == DataType::Binary);
+        let heavy = bytes.map(|field| field.name().clone()).collect();
+        FileOptions { heavy, ..FileOptions::large(level, filters.collect()) }
     }
 
     /// The content of files as they are in the store.
     async fn read_back(&self, files: &[DataFile], partition: &PartitionValues) -> Result<Content, CareError> {
         let mut content = Content::new(&self.schema)?;
         for file in files {
-            let opened = self.table.open_written(file).await?;
-            let mut rows = std::pin::pin!(opened.read(ROWS_AT_ONCE)?);
+            let mut rows = std::pin::pin!(in_parts(self.table.open_file(&file.path, file.size).await?)?);
             while let Some(part) = rows.try_next().await? {
                 content.add(&conform(&part, &self.schema, partition)?)?;
             }
@@ -247,16 +229,20 @@ impl Rewriter<'_> {
     }
 }
 
-/// All rows of a small file: its decoders are gone before the next file is opened.
-async fn whole(
-    rows: impl Stream<Item = Result<RecordBatch, LakeError>> + Send,
-) -> Result<BoxStream<'static, Result<RecordBatch, LakeError>>, LakeError> {
+/// The rows of a file of the table. A small one is read whole: its decoders are gone before the next file is opened.
+async fn open(table: &MaintainedTable, file: &TableFile) -> Result<Rows, LakeError> {
+    let stored = table.open_file(&file.path, file.size).await?;
+    let is_small = file.size <= SMALL_FILE && stored.decoded_bytes() <= DECODED_BYTES;
+    let rows = in_parts(stored)?;
+    if !is_small {
+        return Ok(Box::pin(rows));
+    }
     let parts: Vec<RecordBatch> = rows.try_collect().await?;
     Ok(Box::pin(futures::stream::iter(parts.into_iter().map(Ok))))
 }
 
-/// Partition columns and values of a path, `<column>=<value>/…`.
-fn folder_values(path: &str) -> Vec<(String, String)> {
-    let folders = path.split('/').filter_map(|folder| folder.split_once('='));
-    folders.map(|(column, value)| (column.to_owned(), value.to_owned())).collect()
+/// The rows of a file, in parts that are light enough.
+fn in_parts(file: StoredFile) -> Result<impl Stream<Item = Result<RecordBatch, LakeError>> + Send + use<>, LakeError> {
+    let rows = file.rows_within(DECODED_BYTES, ROWS_AT_ONCE);
+    file.read(rows)
 }

@@ -3,6 +3,7 @@
 
 mod claims;
 pub(crate) mod faults;
+mod files;
 mod rejected;
 pub(crate) mod rewrite;
 

@@ -11,18 +11,20 @@ const DAY: i64 = 24 * HOUR;
 /// 2026-01-02T00:00:00Z.
 const NOW: i64 = 1_767_312_000_000;
 
-fn file(name: &str, bytes: u64, minutes_ago: i64) -> PartitionFile {
+fn file(name: &str, bytes: u64, minutes_ago: i64) -> TableFile {
     let written = NOW - minutes_ago * MINUTE;
-    PartitionFile {
+    TableFile {
         path: format!("event_type=donation/event_date=2026-01-01/{name}.parquet"),
-        bytes,
+        size: bytes,
+        rows: 1,
         written_at: Millis::new(written),
+        partition_values: BTreeMap::new(),
         first: Some(Micros::new(written * 1_000)),
         last: Some(Micros::new(written * 1_000)),
     }
 }
 
-fn many(files: usize, bytes: u64, minutes_ago: i64) -> Vec<PartitionFile> {
+fn many(files: usize, bytes: u64, minutes_ago: i64) -> Vec<TableFile> {
     (0..files).map(|number| file(&format!("f{number}"), bytes, minutes_ago)).collect()
 }
 
@@ -39,7 +41,7 @@ fn sizes(merges: &[Merge]) -> Vec<(Cause, usize)> {
     merges.iter().map(|merge| (merge.cause, merge.files.len())).collect()
 }
 
-fn merges(files: &[PartitionFile]) -> Vec<(Cause, usize)> {
+fn merges(files: &[TableFile]) -> Vec<(Cause, usize)> {
     sizes(&policy().merges(files, day("2026-01-02"), Millis::new(NOW)))
 }
 
@@ -65,7 +67,7 @@ fn a_run_ends_before_a_file_that_is_too_large_for_it() {
     let mut files = many(10, 1_000, 20);
     files.push(file("large", 2_000_000, 30));
     assert_eq!(merges(&files), [(Cause::Run, 10)]);
-    files.last_mut().unwrap().bytes = 1_300;
+    files.last_mut().unwrap().size = 1_300;
     assert_eq!(merges(&files), [(Cause::Run, 11)]);
 }
 
@@ -82,7 +84,7 @@ fn full_files_are_left_alone() {
 #[test]
 fn a_day_is_closed_once_when_it_is_over_and_quiet() {
     let mut files = vec![file("a", 5_000_000, 121), file("b", 10, 125)];
-    let over = |files: &[PartitionFile]| sizes(&policy().merges(files, day("2026-01-01"), Millis::new(NOW)));
+    let over = |files: &[TableFile]| sizes(&policy().merges(files, day("2026-01-01"), Millis::new(NOW)));
     assert_eq!(over(&files), [(Cause::Close, 2)]);
     assert_eq!(merges(&files), [], "the day is not over");
     files[0].written_at = Millis::new(NOW - 119 * MINUTE);
@@ -103,7 +105,7 @@ fn a_day_is_closed_once_when_it_is_over_and_quiet() {
 #[test]
 fn merges_stay_within_their_limits() {
     let mut files = many(1_200, 1_000, 200);
-    let over = |files: &[PartitionFile]| policy().merges(files, day("2026-01-01"), Millis::new(NOW));
+    let over = |files: &[TableFile]| policy().merges(files, day("2026-01-01"), Millis::new(NOW));
     assert_eq!(sizes(&over(&files)), [(Cause::Close, 512), (Cause::Close, 512), (Cause::Close, 176)]);
     assert_eq!(merges(&files), [(Cause::Run, 512)]);
     // One after the other, so that one is open at a time.
@@ -118,11 +120,14 @@ fn merges_stay_within_their_limits() {
 #[test]
 fn files_that_overlap_are_merged_within_the_memory() {
     let policy = policy().within(220 << 20);
-    let over = |files: &[PartitionFile]| sizes(&policy.merges(files, day("2026-01-01"), Millis::new(NOW)));
+    let over = |files: &[TableFile]| sizes(&policy.merges(files, day("2026-01-01"), Millis::new(NOW)));
     // All of one minute: two of 50 MiB are open at once, and no third.
     assert_eq!(over(&many(6, 50 << 20, 200)), [(Cause::Close, 2); 3]);
     let apart: Vec<_> = (0..6).map(|number| file(&format!("f{number}"), 50 << 20, 200 + number)).collect();
     assert_eq!(over(&apart), [(Cause::Close, 6)]);
+    // Eight that are open at once do not fit, and fewer are no run.
+    let pressed = policy.merges(&many(8, 50 << 20, 20), day("2026-01-02"), Millis::new(NOW));
+    assert_eq!(pressed, [], "they stay as they are");
     // A file of which nobody knows the times may overlap with each.
     let mut unknown = apart;
     unknown.iter_mut().for_each(|file| file.last = None);
@@ -173,7 +178,7 @@ proptest! {
         let mut seen = std::collections::BTreeSet::new();
         for merge in &merges {
             prop_assert!(merge.files.len() > 1 && merge.files.len() <= policy.merge_files);
-            prop_assert!(merge.files.iter().map(|file| file.bytes).sum::<u64>() <= policy.merge_bytes.max(merge.files[0].bytes));
+            prop_assert!(merge.files.iter().map(|file| file.size).sum::<u64>() <= policy.merge_bytes.max(merge.files[0].size));
             for file in &merge.files {
                 prop_assert!(files.contains(file) && seen.insert(file.path.clone()));
                 prop_assert!(!policy.is_full(file));
@@ -190,7 +195,7 @@ fn simulated(events_a_second: f64, hours: i64) -> (f64, usize) {
         [("interaction", 0.6), ("donation", 0.15), ("redemption", 0.1), ("transfer", 0.1), ("user_updated", 0.05)];
     let mut chance = StdRng::seed_from_u64(11);
     let start = NOW - NOW.rem_euclid(DAY);
-    let mut partitions: BTreeMap<(usize, i64), Vec<PartitionFile>> = BTreeMap::new();
+    let mut partitions: BTreeMap<(usize, i64), Vec<TableFile>> = BTreeMap::new();
     let (mut came, mut written, mut most, mut number) = (0_u64, 0_u64, 0, 0_u64);
     for minute in 0..hours * 60 {
         let now = start + minute * MINUTE;
@@ -200,12 +205,10 @@ fn simulated(events_a_second: f64, hours: i64) -> (f64, usize) {
             let bytes = 5_000 + (rows * 73.0) as u64;
             came += bytes;
             number += 1;
-            partitions.entry((kind, day)).or_default().push(PartitionFile {
+            partitions.entry((kind, day)).or_default().push(TableFile {
                 path: format!("{number}.parquet"),
-                bytes,
-                written_at: Millis::new(now),
-                first: Some(Micros::new(now * 1_000)),
-                last: Some(Micros::new(now * 1_000)),
+                size: bytes,
+                ..file("landed", bytes, (NOW - now) / MINUTE)
             });
         };
         for _ in 0..WORKERS {
@@ -225,17 +228,16 @@ fn simulated(events_a_second: f64, hours: i64) -> (f64, usize) {
             for merge in policy().merges(files, Some(date), Millis::new(now)) {
                 files.retain(|file| !merge.files.contains(file));
                 // What files cost apart from their rows is saved.
-                let rows: u64 = merge.files.iter().map(|file| file.bytes - 5_000).sum();
+                let rows: u64 = merge.files.iter().map(|file| file.size - 5_000).sum();
                 for output in 0..merge.outputs {
                     number += 1;
                     let bytes = 5_000 + rows / merge.outputs;
                     written += bytes;
-                    files.push(PartitionFile {
+                    files.push(TableFile {
                         path: format!("{number}-{output}{}.parquet", merge.role.suffix()),
-                        bytes,
+                        size: bytes,
                         written_at: Millis::new(now),
-                        first: merge.files[0].first,
-                        last: merge.files[0].last,
+                        ..merge.files[0].clone()
                     });
                 }
             }

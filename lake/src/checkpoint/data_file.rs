@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bluelake_schemas::Millis;
+use bluelake_schemas::{Micros, Millis};
+use chrono::{DateTime, Utc};
 use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// An uploaded data file. Serialises the same way each time, so that a document's digest holds.
@@ -29,11 +31,7 @@ impl DataFile {
     /// What the path should start with and does not: the folder that its partition values name, and the id of what wrote it,
     /// where that is given.
     pub(crate) fn misplaced(&self, columns: [&str; 2], id: Option<Uuid>) -> Option<String> {
-        let mut expected = String::new();
-        for column in columns {
-            let value = self.partition_values.get(column).map_or("", String::as_str);
-            expected.push_str(&format!("{column}={value}/"));
-        }
+        let mut expected = folder_of(&self.partition_values, columns);
         expected.extend(id.map(|id| id.to_string()));
         let is_placed = self.partition_values.len() == columns.len() && self.path.starts_with(&expected);
         (!is_placed).then_some(expected)
@@ -59,5 +57,42 @@ impl DataFile {
             default_row_commit_version: None,
             clustering_provider: None,
         }
+    }
+}
+
+/// The folder of a partition below its table, with a slash behind it.
+pub(crate) fn folder_of(values: &BTreeMap<String, String>, columns: [&str; 2]) -> String {
+    let value = |column: &str| values.get(column).map_or("", String::as_str);
+    columns.map(|column| format!("{column}={}/", value(column))).concat()
+}
+
+/// Least and greatest value of a column; `None` where nobody knows.
+pub(crate) type Range<T> = (Option<T>, Option<T>);
+
+/// What the log's statistics of a file tell of the range of each column.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct ColumnRanges {
+    #[serde(rename = "minValues", default)]
+    least: BTreeMap<String, Value>,
+    #[serde(rename = "maxValues", default)]
+    greatest: BTreeMap<String, Value>,
+}
+
+impl ColumnRanges {
+    /// Reads them; `None` for what is no statistics.
+    pub(crate) fn read(statistics: &str) -> Option<Self> {
+        serde_json::from_str(statistics).ok()
+    }
+
+    /// Those of a column of times.
+    pub(crate) fn times(&self, column: &str) -> Range<Micros> {
+        let (least, greatest) = self.texts(column);
+        let time = |text: Option<&str>| text?.parse::<DateTime<Utc>>().ok().map(Micros::from);
+        (time(least), time(greatest))
+    }
+
+    /// Those of a column of texts.
+    pub(crate) fn texts(&self, column: &str) -> Range<&str> {
+        (self.least.get(column).and_then(Value::as_str), self.greatest.get(column).and_then(Value::as_str))
     }
 }

@@ -6,10 +6,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bluelake_schemas::{EVENT_PARTITIONS, Micros, Millis, REJECTED_PARTITIONS};
 use deltalake::kernel::engine::arrow_conversion::TryIntoArrow as _;
 use object_store::path::Path;
-use serde::Deserialize;
 
 use crate::{
-    checkpoint::data_file::DataFile,
+    checkpoint::data_file::{ColumnRanges, folder_of},
     error::LakeError,
     layout::REJECTED_EVENTS,
     maintenance::table::MaintainedTable,
@@ -44,25 +43,17 @@ pub struct OddFile {
     pub reason: &'static str,
 }
 
-#[derive(Default, Deserialize)]
-struct Statistics {
-    #[serde(rename = "minValues", default)]
-    min_values: BTreeMap<String, serde_json::Value>,
-    #[serde(rename = "maxValues", default)]
-    max_values: BTreeMap<String, serde_json::Value>,
-}
-
 impl MaintainedTable {
-    /// The files of the table as last loaded, by path; and those that stay as they are, with the reason.
+    /// The files of the table as last loaded, in no order; and those that stay as they are, with the reason.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn files(&self) -> Result<(BTreeMap<String, TableFile>, Vec<OddFile>), LakeError> {
+    pub fn files(&self) -> Result<(Vec<TableFile>, Vec<OddFile>), LakeError> {
         let state = self.delta_table().snapshot().map_err(LakeError::table(self.name(), "load its Delta log"))?;
         let is_rejected = self.name() == REJECTED_EVENTS;
         let columns = if is_rejected { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
         let sorted_by = if is_rejected { "arrived_at" } else { "occurred_at" };
-        let (mut files, mut odd) = (BTreeMap::new(), Vec::new());
+        let (mut files, mut odd) = (Vec::new(), Vec::new());
         for file in state.log_data().iter() {
             let path = file.object_store_path().as_ref().to_owned();
             let mut values = file.partition_values_map();
@@ -74,6 +65,10 @@ impl MaintainedTable {
             let reason = match rows {
                 _ if file.deletion_vector_descriptor().is_some() => Some("the log hides some of its rows"),
                 _ if partition_values.len() != columns.len() => Some("the log does not say its partition"),
+                // Files of one folder are merged: they must be of one partition.
+                _ if !path.starts_with(&folder_of(&partition_values, columns)) => {
+                    Some("it does not stand in the folder of its partition")
+                }
                 None => Some("the log does not say how many rows it has"),
                 Some(_) => None,
             };
@@ -81,18 +76,17 @@ impl MaintainedTable {
                 odd.push(OddFile { path, reason });
                 continue;
             }
-            let statistics: Statistics =
-                file.stats().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-            let found = TableFile {
-                path: path.clone(),
+            let ranges = file.stats().and_then(|text| ColumnRanges::read(&text)).unwrap_or_default();
+            let (first, last) = ranges.times(sorted_by);
+            files.push(TableFile {
+                path,
                 size: u64::try_from(file.size()).unwrap_or_default(),
                 rows: rows.unwrap_or_default(),
                 written_at: Millis::new(file.modification_time()),
                 partition_values,
-                first: time(&statistics.min_values, sorted_by),
-                last: time(&statistics.max_values, sorted_by),
-            };
-            files.insert(path, found);
+                first,
+                last,
+            });
         }
         Ok((files, odd))
     }
@@ -109,30 +103,13 @@ impl MaintainedTable {
         })
     }
 
-    /// Opens a file of the table.
+    /// Opens a file by its path below the table and its size in bytes; the log need not refer to it.
     ///
     /// # Errors
     /// As [`StoredFile::read`].
-    pub async fn open_file(&self, file: &TableFile) -> Result<StoredFile, LakeError> {
-        self.open_object(&file.path, file.size).await
-    }
-
-    /// Opens a file that was uploaded and that nothing refers to yet.
-    ///
-    /// # Errors
-    /// As [`StoredFile::read`].
-    pub async fn open_written(&self, file: &DataFile) -> Result<StoredFile, LakeError> {
-        self.open_object(&file.path, file.size).await
-    }
-
-    async fn open_object(&self, path: &str, size: u64) -> Result<StoredFile, LakeError> {
+    pub async fn open_file(&self, path: &str, size: u64) -> Result<StoredFile, LakeError> {
         let location = Path::parse(path)
             .map_err(|error| LakeError::DataFile { path: path.to_owned(), reason: error.to_string() })?;
         StoredFile::open(ParquetObject::new(self.delta_table().object_store(), location, size)).await
     }
-}
-
-fn time(values: &BTreeMap<String, serde_json::Value>, column: &str) -> Option<Micros> {
-    let text = values.get(column)?.as_str()?;
-    text.parse::<chrono::DateTime<chrono::Utc>>().ok().map(Micros::from)
 }

@@ -1,6 +1,7 @@
 //! One data file, read in its order and a part at a time: memory follows a row group, and never the file.
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::array::RecordBatch;
+use bluelake_schemas::Micros;
 use futures::{Stream, TryStreamExt as _};
 use parquet::{
     arrow::{ProjectionMask, async_reader::ParquetRecordBatchStreamBuilder},
@@ -9,16 +10,13 @@ use parquet::{
     file::{metadata::RowGroupMetaData, statistics::Statistics},
 };
 
-use crate::{error::LakeError, place::parquet_object::ParquetObject};
+use crate::{checkpoint::data_file::Range, error::LakeError, place::parquet_object::ParquetObject};
 
 /// A Parquet file whose footer was read.
 pub struct StoredFile {
     path: String,
     builder: ParquetRecordBatchStreamBuilder<ParquetObject>,
 }
-
-/// Least and largest value of a column in a row group; `None` where nobody knows.
-pub(crate) type Range<T> = (Option<T>, Option<T>);
 
 impl StoredFile {
     /// Reads the footer.
@@ -33,17 +31,19 @@ impl StoredFile {
         }
     }
 
-    /// The columns of the file, with types by its Parquet schema alone.
+    /// Bytes of its rows as they are decoded, about.
     #[must_use]
-    pub fn schema(&self) -> &SchemaRef {
-        self.builder.schema()
+    pub fn decoded_bytes(&self) -> u64 {
+        self.builder.metadata().row_groups().iter().map(decoded_bytes).fold(0, u64::saturating_add)
     }
 
-    /// Rows, by the footer.
+    /// Rows of which so many bytes are decoded at once, about: at least one, and at most `most`.
     #[must_use]
-    pub fn rows(&self) -> u64 {
-        let rows = self.builder.metadata().file_metadata().num_rows();
-        u64::try_from(rows).unwrap_or_default()
+    pub fn rows_within(&self, bytes: u64, most: usize) -> usize {
+        let groups = self.builder.metadata().row_groups().iter();
+        let heaviest = groups.map(|group| decoded_bytes(group) / u64::try_from(group.num_rows()).unwrap_or(1).max(1));
+        let rows = bytes / heaviest.max().unwrap_or(1).max(1);
+        usize::try_from(rows).unwrap_or(most).clamp(1, most.max(1))
     }
 
     /// Only these columns; one that the file does not have is left out.
@@ -73,8 +73,17 @@ impl StoredFile {
     }
 }
 
-/// The times of a column in a row group, in microseconds.
-pub(crate) fn times(group: &RowGroupMetaData, column: &str) -> Range<i64> {
+/// Bytes of a row group's values: a text that a dictionary holds once is decoded as often as it stands there.
+fn decoded_bytes(group: &RowGroupMetaData) -> u64 {
+    let chunks = group.columns().iter().map(|chunk| {
+        let texts = chunk.unencoded_byte_array_data_bytes().unwrap_or_default();
+        u64::try_from(chunk.uncompressed_size().max(texts)).unwrap_or_default()
+    });
+    chunks.fold(0, u64::saturating_add)
+}
+
+/// The times of a column in a row group.
+pub(crate) fn times(group: &RowGroupMetaData, column: &str) -> Range<Micros> {
     let Some(chunk) = group.columns().iter().find(|chunk| chunk.column_path().string() == column) else {
         return (None, None);
     };
@@ -82,7 +91,9 @@ pub(crate) fn times(group: &RowGroupMetaData, column: &str) -> Range<i64> {
     let logical_type = chunk.column_descr().logical_type_ref();
     let in_micros = matches!(logical_type, Some(LogicalType::Timestamp(TimestampType { unit: TimeUnit::MICROS, .. })));
     match chunk.statistics() {
-        Some(Statistics::Int64(values)) if in_micros => (values.min_opt().copied(), values.max_opt().copied()),
+        Some(Statistics::Int64(values)) if in_micros => {
+            (values.min_opt().copied().map(Micros::new), values.max_opt().copied().map(Micros::new))
+        }
         _ => (None, None),
     }
 }
@@ -107,5 +118,47 @@ fn fault(path: String, error: ParquetError) -> LakeError {
             Err(source) => LakeError::DataFile { path, reason: source.to_string() },
         },
         error => LakeError::DataFile { path, reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::{
+        array::{ArrayRef, Int64Array, StringArray},
+        record_batch::RecordBatch,
+    };
+    use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    /// A file of 1,000 rows, each with this text.
+    async fn file_of(text: &str) -> StoredFile {
+        let columns: [(&str, ArrayRef); 2] = [
+            ("number", Arc::new(Int64Array::from_iter_values(0..1_000))),
+            ("text", Arc::new(StringArray::from(vec![text; 1_000]))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+        let (store, path): (Arc<dyn ObjectStore>, _) = (Arc::new(InMemory::new()), Path::from("x.parquet"));
+        let size = u64::try_from(bytes.len()).unwrap();
+        store.put(&path, bytes.into()).await.unwrap();
+        StoredFile::open(ParquetObject::new(store, path, size)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_are_weighed_as_they_are_decoded() {
+        let light = file_of("x").await;
+        assert_eq!((light.rows_within(1 << 20, 500), light.rows_within(0, 500)), (500, 1));
+        // One entry of a dictionary, and a thousand texts.
+        let heavy = file_of(&"x".repeat(10_000)).await;
+        assert!(heavy.decoded_bytes() > 10_000_000 && heavy.decoded_bytes() < 11_000_000, "{}", heavy.decoded_bytes());
+        assert_eq!(heavy.rows_within(1 << 20, 500), 104);
     }
 }

@@ -15,12 +15,14 @@ use bluelake_schemas::{Micros, Stream};
 use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
 use parquet::file::metadata::RowGroupMetaData;
-use serde::Deserialize;
 use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
-    checkpoint::shard_id::ShardId,
+    checkpoint::{
+        data_file::{ColumnRanges, Range},
+        shard_id::ShardId,
+    },
     error::LakeError,
     layout::REJECTED_EVENTS,
     place::{
@@ -59,20 +61,6 @@ const EVENT_COLUMNS: &[&str] = &["event_id", "stream_shard", "stream_sequence", 
 const REJECTED_COLUMNS: &[&str] = &["stream_shard", "stream_sequence", "stream_sub_sequence", "arrived_at"];
 const ID_COLUMNS: &[&str] = &["event_id"];
 
-#[derive(Deserialize)]
-struct Statistics {
-    #[serde(rename = "minValues")]
-    min_values: Option<Extremes>,
-    #[serde(rename = "maxValues")]
-    max_values: Option<Extremes>,
-}
-
-#[derive(Deserialize)]
-struct Extremes {
-    arrived_at: Option<chrono::DateTime<chrono::Utc>>,
-    stream_shard: Option<ShardId>,
-}
-
 /// Which rows are wanted: for each shard the range of arrival times.
 pub type RecentRanges = BTreeMap<ShardId, RangeInclusive<Micros>>;
 
@@ -94,7 +82,7 @@ pub async fn recent_events(
     wanted: &RecentRanges,
     found: &mut (dyn FnMut(RecentEvent<'_>) + Send),
 ) -> Result<(), LakeError> {
-    let chosen = |_: &str, statistics: Option<&str>| may_hold(statistics, wanted);
+    let chosen = |_: &str, statistics: Option<&str>| file_may_hold(statistics, wanted);
     let scan = Scan { name, table, columns: EVENT_COLUMNS, wanted: Some(Arc::new(wanted.clone())) };
     scan.run(&chosen, &mut |batch| {
         let ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
@@ -124,7 +112,7 @@ pub async fn rejected_positions(
 ) -> Result<(), LakeError> {
     // The shards of different streams have the same ids.
     let folder = format!("stream={stream}/");
-    let chosen = |path: &str, statistics: Option<&str>| path.starts_with(&folder) && may_hold(statistics, wanted);
+    let chosen = |path: &str, statistics: Option<&str>| path.starts_with(&folder) && file_may_hold(statistics, wanted);
     let wanted_rows = Some(Arc::new(wanted.clone()));
     let scan = Scan { name: REJECTED_EVENTS, table: rejected, columns: REJECTED_COLUMNS, wanted: wanted_rows };
     scan.run(&chosen, &mut |batch| {
@@ -241,21 +229,10 @@ impl Scan<'_> {
     }
 }
 
-/// False only when the statistics prove that no row of the file is wanted.
-fn may_hold(statistics: Option<&str>, wanted: &RecentRanges) -> bool {
-    let extremes = statistics
-        .and_then(|text| serde_json::from_str::<Statistics>(text).ok())
-        .and_then(|statistics| Some((statistics.min_values?, statistics.max_values?)));
-    let Some((lowest, highest)) = extremes else { return true };
-    let arrives = |range: &RangeInclusive<Micros>| match (lowest.arrived_at, highest.arrived_at) {
-        (Some(oldest), Some(newest)) => *range.start() <= newest.into() && Micros::from(oldest) <= *range.end(),
-        _ => true,
-    };
-    let has_shard = |shard: &ShardId| {
-        lowest.stream_shard.as_ref().is_none_or(|first| first <= shard)
-            && highest.stream_shard.as_ref().is_none_or(|last| shard <= last)
-    };
-    wanted.iter().any(|(shard, range)| has_shard(shard) && arrives(range))
+/// False only when the statistics of a file in the log prove that no row of it is wanted.
+fn file_may_hold(statistics: Option<&str>, wanted: &RecentRanges) -> bool {
+    let ranges = statistics.and_then(ColumnRanges::read).unwrap_or_default();
+    may_hold(ranges.times("arrived_at"), ranges.texts("stream_shard"), wanted)
 }
 
 /// Sends some columns of a file, a part at a time, without the row groups that hold no wanted row.
@@ -284,11 +261,14 @@ async fn read_file(
 /// False only when the statistics of a row group prove that no row of it is wanted. A file that was merged spans all
 /// shards and a whole day; its row groups do not.
 fn group_may_hold(group: &RowGroupMetaData, wanted: &RecentRanges) -> bool {
-    let (oldest, newest) = times(group, "arrived_at");
-    let (first, last) = texts(group, "stream_shard");
+    may_hold(times(group, "arrived_at"), texts(group, "stream_shard"), wanted)
+}
+
+/// False only when rows of these ranges cannot be wanted.
+fn may_hold((oldest, newest): Range<Micros>, (first, last): Range<&str>, wanted: &RecentRanges) -> bool {
     wanted.iter().any(|(shard, range)| {
-        let arrives = oldest.is_none_or(|oldest| oldest <= range.end().get())
-            && newest.is_none_or(|newest| range.start().get() <= newest);
+        let arrives =
+            oldest.is_none_or(|oldest| oldest <= *range.end()) && newest.is_none_or(|newest| *range.start() <= newest);
         let shard: &str = shard;
         arrives && first.is_none_or(|first| first <= shard) && last.is_none_or(|last| shard <= last)
     })
@@ -343,8 +323,8 @@ mod tests {
             ("not json".to_owned(), true),
         ];
         for (statistics, expected) in cases {
-            assert_eq!(may_hold(Some(&statistics), &wanted), expected, "{statistics}");
+            assert_eq!(file_may_hold(Some(&statistics), &wanted), expected, "{statistics}");
         }
-        assert!(may_hold(None, &wanted));
+        assert!(file_may_hold(None, &wanted));
     }
 }

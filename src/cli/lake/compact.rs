@@ -1,7 +1,7 @@
 //! `bluelake lake compact`: merges small files into large ones, with the same rows.
 
 use anyhow::Result;
-use bluelake_care::{Compaction, CompactionOptions, Extent, MergedPartition, Step, compact};
+use bluelake_care::{Compaction, CompactionOptions, MergedPartition, Step, compact};
 use bluelake_lake::REJECTED_EVENTS;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
@@ -158,13 +158,13 @@ fn summary<'a>(lake: &'a str, dry_run: bool, done: &'a [Compaction]) -> Summary<
 fn describe(done: &[Compaction], dry_run: bool) -> String {
     let header = ["table", "files before", "after", "size before", "after", "merges", "commits"];
     let rows = done.iter().map(|table| {
-        let after = if dry_run { planned(table) } else { table.after };
+        let files_after = if dry_run { planned(table) } else { table.after.files };
         let size = |bytes: u64| ByteSize::b(bytes).display().iec().to_string();
-        let size_after = if dry_run { "–".to_owned() } else { size(after.bytes) };
+        let size_after = if dry_run { "–".to_owned() } else { size(table.after.bytes) };
         vec![
             table.table.to_owned(),
             output::grouped(table.before.files),
-            output::grouped(after.files),
+            output::grouped(files_after),
             size(table.before.bytes),
             size_after,
             table.merges.len().to_string(),
@@ -182,9 +182,9 @@ fn describe(done: &[Compaction], dry_run: bool) -> String {
 }
 
 /// How many files there would be.
-fn planned(table: &Compaction) -> Extent {
+fn planned(table: &Compaction) -> u64 {
     let (gone, new) = table.merges.iter().fold((0_u64, 0_u64), |(gone, new), merge| {
         (gone + u64::try_from(merge.files).unwrap_or_default(), new + merge.outputs)
     });
-    Extent { files: (table.before.files + new).saturating_sub(gone), ..table.before }
+    (table.before.files + new).saturating_sub(gone)
 }
