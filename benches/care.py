@@ -5,7 +5,7 @@
     cargo build --release && benches/care.py [FILES]     (default 3,000)
 
 BLUELAKE names the binary (default target/release/bluelake, below CARGO_TARGET_DIR if that is set), RUNS the runs of each
-report (default 3). An engine that is not installed is named as not asked.
+report (default 3), ALONE the seconds for which commits of ingest are measured without compaction and with it (default 60). An engine that is not installed is named as not asked.
 
 Brings about FILES small files of transactions into a new lake, times twelve reports, compacts while ingest commits every
 second and four readers ask in a loop, times the reports again. After each operation every engine counts the rows and sums
@@ -14,6 +14,7 @@ nothing unchecked. Prints Markdown; ends with 1 when anything is not as it must 
 """
 
 import importlib.util, json, os, random, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, threading, time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,8 @@ TARGET = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
 BLUELAKE = os.environ.get("BLUELAKE", f"{TARGET}/release/bluelake")
 RUNS = int(os.environ.get("RUNS", "3"))
 DAYS, BACKFILLS = 5, 150
+# Seconds for which the commits of ingest are measured, without compaction and with it.
+ALONE = int(os.environ.get("ALONE", "60"))
 REPORTS = [
     "donations", "redemptions", "interactions", "top_recipients", "top_items", "points_liability", "redemption_rate",
     "repeat_connections", "new_pairs", "gift_sizes", "donated_share", "redemptions_by_provider",
@@ -190,7 +193,7 @@ class Beside:
 
     def __init__(self, folder, lake):
         self.lake, self.over, self.asked, self.failures = lake, threading.Event(), [0] * len(READERS), []
-        port = free_port()
+        port, self.metrics_port = free_port(), free_port()
         self.environment = dict(
             os.environ, AWS_ENDPOINT_URL_KINESIS=f"http://127.0.0.1:{port}", AWS_REGION="us-east-1",
             AWS_ACCESS_KEY_ID="embedded", AWS_SECRET_ACCESS_KEY="embedded", BLUELAKE_CARE_AUTO_COMPACT="false")
@@ -202,7 +205,8 @@ class Beside:
                     break
             time.sleep(0.1)
         self.worker = subprocess.Popen(
-            [BLUELAKE, "--lake", lake, "ingest", "--buffer-age", "1s"], env=self.environment, **quiet)
+            [BLUELAKE, "--lake", lake, "ingest", "--buffer-age", "1s", "--listen", f"127.0.0.1:{self.metrics_port}"],
+            env=self.environment, **quiet)
         self.threads = [threading.Thread(target=self.put)]
         self.threads += [threading.Thread(target=self.read, args=[number]) for number in range(len(READERS))]
         for thread in self.threads:
@@ -222,6 +226,14 @@ class Beside:
             except RuntimeError as error:
                 self.failures.append(str(error))
 
+    def commits(self):
+        """The durations of all commits so far: how many were at most so many seconds, by bound."""
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics").read().decode()
+        found = {}
+        for bound, count in re.findall(r'bluelake_commit_duration_seconds_bucket{.*?le="(.*?)"} (\d+)', text):
+            found[float(bound)] = found.get(float(bound), 0) + int(count)
+        return found
+
     def stop(self):
         self.over.set()
         for thread in self.threads:
@@ -234,6 +246,17 @@ class Beside:
         self.kinesis.wait()
         for failure in self.failures:
             wrong(f"a reader failed: {failure}")
+
+
+def quantile(before, after, share):
+    """The duration under which this share of the commits between two readings was, interpolated between the bounds."""
+    counts = [(bound, after[bound] - before.get(bound, 0)) for bound in sorted(after)]
+    wanted, low, below = share * counts[-1][1], 0.0, 0
+    for bound, count in counts:
+        if count >= wanted and count > below:
+            return low if bound == float("inf") else low + (bound - low) * (wanted - below) / (count - below)
+        low, below = bound, count
+    return low
 
 
 def measured_compaction(lake):
@@ -260,8 +283,17 @@ def main():
         rows, before = first_rows(table), timed_reports(lake)
         commits = active(table)[1]
         beside = Beside(folder, lake)
-        time.sleep(5)
+        time.sleep(10)
+        marks = [beside.commits()]
+        time.sleep(ALONE)
+        marks.append(beside.commits())
         summary, seconds, peak = measured_compaction(lake)
+        # As often as a fleet would at most: a commit a minute and table, and here a few a minute.
+        until = time.monotonic() + ALONE
+        while time.monotonic() < until:
+            run(["--lake", lake, "lake", "compact"])
+            time.sleep(10)
+        marks.append(beside.commits())
         beside.stop()
         if first_rows(table) != rows:
             wrong(f"the rows of before are {first_rows(table)}, they were {rows}")
@@ -281,6 +313,9 @@ def main():
         print("| report | before, s | after, s | ratio |\n| --- | --- | --- | --- |")
         for report in REPORTS:
             print(f"| `{report}` | {before[report]:.2f} | {after[report]:.2f} | {before[report] / after[report]:.1f} |")
+        for share, name in [(0.5, "median"), (0.99, "p99")]:
+            without, beside_it = (quantile(marks[i], marks[i + 1], share) for i in (0, 1))
+            print(f"| {name} of ingest's commits | {without:.3f} | {beside_it:.3f} | {beside_it / without:.2f} |")
         ratio = sum(before.values()) / sum(after.values())
         print(f"| all | {sum(before.values()):.1f} | {sum(after.values()):.1f} | {ratio:.1f} |")
         if ratio < 1.5:
