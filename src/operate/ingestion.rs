@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use aws_sdk_kinesis::Client;
-use bluelake_care::{CompactionOptions, Surroundings, keep_compact};
+use bluelake_care::{CompactionOptions, keep_compact};
 use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
     Progress, StreamSummary, StreamWorker, WorkerPhase, run_workers,
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::IngestSettings;
+use crate::operate::beside::Beside;
 use crate::operate::health::Health;
 use crate::operate::serve;
 use crate::operate::serve::MetricsServer;
@@ -231,7 +232,7 @@ impl Ingestion {
     ) -> impl Future<Output = ()> + use<> {
         let options = CompactionOptions { worker: worker.to_owned(), ..options.clone() };
         let room = MemoryBudget(bytes(self.settings.memory_budget)).row_bytes(self.streams.len().max(1));
-        let kept = keep_compact(self.lake.clone(), self.contract.clone(), options, Beside { fleet, health, room });
+        let kept = keep_compact(self.lake.clone(), self.contract.clone(), options, Beside::new(fleet, health, room));
         async move { match kept.await {} }
     }
 
@@ -261,24 +262,6 @@ impl Ingestion {
             fleet: None,
             on_gap: self.settings.on_gap,
         }
-    }
-}
-
-/// Ingest, as compaction beside it sees it.
-struct Beside {
-    fleet: Option<Fleet>,
-    health: Arc<Health>,
-    /// Bytes of rows that a stream may hold.
-    room: usize,
-}
-
-impl Surroundings for Beside {
-    fn is_mine(&self, partition: &str) -> bool {
-        self.fleet.as_ref().is_none_or(|fleet| fleet.is_first_for(partition))
-    }
-
-    fn is_pressed(&self) -> bool {
-        self.health.reports().iter().any(|report| report.uncommitted_bytes > self.room / 2)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::support::lake_files::parquet_files;
 use crate::support::stage::Stage;
 
 const TABLES: [&str; 3] = ["user_events", "transactions", "rejected_events"];
-const COMPACT: [&str; 4] = ["lake", "compact", "--full", "--json"];
+pub(super) const COMPACT: [&str; 4] = ["lake", "compact", "--full", "--json"];
 /// Steps at which a compaction is killed or its store fails.
 const STEPS: [&str; 6] = [
     "before_upload",
@@ -29,7 +29,7 @@ async fn rows(machine: &Machine, lake: &str, table: &str) -> String {
     machine.succeed(&["--lake", lake, "sql", &sql, "--format", "ndjson"]).await
 }
 
-async fn all_rows(stage: &Stage) -> Vec<String> {
+pub(super) async fn all_rows(stage: &Stage) -> Vec<String> {
     let mut all = Vec::new();
     for table in TABLES {
         all.push(rows(&stage.machine, &stage.lake, table).await);
@@ -37,14 +37,18 @@ async fn all_rows(stage: &Stage) -> Vec<String> {
     all
 }
 
-/// A stage whose lake has so many commits of both streams, each of some partitions.
+/// A stage whose lake has this number of commits of both streams, each of some partitions.
 async fn with_small_files(commits: usize) -> Stage {
     let mut stage = Stage::on_folder(1, 2).await;
+    commit_small_files(&mut stage, commits).await;
+    stage
+}
+
+pub(super) async fn commit_small_files(stage: &mut Stage, commits: usize) {
     for _ in 0..commits {
         stage.put(60).await;
         stage.machine.succeed(&["ingest", "--once"]).await;
     }
-    stage
 }
 
 async fn reports(stage: &Stage) -> Vec<String> {

@@ -79,7 +79,9 @@ class Events:
             event |= {"donor_id": donor[0], "donor_kind": donor[1], "recipient_id": recipient, "recipient_kind": recipient_kind}
             return self.with_optional(event | {"points": self.points()}, zip_code=zip_code)
         if kind == "transfer":
-            return event | {"from_officer_id": choose(OFFICERS), "to_officer_id": choose(OFFICERS), "points": self.points()}
+            sender, receiver, points = choose(OFFICERS), choose(OFFICERS), self.points()
+            # Nothing sent to oneself would be two rows of the ledger that nothing tells apart, so that no order of them is known.
+            return event | {"from_officer_id": sender, "to_officer_id": receiver, "points": points or int(sender == receiver)}
         return self.redemption(event, zip_code)
 
     def redemption(self, event, zip_code):

@@ -96,24 +96,14 @@ async fn ten_workers_at_once_all_get_through() {
     stage.verify().await;
 }
 
-/// Takes all room of a disk.
-fn fill(disk: &Path) {
-    use std::io::Write as _;
-    let mut ballast = std::fs::File::create(disk.join("ballast")).unwrap();
-    for size in [1 << 16, 1 << 12] {
-        while ballast.write_all(&vec![0; size]).is_ok() {}
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_a_scheduled_run_and_pauses_a_worker_until_there_is_room() {
     let Some(mut stage) = Stage::on_disk("16m").await else {
         eprintln!("DID NOT RUN: this process may not mount a small disk");
         return;
     };
-    let disk = stage.disk.as_ref().unwrap().0.clone();
     let worker = stage.worker(&[]).await;
-    fill(&disk);
+    let ballast = stage.disk.as_ref().unwrap().fill();
     stage.put(900).await;
     worker.until("it tries again", |metrics| metrics.all("bluelake_retries_total") >= 3.0).await;
     stage.machine.run(&ONCE).await.expect_code(1).expect_message(&["cannot write", "No space left"]);
@@ -122,7 +112,7 @@ async fn a_full_disk_stops_a_scheduled_run_and_pauses_a_worker_until_there_is_ro
         let left = parquet_files(stage.folder(), table);
         assert!(left.is_empty(), "what could not be written was cleared away: {left:?}");
     }
-    std::fs::remove_file(disk.join("ballast")).unwrap();
+    std::fs::remove_file(ballast).unwrap();
     worker.until_received(stage.events()).await;
     worker.stop().await.expect_code(0);
     stage.verify().await;

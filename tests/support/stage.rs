@@ -49,7 +49,7 @@ pub(crate) fn end_closed_shards_by(signal: EndSignal) -> Action {
 }
 
 /// A small disk of its own; taken away when it is dropped.
-pub(crate) struct Disk(pub(crate) PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
     /// `None` when this process may not mount one.
@@ -59,6 +59,17 @@ impl Disk {
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&folder);
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         mounted.then_some(Self(folder))
+    }
+
+    /// Takes all room of it; gives the file to remove.
+    pub(crate) fn fill(&self) -> PathBuf {
+        use std::io::Write as _;
+        let path = self.0.join("ballast");
+        let mut ballast = std::fs::File::create(&path).unwrap();
+        for size in [1 << 16, 1 << 12] {
+            while ballast.write_all(&vec![0; size]).is_ok() {}
+        }
+        path
     }
 }
 
