@@ -1,3 +1,4 @@
-//! What looks after the lake: compaction.
+//! What looks after the lake: compaction, undo.
 
 pub(crate) mod compaction;
+pub(crate) mod undo;
