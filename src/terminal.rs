@@ -7,3 +7,4 @@ pub(crate) mod logging;
 pub(crate) mod output;
 pub(crate) mod panics;
 pub(crate) mod progress;
+pub(crate) mod question;

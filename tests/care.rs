@@ -1,4 +1,5 @@
-//! What looks after the lake: compaction.
+//! What looks after the lake.
 
 pub(crate) mod compaction;
 pub(crate) mod faults;
+pub(crate) mod undo;

@@ -44,6 +44,16 @@ pub enum CareError {
         /// Why the last one was.
         reason: Lost,
     },
+    /// A version cannot be undone.
+    #[error("version {version} of '{table}' cannot be undone: {reason}")]
+    Undo {
+        /// The table.
+        table: &'static str,
+        /// The version.
+        version: u64,
+        /// Why not.
+        reason: String,
+    },
     /// What was written is not what was read.
     #[error(
         "{files} files hold {log} rows by the log, {read} were read, and {written} came back from what was written, or with other values: nothing was changed"

@@ -14,9 +14,11 @@ mod merge;
 mod pace;
 mod policy;
 mod rewrite;
+mod undo;
 
 pub use compaction::{Compaction, CompactionOptions, Extent, MergedPartition, Step, compact};
 pub use digest::Content;
 pub use error::CareError;
 pub use keeper::{Surroundings, keep_compact};
 pub use policy::{Cause, Merge, Policy, Role};
+pub use undo::{UndoPlan, UndoSummary, plan_undo};

@@ -44,9 +44,15 @@ pub use maintenance::record::{
     Claim, ContentChange, ContentDigest, MaintenanceRecord, NotAContentDigest, RemovedFile, RowChange, RowsLeft,
     Standing, TaskCounts, TaskKind,
 };
+pub use maintenance::table::undo::PastTable;
 pub use maintenance::table::{MaintainedTable, TaskOutcome};
-pub use maintenance::task::{InputFile, Lost, Task};
+pub use maintenance::task::{InputFile, Lost, Task, UndoTerms};
+pub use maintenance::time::diff::{Change, PartitionDiff, VersionDiff, diff};
+pub use maintenance::time::history::{HistoryEntry, HistoryOptions, TableHistory, history};
+pub use maintenance::time::what::What;
+pub use maintenance::undo::{UndoView, Undone};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
+pub use place::delta::log::{LogVersion, LoggedFile, LoggedRemoval};
 pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use place::heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use place::lake::{InitOutcome, Lake};

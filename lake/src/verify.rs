@@ -235,7 +235,7 @@ async fn maintenance_checks(
 fn batch_check(table: &str, history: &History, past: &PastFiles) -> Check {
     let mut findings = Findings::default();
     let mut unknown = 0;
-    for path in past.open.keys() {
+    for path in past.open.keys().filter(|path| !past.undone.contains(*path)) {
         match &history.reach {
             // The document of its batch may be one of those.
             Reach::Pruned(_) => unknown += 1,

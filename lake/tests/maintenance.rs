@@ -6,6 +6,8 @@ pub(crate) mod faults;
 mod files;
 mod rejected;
 pub(crate) mod rewrite;
+mod time;
+mod undo;
 
 use std::time::Duration;
 

@@ -1,6 +1,9 @@
 //! `bluelake lake`: creating and looking after the lake.
 
 mod compact;
+mod diff;
+mod history;
+mod undo;
 mod verify;
 
 use anyhow::Result;
@@ -20,6 +23,12 @@ pub(crate) enum LakeCommand {
     Init,
     /// Merge small files into large ones, with the same rows
     Compact(compact::CompactArguments),
+    /// Tell who did what to the tables, version by version
+    History(history::HistoryArguments),
+    /// Tell what differs between two versions of a table
+    Diff(diff::DiffArguments),
+    /// Change back what another program, a compaction or an expiry changed
+    Undo(undo::UndoArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
 }
@@ -44,6 +53,9 @@ pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outco
     match command {
         LakeCommand::Init => init(session).await,
         LakeCommand::Compact(arguments) => compact::run(session, arguments).await,
+        LakeCommand::History(arguments) => history::run(session, arguments).await,
+        LakeCommand::Diff(arguments) => diff::run(session, arguments).await,
+        LakeCommand::Undo(arguments) => undo::run(session, arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
     }
 }

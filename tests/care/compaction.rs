@@ -12,7 +12,7 @@ use crate::support::lake_files::parquet_files;
 use crate::support::stage::Stage;
 
 const TABLES: [&str; 3] = ["user_events", "transactions", "rejected_events"];
-pub(super) const COMPACT: [&str; 4] = ["lake", "compact", "--full", "--json"];
+pub(crate) const COMPACT: [&str; 4] = ["lake", "compact", "--full", "--json"];
 /// Steps at which a compaction is killed or its store fails.
 const STEPS: [&str; 6] = [
     "before_upload",
@@ -29,7 +29,7 @@ async fn rows(machine: &Machine, lake: &str, table: &str) -> String {
     machine.succeed(&["--lake", lake, "sql", &sql, "--format", "ndjson"]).await
 }
 
-pub(super) async fn all_rows(stage: &Stage) -> Vec<String> {
+pub(crate) async fn all_rows(stage: &Stage) -> Vec<String> {
     let mut all = Vec::new();
     for table in TABLES {
         all.push(rows(&stage.machine, &stage.lake, table).await);
@@ -38,13 +38,13 @@ pub(super) async fn all_rows(stage: &Stage) -> Vec<String> {
 }
 
 /// A stage whose lake has this number of commits of both streams, each of some partitions.
-async fn with_small_files(commits: usize) -> Stage {
+pub(crate) async fn with_small_files(commits: usize) -> Stage {
     let mut stage = Stage::on_folder(1, 2).await;
     commit_small_files(&mut stage, commits).await;
     stage
 }
 
-pub(super) async fn commit_small_files(stage: &mut Stage, commits: usize) {
+pub(crate) async fn commit_small_files(stage: &mut Stage, commits: usize) {
     for _ in 0..commits {
         stage.put(60).await;
         stage.machine.succeed(&["ingest", "--once"]).await;

@@ -197,6 +197,15 @@ impl<T: Numbered> Chain<T> {
         Ok(meta.last_modified.into())
     }
 
+    /// Whether object `number` is in the store, whatever it holds.
+    pub(crate) async fn is_there(&self, number: u64) -> Result<bool, LakeError> {
+        match self.written_at(number).await {
+            Ok(_) => Ok(true),
+            Err(LakeError::Store { source: object_store::Error::NotFound { .. }, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Every object, committed or not, in no order.
     pub(crate) async fn list(&self) -> Result<Vec<Listed>, LakeError> {
         self.store

@@ -29,9 +29,10 @@ use crate::{
     },
     layout::REJECTED_EVENTS,
     maintenance::{
-        record::{Claim, MaintenanceRecord},
+        record::{Claim, MaintenanceRecord, TaskKind},
         successor,
         task::{Lost, Task},
+        undo::{self, UndoView},
     },
 };
 
@@ -60,6 +61,8 @@ pub struct TableView {
     pub documents: BTreeMap<Stream, Option<CheckpointDocument>>,
     /// Those of the task's files that are in the table, by path.
     pub files: BTreeMap<String, FoundFile>,
+    /// What only an undo asks for.
+    pub undo: UndoView,
 }
 
 /// A record and, when rows change, the document that goes with it.
@@ -177,8 +180,9 @@ fn proposal(view: &TableView, task: &Task, worker: &str) -> Result<Proposal, Aga
     }
     check_files(view, task)?;
     check_epochs(view, task)?;
-    let record = successor::record(view.record.as_ref(), task, worker)?;
-    let document = document(view, task, worker)?;
+    let mut record = successor::record(view.record.as_ref(), task, worker)?;
+    let mut document = document(view, task, worker)?;
+    undo::check(view, task, &mut record, document.as_mut())?;
     let standing = view.record.as_ref().and_then(|record| record.standing.claim.as_ref());
     let claim = standing.filter(|claim| successor::claim_against(claim, task)).cloned();
     Ok(Proposal { record, document, claim })
@@ -189,10 +193,14 @@ fn check_files(view: &TableView, task: &Task) -> Result<(), Lost> {
         let path = input.path.clone();
         match view.files.get(&input.path) {
             None => return Err(Lost::InputGone { path }),
-            Some(file) if file.has_deletions || file.size != input.size || file.rows != Some(input.rows) => {
-                return Err(Lost::InputChanged { path });
+            Some(file) => {
+                // Another program may not have counted what is taken back.
+                let as_counted = file.rows == Some(input.rows)
+                    || (file.rows.is_none() && matches!(task.kind, TaskKind::Undo { record: None, .. }));
+                if file.has_deletions || file.size != input.size || !as_counted {
+                    return Err(Lost::InputChanged { path });
+                }
             }
-            Some(_) => {}
         }
     }
     let there = task.outputs.iter().find(|file| view.files.contains_key(&file.path));
@@ -210,9 +218,11 @@ fn check_epochs(view: &TableView, task: &Task) -> Result<(), Lost> {
     Ok(())
 }
 
-/// The document of an event table whose rows change. `rejected_events` has none of its own.
+/// The document of an event table whose rows change. `rejected_events` has none of its own, and what another program did to
+/// rows no document counts, nor its undo.
 fn document(view: &TableView, task: &Task, worker: &str) -> Result<Option<CheckpointDocument>, Against> {
-    if !task.changes_rows() || view.table == REJECTED_EVENTS {
+    let is_counted = !matches!(task.kind, TaskKind::Undo { record: None, .. });
+    if !is_counted || !task.changes_rows() || view.table == REJECTED_EVENTS {
         return Ok(None);
     }
     match view.documents.first_key_value() {

@@ -48,6 +48,9 @@ pub enum TaskKind {
     Undo {
         /// The version.
         version: u64,
+        /// The record that the version put in force; `None`: another program made the version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        record: Option<u64>,
     },
     /// An erasure claims partitions, or goes on with its claim. Changes no file.
     Claim(Claim),
@@ -66,6 +69,9 @@ pub enum TaskKind {
 }
 
 impl TaskKind {
+    /// Name of an undo.
+    pub(crate) const UNDO: &'static str = "undo";
+
     /// The kind alone, as messages and the Delta log name it.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -74,7 +80,7 @@ impl TaskKind {
             Self::Erase { .. } => "erase",
             Self::Expire { .. } => "expire",
             Self::Repair { .. } => "repair",
-            Self::Undo { .. } => "undo",
+            Self::Undo { .. } => Self::UNDO,
             Self::Claim(_) => "claim",
             Self::Release { .. } => "release",
             Self::Floor { .. } => "floor",
@@ -399,7 +405,7 @@ mod tests {
             id.clone().prop_map(|request| TaskKind::Erase { request }),
             Just(TaskKind::Expire { before: NaiveDate::default() }),
             id.clone().prop_map(|batch| TaskKind::Repair { batch }),
-            any::<u64>().prop_map(|version| TaskKind::Undo { version }),
+            any::<(u64, Option<u64>)>().prop_map(|(version, record)| TaskKind::Undo { version, record }),
             claim,
             id.prop_map(|request| TaskKind::Release { request }),
             any::<(u64, u64)>().prop_map(|(readable_from, purged_to)| TaskKind::Floor { readable_from, purged_to }),

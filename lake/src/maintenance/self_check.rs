@@ -6,8 +6,8 @@ use bluelake_schemas::Stream;
 use deltalake::table::state::DeltaTableState;
 
 use crate::{
-    checkpoint::document::CheckpointDocument, error::LakeError, layout::REJECTED_EVENTS,
-    maintenance::record::MaintenanceRecord,
+    checkpoint::document::CheckpointDocument, commit::self_check::FOREIGN_ROWS, error::LakeError,
+    layout::REJECTED_EVENTS, maintenance::record::MaintenanceRecord,
 };
 
 /// Column by whose value the files of `rejected_events` belong to a stream.
@@ -39,8 +39,7 @@ pub(crate) fn check_rejected(
     let refused = |check: String| LakeError::Refused {
         table: REJECTED_EVENTS.to_owned(),
         check,
-        remedy: "rows were added or removed by another program; restore the version that the documents describe"
-            .to_owned(),
+        remedy: FOREIGN_ROWS.to_owned(),
     };
     for stream in Stream::ALL {
         let rows = rejected_rows(state, stream)
@@ -63,10 +62,15 @@ fn rejected_rows(state: &DeltaTableState, stream: Stream) -> Option<u64> {
     let log = state.log_data();
     let mut sum: u64 = 0;
     for file in log.iter() {
-        let mut values = file.partition_values_map();
-        if values.remove(STREAM_COLUMN).flatten().as_deref() == Some(stream.name()) {
+        if stream_of(&file.partition_values_map().into_iter().collect()) == Some(stream) {
             sum = sum.checked_add(u64::try_from(file.num_records()?).ok()?)?;
         }
     }
     Some(sum)
+}
+
+/// The stream that a file of `rejected_events` is of, by the values of its partition.
+pub(crate) fn stream_of(partition: &BTreeMap<String, Option<String>>) -> Option<Stream> {
+    let value = partition.get(STREAM_COLUMN)?.as_deref()?;
+    Stream::ALL.into_iter().find(|stream| stream.name() == value)
 }

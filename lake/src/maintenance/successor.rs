@@ -89,7 +89,11 @@ pub(crate) fn rows_left(mut left: RowsLeft, kind: &TaskKind, rows: &RowChange) -
         TaskKind::Erase { .. } => left.erased = left.erased.checked_add(fewer?)?,
         TaskKind::Expire { .. } => left.expired = left.expired.checked_add(fewer?)?,
         TaskKind::Repair { .. } => left.repaired = left.repaired.checked_add(fewer?)?,
-        TaskKind::Undo { .. } => left.expired = left.expired.checked_sub(rows.after.checked_sub(rows.before)?)?,
+        TaskKind::Undo { record: Some(_), .. } => {
+            left.expired = left.expired.checked_sub(rows.after.checked_sub(rows.before)?)?;
+        }
+        // What another program did was never counted.
+        TaskKind::Undo { record: None, .. } => {}
         TaskKind::Compact | TaskKind::Claim(_) | TaskKind::Release { .. } | TaskKind::Floor { .. } => return None,
     }
     Some(left)
@@ -104,7 +108,7 @@ fn standing(mut standing: Standing, task: &Task) -> Result<Standing, Lost> {
             }
         }
         TaskKind::Expire { before } => standing.expired_before = standing.expired_before.max(Some(*before)),
-        TaskKind::Undo { version } if *version <= standing.readable_from => {
+        TaskKind::Undo { version, .. } if *version <= standing.readable_from => {
             return Err(outrun(&format!("versions before {} can no longer be read", standing.readable_from)));
         }
         TaskKind::Undo { .. } => {}

@@ -4,6 +4,7 @@
 //! document of the stream get in force, all in one version. Everything before it is unreferenced.
 
 mod steps;
+pub(crate) mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +23,8 @@ use crate::{
         record::{MaintenanceRecord, TaskKind},
         record_chain::{MAINTENANCE, RecordChain},
         self_check::{check_protocol, check_rejected},
-        task::{Lost, Task},
+        task::{Lost, Task, UndoTerms},
+        undo::UndoView,
     },
     place::{delta::write_log_checkpoint_if_due, lake::Lake},
 };
@@ -67,6 +69,8 @@ pub struct MaintainedTable {
     worker: String,
     /// Version that was checked against its documents and records.
     checked: Option<u64>,
+    /// It is open for undos alone: rows that no document counts are judged when one is committed, and not before.
+    only_undo: bool,
 }
 
 impl MaintainedTable {
@@ -75,6 +79,10 @@ impl MaintainedTable {
     /// # Errors
     /// [`LakeError::NotALake`] without the table; [`LakeError::Refused`] when a check fails.
     pub async fn open(lake: &Lake, name: &str, worker: &str) -> Result<Self, LakeError> {
+        Self::open_as(lake, name, worker, false).await
+    }
+
+    async fn open_as(lake: &Lake, name: &str, worker: &str, only_undo: bool) -> Result<Self, LakeError> {
         let stream = Stream::ALL.into_iter().find(|stream| stream.table() == name);
         let (name, streams) = match stream {
             Some(stream) => (stream.table(), vec![stream]),
@@ -101,6 +109,7 @@ impl MaintainedTable {
             documents: BTreeMap::new(),
             worker: worker.to_owned(),
             checked: None,
+            only_undo,
         };
         table.reload().await?;
         Ok(table)
@@ -149,6 +158,7 @@ impl MaintainedTable {
             outputs: Vec::new(),
             rows: BTreeMap::new(),
             content: None,
+            undo: UndoTerms::default(),
         })
     }
 
@@ -217,8 +227,13 @@ impl MaintainedTable {
             let number = document_number(self.name, &self.table, state, &app_id(*stream)).await?;
             let known = self.documents.remove(stream).flatten();
             let document = document(chain, number, known).await?;
-            if self.checked != Some(state.version()) {
-                self_check::check(*stream, state, document.as_ref(), chain).await?;
+            match self.checked == Some(state.version()) {
+                true => {}
+                false if self.only_undo => {
+                    self_check::check_memory(*stream, state)?;
+                    self_check::check_chain(*stream, document.as_ref(), chain).await?;
+                }
+                false => self_check::check(*stream, state, document.as_ref(), chain).await?,
             }
             self.documents.insert(*stream, document);
         }
@@ -241,7 +256,7 @@ impl MaintainedTable {
             let number = document_number(stream.table(), events, events_state, &app_id(*stream)).await?;
             self.documents.insert(*stream, document(chain, number, known).await?);
         }
-        if self.checked != Some(state.version()) {
+        if !self.only_undo && self.checked != Some(state.version()) {
             check_rejected(state, &followed, self.current.as_ref())?;
         }
         Ok(())
@@ -263,7 +278,8 @@ impl MaintainedTable {
                 files.insert(path.as_ref().to_owned(), found);
             }
         }
-        TableView { table: self.name, record: self.current.clone(), documents: self.documents.clone(), files }
+        let (record, documents) = (self.current.clone(), self.documents.clone());
+        TableView { table: self.name, record, documents, files, undo: UndoView::default() }
     }
 }
 

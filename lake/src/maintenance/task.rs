@@ -48,6 +48,18 @@ pub struct Task {
     pub rows: BTreeMap<Stream, RowChange>,
     /// The content of the inputs, and of the outputs as read back. A compaction must have it.
     pub content: Option<ContentChange>,
+    /// What an undo needs to say beside its files.
+    pub undo: UndoTerms,
+}
+
+/// What an undo says beside its files. Of other tasks: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UndoTerms {
+    /// What is undone was no change of data, so its undo is none.
+    pub is_quiet: bool,
+    /// Rows by which versions of other programs that still stand have changed a stream, net: what its documents do not count
+    /// after the undo either.
+    pub foreign_rows: BTreeMap<Stream, i64>,
 }
 
 /// Why a task can never be committed. Its files are orphans.
@@ -84,6 +96,15 @@ pub enum Lost {
         /// The request.
         request: Uuid,
     },
+    /// The table would not hold the rows that its documents say.
+    Rows {
+        /// The stream.
+        stream: Stream,
+        /// Rows that it would hold; `None`: they cannot be counted.
+        found: Option<u64>,
+        /// Rows that it should hold; `None`: that is no number.
+        expected: Option<u64>,
+    },
     /// The table is promised only from a later version on, or is further already.
     Outrun {
         /// What stands against it.
@@ -102,6 +123,11 @@ impl fmt::Display for Lost {
             }
             Self::TooOld => f.write_str("it began over an hour ago"),
             Self::Claimed { request } => write!(f, "erasure {request} has claimed its partitions"),
+            Self::Rows { stream, found, expected } => {
+                let count =
+                    |rows: &Option<u64>| rows.map_or_else(|| "no known number of".to_owned(), |rows| rows.to_string());
+                write!(f, "it would leave {} rows of {stream}, where {} should be", count(found), count(expected))
+            }
             Self::Outrun { reason } => f.write_str(reason),
         }
     }
@@ -112,6 +138,17 @@ impl Task {
     #[must_use]
     pub fn changes_rows(&self) -> bool {
         self.rows.values().any(|rows| rows.before != rows.after)
+    }
+
+    /// Whether it is a change of data: who follows the changes of the table must see all but a compaction, and the undo of
+    /// what was none.
+    #[must_use]
+    pub fn changes_data(&self) -> bool {
+        match self.kind {
+            TaskKind::Compact => false,
+            TaskKind::Undo { .. } => !self.undo.is_quiet,
+            _ => true,
+        }
     }
 
     /// The folders of its files, below the table.
@@ -169,7 +206,12 @@ impl Task {
             TaskKind::Erase { .. } | TaskKind::Expire { .. } | TaskKind::Repair { .. } if grows => {
                 Some(format!("a task of the kind {} adds rows", self.kind.name()))
             }
-            TaskKind::Undo { .. } if shrinks => Some("an undo takes rows away that the documents count".to_owned()),
+            TaskKind::Undo { record: Some(_), .. } if shrinks => {
+                Some("an undo takes rows away that the documents count".to_owned())
+            }
+            TaskKind::Undo { .. } if self.undo.is_quiet && (grows || shrinks) => {
+                Some("an undo of what was no change of data changes the number of rows".to_owned())
+            }
             TaskKind::Expire { .. } if !self.outputs.is_empty() => Some("an expiry puts files in".to_owned()),
             TaskKind::Repair { .. } if table != REJECTED_EVENTS => {
                 Some(format!("a repair takes rows out of {REJECTED_EVENTS} only"))
@@ -224,6 +266,7 @@ pub(crate) mod tests {
             outputs: vec![output(id, rows_after)],
             rows: BTreeMap::from([(STREAM, RowChange { before: 5, after: rows_after })]),
             content: Some(ContentChange { before: digest, after: digest }),
+            undo: UndoTerms::default(),
         }
     }
 
@@ -277,6 +320,8 @@ pub(crate) mod tests {
         more.content = None;
         let no_file = Task { inputs: Vec::new(), outputs: Vec::new(), ..good() };
         let day = chrono::NaiveDate::default();
+        let mut quiet = task(TaskKind::Undo { version: 3, record: None }, 4);
+        quiet.undo.is_quiet = true;
         for (task, words) in [
             (twice, "twice"),
             (foreign_name, "should start with"),
@@ -286,7 +331,8 @@ pub(crate) mod tests {
             (no_input, "takes no file out"),
             (more, "adds rows"),
             (no_file, "do not go together"),
-            (task(TaskKind::Undo { version: 3 }, 4), "takes rows away"),
+            (task(TaskKind::Undo { version: 3, record: Some(1) }, 4), "takes rows away"),
+            (quiet, "no change of data"),
             (task(TaskKind::Expire { before: day }, 4), "puts files in"),
             (task(TaskKind::Repair { batch: Uuid::nil() }, 4), "rejected_events only"),
         ] {

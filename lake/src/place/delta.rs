@@ -1,5 +1,7 @@
 //! The edge to deltalake: how our commits are made.
 
+pub(crate) mod log;
+
 use deltalake::{
     DeltaTable,
     kernel::{Transaction, transaction::CommitProperties},

@@ -31,6 +31,12 @@ impl StoredFile {
         }
     }
 
+    /// Its rows, by the footer.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or_default()
+    }
+
     /// Bytes of its rows as they are decoded, about.
     #[must_use]
     pub fn decoded_bytes(&self) -> u64 {

@@ -10,15 +10,17 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use deltalake::{DeltaTable, DeltaTableError};
-use futures::{TryStreamExt as _, future::join_all};
-use object_store::ObjectStore as _;
+use futures::future::join_all;
 
 use crate::{
     checkpoint::{document::CheckpointDocument, totals::ControlTotals},
     commit::{chain::DocumentChain, self_check, stream_table::document_number},
     error::LakeError,
     layout::REJECTED_EVENTS,
-    place::lake::Lake,
+    place::{
+        delta::log::{at_version, commits, no_such_version},
+        lake::Lake,
+    },
     read::scan::PlainConditions,
 };
 
@@ -125,7 +127,7 @@ impl Lake {
         let streams = Stream::ALL.map(|stream| {
             let wanted = &wanted;
             async move {
-                let table = self.table_at(stream.table(), wanted).await?;
+                let table = self.wanted_table(stream.table(), wanted).await?;
                 let reading = self.stream_reading(stream, &table).await?;
                 Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, session).await?))
             }
@@ -134,7 +136,7 @@ impl Lake {
         let read = join_all(streams).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let (streams, mut tables): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         // After those that it follows: so it is not behind them because it was read before.
-        let rejected = self.table_at(REJECTED_EVENTS, &wanted).await?;
+        let rejected = self.wanted_table(REJECTED_EVENTS, &wanted).await?;
         tables.push(table_reading(REJECTED_EVENTS, &rejected, session).await?);
         Ok(LakeReading { tables, streams })
     }
@@ -154,8 +156,8 @@ impl Lake {
         })
     }
 
-    async fn table_at(&self, name: &str, wanted: &Wanted) -> Result<DeltaTable, LakeError> {
-        let mut table = self.table(name).await?;
+    async fn wanted_table(&self, name: &str, wanted: &Wanted) -> Result<DeltaTable, LakeError> {
+        let table = self.table(name).await?;
         let version = match (wanted.versions.get(name), wanted.time) {
             (Some(version), _) => *version,
             (None, None) => return Ok(table),
@@ -165,16 +167,7 @@ impl Lake {
                 before.ok_or_else(|| no_such_version(name, &committed, &format!("version of {time} or before")))?
             }
         };
-        match table.load_version(version).await {
-            Ok(()) => Ok(table),
-            Err(error) => {
-                let committed = commits(name, &table).await?;
-                if committed.contains_key(&version) {
-                    return Err(LakeError::table(name, "load an older version")(error));
-                }
-                Err(no_such_version(name, &committed, &format!("version {version}")))
-            }
-        }
+        at_version(name, table, version).await
     }
 
     async fn stream_reading(&self, stream: Stream, table: &DeltaTable) -> Result<StreamReading, LakeError> {
@@ -216,31 +209,6 @@ fn scan_session() -> Arc<SessionState> {
     parquet.pushdown_filters = true;
     parquet.schema_force_view_types = false;
     Arc::new(SessionStateBuilder::new().with_config(config).build())
-}
-
-/// The commits that the log still lists, with their times by the store's clock.
-async fn commits(name: &str, table: &DeltaTable) -> Result<BTreeMap<u64, DateTime<Utc>>, LakeError> {
-    let log = table.log_store();
-    let listed = log.object_store(None).list(Some(log.log_path())).try_collect::<Vec<_>>().await;
-    let listed = listed.map_err(LakeError::store("list the Delta log of", name))?;
-    let commit = |meta: object_store::ObjectMeta| {
-        let version = meta.location.filename()?.strip_suffix(".json")?;
-        let version = if version.len() == 20 { version.parse().ok()? } else { return None };
-        Some((version, meta.last_modified))
-    };
-    Ok(listed.into_iter().filter_map(commit).collect())
-}
-
-fn no_such_version(name: &str, committed: &BTreeMap<u64, DateTime<Utc>>, wanted: &str) -> LakeError {
-    let bound = |end: Option<(&u64, &DateTime<Utc>)>| {
-        end.map_or_else(String::new, |(version, at)| format!("{version} ({})", at.format("%FT%TZ")))
-    };
-    let reason = format!(
-        "there is no {wanted}; its log goes from version {} to {}",
-        bound(committed.first_key_value()),
-        bound(committed.last_key_value())
-    );
-    LakeError::NoSuchVersion { table: name.to_owned(), reason }
 }
 
 impl fmt::Display for AsOf {

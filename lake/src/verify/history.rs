@@ -9,7 +9,7 @@ use super::{
     report::Findings,
 };
 use crate::checkpoint::{
-    document::{CheckpointDocument, Position},
+    document::{CheckpointDocument, Position, Tally},
     sequence::SequenceNumber,
     shard_id::ShardId,
 };
@@ -68,6 +68,8 @@ pub(super) struct MaintainedHistory {
     pub(super) digest: String,
     /// The task.
     pub(super) task: Uuid,
+    /// What it counts.
+    pub(super) tally: Tally,
 }
 
 /// What a document says of the batch that it commits.
@@ -147,8 +149,12 @@ impl History {
     ) {
         let number = document.head.number;
         if let Some(record) = &document.commit.maintenance {
-            let named =
-                MaintainedHistory { document: number, digest: record.digest.clone(), task: document.head.batch_id };
+            let named = MaintainedHistory {
+                document: number,
+                digest: record.digest.clone(),
+                task: document.head.batch_id,
+                tally: document.tally,
+            };
             if let Some(other) = self.maintained.insert(record.number, named) {
                 positions.add(|| format!("documents {number} and {} name one maintenance record", other.document));
             }

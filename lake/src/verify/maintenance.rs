@@ -2,9 +2,10 @@
 //! table's files: what a record put in must be there, then what it took out takes its place. What is left at the end are the
 //! files that batches wrote. The replay ([`Replay`]) is pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_schemas::Stream;
+use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::{
@@ -17,10 +18,10 @@ use crate::{
     error::LakeError,
     layout::REJECTED_EVENTS,
     maintenance::{
-        record::{MaintenanceRecord, RowChange, TaskKind},
+        record::{MaintenanceRecord, RowChange, RowsLeft, TaskKind},
         record_chain::RecordChain,
         successor,
-        task::{InputFile, Task},
+        task::{InputFile, Task, UndoTerms},
     },
 };
 
@@ -40,7 +41,10 @@ pub(super) struct RecordSummary {
     pub(super) files_removed: usize,
     pub(super) files_added: usize,
     pub(super) rows: Option<RowChange>,
-    pub(super) compacts: bool,
+    pub(super) kind: TaskKind,
+    /// What had left, and what may be missing, as it says.
+    pub(super) left: BTreeMap<Stream, RowsLeft>,
+    pub(super) expired_before: Option<NaiveDate>,
 }
 
 /// What is left of the records once they were replayed.
@@ -48,6 +52,8 @@ pub(super) struct RecordSummary {
 pub(super) struct PastFiles {
     /// Files that no record explains, by path. Those of known batches are summed up instead.
     pub(super) open: BTreeMap<String, PastFile>,
+    /// Files that another program put in, and an undo has taken out.
+    pub(super) undone: BTreeSet<String>,
     /// Rows in the files of each known batch.
     pub(super) batches: BTreeMap<Uuid, u64>,
     /// By number.
@@ -71,7 +77,8 @@ pub(super) struct Maintained<'a> {
 
 /// Replays the records on the active files, newest first.
 pub(super) async fn replay(table: &Maintained<'_>, active: &[ActiveFile]) -> Result<PastFiles, LakeError> {
-    let mut replay = Replay { table: table.table, batches: table.batches, past: PastFiles::default() };
+    let mut replay =
+        Replay { table: table.table, batches: table.batches, undos: BTreeMap::new(), past: PastFiles::default() };
     for file in active {
         replay.take_in(file.path.as_ref(), PastFile { rows: file.rows, size: file.size });
     }
@@ -96,6 +103,7 @@ pub(super) async fn replay(table: &Maintained<'_>, active: &[ActiveFile]) -> Res
     if let Some(first) = next {
         replay.follows(None, &first);
     }
+    replay.ends();
     Ok(replay.past)
 }
 
@@ -103,13 +111,15 @@ pub(super) async fn replay(table: &Maintained<'_>, active: &[ActiveFile]) -> Res
 struct Replay<'a> {
     table: &'static str,
     batches: Option<&'a BTreeMap<Uuid, BatchHistory>>,
+    /// Undos whose record was not met yet, by the number of that record.
+    undos: BTreeMap<u64, MaintenanceRecord>,
     past: PastFiles,
 }
 
 impl Replay<'_> {
     /// A file that was in the table at this moment.
     fn take_in(&mut self, path: &str, file: PastFile) {
-        if let Some(id) = self.known_batch(path) {
+        if let Some(id) = self.known_batch(path).filter(|_| !self.past.undone.contains(path)) {
             let rows = self.past.batches.entry(id).or_default();
             *rows = rows.saturating_add(file.rows.unwrap_or_default());
         } else if self.past.open.insert(path.to_owned(), file).is_some() {
@@ -125,9 +135,11 @@ impl Replay<'_> {
     /// Goes back behind a record: what it put in leaves, what it took out comes back.
     fn undo(&mut self, record: &MaintenanceRecord) {
         let number = record.number;
+        self.meets_undo(record);
         for file in &record.added {
             let expected = PastFile { rows: Some(file.rows), size: file.size };
-            let found = match self.known_batch(&file.path) {
+            let known = self.known_batch(&file.path).filter(|_| !self.past.undone.contains(&file.path));
+            let found = match known {
                 Some(id) => self.take_back(id, file.rows),
                 None => self.past.open.remove(&file.path) == Some(expected),
             };
@@ -135,6 +147,13 @@ impl Replay<'_> {
                 self.past.findings.add(|| {
                     format!("record {number}: {}/{} is not in the table as it put it there", self.table, file.path)
                 });
+            }
+        }
+        if let TaskKind::Undo { record: None, .. } = record.kind {
+            // No record tells of the version of another program that it undid: before that one it was as after the undo.
+            self.past.undone.extend(record.removed_files().map(|(path, _)| path));
+            for file in &record.added {
+                self.take_in(&file.path, PastFile { rows: Some(file.rows), size: file.size });
             }
         }
         for (path, file) in record.removed_files() {
@@ -149,7 +168,9 @@ impl Replay<'_> {
             files_removed: record.removed.values().map(Vec::len).sum(),
             files_added: record.added.len(),
             rows,
-            compacts: record.kind == TaskKind::Compact,
+            kind: record.kind.clone(),
+            left: record.counts.rows_left.clone(),
+            expired_before: record.standing.expired_before,
         };
         self.past.records.insert(number, summary);
     }
@@ -160,6 +181,42 @@ impl Replay<'_> {
         let left = sum.checked_sub(rows);
         *sum = left.unwrap_or_default();
         left.is_some()
+    }
+
+    /// An undo of the record must mirror it; an undo itself is kept until its record is met.
+    fn meets_undo(&mut self, record: &MaintenanceRecord) {
+        let findings = &mut self.past.findings;
+        if let Some(undo) = self.undos.remove(&record.number) {
+            let can_be_undone = matches!(record.kind, TaskKind::Compact | TaskKind::Expire { .. });
+            if !can_be_undone || !mirrors(&undo, record) {
+                findings.add(|| format!("record {}: it is not the undo of record {}", undo.number, record.number));
+            }
+        }
+        if let TaskKind::Undo { record: Some(undone), .. } = record.kind
+            && let Some(other) = self.undos.insert(undone, record.clone())
+        {
+            findings.add(|| format!("records {} and {} undo record {undone}", record.number, other.number));
+        }
+    }
+
+    /// What is left when the first record was met: undos of no record, and what expiries and their undos say that may be
+    /// missing.
+    fn ends(&mut self) {
+        let findings = &mut self.past.findings;
+        for (undone, undo) in &self.undos {
+            findings.add(|| format!("record {}: record {undone}, which it undoes, is not of the table", undo.number));
+        }
+        let mut expiries: BTreeMap<u64, NaiveDate> = BTreeMap::new();
+        for (number, summary) in &self.past.records {
+            match &summary.kind {
+                TaskKind::Expire { before } => expiries.extend([(*number, *before)]),
+                TaskKind::Undo { record: Some(undone), .. } => expiries.retain(|number, _| number != undone),
+                _ => continue,
+            }
+            if summary.expired_before != expiries.values().max().copied() {
+                findings.add(|| format!("record {number}: it says wrongly which days may be missing"));
+            }
+        }
     }
 
     /// Checks that `next` follows from `previous` by the rules by which tasks are committed.
@@ -175,7 +232,12 @@ impl Replay<'_> {
         if let Some(contradiction) = task.contradiction(self.table, &streams) {
             findings.add(|| format!("record {number}: {contradiction}"));
         }
-        match successor::record(previous, &task, &next.worker) {
+        let mut expected = successor::record(previous, &task, &next.worker);
+        if let (Ok(expected), TaskKind::Undo { record: Some(_), .. }) = (&mut expected, &next.kind) {
+            // Only the records before tell it ([`Replay::ends`]).
+            expected.standing.expired_before = next.standing.expired_before;
+        }
+        match expected {
             Ok(expected) if expected.counts != next.counts => {
                 findings.add(|| format!("record {number}: its counts are not those before and its own"));
             }
@@ -191,6 +253,17 @@ impl Replay<'_> {
         let held = |stream: &Stream| self.table == REJECTED_EVENTS || stream.table() == self.table;
         Stream::ALL.into_iter().filter(held).collect()
     }
+}
+
+/// Whether an undo put back what a record took out, and took out what it put in.
+fn mirrors(undo: &MaintenanceRecord, record: &MaintenanceRecord) -> bool {
+    let added = |record: &MaintenanceRecord| -> BTreeMap<String, (u64, u64)> {
+        record.added.iter().map(|file| (file.path.clone(), (file.rows, file.size))).collect()
+    };
+    let removed = |record: &MaintenanceRecord| -> BTreeMap<String, (u64, u64)> {
+        record.removed_files().map(|(path, file)| (path, (file.rows, file.size))).collect()
+    };
+    added(undo) == removed(record) && removed(undo) == added(record)
 }
 
 /// The batch or task that wrote a file, by its name.
@@ -213,6 +286,7 @@ fn task_of(record: &MaintenanceRecord) -> Task {
         outputs: record.added.clone(),
         rows: record.rows.clone(),
         content: record.content,
+        undo: UndoTerms::default(),
     }
 }
 
@@ -229,15 +303,31 @@ pub(super) fn check_documents(stream: Stream, past: &mut PastFiles, history: &Hi
         });
     }
     for (number, summary) in &past.records {
-        let changes = summary.rows.is_some_and(|rows| rows.before != rows.after);
+        // What another program did to rows no document counts, nor its undo.
+        let is_counted = !matches!(summary.kind, TaskKind::Undo { record: None, .. });
+        let changes = is_counted && summary.rows.is_some_and(|rows| rows.before != rows.after);
         if changes && !history.maintained.contains_key(number) && history.reach == Reach::Whole {
             past.findings.add(|| format!("record {number}: its rows changed and no document counts them"));
         }
     }
     for (number, named) in &history.maintained {
-        let is_named = |record: &RecordSummary| record.digest == named.digest && record.task == named.task;
-        if past.broken.is_none() && !past.records.get(number).is_some_and(is_named) {
-            past.findings.add(|| format!("document {}: record {number} is not the one that it names", named.document));
+        let record = past.records.get(number);
+        let is_named = |record: &&RecordSummary| record.digest == named.digest && record.task == named.task;
+        match record.filter(is_named) {
+            Some(record) => {
+                let left = record.left.get(&stream).copied().unwrap_or_default();
+                let moves_day = matches!(record.kind, TaskKind::Expire { .. } | TaskKind::Undo { .. });
+                let same_day = !moves_day || record.expired_before == named.tally.expired_before;
+                if !same_day || (left.erased, left.expired) != (named.tally.erased, named.tally.expired) {
+                    past.findings.add(|| {
+                        format!("document {}: it counts other rows that left than record {number}", named.document)
+                    });
+                }
+            }
+            None if past.broken.is_none() => past
+                .findings
+                .add(|| format!("document {}: record {number} is not the one that it names", named.document)),
+            None => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bluelake_schemas::{REJECTED_PARTITIONS, Stream};
-use deltalake::{DeltaTable, kernel::Action, logstore::get_actions};
+use deltalake::DeltaTable;
 
 use super::{
     Subject,
@@ -20,7 +20,7 @@ use crate::{
     error::LakeError,
     layout::REJECTED_EVENTS,
     maintenance::record_chain::{MAINTENANCE, RecordChain},
-    place::lake::Lake,
+    place::{delta::log::read_version, lake::Lake},
 };
 
 /// Checks the stream's part of the table, and gives its files: those that later documents gave it are left out.
@@ -100,17 +100,12 @@ impl Seen {
 
 /// The newest version of the table that follows no later document than the one in force; `None` when the log does not say it.
 async fn version_before(subject: &Subject, table: &DeltaTable) -> Result<Option<u64>, LakeError> {
-    let failed = || LakeError::table(REJECTED_EVENTS, "read a version of its Delta log");
     let in_force = subject.number.unwrap_or(0);
     let mut found = None;
-    for version in (1..=table.version().unwrap_or_default()).rev() {
-        let Some(bytes) = table.log_store().read_commit_entry(version).await.map_err(failed())? else { break };
-        let followed = get_actions(version, &bytes).map_err(failed())?.into_iter().find_map(|action| match action {
-            Action::Txn(txn) if txn.app_id == subject.app_id => u64::try_from(txn.version).ok(),
-            _ => None,
-        });
-        match followed {
-            Some(number) if number > in_force => found = Some(version - 1),
+    for number in (1..=table.version().unwrap_or_default()).rev() {
+        let Some(version) = read_version(REJECTED_EVENTS, table, number).await? else { break };
+        match version.transactions.get(&subject.app_id) {
+            Some(followed) if *followed > in_force => found = Some(number - 1),
             Some(_) => break,
             None => {}
         }
@@ -164,7 +159,7 @@ async fn later_files(
 
 /// Pure: the files that no maintenance wrote against those that documents name up to `follows`.
 fn compare(past: &PastFiles, history: &History, follows: u64, findings: &mut Findings) {
-    for (path, file) in &past.open {
+    for (path, file) in past.open.iter().filter(|(path, _)| !past.undone.contains(*path)) {
         match history.rejected.get(path).filter(|named| named.document <= follows) {
             Some(named) => same(path, *file, named, findings),
             // Documents that were pruned, or cannot be read, may have named it.

@@ -1,10 +1,11 @@
 //! The versions of an event table since its first maintenance record, from the newest back: at each of them the rows are
-//! those of the document in force, and nobody but maintenance takes files out.
+//! those of the document in force, and nobody but ingest and maintenance changes files. What another program did and an
+//! undo took back counts for as long as it stood.
 
 use std::collections::BTreeMap;
 
 use bluelake_schemas::Stream;
-use deltalake::{DeltaTable, DeltaTableError, kernel::Action, logstore::get_actions};
+use deltalake::DeltaTable;
 use futures::StreamExt as _;
 
 use super::{
@@ -12,13 +13,18 @@ use super::{
     maintenance::{PastFiles, RecordSummary},
     report::{Check, Findings},
 };
-use crate::{error::LakeError, layout::app_id, maintenance::record_chain::MAINTENANCE};
-
-/// Versions read at once.
-const READS: usize = 64;
+use crate::{
+    error::LakeError,
+    layout::app_id,
+    maintenance::{
+        record::{RowChange, TaskKind},
+        record_chain::MAINTENANCE,
+    },
+    place::delta::log::{LogVersion, read_versions},
+};
 
 /// What a version did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Version {
     number: u64,
     /// Rows of the files that it added, by the log; `None` when one has no count.
@@ -42,25 +48,23 @@ pub(super) async fn check(
 ) -> Result<Check, LakeError> {
     const NAME: &str = "versions";
     let (stream, table) = table;
-    let mut replay =
-        Replay { history, records: &past.records, rows, undecided: Vec::new(), findings: Findings::default() };
+    let mut replay = Replay::new(history, &past.records, rows);
     let Some(first) = past.records.keys().next().copied() else {
         return Ok(replay.findings.into_check(NAME));
     };
     let newest = table.version().unwrap_or_default();
-    let mut read = futures::stream::iter((0..=newest).rev())
-        .map(|number| async move { read_version(stream, table, number).await })
-        .buffered(READS);
+    let mut read = std::pin::pin!(read_versions(stream.table(), table, (0..=newest).rev(), usize::MAX));
     let mut note = None;
     while let Some(version) = read.next().await {
         let Some(version) = version? else {
             note = Some("older versions were cleared away from the log".to_owned());
             break;
         };
+        let version = Version::of(stream, &version);
         let is_first = version.record == Some(first);
         let goes_on = replay.version(&version);
         // Two documents further back lies the one that was in force before the first record.
-        if !goes_on || (is_first && replay.undecided.is_empty()) {
+        if !goes_on || (is_first && replay.undecided.is_empty() && replay.undone.is_empty()) {
             break;
         }
     }
@@ -71,38 +75,33 @@ pub(super) async fn check(
     Ok(replay.findings.into_check(NAME).with_note(note).unless(broken))
 }
 
-/// `None` when it was cleared away.
-async fn read_version(stream: Stream, table: &DeltaTable, number: u64) -> Result<Option<Version>, LakeError> {
-    let failed = || LakeError::table(stream.table(), "read a version of its Delta log");
-    let bytes = match table.log_store().read_commit_entry(number).await {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Ok(None),
-        Err(DeltaTableError::ObjectStore { source: object_store::Error::NotFound { .. } }) => return Ok(None),
-        Err(error) => return Err(failed()(error)),
-    };
-    let mut version = Version { number, rows_added: Some(0), ..Version::default() };
-    for action in get_actions(number, &bytes).map_err(failed())? {
-        match action {
-            Action::Add(add) => {
-                let rows = add.stats.as_deref().and_then(rows_of);
-                version.rows_added = version.rows_added.zip(rows).and_then(|(sum, rows)| sum.checked_add(rows));
-                version.files_added += 1;
-                version.quiet += usize::from(!add.data_change);
-            }
-            Action::Remove(remove) => {
-                version.files_removed += 1;
-                version.quiet += usize::from(!remove.data_change);
-            }
-            Action::Txn(txn) if txn.app_id == MAINTENANCE => version.record = u64::try_from(txn.version).ok(),
-            Action::Txn(txn) if txn.app_id == app_id(stream) => version.document = u64::try_from(txn.version).ok(),
-            _ => {}
+impl Version {
+    fn of(stream: Stream, logged: &LogVersion) -> Self {
+        let rows_added = logged.added.iter().map(|file| file.rows).try_fold(0_u64, |sum, rows| sum.checked_add(rows?));
+        Self {
+            number: logged.number,
+            rows_added,
+            files_added: logged.added.len(),
+            files_removed: logged.removed.len(),
+            quiet: logged.quiet,
+            document: logged.transactions.get(&app_id(stream)).copied(),
+            record: logged.transactions.get(MAINTENANCE).copied(),
         }
     }
-    Ok(Some(version))
 }
 
-fn rows_of(statistics: &str) -> Option<u64> {
-    serde_json::from_str::<serde_json::Value>(statistics).ok()?.get("numRecords")?.as_u64()
+/// A version that an undo has taken back, as the undo says.
+struct Undone {
+    /// The version of the undo.
+    by: u64,
+    /// Rows of the files that the version put in, and of those that it took out.
+    rows: RowChange,
+    files_added: usize,
+    files_removed: usize,
+    /// The undo says that no data changed.
+    is_quiet: bool,
+    /// Another program made the version.
+    is_foreign: bool,
 }
 
 /// Pure: the rows of the table on their way back.
@@ -111,45 +110,108 @@ struct Replay<'a> {
     records: &'a BTreeMap<u64, RecordSummary>,
     /// Rows at the version that comes next; `None` once they cannot be told.
     rows: Option<u64>,
-    /// Versions whose document is named by an older one, with their rows.
-    undecided: Vec<(u64, u64)>,
+    /// Versions whose document is named by an older one, with the rows that it should say.
+    undecided: Vec<(u64, Option<u64>)>,
+    /// Versions that were taken back, and were not met yet.
+    undone: BTreeMap<u64, Undone>,
     findings: Findings,
 }
 
-impl Replay<'_> {
+impl<'a> Replay<'a> {
+    fn new(history: &'a History, records: &'a BTreeMap<u64, RecordSummary>, rows: Option<u64>) -> Self {
+        let (undecided, undone, findings) = (Vec::new(), BTreeMap::new(), Findings::default());
+        Self { history, records, rows, undecided, undone, findings }
+    }
+
     /// Judges a version and goes back behind it; false when nothing can be told of what is older.
     fn version(&mut self, version: &Version) -> bool {
-        let number = version.number;
         let Some(rows) = self.rows else { return false };
-        self.undecided.push((number, rows));
+        self.undecided.push((version.number, self.counted(rows)));
         if let Some(document) = version.document {
             self.decide(document);
         }
+        let undone = self.undone.remove(&version.number);
+        if let Some(undone) = &undone {
+            self.check_undone(version, undone);
+        }
         let record = version.record.and_then(|record| self.records.get(&record));
-        let removed = match record {
-            Some(record) => {
-                let as_said =
-                    record.files_added == version.files_added && record.files_removed == version.files_removed;
-                if !as_said {
-                    self.findings.add(|| format!("version {number}: it changed other files than its record says"));
-                }
-                // Who follows changes of data must see all but a compaction.
-                let quiet = if record.compacts { version.files_added + version.files_removed } else { 0 };
-                if version.quiet != quiet {
-                    self.findings.add(|| format!("version {number}: it says wrongly whether it changes data"));
-                }
-                record.rows.map_or(0, |rows| rows.before)
-            }
-            None if version.files_removed > 0 => {
-                self.findings
-                    .add(|| format!("version {number}: another program took {} files out", version.files_removed));
-                self.rows = None;
-                return false;
-            }
-            None => 0,
+        let foreign = undone.filter(|undone| undone.is_foreign);
+        // Another program may not have counted the rows of its files; the undo has.
+        let added = version.rows_added.or(foreign.as_ref().map(|undone| undone.rows.before));
+        let removed = match (record, foreign) {
+            (Some(record), _) => self.of_record(version, record),
+            (None, Some(undone)) => Some(undone.rows.after),
+            (None, None) => self.of_others(version),
         };
-        self.rows = version.rows_added.and_then(|added| rows.checked_add(removed)?.checked_sub(added));
+        self.rows = removed.zip(added).and_then(|(removed, added)| rows.checked_add(removed)?.checked_sub(added));
         self.rows.is_some()
+    }
+
+    /// Rows that a document counts: without what other programs did and was taken back later.
+    fn counted(&self, rows: u64) -> Option<u64> {
+        let foreign = self.undone.values().filter(|undone| undone.is_foreign);
+        let (mut without, mut more) = (0_u64, 0_u64);
+        for undone in foreign {
+            without = without.checked_add(undone.rows.before)?;
+            more = more.checked_add(undone.rows.after)?;
+        }
+        rows.checked_add(more)?.checked_sub(without)
+    }
+
+    /// Judges a version of maintenance, and gives the rows of the files that it took out.
+    fn of_record(&mut self, version: &Version, record: &RecordSummary) -> Option<u64> {
+        let number = version.number;
+        if record.files_added != version.files_added || record.files_removed != version.files_removed {
+            self.findings.add(|| format!("version {number}: it changed other files than its record says"));
+        }
+        let rows = record.rows.unwrap_or(RowChange { before: 0, after: 0 });
+        let files = version.files_added + version.files_removed;
+        // Who follows changes of data must see all but a compaction, and the undo of what was none.
+        let as_meant = match &record.kind {
+            TaskKind::Compact => version.quiet == files,
+            TaskKind::Undo { .. } => version.quiet == files || version.quiet == 0,
+            _ => version.quiet == 0,
+        };
+        if !as_meant {
+            self.findings.add(|| format!("version {number}: it says wrongly whether it changes data"));
+        }
+        if let TaskKind::Undo { version: undone, record: of } = record.kind {
+            let undoes = Undone {
+                by: number,
+                rows,
+                files_added: record.files_removed,
+                files_removed: record.files_added,
+                is_quiet: version.quiet > 0,
+                is_foreign: of.is_none(),
+            };
+            if undone >= number || self.undone.insert(undone, undoes).is_some() {
+                self.findings.add(|| format!("version {number}: version {undone} was not there to be undone"));
+            }
+        }
+        Some(rows.before)
+    }
+
+    /// Judges a version that no record tells of, and gives the rows of the files that it took out: `None` when it took some.
+    fn of_others(&mut self, version: &Version) -> Option<u64> {
+        let (number, added, removed) = (version.number, version.files_added, version.files_removed);
+        if removed > 0 {
+            self.findings.add(|| format!("version {number}: another program took {removed} files out"));
+            return None;
+        }
+        if added > 0 && version.document.is_none() {
+            self.findings.add(|| format!("version {number}: another program put {added} files in"));
+        }
+        Some(0)
+    }
+
+    /// The version must be what its undo took back.
+    fn check_undone(&mut self, version: &Version, undone: &Undone) {
+        let files = (version.files_added, version.files_removed) == (undone.files_added, undone.files_removed);
+        let is_ours = version.record.is_some() || version.document.is_some();
+        let is_quiet = version.quiet > 0 && version.quiet == version.files_added + version.files_removed;
+        if !files || is_ours == undone.is_foreign || is_quiet != undone.is_quiet {
+            self.findings.add(|| format!("version {}: it is not the undo of version {}", undone.by, version.number));
+        }
     }
 
     /// The undecided versions had this document in force.
@@ -157,9 +219,10 @@ impl Replay<'_> {
         for (version, rows) in self.undecided.drain(..) {
             // Of a document that was pruned nothing is known.
             let Some(expected) = self.history.rows.get(&document) else { continue };
-            if *expected != Some(rows) {
-                let expected = expected.map_or_else(|| "no number".to_owned(), |expected| expected.to_string());
+            if rows.is_none() || *expected != rows {
+                let words = |rows: Option<u64>| rows.map_or_else(|| "no number".to_owned(), |rows| rows.to_string());
                 self.findings.add(|| {
+                    let (rows, expected) = (words(rows), words(*expected));
                     format!("version {version} held {rows} rows by its log, document {document} says {expected}")
                 });
             }
@@ -173,16 +236,20 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{maintenance::record::RowChange, verify::report::CheckOutcome};
+    use crate::verify::report::CheckOutcome;
 
-    fn record(before: u64, after: u64, compacts: bool) -> RecordSummary {
+    const ERASE: TaskKind = TaskKind::Erase { request: Uuid::nil() };
+
+    fn record(before: u64, after: u64, kind: TaskKind) -> RecordSummary {
         RecordSummary {
             digest: String::new(),
             task: Uuid::nil(),
             files_removed: 2,
             files_added: 1,
             rows: Some(RowChange { before, after }),
-            compacts,
+            kind,
+            left: BTreeMap::new(),
+            expired_before: None,
         }
     }
 
@@ -191,9 +258,7 @@ mod tests {
         let mut history = History::empty();
         history.rows = BTreeMap::from([(1, Some(10)), (2, Some(8))]);
         let records = BTreeMap::from([(1, record)]);
-        let findings = Findings::default();
-        let mut replay =
-            Replay { history: &history, records: &records, rows: Some(8), undecided: Vec::new(), findings };
+        let mut replay = Replay::new(&history, &records, Some(8));
         for version in versions {
             replay.version(version);
         }
@@ -222,30 +287,72 @@ mod tests {
 
     #[test]
     fn rows_that_leave_with_their_document_are_as_it_says() {
-        assert_eq!(found(&[erasing(), adding()], record(10, 8, false)), [""; 0]);
+        assert_eq!(found(&[erasing(), adding()], record(10, 8, ERASE)), [""; 0]);
     }
 
     #[test]
     fn a_document_one_version_later_is_seen() {
         let late = Version { number: 6, rows_added: Some(0), document: Some(2), ..Version::default() };
         let early = Version { document: None, ..erasing() };
-        let found = found(&[late, early, adding()], record(10, 8, false));
+        let found = found(&[late, early, adding()], record(10, 8, ERASE));
         assert_eq!(found, ["version 5 held 8 rows by its log, document 1 says 10"]);
     }
 
     #[test]
     fn files_that_another_program_took_out_are_seen() {
         let foreign = Version { record: None, document: None, ..erasing() };
-        assert_eq!(found(&[foreign], record(10, 8, false)), ["version 5: another program took 2 files out"]);
+        assert_eq!(found(&[foreign], record(10, 8, ERASE)), ["version 5: another program took 2 files out"]);
     }
 
     #[test]
     fn a_version_does_what_its_record_says_and_says_so() {
         let more = Version { files_removed: 3, ..erasing() };
-        assert_eq!(found(&[more], record(10, 8, false)), ["version 5: it changed other files than its record says"]);
+        assert_eq!(found(&[more], record(10, 8, ERASE)), ["version 5: it changed other files than its record says"]);
         let quiet = Version { quiet: 1, ..erasing() };
         let words = "version 5: it says wrongly whether it changes data";
-        assert_eq!(found(&[quiet], record(10, 8, false)), [words]);
-        assert_eq!(found(&[erasing()], record(8, 8, true)), [words]);
+        assert_eq!(found(&[quiet], record(10, 8, ERASE)), [words]);
+        assert_eq!(found(&[erasing()], record(8, 8, TaskKind::Compact)), [words]);
+    }
+
+    /// The undo of version 5 by another program, which took 2 rows out and put none in.
+    fn undoing(quiet: usize) -> Version {
+        Version {
+            number: 6,
+            rows_added: Some(2),
+            files_added: 1,
+            files_removed: 2,
+            quiet,
+            record: Some(1),
+            ..Version::default()
+        }
+    }
+
+    fn foreign() -> Version {
+        Version { number: 5, rows_added: Some(0), files_added: 2, files_removed: 1, ..Version::default() }
+    }
+
+    /// What is found in a table of which another program took 2 of 8 rows out, which then came back.
+    fn found_undone(undo: Version, foreign: Version) -> Vec<String> {
+        let batch = Version { number: 4, rows_added: Some(8), files_added: 2, document: Some(2), ..Version::default() };
+        found(&[undo, foreign, batch], record(0, 2, TaskKind::Undo { version: 5, record: None }))
+    }
+
+    #[test]
+    fn what_was_undone_counts_while_it_stood() {
+        assert_eq!(found_undone(undoing(0), foreign()), [""; 0]);
+        let more = Version { files_removed: 2, ..foreign() };
+        assert_eq!(found_undone(undoing(0), more), ["version 6: it is not the undo of version 5"]);
+        let quiet = Version { quiet: 3, ..foreign() };
+        assert_eq!(found_undone(undoing(0), quiet.clone()), ["version 6: it is not the undo of version 5"]);
+        assert_eq!(found_undone(undoing(3), quiet), [""; 0]);
+        let half = found_undone(undoing(1), foreign());
+        assert!(half.contains(&"version 6: it says wrongly whether it changes data".to_owned()), "{half:?}");
+    }
+
+    #[test]
+    fn files_that_another_program_put_in_are_seen() {
+        let foreign = Version { number: 6, rows_added: Some(0), files_added: 1, ..Version::default() };
+        let found = found(&[foreign, erasing(), adding()], record(10, 8, ERASE));
+        assert_eq!(found, ["version 6: another program put 1 files in"]);
     }
 }

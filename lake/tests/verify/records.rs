@@ -81,7 +81,7 @@ async fn verify_passes_what_an_undo_brought_back() {
         + &std::fs::read_to_string(log_path(&fixture, "transactions", 3)).unwrap();
     let adds = add.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let add = adds.map(|action| action["add"].clone()).find(|add| add["path"] == expiry.inputs[0].path).unwrap();
-    let mut undo = table.begin(TaskKind::Undo { version }).await.unwrap();
+    let mut undo = table.begin(TaskKind::Undo { version, record: Some(1) }).await.unwrap();
     undo.outputs = vec![bluelake_lake::DataFile {
         path: expiry.inputs[0].path.clone(),
         partition_values: serde_json::from_value(add["partitionValues"].clone()).unwrap(),
@@ -96,6 +96,56 @@ async fn verify_passes_what_an_undo_brought_back() {
     assert_eq!(active(&table), files);
     let report = report(&fixture).await;
     assert_eq!((failed(&report), unchecked(&report)), (vec![], vec![]), "{:#?}", report.checks);
+}
+
+#[tokio::test]
+async fn verify_names_an_undo_that_is_none() {
+    type Forgery = (fn(&mut MaintenanceRecord), &'static str, &'static str);
+    let forgeries: [Forgery; 5] = [
+        (|undo| undo.kind = TaskKind::Undo { version: 3, record: Some(1) }, "versions", "not the undo of version 3"),
+        (|undo| undo.kind = TaskKind::Undo { version: 9, record: Some(1) }, "versions", "version 9 was not there"),
+        (|undo| undo.kind = TaskKind::Undo { version: 4, record: None }, "versions", "not the undo of version 4"),
+        (
+            |undo| undo.kind = TaskKind::Undo { version: 4, record: Some(7) },
+            "maintenance",
+            "record 7, which it undoes, is not of the table",
+        ),
+        (
+            |undo| undo.standing.expired_before = chrono::NaiveDate::from_ymd_opt(2026, 6, 1),
+            "maintenance",
+            "record 2: it says wrongly which days may be missing",
+        ),
+    ];
+    for (forge, check, words) in forgeries {
+        let (fixture, _) = good().await;
+        maintain(&fixture, "transactions", TaskKind::Compact, &[]).await;
+        bluelake_care::plan_undo(&fixture.lake, "transactions", 4, "undo").await.unwrap().commit().await.unwrap();
+        let sound = report(&fixture).await;
+        assert_eq!((failed(&sound), unchecked(&sound)), (vec![], vec![]), "{:#?}", sound.checks);
+        forge_record(&fixture, 2, forge);
+        let report = report(&fixture).await;
+        assert!(failed(&report).contains(&check), "{words}: {:#?}", report.checks);
+        expect_example(&report, check, words);
+    }
+}
+
+#[tokio::test]
+async fn verify_names_files_that_another_program_put_in() {
+    let (fixture, mut table) = good().await;
+    maintain(&fixture, "transactions", TaskKind::Compact, &[]).await;
+    let rows = batch(&table, SHARD, after(8), 9..=9, 0).await;
+    commit(&mut table, &rows).await;
+    let log = std::fs::read_to_string(log_path(&fixture, "transactions", 5)).unwrap();
+    let add = log.lines().find(|line| line.contains("\"add\"")).unwrap();
+    let own = add.split("\"path\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let other = own.replace(own.rsplit('/').next().unwrap(), "of-another-program.parquet");
+    std::fs::copy(folder(&fixture).join(own), folder(&fixture).join(&other)).unwrap();
+    std::fs::write(log_path(&fixture, "transactions", 6), add.replace(own, &other)).unwrap();
+    let found = report(&fixture).await;
+    expect_example(&found, "versions", "version 6: another program put 1 files in");
+    bluelake_care::plan_undo(&fixture.lake, "transactions", 6, "undo").await.unwrap().commit().await.unwrap();
+    let found = report(&fixture).await;
+    assert_eq!((failed(&found), unchecked(&found)), (vec![], vec![]), "{:#?}", found.checks);
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ Examples:
   bluelake lake compact --dry-run
   bluelake --lake s3://bucket/lake lake compact --table transactions --partition event_type=donation/event_date=2026-11-01";
 
-fn table_names() -> Vec<&'static str> {
+/// The tables, as flags name them.
+pub(super) fn table_names() -> Vec<&'static str> {
     Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect()
 }
 

@@ -42,7 +42,7 @@ Examples:
   bluelake replay --stream transaction-events --from 2026-11-01T10:00:00Z --to 2026-11-01T11:00:00Z
   bluelake replay --stream user-events --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z --allow-partial --json";
 
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
+pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
     time.map_err(|_| "not an RFC 3339 time such as 2026-11-01T12:00:00Z".to_owned())
 }

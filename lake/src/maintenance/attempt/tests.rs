@@ -2,10 +2,14 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    checkpoint::totals::ControlTotals,
+    checkpoint::{data_file::DataFile, totals::ControlTotals},
     maintenance::{
         record::{ContentChange, RowChange, RowsLeft, Standing, TaskKind},
-        task::tests::{STREAM, output, task},
+        task::{
+            InputFile,
+            tests::{STREAM, output, task},
+        },
+        undo::{UndoView, Undone},
     },
 };
 
@@ -31,6 +35,7 @@ fn view() -> TableView {
         record: None,
         documents: BTreeMap::from([(STREAM, Some(stored_document()))]),
         files: inputs.into_iter().map(|input| (input.path, file(input.rows))).collect(),
+        undo: UndoView::default(),
     }
 }
 
@@ -171,27 +176,97 @@ fn rows_that_leave_are_counted_by_a_document_that_names_the_record() {
     }
 }
 
+/// The table after an expiry of all its files, which record 1 took out, and of other rows before.
+fn expired() -> TableView {
+    let mut expire = task(TaskKind::Expire { before: chrono::NaiveDate::MAX }, 0).without_outputs();
+    expire.content = None;
+    let mut record = after(&view(), &expire);
+    record.counts.rows_left.get_mut(&STREAM).unwrap().expired = 7;
+    let mut document = stored_document();
+    document.tally.expired = 7;
+    document.tally.expired_before = Some(chrono::NaiveDate::MAX);
+    let undone =
+        Undone { record: record.clone(), by: None, expired_before: chrono::NaiveDate::from_ymd_opt(2026, 1, 1) };
+    TableView {
+        record: Some(record),
+        documents: BTreeMap::from([(STREAM, Some(document))]),
+        files: BTreeMap::new(),
+        undo: UndoView { undone: Some(undone), rows: BTreeMap::from([(STREAM, Some(2))]), ..UndoView::default() },
+        ..view()
+    }
+}
+
+/// The undo of that expiry.
+fn undo_of_expiry() -> Task {
+    let mut undo = task(TaskKind::Undo { version: 3, record: Some(1) }, 5);
+    let inputs = std::mem::take(&mut undo.inputs);
+    let back = |input: InputFile| DataFile { path: input.path, size: input.size, ..output(Uuid::nil(), input.rows) };
+    undo.outputs = inputs.into_iter().map(back).collect();
+    undo.rows = BTreeMap::from([(STREAM, RowChange { before: 0, after: 5 })]);
+    undo.content = None;
+    undo
+}
+
 #[test]
 fn an_undone_expiry_brings_rows_back_and_no_more() {
-    let mut expired = view();
-    let document = expired.documents.get_mut(&STREAM).unwrap().as_mut().unwrap();
-    document.tally.expired = 4;
-    expired.files.clear();
-    let expire = task(TaskKind::Expire { before: chrono::NaiveDate::default() }, 0);
-    let mut record = after(&view(), &expire.without_outputs());
-    record.counts.rows_left.get_mut(&STREAM).unwrap().expired = 4;
-    expired.record = Some(record);
-    let undo = |rows| {
-        let mut undo = task(TaskKind::Undo { version: 3 }, rows);
-        undo.inputs.clear();
-        undo.rows = BTreeMap::from([(STREAM, RowChange { before: 0, after: rows })]);
-        undo
+    let found = proposal(&expired(), &undo_of_expiry());
+    let day = chrono::NaiveDate::from_ymd_opt(2026, 1, 1);
+    let document = found.document.unwrap();
+    assert_eq!((document.tally.expired, document.tally.expired_before), (2, day));
+    assert_eq!((found.record.counts.rows_left[&STREAM].expired, found.record.standing.expired_before), (2, day));
+    let mut fewer = expired();
+    fewer.documents.get_mut(&STREAM).unwrap().as_mut().unwrap().tally.expired = 4;
+    assert!(matches!(lost(&fewer, &undo_of_expiry()), Lost::Outrun { .. }), "more than left");
+    let mut floor = expired();
+    floor.record.as_mut().unwrap().standing.readable_from = 3;
+    assert!(matches!(lost(&floor, &undo_of_expiry()), Lost::Outrun { .. }), "its files may be deleted");
+}
+
+#[test]
+fn an_undo_takes_back_what_the_chain_says() {
+    let against = |change: fn(&mut UndoView, &mut Task)| {
+        let (mut view, mut undo) = (expired(), undo_of_expiry());
+        change(&mut view.undo, &mut undo);
+        lost(&view, &undo).to_string()
     };
-    let found = proposal(&expired, &undo(3));
-    assert_eq!((found.document.unwrap().tally.expired, found.record.counts.rows_left[&STREAM].expired), (1, 1));
-    assert!(matches!(lost(&expired, &undo(5)), Lost::Outrun { .. }));
-    expired.record.as_mut().unwrap().standing.readable_from = 3;
-    assert!(matches!(lost(&expired, &undo(3)), Lost::Outrun { .. }), "its files may be deleted");
+    assert!(against(|view, _| view.undone = None).contains("not of the table"));
+    assert!(against(|view, _| view.undone.as_mut().unwrap().by = Some(9)).contains("record 9 has undone it"));
+    assert!(against(|view, _| view.undone.as_mut().unwrap().record.number = 2).contains("not of the table"));
+    assert!(
+        against(|view, _| view.undone.as_mut().unwrap().record.kind = TaskKind::Repair { batch: REQUEST })
+            .contains("kind repair")
+    );
+    assert!(against(|view, _| view.undone.as_mut().unwrap().record.removed.clear()).contains("other files"));
+}
+
+#[test]
+fn an_undo_leads_to_the_rows_that_the_documents_say() {
+    let mut view = view();
+    view.undo.rows = BTreeMap::from([(STREAM, Some(6))]);
+    // The document counts 9 rows; another program has taken 3 out, and put 5 in.
+    let mut undo = task(TaskKind::Undo { version: 3, record: None }, 3);
+    assert_eq!(proposal(&view, &undo).document.map(|document| document.tally), None, "no document counts it");
+    for (rows, foreign, passes) in [(Some(6), 1, false), (Some(7), 1, true), (Some(5), 0, false), (None, 0, false)] {
+        view.undo.rows = BTreeMap::from([(STREAM, rows)]);
+        undo.undo.foreign_rows = BTreeMap::from([(STREAM, foreign)]);
+        let decided = decide(&view, &undo);
+        assert_eq!(matches!(decided, TaskAttempt::PutRecord(_)), passes, "{rows:?} {foreign}: {decided:?}");
+        assert_eq!(matches!(decided, TaskAttempt::Lost(Lost::Rows { .. })), !passes);
+    }
+}
+
+#[test]
+fn an_undo_takes_files_out_that_were_never_counted() {
+    let mut view = view();
+    view.undo.rows = BTreeMap::from([(STREAM, Some(9))]);
+    view.files.values_mut().for_each(|file| file.rows = None);
+    let undo = Task {
+        outputs: Vec::new(),
+        rows: [(STREAM, RowChange { before: 5, after: 0 })].into(),
+        ..task(TaskKind::Undo { version: 3, record: None }, 0)
+    };
+    assert!(matches!(decide(&view, &undo), TaskAttempt::PutRecord(_)));
+    assert!(matches!(lost(&view, &task(TaskKind::Compact, 5)), Lost::InputChanged { .. }), "only an undo does");
 }
 
 #[test]

@@ -39,6 +39,9 @@ impl MaintainedTable {
 
     /// One try, step by step. A transient error asks for another.
     pub(super) async fn attempt(&mut self, task: &Task) -> Result<TaskOutcome, LakeError> {
+        if self.only_undo && !matches!(task.kind, TaskKind::Undo { .. }) {
+            return Err(self.contradiction("the table is open for undos alone".to_owned()));
+        }
         let mut state = self.read_back().await?;
         let mut lost_races = 0;
         let mut step = TaskAttempt::Read;
@@ -46,8 +49,7 @@ impl MaintainedTable {
             step = match step {
                 TaskAttempt::Read => {
                     let found = self.records.find(self.current.as_ref(), task.base, task.id).await?;
-                    let decided = TaskAttempt::decide(&self.view(&state, task), found, task, &self.worker);
-                    let decided = decided.map_err(|contradiction| self.contradiction(contradiction))?;
+                    let decided = self.decide(&state, task, found).await?;
                     if matches!(decided, TaskAttempt::PutRecord(_)) {
                         failpoint::pass("before_record").await?;
                     }
@@ -77,6 +79,19 @@ impl MaintainedTable {
                 TaskAttempt::Lost(lost) => return Ok(TaskOutcome::Lost(lost)),
             };
         }
+    }
+
+    /// Decides from the table as it was just read.
+    pub(super) async fn decide(
+        &self,
+        state: &DeltaTableState,
+        task: &Task,
+        found: Option<u64>,
+    ) -> Result<TaskAttempt, LakeError> {
+        let mut view = self.view(state, task);
+        view.undo = self.undo_view(state, task).await?;
+        let decided = TaskAttempt::decide(&view, found, task, &self.worker);
+        decided.map_err(|contradiction| self.contradiction(contradiction))
     }
 
     async fn put_document(
@@ -127,7 +142,7 @@ impl MaintainedTable {
         let metadata = metadata.map(|(name, value)| (name.to_owned(), value));
         let finished = CommitBuilder::from(quiet_commit(INNER_RETRIES).with_metadata(metadata))
             .with_actions(actions)
-            .build(Some(&*state), self.table.log_store(), operation(&task.kind))
+            .build(Some(&*state), self.table.log_store(), operation(task))
             .await
             .map_err(LakeError::table(self.name, "commit"))?;
         failpoint::pass("after_maintenance_commit").await?;
@@ -141,9 +156,9 @@ impl MaintainedTable {
     }
 }
 
-/// What leaves and what comes. Only a compaction is no change of data: who follows changes must see all else.
+/// What leaves and what comes.
 fn file_actions(state: &DeltaTableState, task: &Task) -> Vec<Action> {
-    let data_change = task.kind != TaskKind::Compact;
+    let data_change = task.changes_data();
     let inputs: BTreeSet<&str> = task.inputs.iter().map(|file| file.path.as_str()).collect();
     let log = state.log_data();
     let leaving = log.iter().filter(|file| inputs.contains(file.object_store_path().as_ref()));
@@ -154,8 +169,8 @@ fn file_actions(state: &DeltaTableState, task: &Task) -> Vec<Action> {
 }
 
 /// The label in the log. It never holds a condition: that might name a person.
-fn operation(kind: &TaskKind) -> DeltaOperation {
-    if *kind == TaskKind::Compact || !kind.changes_files() {
+fn operation(task: &Task) -> DeltaOperation {
+    if !task.changes_data() || !task.kind.changes_files() {
         DeltaOperation::Optimize { predicate: None, target_size: 0 }
     } else {
         DeltaOperation::Delete { predicate: None }

@@ -1,0 +1,81 @@
+//! `bluelake lake diff`: what differs between two versions of a table, by partition.
+
+use anyhow::Result;
+use bluelake_lake::{Change, VersionDiff, diff};
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::compact::table_names;
+use crate::cli::Session;
+use crate::terminal::failure::Outcome;
+use crate::terminal::output;
+
+/// Arguments of `bluelake lake diff`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DiffArguments {
+    /// The version to compare with
+    #[arg(value_name = "V1")]
+    from: u64,
+    /// The version to compare; it may be the earlier one
+    #[arg(value_name = "V2")]
+    to: u64,
+    /// The table whose versions they are
+    #[arg(long, value_name = "NAME", default_value = "transactions", value_parser = table_names())]
+    table: String,
+}
+
+const EXAMPLES: &str = "\
+Reads the Delta log alone. Rows that only went into other files (compaction) are apart from those that came or left; rows that were \
+written anew as a change of data (an erasure, another program's update) may have other values. What was undone in between is no \
+difference.
+
+Examples:
+  bluelake lake diff 12 40
+  bluelake lake diff 40 12                       what going back would change
+  bluelake --lake s3://bucket/lake lake diff 7 9 --table user_events --json";
+
+/// Compares two versions.
+pub(crate) async fn run(session: &Session, arguments: DiffArguments) -> Result<Outcome> {
+    let lake = session.lake().await?;
+    let found = diff(&lake, &arguments.table, arguments.from, arguments.to).await?;
+    if session.json {
+        output::json(&found)?;
+    } else {
+        output::line(describe(&found))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// What differs, for people.
+fn describe(diff: &VersionDiff) -> String {
+    let [first, second] = diff.columns;
+    let header = [first, second, "files", "size", "rows added", "removed", "changed", "moved"];
+    let partitions = diff.partitions.iter().map(|partition| {
+        let [first, second] = partition.partition.clone();
+        row(first, second, &partition.change)
+    });
+    let rows = partitions.chain([row("total".to_owned(), String::new(), &diff.total)]);
+    let title = format!("{}, from version {} to {}", diff.table, diff.from, diff.to);
+    if diff.partitions.is_empty() {
+        return format!("{title}: no difference");
+    }
+    format!("{title}\n{}", output::table(&header, &[2, 3, 4, 5, 6, 7], rows))
+}
+
+fn row(first: String, second: String, change: &Change) -> Vec<String> {
+    let both = |added: u64, removed: u64, write: &dyn Fn(u64) -> String| {
+        let part = |sign: &str, number: u64| (number > 0).then(|| format!("{sign}{}", write(number)));
+        [part("+", added), part("−", removed)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    };
+    let size = |bytes: u64| ByteSize::b(bytes).display().iec().to_string();
+    let counts = [change.rows_added, change.rows_removed, change.rows_changed, change.rows_moved];
+    let mut row = vec![
+        first,
+        second,
+        both(change.files_added, change.files_removed, &output::grouped),
+        both(change.bytes_added, change.bytes_removed, &size),
+    ];
+    row.extend(counts.map(output::grouped));
+    row
+}
