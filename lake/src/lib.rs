@@ -33,7 +33,7 @@ pub use checkpoint::totals::{ControlTotals, Repaired};
 pub use checkpoint::watermark::SeenInKinesis;
 pub use commit::attempt::Attempt;
 pub use commit::file_upload::{FileEnd, FileUpload};
-pub use commit::housekeeping::Housekeeping;
+pub use commit::housekeeping::{Housekeeper, Housekeeping};
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
 pub use error::{LakeError, shell_word};
@@ -46,6 +46,7 @@ pub use maintenance::record::{
 };
 pub use maintenance::table::{MaintainedTable, TaskOutcome};
 pub use maintenance::task::{InputFile, Lost, Task};
+pub use maintenance::vacuum::{OrphanSearch, VacuumOptions, VacuumStep, Vacuumed, plan::GoneFile, vacuum};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
 pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use place::heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};

@@ -9,3 +9,4 @@ pub(crate) mod self_check;
 pub(crate) mod successor;
 pub(crate) mod table;
 pub(crate) mod task;
+pub(crate) mod vacuum;

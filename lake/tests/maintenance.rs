@@ -6,6 +6,7 @@ pub(crate) mod faults;
 mod files;
 mod rejected;
 pub(crate) mod rewrite;
+mod vacuum;
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! `bluelake lake`: creating and looking after the lake.
 
 mod compact;
+mod vacuum;
 mod verify;
 
 use anyhow::Result;
@@ -20,6 +21,8 @@ pub(crate) enum LakeCommand {
     Init,
     /// Merge small files into large ones, with the same rows
     Compact(compact::CompactArguments),
+    /// Delete the files that left the tables longer ago than `--as-of` reaches back, and those that nothing refers to
+    Vacuum(vacuum::VacuumArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
 }
@@ -44,6 +47,7 @@ pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outco
     match command {
         LakeCommand::Init => init(session).await,
         LakeCommand::Compact(arguments) => compact::run(session, arguments).await,
+        LakeCommand::Vacuum(arguments) => vacuum::run(session, arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
     }
 }

@@ -29,7 +29,7 @@ async fn rows(machine: &Machine, lake: &str, table: &str) -> String {
     machine.succeed(&["--lake", lake, "sql", &sql, "--format", "ndjson"]).await
 }
 
-async fn all_rows(stage: &Stage) -> Vec<String> {
+pub(super) async fn all_rows(stage: &Stage) -> Vec<String> {
     let mut all = Vec::new();
     for table in TABLES {
         all.push(rows(&stage.machine, &stage.lake, table).await);
@@ -38,7 +38,7 @@ async fn all_rows(stage: &Stage) -> Vec<String> {
 }
 
 /// A stage whose lake has so many commits of both streams, each of some partitions.
-async fn with_small_files(commits: usize) -> Stage {
+pub(super) async fn with_small_files(commits: usize) -> Stage {
     let mut stage = Stage::on_folder(1, 2).await;
     for _ in 0..commits {
         stage.put(60).await;
@@ -55,7 +55,7 @@ async fn reports(stage: &Stage) -> Vec<String> {
     all
 }
 
-fn table<'a>(summary: &'a Value, name: &str) -> &'a Value {
+pub(super) fn table<'a>(summary: &'a Value, name: &str) -> &'a Value {
     summary["tables"].as_array().unwrap().iter().find(|table| table["table"] == name).unwrap()
 }
 

@@ -10,14 +10,14 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use deltalake::{DeltaTable, DeltaTableError};
-use futures::{TryStreamExt as _, future::join_all};
-use object_store::ObjectStore as _;
+use futures::future::join_all;
 
 use crate::{
     checkpoint::{document::CheckpointDocument, totals::ControlTotals},
-    commit::{chain::DocumentChain, self_check, stream_table::document_number},
+    commit::{chain::DocumentChain, log::files::LogFiles, self_check, stream_table::document_number},
     error::LakeError,
     layout::REJECTED_EVENTS,
+    maintenance::record_chain::{MAINTENANCE, RecordChain},
     place::lake::Lake,
     read::scan::PlainConditions,
 };
@@ -118,7 +118,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::NotALake`] without tables, [`LakeError::NoSuchVersion`] for a version or time that the logs do not have (any
-    /// more).
+    /// more), or whose files were deleted.
     pub async fn read(&self, as_of: &AsOf) -> Result<LakeReading, LakeError> {
         let wanted = self.wanted(as_of).await?;
         let session = &scan_session();
@@ -146,7 +146,9 @@ impl Lake {
             AsOf::Versions(versions) => Wanted { versions: versions.clone(), time: None },
             AsOf::Version(version) => {
                 let name = Stream::TransactionEvents.table();
-                let committed = commits(name, &self.table(name).await?).await?;
+                let table = self.table(name).await?;
+                self.expect_readable(name, &table, *version).await?;
+                let committed = commits(name, &table).await?;
                 let time = committed.get(version).copied();
                 let time = time.ok_or_else(|| no_such_version(name, &committed, &format!("version {version}")))?;
                 Wanted { versions: BTreeMap::from([(name.to_owned(), *version)]), time: Some(time) }
@@ -165,6 +167,7 @@ impl Lake {
                 before.ok_or_else(|| no_such_version(name, &committed, &format!("version of {time} or before")))?
             }
         };
+        self.expect_readable(name, &table, version).await?;
         match table.load_version(version).await {
             Ok(()) => Ok(table),
             Err(error) => {
@@ -175,6 +178,32 @@ impl Lake {
                 Err(no_such_version(name, &committed, &format!("version {version}")))
             }
         }
+    }
+
+    /// Refuses a version below the floor, before anything of it is read: its log may still be there when its files are not.
+    async fn expect_readable(&self, name: &str, table: &DeltaTable, version: u64) -> Result<(), LakeError> {
+        let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
+        let Some(newest) = document_number(name, table, state, MAINTENANCE).await? else { return Ok(()) };
+        let chain = RecordChain::new(self, name);
+        let mut record = chain.get(newest).await?;
+        if version >= record.standing.readable_from {
+            return Ok(());
+        }
+        // The first record of this floor or a higher one says since when.
+        let oldest = record.standing.readable_from;
+        let mut before = chain.before(newest).await?;
+        while let Some(previous) = record.previous.as_ref().map(|previous| previous.number) {
+            let earlier = before.get(previous).await?;
+            if earlier.standing.readable_from <= version {
+                break;
+            }
+            record = earlier;
+        }
+        let since = record.began_at.time().map_or_else(String::new, |at| at.format("%FT%TZ").to_string());
+        let reason = format!(
+            "version {version} can no longer be read since {since}: its files were deleted (vacuum); the oldest that can be read is {oldest}"
+        );
+        Err(LakeError::NoSuchVersion { table: name.to_owned(), reason })
     }
 
     async fn stream_reading(&self, stream: Stream, table: &DeltaTable) -> Result<StreamReading, LakeError> {
@@ -220,15 +249,8 @@ fn scan_session() -> Arc<SessionState> {
 
 /// The commits that the log still lists, with their times by the store's clock.
 async fn commits(name: &str, table: &DeltaTable) -> Result<BTreeMap<u64, DateTime<Utc>>, LakeError> {
-    let log = table.log_store();
-    let listed = log.object_store(None).list(Some(log.log_path())).try_collect::<Vec<_>>().await;
-    let listed = listed.map_err(LakeError::store("list the Delta log of", name))?;
-    let commit = |meta: object_store::ObjectMeta| {
-        let version = meta.location.filename()?.strip_suffix(".json")?;
-        let version = if version.len() == 20 { version.parse().ok()? } else { return None };
-        Some((version, meta.last_modified))
-    };
-    Ok(listed.into_iter().filter_map(commit).collect())
+    let listed = LogFiles::list(name, table, 0).await?.commits;
+    Ok(listed.into_iter().filter_map(|(version, at)| Some((version, at.time()?))).collect())
 }
 
 fn no_such_version(name: &str, committed: &BTreeMap<u64, DateTime<Utc>>, wanted: &str) -> LakeError {
