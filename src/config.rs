@@ -127,6 +127,10 @@ pub(crate) struct CareSettings {
     pub(crate) target_file_size: Option<ByteSize>,
     /// Memory that compaction may take.
     pub(crate) memory: ByteSize,
+    /// How long versions stay readable.
+    pub(crate) time_travel: Duration,
+    /// Age at which files go that nothing refers to.
+    pub(crate) orphan_age: Duration,
 }
 
 /// Which reports there are, and which are run on a schedule.
@@ -211,6 +215,8 @@ impl Config {
                 rate: layers.read(&settings::CARE_RATE)?,
                 target_file_size: layers.read_optional(&settings::CARE_TARGET_FILE_SIZE)?,
                 memory: layers.read(&settings::CARE_MEMORY)?,
+                time_travel: layers.read(&settings::CARE_TIME_TRAVEL)?,
+                orphan_age: layers.read(&settings::CARE_ORPHAN_AGE)?,
             },
             reports: ReportSettings::of(&layers)?,
             sql: SqlSettings::of(&layers)?,

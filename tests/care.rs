@@ -3,3 +3,4 @@
 pub(crate) mod compaction;
 pub(crate) mod faults;
 pub(crate) mod undo;
+pub(crate) mod vacuum;

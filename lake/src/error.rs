@@ -135,6 +135,11 @@ impl LakeError {
         move |source| Self::Store { operation, path, source }
     }
 
+    pub(crate) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.display().to_string();
+        move |source| Self::File { operation, path, source }
+    }
+
     /// Whether an error of reading an archived object is about this object, and says nothing of others.
     #[must_use]
     pub fn is_of_one_object(&self) -> bool {

@@ -11,3 +11,4 @@ pub(crate) mod table;
 pub(crate) mod task;
 pub(crate) mod time;
 pub(crate) mod undo;
+pub(crate) mod vacuum;

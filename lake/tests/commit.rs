@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bluelake_lake::{CommitOutcome, Position};
+use bluelake_lake::{CommitOutcome, Housekeeping, Position};
 
 use crate::{
     fixture::{Fixture, after, batch, pin},
@@ -173,7 +173,8 @@ async fn a_document_without_its_commit_is_skipped() {
 #[tokio::test]
 async fn a_log_checkpoint_is_written_now_and_then_and_the_table_goes_on_from_it() {
     let fixture = Fixture::new().await;
-    let mut table = fixture.open().await;
+    let housekeeping = Housekeeping { log_checkpoint_every: 20, ..Housekeeping::default() };
+    let mut table = fixture.open().await.with_housekeeping(housekeeping);
     pin(&mut table, SHARD).await;
     let mut from = Position::TrimHorizon;
     for sequence in 1..=45 {

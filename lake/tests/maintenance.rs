@@ -8,6 +8,7 @@ mod rejected;
 pub(crate) mod rewrite;
 mod time;
 mod undo;
+mod vacuum;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt as _, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
@@ -41,17 +41,27 @@ pub(crate) trait Concern: Send + Sync + 'static {
     async fn get(&self, store: &dyn ObjectStore, location: &Path, options: GetOptions) -> Result<GetResult> {
         store.get_opts(location, options).await
     }
+
+    /// What of a listing is told, and how.
+    fn listed(&self, object: ObjectMeta) -> Option<ObjectMeta> {
+        Some(object)
+    }
+
+    /// Waits, or fails, before an object is deleted.
+    async fn before_delete(&self, location: Path) -> Result<Path> {
+        Ok(location)
+    }
 }
 
 /// A store with a concern over it.
 struct Over<C> {
     inner: Arc<dyn ObjectStore>,
-    concern: C,
+    concern: Arc<C>,
 }
 
 /// The store with the concern over it.
 pub(crate) fn with_concern(inner: Arc<dyn ObjectStore>, concern: impl Concern) -> Arc<dyn ObjectStore> {
-    Arc::new(Over { inner, concern })
+    Arc::new(Over { inner, concern: Arc::new(concern) })
 }
 
 impl<C> fmt::Display for Over<C> {
@@ -85,11 +95,22 @@ impl<C: Concern> ObjectStore for Over<C> {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let concern = Arc::clone(&self.concern);
+        let locations = locations.then(move |location| {
+            let concern = Arc::clone(&concern);
+            async move { concern.before_delete(location?).await }
+        });
+        self.inner.delete_stream(locations.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        let concern = Arc::clone(&self.concern);
+        let listed = self.inner.list(prefix);
+        let told = listed.filter_map(move |object| {
+            let told = object.map(|object| concern.listed(object)).transpose();
+            async move { told }
+        });
+        told.boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -151,7 +151,8 @@ fn documents(fixture: &Fixture) -> Vec<u64> {
 
 /// Everything but the newest few documents is old.
 fn eager(documents: usize) -> Housekeeping {
-    Housekeeping { every: 1, document_age: Duration::ZERO, documents, log_age: None }
+    let ages = Housekeeping { document_age: Duration::ZERO, log_age: None, ..Housekeeping::default() };
+    Housekeeping { every: 1, documents, log_checkpoint_every: 20, ..ages }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
+use datafusion::object_store;
 use tokio::task::JoinError;
 
 use crate::text::nearest::nearest_or_all;
@@ -38,6 +39,11 @@ pub enum QueryError {
         /// Which parts of the query hold how much.
         source: EngineError,
     },
+    /// A file of the version that is read was deleted meanwhile: what was read so far is no answer.
+    #[error(
+        "a file of the tables was deleted while the query read it (by `bluelake lake vacuum`, or by another program): run it again; as of an older version it may be too late"
+    )]
+    FileGone(#[source] EngineError),
     /// The query failed while it ran.
     #[error("the query failed")]
     Execution(#[source] EngineError),
@@ -139,6 +145,8 @@ impl QueryError {
     pub(crate) fn execution(source: DataFusionError, memory_limit_bytes: usize) -> Self {
         if is_exhausted(&source) || is_spill_limit(&source) {
             Self::MemoryLimit { limit_bytes: memory_limit_bytes, source: EngineError::new(source) }
+        } else if is_gone(&source) {
+            Self::FileGone(EngineError::new(source))
         } else {
             Self::Execution(EngineError::new(source))
         }
@@ -148,6 +156,18 @@ impl QueryError {
 /// Whether spilling went beyond its limit: said by the writer of the file, so the engine's own error is hidden in others.
 fn is_spill_limit(error: &DataFusionError) -> bool {
     error.to_string().contains("used disk space during the spilling process has exceeded")
+}
+
+/// Whether an object was not there. The store's own error is at some depth among the sources.
+fn is_gone(error: &DataFusionError) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(store) = error.downcast_ref::<object_store::Error>() {
+            return matches!(store, object_store::Error::NotFound { .. });
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// There is not enough memory, and nobody is to try again: see the module `attempt`.

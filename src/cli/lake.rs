@@ -4,6 +4,7 @@ mod compact;
 mod diff;
 mod history;
 mod undo;
+mod vacuum;
 mod verify;
 
 use anyhow::Result;
@@ -29,6 +30,8 @@ pub(crate) enum LakeCommand {
     Diff(diff::DiffArguments),
     /// Change back what another program, a compaction or an expiry changed
     Undo(undo::UndoArguments),
+    /// Delete the files that left the tables longer ago than `--as-of` reaches back, and those that nothing refers to
+    Vacuum(vacuum::VacuumArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
 }
@@ -56,6 +59,7 @@ pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outco
         LakeCommand::History(arguments) => history::run(session, arguments).await,
         LakeCommand::Diff(arguments) => diff::run(session, arguments).await,
         LakeCommand::Undo(arguments) => undo::run(session, arguments).await,
+        LakeCommand::Vacuum(arguments) => vacuum::run(session, arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
     }
 }

@@ -61,6 +61,16 @@ pub(super) fn care_memory(text: &str) -> Result<ByteSize> {
     at_least(text, ByteSize::mib(64))
 }
 
+/// A batch or a task may wait an hour for its commit, and clocks differ.
+pub(super) fn orphan_age(text: &str) -> Result<Duration> {
+    let age = duration(text)?;
+    anyhow::ensure!(
+        age >= Duration::from_secs(24 * 3600),
+        "must be at least 1d: younger files may be about to be committed"
+    );
+    Ok(age)
+}
+
 pub(super) fn spill_limit(text: &str) -> Result<ByteSize> {
     at_least(text, ByteSize::mib(1))
 }

@@ -21,7 +21,8 @@ use chrono_tz::Tz;
 use super::DefaultValue::{Text, Unset, Worked};
 use super::readers::{
     address, any_duration, byte_size, care_memory, consumer_name, duration, history_file, log_format, memory_budget,
-    not_empty, on_gap, path, positive, query_memory, spill_limit, start_position, time_zone, truth, worker_id,
+    not_empty, on_gap, orphan_age, path, positive, query_memory, spill_limit, start_position, time_zone, truth,
+    worker_id,
 };
 use super::{About, HistoryFile, Setting, StartPosition, machine};
 use crate::terminal::logging::{LogFilter, LogFormat};
@@ -129,6 +130,12 @@ settings! {
         "size of the files that compaction makes, about; `256MiB` up to a table of 1 TB, then growing with it to `1GiB`");
     CARE_MEMORY: ByteSize = Setting::new("care.memory", Text("256MiB"), care_memory,
         "memory that compaction may take, at least `64MiB`");
+    CARE_TIME_TRAVEL: Duration = Setting::new("care.time-travel", Text("7d"), duration,
+        "`lake vacuum` keeps the files of versions that were the newest within this time")
+        .details("`lake vacuum` keeps the files of versions that were the newest within this time: `--as-of` reaches back \
+                  so far. At least `sql.time-limit` and an hour");
+    CARE_ORPHAN_AGE: Duration = Setting::new("care.orphan-age", Text("7d"), orphan_age,
+        "`lake vacuum` deletes uploaded files that nothing refers to at this age, at least `1d`");
 
     REPORTS_FOLDER: PathBuf = Setting::new("reports.folder", Unset("none"), path,
         "folder with reports of your own, one SQL file each, beside those that are built in")

@@ -59,7 +59,7 @@ async fn reports(stage: &Stage) -> Vec<String> {
     all
 }
 
-fn table<'a>(summary: &'a Value, name: &str) -> &'a Value {
+pub(super) fn table<'a>(summary: &'a Value, name: &str) -> &'a Value {
     summary["tables"].as_array().unwrap().iter().find(|table| table["table"] == name).unwrap()
 }
 

@@ -1,7 +1,6 @@
 //! Faults of the process and its machine: stopped in the middle of a commit, many at once, a full disk, signals, another
 //! version, and input that is all wrong.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::landing::lake_verify::assert_lake_verifies;

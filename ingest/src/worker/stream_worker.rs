@@ -8,8 +8,8 @@ use std::{
 };
 
 use bluelake_lake::{
-    Batch, Chance, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Lake, Position, ShardId, StreamTable, Writer,
-    recent_events,
+    Batch, Chance, CheckpointDocument, CommitOutcome, ControlTotals, Gap, Housekeeper, Lake, Position, ShardId,
+    StreamTable, Writer, recent_events,
 };
 use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::Decoder;
@@ -98,6 +98,10 @@ impl StreamWorker {
         };
         let open = || StreamTable::open(lake, contract, stream, writer.clone());
         let table = retry::until("open the table", &Patience::few(lake.chance()), open).await?;
+        let table = match options.fleet.clone() {
+            Some(fleet) => table.with_housekeeper(Housekeeper::new(move |table| fleet.is_first_for(table))),
+            None => table,
+        };
         let decoder = Decoder::new(contract, stream).map_err(|source| IngestError::Transform { stream, source })?;
         let start = options.start.position(&description, options.clock.now());
         let budget = options.admission.clone();

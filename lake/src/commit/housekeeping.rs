@@ -1,23 +1,29 @@
-//! Clears away what nobody needs any more: old checkpoint documents and old files of the Delta logs. Best effort, now and
-//! then, after a commit; what is old is told by the store's clock.
+//! Clears away what nobody needs any more: old checkpoint documents and old files of the Delta logs. Best effort, now
+//! and then, after a commit; what is old is told by the store's clock.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use bluelake_schemas::Millis;
-use deltalake::{DeltaTable, checkpoints::cleanup_expired_logs_for, table::config::TablePropertiesExt as _};
+use deltalake::{DeltaTable, table::config::TablePropertiesExt as _};
 use futures::StreamExt as _;
 
 use crate::{
     backoff::Chance,
     checkpoint::document::CheckpointDocument,
-    commit::chain::{DocumentChain, Listed},
+    commit::{
+        chain::{DocumentChain, Listed},
+        log::{checkpoint::LogCheckpoints, outline, pruning},
+    },
     error::LakeError,
 };
 
-/// Documents deleted in one go: each is read first.
-const AT_ONCE: usize = 500;
-/// Documents read side by side.
-const READS: usize = 16;
+/// Documents deleted in one go: each is read first. A fleet commits about 1,400 a day and worker, and one of it deletes
+/// them.
+const AT_ONCE: usize = 2_000;
+/// Documents read and deleted side by side.
+const READS: usize = 64;
+/// Versions looked at for the document that was in force at one of them: nearly all are commits of ingest.
+const LOOKED_BACK: u64 = 1_000;
 
 /// What is kept, and how often the rest is cleared away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,31 +36,67 @@ pub struct Housekeeping {
     pub documents: usize,
     /// Younger files of a Delta log are kept; `None`: as the table's own property says, 30 days by default.
     pub log_age: Option<Duration>,
+    /// Versions from one log checkpoint to the next, at least.
+    pub log_checkpoint_every: u64,
+}
+
+/// Which tables this process clears away: of the workers of a fleet one does it for each table.
+#[derive(Clone)]
+pub struct Housekeeper(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl Housekeeper {
+    /// Asks whether a table of this name is this process's, before each round.
+    pub fn new(is_mine: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_mine))
+    }
+
+    pub(crate) fn keeps(&self, table: &str) -> bool {
+        (self.0)(table)
+    }
+}
+
+impl Default for Housekeeper {
+    fn default() -> Self {
+        Self::new(|_| true)
+    }
+}
+
+impl fmt::Debug for Housekeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Housekeeper")
+    }
 }
 
 impl Default for Housekeeping {
     fn default() -> Self {
-        Self { every: 100, document_age: Duration::from_secs(30 * 24 * 3600), documents: 1_000, log_age: None }
+        Self {
+            every: 100,
+            document_age: Duration::from_secs(30 * 24 * 3600),
+            documents: 1_000,
+            log_age: None,
+            log_checkpoint_every: LogCheckpoints::default().every,
+        }
     }
 }
 
 impl Housekeeping {
-    /// Commits until the next round: anywhere from half to one and a half of the interval, so that the workers of a fleet
-    /// do not all clear away the same things.
+    /// Commits until the next round: anywhere from half to one and a half of the interval, so that the workers of a
+    /// fleet do not all clear away the same things.
     pub(crate) fn next_round(&self, chance: &Chance) -> u32 {
         chance.number(self.every.div_ceil(2)..=self.every.saturating_add(self.every / 2))
     }
 
-    /// Deletes documents that nobody needs any more. `followed` is how far `rejected_events` is known to be.
+    /// Deletes documents that nobody needs any more.
     pub(crate) async fn prune_documents(
         &self,
         chain: &DocumentChain,
         current: &CheckpointDocument,
-        followed: Option<u64>,
+        need: &Need,
         now: Millis,
     ) -> Result<usize, LakeError> {
         let listed = chain.list().await?;
-        let bounds = Bounds { older_than: now.earlier(self.document_age), below: needed_from(current, followed) };
+        let below = needed_from(current, need.followed).min(need.promised.unwrap_or(u64::MAX));
+        let bounds = Bounds { older_than: now.earlier(self.document_age), below };
         if candidates(&listed, &bounds).is_empty() {
             return Ok(0);
         }
@@ -64,16 +106,12 @@ impl Housekeeping {
         // Those that stay, because they hold archive ranges or repairs, must not hide those behind them for ever.
         let places = numbers.len().saturating_sub(AT_ONCE) + 1;
         let skipped = usize::try_from(current.head.number).unwrap_or(0) % places;
-        let mut read = futures::stream::iter(numbers.into_iter().skip(skipped).take(AT_ONCE))
-            .map(|number| async move { (number, chain.get(number).await) })
+        let mut done = futures::stream::iter(numbers.into_iter().skip(skipped).take(AT_ONCE))
+            .map(|number| delete_unless_kept(chain, number))
             .buffer_unordered(READS);
         let mut deleted = 0;
-        while let Some((number, document)) = read.next().await {
-            let commit = document?.commit;
-            if commit.archive_ranges.is_empty() && commit.repair.is_none() {
-                chain.delete(number).await?;
-                deleted += 1;
-            }
+        while let Some(is_gone) = done.next().await {
+            deleted += usize::from(is_gone?);
         }
         Ok(deleted)
     }
@@ -82,11 +120,44 @@ impl Housekeeping {
     pub(crate) async fn prune_log(&self, name: &str, table: &DeltaTable, now: Millis) -> Result<usize, LakeError> {
         let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
         let age = self.log_age.unwrap_or_else(|| state.table_config().log_retention_duration());
-        let cutoff = now.earlier(age).get();
-        cleanup_expired_logs_for(state.version(), table.log_store().as_ref(), cutoff, None)
-            .await
-            .map_err(LakeError::table(name, "clear its log"))
+        pruning::prune(name, table, age, now).await
     }
+}
+
+/// Who else may need documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// How far `rejected_events` is known to be.
+    pub(crate) followed: Option<u64>,
+    /// The document of the oldest version that is promised to be readable, where that counts.
+    pub(crate) promised: Option<u64>,
+}
+
+/// The document in force at a version; `None` when the log does not tell any more.
+pub(crate) async fn document_at(
+    name: &str,
+    table: &DeltaTable,
+    app_id: &str,
+    at: u64,
+) -> Result<Option<u64>, LakeError> {
+    for number in (at.saturating_sub(LOOKED_BACK)..=at).rev() {
+        match outline::read(name, table, number).await? {
+            Some(version) if version.numbers.contains_key(app_id) => return Ok(version.numbers.get(app_id).copied()),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Ok(None)
+}
+
+/// Deletes a document, unless it holds archive ranges or a repair; says whether it did.
+async fn delete_unless_kept(chain: &DocumentChain, number: u64) -> Result<bool, LakeError> {
+    let commit = chain.get(number).await?.commit;
+    let goes = commit.archive_ranges.is_empty() && commit.repair.is_none();
+    if goes {
+        chain.delete(number).await?;
+    }
+    Ok(goes)
 }
 
 struct Bounds {

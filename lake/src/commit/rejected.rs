@@ -9,12 +9,12 @@ use bluelake_schemas::REJECTED_PARTITIONS;
 
 use crate::{
     backoff::{Backoff, Chance},
-    checkpoint::document::CheckpointDocument,
-    commit::chain::DocumentChain,
+    checkpoint::{data_file::DataFile, document::CheckpointDocument},
+    commit::{chain::DocumentChain, log::checkpoint::LogCheckpoints},
     error::LakeError,
     failpoint,
     layout::REJECTED_EVENTS,
-    place::delta::{append, quiet_commit, transaction, write_log_checkpoint_if_due},
+    place::delta::{append, quiet_commit, transaction},
 };
 
 /// Rounds before the follower leaves the work to the next commit.
@@ -29,11 +29,13 @@ pub(crate) struct RejectedFollower {
     /// Newest document whose files are known to be in the table.
     reached: Option<u64>,
     chance: Chance,
+    pub(crate) log_checkpoints: LogCheckpoints,
 }
 
 impl RejectedFollower {
     pub(crate) fn new(table: DeltaTable, chain: DocumentChain, app_id: String, chance: &Chance) -> Self {
-        Self { table, chain, app_id, reached: None, chance: chance.clone() }
+        let log_checkpoints = LogCheckpoints::default();
+        Self { table, chain, app_id, reached: None, chance: chance.clone(), log_checkpoints }
     }
 
     pub(crate) fn table(&self) -> &DeltaTable {
@@ -82,7 +84,8 @@ impl RejectedFollower {
         if done >= newest {
             return Ok(());
         }
-        let mut actions = self.files_since(document, done).await?;
+        let files = files_since(&self.chain, document, done).await?;
+        let mut actions: Vec<Action> = files.iter().map(|file| Action::Add(file.add_action())).collect();
         actions.push(Action::Txn(transaction(&self.app_id, document.head.number)?));
         let finished = CommitBuilder::from(quiet_commit(1))
             .with_actions(actions)
@@ -90,22 +93,26 @@ impl RejectedFollower {
             .await
             .map_err(LakeError::table(REJECTED_EVENTS, "commit"))?;
         self.table.state = Some(finished.snapshot());
-        write_log_checkpoint_if_due(REJECTED_EVENTS, &self.table).await;
+        self.log_checkpoints.write_if_due(REJECTED_EVENTS, &self.table).await;
         Ok(())
     }
+}
 
-    /// Walks `last_rejected` back to `done`, exclusive.
-    async fn files_since(&self, document: &CheckpointDocument, done: u64) -> Result<Vec<Action>, LakeError> {
-        let mut actions = Vec::new();
-        let mut newest = document.clone();
-        while let Some(number) = newest.rejected_after(done) {
-            let found = if number == newest.head.number { newest } else { self.chain.get(number).await? };
-            actions.extend(found.commit.rejected_files.iter().map(|file| Action::Add(file.add_action())));
-            match found.head.previous {
-                Some(previous) => newest = self.chain.get(previous.number).await?,
-                None => break,
-            }
+/// The files that documents give to `rejected_events`: of those after `done` up to `document`. Walks `last_rejected` back.
+pub(crate) async fn files_since(
+    chain: &DocumentChain,
+    document: &CheckpointDocument,
+    done: u64,
+) -> Result<Vec<DataFile>, LakeError> {
+    let mut files = Vec::new();
+    let mut newest = document.clone();
+    while let Some(number) = newest.rejected_after(done) {
+        let found = if number == newest.head.number { newest } else { chain.get(number).await? };
+        files.extend(found.commit.rejected_files);
+        match found.head.previous {
+            Some(previous) => newest = chain.get(previous.number).await?,
+            None => break,
         }
-        Ok(actions)
     }
+    Ok(files)
 }

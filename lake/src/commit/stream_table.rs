@@ -17,7 +17,8 @@ use crate::{
     },
     commit::{
         chain::DocumentChain,
-        housekeeping::Housekeeping,
+        housekeeping::{Housekeeper, Housekeeping, Need},
+        log::checkpoint::LogCheckpoints,
         rejected::RejectedFollower,
         self_check,
         uploader::{Uploader, check_files},
@@ -25,13 +26,16 @@ use crate::{
     error::LakeError,
     failpoint,
     layout::{REJECTED_EVENTS, app_id},
-    place::{delta::write_log_checkpoint_if_due, lake::Lake},
+    place::lake::Lake,
 };
 
 /// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
 const COMMIT_ATTEMPTS: usize = 12;
 /// Retries inside deltalake: few, because each works on an older and older read of the table.
 const INNER_RETRIES: usize = 3;
+
+/// Rounds of clearing away that a worker leaves to the one whose they are before it does one itself.
+const ROUNDS_LEFT_TO_OTHERS: u32 = 9;
 
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +64,12 @@ pub struct StreamTable {
     /// Version that was checked against its document, or that a commit of ours made out of such a one.
     checked: Option<u64>,
     housekeeping: Housekeeping,
+    housekeeper: Housekeeper,
     /// Commits until old documents and log files are cleared away.
     commits_until_round: u32,
+    /// Rounds that were left to another worker since the last one.
+    rounds_left: u32,
+    log_checkpoints: LogCheckpoints,
     chance: Chance,
 }
 
@@ -91,7 +99,10 @@ impl StreamTable {
             app_id,
             checked: None,
             housekeeping: Housekeeping::default(),
+            housekeeper: Housekeeper::default(),
             commits_until_round: Housekeeping::default().next_round(&chance),
+            rounds_left: 0,
+            log_checkpoints: LogCheckpoints::default(),
             chance,
         };
         table.reload().await?;
@@ -103,8 +114,16 @@ impl StreamTable {
     #[must_use]
     pub fn with_housekeeping(mut self, housekeeping: Housekeeping) -> Self {
         self.commits_until_round = housekeeping.next_round(&self.chance);
+        self.log_checkpoints.every = housekeeping.log_checkpoint_every;
+        self.rejected.log_checkpoints.every = housekeeping.log_checkpoint_every;
         self.housekeeping = housekeeping;
         self
+    }
+
+    /// Says which tables this process clears away; without it, all of them.
+    #[must_use]
+    pub fn with_housekeeper(self, housekeeper: Housekeeper) -> Self {
+        Self { housekeeper, ..self }
     }
 
     /// The document in force; `None` before the first commit.
@@ -229,7 +248,7 @@ impl StreamTable {
         if failpoint::pass("after_follow").await.is_err() {
             return;
         }
-        write_log_checkpoint_if_due(self.stream.table(), &self.events).await;
+        self.log_checkpoints.write_if_due(self.stream.table(), &self.events).await;
         self.commits_until_round = self.commits_until_round.saturating_sub(1);
         if self.commits_until_round == 0 {
             self.commits_until_round = self.housekeeping.next_round(&self.chance);
@@ -243,17 +262,27 @@ impl StreamTable {
         }
     }
 
-    /// Deletes old documents and old files of the Delta logs.
-    async fn clear_away(&self) -> Result<(), LakeError> {
+    /// Deletes old documents and old files of the Delta logs: of the tables that are this worker's, and now and then of
+    /// all, because the worker whose they are may have nothing to commit.
+    async fn clear_away(&mut self) -> Result<(), LakeError> {
         let Some(current) = &self.current else {
             return Ok(());
         };
+        let is_turn = self.rounds_left >= ROUNDS_LEFT_TO_OTHERS;
+        let keeps = |table: &str| is_turn || self.housekeeper.keeps(table);
+        let (events, rejected) = (keeps(self.stream.table()), keeps(REJECTED_EVENTS));
+        self.rounds_left = if events { 0 } else { self.rounds_left + 1 };
         // It was just put: the store's clock says what time it is.
         let now = self.chain.written_at(current.head.number).await?;
-        let followed = self.rejected.reached();
-        let documents = self.housekeeping.prune_documents(&self.chain, current, followed, now).await?;
-        let mut log_files = self.housekeeping.prune_log(self.stream.table(), &self.events, now).await?;
-        log_files += self.housekeeping.prune_log(REJECTED_EVENTS, self.rejected.table(), now).await?;
+        let (mut documents, mut log_files) = (0, 0);
+        if events {
+            let need = Need { followed: self.rejected.reached(), promised: None };
+            documents = self.housekeeping.prune_documents(&self.chain, current, &need, now).await?;
+            log_files += self.housekeeping.prune_log(self.stream.table(), &self.events, now).await?;
+        }
+        if rejected {
+            log_files += self.housekeeping.prune_log(REJECTED_EVENTS, self.rejected.table(), now).await?;
+        }
         tracing::debug!(stream = %self.stream, documents, log_files, "cleared away what nobody needs any more");
         Ok(())
     }

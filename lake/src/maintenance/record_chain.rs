@@ -13,7 +13,7 @@ use crate::{
 /// The application under which a table keeps the number of its record in force.
 pub(crate) const MAINTENANCE: &str = "bluelake/maintenance";
 /// Folder of the records, beside the partitions.
-const FOLDER: &str = "_maintenance";
+pub(crate) const FOLDER: &str = "_maintenance";
 
 /// The maintenance records of one table.
 pub(crate) type RecordChain = Chain<MaintenanceRecord>;

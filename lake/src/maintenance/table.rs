@@ -15,7 +15,10 @@ use uuid::Uuid;
 use crate::{
     backoff::Backoff,
     checkpoint::document::CheckpointDocument,
-    commit::{chain::DocumentChain, self_check, stream_table::document_number, uploader::Uploader},
+    commit::{
+        chain::DocumentChain, log::checkpoint::LogCheckpoints, self_check, stream_table::document_number,
+        uploader::Uploader,
+    },
     error::LakeError,
     layout::{REJECTED_EVENTS, app_id},
     maintenance::{
@@ -26,7 +29,7 @@ use crate::{
         task::{Lost, Task, UndoTerms},
         undo::UndoView,
     },
-    place::{delta::write_log_checkpoint_if_due, lake::Lake},
+    place::lake::Lake,
 };
 
 /// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
@@ -71,6 +74,7 @@ pub struct MaintainedTable {
     checked: Option<u64>,
     /// It is open for undos alone: rows that no document counts are judged when one is committed, and not before.
     only_undo: bool,
+    log_checkpoints: LogCheckpoints,
 }
 
 impl MaintainedTable {
@@ -110,6 +114,7 @@ impl MaintainedTable {
             worker: worker.to_owned(),
             checked: None,
             only_undo,
+            log_checkpoints: LogCheckpoints::default(),
         };
         table.reload().await?;
         Ok(table)
@@ -131,6 +136,26 @@ impl MaintainedTable {
     #[must_use]
     pub fn record(&self) -> Option<&MaintenanceRecord> {
         self.current.as_ref()
+    }
+
+    /// The chain of its records.
+    pub(crate) fn records(&self) -> &RecordChain {
+        &self.records
+    }
+
+    /// The streams whose events it holds, with their chains and the documents in force.
+    pub(crate) fn followed(&self) -> impl Iterator<Item = (Stream, &DocumentChain, Option<&CheckpointDocument>)> {
+        self.streams.iter().map(|held| {
+            let document = self.documents.get(&held.stream).and_then(Option::as_ref);
+            (held.stream, &held.chain, document)
+        })
+    }
+
+    /// The document of a stream that `rejected_events` follows.
+    pub(crate) async fn followed_by_rejected(&self, stream: Stream) -> Result<Option<u64>, LakeError> {
+        let rejected = self.lake.table(REJECTED_EVENTS).await?;
+        let state = rejected.snapshot().map_err(LakeError::table(REJECTED_EVENTS, "load its Delta log"))?;
+        document_number(REJECTED_EVENTS, &rejected, state, &app_id(stream)).await
     }
 
     /// Uploads into the table's folder.
@@ -174,7 +199,7 @@ impl MaintainedTable {
             match self.attempt(task).await {
                 Ok(outcome) => {
                     if matches!(outcome, TaskOutcome::Committed { .. }) {
-                        write_log_checkpoint_if_due(self.name, &self.table).await;
+                        self.log_checkpoints.write_if_due(self.name, &self.table).await;
                     }
                     return Ok(outcome);
                 }

@@ -1,25 +1,11 @@
 //! The edge to deltalake: how our commits are made.
 
-pub(crate) mod log;
-
 use deltalake::{
-    DeltaTable,
     kernel::{Transaction, transaction::CommitProperties},
     protocol::{DeltaOperation, SaveMode},
 };
 
 use crate::error::LakeError;
-
-/// A log checkpoint is written after each so many versions.
-const LOG_CHECKPOINT_INTERVAL: u64 = 20;
-
-/// Writes a log checkpoint when the table's version says that one is due. Best effort: readers only get slower without.
-pub(crate) async fn write_log_checkpoint_if_due(name: &str, table: &DeltaTable) {
-    let due = table.version().is_some_and(|version| version > 0 && version % LOG_CHECKPOINT_INTERVAL == 0);
-    if due && let Err(error) = deltalake::checkpoints::create_checkpoint(table, None).await {
-        tracing::warn!(table = name, error = crate::causes(&error), "no log checkpoint was written");
-    }
-}
 
 /// Commit properties without the log checkpoint, which is written apart, and without log clean-up.
 pub(crate) fn quiet_commit(max_retries: usize) -> CommitProperties {

@@ -14,13 +14,16 @@ use futures::future::join_all;
 
 use crate::{
     checkpoint::{document::CheckpointDocument, totals::ControlTotals},
-    commit::{chain::DocumentChain, self_check, stream_table::document_number},
+    commit::{
+        chain::DocumentChain,
+        log::version::{at_version, commits, no_such_version},
+        self_check,
+        stream_table::document_number,
+    },
     error::LakeError,
     layout::REJECTED_EVENTS,
-    place::{
-        delta::log::{at_version, commits, no_such_version},
-        lake::Lake,
-    },
+    maintenance::record_chain::{MAINTENANCE, RecordChain},
+    place::lake::Lake,
     read::scan::PlainConditions,
 };
 
@@ -120,7 +123,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::NotALake`] without tables, [`LakeError::NoSuchVersion`] for a version or time that the logs do not have (any
-    /// more).
+    /// more), or whose files were deleted.
     pub async fn read(&self, as_of: &AsOf) -> Result<LakeReading, LakeError> {
         let wanted = self.wanted(as_of).await?;
         let session = &scan_session();
@@ -148,7 +151,9 @@ impl Lake {
             AsOf::Versions(versions) => Wanted { versions: versions.clone(), time: None },
             AsOf::Version(version) => {
                 let name = Stream::TransactionEvents.table();
-                let committed = commits(name, &self.table(name).await?).await?;
+                let table = self.table(name).await?;
+                self.expect_readable(name, &table, *version).await?;
+                let committed = commits(name, &table).await?;
                 let time = committed.get(version).copied();
                 let time = time.ok_or_else(|| no_such_version(name, &committed, &format!("version {version}")))?;
                 Wanted { versions: BTreeMap::from([(name.to_owned(), *version)]), time: Some(time) }
@@ -167,7 +172,34 @@ impl Lake {
                 before.ok_or_else(|| no_such_version(name, &committed, &format!("version of {time} or before")))?
             }
         };
+        self.expect_readable(name, &table, version).await?;
         at_version(name, table, version).await
+    }
+
+    /// Refuses a version below the floor, before anything of it is read: its log may still be there when its files are not.
+    async fn expect_readable(&self, name: &str, table: &DeltaTable, version: u64) -> Result<(), LakeError> {
+        let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
+        let Some(newest) = document_number(name, table, state, MAINTENANCE).await? else { return Ok(()) };
+        let chain = RecordChain::new(self, name);
+        let mut record = chain.get(newest).await?;
+        if version >= record.standing.readable_from {
+            return Ok(());
+        }
+        // The first record of this floor or a higher one says since when.
+        let oldest = record.standing.readable_from;
+        let mut before = chain.before(newest).await?;
+        while let Some(previous) = record.previous.as_ref().map(|previous| previous.number) {
+            let earlier = before.get(previous).await?;
+            if earlier.standing.readable_from <= version {
+                break;
+            }
+            record = earlier;
+        }
+        let since = record.began_at.time().map_or_else(String::new, |at| at.format("%FT%TZ").to_string());
+        let reason = format!(
+            "version {version} can no longer be read since {since}: its files were deleted (vacuum); the oldest that can be read is {oldest}"
+        );
+        Err(LakeError::NoSuchVersion { table: name.to_owned(), reason })
     }
 
     async fn stream_reading(&self, stream: Stream, table: &DeltaTable) -> Result<StreamReading, LakeError> {

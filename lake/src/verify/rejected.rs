@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     checkpoint::totals::Repaired,
-    commit::stream_table::document_number,
+    commit::{log::version::read_version, stream_table::document_number},
     error::LakeError,
     layout::REJECTED_EVENTS,
     maintenance::record_chain::{MAINTENANCE, RecordChain},
-    place::{delta::log::read_version, lake::Lake},
+    place::lake::Lake,
 };
 
 /// Checks the stream's part of the table, and gives its files: those that later documents gave it are left out.

@@ -14,13 +14,13 @@ use super::{
     report::{Check, Findings},
 };
 use crate::{
+    commit::log::version::{LogVersion, read_versions},
     error::LakeError,
     layout::app_id,
     maintenance::{
         record::{RowChange, TaskKind},
         record_chain::MAINTENANCE,
     },
-    place::delta::log::{LogVersion, read_versions},
 };
 
 /// What a version did.

@@ -9,7 +9,10 @@ use object_store::{ObjectStoreExt as _, path::Path};
 
 use super::MaintainedTable;
 use crate::{
-    commit::stream_table::document_number,
+    commit::{
+        log::version::{LogVersion, LoggedFile, at_version, commits, logged_files, no_such_version, read_versions},
+        stream_table::document_number,
+    },
     error::LakeError,
     layout::{REJECTED_EVENTS, app_id},
     maintenance::{
@@ -20,10 +23,7 @@ use crate::{
         task::{Lost, Task},
         undo::{UndoView, Undone},
     },
-    place::{
-        delta::log::{LogVersion, LoggedFile, at_version, commits, logged_files, no_such_version, read_versions},
-        lake::Lake,
-    },
+    place::lake::Lake,
 };
 
 /// A table as it was at a version.

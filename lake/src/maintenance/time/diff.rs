@@ -9,16 +9,14 @@ use futures::StreamExt as _;
 use serde::Serialize;
 
 use crate::{
+    commit::log::version::{LogVersion, LoggedFile, at_version, commits, logged_files, no_such_version, read_versions},
     error::LakeError,
     layout::REJECTED_EVENTS,
     maintenance::{
         record::TaskKind,
         record_chain::{MAINTENANCE, RecordChain},
     },
-    place::{
-        delta::log::{LogVersion, LoggedFile, at_version, commits, logged_files, no_such_version, read_versions},
-        lake::Lake,
-    },
+    place::lake::Lake,
 };
 
 /// What differs between two versions.
@@ -272,7 +270,7 @@ mod tests {
     use bluelake_schemas::Millis;
 
     use super::*;
-    use crate::place::delta::log::LoggedRemoval;
+    use crate::commit::log::version::LoggedRemoval;
 
     fn file(path: &str, rows: u64) -> LoggedFile {
         let values = EVENT_PARTITIONS.map(|column| (column.to_owned(), Some(path[..1].to_owned())));

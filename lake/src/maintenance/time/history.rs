@@ -14,17 +14,18 @@ use serde::Serialize;
 use super::what::{What, may_be_replay};
 use crate::{
     checkpoint::document::CheckpointDocument,
-    commit::{chain::DocumentChain, stream_table::document_number},
+    commit::{
+        chain::DocumentChain,
+        log::version::{LogVersion, at_version, commits, logged_files, read_versions},
+        stream_table::document_number,
+    },
     error::LakeError,
     layout::{REJECTED_EVENTS, app_id},
     maintenance::{
         record::{MaintenanceRecord, TaskKind},
         record_chain::{MAINTENANCE, RecordChain},
     },
-    place::{
-        delta::log::{LogVersion, at_version, commits, logged_files, read_versions},
-        lake::Lake,
-    },
+    place::lake::Lake,
 };
 
 /// Versions whose document and record are read at once.

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::{
     checkpoint::document::CheckpointDocument,
+    commit::log::version::LogVersion,
     layout::REJECTED_EVENTS,
     maintenance::record::{MaintenanceRecord, TaskKind},
-    place::delta::log::LogVersion,
 };
 
 /// What a version did.

@@ -9,10 +9,11 @@ use deltalake::{
     kernel::{Action, Add, LogicalFileView, Remove},
     logstore::get_actions,
 };
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _};
 use object_store::{ObjectStoreExt as _, path::Path};
 use serde_json::Value;
 
+use super::files::{LogFiles, commit};
 use crate::error::LakeError;
 
 /// Versions read at once.
@@ -120,7 +121,7 @@ impl LogVersion {
 /// Reads a version; `None` when it was cleared away, or is not there yet.
 pub(crate) async fn read_version(name: &str, table: &DeltaTable, number: u64) -> Result<Option<LogVersion>, LakeError> {
     let log = table.log_store();
-    let path = log.log_path().clone().join(format!("{number:020}.json"));
+    let path = log.log_path().clone().join(commit(number));
     let failed = |error| LakeError::store("read", format!("{name}/{path}"))(error);
     let found = match log.object_store(None).get(&path).await {
         Ok(found) => found,
@@ -206,15 +207,8 @@ fn rows_of(statistics: &str) -> Option<u64> {
 
 /// The commits that the log still lists, with their times by the store's clock.
 pub(crate) async fn commits(name: &str, table: &DeltaTable) -> Result<BTreeMap<u64, DateTime<Utc>>, LakeError> {
-    let log = table.log_store();
-    let listed = log.object_store(None).list(Some(log.log_path())).try_collect::<Vec<_>>().await;
-    let listed = listed.map_err(LakeError::store("list the Delta log of", name))?;
-    let commit = |meta: object_store::ObjectMeta| {
-        let version = meta.location.filename()?.strip_suffix(".json")?;
-        let version = if version.len() == 20 { version.parse().ok()? } else { return None };
-        Some((version, meta.last_modified))
-    };
-    Ok(listed.into_iter().filter_map(commit).collect())
+    let listed = LogFiles::list(name, table, 0).await?.commits;
+    Ok(listed.into_iter().filter_map(|(version, at)| Some((version, at.time()?))).collect())
 }
 
 /// That the log does not have what is wanted.
