@@ -13,6 +13,7 @@
 mod env;
 mod flight;
 mod follow;
+mod maintenance;
 mod oracle;
 mod reader;
 mod run;
