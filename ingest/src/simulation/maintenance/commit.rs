@@ -16,7 +16,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) enum TaskEnd {
     Committed,
-    Lost(Lost),
+    Lost,
     /// Nobody knows; it was tried as often as it may be, or the table was refused.
     GivenUp,
 }
@@ -88,9 +88,10 @@ impl TaskCommit {
                 Some(self.committed(env))
             }
             TaskAttempt::Lost(lost) => {
-                let lost = lost.clone();
+                let (lost, id, kind) = (lost.clone(), self.task.id, self.task.kind.name());
+                env.tell(|| format!("{kind} {id} is lost: {lost}"));
                 self.note_lost(&lost, env);
-                Some(TaskEnd::Lost(lost))
+                Some(TaskEnd::Lost)
             }
             _ => None,
         }
@@ -151,6 +152,10 @@ impl TaskCommit {
             Err(_) => return None,
         }
         let Ok(found) = table.find(&self.task, env) else { return None };
+        if found.is_none() && self.is_undone(env) {
+            env.count("two undid one version");
+            return Some(TaskEnd::Lost);
+        }
         self.snapshot = table.snapshot.clone();
         self.next = self.snapshot.version + 1;
         match TaskAttempt::decide(&table.view(&self.task), found, &self.task, worker) {
@@ -163,6 +168,12 @@ impl TaskCommit {
             Err(contradiction) => env.fail(format!("the task contradicts itself: {contradiction}: {:?}", self.task)),
         }
         None
+    }
+
+    /// What is undone stands no more. Its rows may be back in other files.
+    fn is_undone(&self, env: &Env) -> bool {
+        let TaskKind::Undo { version } = self.task.kind else { return false };
+        env.store.log.iter().any(|later| later.undoes == Some(index(version)))
     }
 
     fn put_record(&mut self, mut proposal: Box<Proposal>, env: &mut Env) {

@@ -122,6 +122,7 @@ impl Foreign {
         match (changes, env.store.uncounted_rows - before) {
             (false, _) => env.count("another program merged files"),
             (true, rows) => {
+                env.tell(|| format!("{rows} rows more than the documents count"));
                 env.count(if rows > 0 { "another program added rows" } else { "another program deleted rows" });
                 self.act = Act::Restore(version);
                 self.next = env.now + 1 + if env.calm { 0 } else { env.below(60_000) };

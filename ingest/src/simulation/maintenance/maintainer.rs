@@ -23,8 +23,8 @@ enum Job {
     Idle,
     /// A compaction whose inputs from this one on are still to be read.
     Read(Box<Task>, usize),
-    /// A compaction whose rows are still to be written.
-    Write(Box<Task>, Vec<Item>),
+    /// A compaction whose rows are still to be written, and the number of its next file.
+    Write(Box<Task>, Vec<Item>, usize),
     Commit(Box<TaskCommit>),
     Vacuum(Box<Vacuum>),
     Erasure(Box<Erasure>),
@@ -93,7 +93,7 @@ impl Maintainer {
         match std::mem::replace(&mut self.job, Job::Idle) {
             Job::Idle => self.pick(wish, env),
             Job::Read(task, at) => self.read(task, at, env),
-            Job::Write(task, items) => self.write(task, items, env),
+            Job::Write(task, items, number) => self.write(task, items, number, env),
             Job::Commit(mut commit) => match commit.step(&mut self.table, &self.name, env) {
                 None => self.job = Job::Commit(commit),
                 Some(end) => {
@@ -160,6 +160,8 @@ impl Maintainer {
     /// Some files of one folder become one.
     fn compact(&mut self, env: &mut Env) {
         let folders = by_folder(&self.table.snapshot.files);
+        let name = &self.name;
+        env.tell(|| format!("{name} looks for files to merge"));
         let rich: Vec<_> = folders.into_values().filter(|files| files.len() > 1).collect();
         if rich.is_empty() {
             return;
@@ -184,18 +186,20 @@ impl Maintainer {
         let Some(file) = task.inputs.get(at) else {
             let items = task.inputs.iter().filter_map(|file| env.store.file(&file.path)).flat_map(|items| items.iter());
             let items: Vec<Item> = items.cloned().collect();
-            self.job = Job::Write(task, items);
+            self.job = Job::Write(task, items, 0);
             return;
         };
         if env.store.file(&file.path).is_none() {
             env.count("compaction met a deleted file");
+            let path = &file.path;
+            env.tell(|| format!("{path} is gone"));
             return self.over(env);
         }
         self.job = Job::Read(task, at + 1);
     }
 
     /// Writes the output of a compaction: one file, or two.
-    fn write(&mut self, mut task: Box<Task>, items: Vec<Item>, env: &mut Env) {
+    fn write(&mut self, mut task: Box<Task>, items: Vec<Item>, next_number: usize, env: &mut Env) {
         if u64::try_from(items.len()).ok() != task.rows.get(&STREAM).map(|rows| rows.before) {
             // One was deleted while it read the others.
             env.count("compaction met a deleted file");
@@ -207,15 +211,15 @@ impl Maintainer {
         let named = parts.into_iter().filter(|part| !part.is_empty()).enumerate();
         let files: Vec<(DataFile, Arc<[Item]>)> = named
             .map(|(number, part)| {
-                let name = format!("{}-{number:05}", task.id);
+                let name = format!("{}-{:05}", task.id, next_number + number);
                 (event_file(&name, part[0].day(), part, env.now), Arc::from(part))
             })
             .collect();
         for (file, part) in &files {
             let request = Request::Rows { path: file.path.clone(), items: Arc::clone(part) };
             if env.send(request).is_err() {
-                // A file is put again as it is.
-                self.job = Job::Write(task, items);
+                // What may have landed is an orphan: who tries again writes files of other names.
+                self.job = Job::Write(task, items, next_number + 2);
                 return;
             }
         }
@@ -247,7 +251,8 @@ impl Maintainer {
         let removes = (1..log.len()).filter(|version| !log[*version].removes.is_empty()).collect::<Vec<_>>();
         let Some(back) = removes.len().checked_sub(1) else { return };
         let version = removes[back - env.random.random_range(0..=back.min(4))];
-        if env.store.log[version].undoes.is_some() {
+        let log = &env.store.log;
+        if log[version].undoes.is_some() || log.iter().any(|later| later.undoes == Some(version)) {
             return;
         }
         let planned = undo(&env.store, version, &self.table.snapshot.files, &self.table.standing());

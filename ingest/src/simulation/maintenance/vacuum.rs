@@ -57,7 +57,7 @@ impl Vacuum {
                     env.count("floor raised");
                     self.stage = Stage::Plan;
                 }
-                Some(TaskEnd::Lost(_) | TaskEnd::GivenUp) => return true,
+                Some(TaskEnd::Lost | TaskEnd::GivenUp) => return true,
             },
             Stage::Plan => return self.plan(table, worker, env),
             Stage::Delete(files, purged_to) => return self.delete(files, purged_to, table, env),
