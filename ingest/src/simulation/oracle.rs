@@ -315,8 +315,12 @@ impl Oracle {
             None => false,
         };
         let listed = env.world.list(env.now);
-        let followed = env.store.rejected_log.iter().map(|version| version.adds.len()).sum::<usize>();
-        listed.iter().all(|shard| done(&env.world.shards[&shard.id])) && followed >= self.rejected_files.len()
+        listed.iter().all(|shard| done(&env.world.shards[&shard.id])) && self.has_followed(env)
+    }
+
+    /// Whether `rejected_events` has all that the documents give to it.
+    pub(super) fn has_followed(&self, env: &Env) -> bool {
+        env.store.rejected_log.iter().map(|version| version.adds.len()).sum::<usize>() >= self.rejected_files.len()
     }
 
     /// Why it is not at rest, for the finding.

@@ -133,12 +133,24 @@ impl Run {
         if self.crew.is_empty() || self.env.finding.is_some() || self.env.percent(50) {
             return;
         }
+        self.env.calm = false;
+        self.crew.work();
+        // They die in the middle of something.
+        (self.puts_left, self.next_put) = (12, self.env.now);
+        for _ in 0..self.env.random.random_range(0..2_000) {
+            if self.env.finding.is_none() {
+                self.producers();
+                self.step();
+            }
+        }
+        (self.puts_left, self.retries) = (0, Vec::new());
         for slot in &mut self.slots {
             (slot.worker, slot.until) = (None, i64::MAX);
         }
-        self.env.calm = false;
+        if !self.oracle.has_followed(&self.env) {
+            self.env.count("rejected events wait for a follower");
+        }
         (self.env.settings.care_pause, self.env.settings.vacuum_age) = (20 * MINUTE, 4 * ORPHAN_AGE);
-        self.crew.work();
         self.env.tell(|| "the workers are gone");
         let until = self.env.now + 3 * ORPHAN_AGE;
         let mut steps = 0;

@@ -351,7 +351,7 @@ impl Worker {
                 let loaded = self.table.reload(env);
                 self.main = if loaded.is_ok() { Main::Loop } else { Main::Reload };
                 if loaded == Err(StoreFault::Refused) {
-                    self.next_main = env.now + 500;
+                    self.next_main = env.now + 1_000;
                 }
                 self.takes_epoch();
             }

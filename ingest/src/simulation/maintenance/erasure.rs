@@ -37,7 +37,7 @@ pub(super) struct Erasure {
 impl Erasure {
     pub(super) fn new(env: &mut Env) -> Self {
         let request = Uuid::from_u128(env.random.random());
-        let until = env.now + 60_000 + env.below(3_600_000);
+        let until = env.now + 2_000 + env.below(4 * env.settings.care_pause);
         Self { request, until, stage: Stage::Claim(None) }
     }
 

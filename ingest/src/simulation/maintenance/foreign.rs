@@ -55,7 +55,7 @@ impl Foreign {
     }
 
     fn begin(&mut self, env: &mut Env) {
-        self.next = env.now + 1 + env.below(8 * env.settings.care_pause);
+        self.next = env.now + 1 + env.below(12 * env.settings.care_pause);
         let snapshot = env.store.snapshot();
         let folders = by_folder(&snapshot.files);
         let rich: Vec<_> = folders.values().filter(|files| files.len() > 1).collect();
@@ -125,7 +125,7 @@ impl Foreign {
                 env.tell(|| format!("{rows} rows more than the documents count"));
                 env.count(if rows > 0 { "another program added rows" } else { "another program deleted rows" });
                 self.act = Act::Restore(version);
-                self.next = env.now + 1 + if env.calm { 0 } else { env.below(60_000) };
+                self.next = env.now + 1 + if env.calm { 0 } else { env.below(8_000) };
             }
         }
     }

@@ -142,11 +142,12 @@ impl Maintainer {
             return;
         }
         match chance {
-            0..52 => self.compact(env),
-            52..62 => self.expire(env),
-            62..74 => self.undo(env),
-            74..95 => {
-                let age = 1 + env.below(env.settings.vacuum_age);
+            0..55 => self.compact(env),
+            55..62 => self.expire(env),
+            62..80 => self.undo(env),
+            80..97 => {
+                // Without a reader, the shortest age is no fault.
+                let age = if env.percent(30) { 1 } else { 1 + env.below(env.settings.vacuum_age) };
                 let with_orphans = env.percent(50);
                 self.job = Job::Vacuum(Box::new(Vacuum::new(age, with_orphans)));
             }
