@@ -13,6 +13,7 @@
 mod env;
 mod flight;
 mod follow;
+mod maintenance;
 mod oracle;
 mod reader;
 mod run;
@@ -34,21 +35,33 @@ use env::Counters;
 use run::{Outcome, run};
 
 /// Seeds of a run without variables.
-const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 2_000 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 10_000 };
 
 /// What a run over the default seeds must have seen.
 const MUST_HAPPEN: &[&str] = &[
+    "a claim lapsed",
+    "another program added rows",
+    "another program deleted rows",
+    "another program lost its files",
+    "another program merged files",
     "answer lost",
     "batch expired",
+    "batch fenced by an erasure",
+    "batch landed behind a maintenance commit",
     "batch without a stored row",
     "child of a merge read",
     "child waits for a parent",
+    "claim given back",
+    "claim kept a task out",
     "commit behind one that did not matter",
+    "compacted",
+    "compaction lost its answer and was found in the chain",
     "conflict",
     "crash",
     "crash in a commit",
     "delayed request landed",
     "delayed request refused",
+    "document number of a task taken",
     "document number skipped",
     "document number taken",
     "duplicate",
@@ -58,8 +71,13 @@ const MUST_HAPPEN: &[&str] = &[
     "ended without a record",
     "ended without a signal",
     "entry retired",
+    "epoch raised",
+    "everything vacuumed",
+    "expired",
     "fenced",
     "first act fenced",
+    "floor raised",
+    "floor was further already",
     "gap accepted",
     "gap found",
     "handing over",
@@ -67,26 +85,56 @@ const MUST_HAPPEN: &[&str] = &[
     "iterator expired",
     "left in order",
     "lost answer had landed",
+    "maintainer killed in the middle",
+    "maintainer refused a table that another program changed",
+    "maintainer stands still",
+    "maintenance commit lost a race",
     "merge",
+    "operator restored the table",
+    "orphan deleted",
     "own success met as taken",
+    "partitions claimed",
     "pin inherited",
     "pinned",
     "position trimmed",
     "read after the retention",
     "read failed",
+    "record number skipped",
+    "record number taken",
+    "records replayed",
     "rejected events followed for another",
+    "retired file deleted",
+    "rows landed in an expired day",
     "same answer twice",
     "shard let go",
     "shard vanished",
     "split",
     "stands still",
     "taken over",
+    "task given up as contended",
+    "task lost its answer and was found in the chain",
+    "task lost to an erasure",
+    "task lost to another program",
+    "task lost to one that changed rows",
+    "task tried again",
+    "task was outrun",
+    "task was too old",
     "told to be drained",
     "tried again",
+    "two compactions raced for one file",
+    "undid a compaction",
+    "undid an expiry",
+    "undid another program's change",
+    "undo came too late",
+    "vacuum finished another's deletes",
+    "vacuum kept what an undo put back",
+    "vacuum went on after it stood still",
     "window not rebuilt",
     "window rebuilt",
+    "worker refused a table that another program changed",
     "written ahead",
     "zombie refused",
+    "zombie task refused",
 ];
 
 fn variable(name: &str) -> Option<u64> {

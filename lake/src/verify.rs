@@ -35,6 +35,7 @@ use crate::{
 use documents::DocumentFindings;
 use files::ActiveFile;
 use history::{History, Reach};
+pub use maintenance::replay_records;
 use maintenance::{Maintained, PastFiles};
 use report::Findings;
 pub use report::{Check, CheckOutcome, Found, StreamReport, VerifyReport};

@@ -31,7 +31,7 @@ fn every_known_bug_can_be_brought_back() {
     let mut patches: Vec<_> =
         root.join("tests/known-bugs").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     patches.sort();
-    assert_eq!(patches.len(), 12, "{patches:?}");
+    assert_eq!(patches.len(), 25, "{patches:?}");
     let page = std::fs::read_to_string(root.join("docs/simulation.md")).unwrap();
     for patch in patches {
         let name = patch.file_stem().unwrap().to_str().unwrap();

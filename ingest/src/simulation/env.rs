@@ -1,12 +1,13 @@
 //! What everything in a run shares: the stream, the store, the clock, chance, the event log and the counters.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     time::{Duration, Instant},
 };
 
 use rand::{Rng as _, SeedableRng as _};
+use uuid::Uuid;
 
 use super::{
     store::{Request, Store, StoreFault},
@@ -56,6 +57,15 @@ pub(super) struct Settings {
     pub(super) tick: i64,
     /// Pause of a reader at its tip.
     pub(super) rest: i64,
+    pub(super) maintainers: usize,
+    /// Another program changes the table too.
+    pub(super) foreign: bool,
+    /// Pause of a maintainer between two jobs, milliseconds.
+    pub(super) care_pause: i64,
+    /// Versions younger than this stay readable, milliseconds at most.
+    pub(super) vacuum_age: i64,
+    /// Of ten thousand steps, so many see a maintainer killed or stopped for a while.
+    pub(super) care_chaos: u32,
 }
 
 impl Settings {
@@ -89,6 +99,11 @@ impl Settings {
             beat: 2_000 * pace,
             tick: 400 * pace,
             rest: 1_000 * pace,
+            maintainers: [0, 1, 2, 2, 3][random.random_range(0..5)],
+            foreign: random.random_ratio(1, 4),
+            care_pause: [2_000, 20_000, 120_000][random.random_range(0..3)],
+            vacuum_age: [5_000, MINUTE, 30 * MINUTE][random.random_range(0..3)],
+            care_chaos: [0, 40, 160][random.random_range(0..3)],
         }
     }
 
@@ -114,6 +129,9 @@ pub(super) struct Env {
     pub(super) now: i64,
     /// Who read each shard last.
     pub(super) last_reader: BTreeMap<String, String>,
+    /// Tasks that their maintainers were told to have happened, or to be lost.
+    pub(super) committed_tasks: BTreeSet<Uuid>,
+    pub(super) lost_tasks: BTreeSet<Uuid>,
     /// Faults are over.
     pub(super) calm: bool,
     /// The first thing that is wrong.
@@ -136,6 +154,8 @@ impl Env {
             counters: Counters::new(),
             now: BEGIN,
             last_reader: BTreeMap::new(),
+            committed_tasks: BTreeSet::new(),
+            lost_tasks: BTreeSet::new(),
             calm: false,
             finding: None,
             instants: Instant::now(),

@@ -1,6 +1,6 @@
 //! A flush: the files of a batch are uploaded one by one, then the batch is committed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bluelake_lake::{Batch, CommitOutcome, DataFile, ShardAdvance, Writer};
 use bluelake_schemas::Millis;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     env::Env,
     reader::SimRows,
-    store::{Fate, Item, Request, StoreFault},
+    store::{Fate, Item, Request, StoreFault, event_file},
     table::{Committing, Table},
 };
 use crate::landing::buffer::Buffered;
@@ -32,35 +32,41 @@ impl Draft {
         Self { id, files: Vec::new(), rejected_files: Vec::new(), ahead: Vec::new(), next_number: 0 }
     }
 
-    /// Uploads events as files, and takes them in when all have landed.
+    /// Uploads events as files, one for each day and one for those rejected, and takes them in when all have landed.
     pub(super) fn upload(&mut self, items: &[Item], env: &mut Env) -> Result<(), StoreFault> {
-        let mut uploaded = Vec::new();
-        for fate in [Fate::Stored, Fate::Rejected] {
-            let rows: Vec<Item> = items.iter().filter(|item| item.fate == fate).cloned().collect();
-            if rows.is_empty() {
-                continue;
+        let (mut files, mut rejected_files) = (Vec::new(), Vec::new());
+        for day in 1..=3 {
+            let wanted = |item: &&Item| item.fate == Fate::Stored && item.day() == day;
+            if let Some(file) = self.upload_file(items.iter().filter(wanted), env)? {
+                files.push(file);
             }
-            let path = format!("{fate:?}/{}-{}.parquet", self.id, self.next_number);
-            self.next_number += 1;
-            let count = u64::try_from(rows.len()).unwrap();
-            env.send(Request::Rows { path: path.clone(), items: rows })?;
-            // Their own place in the store says when they were written.
-            let modified_at = env.store.file_written_at(&path).ok_or(StoreFault::Unclear)?;
-            let file = DataFile {
-                path,
-                partition_values: BTreeMap::new(),
-                size: 1,
-                modified_at: Millis::new(modified_at),
-                rows: count,
-                statistics: String::new(),
-            };
-            uploaded.push((fate, file));
         }
-        for (fate, file) in uploaded {
-            if fate == Fate::Stored { self.files.push(file) } else { self.rejected_files.push(file) }
+        if let Some(file) = self.upload_file(items.iter().filter(|item| item.fate == Fate::Rejected), env)? {
+            rejected_files.push(DataFile { partition_values: BTreeMap::new(), ..file });
         }
+        self.files.extend(files);
+        self.rejected_files.extend(rejected_files);
         self.ahead.extend_from_slice(items);
         Ok(())
+    }
+
+    fn upload_file<'a>(
+        &mut self,
+        rows: impl Iterator<Item = &'a Item>,
+        env: &mut Env,
+    ) -> Result<Option<DataFile>, StoreFault> {
+        let rows: Arc<[Item]> = rows.cloned().collect();
+        let Some(first) = rows.first() else { return Ok(None) };
+        let name = format!("{}-{:05}", self.id, self.next_number);
+        let mut file = event_file(&name, first.day(), &rows, env.now);
+        if first.fate == Fate::Rejected {
+            file.path = format!("rejected_events/{name}.parquet");
+        }
+        self.next_number += 1;
+        env.send(Request::Rows { path: file.path.clone(), items: rows })?;
+        // Their own place in the store says when they were written.
+        let modified_at = env.store.file_written_at(&file.path).ok_or(StoreFault::Unclear)?;
+        Ok(Some(DataFile { modified_at: Millis::new(modified_at), ..file }))
     }
 }
 
@@ -73,13 +79,15 @@ pub(super) struct Flight {
     /// `None` only inside a step.
     leg: Option<Leg>,
     shards: Vec<ShardAdvance>,
+    /// The erasure epoch of the time when its rows were read.
+    epoch: u64,
     stood_still: bool,
 }
 
 impl Flight {
-    pub(super) fn new(draft: Draft, buffered: Buffered<SimRows>, base: u64) -> Self {
+    pub(super) fn new(draft: Draft, buffered: Buffered<SimRows>, base: u64, epoch: u64) -> Self {
         let items = buffered.rows.into_iter().flat_map(|rows| rows.0).collect();
-        Self { leg: Some(Leg::Upload { draft, items, base }), shards: buffered.shards, stood_still: false }
+        Self { leg: Some(Leg::Upload { draft, items, base }), shards: buffered.shards, epoch, stood_still: false }
     }
 
     /// How far the batch moves each shard.
@@ -126,14 +134,14 @@ impl Flight {
         let batch = Batch {
             id,
             base,
-            erasure_epoch: 0,
+            erasure_epoch: self.epoch,
             shards: self.shards.clone(),
             retire: Vec::new(),
             supplement: None,
             files,
             rejected_files,
         };
-        let mut committing = Committing::new(batch, items);
+        let mut committing = Committing::new(batch, items, Some(self.epoch));
         committing.stood_still = self.stood_still;
         Leg::Commit(Box::new(committing))
     }

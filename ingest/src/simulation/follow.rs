@@ -110,14 +110,14 @@ impl Follow {
             let batch = Batch {
                 id: Uuid::from_u128(env.random.random()),
                 base: document.map_or(0, |document| document.head.number),
-                erasure_epoch: 0,
+                erasure_epoch: document.map_or(0, |document| document.head.erasure_epoch),
                 shards: first.acts,
                 retire: first.retire,
                 supplement: None,
                 files: Vec::new(),
                 rejected_files: Vec::new(),
             };
-            self.stage = Stage::Commit(Box::new(Committing::new(batch, Vec::new())));
+            self.stage = Stage::Commit(Box::new(Committing::new(batch, Vec::new(), None)));
             return Ok(false);
         }
         for shard in &listed {
@@ -157,10 +157,15 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
     let dedup = DedupLimits { span: super::env::millis(env.settings.window), max_ids: 1_000_000 };
     let mut rebuild = Rebuild::plan(&shards, worker.table.document.as_ref(), dedup);
     let wanted = rebuild.wanted().clone();
-    // The table as it was loaded, not as it is.
-    let number = worker.table.document.as_ref().map_or(0, |document| document.head.number);
-    let loaded = env.store.log.iter().filter(|version| version.txn.is_some_and(|txn| txn <= number));
-    let rows = loaded.flat_map(|version| &version.adds).filter_map(|file| env.store.file(&file.path)).flatten();
+    // The table as it was loaded, not as it is: a file of it may be deleted since.
+    let files = worker.table.snapshot.files.keys().map(|path| env.store.file(path).cloned());
+    let Some(files) = files.collect::<Option<Vec<_>>>() else {
+        env.count("window met a deleted file");
+        worker.agenda.give_back(&shards);
+        worker.tell_holds(env);
+        return Err(());
+    };
+    let rows = files.iter().flat_map(|items| items.iter());
     let mut remembered = 0_u64;
     let within = |item: &&Item| {
         wanted.get(item.place.shard.as_str()).is_some_and(|range| range.contains(&Micros::new(item.arrived_at)))

@@ -17,6 +17,7 @@ use bluelake_schemas::Millis;
 
 use super::{
     env::Env,
+    maintenance::Ledger,
     store::{Fate, Item, Place, Version},
     world::{SimRecord, SimShard},
 };
@@ -30,6 +31,9 @@ pub(super) struct Oracle {
     /// The position before the first record that was promised, by shard.
     pins: BTreeMap<ShardId, Pin>,
     rejected_files: BTreeSet<String>,
+    ledger: Ledger,
+    /// Deletions that were looked at.
+    seen_deletions: usize,
 }
 
 /// How a shard came into the table.
@@ -53,17 +57,49 @@ impl Oracle {
                 env.fail(format!("version {number}: {finding}"));
             }
         }
+        while let Some(path) = env.store.deleted.get(self.seen_deletions).cloned() {
+            self.seen_deletions += 1;
+            let needed = if self.rejected_files.contains(&path) {
+                Err(format!("{path} is deleted, and rejected_events has it or is given it"))
+            } else {
+                self.ledger.deleted(&path)
+            };
+            if let Err(finding) = needed {
+                env.fail(finding);
+            }
+        }
+    }
+
+    /// What must hold of the files at the end.
+    pub(super) fn conclude_files(&self, env: &mut Env) {
+        if let Err(finding) = self.ledger.conclude(env) {
+            env.fail(format!("at the end: {finding}"));
+        }
+    }
+
+    /// What must hold when everything was vacuumed.
+    pub(super) fn nothing_is_left(&self, env: &mut Env) {
+        self.ledger.nothing_is_left(&self.rejected_files, env);
     }
 
     fn version(&mut self, version: &Version, env: &mut Env) -> Result<(), String> {
-        for file in &version.adds {
-            let items = env.store.file(&file.path).ok_or(format!("{} is missing", file.path))?;
-            if u64::try_from(items.len()).unwrap() != file.rows {
-                return Err(format!("{} has other than {} rows", file.path, file.rows));
+        self.ledger.version(self.seen, version, env)?;
+        if version.record.is_none() && !version.uncounted {
+            for file in &version.adds {
+                let items = env.store.file(&file.path).ok_or(format!("{} is missing", file.path))?;
+                self.take_in(items)?;
             }
-            self.take_in(items)?;
         }
         self.take_in(&version.duplicates)?;
+        if version.txn.is_some() {
+            self.document(version, env)?;
+        }
+        self.ledger.count(self.document.as_ref())?;
+        if version.txn.is_some() { self.watermark(env) } else { Ok(()) }
+    }
+
+    /// The document that a version puts in force.
+    fn document(&mut self, version: &Version, env: &mut Env) -> Result<(), String> {
         let Some(number) = version.txn else { return Ok(()) };
         let bytes = env.store.document(number).ok_or(format!("document {number} is missing"))?;
         let document = CheckpointDocument::read(bytes, number).map_err(|fault| fault.to_string())?;
@@ -84,8 +120,12 @@ impl Oracle {
         {
             env.count("document number skipped");
         }
+        let named = document.commit.maintenance.as_ref().map(|named| named.number);
+        if named != version.record {
+            return Err(format!("document {number} names record {named:?}, its version has {:?}", version.record));
+        }
         self.document = Some(document);
-        self.watermark(env)
+        Ok(())
     }
 
     fn take_in(&mut self, items: &[Item]) -> Result<(), String> {
@@ -275,8 +315,12 @@ impl Oracle {
             None => false,
         };
         let listed = env.world.list(env.now);
-        let followed = env.store.rejected_log.iter().map(|version| version.adds.len()).sum::<usize>();
-        listed.iter().all(|shard| done(&env.world.shards[&shard.id])) && followed >= self.rejected_files.len()
+        listed.iter().all(|shard| done(&env.world.shards[&shard.id])) && self.has_followed(env)
+    }
+
+    /// Whether `rejected_events` has all that the documents give to it.
+    pub(super) fn has_followed(&self, env: &Env) -> bool {
+        env.store.rejected_log.iter().map(|version| version.adds.len()).sum::<usize>() >= self.rejected_files.len()
     }
 
     /// Why it is not at rest, for the finding.
@@ -325,7 +369,9 @@ impl Oracle {
             items.sort_by_key(|item| (item.arrived_at, item.place.clone()));
             for (index, later) in items.iter().enumerate() {
                 let near = |earlier: &&&Item| {
-                    earlier.fate == Fate::Stored
+                    // What expired is not known any more when a window is made from the table.
+                    (earlier.fate == Fate::Stored
+                        && !(later.fate == Fate::Stored && self.ledger.ever_expired.contains(&earlier.place)))
                         && later.arrived_at - earlier.arrived_at <= window
                         && self.is_known_ancestor(&earlier.place.shard, &later.place.shard, env)
                 };

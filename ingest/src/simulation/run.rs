@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::{
     env::{Counters, Env},
+    maintenance::{Crew, ORPHAN_AGE},
     oracle::Oracle,
-    store::Version,
+    store::{Request, Version},
     worker::{End, Worker},
     world::{KEYS, SimEvent},
 };
@@ -17,6 +18,8 @@ const CALM_STEPS: u32 = 60_000;
 /// Steps of the busy part at most.
 const BUSY_STEPS: u32 = 60_000;
 const MINUTE: i64 = 60_000;
+/// Steps of the time after that, in which only maintainers are there, at most.
+const LATE_STEPS: u32 = 3_000;
 
 /// What came of a run.
 pub(super) struct Outcome {
@@ -37,6 +40,7 @@ struct Run {
     env: Env,
     oracle: Oracle,
     slots: Vec<Slot>,
+    crew: Crew,
     puts_left: u32,
     next_put: i64,
     /// Puts to be repeated: when, and what.
@@ -50,8 +54,8 @@ pub(super) fn run(seed: u64, tell: bool) -> Outcome {
     let slots = 0..env.settings.workers;
     let slots = slots.map(|number| Slot { name: format!("w{number}"), worker: None, until: env.now }).collect();
     let (puts_left, next_put) = (env.settings.puts, env.now);
-    let mut run =
-        Run { env, oracle: Oracle::default(), slots, puts_left, next_put, retries: Vec::new(), on_gap: OnGap::Stop };
+    let (crew, oracle) = (Crew::new(&env), Oracle::default());
+    let mut run = Run { env, oracle, slots, crew, puts_left, next_put, retries: Vec::new(), on_gap: OnGap::Stop };
     run.busy();
     if run.env.settings.idle {
         run.idle();
@@ -59,6 +63,10 @@ pub(super) fn run(seed: u64, tell: bool) -> Outcome {
     run.calm();
     if run.env.finding.is_none() {
         run.oracle.conclude(&mut run.env);
+    }
+    run.late();
+    if run.env.finding.is_none() {
+        run.oracle.conclude_files(&mut run.env);
     }
     let told = run.env.take_told();
     Outcome { counters: run.env.counters, finding: run.env.finding, told }
@@ -94,6 +102,7 @@ impl Run {
         self.env.calm = true;
         self.env.tell(|| "calm");
         self.on_gap = OnGap::Continue;
+        self.crew.end(self.env.now);
         for slot in &mut self.slots {
             slot.until = slot.until.min(self.env.now);
             if let Some(worker) = &mut slot.worker {
@@ -105,13 +114,82 @@ impl Run {
         let not_before = self.env.now + 4 * MINUTE;
         while self.env.finding.is_none() {
             let late = self.env.store.next_late().is_some() || self.env.now < not_before;
-            if !late && self.oracle.is_at_rest(&self.env) {
+            if !late && self.crew.is_idle() && self.oracle.is_at_rest(&self.env) {
                 return;
             }
             steps += 1;
             if steps > CALM_STEPS {
                 let restless = self.oracle.restless(&self.env);
-                self.env.fail(format!("it does not come to rest: {restless}"));
+                let idle = self.crew.is_idle();
+                self.env.fail(format!("it does not come to rest, maintainers at rest: {idle}: {restless}"));
+            }
+            self.step();
+        }
+    }
+
+    /// The workers are gone, and maintainers go on for a day, in which what is old becomes old. Then they merge and delete what
+    /// they can.
+    fn late(&mut self) {
+        if self.crew.is_empty() || self.env.finding.is_some() || self.env.percent(50) {
+            return;
+        }
+        self.env.calm = false;
+        self.crew.work();
+        // They die in the middle of something.
+        (self.puts_left, self.next_put) = (12, self.env.now);
+        for _ in 0..self.env.random.random_range(0..2_000) {
+            if self.env.finding.is_none() {
+                self.producers();
+                self.step();
+            }
+        }
+        (self.puts_left, self.retries) = (0, Vec::new());
+        for slot in &mut self.slots {
+            (slot.worker, slot.until) = (None, i64::MAX);
+        }
+        if !self.oracle.has_followed(&self.env) {
+            self.env.count("rejected events wait for a follower");
+        }
+        (self.env.settings.care_pause, self.env.settings.vacuum_age) = (20 * MINUTE, 4 * ORPHAN_AGE);
+        self.env.tell(|| "the workers are gone");
+        let until = self.env.now + 3 * ORPHAN_AGE;
+        let mut steps = 0;
+        while self.env.now < until && steps < LATE_STEPS && self.env.finding.is_none() {
+            steps += 1;
+            self.chaos();
+            self.step();
+        }
+        self.env.calm = true;
+        self.crew.end(self.env.now);
+        self.until("maintainers end", |run| run.crew.is_idle() && run.env.store.next_late().is_none());
+        self.env.now += 3 * ORPHAN_AGE;
+        self.tidy();
+    }
+
+    /// Nothing keeps a compaction out for ever, and what nobody needs is deleted.
+    fn tidy(&mut self) {
+        let files = self.env.store.snapshot().files.len();
+        self.crew.compact(self.env.now);
+        self.until("a compaction", |run| run.crew.done() >= 3);
+        let left = self.env.store.snapshot().files.len();
+        if files > 3 && left >= files {
+            self.env.fail(format!("nothing keeps compactions out, and {files} files are {left}"));
+        }
+        self.crew.vacuum(self.env.now);
+        self.until("a vacuum", |run| run.crew.done() >= 2);
+        self.crew.end(self.env.now);
+        self.until("maintainers end", |run| run.crew.is_idle());
+        if self.env.finding.is_none() {
+            self.oracle.nothing_is_left(&mut self.env);
+        }
+    }
+
+    fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let mut steps = 0;
+        while !is_so(self) && self.env.finding.is_none() {
+            steps += 1;
+            if steps > CALM_STEPS {
+                self.env.fail(format!("maintenance does not come to an end: {what}"));
             }
             self.step();
         }
@@ -170,10 +248,13 @@ impl Run {
     fn chaos(&mut self) {
         if self.env.random.random_range(0..400) == 0 {
             let now = self.env.now;
-            // Compaction moves no row: it only makes the log longer.
+            // Upkeep moves no row and no file: it only makes the log longer.
             let version = self.env.store.log.len();
             let content = Version::default();
-            let _ = self.env.store.apply(super::store::Request::Log { version, content }, now);
+            let _ = self.env.store.apply(Request::Log { version, content }, now);
+        }
+        if self.env.random.random_range(0..10_000) < self.env.settings.care_chaos {
+            self.crew.chaos(&mut self.env);
         }
         if self.env.random.random_range(0..10_000) >= self.env.settings.chaos {
             return;
@@ -233,13 +314,13 @@ impl Run {
                 Ok(()) => self.env.count("delayed request landed"),
                 Err(_) => self.env.count("delayed request refused"),
             }
-        } else if !self.worker_step() {
+        } else if !self.somebody_steps() {
             self.wait();
         }
         self.oracle.look(&mut self.env);
     }
 
-    fn worker_step(&mut self) -> bool {
+    fn somebody_steps(&mut self) -> bool {
         let now = self.env.now;
         let mut able = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.until <= now) {
@@ -251,10 +332,18 @@ impl Run {
             let worker = slot.worker.get_or_insert_with(|| Worker::new(&slot.name, on_gap, &mut self.env));
             able.extend(worker.activities(&self.env).into_iter().map(|activity| (index, activity)));
         }
-        if able.is_empty() {
+        let maintainers = self.crew.able(now);
+        let all = able.len() + maintainers.len();
+        if all == 0 {
             return false;
         }
-        let (index, activity) = able.swap_remove(self.env.random.random_range(0..able.len()));
+        let chosen = self.env.random.random_range(0..all);
+        if let Some(maintainer) = chosen.checked_sub(able.len()).and_then(|index| maintainers.get(index)) {
+            self.crew.step(*maintainer, &mut self.env);
+            self.env.now += self.env.random.random_range(0..20);
+            return true;
+        }
+        let (index, activity) = able.swap_remove(chosen);
         let slot = &mut self.slots[index];
         let Some(worker) = &mut slot.worker else { return false };
         if let Some(end) = worker.act(&activity, &mut self.env) {
@@ -277,7 +366,8 @@ impl Run {
         });
         let puts = if self.puts_left > 0 { self.next_put } else { i64::MAX };
         let retries = self.retries.iter().map(|(at, _, _)| *at);
-        let next = workers.chain([puts]).chain(retries).chain(self.env.store.next_late()).filter(|at| *at > now).min();
+        let others = retries.chain(self.env.store.next_late()).chain(self.crew.next_time(now));
+        let next = workers.chain([puts]).chain(others).filter(|at| *at > now && *at < i64::MAX).min();
         self.env.now = next.unwrap_or(now + 1_000);
     }
 }

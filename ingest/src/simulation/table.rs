@@ -5,7 +5,7 @@ use bluelake_schemas::Millis;
 
 use super::{
     env::Env,
-    store::{Fate, Item, RejectedVersion, Request, StoreFault, Version},
+    store::{Fate, Item, RejectedVersion, Request, Snapshot, StoreFault, Version},
 };
 
 /// Versions that deltalake tries of one commit.
@@ -13,8 +13,8 @@ const INNER_TRIES: usize = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// Version of the event table as last loaded.
-    version: usize,
+    /// The event table as last loaded.
+    pub(super) snapshot: Snapshot,
     pub(super) document: Option<CheckpointDocument>,
     follower: Follower,
 }
@@ -23,21 +23,14 @@ impl Table {
     /// Loads the newest version and its document, and checks them against each other.
     pub(super) fn reload(&mut self, env: &mut Env) -> Result<(), StoreFault> {
         env.read()?;
-        let version = env.store.log.len() - 1;
-        let number = env.store.log.iter().filter_map(|version| version.txn).next_back();
-        if number != self.document.as_ref().map(|document| document.head.number) {
-            self.document = match number {
-                Some(number) => Some(read_document(number, env)?),
-                None => None,
-            };
+        let snapshot = env.store.snapshot();
+        load_document(&snapshot, &mut self.document, env)?;
+        let checked = self_check(&snapshot, self.document.as_ref(), env);
+        self.snapshot = snapshot;
+        if checked.is_err() {
+            env.count("worker refused a table that another program changed");
         }
-        self.version = version;
-        let rows: u64 = env.store.log.iter().flat_map(|version| &version.adds).map(|file| file.rows).sum();
-        let expected = self.document.as_ref().map_or(Some(0), CheckpointDocument::expected_rows);
-        if expected != Some(rows) {
-            env.fail(format!("self-check: {rows} rows by the log, {expected:?} by document {number:?}"));
-        }
-        Ok(())
+        checked
     }
 
     /// Whether the chain holds the batch. Reads document by document.
@@ -61,7 +54,39 @@ impl Table {
     }
 }
 
-fn read_document(number: u64, env: &mut Env) -> Result<CheckpointDocument, StoreFault> {
+/// Loads the document that a snapshot names, unless it is the one that is known.
+pub(super) fn load_document(
+    snapshot: &Snapshot,
+    known: &mut Option<CheckpointDocument>,
+    env: &mut Env,
+) -> Result<(), StoreFault> {
+    if snapshot.document != known.as_ref().map(|document| document.head.number) {
+        *known = match snapshot.document {
+            Some(number) => Some(read_document(number, env)?),
+            None => None,
+        };
+    }
+    Ok(())
+}
+
+/// Refuses a table whose rows are not those that its document counts. It is a finding unless another program did it.
+pub(super) fn self_check(
+    snapshot: &Snapshot,
+    document: Option<&CheckpointDocument>,
+    env: &mut Env,
+) -> Result<(), StoreFault> {
+    let expected = document.map_or(Some(0), CheckpointDocument::expected_rows);
+    if expected == Some(snapshot.rows) {
+        return Ok(());
+    }
+    if env.store.uncounted_rows == 0 {
+        let (rows, number) = (snapshot.rows, snapshot.document);
+        env.fail(format!("self-check: {rows} rows by the log, {expected:?} by document {number:?}"));
+    }
+    Err(StoreFault::Refused)
+}
+
+pub(super) fn read_document(number: u64, env: &mut Env) -> Result<CheckpointDocument, StoreFault> {
     env.read()?;
     let read = env.store.document(number).map(|bytes| CheckpointDocument::read(bytes, number));
     match read {
@@ -128,6 +153,8 @@ pub(super) struct Committing {
     /// Set when the worker stood still with this under way.
     pub(super) stood_still: bool,
     unclear: bool,
+    /// The erasure epoch of the time when its rows were read, if it has any.
+    began_epoch: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -137,9 +164,9 @@ enum Stage {
 }
 
 impl Committing {
-    pub(super) fn new(batch: Batch, items: Vec<Item>) -> Self {
+    pub(super) fn new(batch: Batch, items: Vec<Item>, began_epoch: Option<u64>) -> Self {
         let stage = Stage::Try(Attempt::Read);
-        Self { batch, items, stage, versions: (0, 0), stood_still: false, unclear: false }
+        Self { batch, items, stage, versions: (0, 0), stood_still: false, unclear: false, began_epoch }
     }
 
     /// Whether a crash now comes between the document and the end.
@@ -174,6 +201,9 @@ impl Committing {
     fn settled(&mut self, env: &mut Env) -> Option<CommitOutcome> {
         match &self.stage {
             Stage::Try(Attempt::Fenced(fence)) => {
+                if fence.erasure_epochs.is_some() {
+                    env.count("batch fenced by an erasure");
+                }
                 if self.stood_still {
                     env.count("zombie refused");
                 }
@@ -196,7 +226,7 @@ impl Committing {
     fn read(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<()> {
         table.reload(env).ok()?;
         let found = table.holds(&self.batch, env).ok()?;
-        self.versions = (table.version, table.version + 1);
+        self.versions = (table.snapshot.version, table.snapshot.version + 1);
         match Attempt::decide(table.document.as_ref(), found, &self.batch, writer) {
             Ok(step) => {
                 if matches!(step, Attempt::Put(_)) && std::mem::replace(&mut self.unclear, false) {
@@ -218,7 +248,7 @@ impl Committing {
                 env.count("document number taken");
                 self.stage = Stage::Try(Attempt::taken(document, env.store.highest_document()));
             }
-            Err(StoreFault::Unclear) => {}
+            Err(_) => {}
         }
     }
 
@@ -230,28 +260,33 @@ impl Committing {
             adds: self.batch.files.clone(),
             txn: Some(document.head.number),
             duplicates: items.cloned().collect(),
+            began_epoch: self.began_epoch,
+            ..Version::default()
         };
-        match env.send(Request::Log { version: next, content }) {
+        match env.send(Request::Log { version: next, content: content.clone() }) {
             Ok(()) => {
+                let passed = env.store.log.get(snapshot + 1..next).unwrap_or_default();
+                let records = passed.iter().filter(|version| version.record.is_some()).count();
                 if next > snapshot + 1 {
                     env.count("commit behind one that did not matter");
                 }
-                table.version = next;
+                if records > 0 {
+                    env.count("batch landed behind a maintenance commit");
+                }
+                table.snapshot = env.store.snapshot();
                 table.document = Some(*document);
                 self.stage = Stage::Follow;
             }
             Err(StoreFault::Taken) => {
                 let moved = env.store.log.get(snapshot + 1..=next).unwrap_or_default();
-                if moved.iter().any(|version| version.txn.is_some()) {
+                if moved.iter().any(|landed| content.conflicts_with(landed)) {
                     env.count("conflict");
                 } else if next - snapshot < INNER_TRIES {
                     self.versions = (snapshot, next + 1);
                     self.stage = Stage::Try(Attempt::Commit(document));
                 }
             }
-            Err(StoreFault::Unclear) => {
-                self.unclear = true;
-            }
+            Err(_) => self.unclear = true,
         }
     }
 }

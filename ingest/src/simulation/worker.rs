@@ -13,6 +13,7 @@ use super::{
     flight::{Draft, Flight},
     follow::Follow,
     reader::{Read, SimReader, SimRows},
+    store::StoreFault,
     table::Table,
 };
 use crate::{
@@ -79,6 +80,8 @@ pub(super) struct Worker {
     pub(super) others: Vec<Heartbeat>,
     next_beat: i64,
     pub(super) table: Table,
+    /// The erasure epoch at which it began to read.
+    epoch: u64,
     main: Main,
     next_main: i64,
     pub(super) agenda: Agenda<SimRows, Draft>,
@@ -139,6 +142,7 @@ impl Worker {
             others: Vec::new(),
             next_beat: env.now,
             table: Table::default(),
+            epoch: 0,
             main: Main::Open,
             next_main: env.now,
             agenda: Agenda::new(limits, false, look_interval(env), env.instant()),
@@ -338,11 +342,19 @@ impl Worker {
             Main::Open => {
                 let opened = self.table.reload(env).and_then(|()| self.table.follow(env));
                 self.main = if opened == Ok(true) { Main::Loop } else { Main::Open };
+                self.takes_epoch();
                 if opened.is_err() {
                     self.next_main = env.now + 500;
                 }
             }
-            Main::Reload => self.main = if self.table.reload(env).is_ok() { Main::Loop } else { Main::Reload },
+            Main::Reload => {
+                let loaded = self.table.reload(env);
+                self.main = if loaded.is_ok() { Main::Loop } else { Main::Reload };
+                if loaded == Err(StoreFault::Refused) {
+                    self.next_main = env.now + 1_000;
+                }
+                self.takes_epoch();
+            }
             Main::Follow(follow) => return self.follow(follow, env),
             Main::CatchUp if self.table.follow(env) == Ok(false) => self.main = Main::CatchUp,
             Main::CatchUp => {}
@@ -375,6 +387,11 @@ impl Worker {
         None
     }
 
+    /// A round begins, at the epoch of the table as it was loaded.
+    fn takes_epoch(&mut self) {
+        self.epoch = self.table.document.as_ref().map_or(0, |document| document.head.erasure_epoch);
+    }
+
     /// One turn of the loop.
     fn turn(&mut self, env: &mut Env) {
         if self.leaving {
@@ -388,7 +405,7 @@ impl Worker {
                 let events = buffered.rows.iter().map(|rows| rows.0.len()).sum::<usize>();
                 env.tell(|| format!("{name} flushes {events} events"));
                 let draft = draft.unwrap_or_else(|| Draft::new(env));
-                self.flight = Some(Flight::new(draft, buffered, base));
+                self.flight = Some(Flight::new(draft, buffered, base, self.epoch));
             }
             Some(Act::WriteAhead { draft, rows }) => self.lent = Some((draft, rows)),
             Some(Act::Look(look)) => self.main = Main::Follow(Box::new(Follow::new(look))),

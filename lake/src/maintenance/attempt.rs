@@ -1,5 +1,6 @@
 //! The steps of one try to commit a task, from reading the table back to the Delta commit. Pure: it is told what came of a
-//! step and says which comes next. The table in a store drives it (`table/steps.rs`).
+//! step and says which comes next. The table in a store drives it (`table/steps.rs`), and so does the simulated one: both
+//! take the same steps in the same order.
 //!
 //! | step | what came of it | next |
 //! | --- | --- | --- |
@@ -26,6 +27,7 @@ use crate::{
     checkpoint::{
         document::CheckpointDocument,
         numbered::{Numbered as _, Predecessor},
+        settlement::{Trace, trace_back},
     },
     layout::REJECTED_EVENTS,
     maintenance::{
@@ -96,6 +98,19 @@ pub enum TaskAttempt {
 }
 
 impl TaskAttempt {
+    /// Retries of the Delta library inside of a commit: none. It compares only files that change data, so that it would let
+    /// a compaction through whose inputs another program has compacted meanwhile.
+    pub const INNER_RETRIES: usize = 0;
+
+    /// Tries of one task, each on a fresh snapshot, before it is given up as contended.
+    pub const TRIES: usize = 12;
+
+    /// Looks for a task in one record of the chain. To be asked from the record in force back.
+    #[must_use]
+    pub fn trace(record: &MaintenanceRecord, task: &Task) -> Trace {
+        trace_back(record, task.base, task.id)
+    }
+
     /// Decides from the table as just read; `found` is the record of the chain that commits the task already.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::{
     error::LakeError,
     layout::{REJECTED_EVENTS, app_id},
     maintenance::{
-        attempt::{FoundFile, TableView},
+        attempt::{FoundFile, TableView, TaskAttempt},
         record::{MaintenanceRecord, TaskKind},
         record_chain::{MAINTENANCE, RecordChain},
         self_check::{check_protocol, check_rejected},
@@ -31,9 +31,6 @@ use crate::{
     },
     place::lake::Lake,
 };
-
-/// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
-const COMMIT_ATTEMPTS: usize = 12;
 
 /// What became of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +191,7 @@ impl MaintainedTable {
     pub async fn commit(&mut self, task: &Task) -> Result<TaskOutcome, LakeError> {
         let mut last_error = None;
         let mut backoff = Backoff::of_conflicts(self.lake.chance());
-        for attempt in 0..COMMIT_ATTEMPTS {
+        for attempt in 0..TaskAttempt::TRIES {
             backoff.before(attempt).await;
             match self.attempt(task).await {
                 Ok(outcome) => {
@@ -215,7 +212,7 @@ impl MaintainedTable {
             }
         }
         let table = self.name.to_owned();
-        Err(LakeError::Contention { table, attempts: COMMIT_ATTEMPTS, source: last_error })
+        Err(LakeError::Contention { table, attempts: TaskAttempt::TRIES, source: last_error })
     }
 
     /// Loads the newest version with its record and documents, and checks them against each other when the table moved.

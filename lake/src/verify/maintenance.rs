@@ -12,7 +12,7 @@ use super::{
     files::ActiveFile,
     history::{BatchHistory, History, Reach},
     readable,
-    report::Findings,
+    report::{Findings, Found},
 };
 use crate::{
     error::LakeError,
@@ -105,6 +105,25 @@ pub(super) async fn replay(table: &Maintained<'_>, active: &[ActiveFile]) -> Res
     }
     replay.ends();
     Ok(replay.past)
+}
+
+/// Replays records that are at hand, the newest first, backwards on the files of a table, given as path, rows and size.
+/// Gives the files that are left when all is taken back, with what does not fit. Pure.
+#[must_use]
+pub fn replay_records(
+    table: &'static str,
+    files: impl IntoIterator<Item = (String, u64, u64)>,
+    records: &[MaintenanceRecord],
+) -> (BTreeSet<String>, Found) {
+    let mut replay = Replay { table, batches: None, past: PastFiles::default() };
+    for (path, rows, size) in files {
+        replay.take_in(&path, PastFile { rows: Some(rows), size });
+    }
+    for (at, record) in records.iter().enumerate() {
+        replay.undo(record);
+        replay.follows(records.get(at + 1), record);
+    }
+    (replay.past.open.into_keys().collect(), replay.past.findings.found())
 }
 
 /// Pure: the files of a table on their way back.

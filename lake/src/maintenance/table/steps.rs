@@ -23,10 +23,6 @@ use crate::{
     place::delta::{quiet_commit, transaction},
 };
 
-/// Retries inside deltalake: none. It compares only files that change data, so that it would let a compaction through
-/// whose inputs another program has compacted meanwhile.
-const INNER_RETRIES: usize = 0;
-
 impl MaintainedTable {
     /// After an error that will not pass: it may still hide a success.
     pub(super) async fn settle(&mut self, task: &Task, error: LakeError) -> Result<TaskOutcome, LakeError> {
@@ -140,7 +136,7 @@ impl MaintainedTable {
             ("bluelakeRecord", Value::from(record)),
         ];
         let metadata = metadata.map(|(name, value)| (name.to_owned(), value));
-        let finished = CommitBuilder::from(quiet_commit(INNER_RETRIES).with_metadata(metadata))
+        let finished = CommitBuilder::from(quiet_commit(TaskAttempt::INNER_RETRIES).with_metadata(metadata))
             .with_actions(actions)
             .build(Some(&*state), self.table.log_store(), operation(task))
             .await
