@@ -1,6 +1,8 @@
 //! A good lake passes; one that is damaged in one way fails in that one check.
 
 mod archives;
+mod memory;
+mod partitions;
 mod records;
 
 use std::{
