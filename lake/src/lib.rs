@@ -40,6 +40,7 @@ pub use error::{LakeError, shell_word};
 pub use layout::REJECTED_EVENTS;
 pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
 pub use maintenance::files::{OddFile, TableFile};
+pub use maintenance::holdings::{DataObject, Objects, TableHoldings};
 pub use maintenance::record::{
     Claim, ContentChange, ContentDigest, MaintenanceRecord, NotAContentDigest, RemovedFile, RowChange, RowsLeft,
     Standing, TaskCounts, TaskKind,

@@ -1,10 +1,12 @@
 //! `bluelake lake`: creating and looking after the lake.
 
 mod compact;
+pub(crate) mod status;
 mod verify;
 
 use anyhow::Result;
-use bluelake_lake::{InitOutcome, Lake};
+use bluelake_lake::{InitOutcome, Lake, REJECTED_EVENTS};
+use bluelake_schemas::Stream;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -20,6 +22,8 @@ pub(crate) enum LakeCommand {
     Init,
     /// Merge small files into large ones, with the same rows
     Compact(compact::CompactArguments),
+    /// Say how the tables stand: files, sizes, small files, log, growth, and what a month costs
+    Status(status::StatusArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
 }
@@ -39,11 +43,17 @@ struct Made<'a> {
     tables_created: &'a [String],
 }
 
+/// The tables of a lake, for `--table`.
+fn table_names() -> Vec<&'static str> {
+    Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect()
+}
+
 /// Runs one of the commands about the lake.
 pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outcome> {
     match command {
         LakeCommand::Init => init(session).await,
         LakeCommand::Compact(arguments) => compact::run(session, arguments).await,
+        LakeCommand::Status(arguments) => status::run(session, arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use aws_sdk_kinesis::Client;
-use bluelake_care::{CompactionOptions, Surroundings, keep_compact};
+use bluelake_care::{CompactionOptions, FileCounts, Surroundings, keep_compact};
 use bluelake_ingest::{
     Admission, Clock, DedupLimits, Fleet, FleetOptions, FlushLimits, IngestOptions, KinesisStream, MemoryBudget,
     Progress, StreamSummary, StreamWorker, WorkerPhase, run_workers,
@@ -46,8 +46,10 @@ pub(crate) struct Ingestion {
     pub(crate) once: bool,
     /// Make what is missing of the lake.
     pub(crate) init: bool,
-    /// How the tables are compacted beside it, if they are.
+    /// How the tables are looked after beside it, if they are.
     pub(crate) compaction: Option<CompactionOptions>,
+    /// Whether they are compacted then, or only looked at.
+    pub(crate) compacts: bool,
 }
 
 /// What one stream gave.
@@ -231,7 +233,8 @@ impl Ingestion {
     ) -> impl Future<Output = ()> + use<> {
         let options = CompactionOptions { worker: worker.to_owned(), ..options.clone() };
         let room = MemoryBudget(bytes(self.settings.memory_budget)).row_bytes(self.streams.len().max(1));
-        let kept = keep_compact(self.lake.clone(), self.contract.clone(), options, Beside { fleet, health, room });
+        let beside = Beside { compacts: self.compacts, fleet, health, room };
+        let kept = keep_compact(self.lake.clone(), self.contract.clone(), options, beside);
         async move { match kept.await {} }
     }
 
@@ -266,6 +269,7 @@ impl Ingestion {
 
 /// Ingest, as compaction beside it sees it.
 struct Beside {
+    compacts: bool,
     fleet: Option<Fleet>,
     health: Arc<Health>,
     /// Bytes of rows that a stream may hold.
@@ -274,11 +278,15 @@ struct Beside {
 
 impl Surroundings for Beside {
     fn is_mine(&self, partition: &str) -> bool {
-        self.fleet.as_ref().is_none_or(|fleet| fleet.is_first_for(partition))
+        self.compacts && self.fleet.as_ref().is_none_or(|fleet| fleet.is_first_for(partition))
     }
 
     fn is_pressed(&self) -> bool {
         self.health.reports().iter().any(|report| report.uncommitted_bytes > self.room / 2)
+    }
+
+    fn looked(&self, counts: FileCounts) {
+        self.health.files().take_in(&counts);
     }
 }
 
