@@ -1,3 +1,4 @@
-//! What looks after the lake: compaction.
+//! What looks after the lake: compaction, and the doctor.
 
 pub(crate) mod compaction;
+mod doctor;

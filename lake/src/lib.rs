@@ -59,4 +59,7 @@ pub use read::row_origins::{
     RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions,
 };
 pub use read::versions::{AsOf, AsOfFault, LakeReading, StreamReading, TableReading};
-pub use verify::{Check, CheckOutcome, Found, PartitionCounts, StreamReport, VerifyOptions, VerifyReport, verify};
+pub use verify::{
+    Advice, Check, CheckOutcome, Found, Mend, PartitionCounts, RepairReport, StreamReport, VerifyOptions, VerifyReport,
+    repair, verify,
+};

@@ -4,6 +4,7 @@ mod archives;
 mod memory;
 mod partitions;
 mod records;
+mod repair;
 
 use std::{
     ops::{Range, RangeInclusive},

@@ -1,6 +1,7 @@
 //! `bluelake lake`: creating and looking after the lake.
 
 mod compact;
+mod repair;
 pub(crate) mod status;
 mod verify;
 
@@ -26,6 +27,8 @@ pub(crate) enum LakeCommand {
     Status(status::StatusArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
+    /// Mend what can be mended of what verify finds, and say what a person must do about the rest
+    Repair(repair::RepairArguments),
 }
 
 const INIT_EXAMPLES: &str = "\
@@ -55,6 +58,7 @@ pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outco
         LakeCommand::Compact(arguments) => compact::run(session, arguments).await,
         LakeCommand::Status(arguments) => status::run(session, arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
+        LakeCommand::Repair(arguments) => repair::run(session, arguments).await,
     }
 }
 

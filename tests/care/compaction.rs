@@ -38,7 +38,7 @@ async fn all_rows(stage: &Stage) -> Vec<String> {
 }
 
 /// A stage whose lake has so many commits of both streams, each of some partitions.
-async fn with_small_files(commits: usize) -> Stage {
+pub(super) async fn with_small_files(commits: usize) -> Stage {
     let mut stage = Stage::on_folder(1, 2).await;
     for _ in 0..commits {
         stage.put(60).await;
