@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use bluelake_care::CompactionOptions;
+use bluelake_care::{CompactionOptions, Prices};
 use bluelake_ingest::OnGap;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
@@ -75,6 +75,8 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestSettings,
     /// How the lake is looked after.
     pub(crate) care: CareSettings,
+    /// What the store charges.
+    pub(crate) prices: Prices,
     /// Which reports there are, and which are run on a schedule.
     pub(crate) reports: ReportSettings,
     /// Limits of a query.
@@ -218,6 +220,11 @@ impl Config {
                 time_travel: layers.read(&settings::CARE_TIME_TRAVEL)?,
                 orphan_age: layers.read(&settings::CARE_ORPHAN_AGE)?,
             },
+            prices: Prices {
+                storage: layers.read(&settings::PRICES_STORAGE)?,
+                writes: layers.read(&settings::PRICES_WRITES)?,
+                reads: layers.read(&settings::PRICES_READS)?,
+            },
             reports: ReportSettings::of(&layers)?,
             sql: SqlSettings::of(&layers)?,
             log: LogSettings {
@@ -250,13 +257,18 @@ impl IngestSettings {
 }
 
 impl CareSettings {
+    /// Size of the files that compaction makes, in bytes, if not by the table's size.
+    pub(crate) fn target(&self) -> Option<u64> {
+        self.target_file_size.map(|size| size.as_u64())
+    }
+
     /// What is due of all tables, as fast as it goes.
     pub(crate) fn compaction(&self) -> CompactionOptions {
         CompactionOptions {
             partition: None,
             full: false,
             dry_run: false,
-            target: self.target_file_size.map(|size| size.as_u64()),
+            target: self.target(),
             memory: usize::try_from(self.memory.as_u64()).unwrap_or(usize::MAX),
             rate: None,
             worker: format!("compact-{}", std::process::id()),
@@ -388,6 +400,8 @@ mod tests {
             ("sql.memory-limit", "[sql]\nmemory-limit = '10'", "at least 16"),
             ("sql.memory-limit", "[sql]\nmemory-limit = '-1GiB'", "not a size"),
             ("sql.spill-limit", "[sql]\nspill-limit = 10", "at least 1"),
+            ("prices.storage", "[prices]\nstorage = '-1'", "nothing or more"),
+            ("prices.reads", "[prices]\nreads = 'cheap'", "not a price"),
             ("lake", "lake = ' '", "must not be empty"),
         ];
         for (key, file, detail) in cases {

@@ -1,6 +1,7 @@
 //! What looks after the lake.
 
 pub(crate) mod compaction;
+mod doctor;
 pub(crate) mod faults;
 pub(crate) mod undo;
 pub(crate) mod vacuum;

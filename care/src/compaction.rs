@@ -16,6 +16,7 @@ use crate::{
     pace::Pace,
     policy::{Merge, Policy, folder_of},
     rewrite::Rewriter,
+    status::FileCounts,
 };
 
 /// Tasks in a row that may be lost before the table is left for another time.
@@ -121,6 +122,8 @@ pub(crate) struct Run<'a> {
     contract: &'a Contract,
     options: &'a CompactionOptions,
     found: Compaction,
+    /// The files as last looked at.
+    counts: FileCounts,
     /// Files that are rewritten whatever they are, because an operator wants it: those that were there at first.
     todo: Option<BTreeSet<String>>,
     /// Files that went into merges so far.
@@ -155,7 +158,8 @@ impl<'a> Run<'a> {
             partitions: 0,
             version: None,
         };
-        Ok(Self { lake, table, layout, contract, options, found, todo: None, merged: 0 })
+        let counts = FileCounts::default();
+        Ok(Self { lake, table, layout, contract, options, found, counts, todo: None, merged: 0 })
     }
 
     /// Compacts what is due of the partitions that are `wanted`, as far as one task goes; `None` when nothing is.
@@ -171,6 +175,11 @@ impl<'a> Run<'a> {
     /// The merges that were committed since this was asked last.
     pub(crate) fn take_merges(&mut self) -> Vec<MergedPartition> {
         std::mem::take(&mut self.found.merges)
+    }
+
+    /// How the files stood when they were last looked at.
+    pub(crate) fn counts(&self) -> &FileCounts {
+        &self.counts
     }
 
     /// Files that stay as they are, with the reason.
@@ -210,6 +219,7 @@ impl<'a> Run<'a> {
         let (files, odd) = self.table.files()?;
         self.found.after = extent(&files, &odd);
         self.found.version = self.table.delta_table().version();
+        let odd_files = odd.len();
         self.found.left.extend(odd.into_iter().map(|file| (file.path, file.reason.to_owned())));
         let policy = match self.options.target {
             Some(target) => Policy::with_target(target),
@@ -220,6 +230,7 @@ impl<'a> Run<'a> {
             self.todo = Some(files.iter().map(|file| file.path.clone()).collect());
         }
         let now = self.lake.store_time().await?;
+        self.counts = FileCounts::of(self.found.table, (&files, odd_files), self.options.target, now);
         let partitions = by_partition(files, self.options.partition.as_deref());
         self.found.partitions = partitions.len();
         let merges = plan(partitions, &policy, (&self.found.left, self.todo.as_ref()), now);
@@ -364,7 +375,7 @@ fn by_partition(files: Vec<TableFile>, wanted: Option<&str>) -> BTreeMap<String,
 }
 
 /// The day of a partition, by its folder.
-fn day_of(partition: &str) -> Option<NaiveDate> {
+pub(crate) fn day_of(partition: &str) -> Option<NaiveDate> {
     partition.rsplit_once("date=").and_then(|(_, date)| date.parse().ok())
 }
 

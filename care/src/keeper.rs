@@ -9,6 +9,7 @@ use bluelake_schemas::{Contract, Stream};
 use crate::{
     compaction::{CompactionOptions, LOST_IN_A_ROW, MergedPartition, Run},
     error::CareError,
+    status::FileCounts,
 };
 
 /// Shortest and longest time between two looks at a table. A table has one maintenance commit a minute at most of a worker.
@@ -23,6 +24,9 @@ pub trait Surroundings: Send + Sync {
 
     /// Whether ingest needs the machine for itself now.
     fn is_pressed(&self) -> bool;
+
+    /// How the files of a table stand, each time that it was looked at.
+    fn looked(&self, counts: FileCounts);
 }
 
 /// A table of the lake.
@@ -49,8 +53,8 @@ pub async fn keep_compact(
         let (shortest, longest) = PAUSE;
         tokio::time::sleep(lake.chance().duration(shortest..=longest)).await;
         for table in &mut tables {
-            if table.rest > 0 || surroundings.is_pressed() {
-                table.rest = table.rest.saturating_sub(1);
+            if table.rest > 0 {
+                table.rest -= 1;
                 continue;
             }
             match table.task((&lake, &contract, &options), &surroundings).await {
@@ -82,7 +86,10 @@ impl<'a> Kept<'a> {
             none => none.insert(Run::open(lake, table, contract, options).await?),
         };
         let known = run.left().clone();
-        let outcome = run.one_task(&|partition| surroundings.is_mine(&format!("{table}/{partition}"))).await?;
+        let is_pressed = surroundings.is_pressed();
+        let wanted = |partition: &str| !is_pressed && surroundings.is_mine(&format!("{table}/{partition}"));
+        let outcome = run.one_task(&wanted).await?;
+        surroundings.looked(run.counts().clone());
         for MergedPartition { partition, files, bytes, outputs } in run.take_merges() {
             tracing::info!(table, partition, files, bytes, outputs, "compacted");
         }

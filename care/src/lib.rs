@@ -14,6 +14,7 @@ mod merge;
 mod pace;
 mod policy;
 mod rewrite;
+mod status;
 mod undo;
 
 pub use compaction::{Compaction, CompactionOptions, Extent, MergedPartition, Step, compact};
@@ -21,4 +22,7 @@ pub use digest::Content;
 pub use error::CareError;
 pub use keeper::{Surroundings, keep_compact};
 pub use policy::{Cause, Merge, Policy, Role};
+pub use status::{
+    Estimate, FILES_MAX, FileCounts, OpenClaim, PartitionDebt, Prices, SMALL_FILES_MAX, TableStatus, greatest_debt,
+};
 pub use undo::{UndoPlan, UndoSummary, plan_undo};

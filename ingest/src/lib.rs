@@ -33,7 +33,7 @@ pub use memory::budget::MemoryBudget;
 pub use progress::watchdog::{Concern, WatchdogLimits, examine};
 pub use progress::{
     METRICS, MetricDescription, MetricKind, Progress, ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase,
-    WorkerStep, describe_metrics, publish_metrics,
+    WorkerStep, describe_metrics, publish_metrics, publish_table,
 };
 pub use reading::dedup::limits::DedupLimits;
 pub use shards::fleet::{Fleet, FleetOptions};

@@ -7,6 +7,7 @@
 mod ledger;
 mod metrics;
 mod report;
+mod tables;
 pub(crate) mod watchdog;
 
 use std::{
@@ -24,6 +25,7 @@ pub(crate) use metrics::{CommitTimer, count_fault, count_retry};
 pub use metrics::{METRICS, MetricDescription, MetricKind, describe_metrics, publish_metrics};
 pub(crate) use report::ReadCounts;
 pub use report::{ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase, WorkerStep};
+pub use tables::publish_table;
 
 /// One moment by both clocks: ages are measured by the monotonic one, positions in a stream by the wall's.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,9 @@ pub const REJECTED_EVENTS: &str = "rejected_events";
 /// Folder of the heartbeats, beside the tables.
 pub(crate) const WORKERS: &str = "_workers";
 
+/// Folder of what was verified, beside the tables.
+pub(crate) const VERIFIED: &str = "_verify";
+
 /// The application under which the table of a stream keeps the number of its document in force.
 pub(crate) fn app_id(stream: Stream) -> String {
     format!("bluelake/{stream}")

@@ -41,6 +41,7 @@ pub use error::{LakeError, shell_word};
 pub use layout::REJECTED_EVENTS;
 pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
 pub use maintenance::files::{OddFile, TableFile};
+pub use maintenance::holdings::{DataObject, Objects, TableHoldings};
 pub use maintenance::record::{
     Claim, ContentChange, ContentDigest, MaintenanceRecord, NotAContentDigest, RemovedFile, RowChange, RowsLeft,
     Standing, TaskCounts, TaskKind,
@@ -65,4 +66,7 @@ pub use read::row_origins::{
     RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions,
 };
 pub use read::versions::{AsOf, AsOfFault, LakeReading, StreamReading, TableReading};
-pub use verify::{Check, CheckOutcome, Found, StreamReport, VerifyOptions, VerifyReport, replay_records, verify};
+pub use verify::{
+    Advice, Check, CheckOutcome, Found, Mend, PartitionCounts, RepairReport, StreamReport, VerifyOptions, VerifyReport,
+    repair, replay_records, verify,
+};

@@ -3,6 +3,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod files;
+pub(crate) mod holdings;
 pub(crate) mod record;
 pub(crate) mod record_chain;
 pub(crate) mod self_check;

@@ -1,12 +1,13 @@
-//! Proves the invariants of a lake from the lake alone: its Delta logs, checkpoint documents and data files. Reads only.
+//! Proves the invariants of a lake from the lake alone: its Delta logs, checkpoint documents and data files. Reads only,
+//! unless what was read is to be remembered.
 //!
 //! What is proved is what one snapshot of an event table and the document that it names say; `rejected_events` is loaded
 //! after them, and what later documents gave to it is left out. So it may run beside an ingest.
 //!
 //! Memory: 64 documents or maintenance records at a time; an entry for every document, every active file, every shard that
-//! a document names, every rejected file and every file that a batch of no known document wrote; and the rows of one pass.
-//! A pass holds the rows whose hash falls to it, at most about [`VerifyOptions::rows_per_pass`] of them at 80 bytes each (32
-//! of the position, 48 of the event id); a table with more rows is read several times.
+//! a document names, every rejected file and every file that a batch of no known document wrote; and the rows of some
+//! partitions. At most about [`VerifyOptions::rows_per_pass`] of them are held at 80 bytes each (32 of the position, 48 of
+//! the event id), and fingerprints of as many at 32 bytes each; a partition with more rows is read several times.
 //! Positions are told apart by 128 bits of a SHA-256.
 
 mod documents;
@@ -15,6 +16,7 @@ mod files;
 mod history;
 mod maintenance;
 mod rejected;
+mod repair;
 mod report;
 mod rows;
 mod versions;
@@ -37,8 +39,10 @@ use files::ActiveFile;
 use history::{History, Reach};
 pub use maintenance::replay_records;
 use maintenance::{Maintained, PastFiles};
+pub use repair::{Advice, Mend, RepairReport, repair};
 use report::Findings;
-pub use report::{Check, CheckOutcome, Found, StreamReport, VerifyReport};
+pub use report::{Check, CheckOutcome, Found, PartitionCounts, StreamReport, VerifyReport};
+use rows::Memory;
 
 /// How a lake is verified.
 #[derive(Clone, Debug)]
@@ -53,11 +57,26 @@ pub struct VerifyOptions {
     pub rows_per_pass: u64,
     /// Decode every column of the files, and not only those that the checks look at.
     pub deep: bool,
+    /// Version of the contract; what is remembered is bound to it.
+    pub contract_version: i32,
+    /// Read every partition, also those of which a result is remembered.
+    pub full: bool,
+    /// Remember partitions that were read whole and in which nothing was at fault.
+    pub remember: bool,
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { window: Duration::from_secs(15 * 60), sample: None, seed: 0, rows_per_pass: 2_000_000, deep: false }
+        Self {
+            window: Duration::from_secs(15 * 60),
+            sample: None,
+            seed: 0,
+            rows_per_pass: 2_000_000,
+            deep: false,
+            contract_version: 0,
+            full: false,
+            remember: false,
+        }
     }
 }
 
@@ -117,14 +136,15 @@ async fn verify_stream(lake: &Lake, stream: Stream, options: &VerifyOptions) -> 
     active.extend(rejected_files);
 
     let mut findings = files::check_log(lake, &mut active).await?;
-    let mut read = rows::check(&active, &mut findings, &history, options).await?;
+    let memory = memory(lake, stream, options).await?;
+    let mut read = rows::check(&active, &mut findings, &history, options, &memory).await?;
     let mut checks = documents::checks(found, &history);
     checks.push(event_rows);
     checks.extend([batches, maintenance, versions]);
     checks.push(findings.into_check("files").with_note(read.sample_note()));
     let mut warnings = gap_warnings(subject.document.as_ref());
     warnings.append(std::mem::take(&mut read.warnings));
-    let (files_read, rows, warnings) = (read.files_read, read.rows, warnings.found());
+    let (files_read, rows, partitions, warnings) = (read.files_read, read.rows, read.counts(), warnings.found());
     checks.extend(read.checks(&history, subject.document.is_some()));
     checks.push(rejected);
     Ok(StreamReport {
@@ -136,10 +156,22 @@ async fn verify_stream(lake: &Lake, stream: Stream, options: &VerifyOptions) -> 
         rejected_files: rejected_count,
         files_read,
         rows,
+        partitions,
         seconds: started.elapsed().as_secs_f64(),
         warnings,
         checks,
     })
+}
+
+/// What is remembered of the stream's tables. A sample of the files says nothing of a partition.
+async fn memory(lake: &Lake, stream: Stream, options: &VerifyOptions) -> Result<Vec<Memory>, LakeError> {
+    let mut memory = Vec::new();
+    if options.sample.is_none() {
+        for table in [stream.table(), REJECTED_EVENTS] {
+            memory.push(Memory::of(lake, table, options).await?);
+        }
+    }
+    Ok(memory)
 }
 
 impl Subject {

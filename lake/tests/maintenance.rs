@@ -4,6 +4,7 @@
 mod claims;
 pub(crate) mod faults;
 mod files;
+mod holdings;
 mod rejected;
 pub(crate) mod rewrite;
 mod time;

@@ -1,7 +1,10 @@
 //! A good lake passes; one that is damaged in one way fails in that one check.
 
 mod archives;
+mod memory;
+mod partitions;
 mod records;
+mod repair;
 
 use std::{
     ops::{Range, RangeInclusive},

@@ -68,6 +68,7 @@ pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result
         once: arguments.once,
         init: arguments.init,
         compaction: compaction(session, arguments.once),
+        compacts: session.config.care.auto_compact,
     };
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
@@ -98,10 +99,12 @@ pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result
     Ok(Outcome::Done)
 }
 
-/// How the tables are compacted beside it: a run that should end leaves that to others.
+/// How the tables are looked after beside it: a run that should end leaves that to others. Without compaction they are
+/// looked at for the metrics.
 fn compaction(session: &Session, once: bool) -> Option<CompactionOptions> {
     let care = &session.config.care;
-    (care.auto_compact && !once).then(|| CompactionOptions { rate: Some(care.rate.as_u64()), ..care.compaction() })
+    let is_wanted = care.auto_compact || session.config.ingest.listen.is_some();
+    (is_wanted && !once).then(|| CompactionOptions { rate: Some(care.rate.as_u64()), ..care.compaction() })
 }
 
 /// Asks for an orderly end on the first SIGINT or SIGTERM. A second one ends the process as usual: what is not

@@ -3,12 +3,15 @@
 mod compact;
 mod diff;
 mod history;
+mod repair;
+pub(crate) mod status;
 mod undo;
 mod vacuum;
 mod verify;
 
 use anyhow::Result;
-use bluelake_lake::{InitOutcome, Lake};
+use bluelake_lake::{InitOutcome, Lake, REJECTED_EVENTS};
+use bluelake_schemas::Stream;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -22,6 +25,8 @@ pub(crate) enum LakeCommand {
     /// Make what is missing of the lake: the bucket or folder, and the tables
     #[command(after_help = INIT_EXAMPLES)]
     Init,
+    /// Say how the tables stand: files, sizes, small files, log, growth, and what a month costs
+    Status(status::StatusArguments),
     /// Merge small files into large ones, with the same rows
     Compact(compact::CompactArguments),
     /// Tell who did what to the tables, version by version
@@ -34,6 +39,8 @@ pub(crate) enum LakeCommand {
     Vacuum(vacuum::VacuumArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
+    /// Mend what can be mended of what verify finds, and say what a person must do about the rest
+    Repair(repair::RepairArguments),
 }
 
 const INIT_EXAMPLES: &str = "\
@@ -51,6 +58,11 @@ struct Made<'a> {
     tables_created: &'a [String],
 }
 
+/// The tables of a lake, for `--table`.
+fn table_names() -> Vec<&'static str> {
+    Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect()
+}
+
 /// Runs one of the commands about the lake.
 pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outcome> {
     match command {
@@ -60,7 +72,9 @@ pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outco
         LakeCommand::Diff(arguments) => diff::run(session, arguments).await,
         LakeCommand::Undo(arguments) => undo::run(session, arguments).await,
         LakeCommand::Vacuum(arguments) => vacuum::run(session, arguments).await,
+        LakeCommand::Status(arguments) => status::run(session, arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
+        LakeCommand::Repair(arguments) => repair::run(session, arguments).await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use aws_sdk_kinesis::Client;
-use bluelake_ingest::status::{Asked, Limits, StatusReport, StreamStatus, WorkerStatus};
+use bluelake_ingest::status::{Asked, Limits, StatusReport, StreamStatus, TableFiles, WorkerStatus};
 use bluelake_ingest::{Clock, KinesisStream, probe};
 use bluelake_lake::{FoundHeartbeat, Heartbeat, Heartbeats, Lake, other_stream};
 use bluelake_schemas::Stream;
@@ -14,7 +14,9 @@ use chrono::Utc;
 use clap::Args;
 
 use super::Session;
+use super::lake;
 use crate::config;
+use crate::operate::files::table_files;
 use crate::session::{aws, streams};
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
@@ -41,7 +43,7 @@ pub(crate) struct StatusArguments {
 const EXAMPLES: &str = "\
 Changes nothing, and needs no worker to run. Asks each open shard for one record behind the lake's position.
 Exit code 0 when all is well, 3 when there is a problem: a gap is open, a shard left Kinesis unread, a limit is passed, \
-Kinesis cannot be asked, or a check of the lake fails. 1 when the lake cannot be read.
+Kinesis cannot be asked, a check of the lake fails, or a table has too many files. 1 when the lake cannot be read.
 
 Examples:
   bluelake status
@@ -71,12 +73,21 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
     }
     let limits = Limits { max_lag: arguments.max_lag, min_headroom: arguments.min_headroom };
     let report = StatusReport::new(&session.config.lake, streams, workers(&lake).await?, limits, Utc::now());
+    let report = report.with_tables(files(session, &lake, &arguments.streams).await?);
     if session.json {
         output::json(&report)?;
     } else {
         output::line(tables::describe(&report))?;
     }
     Ok(if report.ok { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// The files of the tables of the streams, and of that of their rejected events.
+async fn files(session: &Session, lake: &Lake, streams: &[Stream]) -> Result<Vec<TableFiles>> {
+    let left_out = Stream::ALL.into_iter().filter(|stream| !streams.is_empty() && !streams.contains(stream));
+    let left_out: Vec<&str> = left_out.map(Stream::table).collect();
+    let counts = lake::status::files(lake, session.config.care.target()).await?;
+    Ok(counts.iter().filter(|counts| !left_out.contains(&counts.table)).map(table_files).collect())
 }
 
 /// That Kinesis cannot be asked is told with each stream.

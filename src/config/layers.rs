@@ -226,6 +226,7 @@ pub(super) fn scalar(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
         toml::Value::Datetime(time) => Some(time.to_string()),
         _ => None,
     }

@@ -56,6 +56,12 @@ pub(super) fn truth(text: &str) -> Result<bool> {
     }
 }
 
+pub(super) fn price(text: &str) -> Result<f64> {
+    let price: f64 = text.parse().map_err(|_| anyhow::anyhow!("not a price; write for example 0.023"))?;
+    anyhow::ensure!(price.is_finite() && price >= 0.0, "must be nothing or more");
+    Ok(price)
+}
+
 /// With less than this no two large files can be open.
 pub(super) fn care_memory(text: &str) -> Result<ByteSize> {
     at_least(text, ByteSize::mib(64))

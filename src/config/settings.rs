@@ -21,7 +21,7 @@ use chrono_tz::Tz;
 use super::DefaultValue::{Text, Unset, Worked};
 use super::readers::{
     address, any_duration, byte_size, care_memory, consumer_name, duration, history_file, log_format, memory_budget,
-    not_empty, on_gap, orphan_age, path, positive, query_memory, spill_limit, start_position, time_zone, truth,
+    not_empty, on_gap, orphan_age, path, positive, price, query_memory, spill_limit, start_position, time_zone, truth,
     worker_id,
 };
 use super::{About, HistoryFile, Setting, StartPosition, machine};
@@ -136,6 +136,14 @@ settings! {
                   so far. At least `sql.time-limit` and an hour");
     CARE_ORPHAN_AGE: Duration = Setting::new("care.orphan-age", Text("7d"), orphan_age,
         "`lake vacuum` deletes uploaded files that nothing refers to at this age, at least `1d`");
+
+    PRICES_STORAGE: f64 = Setting::new("prices.storage", Text("0.023"), price,
+        "dollars for a gigabyte (2^30 bytes) and month in the store, for the estimate of `lake status`")
+        .details("dollars for a gigabyte (2^30 bytes) and month in the store, for the estimate of `lake status`. The \
+                  defaults of `prices.*` are those of S3 Standard in us-east-1");
+    PRICES_WRITES: f64 = Setting::new("prices.writes", Text("0.005"), price,
+        "dollars for a thousand writes or listings, likewise");
+    PRICES_READS: f64 = Setting::new("prices.reads", Text("0.0004"), price, "dollars for a thousand reads, likewise");
 
     REPORTS_FOLDER: PathBuf = Setting::new("reports.folder", Unset("none"), path,
         "folder with reports of your own, one SQL file each, beside those that are built in")

@@ -95,6 +95,7 @@ async fn ingest(demo: &Demo<'_>, kinesis: &EmbeddedKinesis, events: u64) -> Resu
         once: true,
         init: true,
         compaction: None,
+        compacts: false,
     };
     let bar = progress::events("ingesting", events);
     let result = ingestion.run(CancellationToken::new(), |received| bar.set_position(received)).await;

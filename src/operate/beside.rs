@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bluelake_care::Surroundings;
+use bluelake_care::{FileCounts, Surroundings};
 use bluelake_ingest::{Fleet, ProgressReport};
 
 use crate::operate::health::Health;
@@ -15,6 +15,8 @@ const SMALL_LAG: Duration = Duration::from_secs(10);
 
 /// The ingest workers of this process.
 pub(crate) struct Beside {
+    /// Whether the tables are compacted, or only looked at.
+    compacts: bool,
     fleet: Option<Fleet>,
     health: Arc<Health>,
     /// Bytes of rows that a stream may hold.
@@ -23,14 +25,14 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    pub(crate) fn new(fleet: Option<Fleet>, health: Arc<Health>, room: usize) -> Self {
-        Self { fleet, health, room, trend: Mutex::new(LagTrend::default()) }
+    pub(crate) fn new(compacts: bool, fleet: Option<Fleet>, health: Arc<Health>, room: usize) -> Self {
+        Self { compacts, fleet, health, room, trend: Mutex::new(LagTrend::default()) }
     }
 }
 
 impl Surroundings for Beside {
     fn is_mine(&self, partition: &str) -> bool {
-        self.fleet.as_ref().is_none_or(|fleet| fleet.is_first_for(partition))
+        self.compacts && self.fleet.as_ref().is_none_or(|fleet| fleet.is_first_for(partition))
     }
 
     fn is_pressed(&self) -> bool {
@@ -38,6 +40,10 @@ impl Surroundings for Beside {
         let mut trend = self.trend.lock().unwrap_or_else(PoisonError::into_inner);
         let grows = trend.look(Instant::now(), greatest_lag(&reports));
         grows || reports.iter().any(|report| report.uncommitted_bytes > self.room / 2)
+    }
+
+    fn looked(&self, counts: FileCounts) {
+        self.health.files().take_in(&counts);
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bluelake_ingest::{Concern, Progress, ProgressReport, WatchdogLimits, WorkerPhase, examine};
 use bluelake_schemas::Stream;
 
+use crate::operate::files::FilesSeen;
+
 /// How often the workers are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -15,17 +17,28 @@ pub(crate) struct Health {
     expected: Vec<Stream>,
     limits: WatchdogLimits,
     workers: Mutex<Vec<Arc<Progress>>>,
+    files: FilesSeen,
 }
 
 impl Health {
     /// Of workers for these streams, which should commit what they read within `commit_interval`.
     pub(crate) fn new(expected: Vec<Stream>, commit_interval: Duration) -> Self {
-        Self { expected, limits: WatchdogLimits::of(commit_interval), workers: Mutex::default() }
+        Self {
+            expected,
+            limits: WatchdogLimits::of(commit_interval),
+            workers: Mutex::default(),
+            files: FilesSeen::default(),
+        }
     }
 
     /// A worker has opened its table: watch it from now on.
     pub(crate) fn watch(&self, worker: Arc<Progress>) {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
+    /// The files of the tables.
+    pub(crate) fn files(&self) -> &FilesSeen {
+        &self.files
     }
 
     /// How each worker stands now.

@@ -47,8 +47,10 @@ pub(crate) struct Ingestion {
     pub(crate) once: bool,
     /// Make what is missing of the lake.
     pub(crate) init: bool,
-    /// How the tables are compacted beside it, if they are.
+    /// How the tables are looked after beside it, if they are.
     pub(crate) compaction: Option<CompactionOptions>,
+    /// Whether they are compacted then, or only looked at.
+    pub(crate) compacts: bool,
 }
 
 /// What one stream gave.
@@ -232,7 +234,8 @@ impl Ingestion {
     ) -> impl Future<Output = ()> + use<> {
         let options = CompactionOptions { worker: worker.to_owned(), ..options.clone() };
         let room = MemoryBudget(bytes(self.settings.memory_budget)).row_bytes(self.streams.len().max(1));
-        let kept = keep_compact(self.lake.clone(), self.contract.clone(), options, Beside::new(fleet, health, room));
+        let beside = Beside::new(self.compacts, fleet, health, room);
+        let kept = keep_compact(self.lake.clone(), self.contract.clone(), options, beside);
         async move { match kept.await {} }
     }
 

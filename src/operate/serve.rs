@@ -12,7 +12,8 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use bluelake_ingest::{describe_metrics, publish_metrics};
+use bluelake_ingest::{describe_metrics, publish_metrics, publish_table};
+use bluelake_schemas::Millis;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -135,6 +136,10 @@ fn render(health: &Health, recorded: &PrometheusHandle) -> String {
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         for report in health.reports() {
             publish_metrics(&report);
+        }
+        for files in health.files().all() {
+            let compacted_at = files.compacted_at.map(Millis::from);
+            publish_table(files.table, files.files, files.small_files, files.bytes, compacted_at);
         }
     });
     let mut text = recorder.handle().render();

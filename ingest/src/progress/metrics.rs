@@ -99,6 +99,15 @@ pub const METRICS: &[MetricDescription] = &[
     metric("bluelake_gaps_open", Gauge, Unit::Count, "Shards that stand still behind a gap"),
     metric("bluelake_workers_alive", Gauge, Unit::Count, "Workers that share the streams, as this one sees it"),
     metric("bluelake_worker_running", Gauge, Unit::Count, "1 while the stream's worker reads and commits"),
+    metric("bluelake_table_files", Gauge, Unit::Count, "Files of a table"),
+    metric("bluelake_table_small_files", Gauge, Unit::Count, "Files of a table that are not full and can be merged"),
+    metric("bluelake_table_bytes", Gauge, Unit::Bytes, "Bytes of the files of a table"),
+    metric(
+        "bluelake_table_last_compaction_timestamp_seconds",
+        Gauge,
+        Unit::Seconds,
+        "When a compaction last wrote a file of a table, Unix time",
+    ),
     metric("bluelake_last_commit_timestamp_seconds", Gauge, Unit::Seconds, "When the last commit happened, Unix time"),
 ];
 
@@ -206,7 +215,7 @@ fn number(count: usize) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "milliseconds since the epoch are far below 2^53")]
-fn seconds(millis: i64) -> f64 {
+pub(super) fn seconds(millis: i64) -> f64 {
     millis as f64 / 1_000.0
 }
 
@@ -261,7 +270,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::progress::{ProgressSnapshot, ShardReport, WorkerStep};
+    use crate::progress::{ProgressSnapshot, ShardReport, WorkerStep, publish_table};
 
     /// Keeps what it is told, as `name{label=value,…}`.
     #[derive(Clone, Debug, Default)]
@@ -349,6 +358,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_files_of_a_table_are_told() {
+        let told = Told::of(|| publish_table("transactions", 7, 3, 900, Some(Millis::new(5_500))));
+        for (name, value) in [
+            ("bluelake_table_files", 7.0),
+            ("bluelake_table_small_files", 3.0),
+            ("bluelake_table_bytes", 900.0),
+            ("bluelake_table_last_compaction_timestamp_seconds", 5.5),
+        ] {
+            assert_eq!(told.get(&format!("{name}{{table=transactions}}")), Some(&value), "{name}");
+        }
+    }
+
     fn report(shards: usize) -> ProgressReport {
         let committed = ControlTotals { received: 10, stored: 6, rejected: 3, duplicate: 1, suppressed: 0 };
         ProgressReport {
@@ -405,6 +427,7 @@ mod tests {
         let described: BTreeSet<String> = Told::of(describe_metrics).into_keys().collect();
         let told = Told::of(|| {
             publish_metrics(&report(1));
+            publish_table("transactions", 7, 3, 900, Some(Millis::new(5_500)));
             count_fault("GetRecords", "expired_iterator");
             count_retry("commit");
             record_flush(Stream::UserEvents, Duration::from_secs(1));

@@ -30,6 +30,8 @@ pub struct StatusReport {
     pub streams: Vec<StreamStatus>,
     /// The workers that tell of themselves in the lake.
     pub workers: Vec<WorkerStatus>,
+    /// The files of the tables.
+    pub tables: Vec<TableFiles>,
 }
 
 /// A worker, as it tells of itself.
@@ -43,6 +45,23 @@ pub struct WorkerStatus {
     pub version: String,
     /// Shards that it holds, by stream.
     pub shards: BTreeMap<String, usize>,
+}
+
+/// The files of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableFiles {
+    /// The table.
+    pub table: &'static str,
+    /// All its files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are not full and that compaction can still merge.
+    pub small_files: u64,
+    /// When a compaction last wrote one of them.
+    pub compacted_at: Option<DateTime<Utc>>,
+    /// What somebody should look at, in sentences.
+    pub alarms: Vec<String>,
 }
 
 /// One stream.
@@ -165,7 +184,16 @@ impl StatusReport {
         at: DateTime<Utc>,
     ) -> Self {
         let problems: Vec<String> = streams.iter().flat_map(|stream| problems(stream, limits)).collect();
-        Self { at, lake: lake.to_owned(), ok: problems.is_empty(), problems, streams, workers }
+        Self { at, lake: lake.to_owned(), ok: problems.is_empty(), problems, streams, workers, tables: Vec::new() }
+    }
+
+    /// With the files of the tables, whose alarms are problems, too.
+    #[must_use]
+    pub fn with_tables(mut self, tables: Vec<TableFiles>) -> Self {
+        self.problems.extend(tables.iter().flat_map(|table| table.alarms.iter().cloned()));
+        self.ok = self.problems.is_empty();
+        self.tables = tables;
+        self
     }
 }
 

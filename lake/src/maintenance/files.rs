@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use bluelake_schemas::{EVENT_PARTITIONS, Micros, Millis, REJECTED_PARTITIONS};
-use deltalake::kernel::engine::arrow_conversion::TryIntoArrow as _;
+use deltalake::{kernel::engine::arrow_conversion::TryIntoArrow as _, table::state::DeltaTableState};
 use object_store::path::Path;
 
 use crate::{
@@ -50,45 +50,7 @@ impl MaintainedTable {
     /// When the log cannot be read.
     pub fn files(&self) -> Result<(Vec<TableFile>, Vec<OddFile>), LakeError> {
         let state = self.delta_table().snapshot().map_err(LakeError::table(self.name(), "load its Delta log"))?;
-        let is_rejected = self.name() == REJECTED_EVENTS;
-        let columns = if is_rejected { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
-        let sorted_by = if is_rejected { "arrived_at" } else { "occurred_at" };
-        let (mut files, mut odd) = (Vec::new(), Vec::new());
-        for file in state.log_data().iter() {
-            let path = file.object_store_path().as_ref().to_owned();
-            let mut values = file.partition_values_map();
-            let partition_values: BTreeMap<String, String> = columns
-                .iter()
-                .filter_map(|column| Some(((*column).to_owned(), values.remove(*column).flatten()?)))
-                .collect();
-            let rows = file.num_records().and_then(|rows| u64::try_from(rows).ok());
-            let reason = match rows {
-                _ if file.deletion_vector_descriptor().is_some() => Some("the log hides some of its rows"),
-                _ if partition_values.len() != columns.len() => Some("the log does not say its partition"),
-                // Files of one folder are merged: they must be of one partition.
-                _ if !path.starts_with(&folder_of(&partition_values, columns)) => {
-                    Some("it does not stand in the folder of its partition")
-                }
-                None => Some("the log does not say how many rows it has"),
-                Some(_) => None,
-            };
-            if let Some(reason) = reason {
-                odd.push(OddFile { path, reason });
-                continue;
-            }
-            let ranges = file.stats().and_then(|text| ColumnRanges::read(&text)).unwrap_or_default();
-            let (first, last) = ranges.times(sorted_by);
-            files.push(TableFile {
-                path,
-                size: u64::try_from(file.size()).unwrap_or_default(),
-                rows: rows.unwrap_or_default(),
-                written_at: Millis::new(file.modification_time()),
-                partition_values,
-                first,
-                last,
-            });
-        }
-        Ok((files, odd))
+        Ok(table_files(self.name(), state))
     }
 
     /// The columns of the table as last loaded.
@@ -112,4 +74,47 @@ impl MaintainedTable {
             .map_err(|error| LakeError::DataFile { path: path.to_owned(), reason: error.to_string() })?;
         StoredFile::open(ParquetObject::new(self.delta_table().object_store(), location, size)).await
     }
+}
+
+/// The files of a table, in no order; and those that stay as they are, with the reason.
+pub(crate) fn table_files(name: &str, state: &DeltaTableState) -> (Vec<TableFile>, Vec<OddFile>) {
+    let is_rejected = name == REJECTED_EVENTS;
+    let columns = if is_rejected { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
+    let sorted_by = if is_rejected { "arrived_at" } else { "occurred_at" };
+    let (mut files, mut odd) = (Vec::new(), Vec::new());
+    for file in state.log_data().iter() {
+        let path = file.object_store_path().as_ref().to_owned();
+        let mut values = file.partition_values_map();
+        let partition_values: BTreeMap<String, String> = columns
+            .iter()
+            .filter_map(|column| Some(((*column).to_owned(), values.remove(*column).flatten()?)))
+            .collect();
+        let rows = file.num_records().and_then(|rows| u64::try_from(rows).ok());
+        let reason = match rows {
+            _ if file.deletion_vector_descriptor().is_some() => Some("the log hides some of its rows"),
+            _ if partition_values.len() != columns.len() => Some("the log does not say its partition"),
+            // Files of one folder are merged: they must be of one partition.
+            _ if !path.starts_with(&folder_of(&partition_values, columns)) => {
+                Some("it does not stand in the folder of its partition")
+            }
+            None => Some("the log does not say how many rows it has"),
+            Some(_) => None,
+        };
+        if let Some(reason) = reason {
+            odd.push(OddFile { path, reason });
+            continue;
+        }
+        let ranges = file.stats().and_then(|text| ColumnRanges::read(&text)).unwrap_or_default();
+        let (first, last) = ranges.times(sorted_by);
+        files.push(TableFile {
+            path,
+            size: u64::try_from(file.size()).unwrap_or_default(),
+            rows: rows.unwrap_or_default(),
+            written_at: Millis::new(file.modification_time()),
+            partition_values,
+            first,
+            last,
+        });
+    }
+    (files, odd)
 }

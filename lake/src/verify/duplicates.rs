@@ -1,4 +1,4 @@
-//! Finds positions and event ids that come twice among the rows of one pass. Pure.
+//! Finds positions and event ids that come twice among the rows that are held. Pure.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -57,11 +57,13 @@ pub(super) fn repeated_positions(entries: &mut [PositionEntry], found: &mut dyn 
     }
 }
 
-/// Each row whose id another position has too, with the row that it repeats: one in the window if there is one.
+/// Each row whose id another position has too, with the row that it repeats: one in the window if there is one, of those one
+/// that is `beside` it if there is one.
 pub(super) fn repeated_ids(
     entries: &mut [IdEntry],
     lineage: &Lineage,
     window: Option<Duration>,
+    beside: &dyn Fn(RowPlace, RowPlace) -> bool,
     found: &mut dyn FnMut(RepeatedId),
 ) {
     entries.sort_unstable();
@@ -75,7 +77,11 @@ pub(super) fn repeated_ids(
                 let within_window = near && lineage.related(earlier.shard, later.shard);
                 RepeatedId { earlier: *earlier, later: *later, within_window }
             });
-            if let Some(repeated) = judged.max_by_key(|pair| (pair.within_window, pair.earlier.place)) {
+            let rank = |pair: &RepeatedId| {
+                let place = pair.earlier.place;
+                (pair.within_window, beside(place, later.place), place)
+            };
+            if let Some(repeated) = judged.max_by_key(rank) {
                 found(repeated);
             }
             newest.insert(later.shard, *later);
@@ -145,7 +151,7 @@ mod tests {
     /// Repetitions within the window, and others.
     fn count(mut rows: Vec<IdEntry>) -> (usize, usize) {
         let mut found = Vec::new();
-        repeated_ids(&mut rows, &lineage(), Some(Duration::from_micros(100)), &mut |pair| {
+        repeated_ids(&mut rows, &lineage(), Some(Duration::from_micros(100)), &|_, _| true, &mut |pair| {
             found.push(pair.within_window)
         });
         let within = found.iter().filter(|within| **within).count();

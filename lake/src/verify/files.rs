@@ -8,7 +8,7 @@ use std::{
 use chrono::NaiveDate;
 use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
-use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 
 use super::{partitions_of, report::Findings};
 use crate::{error::LakeError, layout::REJECTED_EVENTS, place::lake::Lake};
@@ -29,6 +29,8 @@ pub(super) struct ActiveFile {
     has_deletions: bool,
     /// It is there and of the right size: worth reading.
     pub(super) usable: bool,
+    /// What the store says by which it would be seen that the object is another one: its ETag, or else when it was written.
+    pub(super) stamp: String,
 }
 
 impl ActiveFile {
@@ -42,6 +44,11 @@ impl ActiveFile {
         let text = self.partition.get(column)?.as_deref()?;
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
         (date.format("%Y-%m-%d").to_string() == text).then_some(date)
+    }
+
+    /// The folder of its partition, below the table.
+    pub(super) fn folder(&self) -> &str {
+        self.path.as_ref().rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
     /// Name for messages.
@@ -76,6 +83,7 @@ pub(super) async fn active_files(
                     .collect(),
                 has_deletions: file.deletion_vector_descriptor().is_some(),
                 usable: true,
+                stamp: String::new(),
             }
         })
         .try_collect()
@@ -94,9 +102,11 @@ pub(super) async fn check_log(lake: &Lake, files: &mut [ActiveFile]) -> Result<F
             findings.add(|| format!("{}: the log hides some of its rows", file.name()));
         }
     }
-    let sizes = sizes(lake, files).await?;
-    for (file, size) in files.iter_mut().zip(sizes) {
+    let found = found(lake, files).await?;
+    for (file, object) in files.iter_mut().zip(found) {
+        let size = object.as_ref().map(|object| object.size);
         file.usable = size == Some(file.size);
+        file.stamp = object.map(stamp).unwrap_or_default();
         match size {
             None => findings.add(|| format!("{}: it is missing", file.name())),
             Some(size) if size != file.size => {
@@ -123,9 +133,13 @@ fn check_partition(file: &ActiveFile, findings: &mut Findings) {
     }
 }
 
-/// Size of each file in the store; `None` for those that are missing.
-async fn sizes(lake: &Lake, files: &[ActiveFile]) -> Result<Vec<Option<u64>>, LakeError> {
-    let mut sizes = vec![None; files.len()];
+fn stamp(object: ObjectMeta) -> String {
+    object.e_tag.unwrap_or_else(|| object.last_modified.to_rfc3339())
+}
+
+/// Each file as the store has it; `None` for those that are missing.
+async fn found(lake: &Lake, files: &[ActiveFile]) -> Result<Vec<Option<ObjectMeta>>, LakeError> {
+    let mut found = vec![None; files.len()];
     let mut wanted: HashMap<Path, Vec<usize>> = HashMap::new();
     let mut folders = Vec::new();
     for (index, file) in files.iter().enumerate() {
@@ -141,8 +155,8 @@ async fn sizes(lake: &Lake, files: &[ActiveFile]) -> Result<Vec<Option<u64>>, La
         let listing = async {
             while let Some(object) = listed.try_next().await? {
                 for index in wanted.get(&object.location).into_iter().flatten() {
-                    if let Some(size) = sizes.get_mut(*index) {
-                        *size = Some(object.size);
+                    if let Some(file) = found.get_mut(*index) {
+                        *file = Some(object.clone());
                     }
                 }
             }
@@ -151,12 +165,12 @@ async fn sizes(lake: &Lake, files: &[ActiveFile]) -> Result<Vec<Option<u64>>, La
         listing.await.map_err(failed)?;
     }
     // A listing may write a path otherwise than the log does; the store itself decides.
-    for (file, size) in files.iter().zip(&mut sizes).filter(|(_, size)| size.is_none()) {
-        *size = match file.store.head(&file.path).await {
-            Ok(object) => Some(object.size),
+    for (file, object) in files.iter().zip(&mut found).filter(|(_, object)| object.is_none()) {
+        *object = match file.store.head(&file.path).await {
+            Ok(object) => Some(object),
             Err(object_store::Error::NotFound { .. }) => None,
             Err(error) => return Err(LakeError::store("look at", file.name())(error)),
         };
     }
-    Ok(sizes)
+    Ok(found)
 }

@@ -115,7 +115,7 @@ pub fn replay_records(
     files: impl IntoIterator<Item = (String, u64, u64)>,
     records: &[MaintenanceRecord],
 ) -> (BTreeSet<String>, Found) {
-    let mut replay = Replay { table, batches: None, past: PastFiles::default() };
+    let mut replay = Replay { table, batches: None, undos: BTreeMap::new(), past: PastFiles::default() };
     for (path, rows, size) in files {
         replay.take_in(&path, PastFile { rows: Some(rows), size });
     }
@@ -123,6 +123,7 @@ pub fn replay_records(
         replay.undo(record);
         replay.follows(records.get(at + 1), record);
     }
+    replay.ends();
     (replay.past.open.into_keys().collect(), replay.past.findings.found())
 }
 

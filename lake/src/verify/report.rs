@@ -1,6 +1,6 @@
 //! What was found: checks by name, each with its outcome and a few examples.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Examples that are kept of what one check finds.
 const EXAMPLES: usize = 5;
@@ -43,6 +43,8 @@ pub struct StreamReport {
     pub files_read: usize,
     /// Rows in them.
     pub rows: u64,
+    /// Partitions of both tables, by how their rows are known.
+    pub partitions: PartitionCounts,
     /// How long it took.
     pub seconds: f64,
     /// What is no failure and yet worth a look.
@@ -57,6 +59,21 @@ impl StreamReport {
     pub fn holds(&self) -> bool {
         !self.checks.iter().any(|check| matches!(check.outcome, CheckOutcome::Failed(_)))
     }
+}
+
+/// How the rows of partitions are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionCounts {
+    /// Their files were read, or a sample of them.
+    pub read: usize,
+    /// They were read before, and their files are the same: taken from memory.
+    pub from_memory: usize,
+    /// Rows of those that were taken from memory.
+    pub rows_from_memory: u64,
+    /// Remembered now.
+    pub remembered: usize,
+    /// Why something was not taken from memory or could not be remembered.
+    pub memory_faults: Found,
 }
 
 /// One check and what came of it.
@@ -88,7 +105,7 @@ pub enum CheckOutcome {
 }
 
 /// How much was found, and the first of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// How often.
     pub found: u64,
@@ -112,6 +129,12 @@ impl Check {
             (CheckOutcome::Passed, Some(reason)) => Self::not_checked(self.name, reason),
             _ => self,
         }
+    }
+}
+
+impl From<Found> for Findings {
+    fn from(found: Found) -> Self {
+        Self(found)
     }
 }
 
@@ -146,6 +169,10 @@ impl Findings {
 
     pub(super) fn found(&self) -> Found {
         self.0.clone()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.found == 0
     }
 
     pub(super) fn into_check(self, name: &'static str) -> Check {

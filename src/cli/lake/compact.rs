@@ -2,13 +2,12 @@
 
 use anyhow::Result;
 use bluelake_care::{Compaction, CompactionOptions, MergedPartition, Step, compact};
-use bluelake_lake::REJECTED_EVENTS;
-use bluelake_schemas::Stream;
 use bytesize::ByteSize;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::table_names;
 use crate::cli::Session;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::{output, progress};
@@ -41,11 +40,6 @@ Examples:
   bluelake lake compact
   bluelake lake compact --dry-run
   bluelake --lake s3://bucket/lake lake compact --table transactions --partition event_type=donation/event_date=2026-11-01";
-
-/// The tables, as flags name them.
-pub(super) fn table_names() -> Vec<&'static str> {
-    Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect()
-}
 
 /// What was done, for programs.
 #[derive(Serialize)]

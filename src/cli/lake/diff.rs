@@ -5,7 +5,7 @@ use bluelake_lake::{Change, VersionDiff, diff};
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::compact::table_names;
+use super::table_names;
 use crate::cli::Session;
 use crate::terminal::failure::Outcome;
 use crate::terminal::output;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::compact::table_names;
+use super::table_names;
 use crate::cli::Session;
 use crate::cli::supplement::replay::time;
 use crate::terminal::failure::Outcome;

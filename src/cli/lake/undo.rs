@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use serde::Serialize;
 
-use super::compact::table_names;
+use super::table_names;
 use crate::cli::Session;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;

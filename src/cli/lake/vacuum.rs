@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bluelake_lake::{GoneFile, OrphanSearch, REJECTED_EVENTS, VacuumOptions, VacuumStep, Vacuumed, vacuum};
-use bluelake_schemas::Stream;
+use bluelake_lake::{GoneFile, OrphanSearch, VacuumOptions, VacuumStep, Vacuumed, vacuum};
 use bytesize::ByteSize;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::table_names;
 use crate::cli::Session;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::{output, progress};
@@ -43,10 +43,6 @@ Examples:
   bluelake lake vacuum --dry-run
   bluelake lake vacuum
   bluelake --lake s3://bucket/lake lake vacuum --table transactions --orphans --json";
-
-fn table_names() -> Vec<&'static str> {
-    Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect()
-}
 
 /// What was done, for programs.
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bluelake_lake::{Check, CheckOutcome, StreamReport, VerifyOptions, VerifyReport, verify};
+use bluelake_lake::{Check, CheckOutcome, PartitionCounts, StreamReport, VerifyOptions, VerifyReport, verify};
 use clap::Args;
 
 use crate::cli::Session;
@@ -26,13 +26,22 @@ pub(crate) struct VerifyArguments {
     /// Deduplication window that ingest ran with [default: the setting ingest.dedup-window]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     window: Option<Duration>,
+    /// Remember the partitions in which nothing is at fault, so that the next run reads only what changed
+    #[arg(long, conflicts_with = "sample")]
+    remember: bool,
+    /// Read all partitions, also those that are remembered
+    #[arg(long, conflicts_with = "sample")]
+    full: bool,
 }
 
 const EXAMPLES: &str = "\
-Reads only, and may run beside an ingest. Exit code 3 when a check fails; docs/operating.md says what to do then.
+Reads only (but with --remember), and may run beside an ingest. What is remembered lies in _verify/ beside the tables, for \
+exactly the files, the contract, the window and --deep. Exit code 3 when a check fails; docs/operating.md says what to do \
+then.
 
 Examples:
   bluelake lake verify
+  bluelake lake verify --remember        every day; and with --full every month
   bluelake --lake s3://bucket/lake lake verify --sample 0.05
   bluelake lake verify --json      every check with its examples, for programs";
 
@@ -43,12 +52,16 @@ fn fraction(text: &str) -> Result<f64, String> {
 
 /// Verifies the lake and reports.
 pub(crate) async fn run(session: &Session, arguments: VerifyArguments) -> Result<Outcome> {
+    let contract = session.contract()?;
     let lake = session.lake().await?;
     let options = VerifyOptions {
         window: arguments.window.unwrap_or(session.config.ingest.dedup_window),
         sample: arguments.sample,
         seed: arguments.seed.unwrap_or_else(any_seed),
         deep: arguments.deep,
+        contract_version: contract.version(),
+        full: arguments.full,
+        remember: arguments.remember,
         ..VerifyOptions::default()
     };
     let report = verify(&lake, &options).await?;
@@ -67,15 +80,27 @@ fn any_seed() -> u64 {
 
 /// What was found, for people.
 fn describe(report: &VerifyReport) -> String {
-    let header = ["stream", "documents", "files", "rejected files", "files read", "rows read", "seconds"];
+    let header = [
+        "stream",
+        "documents",
+        "files",
+        "rejected files",
+        "files read",
+        "rows read",
+        "partitions read",
+        "from memory",
+        "seconds",
+    ];
     let rows = report.streams.iter().map(|stream| {
         let counts = [stream.files, stream.rejected_files, stream.files_read].map(|count| count.to_string());
         let mut row = vec![stream.stream.to_owned(), output::grouped(stream.documents)];
         row.extend(counts);
-        row.extend([output::grouped(stream.rows), format!("{:.1}", stream.seconds)]);
+        row.push(output::grouped(stream.rows));
+        row.extend([stream.partitions.read, stream.partitions.from_memory].map(|count| count.to_string()));
+        row.push(format!("{:.1}", stream.seconds));
         row
     });
-    let counts = output::table(&header, &[1, 2, 3, 4, 5, 6], rows);
+    let counts = output::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8], rows);
     let rows = report.streams.iter().flat_map(|stream| {
         stream.checks.iter().map(|check| {
             let (outcome, details) = in_words(check);
@@ -85,6 +110,7 @@ fn describe(report: &VerifyReport) -> String {
     let checks = output::table(&["stream", "check", "outcome", ""], &[], rows);
     let mut lines = vec![counts.to_string(), checks.to_string()];
     lines.extend(report.streams.iter().filter_map(warning));
+    lines.extend(report.streams.iter().filter_map(memory));
     if let (Some(sample), Some(seed)) = (report.sample, report.seed) {
         lines.push(format!(
             "Sample of {sample} with seed {seed}: --sample {sample} --seed {seed} reads the same files."
@@ -121,6 +147,19 @@ fn warning(stream: &StreamReport) -> Option<String> {
             stream.stream
         )
     })
+}
+
+/// What is remembered now, and what stood against it.
+fn memory(stream: &StreamReport) -> Option<String> {
+    let PartitionCounts { remembered, memory_faults, .. } = &stream.partitions;
+    let faults = output::printable(&memory_faults.examples.join("; "));
+    match (remembered, memory_faults.found) {
+        (0, 0) => None,
+        (remembered, 0) => Some(format!("{}: {remembered} partitions are remembered from now on.", stream.stream)),
+        (remembered, _) => {
+            Some(format!("Warning: {}: {remembered} partitions are remembered. {faults}", stream.stream))
+        }
+    }
 }
 
 fn verdict(report: &VerifyReport) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bluelake_ingest::status::{ShardCondition, ShardStatus, StatusReport, StreamStatus};
 use bluelake_lake::{Gap, GapCause};
 use bluelake_schemas::Millis;
+use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 
 use crate::terminal::output::{grouped, printable, table};
@@ -31,6 +32,9 @@ pub(crate) fn describe(report: &StatusReport) -> String {
     }
     if !report.workers.is_empty() {
         let _ = write!(text, "\n\nWorkers\n{}", workers(report));
+    }
+    if !report.tables.is_empty() {
+        let _ = write!(text, "\n\n{}", files(report));
     }
     match report.problems.as_slice() {
         [] => text.push_str("\n\nNo problems."),
@@ -164,6 +168,15 @@ fn workers(report: &StatusReport) -> String {
     table(&["worker", "last heartbeat", "version", "shards"], &[], rows).to_string()
 }
 
+fn files(report: &StatusReport) -> String {
+    let rows = report.tables.iter().map(|files| {
+        let [all, small] = [files.files, files.small_files].map(grouped);
+        let size = ByteSize::b(files.bytes).display().iec().to_string();
+        [files.table.to_owned(), all, size, small, instant(files.compacted_at)]
+    });
+    table(&["table", "files", "size", "not full", "last compaction"], &[1, 2, 3], rows).to_string()
+}
+
 fn instant(time: Option<DateTime<Utc>>) -> String {
     time.map(|time| time.format("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
 }
@@ -187,7 +200,7 @@ fn span(seconds: Option<f64>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use bluelake_ingest::status::{Limits, WorkerStatus};
+    use bluelake_ingest::status::{Limits, TableFiles, WorkerStatus};
     use bluelake_lake::ControlTotals;
     use bluelake_schemas::Stream;
     use serde_json::json;
@@ -257,6 +270,16 @@ mod tests {
             shards: BTreeMap::from([("user-events".to_owned(), 2)]),
         };
         let report = StatusReport::new("./bluelake-data", vec![stream], vec![worker], Limits::default(), at);
+        let files = TableFiles {
+            table: "transactions",
+            files: 6_000,
+            bytes: 3 << 20,
+            small_files: 5_001,
+            compacted_at: Some(at),
+            alarms: vec!["transactions: 5001 files are not full".to_owned()],
+        };
+        let report = report.with_tables(vec![files]);
+        assert!(!report.ok);
         let text = describe(&report);
         for part in [
             "shardId-0",
@@ -267,6 +290,9 @@ mod tests {
             "behind a gap",
             "worker-1",
             "./bluelake-data",
+            "5,001",
+            "3.0 MiB",
+            "transactions: 5001 files are not full",
         ] {
             assert!(text.contains(part), "{part} is missing:\n{text}");
         }
