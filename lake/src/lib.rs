@@ -52,7 +52,7 @@ pub use maintenance::task::{InputFile, Lost, Task, UndoTerms};
 pub use maintenance::time::diff::{Change, PartitionDiff, VersionDiff, diff};
 pub use maintenance::time::history::{HistoryEntry, HistoryOptions, TableHistory, history};
 pub use maintenance::time::what::What;
-pub use maintenance::undo::{UndoView, Undone};
+pub use maintenance::undo::{UndoView, Undone, UndoneSearch};
 pub use maintenance::vacuum::{OrphanSearch, VacuumOptions, VacuumStep, Vacuumed, plan::GoneFile, vacuum};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
 pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};

@@ -5,7 +5,7 @@ use crate::{
     error::LakeError,
     maintenance::{
         record::MaintenanceRecord,
-        undo::{Search, Undone},
+        undo::{Undone, UndoneSearch},
     },
     place::lake::Lake,
 };
@@ -30,7 +30,7 @@ impl RecordChain {
         wanted: u64,
     ) -> Result<Option<Undone>, LakeError> {
         let Some(newest) = newest else { return Ok(None) };
-        let mut search = Search::new(wanted);
+        let mut search = UndoneSearch::new(wanted);
         let mut goes_on = search.take_in(newest);
         let mut next = newest.previous.as_ref().map(|previous| previous.number);
         let mut before = if goes_on && next.is_some() { Some(self.before(newest.number).await?) } else { None };

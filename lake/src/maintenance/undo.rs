@@ -39,7 +39,7 @@ pub struct Undone {
 
 /// Looks for a record in the chain, from the newest back.
 #[derive(Debug)]
-pub(crate) struct Search {
+pub struct UndoneSearch {
     wanted: u64,
     /// Records that are taken back, the wanted one among them.
     undone: BTreeSet<u64>,
@@ -48,13 +48,15 @@ pub(crate) struct Search {
     expired_before: Option<NaiveDate>,
 }
 
-impl Search {
-    pub(crate) fn new(wanted: u64) -> Self {
+impl UndoneSearch {
+    /// For this record.
+    #[must_use]
+    pub fn new(wanted: u64) -> Self {
         Self { wanted, undone: BTreeSet::from([wanted]), record: None, by: None, expired_before: None }
     }
 
     /// Takes the next older record in; false when no older one matters.
-    pub(crate) fn take_in(&mut self, record: &MaintenanceRecord) -> bool {
+    pub fn take_in(&mut self, record: &MaintenanceRecord) -> bool {
         if self.undone.iter().all(|undone| record.number < *undone) {
             // All that was taken back lies behind: what stood here stands.
             self.expired_before = self.expired_before.max(record.standing.expired_before);
@@ -78,7 +80,9 @@ impl Search {
         true
     }
 
-    pub(crate) fn found(self) -> Option<Undone> {
+    /// What was found of it; `None` when it is not in the chain.
+    #[must_use]
+    pub fn found(self) -> Option<Undone> {
         let Self { record, by, expired_before, .. } = self;
         record.map(|record| Undone { record, by, expired_before })
     }
@@ -186,7 +190,7 @@ mod tests {
 
     /// What is found of a record, and how many records were read for it.
     fn look(records: &[MaintenanceRecord], wanted: u64) -> (Option<Undone>, usize) {
-        let mut search = Search::new(wanted);
+        let mut search = UndoneSearch::new(wanted);
         let read = records.iter().rev().take_while(|record| search.take_in(record)).count();
         (search.found(), read)
     }

@@ -31,8 +31,6 @@ pub(super) struct TaskCommit {
     tries: usize,
     unclear: bool,
     began_epoch: Option<u64>,
-    /// It undoes what another program did, which makes its self-check fail until then.
-    pub(super) mends: bool,
     pub(super) stood_still: bool,
 }
 
@@ -46,7 +44,6 @@ impl TaskCommit {
             next: 0,
             tries: 0,
             unclear: false,
-            mends: false,
             stood_still: false,
         }
     }
@@ -115,6 +112,8 @@ impl TaskCommit {
             Lost::Epoch { .. } => "task lost to an erasure",
             Lost::TooOld => "task was too old",
             Lost::Claimed { .. } => "claim kept a task out",
+            Lost::Outrun { reason } if reason.ends_with("has undone it already") => "two undid one version",
+            Lost::Rows { .. } => "undo would not lead to the rows of the documents",
             Lost::Outrun { .. } => match self.task.kind {
                 TaskKind::Floor { .. } => "floor was further already",
                 TaskKind::Undo { .. } => "undo lost to the floor, or to another",
@@ -144,21 +143,18 @@ impl TaskCommit {
             return Some(TaskEnd::GivenUp);
         }
         match table.reload(env) {
-            Err(StoreFault::Refused) if !self.mends => {
+            Err(StoreFault::Refused) => {
                 env.count("maintainer refused a table that another program changed");
                 return Some(TaskEnd::GivenUp);
             }
-            Ok(()) | Err(StoreFault::Refused) => {}
+            Ok(()) => {}
             Err(_) => return None,
         }
         let Ok(found) = table.find(&self.task, env) else { return None };
-        if found.is_none() && self.is_undone(env) {
-            env.count("two undid one version");
-            return Some(TaskEnd::Lost);
-        }
         self.snapshot = table.snapshot.clone();
         self.next = self.snapshot.version + 1;
-        match TaskAttempt::decide(&table.view(&self.task), found, &self.task, worker) {
+        let Ok(view) = table.view(&self.task, env) else { return None };
+        match TaskAttempt::decide(&view, found, &self.task, worker) {
             Ok(step) => {
                 if matches!(step, TaskAttempt::PutRecord(_)) && std::mem::replace(&mut self.unclear, false) {
                     env.count("task tried again");
@@ -168,12 +164,6 @@ impl TaskCommit {
             Err(contradiction) => env.fail(format!("the task contradicts itself: {contradiction}: {:?}", self.task)),
         }
         None
-    }
-
-    /// What is undone stands no more. Its rows may be back in other files.
-    fn is_undone(&self, env: &Env) -> bool {
-        let TaskKind::Undo { version } = self.task.kind else { return false };
-        env.store.log.iter().any(|later| later.undoes == Some(index(version)))
     }
 
     fn put_record(&mut self, mut proposal: Box<Proposal>, env: &mut Env) {
@@ -212,13 +202,12 @@ impl TaskCommit {
         let content = Version {
             adds: self.task.outputs.clone(),
             removes: self.task.inputs.iter().map(|file| &file.path).filter(is_there).cloned().collect(),
-            data_change: self.task.kind != TaskKind::Compact,
+            data_change: self.task.changes_data(),
             txn: proposal.document.as_ref().map(|document| document.head.number),
             record: Some(proposal.record.number),
             began_epoch: self.began_epoch,
-            uncounted: self.mends,
             undoes: match self.task.kind {
-                TaskKind::Undo { version } => Some(index(version)),
+                TaskKind::Undo { version, .. } => Some(index(version)),
                 _ => None,
             },
             ..Version::default()

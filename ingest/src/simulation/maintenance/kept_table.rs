@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bluelake_lake::{
     CheckpointDocument, FoundFile, MaintenanceRecord, Standing, TableView, Task, TaskAttempt, TaskKind, Trace,
+    UndoTerms, UndoView, Undone, UndoneSearch,
 };
 use bluelake_schemas::{Millis, Stream};
 use rand::Rng as _;
@@ -62,23 +63,53 @@ impl KeptTable {
             outputs: Vec::new(),
             rows: BTreeMap::new(),
             content: None,
+            undo: UndoTerms::default(),
         }
     }
 
     /// The table as a task asks for it.
-    pub(super) fn view(&self, task: &Task) -> TableView {
+    pub(super) fn view(&self, task: &Task, env: &mut Env) -> Result<TableView, StoreFault> {
         let inputs = task.inputs.iter().map(|file| file.path.as_str());
         let wanted = inputs.chain(task.outputs.iter().map(|file| file.path.as_str()));
         let found = wanted.filter_map(|path| {
             let file = self.snapshot.files.get(path)?;
             Some((path.to_owned(), FoundFile { size: file.size, rows: Some(file.rows), has_deletions: false }))
         });
-        TableView {
+        Ok(TableView {
             table: STREAM.table(),
             record: self.record.clone(),
             documents: BTreeMap::from([(STREAM, self.document.clone())]),
             files: found.collect(),
+            undo: self.undo_view(task, env)?,
+        })
+    }
+
+    /// What the table shows to an undo. Reads record by record.
+    fn undo_view(&self, task: &Task, env: &mut Env) -> Result<UndoView, StoreFault> {
+        let TaskKind::Undo { record, .. } = task.kind else { return Ok(UndoView::default()) };
+        let leaves = |path: &str| task.inputs.iter().any(|file| file.path == path);
+        let staying = self.snapshot.files.iter().filter(|(path, _)| !leaves(path));
+        let rows = staying.map(|(_, file)| file.rows).sum();
+        let undone = match record {
+            Some(record) => self.undone(record, env)?,
+            None => None,
+        };
+        Ok(UndoView { undone, rows: BTreeMap::from([(STREAM, Some(rows))]), given: BTreeMap::new() })
+    }
+
+    fn undone(&self, wanted: u64, env: &mut Env) -> Result<Option<Undone>, StoreFault> {
+        let mut search = UndoneSearch::new(wanted);
+        let mut next = self.record.clone();
+        while let Some(record) = next {
+            if !search.take_in(&record) {
+                break;
+            }
+            next = match record.previous {
+                Some(previous) => Some(read_record(previous.number, env)?),
+                None => None,
+            };
         }
+        Ok(search.found())
     }
 
     /// Number of the record that commits a task. Reads record by record.

@@ -261,8 +261,11 @@ impl Maintainer {
             env.count("undo came too late");
             return;
         };
-        let kind = TaskKind::Undo { version: u64::try_from(version).unwrap() };
+        let undone = &env.store.log[version];
+        let (record, is_quiet) = (undone.record, !undone.data_change);
+        let kind = TaskKind::Undo { version: u64::try_from(version).unwrap(), record };
         let mut task = self.table.begin(kind, env);
+        task.undo.is_quiet = is_quiet;
         let before = planned.inputs.iter().map(|file| file.rows).sum();
         task.rows = BTreeMap::from([(STREAM, RowChange { before, after: rows(&planned.outputs) })]);
         (task.inputs, task.outputs) = (planned.inputs, planned.outputs);
@@ -278,7 +281,7 @@ fn note(task: &Task, end: &TaskEnd, env: &mut Env) {
     env.count(match &task.kind {
         TaskKind::Compact => "compacted",
         TaskKind::Expire { .. } => "expired",
-        TaskKind::Undo { version } => match env.store.log.get(index(*version)) {
+        TaskKind::Undo { version, .. } => match env.store.log.get(index(*version)) {
             Some(version) if version.uncounted => "undid another program's change",
             Some(version) if version.data_change => "undid an expiry",
             _ => "undid a compaction",
