@@ -34,6 +34,7 @@ pub use checkpoint::watermark::SeenInKinesis;
 pub use commit::attempt::Attempt;
 pub use commit::file_upload::{FileEnd, FileUpload};
 pub use commit::housekeeping::Housekeeping;
+pub use commit::rejected::follow_rejected;
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
 pub use error::{LakeError, shell_word};
@@ -47,12 +48,15 @@ pub use maintenance::record::{
 pub use maintenance::table::{MaintainedTable, TaskOutcome};
 pub use maintenance::task::{InputFile, Lost, Task};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
+pub use place::bucket::lifecycle::Tiers;
+pub use place::bucket::tiers::{NoTierClass, TierChange, TierClass, Tiering};
 pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use place::heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use place::lake::{InitOutcome, Lake};
 pub use place::location::LakeLocation;
 pub use place::stored_file::StoredFile;
 pub use place::whole_file::WholeFile;
+pub use read::expired::expired_before;
 pub use read::inspect::StreamInspection;
 pub use read::row_origins::{
     RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions,

@@ -1,6 +1,8 @@
 //! `bluelake lake`: creating and looking after the lake.
 
 mod compact;
+mod expire;
+mod tiers;
 mod verify;
 
 use anyhow::Result;
@@ -20,6 +22,10 @@ pub(crate) enum LakeCommand {
     Init,
     /// Merge small files into large ones, with the same rows
     Compact(compact::CompactArguments),
+    /// Let old days leave a table
+    Expire(expire::ExpireArguments),
+    /// Let the bucket move older files to a cheaper class of storage
+    Tiers(tiers::TiersArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
 }
@@ -44,6 +50,8 @@ pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outco
     match command {
         LakeCommand::Init => init(session).await,
         LakeCommand::Compact(arguments) => compact::run(session, arguments).await,
+        LakeCommand::Expire(arguments) => expire::run(session, arguments).await,
+        LakeCommand::Tiers(arguments) => tiers::run(session, &arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
     }
 }

@@ -25,7 +25,7 @@ const FOLDERS: [(&str, &str, &[&str]); 27] = [
     ("lake", "place", &["checkpoint"]),
     ("lake", "commit", &["checkpoint", "place"]),
     ("lake", "maintenance", &["checkpoint", "place", "commit"]),
-    ("lake", "read", &["checkpoint", "commit", "place"]),
+    ("lake", "read", &["checkpoint", "commit", "place", "maintenance"]),
     ("lake", "verify", &["checkpoint", "commit", "place", "maintenance"]),
     ("ingest", "memory", &[]),
     ("ingest", "kinesis", &["progress"]),
