@@ -154,13 +154,15 @@ pub(crate) struct RowShape {
     pub(crate) id_offset: u32,
     /// Days since the epoch that the rows say they are of.
     pub(crate) event_date: i32,
+    /// Days after New Year on which they happened.
+    pub(crate) happened: i64,
     /// Seconds that they arrived after New Year.
     pub(crate) arrived: i64,
 }
 
 impl Default for RowShape {
     fn default() -> Self {
-        Self { id_offset: 0, event_date: 20_454, arrived: 0 }
+        Self { id_offset: 0, event_date: 20_454, happened: 0, arrived: 0 }
     }
 }
 
@@ -238,7 +240,8 @@ pub(crate) fn rows_of(schema: &SchemaRef, shard: &str, sequences: &[u32], shape:
                     Arc::new(TimestampMicrosecondArray::from(vec![arrived; count]).with_timezone("UTC"))
                 }
                 (_, DataType::Timestamp(_, _)) => {
-                    Arc::new(TimestampMicrosecondArray::from(vec![NEW_YEAR; count]).with_timezone("UTC"))
+                    let happened = NEW_YEAR + shape.happened * 86_400_000_000;
+                    Arc::new(TimestampMicrosecondArray::from(vec![happened; count]).with_timezone("UTC"))
                 }
                 (_, kind) if field.is_nullable() => new_null_array(kind, count),
                 (_, DataType::Utf8) => text(&|_| "x".to_owned()),

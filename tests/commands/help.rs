@@ -29,7 +29,12 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["status"], &["Examples:", "--offline", "--max-lag", "--min-headroom", "code 3"]),
-    (&["lake"], &["init", "compact", "verify"]),
+    (&["lake"], &["init", "compact", "expire", "tiers", "verify"]),
+    (
+        &["lake", "expire"],
+        &["Examples:", "--table", "--before", "--keep", "--accept-changed-balances", "--dry-run", "Exit code 3"],
+    ),
+    (&["lake", "tiers"], &["Examples:", "--dry-run", "Exit code 3"]),
     (&["lake", "compact"], &["Examples:", "--table", "--partition", "--full", "--dry-run", "Exit code 3"]),
     (&["lake", "verify"], &["Examples:", "--sample", "--seed", "--window", "--deep", "Exit code 3"]),
     (&["replay"], &["Examples:", "--stream", "--from", "--to", "--allow-partial"]),

@@ -80,8 +80,8 @@ mod tests {
         let new_year = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap().and_time(NaiveTime::MIN).and_utc();
         let date = |day: &(i64, i64)| i32::try_from(new_year.timestamp() / 86_400 + day.0).unwrap();
         let time = |day: &(i64, i64)| new_year.timestamp_micros() + day.1 * 86_400_000_000;
-        let dates: ArrayRef = Arc::new(days.iter().map(date).collect::<Date32Array>());
-        let times: ArrayRef = Arc::new(days.iter().map(time).collect::<TimestampMicrosecondArray>());
+        let dates: ArrayRef = Arc::new(Date32Array::from_iter_values(days.iter().map(date)));
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(days.iter().map(time)));
         RecordBatch::try_from_iter([("event_date", dates), ("arrived_at", times)]).unwrap()
     }
 

@@ -62,7 +62,12 @@ pub(crate) async fn run(session: &Session, arguments: &TiersArguments) -> Result
     if let Some(fault) = wanted.fault() {
         return Err(WrongUsage::new(format!("tiers.infrequent-after: {fault}")).into());
     }
-    let tiers = session.lake().await?.set_tiers(&wanted, arguments.dry_run).await?;
+    let lake = session.lake().await?;
+    if !lake.location().is_bucket() {
+        let message = format!("{}: tiers are of buckets: files in a folder have no class of storage", lake.location());
+        return Err(WrongUsage::new(message).into());
+    }
+    let tiers = lake.set_tiers(&wanted, arguments.dry_run).await?;
     if session.json {
         output::json(&summary(&session.config.lake, arguments.dry_run, &tiers))?;
     } else {
