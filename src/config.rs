@@ -20,6 +20,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bluelake_care::{CompactionOptions, Prices};
 use bluelake_ingest::OnGap;
+use bluelake_lake::TierClass;
 use bluelake_schemas::Stream;
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
@@ -29,7 +30,7 @@ use crate::terminal::failure::WrongUsage;
 use crate::terminal::logging::LogSettings;
 
 pub(crate) use layers::{Layers, Override, Value};
-pub(crate) use readers::duration;
+pub(crate) use readers::{duration, retention};
 pub(crate) use scheduled::ScheduledReport;
 pub(crate) use setting::{About, DefaultValue, Flag, Setting};
 pub(crate) use settings::{DEFAULT_LAKE, SETTINGS};
@@ -77,6 +78,10 @@ pub(crate) struct Config {
     pub(crate) care: CareSettings,
     /// What the store charges.
     pub(crate) prices: Prices,
+    /// How long rows are kept.
+    pub(crate) retention: RetentionSettings,
+    /// When files get cheaper.
+    pub(crate) tiers: TierSettings,
     /// Which reports there are, and which are run on a schedule.
     pub(crate) reports: ReportSettings,
     /// Limits of a query.
@@ -133,6 +138,33 @@ pub(crate) struct CareSettings {
     pub(crate) time_travel: Duration,
     /// Age at which files go that nothing refers to.
     pub(crate) orphan_age: Duration,
+}
+
+/// How long rows are kept, at least; they leave when `lake expire` runs.
+#[derive(Debug, Clone)]
+pub(crate) struct RetentionSettings {
+    /// By the day of arrival.
+    pub(crate) rejected_events: Retention,
+    /// By the day on which events happened.
+    pub(crate) transactions: Retention,
+}
+
+/// When the bucket moves files to a cheaper class, once `lake tiers` has told it.
+#[derive(Debug, Clone)]
+pub(crate) struct TierSettings {
+    /// By the age of the file.
+    pub(crate) infrequent_after: Retention,
+    /// The class.
+    pub(crate) class: TierClass,
+}
+
+/// How long the days of a table are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retention {
+    /// For ever.
+    Never,
+    /// So many whole days before today.
+    Days(u32),
 }
 
 /// Which reports there are, and which are run on a schedule.
@@ -224,6 +256,14 @@ impl Config {
                 storage: layers.read(&settings::PRICES_STORAGE)?,
                 writes: layers.read(&settings::PRICES_WRITES)?,
                 reads: layers.read(&settings::PRICES_READS)?,
+            },
+            retention: RetentionSettings {
+                rejected_events: layers.read(&settings::RETENTION_REJECTED_EVENTS)?,
+                transactions: layers.read(&settings::RETENTION_TRANSACTIONS)?,
+            },
+            tiers: TierSettings {
+                infrequent_after: layers.read(&settings::TIERS_INFREQUENT_AFTER)?,
+                class: layers.read(&settings::TIERS_CLASS)?,
             },
             reports: ReportSettings::of(&layers)?,
             sql: SqlSettings::of(&layers)?,

@@ -8,13 +8,12 @@ use bluelake_lake::{
 };
 use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::TableLayout;
-use chrono::NaiveDate;
 
 use crate::{
     columns::numbered,
     error::CareError,
     pace::Pace,
-    policy::{Merge, Policy, folder_of},
+    policy::{Merge, Policy, day_of, folder_of},
     rewrite::Rewriter,
     status::FileCounts,
 };
@@ -372,11 +371,6 @@ fn by_partition(files: Vec<TableFile>, wanted: Option<&str>) -> BTreeMap<String,
         }
     }
     partitions
-}
-
-/// The day of a partition, by its folder.
-pub(crate) fn day_of(partition: &str) -> Option<NaiveDate> {
-    partition.rsplit_once("date=").and_then(|(_, date)| date.parse().ok())
 }
 
 fn summary(merge: &Merge) -> MergedPartition {

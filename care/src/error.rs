@@ -3,6 +3,7 @@
 use arrow::error::ArrowError;
 use bluelake_lake::{LakeError, Lost};
 use bluelake_transform::TransformError;
+use chrono::NaiveDate;
 
 /// An error of the care room.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,33 @@ pub enum CareError {
         column: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Rows of a table never expire.
+    #[error(
+        "rows of {table} never expire: a user's state is the last value of each field from all of its events, so fields \
+         and members would vanish with the oldest"
+    )]
+    NeverExpires {
+        /// The table.
+        table: &'static str,
+    },
+    /// Rows of the ledger expire only when that is asked for.
+    #[error(
+        "an expiry of {table} changes balances, the points liability, breakage and all else that needs the whole ledger: \
+         they count since the day that is named, and days before can no longer be asked for; give \
+         --accept-changed-balances if that is meant"
+    )]
+    ChangesBalances {
+        /// The table.
+        table: &'static str,
+    },
+    /// Days that are not over do not expire.
+    #[error("days up to {before} cannot expire: by the store's clock it is {today} (UTC)")]
+    NotOver {
+        /// The day that was given.
+        before: NaiveDate,
+        /// The day that it is.
+        today: NaiveDate,
     },
     /// Other commits came first again and again.
     #[error("table '{table}': {times} tasks in a row were overtaken, the last because {reason}; run it again")]

@@ -1,7 +1,7 @@
 //! Looks after the lake: small files become large ones, and what nobody needs any more goes.
 //!
-//! Guarantees: the rows of the lake are the same before and after, proven by their content before each commit; a task that
-//! was overtaken changes nothing. Leaves to others: how a task is committed and what stands against it (`lake`), how rows
+//! Guarantees: a compaction leaves the rows of the lake the same, proven by their content before each commit; an expiry takes
+//! whole days and counts their rows; a task that was overtaken changes nothing. Leaves to others: how a task is committed and what stands against it (`lake`), how rows
 //! become a file (`transform`).
 
 mod columns;
@@ -9,6 +9,7 @@ mod compaction;
 mod conform;
 mod digest;
 mod error;
+mod expiry;
 mod keeper;
 mod merge;
 mod pace;
@@ -20,6 +21,7 @@ mod undo;
 pub use compaction::{Compaction, CompactionOptions, Extent, MergedPartition, Step, compact};
 pub use digest::Content;
 pub use error::CareError;
+pub use expiry::{Expiry, ExpiryOptions, FILES_A_COMMIT, expire};
 pub use keeper::{Surroundings, keep_compact};
 pub use policy::{Cause, Merge, Policy, Role};
 pub use status::{

@@ -287,6 +287,11 @@ pub(crate) fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
+/// The day of a partition, by its folder.
+pub(crate) fn day_of(partition: &str) -> Option<NaiveDate> {
+    partition.rsplit_once("date=").and_then(|(_, date)| date.parse().ok())
+}
+
 /// Whether a day of UTC is over.
 fn is_over(day: NaiveDate, now: Millis) -> bool {
     now.time().is_some_and(|now| now.date_naive() > day)

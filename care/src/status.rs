@@ -7,10 +7,7 @@ use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{
-    compaction::day_of,
-    policy::{Policy, Role, folder_of},
-};
+use crate::policy::{Policy, Role, day_of, folder_of};
 
 /// Files of a table that could be merged, at most, before somebody should look, …
 pub const SMALL_FILES_MAX: u64 = 5_000;

@@ -2,4 +2,5 @@
 
 pub(crate) mod backfill;
 pub(crate) mod commit;
+pub(crate) mod kept;
 pub(crate) mod replay;

@@ -49,8 +49,10 @@ fn said(document: &str) -> String {
         let (text, _) = rest.split_once(&format!("</{name}>"))?;
         Some(unescaped(text.trim())).filter(|text| !text.is_empty())
     };
+    // What cannot be read at once is named by its class.
+    let class = element("StorageClass").map_or_else(String::new, |class| format!(" (storage class {class})"));
     match (element("Code"), element("Message")) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), Some(message)) => format!("{code}: {message}{class}"),
         (Some(text), None) | (None, Some(text)) => text,
         (None, None) => "an answer without code and message".to_owned(),
     }
@@ -97,6 +99,10 @@ mod tests {
         let cases = [
             ("<Error><Code>SlowDown</Code><Mess", "SlowDown"),
             ("500: <?xml version=\"1.0\"?>", "500: an answer without code and message"),
+            (
+                "<Error><Code>InvalidObjectState</Code><Message>no</Message><StorageClass>GLACIER</StorageClass></Error>",
+                "InvalidObjectState: no (storage class GLACIER)",
+            ),
             ("a < b and <Errors> are text", "a < b and <Errors> are text"),
             ("two\r\n\n  lines  of text\n", "two lines  of text"),
         ];

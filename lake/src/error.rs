@@ -223,10 +223,12 @@ fn table_hint(source: &DeltaTableError) -> &'static str {
 
 const DENIED: &str = ": access denied; check the policy of the role (docs/operating.md)";
 const NO_CREDENTIALS: &str = ": no valid credentials; check AWS_PROFILE or AWS_ACCESS_KEY_ID";
+const SLOW_CLASS: &str =
+    ": its storage class cannot be read at once; restore it, and end the rule that moved it (docs/operating.md)";
 const WRONG_REGION: &str = ": the bucket is in another region; set AWS_REGION to the bucket's";
 
 /// Codes of S3, and what to do about each.
-const ADVICE: [(&str, &str); 14] = [
+const ADVICE: [(&str, &str); 15] = [
     ("AccessDenied", DENIED),
     ("AllAccessDisabled", DENIED),
     ("InvalidAccessKeyId", NO_CREDENTIALS),
@@ -240,6 +242,7 @@ const ADVICE: [(&str, &str); 14] = [
     ("IllegalLocationConstraintException", WRONG_REGION),
     ("KMS.DisabledException", ": the key of the bucket's encryption is disabled"),
     ("KMS.NotFoundException", ": the key of the bucket's encryption does not exist"),
+    ("InvalidObjectState", SLOW_CLASS),
     ("SlowDown", ": the bucket is throttled; run it again later"),
 ];
 
@@ -277,6 +280,7 @@ mod tests {
             ("InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
             ("NoSuchBucket", "bluelake lake init"),
             ("PermanentRedirect", "AWS_REGION"),
+            ("InvalidObjectState", "cannot be read at once"),
         ] {
             let answer = format!("403: <Error><Code>{code}</Code><Message>no</Message></Error>");
             let store = LakeError::Store { operation: "read", path: "x".to_owned(), source: refused(&answer) };

@@ -35,6 +35,7 @@ pub use commit::attempt::Attempt;
 pub use commit::file_upload::{FileEnd, FileUpload};
 pub use commit::housekeeping::{Housekeeper, Housekeeping};
 pub use commit::log::version::{LogVersion, LoggedFile, LoggedRemoval};
+pub use commit::rejected::follow_rejected;
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
 pub use error::{LakeError, shell_word};
@@ -55,12 +56,15 @@ pub use maintenance::time::what::What;
 pub use maintenance::undo::{UndoView, Undone, UndoneSearch};
 pub use maintenance::vacuum::{OrphanSearch, VacuumOptions, VacuumStep, Vacuumed, plan::GoneFile, vacuum};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
+pub use place::bucket::lifecycle::Tiers;
+pub use place::bucket::tiers::{NoTierClass, TierChange, TierClass, Tiering};
 pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};
 pub use place::heartbeats::{FoundHeartbeat, Heartbeat, Heartbeats};
 pub use place::lake::{InitOutcome, Lake};
 pub use place::location::LakeLocation;
 pub use place::stored_file::StoredFile;
 pub use place::whole_file::WholeFile;
+pub use read::expired::expired_before;
 pub use read::inspect::StreamInspection;
 pub use read::row_origins::{
     RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions,

@@ -154,17 +154,17 @@ pub(crate) struct RowShape {
     pub(crate) id_offset: u32,
     /// Days since the epoch that the rows say they are of.
     pub(crate) event_date: i32,
+    /// Days after New Year on which they happened.
+    pub(crate) happened: i64,
     /// Seconds that they arrived after New Year.
     pub(crate) arrived: i64,
-    /// Days after New Year on which they occurred.
-    pub(crate) day: i32,
     /// Sub-sequence number of each event.
     pub(crate) sub_sequence: i32,
 }
 
 impl Default for RowShape {
     fn default() -> Self {
-        Self { id_offset: 0, event_date: 20_454, arrived: 0, day: 0, sub_sequence: 0 }
+        Self { id_offset: 0, event_date: 20_454, happened: 0, arrived: 0, sub_sequence: 0 }
     }
 }
 
@@ -237,14 +237,14 @@ pub(crate) fn rows_of(schema: &SchemaRef, shard: &str, sequences: &[u32], shape:
                 }
                 ("stream_sub_sequence", _) => Arc::new(Int32Array::from(vec![shape.sub_sequence; count])),
                 (_, DataType::Int32) => Arc::new(Int32Array::from(vec![0; count])),
-                (_, DataType::Date32) => Arc::new(Date32Array::from(vec![shape.event_date + shape.day; count])),
+                (_, DataType::Date32) => Arc::new(Date32Array::from(vec![shape.event_date; count])),
                 ("arrived_at", _) => {
                     let arrived = NEW_YEAR + shape.arrived * 1_000_000;
                     Arc::new(TimestampMicrosecondArray::from(vec![arrived; count]).with_timezone("UTC"))
                 }
                 (_, DataType::Timestamp(_, _)) => {
-                    let time = NEW_YEAR + i64::from(shape.day) * 86_400_000_000;
-                    Arc::new(TimestampMicrosecondArray::from(vec![time; count]).with_timezone("UTC"))
+                    let happened = NEW_YEAR + shape.happened * 86_400_000_000;
+                    Arc::new(TimestampMicrosecondArray::from(vec![happened; count]).with_timezone("UTC"))
                 }
                 (_, kind) if field.is_nullable() => new_null_array(kind, count),
                 (_, DataType::Utf8) => text(&|_| "x".to_owned()),

@@ -2,6 +2,7 @@
 //! wherever it is killed.
 
 mod claims;
+mod expiry;
 pub(crate) mod faults;
 mod files;
 mod holdings;

@@ -1,6 +1,7 @@
 -- title: Donations
 -- question: Who gives how many points to whom, and how much is a typical gift?
 -- audience: finance
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.

@@ -1,6 +1,7 @@
 -- title: Duplicates
 -- question: Which event ids are in the lake more than once, although no window saw them together?
 -- audience: platform engineers and producers
+-- covers: period
 -- parameter: from (date, default first) First day of occurrence that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day of occurrence that counts, itself included.
 -- column: stream (text) The stream.

@@ -1,6 +1,7 @@
 -- title: Gift sizes
 -- question: How much is a gift, and how does that spread?
 -- audience: finance
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.

@@ -1,6 +1,7 @@
 -- title: Hours of the week
 -- question: On which days of the week and at which hours do civilians and officers meet?
 -- audience: police departments
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- column: weekday (number) 1 for Monday to 7 for Sunday, in the time zone of the session.

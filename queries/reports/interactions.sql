@@ -1,6 +1,7 @@
 -- title: Interactions
 -- question: How often do civilians and officers meet, in which way, and how many points does that mint?
 -- audience: finance
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.

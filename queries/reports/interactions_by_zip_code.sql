@@ -1,6 +1,7 @@
 -- title: Interactions by zip code
 -- question: Where do civilians and officers meet?
 -- audience: municipalities and police departments
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- column: zip_code (text) Where.

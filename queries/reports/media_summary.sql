@@ -1,6 +1,7 @@
 -- title: Summary for the media
 -- question: What may be told outside the house of what happens in each zip code?
 -- audience: local media and partners
+-- covers: period
 -- parameter: from (date, default first) First day; months that begin before it are left out.
 -- parameter: to (date, default last) Last day; months that end after it are left out.
 -- parameter: min_group (integer, default 10, least 10, most 1000000) Only places are listed with at least so many people in the month.

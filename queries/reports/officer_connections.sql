@@ -1,6 +1,7 @@
 -- title: Connections per officer
 -- question: How many meetings and how many different civilians does each officer have?
 -- audience: police departments
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: top (integer, default 50, least 1, most 100000) Last rank that is shown, with all who share it.

@@ -1,6 +1,7 @@
 -- title: Onboarding funnel
 -- question: How many new users meet an officer, and then give or spend, and how long does that take?
 -- audience: product managers
+-- covers: period
 -- parameter: from (date, default first) First day of creation that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day of creation that counts, itself included.
 -- parameter: kind (text, default civilian, one of civilian police_officer) Kind of user: civilian or police_officer.

@@ -1,6 +1,7 @@
 -- title: Redemptions
 -- question: What are points spent on, and what is that worth?
 -- audience: finance, merchants and municipalities
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.

@@ -1,6 +1,7 @@
 -- title: Redemptions by provider
 -- question: Which merchants and municipalities accept how many points, and for what?
 -- audience: merchants, municipalities and finance
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.

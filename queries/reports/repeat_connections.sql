@@ -1,6 +1,7 @@
 -- title: Pairs that met more than once in a day
 -- question: Which civilians and officers connected more often in a day than the rule allows?
 -- audience: fraud analysts
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: least (integer, default 2, least 2, most 1000000) Interactions of a pair on one day from which it is listed.

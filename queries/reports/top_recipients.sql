@@ -1,6 +1,7 @@
 -- title: Top recipients
 -- question: Who receives the most points, and from how many donors?
 -- audience: finance
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- parameter: top (integer, default 20, least 1, most 100000) Last rank that is shown, with all who share it.

@@ -1,6 +1,7 @@
 -- title: Zip codes
 -- question: What happens in each zip code, as a base for sharing revenue?
 -- audience: municipalities and finance
+-- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
 -- column: zip_code (text) Where the transaction happened; empty for those that do not tell.

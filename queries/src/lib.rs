@@ -50,6 +50,7 @@ pub use session::options::QueryOptions;
 pub use session::origin::{Origin, StreamOrigin, TableOrigin};
 pub use session::query_session::QuerySession;
 pub use session::relations::{Relation, RelationKind};
+pub use session::since::{ExpiredDays, Since};
 pub use session::views::{ViewDescription, describe_views};
 pub use text::figures::whole;
 pub use text::nearest::{did_you_mean, nearest};

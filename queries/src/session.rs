@@ -9,4 +9,5 @@ pub(crate) mod prepared;
 pub(crate) mod query_session;
 pub(crate) mod relations;
 pub(crate) mod shared;
+pub(crate) mod since;
 pub(crate) mod views;

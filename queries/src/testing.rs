@@ -104,9 +104,15 @@ pub(crate) fn provenance() -> Provenance {
         parameters: Vec::new(),
         time_zone: "UTC".to_owned(),
         as_of: Some("transactions@12".to_owned()),
-        tables: vec![TableOrigin { name: "transactions".to_owned(), version: Some(12), rows: None }],
+        tables: vec![TableOrigin {
+            name: "transactions".to_owned(),
+            version: Some(12),
+            rows: None,
+            expired_before: None,
+        }],
         streams: Vec::new(),
         period: None,
+        since: None,
         bluelake_version: "0.0.0".to_owned(),
     }
 }

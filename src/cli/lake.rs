@@ -2,9 +2,11 @@
 
 mod compact;
 mod diff;
+mod expire;
 mod history;
 mod repair;
 pub(crate) mod status;
+mod tiers;
 mod undo;
 mod vacuum;
 mod verify;
@@ -37,6 +39,10 @@ pub(crate) enum LakeCommand {
     Undo(undo::UndoArguments),
     /// Delete the files that left the tables longer ago than `--as-of` reaches back, and those that nothing refers to
     Vacuum(vacuum::VacuumArguments),
+    /// Let old days leave a table
+    Expire(expire::ExpireArguments),
+    /// Let the bucket move older files to a cheaper class of storage
+    Tiers(tiers::TiersArguments),
     /// Prove from the lake alone that it holds what it promises
     Verify(verify::VerifyArguments),
     /// Mend what can be mended of what verify finds, and say what a person must do about the rest
@@ -73,6 +79,8 @@ pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outco
         LakeCommand::Undo(arguments) => undo::run(session, arguments).await,
         LakeCommand::Vacuum(arguments) => vacuum::run(session, arguments).await,
         LakeCommand::Status(arguments) => status::run(session, arguments).await,
+        LakeCommand::Expire(arguments) => expire::run(session, arguments).await,
+        LakeCommand::Tiers(arguments) => tiers::run(session, &arguments).await,
         LakeCommand::Verify(arguments) => verify::run(session, arguments).await,
         LakeCommand::Repair(arguments) => repair::run(session, arguments).await,
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bluelake_ingest::{MemoryBudget, OnGap};
-use bluelake_lake::Heartbeats;
+use bluelake_lake::{Heartbeats, TierClass};
 use bluelake_queries::{did_you_mean, nearest};
 use bytesize::ByteSize;
 use chrono::DateTime;
 use chrono_tz::Tz;
 
-use super::{HistoryFile, StartPosition};
+use super::{HistoryFile, Retention, StartPosition};
 use crate::terminal::logging::LogFormat;
 
 /// Sizes and times stay so small that sums of them, and moments that lie so far ahead, can be told.
@@ -75,6 +75,22 @@ pub(super) fn orphan_age(text: &str) -> Result<Duration> {
         "must be at least 1d: younger files may be about to be committed"
     );
     Ok(age)
+}
+
+/// Days are told apart by their partitions: a part of one cannot leave.
+pub(crate) fn retention(text: &str) -> Result<Retention> {
+    const DAY: u64 = 24 * 3_600;
+    if text == "never" {
+        return Ok(Retention::Never);
+    }
+    let span = duration(text).context("write whole days, such as 30d, or never")?;
+    let is_whole = span.as_secs().is_multiple_of(DAY) && span.subsec_nanos() == 0;
+    anyhow::ensure!(is_whole, "must be whole days, such as 30d, or never");
+    Ok(Retention::Days(u32::try_from(span.as_secs() / DAY)?))
+}
+
+pub(super) fn tier_class(text: &str) -> Result<TierClass> {
+    Ok(text.parse()?)
 }
 
 pub(super) fn spill_limit(text: &str) -> Result<ByteSize> {

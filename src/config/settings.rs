@@ -15,16 +15,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bluelake_ingest::OnGap;
+use bluelake_lake::TierClass;
 use bytesize::ByteSize;
 use chrono_tz::Tz;
 
 use super::DefaultValue::{Text, Unset, Worked};
 use super::readers::{
     address, any_duration, byte_size, care_memory, consumer_name, duration, history_file, log_format, memory_budget,
-    not_empty, on_gap, orphan_age, path, positive, price, query_memory, spill_limit, start_position, time_zone, truth,
-    worker_id,
+    not_empty, on_gap, orphan_age, path, positive, price, query_memory, retention, spill_limit, start_position,
+    tier_class, time_zone, truth, worker_id,
 };
-use super::{About, HistoryFile, Setting, StartPosition, machine};
+use super::{About, HistoryFile, Retention, Setting, StartPosition, machine};
 use crate::terminal::logging::{LogFilter, LogFormat};
 
 /// Where the lake is when nobody says it.
@@ -144,6 +145,22 @@ settings! {
     PRICES_WRITES: f64 = Setting::new("prices.writes", Text("0.005"), price,
         "dollars for a thousand writes or listings, likewise");
     PRICES_READS: f64 = Setting::new("prices.reads", Text("0.0004"), price, "dollars for a thousand reads, likewise");
+
+    RETENTION_REJECTED_EVENTS: Retention = Setting::new("retention.rejected-events", Text("30d"), retention,
+        "days that `lake expire` keeps of `rejected_events`, such as `30d`, or `never`")
+        .details("whole days that `lake expire --table rejected_events` keeps, by the day of arrival, or `never`; nothing \
+                  leaves unless that command runs");
+    RETENTION_TRANSACTIONS: Retention = Setting::new("retention.transactions", Text("never"), retention,
+        "days that `lake expire` keeps of `transactions`, such as `1095d`, or `never`")
+        .details("whole days that `lake expire --table transactions --accept-changed-balances` keeps, by the day on which \
+                  events happened, or `never`; nothing leaves unless that command runs");
+
+    TIERS_INFREQUENT_AFTER: Retention = Setting::new("tiers.infrequent-after", Text("90d"), retention,
+        "age after which `lake tiers` lets the bucket move files to `tiers.class`, such as `90d`, or `never`")
+        .details("whole days after which `lake tiers` lets the bucket move files to `tiers.class`, by the age of the file, \
+                  which a compaction renews; `never` takes the rules of Bluelake away");
+    TIERS_CLASS: TierClass = Setting::new("tiers.class", Text("STANDARD_IA"), tier_class,
+        "class of storage of older files: `STANDARD_IA`, `INTELLIGENT_TIERING` or `GLACIER_IR`");
 
     REPORTS_FOLDER: PathBuf = Setting::new("reports.folder", Unset("none"), path,
         "folder with reports of your own, one SQL file each, beside those that are built in")

@@ -112,19 +112,27 @@ impl Shell<'_> {
         let started = Instant::now();
         self.computed = None;
         let mut stream = self.queries.query(sql).await?;
+        let since = stream.since();
+        self.show_answer(&mut stream, started).await?;
+        match since {
+            Some(since) => self.note(&output::since(&since)),
+            None => Ok(()),
+        }
+    }
+
+    async fn show_answer(&mut self, stream: &mut QueryStream, started: Instant) -> Result<()> {
         if let Some(path) = self.next_output.take() {
             let format = OutputFormat::of_file(&path)?.unwrap_or(self.display.format);
             let mut file = output::create(&path)?;
-            let rows = write_results(&mut stream, format, &mut file).await?;
+            let rows = write_results(stream, format, &mut file).await?;
             output::publish(file)?;
             return self.note(&format!("{rows} rows written to {} as {format}", path.display()));
         }
         // Inside of a statement the signals are with the caller, so the terminal is asked for.
         if !display::is_terminal() {
-            return self.stream(&mut stream).await;
+            return self.stream(stream).await;
         }
-        let collected = Collected::read(&mut stream).await?;
-        drop(stream);
+        let collected = Collected::read(stream).await?;
         self.computed = Some(started.elapsed());
         self.show_collected(&collected)?;
         self.last = Some(collected);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bluelake_lake::WholeFile;
-use bluelake_queries::is_obeyed;
+use bluelake_queries::{Since, is_obeyed};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -45,6 +45,22 @@ pub(crate) fn or_closed(error: anyhow::Error) -> anyhow::Error {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
     };
     if error.chain().any(is_closed) { anyhow::Error::new(ReaderGone) } else { error }
+}
+
+/// Since when a result counts, in words.
+pub(crate) fn since(since: &Since) -> String {
+    format!("since {}: {}", since.first_day, since.in_words())
+}
+
+/// Says on standard error since when a result counts that cannot say it itself.
+///
+/// # Errors
+/// When that cannot be written.
+pub(crate) fn note_since(found: Option<&Since>) -> Result<()> {
+    match found {
+        Some(found) => Ok(writeln!(io::stderr(), "{}", since(found))?),
+        None => Ok(()),
+    }
 }
 
 /// Starts to write what will be the file of this name when it is complete.

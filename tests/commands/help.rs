@@ -29,12 +29,20 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["status"], &["Examples:", "--offline", "--max-lag", "--min-headroom", "code 3"]),
-    (&["lake"], &["init", "status", "compact", "vacuum", "history", "diff", "undo", "verify", "repair"]),
+    (
+        &["lake"],
+        &["init", "status", "compact", "vacuum", "expire", "tiers", "history", "diff", "undo", "verify", "repair"],
+    ),
     (&["lake", "status"], &["Examples:", "--table", "prices.*", "Exit code 3"]),
     (&["lake", "repair"], &["Examples:", "--dry-run", "Exit code 3"]),
     (&["lake", "history"], &["Examples:", "--table", "--limit", "--since", "--until", "--foreign"]),
     (&["lake", "diff"], &["Examples:", "--table", "<V1>", "<V2>"]),
     (&["lake", "undo"], &["Examples:", "--table", "--dry-run", "--yes", "Exit code 3"]),
+    (
+        &["lake", "expire"],
+        &["Examples:", "--table", "--before", "--keep", "--accept-changed-balances", "--dry-run", "Exit code 3"],
+    ),
+    (&["lake", "tiers"], &["Examples:", "--dry-run", "Exit code 3"]),
     (&["lake", "compact"], &["Examples:", "--table", "--partition", "--full", "--dry-run", "Exit code 3"]),
     (&["lake", "vacuum"], &["Examples:", "--table", "--dry-run", "--orphans", "care.time-travel"]),
     (

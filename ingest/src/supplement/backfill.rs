@@ -2,7 +2,7 @@
 //!
 //! Guarantees: each byte of an object's content is taken once, by the object's name and version, however often a run is
 //! killed or repeated; an event whose id the table has, of the same type and day, is counted as a duplicate and not
-//! added. Leaves to the caller: up to which time the stream was ingested, so that ingest cannot bring the same events later.
+//! added, and so is one of a day that expired. Leaves to the caller: up to which time the stream was ingested, so that ingest cannot bring the same events later.
 
 mod object;
 mod plan;
@@ -34,7 +34,10 @@ use crate::{
     error::IngestError,
     landing::retry::{self, Patience},
     memory::{admission::Admission, budget::PAGE_COPIES},
-    supplement::commit::{SupplementBase, commit_supplement},
+    supplement::{
+        commit::{SupplementBase, commit_supplement},
+        kept::KeptDays,
+    },
 };
 
 /// Chunks that are decoded ahead of the batch; each is a few MiB.
@@ -236,7 +239,8 @@ impl Backfill {
         let transform = |source: TransformError| IngestError::Transform { stream, source };
         let (ids, folders) = pending.candidates().map_err(transform)?;
         let stored = self.stored(&ids, &folders).await?;
-        let rows = pending.unseen(stored).map_err(transform)?;
+        let kept = KeptDays { events: self.table.expired_before(), rejected: None };
+        let rows = pending.unseen(stored, kept).map_err(transform)?;
         let (counts, ranges) = (rows.counts, rows.archive_ranges.clone());
         match commit_supplement(&mut self.table, now, rows, &Patience::few(&self.chance)).await? {
             CommitOutcome::Committed { version } => {

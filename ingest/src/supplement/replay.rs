@@ -1,6 +1,6 @@
 //! Replay: reads a range of arrival times again and adds the rows that are missing, beside a worker that goes on.
 //!
-//! Guarantees: nothing that a table holds is added again, no position moves, and running it twice changes nothing. What lies
+//! Guarantees: nothing that a table holds, or held until it expired, is added again, no position moves, and running it twice changes nothing. What lies
 //! behind a shard's committed position is left to the worker. Leaves to others: gaps, and what Kinesis has discarded.
 
 pub(crate) mod known;
@@ -20,8 +20,8 @@ use arrow::{
 };
 use aws_sdk_kinesis::types::Record;
 use bluelake_lake::{
-    Chance, CommitOutcome, ControlTotals, Lake, RecentRanges, ShardId, StreamTable, Writer, recent_events,
-    rejected_positions,
+    Chance, CommitOutcome, ControlTotals, Lake, REJECTED_EVENTS, RecentRanges, ShardId, StreamTable, Writer,
+    expired_before, recent_events, rejected_positions,
 };
 use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::{BatchBuilder, Decoder, RecordPosition, TransformError};
@@ -36,6 +36,7 @@ use crate::{
     reading::dedup::window::EventPosition,
     supplement::{
         commit::{SupplementBase, SupplementRows, commit_supplement},
+        kept::KeptDays,
         replay::{
             known::{Known, Verdict},
             plan::{Limit, ReplayPlan, plan, relatives, slices},
@@ -87,8 +88,11 @@ pub struct ReplaySummary {
     pub skipped_shards: Vec<ShardId>,
     /// Kinesis records read.
     pub records: u64,
-    /// In the tables already.
+    /// In the tables already, or expired: of days that the tables do not keep any more.
     pub present: u64,
+    /// In no table, and not added: they arrived on days of which rejected events expired, so they may have been rejected. How
+    /// many are missing, nobody can tell.
+    pub undecided: u64,
     /// Not added, because their id is in the table from another record.
     pub duplicate: u64,
     /// Added to the event table.
@@ -131,6 +135,7 @@ pub async fn replay(
     let (read_from, read_to) = (options.from.max(horizon), options.to.min(now));
     let run = Replay {
         source,
+        lake: lake.clone(),
         table,
         decoder: Arc::new(decoder),
         chance: lake.chance().clone(),
@@ -143,6 +148,7 @@ pub async fn replay(
             skipped_shards: Vec::new(),
             records: 0,
             present: 0,
+            undecided: 0,
             duplicate: 0,
             stored: 0,
             rejected: 0,
@@ -155,6 +161,7 @@ pub async fn replay(
 
 struct Replay {
     source: KinesisStream,
+    lake: Lake,
     table: StreamTable,
     decoder: Arc<Decoder>,
     chance: Chance,
@@ -174,12 +181,14 @@ enum SliceEnd {
 struct Tally {
     records: u64,
     present: u64,
+    undecided: u64,
     duplicate: u64,
 }
 
 /// One try of a slice.
 struct Slice {
     known: Known,
+    kept: KeptDays,
     builder: BatchBuilder,
     base: SupplementBase,
     rows: SupplementRows,
@@ -218,6 +227,7 @@ impl Replay {
                 Some(SliceEnd::Done(tally)) => {
                     self.summary.records += tally.records;
                     self.summary.present += tally.present;
+                    self.summary.undecided += tally.undecided;
                     self.summary.duplicate += tally.duplicate;
                     return Ok(());
                 }
@@ -244,6 +254,10 @@ impl Replay {
         let limits = plan(listed, self.table.document()).shards;
         let mut slice = Slice {
             known: self.known(listed, group, &arrived).await?,
+            kept: KeptDays {
+                events: self.table.expired_before(),
+                rejected: expired_before(&self.lake, REJECTED_EVENTS, self.table.rejected_table()).await?,
+            },
             builder: self.decoder.batch(),
             base: SupplementBase::of(&self.table),
             rows: SupplementRows::default(),
@@ -311,7 +325,7 @@ impl Replay {
     ) -> Result<(), IngestError> {
         let stream = self.summary.stream;
         let transform = |source: TransformError| IngestError::Transform { stream, source };
-        let Slice { known, builder, rows, bytes, tally, .. } = slice;
+        let Slice { known, kept, builder, rows, bytes, tally, .. } = slice;
         while builder.buffered_bytes() < CHUNK_BYTES
             && let Some(record) = records.next()
         {
@@ -338,15 +352,18 @@ impl Replay {
             tally.records += 1;
         }
         let decoded = builder.finish().map_err(transform)?;
+        let (events, expired, undecided) = kept.events(&decoded.events).map_err(transform)?;
         let rejected = missing_rows(&decoded.rejected, known)
             .ok_or(TransformError::Layout { column: "stream_sequence" })
             .and_then(|missing| Ok(filter_record_batch(&decoded.rejected, &missing)?))
+            .and_then(|missing| kept.rejected(&missing))
             .map_err(transform)?;
-        tally.present += count(decoded.rejected.num_rows() - rejected.num_rows());
-        let (stored, left_out) = (count(decoded.events.num_rows()), count(rejected.num_rows()));
+        tally.present += expired + count(decoded.rejected.num_rows() - rejected.num_rows());
+        tally.undecided += undecided;
+        let (stored, left_out) = (count(events.num_rows()), count(rejected.num_rows()));
         let received = stored + left_out;
         rows.counts += ControlTotals { received, stored, rejected: left_out, ..ControlTotals::default() };
-        for (batch, held) in [(decoded.events, &mut rows.events), (rejected, &mut rows.rejected)] {
+        for (batch, held) in [(events, &mut rows.events), (rejected, &mut rows.rejected)] {
             if batch.num_rows() > 0 {
                 *bytes += batch.get_array_memory_size();
                 held.push(batch);

@@ -5,20 +5,43 @@ use deltalake::{
     kernel::{Action, transaction::CommitBuilder},
 };
 
-use bluelake_schemas::REJECTED_PARTITIONS;
+use bluelake_schemas::{REJECTED_PARTITIONS, Stream};
 
 use crate::{
     backoff::{Backoff, Chance},
     checkpoint::{data_file::DataFile, document::CheckpointDocument},
-    commit::{chain::DocumentChain, log::checkpoint::LogCheckpoints},
+    commit::{chain::DocumentChain, log::checkpoint::LogCheckpoints, self_check, stream_table::document_number},
     error::LakeError,
     failpoint,
-    layout::REJECTED_EVENTS,
-    place::delta::{append, quiet_commit, transaction},
+    layout::{REJECTED_EVENTS, app_id},
+    place::{
+        delta::{append, quiet_commit, transaction},
+        lake::Lake,
+    },
 };
 
 /// Rounds before the follower leaves the work to the next commit.
 const FOLLOW_ATTEMPTS: usize = 8;
+
+/// Brings `rejected_events` up to date with the documents in force of both streams, for a command that writes no batch.
+///
+/// # Errors
+/// When a table, its log or its documents cannot be read or are not what they should be, and when others commit all the time.
+pub async fn follow_rejected(lake: &Lake) -> Result<(), LakeError> {
+    for stream in Stream::ALL {
+        let name = stream.table();
+        let events = lake.table(name).await?;
+        let state = events.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
+        let app_id = app_id(stream);
+        let Some(number) = document_number(name, &events, state, &app_id).await? else { continue };
+        let chain = DocumentChain::new(lake, stream);
+        let document = chain.get(number).await?;
+        self_check::check(stream, state, Some(&document), &chain).await?;
+        let rejected = lake.table(REJECTED_EVENTS).await?;
+        RejectedFollower::new(rejected, chain, app_id, lake.chance()).follow(&document).await?;
+    }
+    Ok(())
+}
 
 /// Brings `rejected_events` up to date with one stream's documents.
 #[derive(Debug)]

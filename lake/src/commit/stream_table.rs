@@ -6,6 +6,7 @@
 mod steps;
 
 use bluelake_schemas::{Contract, Stream, rejected_events_schema};
+use chrono::NaiveDate;
 use deltalake::{DeltaTable, table::state::DeltaTableState};
 
 use crate::{
@@ -154,6 +155,12 @@ impl StreamTable {
     #[must_use]
     pub fn delta_table(&self) -> &DeltaTable {
         &self.events
+    }
+
+    /// Rows of days (in UTC) before this one expired; so far as the document in force says.
+    #[must_use]
+    pub fn expired_before(&self) -> Option<NaiveDate> {
+        self.current.as_ref().and_then(|document| document.tally.expired_before)
     }
 
     /// `rejected_events`, as last loaded; up to date with the document in force after [`StreamTable::follow_rejected`].

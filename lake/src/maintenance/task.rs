@@ -6,6 +6,7 @@ use std::{
 };
 
 use bluelake_schemas::{EVENT_PARTITIONS, Millis, REJECTED_PARTITIONS, Stream};
+use chrono::NaiveDate;
 use uuid::Uuid;
 
 use crate::{
@@ -160,7 +161,8 @@ impl Task {
 
     /// What the task says that cannot be; `table` is its table, which holds `streams`.
     pub(crate) fn contradiction(&self, table: &str, streams: &[Stream]) -> Option<String> {
-        self.files_contradict(table).or_else(|| self.rows_contradict(table, streams)).or_else(|| {
+        let rows = || self.rows_contradict(table, streams);
+        self.files_contradict(table).or_else(rows).or_else(|| self.days_contradict(table)).or_else(|| {
             let known: Vec<Stream> = self.erasure_epochs.keys().copied().collect();
             (known != streams).then(|| "it does not name the erasure epoch of each stream".to_owned())
         })
@@ -219,6 +221,22 @@ impl Task {
             _ => None,
         }
     }
+
+    /// What an expiry leaves behind is believed to be whole from its day on.
+    fn days_contradict(&self, table: &str) -> Option<String> {
+        let TaskKind::Expire { before } = &self.kind else { return None };
+        if table == Stream::UserEvents.table() {
+            return Some(format!("rows of {table} never expire"));
+        }
+        let is_older = |file: &&InputFile| day_of(folder_and_name(&file.path).0).is_some_and(|day| day < *before);
+        let younger = self.inputs.iter().find(|file| !is_older(file))?;
+        Some(format!("'{}' is of no day before {before}, and it expires", younger.path))
+    }
+}
+
+/// The day of a partition, by the path of its folder: its last part is `<column>=<day>`.
+pub(crate) fn day_of(folder: &str) -> Option<NaiveDate> {
+    folder.rsplit('/').next()?.rsplit_once("_date=").and_then(|(_, day)| day.parse().ok())
 }
 
 /// The folder of a path, and the name below it.
@@ -299,6 +317,20 @@ pub(crate) mod tests {
         assert!(fault(&changed).contains("content"));
         changed.content = None;
         assert!(fault(&changed).contains("content"), "what was not added up is not equal");
+    }
+
+    #[test]
+    fn an_expiry_takes_only_days_before_its_own() {
+        let of = |day: &str| Task { outputs: Vec::new(), ..task(TaskKind::Expire { before: day.parse().unwrap() }, 0) };
+        assert_eq!(of("2026-01-02").contradiction(STREAM.table(), &[STREAM]), None);
+        assert!(fault(&of("2026-01-01")).contains("of no day before 2026-01-01"));
+        let mut nowhere = of("2026-01-02");
+        nowhere.inputs[0].path = "a.parquet".to_owned();
+        assert!(fault(&nowhere).contains("of no day"));
+        let users = Stream::UserEvents;
+        let mut of_users = of("2026-01-02");
+        of_users.rows = BTreeMap::from([(users, RowChange { before: 5, after: 0 })]);
+        assert!(of_users.contradiction(users.table(), &[users]).unwrap().contains("never expire"));
     }
 
     #[test]

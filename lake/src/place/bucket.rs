@@ -1,6 +1,9 @@
 //! S3: the bucket itself (aws-sdk-s3), and the object store over it with the same credentials chain
 //! as every other AWS call of the program.
 
+pub(crate) mod lifecycle;
+pub(crate) mod tiers;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},

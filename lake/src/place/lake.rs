@@ -21,7 +21,11 @@ use crate::{
     error::LakeError,
     layout::{REJECTED_EVENTS, WORKERS},
     place::{
-        bucket,
+        bucket::{
+            self,
+            lifecycle::{self, Tiers},
+            tiers::{TableFiles, Tiering},
+        },
         delta::quiet_commit,
         durable::DurableFileSystem,
         location::{LakeLocation, Place},
@@ -136,6 +140,26 @@ impl Lake {
         }
         self.create(REJECTED_EVENTS, &rejected_events_schema(), &REJECTED_PARTITIONS, &mut outcome).await?;
         Ok(outcome)
+    }
+
+    /// Brings the life-cycle rules of the bucket to what is wanted of the tables' files; with `dry_run` only says how they
+    /// differ. Rules of others stay as they are.
+    ///
+    /// # Errors
+    /// [`LakeError::Location`] when the lake is in a folder; [`LakeError::Bucket`] names the call that failed and the
+    /// permission that is missing.
+    pub async fn set_tiers(&self, wanted: &Tiering, dry_run: bool) -> Result<Tiers, LakeError> {
+        let Some((client, bucket, _)) = &self.bucket else {
+            let reason = "tiers are of buckets: files in a folder have no class of storage".to_owned();
+            return Err(LakeError::Location { url: self.location.to_string(), reason });
+        };
+        let events = Stream::ALL.map(|stream| (stream.table(), EVENT_PARTITIONS));
+        let tables = events.into_iter().chain([(REJECTED_EVENTS, REJECTED_PARTITIONS)]);
+        let tables: Vec<TableFiles> = tables
+            .map(|(table, [column, _])| TableFiles::new(table, self.table_path(table).as_ref(), column))
+            .collect();
+        let lake = if self.prefix.as_ref().is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        lifecycle::set(client, bucket, (&tables, &lake), wanted, dry_run).await
     }
 
     /// Loads a table.

@@ -1,4 +1,8 @@
-//! A table as queries read it: conditions on values that have to be computed stay outside of the Parquet reader.
+//! A table as queries read it: without the days that expired, and conditions on values that have to be computed stay outside of
+//! the Parquet reader.
+//!
+//! Rows of an expired day that came late are in the table until the next expiry. They are not read: what is counted since a day
+//! would change with them, and change back.
 //!
 //! The reader evaluates a condition that is pushed into it page by page and then reads the other columns of the rows that are left.
 //! For a look-up by id that saves nearly all of the work. A condition such as a day computed from a time keeps most rows; there it
@@ -8,6 +12,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::{
@@ -15,18 +20,27 @@ use datafusion::{
         tree_node::{TreeNode as _, TreeNodeRecursion},
     },
     error::DataFusionError,
-    logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, TableProviderFilterPushDown, TableType},
+    logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, TableProviderFilterPushDown, TableType, col, lit},
     physical_plan::ExecutionPlan,
+    scalar::ScalarValue,
 };
 
 /// A table whose computed conditions are left to the engine.
 #[derive(Debug)]
-pub(crate) struct PlainConditions(Arc<dyn TableProvider>);
+pub(crate) struct PlainConditions {
+    table: Arc<dyn TableProvider>,
+    /// That a row is of no expired day: a partition column compared with a constant, which the table applies exactly.
+    since: Option<Expr>,
+}
 
 impl PlainConditions {
-    /// The same table.
-    pub(crate) fn of(table: Arc<dyn TableProvider>) -> Arc<dyn TableProvider> {
-        Arc::new(Self(table))
+    /// The same table; with a column by which it is partitioned and a day, from that day on.
+    pub(crate) fn of(table: Arc<dyn TableProvider>, since: Option<(&str, NaiveDate)>) -> Arc<dyn TableProvider> {
+        let since = since.map(|(column, day)| {
+            let days = day.signed_duration_since(NaiveDate::default()).num_days();
+            col(column).gt_eq(lit(ScalarValue::Date32(i32::try_from(days).ok())))
+        });
+        Arc::new(Self { table, since })
     }
 }
 
@@ -55,23 +69,23 @@ fn is_computed(condition: &Expr) -> bool {
 #[async_trait]
 impl TableProvider for PlainConditions {
     fn schema(&self) -> SchemaRef {
-        self.0.schema()
+        self.table.schema()
     }
 
     fn constraints(&self) -> Option<&Constraints> {
-        self.0.constraints()
+        self.table.constraints()
     }
 
     fn table_type(&self) -> TableType {
-        self.0.table_type()
+        self.table.table_type()
     }
 
     fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
-        self.0.get_logical_plan()
+        self.table.get_logical_plan()
     }
 
     fn get_column_default(&self, column: &str) -> Option<&Expr> {
-        self.0.get_column_default(column)
+        self.table.get_column_default(column)
     }
 
     async fn scan(
@@ -81,14 +95,20 @@ impl TableProvider for PlainConditions {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        self.0.scan(session, projection, filters, limit).await
+        match &self.since {
+            None => self.table.scan(session, projection, filters, limit).await,
+            Some(since) => {
+                let filters: Vec<Expr> = filters.iter().chain([since]).cloned().collect();
+                self.table.scan(session, projection, &filters, limit).await
+            }
+        }
     }
 
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
-        let supported = self.0.supports_filters_pushdown(filters)?;
+        let supported = self.table.supports_filters_pushdown(filters)?;
         let decided = filters.iter().zip(supported).map(|(filter, supported)| {
             if is_computed(filter) { TableProviderFilterPushDown::Unsupported } else { supported }
         });
@@ -96,7 +116,7 @@ impl TableProvider for PlainConditions {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        self.0.statistics()
+        self.table.statistics()
     }
 }
 
@@ -104,11 +124,7 @@ impl TableProvider for PlainConditions {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-    use datafusion::{
-        datasource::MemTable,
-        logical_expr::{cast, col, lit},
-        prelude::SessionContext,
-    };
+    use datafusion::{datasource::MemTable, logical_expr::cast, prelude::SessionContext};
 
     use super::*;
 
@@ -136,7 +152,7 @@ mod tests {
     async fn what_is_asked_of_a_table_is_what_it_would_answer_itself() {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         let schema = Arc::new(Schema::new(vec![Field::new("occurred_at", time, false)]));
-        let table = PlainConditions::of(Arc::new(MemTable::try_new(Arc::clone(&schema), vec![vec![]]).unwrap()));
+        let table = PlainConditions::of(Arc::new(MemTable::try_new(Arc::clone(&schema), vec![vec![]]).unwrap()), None);
         assert_eq!((table.schema(), table.table_type()), (schema, TableType::Base));
         let context = SessionContext::new();
         context.register_table("t", table).unwrap();

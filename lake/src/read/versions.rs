@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use bluelake_schemas::{Millis, Stream};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::{
     catalog::TableProvider,
     execution::{SessionStateBuilder, context::SessionState},
@@ -24,7 +24,10 @@ use crate::{
     layout::REJECTED_EVENTS,
     maintenance::record_chain::{MAINTENANCE, RecordChain},
     place::lake::Lake,
-    read::scan::PlainConditions,
+    read::{
+        expired::{Expired, day_column},
+        scan::PlainConditions,
+    },
 };
 
 /// Which versions are read.
@@ -88,8 +91,10 @@ pub struct TableReading {
     pub name: String,
     /// The version that is read.
     pub version: Option<u64>,
-    /// Its rows by the statistics of the log; `None` when a file has none.
+    /// Its rows by the statistics of the log; `None` when a file has none. Rows of expired days are not among them.
     pub rows: Option<u64>,
+    /// Rows of days (in UTC) before this one expired. The table does not show those that came late.
+    pub expired_before: Option<NaiveDate>,
     /// The table for DataFusion.
     pub provider: Arc<dyn TableProvider>,
 }
@@ -105,8 +110,10 @@ pub struct StreamReading {
     pub complete_to: Option<Millis>,
     /// Control totals since the first commit.
     pub totals: ControlTotals,
-    /// Rows that the table should have: stored, less those erased and expired.
+    /// Rows that the table should show: stored, less those erased and expired and those of expired days that came late.
     pub expected_rows: Option<u64>,
+    /// Rows of the stream that `rejected_events` was given and does not show: they expired.
+    pub rejected_gone: u64,
     /// Records that Kinesis may have discarded unread: how many gaps were found.
     pub gaps: usize,
 }
@@ -131,16 +138,21 @@ impl Lake {
             let wanted = &wanted;
             async move {
                 let table = self.wanted_table(stream.table(), wanted).await?;
-                let reading = self.stream_reading(stream, &table).await?;
-                Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, session).await?))
+                let expired = Expired::of(self, stream.table(), &table).await?;
+                let reading = self.stream_reading(stream, &table, &expired).await?;
+                Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, &expired, session).await?))
             }
         });
         // Each to its end: what is dropped in the middle of a read of the log ends in a panic of its own threads.
         let read = join_all(streams).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let (streams, mut tables): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        let (mut streams, mut tables): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         // After those that it follows: so it is not behind them because it was read before.
         let rejected = self.wanted_table(REJECTED_EVENTS, &wanted).await?;
-        tables.push(table_reading(REJECTED_EVENTS, &rejected, session).await?);
+        let expired = Expired::of(self, REJECTED_EVENTS, &rejected).await?;
+        for reading in &mut streams {
+            reading.rejected_gone = expired.hidden(reading.stream);
+        }
+        tables.push(table_reading(REJECTED_EVENTS, &rejected, &expired, session).await?);
         Ok(LakeReading { tables, streams })
     }
 
@@ -202,7 +214,12 @@ impl Lake {
         Err(LakeError::NoSuchVersion { table: name.to_owned(), reason })
     }
 
-    async fn stream_reading(&self, stream: Stream, table: &DeltaTable) -> Result<StreamReading, LakeError> {
+    async fn stream_reading(
+        &self,
+        stream: Stream,
+        table: &DeltaTable,
+        expired: &Expired,
+    ) -> Result<StreamReading, LakeError> {
         let name = stream.table();
         let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?.clone();
         let number = document_number(name, table, &state, &format!("bluelake/{stream}")).await?;
@@ -211,25 +228,39 @@ impl Lake {
             Some(number) => DocumentChain::new(self, stream).get(number).await.ok(),
             None => None,
         };
+        let expected = document.as_ref().and_then(CheckpointDocument::expected_rows);
         Ok(StreamReading {
             stream,
             document: document.as_ref().map(|document| document.head.number),
             complete_to: document.as_ref().and_then(|document| document.watermark(None)),
             totals: document.as_ref().map(CheckpointDocument::totals).unwrap_or_default(),
-            expected_rows: document.as_ref().and_then(CheckpointDocument::expected_rows),
+            expected_rows: expected.and_then(|expected| expected.checked_sub(expired.late(stream))),
+            rejected_gone: 0,
             gaps: document.map_or(0, |document| document.gaps.len()),
         })
     }
 }
 
-async fn table_reading(name: &str, table: &DeltaTable, session: &Arc<SessionState>) -> Result<TableReading, LakeError> {
+async fn table_reading(
+    name: &str,
+    table: &DeltaTable,
+    expired: &Expired,
+    session: &Arc<SessionState>,
+) -> Result<TableReading, LakeError> {
     let provider = table
         .table_provider()
         .with_session(Arc::clone(session))
         .await
         .map_err(|error| LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string())))?;
     let rows = table.snapshot().ok().and_then(self_check::rows);
-    Ok(TableReading { name: name.to_owned(), version: table.version(), rows, provider: PlainConditions::of(provider) })
+    let since = expired.before.map(|before| (day_column(name), before));
+    Ok(TableReading {
+        name: name.to_owned(),
+        version: table.version(),
+        rows: rows.and_then(|rows| rows.checked_sub(expired.all_late())),
+        expired_before: expired.before,
+        provider: PlainConditions::of(provider, since),
+    })
 }
 
 /// How files are read. Conditions on columns as they are go into the reader (see `scan`). Text is read as it is and not as views into the pages that it came in: every

@@ -9,7 +9,8 @@ use super::*;
 use crate::stores::{Concern, Fault, with_concern};
 
 /// The puts of a commit.
-const PUTS: [&str; 3] = ["transactions/_maintenance", "transactions/_checkpoints", "transactions/_delta_log/0000"];
+pub(crate) const PUTS: [&str; 3] =
+    ["transactions/_maintenance", "transactions/_checkpoints", "transactions/_delta_log/0000"];
 
 /// Prepares a task of one of both kinds.
 async fn prepared(table: &MaintainedTable, erases: bool) -> Task {

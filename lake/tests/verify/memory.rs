@@ -96,7 +96,7 @@ async fn a_result_holds_for_how_it_was_read() {
 async fn what_a_new_partition_repeats_of_a_remembered_one_is_found() {
     let (fixture, mut table) = days(3, 5).await;
     report_with(&fixture, &remembering()).await;
-    let shape = RowShape { day: 9, ..RowShape::default() };
+    let shape = RowShape { event_date: 20_454 + 9, happened: 9, ..RowShape::default() };
     let mut again = batch_of(&table, (SHARD, after(15)), 3..=4, 0, shape).await;
     again.shards[0].to_inclusive = after(16);
     commit(&mut table, &again).await;
@@ -106,7 +106,7 @@ async fn what_a_new_partition_repeats_of_a_remembered_one_is_found() {
         let CheckOutcome::Failed(found) = &check(&report, "uniqueness").outcome else { unreachable!() };
         assert_eq!(found.found, 2);
     }
-    let shape = RowShape { id_offset: 16, arrived: 60, day: 5, ..RowShape::default() };
+    let shape = RowShape { id_offset: 16, arrived: 60, event_date: 20_454 + 5, happened: 5, ..RowShape::default() };
     let rows = batch_of(&table, (SHARD, after(16)), 17..=17, 0, shape).await;
     commit(&mut table, &rows).await;
     let report = report_with(&fixture, &remembering()).await;

@@ -79,7 +79,7 @@ async fn each_file_of_many_partitions_is_read_once() {
 #[tokio::test]
 async fn a_position_in_two_partitions_is_found() {
     let (fixture, mut table) = days(4, 5).await;
-    let shape = RowShape { day: 7, ..RowShape::default() };
+    let shape = RowShape { event_date: 20_454 + 7, happened: 7, ..RowShape::default() };
     let mut again = batch_of(&table, (SHARD, after(20)), 3..=4, 0, shape).await;
     again.shards[0].to_inclusive = after(21);
     commit(&mut table, &again).await;
@@ -96,7 +96,7 @@ async fn a_position_in_two_partitions_is_found() {
 async fn a_position_in_both_tables_is_found() {
     let (fixture, mut table) = good().await;
     // The last event of the first batch has two rejected events beside it, its sub-sequence numbers 1 and 2.
-    let shape = RowShape { day: 1, sub_sequence: 2, id_offset: 1, ..RowShape::default() };
+    let shape = RowShape { event_date: 20_454 + 1, happened: 1, sub_sequence: 2, id_offset: 1, ..RowShape::default() };
     let mut rows = batch_of(&table, (SHARD, after(8)), 5..=5, 0, shape).await;
     rows.shards[0].to_inclusive = after(9);
     commit(&mut table, &rows).await;
@@ -109,7 +109,7 @@ async fn a_position_in_both_tables_is_found() {
 #[tokio::test]
 async fn an_id_in_two_partitions_is_found() {
     let (fixture, mut table) = days(3, 4).await;
-    let shape = RowShape { id_offset: 12, arrived: 60, day: 2, ..RowShape::default() };
+    let shape = RowShape { id_offset: 12, arrived: 60, event_date: 20_454 + 2, happened: 2, ..RowShape::default() };
     let rows = batch_of(&table, (SHARD, after(12)), 13..=14, 0, shape).await;
     commit(&mut table, &rows).await;
     for rows_per_pass in [1_000, 4, 1] {

@@ -74,6 +74,7 @@ mod tests {
             name: (*name).to_owned(),
             value: value.map(str::to_owned),
             meant: None,
+            is_first: *name == "from" && value.is_none(),
             bound: ScalarValue::Date32(Some(if *name == "from" { 0 } else { 2_932_895 })),
         };
         Provenance {
@@ -84,6 +85,7 @@ mod tests {
             tables: Vec::new(),
             streams: Vec::new(),
             period: None,
+            since: None,
             bluelake_version: String::new(),
         }
     }

@@ -8,7 +8,9 @@ use crate::header::entries::{entries, only, unique};
 use crate::header::fault::HeaderFault;
 use crate::header::parameter::{ReportParameter, read_parameter};
 
-const KEYS: [&str; 6] = ["title", "question", "audience", "parameter", "column", "chart"];
+const KEYS: [&str; 7] = ["title", "question", "audience", "covers", "parameter", "column", "chart"];
+/// The one value of `covers`.
+const PERIOD: &str = "period";
 
 /// What a report says about itself.
 #[derive(Clone, Debug, Serialize)]
@@ -19,6 +21,9 @@ pub struct ReportHeader {
     pub question: String,
     /// Who asks it.
     pub audience: String,
+    /// Whether the numbers come from the days from `from` to `to` alone, and from no transaction of days before.
+    #[serde(skip)]
+    pub covers_period: bool,
     /// What can be chosen, in the order in which it is shown.
     pub parameters: Vec<ReportParameter>,
     /// The columns of the result, in their order.
@@ -61,8 +66,18 @@ impl ReportHeader {
             None => None,
             Some(entry) => Some(read_chart(&entry.value, &columns).map_err(|text| fault(entry.line, text))?),
         };
+        let covers_period = match one("covers")? {
+            None => false,
+            Some(entry) if entry.value != PERIOD => {
+                return Err(fault(entry.line, format!("covers is {PERIOD}, or left out; it is {:?}", entry.value)));
+            }
+            Some(entry) if !parameters.iter().any(|parameter| parameter.name == "from") => {
+                return Err(fault(entry.line, "a report that covers a period has a parameter `from`".to_owned()));
+            }
+            Some(_) => true,
+        };
         let (title, question, audience) = (required("title")?, required("question")?, required("audience")?);
-        Ok(Self { title, question, audience, parameters, columns, chart })
+        Ok(Self { title, question, audience, covers_period, parameters, columns, chart })
     }
 }
 

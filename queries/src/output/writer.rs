@@ -17,6 +17,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::output::document::Document;
@@ -27,6 +28,9 @@ use crate::output::table::TableWriter;
 use crate::report::result::ReportResult;
 use crate::session::execute::QueryStream;
 use crate::text::{formula, json_text};
+
+/// Key in the footer of Parquet under which a report says since when it counts.
+const SINCE: &str = "bluelake.since";
 
 /// Writes what is left of a query; returns the number of rows.
 ///
@@ -54,6 +58,10 @@ pub fn write_report<W: Write + Send>(result: &ReportResult, format: OutputFormat
         return render(&Document::of_report(result), &result.batches, document, sink);
     }
     let mut writer = ResultWriter::new(format, &result.schema, sink)?;
+    if let (Some(since), Encoder::Parquet(writer)) = (&result.provenance.since, &mut writer.encoder) {
+        let words = format!("{}: {}", since.first_day, since.in_words());
+        writer.append_key_value_metadata(KeyValue::new(SINCE.to_owned(), words));
+    }
     for batch in &result.batches {
         writer.write(batch)?;
     }

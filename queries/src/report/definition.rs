@@ -118,4 +118,6 @@ fn is_cut(tokens: &[Token], header: &ReportHeader) -> bool {
 }
 
 #[cfg(test)]
+mod expired;
+#[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use chrono::{DateTime, Days, NaiveDate, TimeZone as _, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::error::QueryError;
 use crate::report::parameters::{ResolvedParameter, date_value};
 use crate::session::origin::{StreamOrigin, rfc3339};
 use crate::session::query_session::QuerySession;
+use crate::session::since::{first_whole_day, start_of};
 
 /// What is known of the days that a result covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,7 +36,7 @@ pub struct PeriodOrigin {
     pub events: u64,
     /// Events of these days that arrived after the end of the last; `None` when the period has no end.
     pub late_events: Option<u64>,
-    /// Events that arrived on these days and were rejected.
+    /// Events that arrived on these days and were rejected; `None` when those of some of the days expired.
     pub rejected_events: Option<u64>,
 }
 
@@ -88,7 +89,7 @@ impl Period {
     /// The days from the parameter `from` to `to`; `None` for a report that has neither.
     pub(crate) fn of(parameters: &[ResolvedParameter]) -> Option<Self> {
         let find = |name: &str| parameters.iter().find(|parameter| parameter.name == name);
-        let day = |parameter: Option<&ResolvedParameter>| parameter?.value.as_deref()?.parse().ok();
+        let day = |parameter: Option<&ResolvedParameter>| parameter?.day();
         let (from, to) = (find("from"), find("to"));
         (from.is_some() || to.is_some()).then(|| Self { first_day: day(from), last_day: day(to) })
     }
@@ -153,13 +154,19 @@ impl Period {
         Ok((events, late_events))
     }
 
-    /// `None` when the lake has no such table.
+    /// `None` when the lake has no such table, or lacks some of these days.
     async fn rejected_events(
         self,
         session: &QuerySession,
         streams: &[StreamOrigin],
     ) -> Result<Option<u64>, QueryError> {
         if !session.tables().iter().any(|table| table == "rejected_events") {
+            return Ok(None);
+        }
+        let known = session.origin().tables.iter().find(|table| table.name == "rejected_events");
+        let whole_from = known.and_then(|table| table.expired_before);
+        let whole_from = whole_from.map(|before| first_whole_day(before, session.options().time_zone));
+        if whole_from.is_some_and(|whole_from| self.first_day.is_none_or(|first| first < whole_from)) {
             return Ok(None);
         }
         let names: Vec<String> = streams.iter().map(|stream| format!("'{}'", stream.stream)).collect();
@@ -216,13 +223,6 @@ async fn counts<const N: usize>(
         }
     }
     Ok(counts)
-}
-
-/// The first instant of a day. Where clocks skip midnight, the first that there is.
-fn start_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
-    let midnight = day.and_hms_opt(0, 0, 0)?;
-    let tries = (0..=12).map(|quarters| midnight + chrono::TimeDelta::minutes(15 * quarters));
-    tries.filter_map(|at| zone.from_local_datetime(&at).earliest()).map(|at| at.with_timezone(&Utc)).next()
 }
 
 #[cfg(test)]
@@ -286,6 +286,7 @@ mod tests {
             gaps: 0,
             totals: ControlTotals::default(),
             expected_rows: None,
+            rejected_gone: 0,
         };
         let end = at("2026-11-25T00:00:00Z");
         let (before, after) = (stream(Some("2026-11-24T23:59:59Z")), stream(Some("2026-11-25T00:00:00Z")));
@@ -297,7 +298,8 @@ mod tests {
 
     #[test]
     fn versions_are_named_as_they_are_asked_for() {
-        let table = |name: &str, version| TableOrigin { name: name.to_owned(), version, rows: None };
+        let table =
+            |name: &str, version| TableOrigin { name: name.to_owned(), version, rows: None, expired_before: None };
         let origin =
             Origin { tables: vec![table("user_events", Some(7)), table("transactions", Some(12))], streams: vec![] };
         assert_eq!(origin.as_of().as_deref(), Some("user_events@7,transactions@12"));

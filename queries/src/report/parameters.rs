@@ -84,6 +84,9 @@ pub struct ResolvedParameter {
     /// The day of the lake that is meant where there is no value, once that is known.
     #[serde(skip)]
     pub(crate) meant: Option<NaiveDate>,
+    /// Whether the first day of the lake is meant where there is no value.
+    #[serde(skip)]
+    pub(crate) is_first: bool,
     #[serde(skip)]
     pub(crate) bound: ScalarValue,
 }
@@ -101,7 +104,12 @@ impl ResolvedParameter {
 
     /// Whether it stands for the first day of the lake.
     pub(crate) fn is_first_day(&self) -> bool {
-        self.value.is_none() && self.bound == ScalarValue::Date32(Some(FIRST_DAY))
+        self.is_first
+    }
+
+    /// The lake begins with this day, because those before it expired.
+    pub(crate) fn begin_with(&mut self, day: NaiveDate) {
+        (self.meant, self.bound) = (Some(day), date_value(day));
     }
 
     /// The day, given or meant.
@@ -115,6 +123,7 @@ fn resolve(parameter: &ReportParameter, given: Option<&String>) -> Result<Resolv
         name: parameter.name.clone(),
         value: value.map(str::to_owned),
         meant: None,
+        is_first: value.is_none() && bound == ScalarValue::Date32(Some(FIRST_DAY)),
         bound,
     };
     let text = match (given, &parameter.default) {

@@ -7,6 +7,7 @@ use crate::report::origin::PeriodOrigin;
 use crate::report::parameters::ResolvedParameter;
 use crate::session::origin::in_words;
 use crate::session::origin::{StreamOrigin, TableOrigin};
+use crate::session::since::Since;
 use crate::text::figures::whole;
 
 /// What a result was computed from.
@@ -26,6 +27,9 @@ pub struct Provenance {
     pub streams: Vec<StreamOrigin>,
     /// The days that count; `None` for a report without such parameters.
     pub period: Option<PeriodOrigin>,
+    /// Since when rows count that the report asks for; `None` when none of them expired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
     /// Version of Bluelake.
     pub bluelake_version: String,
 }
@@ -43,7 +47,9 @@ impl Provenance {
     /// The part of [`Provenance::lines`] that is not the question itself: what the answer rests on.
     pub fn foundation(&self) -> Vec<(String, String)> {
         let line = |name: &str, value: String| (name.to_owned(), value);
-        let mut lines: Vec<_> = self.period.iter().flat_map(|period| period_lines(period, &self.streams)).collect();
+        let since = self.since.iter().map(|since| line("Since", format!("{}: {}", since.first_day, since.in_words())));
+        let mut lines: Vec<_> = since.collect();
+        lines.extend(self.period.iter().flat_map(|period| period_lines(period, &self.streams)));
         for stream in &self.streams {
             let complete_to = stream.complete_to.map_or_else(|| "not known".to_owned(), in_words);
             lines.push(line(&format!("Complete to ({})", stream.stream), complete_to));
@@ -76,6 +82,7 @@ impl Provenance {
         let others: Vec<String> =
             others.map(|parameter| format!("{} {}", parameter.name.replace('_', " "), parameter.in_words())).collect();
         parts.extend(others);
+        parts.extend(self.since.iter().map(|since| format!("since {}", since.first_day)));
         parts.push(format!("days in the time zone {}", self.time_zone));
         parts.join(", ")
     }
@@ -163,6 +170,7 @@ mod tests {
             gaps: 0,
             totals: ControlTotals::default(),
             expected_rows: None,
+            rejected_gone: 0,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::session::origin::StreamOrigin;
 use crate::session::origin::in_words;
 use crate::session::prepared::PreparedQuery;
 use crate::session::query_session::QuerySession;
+use crate::session::since::Since;
 
 /// A report with values for its parameters, all of them checked.
 #[derive(Clone, Debug)]
@@ -27,7 +28,16 @@ pub struct Question<'a> {
 pub struct Asked<'a> {
     question: &'a Question<'a>,
     session: &'a QuerySession,
-    prepared: Option<PreparedQuery>,
+    prepared: Option<Prepared>,
+}
+
+/// A question that is planned.
+struct Prepared {
+    query: PreparedQuery,
+    /// Its parameters. Where the lake's first day is meant and older days expired, the first that is left.
+    parameters: Vec<ResolvedParameter>,
+    /// What its numbers lack.
+    since: Option<Since>,
 }
 
 /// Whether a period is complete, and what that rests on.
@@ -94,7 +104,7 @@ impl Asked<'_> {
             },
         })?;
         let prepared = self.prepared().await?;
-        let (_, streams) = session.origin().of_tables(prepared.tables());
+        let (_, streams) = session.origin().of_tables(prepared.query.tables());
         self.prepared = Some(prepared);
         let lake = LakeDays::of(session).await?;
         let begins_later = lake.first.filter(|_| lake.begin_after(period.and_then(|period| period.last_day)));
@@ -105,25 +115,26 @@ impl Asked<'_> {
     /// The answer.
     ///
     /// # Errors
-    /// [`ReportError::Parameter`] for a user whom the lake does not know, [`ReportError::Columns`] when header and SQL
-    /// disagree, and everything that a query can fail with.
+    /// [`ReportError::Parameter`] for a user whom the lake does not know and for days that expired,
+    /// [`ReportError::Columns`] when header and SQL disagree, and everything that a query can fail with.
     pub async fn answer(mut self) -> Result<ReportResult, ReportError> {
-        let Question { report, parameters } = self.question;
+        let report = self.question.report;
         let (session, header) = (self.session, report.header());
         self.check_users().await?;
-        let prepared = self.prepared().await?;
-        let stream = session.start(prepared).await?;
+        let Prepared { query, mut parameters, since } = self.prepared().await?;
+        let stream = session.start(query).await?;
         let schema = stream.schema();
         report.check_columns(&schema)?;
         let read = stream.tables().to_vec();
         let batches = stream.collect().await?;
         let (tables, streams) = session.origin().of_tables(&read);
-        let period = match Period::of(parameters) {
+        let mut period = match Period::of(&parameters) {
             Some(period) => Some(period.origin(session, &read, &streams).await?),
             None => None,
         };
-        let mut parameters = parameters.clone();
-        if let Some(period) = &period {
+        if let Some(period) = &mut period {
+            let begins = since.as_ref().map(|since| since.first_day);
+            period.lake_first_day = period.lake_first_day.map(|first| begins.map_or(first, |begins| first.max(begins)));
             name_days(&mut parameters, period);
         }
         let provenance = Provenance {
@@ -134,6 +145,7 @@ impl Asked<'_> {
             tables,
             streams,
             period,
+            since,
             bluelake_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Ok(ReportResult {
@@ -149,13 +161,30 @@ impl Asked<'_> {
         })
     }
 
-    /// The query, planned before or now.
-    async fn prepared(&mut self) -> Result<PreparedQuery, QueryError> {
-        let Question { report, parameters } = self.question;
-        match self.prepared.take() {
-            Some(prepared) => Ok(prepared),
-            None => self.session.prepare(report.sql(), values_of(parameters)).await,
+    /// The query, planned before or now. Which tables it reads, and so which days are missing, is known when it is planned.
+    async fn prepared(&mut self) -> Result<Prepared, ReportError> {
+        if let Some(prepared) = self.prepared.take() {
+            return Ok(prepared);
         }
+        let (report, session) = (self.question.report, self.session);
+        let mut parameters = self.question.parameters.clone();
+        let mut query = session.prepare(report.sql(), values_of(&parameters)).await?;
+        let (tables, _) = session.origin().of_tables(query.tables());
+        let mut since = Since::of(&tables, session.options().time_zone);
+        if let Some(since) = &since {
+            check_days(report, &parameters, since)?;
+        }
+        if let Some(Since { first_day, .. }) = since {
+            let begins = parameters.iter_mut().filter(|parameter| parameter.is_first_day());
+            let begun = begins.map(|parameter| parameter.begin_with(first_day)).count();
+            if begun > 0 {
+                query = session.prepare(report.sql(), values_of(&parameters)).await?;
+            } else if report.header().covers_period {
+                // The days that were asked for are whole, and no others matter.
+                since = None;
+            }
+        }
+        Ok(Prepared { query, parameters, since })
     }
 
     /// A user whom the lake does not know has no empty statement: somebody mistyped an id.
@@ -206,9 +235,25 @@ async fn is_known_user(session: &QuerySession, user: &ScalarValue) -> Result<boo
     Ok(false)
 }
 
+/// Refuses days that expired: what is left of them is no number of theirs.
+fn check_days(report: &Report, parameters: &[ResolvedParameter], since: &Since) -> Result<(), ReportError> {
+    let given = |parameter: &&ResolvedParameter| {
+        let day = parameter.value.as_deref().and_then(|value| value.parse::<NaiveDate>().ok());
+        ["from", "to"].contains(&parameter.name.as_str()) && day.is_some_and(|day| day < since.first_day)
+    };
+    let Some(ResolvedParameter { name, value, .. }) = parameters.iter().find(given) else { return Ok(()) };
+    let (value, first_day, expired) = (value.as_deref().unwrap_or_default(), since.first_day, since.in_words());
+    let advice = if name == "from" { "; give a later day, or none for all that is left" } else { "" };
+    Err(ReportError::Parameter {
+        report: report.name().to_owned(),
+        name: name.clone(),
+        fault: format!("{value} is before {first_day}, the first whole day that is left: {expired}{advice}"),
+    })
+}
+
 /// Says which days are meant by the first and the last of the lake.
 fn name_days(parameters: &mut [ResolvedParameter], period: &PeriodOrigin) {
-    for parameter in parameters.iter_mut().filter(|parameter| parameter.value.is_none()) {
+    for parameter in parameters.iter_mut().filter(|parameter| parameter.value.is_none() && parameter.meant.is_none()) {
         parameter.meant = if parameter.is_first_day() { period.lake_first_day } else { period.lake_last_day };
     }
 }
@@ -241,6 +286,7 @@ mod tests {
             gaps: 0,
             totals: ControlTotals::default(),
             expected_rows: None,
+            rejected_gone: 0,
         };
         let session = session(&[], &[event("donation", "2026-01-01T12:00:00Z", fields)]).await;
         let session = session.with_origin(Origin { tables: Vec::new(), streams: vec![stream] });
@@ -250,7 +296,7 @@ mod tests {
         let question = report.question(&parameters).unwrap();
         let mut asked = question.put(&session);
         assert!(asked.completeness().await.unwrap().is_complete);
-        assert_eq!(asked.prepared.as_ref().unwrap().tables(), ["transactions"]);
+        assert_eq!(asked.prepared.as_ref().unwrap().query.tables(), ["transactions"]);
         let result = asked.answer().await.unwrap();
         let at_once = report.run(&session, &parameters).await.unwrap();
         assert_eq!(report_csv(&result), report_csv(&at_once));

@@ -13,6 +13,7 @@ use crate::report::parameters::ReportParameters;
 use crate::report::result::ReportResult;
 use crate::session::origin::StreamOrigin;
 use crate::session::query_session::QuerySession;
+use crate::session::since::Since;
 
 /// Two numbers that must be equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,10 +58,11 @@ pub async fn reconcile(session: &QuerySession, catalog: &ReportCatalog) -> Resul
         found.extend(of_stream(session, stream).await?);
     }
     let whole = ReportParameters::new().with("by", "month");
+    let days = whole_days(session);
     for (event_type, report, sums) in COUNTED {
         let result = catalog.get(report)?.run(session, &whole).await?;
         let table = format!("table transactions, {event_type}");
-        let of_type = format!("FROM transactions WHERE event_type = '{event_type}'");
+        let of_type = format!("FROM transactions WHERE event_type = '{event_type}'{days}");
         let rows = number(session, &format!("SELECT count(*) {of_type}")).await?;
         found.push(Reconciled {
             what: format!("{event_type}s"),
@@ -110,8 +112,17 @@ pub async fn reconcile(session: &QuerySession, catalog: &ReportCatalog) -> Resul
     Ok(found)
 }
 
+/// As a condition: the days that reports count. Where older days expired, a day of the session's zone may be left in part.
+fn whole_days(session: &QuerySession) -> String {
+    let (transactions, _) = session.origin().of_tables(&["transactions".to_owned()]);
+    let since = Since::of(&transactions, session.options().time_zone);
+    since.map_or_else(String::new, |since| {
+        format!(" AND CAST(CAST(occurred_at AS TIMESTAMP(6) WITH TIME ZONE) AS DATE) >= DATE '{}'", since.first_day)
+    })
+}
+
 async fn of_stream(session: &QuerySession, origin: &StreamOrigin) -> Result<Vec<Reconciled>, QueryError> {
-    let StreamOrigin { stream, table, totals, expected_rows, .. } = origin;
+    let StreamOrigin { stream, table, totals, expected_rows, rejected_gone, .. } = origin;
     let reconciled = |what: &str, expected: u64, from: &str, found: i128, found_in: String| Reconciled {
         what: what.to_owned(),
         expected: i128::from(expected),
@@ -132,7 +143,13 @@ async fn of_stream(session: &QuerySession, origin: &StreamOrigin) -> Result<Vec<
             rows,
             format!("table {table}"),
         ),
-        reconciled("events rejected", totals.rejected, "rejected", rejected, "table rejected_events".to_owned()),
+        reconciled(
+            "events rejected",
+            totals.rejected.saturating_sub(*rejected_gone),
+            if *rejected_gone > 0 { "rejected less expired" } else { "rejected" },
+            rejected,
+            "table rejected_events".to_owned(),
+        ),
     ])
 }
 
@@ -178,6 +195,7 @@ mod tests {
             gaps: 0,
             totals: ControlTotals { received: stored, stored, ..ControlTotals::default() },
             expected_rows: Some(stored),
+            rejected_gone: 0,
         };
         let origin = |stored| Origin { tables: Vec::<TableOrigin>::new(), streams: vec![of(stored)] };
         let catalog = ReportCatalog::embedded().unwrap();

@@ -16,6 +16,7 @@ use crate::limits::memory::MemoryWatch;
 use crate::session::options::QueryOptions;
 use crate::session::prepared::Allowance;
 use crate::session::query_session::QuerySession;
+use crate::session::since::Since;
 
 /// Batches computed ahead of the reader. Two keep both busy; more would only hold memory outside of the pool.
 const BATCHES_AHEAD: usize = 2;
@@ -28,7 +29,7 @@ pub struct QueryStream {
     /// Computes the batches, and tells whether it came to their end; taken when it has ended.
     task: Option<SpawnedTask<bool>>,
     /// Keeps the threads and the place for what is spilled.
-    _session: QuerySession,
+    session: QuerySession,
     memory: MemoryWatch,
     time_left: Duration,
     time_limit: Duration,
@@ -62,17 +63,7 @@ impl QueryStream {
                 _ = watch.overrun() => false,
             }
         });
-        Self {
-            schema,
-            tables,
-            batches,
-            task: Some(task),
-            _session: session,
-            memory,
-            time_left,
-            time_limit,
-            memory_limit_bytes,
-        }
+        Self { schema, tables, batches, task: Some(task), session, memory, time_left, time_limit, memory_limit_bytes }
     }
 
     /// Columns of the result; every batch has them.
@@ -83,6 +74,12 @@ impl QueryStream {
     /// Names of the lake's tables that the query reads, views seen through, sorted.
     pub fn tables(&self) -> &[String] {
         &self.tables
+    }
+
+    /// Which days the tables that it reads lack; `None` when none.
+    #[must_use]
+    pub fn since(&self) -> Option<Since> {
+        Since::of(&self.session.origin().of_tables(&self.tables).0, self.session.options().time_zone)
     }
 
     /// The next batch, or `None` when the result is complete. After an error there is nothing more to ask for.

@@ -1,7 +1,7 @@
 //! Where the tables of a session come from: their versions, and how far their streams are in them.
 
 use bluelake_lake::{ControlTotals, LakeReading};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::Serialize;
 
 /// The tables and streams of a session.
@@ -23,6 +23,9 @@ pub struct TableOrigin {
     /// Its rows, when its log tells.
     #[serde(skip)]
     pub rows: Option<u64>,
+    /// Rows of days (in UTC) before this one expired and are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expired_before: Option<NaiveDate>,
 }
 
 /// How far a table has its stream.
@@ -44,6 +47,9 @@ pub struct StreamOrigin {
     /// Rows that the table should have by them.
     #[serde(skip)]
     pub expected_rows: Option<u64>,
+    /// Rows that `rejected_events` does not show any more: they expired.
+    #[serde(skip)]
+    pub rejected_gone: u64,
 }
 
 impl Origin {
@@ -54,6 +60,7 @@ impl Origin {
             name: table.name.clone(),
             version: table.version,
             rows: table.rows,
+            expired_before: table.expired_before,
         };
         let stream = |stream: &bluelake_lake::StreamReading| StreamOrigin {
             stream: stream.stream.name().to_owned(),
@@ -62,6 +69,7 @@ impl Origin {
             gaps: stream.gaps,
             totals: stream.totals,
             expected_rows: stream.expected_rows,
+            rejected_gone: stream.rejected_gone,
         };
         Self {
             tables: reading.tables.iter().map(table).collect(),
@@ -81,7 +89,12 @@ impl Origin {
     pub(crate) fn of_tables(&self, tables: &[String]) -> (Vec<TableOrigin>, Vec<StreamOrigin>) {
         let versions = tables.iter().map(|name| {
             let known = self.tables.iter().find(|table| table.name == *name);
-            known.cloned().unwrap_or_else(|| TableOrigin { name: name.clone(), version: None, rows: None })
+            known.cloned().unwrap_or_else(|| TableOrigin {
+                name: name.clone(),
+                version: None,
+                rows: None,
+                expired_before: None,
+            })
         });
         let all = tables.iter().any(|name| name == "rejected_events");
         let streams = self.streams.iter().filter(|stream| all || tables.contains(&stream.table));

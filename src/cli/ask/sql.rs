@@ -93,9 +93,11 @@ pub(crate) async fn run(session: &Session, arguments: SqlArguments) -> Result<Ou
     memory::bound_process(session.config.sql.memory_limit);
     let queries = query::open(&session.lake().await?, &session.config, &AsOf::Newest).await?;
     let mut stream = queries.query(&text).await?;
+    let since = stream.since();
     if arguments.form.is_table_on_terminal(session.json) {
         let mut table = Vec::new();
         write_results(&mut stream, OutputFormat::Table, &mut table).await?;
+        table.extend(since.iter().flat_map(|since| format!("{}\n", output::since(since)).into_bytes()));
         shell::show_wide(&table, session.config.sql.pager.as_deref())?;
         return Ok(Outcome::Done);
     }
@@ -105,5 +107,6 @@ pub(crate) async fn run(session: &Session, arguments: SqlArguments) -> Result<Ou
         Err(error) => Err(error.into()),
     };
     written.map_err(|error| if arguments.form.is_standard_output() { output::or_closed(error) } else { error })?;
+    output::note_since(since.as_ref())?;
     Ok(Outcome::Done)
 }

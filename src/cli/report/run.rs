@@ -136,6 +136,14 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
         Target::One(form) => {
             let written = write(session, &form, &result);
             written.map_err(|error| if form.is_standard_output() { output::or_closed(error) } else { error })?;
+            let format = form.format(session.json);
+            // The others say it themselves.
+            let says_nothing = match format {
+                OutputFormat::Csv | OutputFormat::Ndjson | OutputFormat::Parquet => true,
+                OutputFormat::Json => !session.json,
+                OutputFormat::Table | OutputFormat::Xlsx | OutputFormat::Markdown | OutputFormat::Html => false,
+            };
+            output::note_since(result.provenance.since.as_ref().filter(|_| says_nothing))?;
         }
     }
     Ok(Outcome::Done)

@@ -60,6 +60,7 @@ struct Replayed {
     skipped_shards: Vec<ShardId>,
     records: u64,
     present: u64,
+    undecided: u64,
     duplicate: u64,
     stored: u64,
     rejected: u64,
@@ -94,7 +95,7 @@ pub(crate) async fn run(session: &Session, arguments: ReplayArguments) -> Result
     } else {
         output::line(describe(&replayed))?;
     }
-    Ok(Outcome::Done)
+    Ok(if replayed.undecided == 0 { Outcome::Done } else { Outcome::Incomplete })
 }
 
 fn replayed(summary: ReplaySummary, from: DateTime<Utc>) -> Replayed {
@@ -108,6 +109,7 @@ fn replayed(summary: ReplaySummary, from: DateTime<Utc>) -> Replayed {
         skipped_shards: summary.skipped_shards,
         records: summary.records,
         present: summary.present,
+        undecided: summary.undecided,
         duplicate: summary.duplicate,
         stored: summary.stored,
         rejected: summary.rejected,
@@ -127,6 +129,13 @@ fn describe(replayed: &Replayed) -> String {
     text.push_str(&format!("\nRead {} shards, arrivals from {from} to {to}.", replayed.shards));
     if replayed.partial {
         text.push_str(&format!("\nPartial: Kinesis holds nothing from before {from}."));
+    }
+    if replayed.undecided > 0 {
+        let undecided = output::grouped(replayed.undecided);
+        text.push_str(&format!(
+            "\nNot added: {undecided} events that no table holds. They arrived on days of which rejected events expired, so \
+             they may have been rejected then."
+        ));
     }
     if !replayed.skipped_shards.is_empty() {
         let shards = replayed.skipped_shards.iter().map(ShardId::as_str).collect::<Vec<_>>().join(", ");

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ahash::RandomState;
 use arrow::{
-    array::{AsArray as _, BooleanArray, RecordBatch},
-    compute::filter_record_batch,
+    array::{AsArray as _, RecordBatch},
+    compute::{and, filter_record_batch},
     datatypes::Date32Type,
 };
 use bluelake_lake::{ArchiveRange, ControlTotals};
@@ -14,7 +14,10 @@ use bluelake_transform::TransformError;
 use uuid::Uuid;
 
 use super::object::Chunk;
-use crate::{memory::admission::RowRoom, supplement::commit::SupplementRows};
+use crate::{
+    memory::admission::RowRoom,
+    supplement::{commit::SupplementRows, kept::KeptDays},
+};
 
 /// Event ids.
 pub(crate) type Ids = HashSet<Uuid, RandomState>;
@@ -59,14 +62,16 @@ impl Pending {
         Ok((ids, folders))
     }
 
-    /// The rows that are to be added when the table has `stored`. Of several events of one id the first counts.
-    pub(crate) fn unseen(self, stored: Ids) -> Result<SupplementRows, TransformError> {
+    /// The rows that are to be added when the table has `stored`, and keeps these days. Of several events of one id the first
+    /// counts.
+    pub(crate) fn unseen(self, stored: Ids, kept: KeptDays) -> Result<SupplementRows, TransformError> {
         let mut taken = stored;
         let mut rows = SupplementRows::default();
         let mut ranges: BTreeMap<(String, String), ArchiveRange> = BTreeMap::new();
         for chunk in self.chunks {
-            let is_new: BooleanArray =
-                ids_of(&chunk.rows.events)?.into_iter().map(|id| Some(taken.insert(id))).collect();
+            let ids = ids_of(&chunk.rows.events)?.into_iter().map(|id| Some(taken.insert(id)));
+            // What expired was there, or would expire: it counts as what is there.
+            let is_new = and(&ids.collect(), &kept.is_kept(&chunk.rows.events)?)?;
             let events = filter_record_batch(&chunk.rows.events, &is_new)?;
             let dropped = u64::try_from(chunk.rows.events.num_rows() - events.num_rows()).unwrap_or(u64::MAX);
             let counts = ControlTotals {

@@ -154,10 +154,9 @@ fn a_task_is_lost_an_hour_after_it_began() {
 
 #[test]
 fn rows_that_leave_are_counted_by_a_document_that_names_the_record() {
-    for (kind, left) in [
-        (TaskKind::Erase { request: REQUEST }, (5, 0)),
-        (TaskKind::Expire { before: chrono::NaiveDate::default() }, (0, 5)),
-    ] {
+    for (kind, left) in
+        [(TaskKind::Erase { request: REQUEST }, (5, 0)), (TaskKind::Expire { before: chrono::NaiveDate::MAX }, (0, 5))]
+    {
         let mut found = proposal(&view(), &task(kind, 0).without_outputs());
         found.record.seal().unwrap();
         let digest = found.record.digest.clone();

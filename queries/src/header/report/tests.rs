@@ -34,7 +34,9 @@ fn a_header_says_everything_about_its_report() {
     let day = ParameterDefault::Value("day".to_owned());
     let big = ParameterDefault::Value("big".to_owned());
     assert_eq!(defaults, [ParameterDefault::First, day, ParameterDefault::Required, big]);
-    assert_eq!(header.columns.len(), 2);
+    assert_eq!((header.columns.len(), header.covers_period), (2, false));
+    let covers = GOOD.replace("-- chart:", "-- covers: period\n-- chart:");
+    assert!(ReportHeader::parse("gifts.sql", &covers).unwrap().covers_period);
     assert_eq!(header.chart.unwrap().kind, ChartKind::Line);
 }
 
@@ -47,6 +49,8 @@ fn each_fault_names_file_and_line() {
         ("-- title: Gifts\n", "", "gifts.sql:1: the header has no `-- title:`"),
         ("-- audience: finance", "-- audience:", "gifts.sql:4: audience is empty"),
         ("-- audience: finance", "-- audience: a\n-- audience: b", "gifts.sql:5: audience stands there twice"),
+        ("-- audience: finance", "-- audience: finance\n-- covers: days", "gifts.sql:5: covers is period, or left out"),
+        ("-- parameter: from", "-- covers: period\n-- parameter: since", "gifts.sql:6: a report that covers a period"),
         ("(date, default first)", "(date)", "gifts.sql:6: expected `from (date, required)`"),
         ("(date, default first)", "(dat, required)", "gifts.sql:6: \"dat\" is not known here"),
         ("(date, default first)", "(date, default 2026-02-30)", "gifts.sql:6: \"2026-02-30\" is not a date"),

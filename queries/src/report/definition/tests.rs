@@ -36,12 +36,12 @@ impl Numbers {
     }
 }
 
-struct World {
-    transactions: Vec<Value>,
+pub(super) struct World {
+    pub(super) transactions: Vec<Value>,
 }
 
 /// Transactions of all types around two ends of month, a leap day's absence, a daylight-saving change and midnights.
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut numbers = Numbers(7);
     let start: DateTime<Utc> = "2026-02-20T00:00:00Z".parse().unwrap();
     let mut transactions = Vec::new();
