@@ -47,7 +47,14 @@ pub(super) fn passes(rows_per_pass: u64) -> VerifyOptions {
 /// Commits rows of one day.
 pub(super) async fn of_day(table: &mut StreamTable, from: u32, rows: RangeInclusive<u32>, day: i32) {
     let start = if from == 0 { Position::TrimHorizon } else { after(from) };
-    let rows = batch_of(table, (SHARD, start), rows, 0, RowShape { day, ..RowShape::default() }).await;
+    let rows = batch_of(
+        table,
+        (SHARD, start),
+        rows,
+        0,
+        RowShape { event_date: 20_454 + day, happened: day.into(), ..RowShape::default() },
+    )
+    .await;
     commit(table, &rows).await;
 }
 
