@@ -227,7 +227,6 @@ impl Undo<'_> {
     /// The task, with the rows that the footers say.
     async fn task(&self, record: Option<&MaintenanceRecord>, files: Moved) -> Result<Task, CareError> {
         let mut task = self.table.begin(self.kind(record.map(|record| record.number))).await?;
-        task.undo.is_quiet = self.logged.is_quiet();
         task.content = record.and_then(|record| record.content);
         task.content = task.content.map(|it| ContentChange { before: it.after, after: it.before });
         for file in &files.leave {
@@ -251,6 +250,8 @@ impl Undo<'_> {
             add_rows(&mut task.rows, self.stream_of(file)?, rows, |change| &mut change.after);
             task.outputs.push(self.data_file(file, rows)?);
         }
+        // Another program may call quiet what changed rows.
+        task.undo.is_quiet = self.logged.is_quiet() && !task.changes_rows();
         Ok(task)
     }
 

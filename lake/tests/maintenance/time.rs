@@ -122,16 +122,20 @@ async fn what_was_cleared_away_or_altered_is_told() {
     let fixture = eventful().await;
     let folder = fixture.folder.path().join("transactions");
     std::fs::remove_file(folder.join("_checkpoints/transaction-events").join(format!("{:020}.json", 2))).unwrap();
-    let record = folder.join("_maintenance").join(format!("{:020}.json", 1));
-    let text = std::fs::read_to_string(&record).unwrap();
-    std::fs::write(&record, text.replace("\"worker\": \"care\"", "\"worker\": \"other\"")).unwrap();
+    for number in 1..=2 {
+        let record = folder.join("_maintenance").join(format!("{number:020}.json"));
+        let text = std::fs::read_to_string(&record).unwrap();
+        std::fs::write(&record, text.replace("\"worker\": \"care\"", "\"worker\": \"other\"")).unwrap();
+    }
     let found = all(&fixture.lake, TABLE).await;
     let pruned = entry(&found, 2);
     assert_eq!((pruned.what, pruned.document, pruned.who.as_deref()), (What::Batch, Some(2), None));
     assert_eq!((pruned.rows_added, pruned.remark.as_deref()), (Some(2), None));
-    let altered = entry(&found, 4);
-    assert_eq!((altered.what, altered.record), (What::Maintenance, Some(1)));
-    assert!(altered.remark.as_ref().unwrap().contains("digest does not match"), "{altered:?}");
+    for (version, record) in [(4, 1), (5, 2)] {
+        let altered = entry(&found, version);
+        assert_eq!((altered.what, altered.record), (What::Maintenance, Some(record)));
+        assert!(altered.remark.as_ref().unwrap().contains("digest does not match"), "{altered:?}");
+    }
 }
 
 #[tokio::test]

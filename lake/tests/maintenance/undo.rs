@@ -122,6 +122,22 @@ async fn a_foreign_delete_is_undone() {
 }
 
 #[tokio::test]
+async fn a_foreign_delete_that_calls_itself_quiet_is_undone() {
+    let fixture = Fixture::new().await;
+    with_batches(&fixture, 2).await;
+    let before = logged(&fixture).await;
+    let version = delete_by_another(&fixture, 3).await;
+    let log = fixture.folder.path().join("transactions/_delta_log").join(format!("{version:020}.json"));
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, text.replace("\"dataChange\":true", "\"dataChange\":false")).unwrap();
+    let undo = undone(&fixture, version).await;
+    assert_eq!(data_changes(&fixture.lake, version).await, [false]);
+    assert_eq!(data_changes(&fixture.lake, undo).await, [true]);
+    assert_eq!(logged(&fixture).await, before);
+    expect_ingest_goes_on(&fixture, 2).await;
+}
+
+#[tokio::test]
 async fn a_foreign_compaction_is_undone_without_a_change_of_data() {
     let fixture = Fixture::new().await;
     with_batches(&fixture, 3).await;

@@ -207,8 +207,9 @@ impl Reader<'_> {
     async fn readable_from(&self) -> Result<u64, LakeError> {
         let state = self.table.snapshot().map_err(LakeError::table(self.name, "load its Delta log"))?;
         let Some(number) = document_number(self.name, self.table, state, MAINTENANCE).await? else { return Ok(0) };
-        let record = self.records.get(number).await?;
-        Ok(record.standing.readable_from)
+        // What is wrong with it stands at the version that put it in force.
+        let record = self.readable(self.records.get(number).await, &mut None)?;
+        Ok(record.map_or(0, |record| record.standing.readable_from))
     }
 
     async fn entry(&self, version: &LogVersion, known: &KnownFiles) -> Result<HistoryEntry, LakeError> {
