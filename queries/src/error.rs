@@ -158,8 +158,13 @@ fn is_spill_limit(error: &DataFusionError) -> bool {
     error.to_string().contains("used disk space during the spilling process has exceeded")
 }
 
-/// Whether an object was not there. The store's own error is at some depth among the sources.
+/// Whether an object was not there. The store's own error is at some depth among the sources, or, where the engine opens a
+/// file, only its text is left.
 fn is_gone(error: &DataFusionError) -> bool {
+    let text = error.to_string();
+    if text.contains("Object at location ") && text.contains(" not found: ") {
+        return true;
+    }
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(store) = error.downcast_ref::<object_store::Error>() {

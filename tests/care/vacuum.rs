@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use bluelake_fault_proxy::{Action, When, Which};
+use hyper::Method;
 use serde_json::Value;
 
 use super::compaction::{all_rows, table, with_small_files};
@@ -23,12 +25,16 @@ const STEPS: [&str; 6] = [
     "after_purged",
 ];
 
-/// Makes all versions that the logs have so many days older.
+/// Makes all versions that the logs have so many days old and more, each a second younger than the one before.
 fn age_logs(lake: &Path, days: u64) {
+    let begin = SystemTime::now() - Duration::from_secs(days * 24 * 3600 + 3600);
     for table in TABLES {
         for entry in std::fs::read_dir(lake.join(table).join("_delta_log")).unwrap() {
-            let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(days * 24 * 3600)).unwrap();
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let version: u64 = name.split('.').next().unwrap().parse().unwrap_or_default();
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(begin + Duration::from_secs(version)).unwrap();
         }
     }
 }
@@ -63,7 +69,7 @@ async fn merged_files_go_and_the_rows_stay() {
     let files = parquet_files(stage.folder(), "transactions");
     let planned = stage.machine.run(&["lake", "vacuum", "--dry-run", "--json"]).await.expect_code(0).json();
     assert_eq!(parquet_files(stage.folder(), "transactions"), files, "a dry run changes nothing");
-    stage.machine.succeed(&["sql", "SELECT count(*) FROM transactions", "--as-of", "2"]).await;
+    stage.machine.succeed(&["report", "run", "donations", "--as-of", "2"]).await;
     let done = stage.machine.run(&VACUUM).await.expect_code(0).json();
     let transactions = table(&done, "transactions");
     let merged = files.len() - active(&stage, "transactions").await.len();
@@ -72,12 +78,40 @@ async fn merged_files_go_and_the_rows_stay() {
     assert!(transactions["retired"]["bytes"].as_u64().unwrap() > 0);
     expect_clean(&stage).await;
     assert_eq!(all_rows(&stage).await, before);
-    let refused = stage.machine.run(&["sql", "SELECT count(*) FROM transactions", "--as-of", "2"]).await;
+    let refused = stage.machine.run(&["report", "run", "donations", "--as-of", "2"]).await;
     refused.expect_code(1).expect_message(&["version 2 can no longer be read since 20", "(vacuum)"]);
     let text = stage.machine.succeed(&["lake", "vacuum"]).await;
     assert!(text.contains("readable from version"), "{text}");
     stage.put(200).await;
     stage.machine.succeed(&["ingest", "--once"]).await;
+    stage.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_in_a_bucket_is_vacuumed_although_answers_are_lost() {
+    let mut stage = Stage::on_bucket(1, 2).await;
+    for _ in 0..2 {
+        stage.put(60).await;
+        stage.machine.succeed(&["ingest", "--once"]).await;
+    }
+    stage.machine.succeed(&["lake", "compact", "--full"]).await;
+    age_logs(stage.folder(), 8);
+    let before = all_rows(&stage).await;
+    // The record of the floor, its commit, and the first call that deletes.
+    let calls: [(Method, &str); 3] =
+        [(Method::PUT, "/_maintenance/0"), (Method::PUT, "/transactions/_delta_log/0"), (Method::POST, "")];
+    let rules = calls.map(|(method, part)| {
+        let when = When::any().method(method).path_contains(part);
+        stage.store().on(when, Which::First(2), Action::LoseAnswer)
+    });
+    let done = stage.machine.run(&VACUUM).await.expect_code(0).json();
+    for rule in &rules {
+        assert!(rule.taken() > 0, "{rules:?}");
+        rule.remove();
+    }
+    assert!(table(&done, "transactions")["retired"]["files"].as_u64().unwrap() > 0, "{done}");
+    expect_clean(&stage).await;
+    assert_eq!(all_rows(&stage).await, before);
     stage.verify().await;
 }
 
@@ -125,6 +159,18 @@ async fn a_time_travel_shorter_than_a_query_is_refused() {
     stage.machine.unset("BLUELAKE_CARE_ORPHAN_AGE");
     stage.machine.run(&["lake", "vacuum", "--table", "users"]).await.expect_code(2).expect_message(&["transactions"]);
     assert_eq!(parquet_files(stage.folder(), "transactions"), files);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_ends_the_query_that_reads_it() {
+    let stage = with_small_files(2).await;
+    let files = parquet_files(stage.folder(), "transactions");
+    std::fs::remove_file(stage.folder().join("transactions").join(&files[0])).unwrap();
+    let sql = "SELECT event_type, count(DISTINCT event_id) FROM transactions GROUP BY 1";
+    let failed = stage.machine.run(&["sql", sql]).await.expect_code(1);
+    failed.expect_message(&["a file of the tables was deleted while the query read it", "run it again"]);
+    let failed = stage.machine.run(&["report", "run", "donations"]).await.expect_code(1);
+    failed.expect_message(&["a file of the tables was deleted while the query read it"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
