@@ -73,7 +73,7 @@ impl Ledger {
         };
         let removed = self.remove(number, version)?;
         let added = self.add(number, version, env)?;
-        self.expect(number, version, record.as_ref(), (&removed, &added), env)?;
+        self.expect((number, version), record.as_ref(), (&removed, &added), env)?;
         for item in removed.iter().chain(&added) {
             let count = |rows: &BTreeMap<Place, i64>| rows.get(&item.place).copied().unwrap_or_default();
             let (found, expected) = (count(&self.rows), count(&self.expected));
@@ -200,8 +200,7 @@ impl Ledger {
     /// What the version should change.
     fn expect(
         &mut self,
-        number: usize,
-        version: &Version,
+        (number, version): (usize, &Version),
         record: Option<&MaintenanceRecord>,
         (removed, added): (&[Item], &[Item]),
         env: &mut Env,
