@@ -15,7 +15,7 @@ impl Clock {
         Self(Arc::new(Utc::now))
     }
 
-    /// A clock that tells what `now` tells.
+    /// A clock that gives what `now` gives.
     #[must_use]
     pub fn from_fn(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))

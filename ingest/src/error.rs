@@ -1,4 +1,4 @@
-//! What can go wrong while ingesting, named by what the caller can do about it.
+//! The faults of ingest, named by what the caller can do about them.
 
 use bluelake_lake::{LakeError, ShardId};
 use bluelake_schemas::Stream;
@@ -8,14 +8,14 @@ use tokio::task::JoinError;
 /// An error of the ingest room.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// A Kinesis call failed for good: the stream is missing, or access is denied, or it failed too often.
+    /// A Kinesis call failed for good: the stream is missing, access is denied, or the call failed too often.
     #[error("stream '{stream}': {operation} failed: {reason}{}", remedy.map(|text| format!("; {text}")).unwrap_or_default())]
     Kinesis {
         /// Name or ARN of the stream.
         stream: String,
         /// The Kinesis call.
         operation: &'static str,
-        /// What Kinesis or the network said.
+        /// The answer of Kinesis, or the fault of the network.
         reason: String,
         /// What the operator can do.
         remedy: Option<&'static str>,
@@ -33,7 +33,7 @@ pub enum IngestError {
         /// The cause.
         source: TransformError,
     },
-    /// Kinesis answered something that breaks its contract.
+    /// An answer of Kinesis breaks its contract.
     #[error("stream '{stream}', shard '{shard}': {reason}")]
     Protocol {
         /// Name or ARN of the stream.
@@ -43,7 +43,7 @@ pub enum IngestError {
         /// What was wrong.
         reason: String,
     },
-    /// A replay was asked for records that Kinesis does not hold any more.
+    /// A replay asked for records that Kinesis no longer holds.
     #[error(
         "stream '{stream}': the replay would start at {from}, but Kinesis holds records from {horizon} on; start there, or give --allow-partial"
     )]
@@ -52,10 +52,10 @@ pub enum IngestError {
         stream: String,
         /// Where the replay was to start.
         from: chrono::DateTime<chrono::Utc>,
-        /// What is older is gone.
+        /// Older records are gone.
         horizon: chrono::DateTime<chrono::Utc>,
     },
-    /// Another replay, a backfill or an erasure came first again and again.
+    /// Another replay, a backfill or an erasure committed first each time.
     #[error("stream '{stream}': fenced {times} times in a row by other replays, backfills or erasures; run it again")]
     Outrun {
         /// The stream.
@@ -74,7 +74,7 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// A task ended before its time. What a panic said is left out: it can quote the data that it came from.
+    /// A task ended before its time. The message of a panic is left out: it can quote the data that caused it.
     pub(crate) fn task(stream: Stream, error: &JoinError) -> Self {
         let reason = if error.is_panic() { "it panicked" } else { "it was cancelled" };
         Self::Task { stream, reason: reason.to_owned() }

@@ -1,4 +1,4 @@
-//! The service: what it answers, which faults it has, and how fast it may be asked.
+//! The service: its answers, its faults, and its limits of rate.
 
 pub(crate) mod consumer;
 pub(crate) mod fault;

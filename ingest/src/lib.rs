@@ -1,8 +1,9 @@
 //! Kinesis shards to batches to commits: lineage, reading, deduplication, buffering, and the worker loop.
 //!
-//! Guarantees: every record that Kinesis still held when it was read is counted once, as stored, rejected or duplicate,
-//! in the commit that moves its shard's position past it. Decisions (`lineage`, `pins_and_gaps`, `cursor`, `window`,
-//! `rebuild`, `buffer`, `pace`, `budget`) are pure; I/O is at the edge (`kinesis`, `flush`). Leaves to others: what a row is (`transform`), how a commit lands (`lake`).
+//! Guarantees: every record that Kinesis still held when it was read is counted once, as stored, rejected or duplicate.
+//! It is counted in the commit that moves its shard's position past it. Decisions (`lineage`, `pins_and_gaps`,
+//! `cursor`, `window`, `rebuild`, `buffer`, `pace`, `budget`) are pure; I/O is at the edge (`kinesis`, `flush`). Leaves
+//! to others: the content of rows (`transform`), how a commit lands (`lake`).
 
 mod clock;
 mod error;

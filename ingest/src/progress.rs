@@ -1,8 +1,7 @@
-//! What a worker has done and how it stands: for progress bars, summaries, metrics and the watchdog. Any thread may ask
-//! at any time; nobody who asks can hold up the work.
+//! The counts and the state of a worker: for progress bars, summaries, metrics and the watchdog. Any thread may ask at
+//! any time, and asking cannot hold up the work.
 //!
-//! What follows from the observations is decided in `ledger`, which takes the time; this shell holds it and tells it the
-//! time.
+//! `ledger` decides what follows from the observations; this shell holds it and passes it the time.
 
 mod ledger;
 mod metrics;
@@ -27,7 +26,7 @@ pub(crate) use report::ReadCounts;
 pub use report::{ProgressReport, ProgressSnapshot, ShardReport, WorkerPhase, WorkerStep};
 pub use tables::publish_table;
 
-/// One moment by both clocks: ages are measured by the monotonic one, positions in a stream by the wall's.
+/// One moment by both clocks: the monotonic one measures ages, the wall clock positions in a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) monotonic: Instant,
@@ -63,7 +62,7 @@ impl Progress {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A round begins: what was read before it and is not committed is read again.
+    /// A round begins: records that were read before it and are not committed are read again.
     pub(crate) fn observe_round(&self) {
         self.ledger().drop_pending();
     }
@@ -73,12 +72,12 @@ impl Progress {
         self.ledger().set_phase(WorkerPhase::Running);
     }
 
-    /// How many shards wait for a parent, and how many stand still behind a gap.
+    /// The number of shards that wait for a parent, and of those that stand still behind a gap.
     pub(crate) fn observe_lineage(&self, waiting: usize, stopped: usize) {
         self.ledger().set_lineage(waiting, stopped);
     }
 
-    /// Kinesis answered for a shard: how many milliseconds it is behind the tip, and whether there were no records.
+    /// Kinesis answered for a shard: its milliseconds behind the tip, and whether the answer had no records.
     pub(crate) fn observe_answer(&self, shard: &ShardId, millis_behind: Option<i64>, empty: bool) {
         self.ledger().answer(shard, millis_behind, empty, self.now());
     }
@@ -88,7 +87,7 @@ impl Progress {
         self.ledger().read(read);
     }
 
-    /// How many ids a shard's deduplication window holds.
+    /// The number of ids in a shard's deduplication window.
     pub(crate) fn observe_window(&self, shard: &ShardId, ids: usize, shortened: bool) {
         if self.ledger().set_window(shard, ids, shortened) {
             tracing::warn!(%shard, "the deduplication window holds too many ids and is shortened");
@@ -105,12 +104,12 @@ impl Progress {
         self.ledger().buffer(rows, bytes, reasons, self.now());
     }
 
-    /// What is buffered was taken out to be committed.
+    /// The buffer was emptied for a commit.
     pub(crate) fn observe_flush(&self) {
         self.ledger().flush(self.now());
     }
 
-    /// The worker goes on to another step of landing what it has read.
+    /// The worker goes on to another step of landing its rows.
     pub(crate) fn observe_step(&self, step: WorkerStep) {
         self.ledger().set_step(step);
     }
@@ -133,7 +132,7 @@ impl Progress {
         self.ledger().fence();
     }
 
-    /// How many workers share the streams, this one included.
+    /// The number of workers that share the streams, this one included.
     pub fn observe_fleet(&self, living: usize) {
         self.ledger().set_fleet(living);
     }
@@ -144,7 +143,7 @@ impl Progress {
         self.ledger().counts()
     }
 
-    /// All that is known now. Lags and ages have grown up to this moment, also when nothing was heard for long.
+    /// Everything that is known now. Lags and ages grow up to this moment, even if no answer came for long.
     #[must_use]
     pub fn report(&self) -> ProgressReport {
         let mut report = self.ledger().report(self.stream, self.retention, self.now());
@@ -153,7 +152,7 @@ impl Progress {
     }
 }
 
-/// A shard is read for as long as this lives.
+/// A shard is read as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct Reading {
     progress: Arc<Progress>,
@@ -162,7 +161,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// `known_until`: up to when everything of the shard is committed or was seen drained.
+    /// `known_until`: the time up to which the shard is committed or was seen drained.
     pub(crate) fn start(progress: &Arc<Progress>, shard: &ShardId, known_until: Option<Millis>, ids: usize) -> Self {
         let token = progress.ledger().start_reading(shard, known_until, ids, progress.now());
         Self { progress: progress.clone(), shard: shard.to_owned(), token }
@@ -175,18 +174,19 @@ impl Drop for Reading {
     }
 }
 
-/// A worker runs for as long as this lives. Dropped without [`Running::leave`], also by a panic, it has failed.
+/// A worker runs as long as this value lives. If it is dropped without [`Running::leave`], for example by a panic, the
+/// worker has failed.
 #[derive(Debug)]
 pub(crate) struct Running(Arc<Progress>);
 
 impl Running {
-    /// The phase is still that of a worker that has opened its table: it does not read before [`Progress::observe_start`].
+    /// The phase stays [`WorkerPhase::Opened`]: the worker does not read before [`Progress::observe_start`].
     pub(crate) fn start(progress: &Arc<Progress>) -> Self {
         progress.ledger().set_phase(WorkerPhase::Opened);
         Self(progress.clone())
     }
 
-    /// The worker has done what it was asked to do.
+    /// The worker has finished its work.
     pub(crate) fn leave(self) {
         self.0.ledger().set_phase(WorkerPhase::Left);
     }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_ends_without_leaving_has_failed_also_by_a_panic() {
+    fn a_worker_that_panics_or_exits_has_failed() {
         let progress = progress();
         assert_eq!(progress.report().phase, WorkerPhase::Opened);
         let running = Running::start(&progress);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_ends_late_does_not_take_its_successor_off_the_list() {
+    fn a_late_reader_end_keeps_its_successor_listed() {
         let progress = progress();
         let first = Reading::start(&progress, &ShardId::from("shardId-0"), None, 0);
         let second = Reading::start(&progress, &ShardId::from("shardId-0"), None, 0);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn room_taken_from_the_budget_is_told() {
+    async fn room_taken_from_the_budget_is_reported() {
         let progress = progress();
         let room = progress.admission.admit(Some(256 << 10)).await;
         let report = progress.report();

@@ -1,14 +1,14 @@
-//! A seeded simulation of everything around the pure decisions: a stream that splits, merges, trims and throttles; a store
-//! that loses answers and lets requests land late; workers that crash, stand still and come back as zombies. The
+//! A seeded simulation of everything around the pure decisions: a stream that splits, merges, trims and throttles; a
+//! store that loses answers and lets requests land late; workers that crash, stand still and come back as zombies. The
 //! decisions are the real ones: lineage, first acts, gaps, shares, cursors, windows, buffer, the checkpoint algebra and
-//! the settlement of commits. What stands between them (tasks, channels, clients) is simulated.
+//! the settlement of commits. The parts between them (tasks, channels, clients) are simulated.
 //!
 //! One seed is one run: chance and time come from the seed alone. See `docs/simulation.md`.
 //!
 //! | variable | then |
 //! | --- | --- |
-//! | `BLUELAKE_SIMULATION_SEEDS=50000` | so many seeds, from 0 on |
-//! | `BLUELAKE_SIMULATION_SEED=17` | this one alone, with its event log |
+//! | `BLUELAKE_SIMULATION_SEEDS=50000` | this number of seeds, from 0 on |
+//! | `BLUELAKE_SIMULATION_SEED=17` | this seed alone, with its event log |
 
 mod env;
 mod flight;
@@ -119,7 +119,7 @@ const MUST_HAPPEN: &[&str] = &[
     "task tried again",
     "task was outrun",
     "task was too old",
-    "told to be drained",
+    "recorded as drained",
     "tried again",
     "two compactions raced for one file",
     "undid a compaction",
@@ -142,13 +142,13 @@ fn variable(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} should be a number, it is {text:?}")))
 }
 
-/// A seed's run; a panic in it is a finding too.
-fn examine(seed: u64, tell: bool) -> Outcome {
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, tell)));
+/// The run of a seed; a panic in it is a finding too.
+fn examine(seed: u64, log: bool) -> Outcome {
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, log)));
     outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        Outcome { counters: Counters::new(), finding: Some(format!("panic: {text:?}")), told: Vec::new() }
+        Outcome { counters: Counters::new(), finding: Some(format!("panic: {text:?}")), lines: Vec::new() }
     })
 }
 
@@ -182,7 +182,7 @@ fn examine_all(seeds: u64) -> (Counters, Vec<(u64, String)>) {
 
 fn replay(seed: u64) {
     let outcome = examine(seed, true);
-    for line in &outcome.told {
+    for line in &outcome.lines {
         println!("{line}");
     }
     println!("{:#?}", outcome.counters);
@@ -190,7 +190,7 @@ fn replay(seed: u64) {
 }
 
 #[test]
-fn whatever_happens_every_event_is_counted_once_and_the_system_comes_to_rest() {
+fn whatever_happens_every_event_is_counted_once() {
     if let Some(seed) = variable("BLUELAKE_SIMULATION_SEED") {
         return replay(seed);
     }
@@ -215,7 +215,7 @@ fn whatever_happens_every_event_is_counted_once_and_the_system_comes_to_rest() {
 fn a_seed_is_one_run() {
     for seed in [3, 8, 21] {
         let (left, right) = (examine(seed, true), examine(seed, true));
-        assert!(left.told.len() > 10, "{:?}", left.told);
-        assert_eq!((left.told, left.finding), (right.told, right.finding), "seed {seed}");
+        assert!(left.lines.len() > 10, "{:?}", left.lines);
+        assert_eq!((left.lines, left.finding), (right.lines, right.finding), "seed {seed}");
     }
 }

@@ -1,4 +1,4 @@
-//! Commits that add what is missing and move no shard: replay and backfill.
+//! Commits that add missing rows and move no shard: replay and backfill.
 
 pub(crate) mod backfill;
 pub(crate) mod commit;

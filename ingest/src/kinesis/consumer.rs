@@ -12,15 +12,15 @@ use crate::{
     },
 };
 
-/// How often a consumer that is being made is looked at, and how often at most.
+/// How often a consumer that is being made is checked, and the most checks.
 const ACTIVE_INTERVAL: Duration = Duration::from_secs(1);
 const ACTIVE_CHECKS: usize = 60;
 
-/// The registered consumer of a stream. Registered when first asked for, once for all shards.
+/// The registered consumer of a stream. It is registered at the first request, once for all shards.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     name: String,
-    /// Its ARN, or why it cannot be had.
+    /// Its ARN, or why there is none.
     arn: OnceCell<Result<String, String>>,
 }
 
@@ -30,7 +30,8 @@ impl Consumer {
         Self { name: name.to_owned(), arn: OnceCell::new() }
     }
 
-    /// The ARN of the consumer, registered and active. A refusal is kept; what may pass is asked again.
+    /// The ARN of the consumer, registered and active. A refusal is kept; after a transient fault the next call asks
+    /// again.
     pub(crate) async fn arn(&self, stream: &KinesisStream) -> Result<&str, ReadFault> {
         let known = self.arn.get_or_try_init(|| async {
             match self.register(stream).await {

@@ -7,19 +7,19 @@ use crate::error::IngestError;
 pub(crate) enum ReadFault {
     /// Ask for a new iterator and read on.
     ExpiredIterator,
-    /// Kinesis does not know the sequence number of the position (any more): read on from the trim horizon.
+    /// Kinesis does not know the sequence number of the position, or no longer: read on from the trim horizon.
     Trimmed(String),
     /// Wait, then try again: too many calls or bytes.
     Throttled(String),
-    /// Wait, then try again: somebody else has the subscription, or had it seconds ago.
+    /// Wait, then try again: another reader has the subscription, or had it seconds ago.
     InUse(String),
     /// Wait, then try again: the service or the network failed.
     Transient(String),
     /// The stream, the shard or the consumer is not there.
     NotFound(IngestError),
-    /// Not allowed, or by somebody whom Kinesis does not know.
+    /// Access is denied, or Kinesis does not know the caller.
     Denied(IngestError),
-    /// No use in trying again.
+    /// Another try is of no use.
     Final(IngestError),
 }
 

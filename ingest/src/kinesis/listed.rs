@@ -13,13 +13,13 @@ pub(crate) struct ListedShard {
     pub(crate) starting_sequence: SequenceNumber,
     /// Parent shard ids: none, one after a split, two after a merge.
     pub(crate) parents: Vec<ShardId>,
-    /// Hash keys that it takes, both ends included, if ListShards gave them.
+    /// Its range of hash keys, both ends included, if ListShards gave it.
     pub(crate) hash_keys: Option<(u128, u128)>,
-    /// It was split or merged: nothing comes in any more, and its children may hold records already.
+    /// It was split or merged: it takes no more records, and its children may hold some already.
     pub(crate) closed: bool,
 }
 
-/// Marks as closed what has children in the list, whatever else the list says of it.
+/// Marks every shard with children in the list as closed, whatever else the list says of it.
 pub(crate) fn close_parents(listed: &mut [ListedShard]) {
     let parents: BTreeSet<ShardId> = listed.iter().flat_map(|shard| shard.parents.iter().cloned()).collect();
     for shard in listed.iter_mut().filter(|shard| parents.contains(&shard.id)) {

@@ -6,13 +6,13 @@ use std::time::Duration;
 const CALL_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause between calls at the tip.
 const TIP_INTERVAL: Duration = Duration::from_millis(1_000);
-/// Kinesis gives two megabytes a second of a shard, to all that poll it together.
+/// Kinesis gives two megabytes a second of a shard, shared by all that poll it.
 pub(crate) const SHARD_RATE: u64 = 2_000_000;
 /// Limit of the first pause after a failure, and longest pause.
 pub(crate) const FAILURE_PAUSES: (Duration, Duration) = (Duration::from_millis(400), LONGEST_PAUSE);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
-/// How long to wait after an answer of so many bytes until the next call, at a rate in bytes a second.
+/// How long to wait after an answer of `bytes` until the next call, at a rate in bytes a second.
 #[must_use]
 pub(crate) fn pause_after(bytes: usize, rate: u64, at_tip: bool) -> Duration {
     let millis = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000) / rate.max(1);
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_is_called_five_times_a_second_and_gives_two_megabytes_a_second() {
+    fn a_shard_is_read_within_its_quotas() {
         assert_eq!(pause_after(0, SHARD_RATE, false), Duration::from_millis(200));
         assert_eq!(pause_after(400_000, SHARD_RATE, false), Duration::from_millis(200));
         assert_eq!(pause_after(10_000_000, SHARD_RATE, false), Duration::from_secs(5));

@@ -1,12 +1,12 @@
-//! How far the local clock is off, by the service's. Pure.
+//! How far the local clock is from the service's. Pure.
 //!
-//! A clock that is wrong must cost alarms, never records: what is claimed to be known takes the earlier of both clocks, and
-//! what may be lost the later.
+//! A wrong clock may cost false alarms, never records: what is claimed to be known ends at the earlier of both clocks,
+//! and what may be lost ends at the later.
 
 use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 
-/// The service tells its time in whole seconds, cut.
+/// The service gives its time in whole seconds, rounded down.
 const CUT: i64 = 1_000;
 
 /// The local clock against the service's, as measured once.
@@ -17,7 +17,7 @@ pub(crate) struct Skew {
 }
 
 impl Skew {
-    /// Measures by the service's time in an answer that came just now; without one, the local clock is right.
+    /// Measures by the service's time in an answer that came just now. Without one, the local clock is taken as right.
     #[must_use]
     pub(crate) fn of(local: DateTime<Utc>, service: Option<DateTime<Utc>>) -> Self {
         Self { ahead: service.map_or(0, |service| (local - service).num_milliseconds()) }
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn the_true_time_lies_between_both_bounds_whichever_clock_is_wrong() {
+    fn the_true_time_lies_between_both_bounds() {
         for (off, cut) in [(0, 0), (0, 999), (3_600_000, 500), (-3_600_000, 500), (300, 0), (-300, 999)] {
             let (measured, later) = (7_200_000 + cut, 9_000_000);
             let skew = Skew::of(at(measured + off), Some(at(7_200_000)));

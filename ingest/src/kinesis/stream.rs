@@ -28,7 +28,7 @@ use crate::{
     progress::count_fault,
 };
 
-/// Most records that one GetRecords call may return; the service's own maximum.
+/// The most records that one GetRecords call returns: the service's own maximum.
 const MAX_RECORDS: i32 = 10_000;
 
 /// A stream, by name or ARN.
@@ -46,21 +46,21 @@ pub struct KinesisStream {
 pub struct StreamDescription {
     /// The stream's ARN.
     pub arn: String,
-    /// When it was created, if the server says it.
+    /// When it was created, if the server says so.
     pub created_at: Option<Millis>,
     /// How long Kinesis keeps a record.
     pub retention: std::time::Duration,
-    /// The time by the service's clock, in whole seconds, when its answer says it.
+    /// The time by the service's clock, in whole seconds, if its answer has one.
     pub server_time: Option<DateTime<Utc>>,
 }
 
 impl StreamDescription {
-    /// The time now: `local`, unless the service's clock says that it is ahead. A start pinned in the future would pass
-    /// over records; one a second too early takes a few more.
+    /// The time now: `local`, unless it is ahead of the service's clock. A start that is pinned in the future would
+    /// skip records; one that is a second early reads a few more.
     #[must_use]
     pub fn now(&self, local: DateTime<Utc>) -> DateTime<Utc> {
         match self.server_time {
-            // The service's time is cut to the second.
+            // The service's time is rounded down to the second.
             Some(server) if local > server + chrono::TimeDelta::seconds(1) => server,
             _ => local,
         }
@@ -91,20 +91,20 @@ impl KinesisStream {
         }
     }
 
-    /// Reads by enhanced fan-out, as the registered consumer of this name, wherever that is allowed.
+    /// Reads by enhanced fan-out as the registered consumer of this name, where that is allowed.
     #[must_use]
     pub fn with_fan_out(self, consumer: &str) -> Self {
         Self { consumer: Some(Arc::new(Consumer::new(consumer))), ..self }
     }
 
-    /// Polls at most so many bytes a second of a shard, in place of the 2 MB that Kinesis gives: fewer, to leave some to
-    /// others that poll the stream; more, where a server has no such limit.
+    /// Polls at most this many bytes a second of a shard, in place of the 2 MB that Kinesis gives. Fewer leave some to
+    /// others that poll the stream; more suit a server without that limit.
     #[must_use]
     pub fn with_shard_rate(self, bytes_per_second: u64) -> Self {
         Self { shard_rate: bytes_per_second, ..self }
     }
 
-    /// Where pauses between calls get their randomness from.
+    /// The randomness of the pauses between calls.
     pub(crate) fn chance(&self) -> &Chance {
         &self.chance
     }
@@ -113,7 +113,7 @@ impl KinesisStream {
         self.shard_rate
     }
 
-    /// The consumer that reads by enhanced fan-out, if that is wanted. All clones share it.
+    /// The consumer that reads by enhanced fan-out, if there is to be one. All clones share it.
     pub(crate) fn consumer(&self) -> Option<&Arc<Consumer>> {
         self.consumer.as_ref()
     }
@@ -131,7 +131,7 @@ impl KinesisStream {
     /// Describes the stream.
     ///
     /// # Errors
-    /// [`IngestError::Kinesis`] when it is missing, may not be read, or cannot be reached.
+    /// [`IngestError::Kinesis`] when the stream is missing, may not be read, or cannot be reached.
     pub async fn describe(&self) -> Result<StreamDescription, IngestError> {
         let (name, arn) = self.name_and_arn();
         let date = ServerDate::default();
@@ -208,7 +208,7 @@ impl KinesisStream {
         })
     }
 
-    /// An iterator that gives what follows `position`.
+    /// An iterator for the records after `position`.
     pub(crate) async fn iterator(&self, shard: &ShardId, position: &Position) -> Result<String, ReadFault> {
         let (name, arn) = self.name_and_arn();
         let (kind, sequence, time) = start_of(position);
@@ -226,7 +226,7 @@ impl KinesisStream {
         self.get_records(iterator, MAX_RECORDS).await
     }
 
-    /// The next record of a shard, for the lag that the answer tells.
+    /// The next record of a shard, for the lag that the answer reports.
     pub(crate) async fn peek(&self, iterator: &str) -> Result<GetRecordsOutput, ReadFault> {
         self.get_records(iterator, 1).await
     }
@@ -271,7 +271,7 @@ impl KinesisStream {
         }
     }
 
-    /// Subscribes to what follows `position`. The service ends a subscription after five minutes.
+    /// Subscribes to the records after `position`. The service ends a subscription after five minutes.
     pub(crate) async fn subscribe(
         &self,
         consumer_arn: &str,
@@ -282,13 +282,13 @@ impl KinesisStream {
         let start = StartingPosition::builder().r#type(kind).set_sequence_number(sequence).set_timestamp(time).build();
         let start = start.map_err(|error| ReadFault::Transient(causes(&error)))?;
         let request = self.client.subscribe_to_shard().consumer_arn(consumer_arn).shard_id(shard.as_str());
-        // A reader that waits for room takes nothing from the connection, which is no fault of the connection.
+        // A reader that waits for memory takes nothing from the connection; that is no fault of the connection.
         let patient = without_retries().stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         let output = request.starting_position(start).customize().config_override(patient).send().await;
         output.map_err(|error| self.fault_at(position, "SubscribeToShard", error))
     }
 
-    /// A sequence number that Kinesis refuses is one that it holds no more: nothing else of these calls can be invalid.
+    /// Kinesis refuses a sequence number that it no longer holds; nothing else of these calls can be invalid.
     fn fault_at<E, R>(&self, position: &Position, operation: &'static str, error: SdkError<E, R>) -> ReadFault
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
@@ -357,7 +357,7 @@ impl KinesisStream {
     }
 }
 
-/// How Kinesis is told of a position: kind, sequence number, time.
+/// A position in the terms of Kinesis: kind, sequence number, time.
 fn start_of(position: &Position) -> (ShardIteratorType, Option<String>, Option<SdkDateTime>) {
     match position {
         Position::TrimHorizon => (ShardIteratorType::TrimHorizon, None, None),
@@ -368,7 +368,7 @@ fn start_of(position: &Position) -> (ShardIteratorType, Option<String>, Option<S
     }
 }
 
-/// A reader paces and retries its calls itself: a retry inside the SDK would go past the limits of the shard.
+/// A reader paces and retries its calls itself; retries inside the SDK would exceed the limits of the shard.
 fn without_retries() -> ConfigBuilder {
     ConfigBuilder::default().retry_config(RetryConfig::disabled())
 }
@@ -446,7 +446,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_local_clock_that_is_ahead_gives_way_to_the_services() {
+    fn a_fast_local_clock_yields_to_the_service() {
         let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let description = StreamDescription {
             created_at: None,

@@ -1,5 +1,5 @@
-//! What was read and decoded and is not yet committed: rows and positions together, so that they cannot drift apart.
-//! Pure: it takes the time and says when a flush is due. It knows no more of rows than their number and weight.
+//! The buffer of decoded rows that are not committed yet, together with their positions, so that they cannot drift
+//! apart. Pure: it takes the time and says when a flush is due. Of rows it knows only their number and weight.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::{
     reading::chunk::{Chunk, ReadRows, Rows},
 };
 
-/// What is taken out of the buffer to be committed as one batch.
+/// The content of the buffer for one batch.
 #[derive(Debug)]
 pub(crate) struct Buffered<R = ReadRows> {
     /// The rows, as they came.
@@ -24,7 +24,7 @@ pub(crate) struct Buffered<R = ReadRows> {
     pub(crate) shards: Vec<ShardAdvance>,
 }
 
-/// A chunk does not follow what is buffered of its shard.
+/// A chunk does not follow the buffered chunks of its shard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a chunk starts at {found:?}, the buffer ends at {expected:?}")]
 pub(crate) struct NotContiguous {
@@ -34,12 +34,12 @@ pub(crate) struct NotContiguous {
     pub(crate) found: Position,
 }
 
-/// Files of a batch are dropped by the lake when the oldest is an hour old; it is committed well before.
+/// The lake drops the files of a batch when the oldest is an hour old; the batch is committed well before.
 const LONGEST_AHEAD: Duration = Duration::from_secs(45 * 60);
 
 /// Buffers chunks of the shards of one stream.
 ///
-/// When memory runs short before a commit is due, rows go ahead: they are lent out, the largest partitions of them are
+/// When memory runs short before a commit is due, rows go ahead. They are lent out, their largest partitions are
 /// written as files of the coming batch, and the rest is given back. Positions stay, so that all of it is one commit.
 #[derive(Debug)]
 pub(crate) struct Buffer<R = ReadRows> {
@@ -55,21 +55,21 @@ pub(crate) struct Buffer<R = ReadRows> {
     density: FileDensity,
 }
 
-/// Rows and the memory that they take or took.
+/// Rows, and the memory that they take or took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Weight {
     bytes: usize,
     count: usize,
 }
 
-/// How many bytes of file become of rows in memory, learnt from the files written so far.
+/// The bytes of file per KiB of rows in memory, learnt from the files written so far.
 #[derive(Clone, Copy, Debug)]
 struct FileDensity {
     per_kibibyte: usize,
 }
 
 impl FileDensity {
-    /// Files of the smallest events are about a fifth of their rows; until some are written, that is assumed.
+    /// Files of the smallest events are about a fifth of their rows. That is assumed until some are written.
     const FIRST_GUESS: Self = Self { per_kibibyte: 205 };
 
     fn estimate(self, row_bytes: usize) -> usize {
@@ -105,7 +105,7 @@ impl<R: Rows> Buffer<R> {
     /// Takes a chunk.
     ///
     /// # Errors
-    /// [`NotContiguous`] when it does not follow what is held of its shard; the buffer is unchanged then.
+    /// [`NotContiguous`] when it does not follow the held chunks of its shard; the buffer is unchanged then.
     pub(crate) fn add(&mut self, chunk: Chunk<R>, now: Instant) -> Result<(), NotContiguous> {
         let Chunk { advance, rows } = chunk;
         match self.shards.get_mut(&advance.shard) {
@@ -148,21 +148,21 @@ impl<R: Rows> Buffer<R> {
             || self.held.count + self.lent.count >= limits.rows
     }
 
-    /// Whether it is half full: then rows should go ahead, and reading should wait while an earlier batch is still on
-    /// its way, for both are in memory then.
+    /// Whether it is half full. Then rows should go ahead, and reading should wait while an earlier batch is on its
+    /// way, because both are in memory.
     #[must_use]
     pub(crate) fn is_half_full(&self, limits: &FlushLimits) -> bool {
         self.held.bytes >= limits.memory.min(limits.batch_bytes) / 2
     }
 
-    /// Lends the rows out, for some of them to be written ahead of the commit.
+    /// Lends the rows out, so that some of them can be written ahead of the commit.
     pub(crate) fn lend(&mut self, now: Instant) -> Vec<R> {
         self.first_ahead.get_or_insert(now);
         self.lent = std::mem::take(&mut self.held);
         std::mem::take(&mut self.rows)
     }
 
-    /// Takes back what was lent and not written; `file_bytes` were written of the others.
+    /// Takes back the lent rows that were not written; the others became `file_bytes`.
     pub(crate) fn give_back(&mut self, rest: Option<R>, file_bytes: usize) {
         let lent = std::mem::take(&mut self.lent);
         let kept = rest.as_ref().map_or(Weight::default(), |rest| Weight { bytes: rest.bytes(), count: rest.count() });
@@ -182,13 +182,13 @@ impl<R: Rows> Buffer<R> {
         self.shards.is_empty()
     }
 
-    /// Whether anything of a shard is held, if only a position.
+    /// Whether anything of a shard is held, even if only a position.
     #[must_use]
     pub(crate) fn holds(&self, shard: &ShardId) -> bool {
         self.shards.contains_key(shard)
     }
 
-    /// Takes out everything that is held, to be committed with what went ahead. Nothing may be lent out.
+    /// Takes out everything that is held, to be committed with the rows that went ahead. No rows may be lent out.
     pub(crate) fn take(&mut self) -> Buffered<R> {
         let density = self.density;
         let held = std::mem::replace(self, Self { density, ..Self::default() });
@@ -202,14 +202,14 @@ impl<R: Rows> Buffer<R> {
 }
 
 impl Buffer {
-    /// Whether heavy rows are held: they take room that others may wait for.
+    /// Whether heavy rows are held: others may wait for their room.
     #[must_use]
     pub(crate) fn holds_room(&self) -> bool {
         self.rows.iter().any(|rows| rows.room.is_some())
     }
 }
 
-/// Extends what is held of a shard by what follows it.
+/// Extends the held range of a shard by the next one.
 fn join(held: &mut ShardAdvance, next: ShardAdvance) -> Result<(), NotContiguous> {
     if next.from_exclusive.as_ref() != Some(&held.to_inclusive) {
         return Err(NotContiguous {
@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    /// So many rows of eight bytes.
+    /// N rows of eight bytes.
     struct Eights(usize);
 
     impl Rows for Eights {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_of_a_shard_join_and_come_out_as_one_range() {
+    fn chunks_of_a_shard_become_one_range() {
         let mut buffer = Buffer::default();
         let now = Instant::now();
         for chunk in [chunk("a", 1, 5, 3), chunk("b", 7, 9, 1), chunk("a", 5, 8, 2)] {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_that_leaves_a_hole_or_overlaps_is_refused_and_changes_nothing() {
+    fn a_hole_or_overlap_is_refused_without_effect() {
         let mut buffer = Buffer::default();
         let now = Instant::now();
         buffer.add(chunk("a", 1, 5, 3), now).unwrap();
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_is_due_by_rows_bytes_or_age_whichever_is_first() {
+    fn rows_bytes_or_age_make_a_flush_due() {
         let now = Instant::now();
         let mut buffer = Buffer::<Eights>::default();
         assert!(!buffer.is_due(&LIMITS, now + Duration::from_secs(600)), "nothing is held");
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_is_due_by_the_size_that_the_files_will_have() {
+    fn a_flush_is_due_by_file_size() {
         let limits = FlushLimits { memory: usize::MAX, file_bytes: 1 << 20, rows: usize::MAX, ..LIMITS };
         let rows = |mebibytes: usize| (mebibytes << 20) / 8;
         let now = Instant::now();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_go_ahead_make_room_and_count_for_the_batch() {
+    fn early_uploads_make_room_and_still_count() {
         let now = Instant::now();
         let limits = FlushLimits { memory: 80, file_bytes: 1_000, ..LIMITS };
         let mut buffer = holding(6);
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_went_ahead_make_a_batch_due_before_the_lake_drops_it() {
+    fn early_uploads_make_a_batch_due_in_time() {
         let limits = FlushLimits { age: Duration::MAX, ..LIMITS };
         let now = Instant::now();
         let mut buffer = holding(2);

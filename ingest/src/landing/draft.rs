@@ -95,7 +95,7 @@ impl Draft {
 }
 
 impl Target {
-    /// How the table lies in files.
+    /// How the files of the table are laid out.
     pub(crate) fn layout(self) -> TableLayout {
         match self {
             Self::Events => TableLayout::EVENTS,

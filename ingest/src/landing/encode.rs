@@ -6,9 +6,9 @@ use tokio::sync::mpsc;
 
 use crate::landing::draft::Target;
 
-/// Files encoded ahead of the uploads: a few, each at most a file's rows in memory.
+/// Files that are encoded ahead of the uploads. Each holds at most a file's rows in memory.
 const ENCODED_AHEAD: usize = 2;
-/// Rows of a file at most.
+/// The most rows of a file.
 const MAX_FILE_ROWS: usize = 1_000_000;
 
 /// Files as they are encoded.
@@ -16,13 +16,13 @@ pub(crate) type EncodedFiles = mpsc::Receiver<Result<(Target, EncodedFile), Tran
 /// The partitions of each table that rows were planned into.
 pub(crate) type Planned = Vec<(Target, Partitions)>;
 
-/// Rows of both tables, each with where they go.
+/// Rows of both tables, each with its target.
 pub(crate) fn by_target(rows: Vec<DecodedBatch>) -> [(Target, Vec<RecordBatch>); 2] {
     let (events, rejected) = rows.into_iter().map(|rows| (rows.events, rows.rejected)).unzip();
     [(Target::Events, events), (Target::Rejected, rejected)]
 }
 
-/// The largest partitions of each table, with half of its rows or more, and all other rows.
+/// The largest partitions of each table, with at least half of its rows, and all other rows.
 pub(crate) fn split_largest(rows: Vec<DecodedBatch>) -> Result<(Planned, Option<DecodedBatch>), TransformError> {
     let mut rest = rows.first().map(|first| DecodedBatch {
         events: RecordBatch::new_empty(first.events.schema()),
@@ -60,7 +60,7 @@ pub(crate) fn encode_all(rows: impl FnOnce() -> Result<Planned, TransformError> 
             for rows in partitions {
                 let file = rows.and_then(|rows| encode(&rows, target.layout())).map(|file| (target, file));
                 let failed = file.is_err();
-                // A receiver that is gone has met an error of its own and tells of it.
+                // A receiver that is gone has met an error of its own and reports it.
                 if sender.blocking_send(file).is_err() || failed {
                     return;
                 }
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// Events on so many days, one on the first, two on the second and so on; and as many rejected ones as days.
+    /// Events on `days` days, one on the first, two on the second and so on, and one rejected event a day.
     fn rows(days: u32) -> DecodedBatch {
         let decoder = Arc::new(Decoder::new(&Contract::embedded().unwrap(), Stream::UserEvents).unwrap());
         let mut batch = decoder.batch();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_partitions_go_ahead_and_every_row_is_in_one_part() {
+    fn the_largest_partitions_are_uploaded_first() {
         let (largest, rest) = split_largest(vec![rows(4), rows(3)]).unwrap();
         let rest = rest.unwrap();
         let mut written = Vec::new();

@@ -1,4 +1,4 @@
-//! Turns what was buffered into a committed batch: encode, upload, commit. When memory is short, the largest partitions are
+//! Turns the buffer into a committed batch: encode, upload, commit. When memory is short, the largest partitions are
 //! encoded and uploaded ahead of the commit, as unreferenced files of the coming batch.
 
 use bluelake_lake::{Batch, CommitOutcome, ShardAdvance, StreamTable};
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Flushed {
     pub(crate) table: StreamTable,
     pub(crate) batch: Batch,
-    /// Bytes that the rows took which were taken from the buffer, and those of the files that became of them.
+    /// Bytes of the rows that were taken from the buffer, and bytes of their files.
     pub(crate) row_bytes: usize,
     pub(crate) file_bytes: usize,
     pub(crate) outcome: Result<CommitOutcome, IngestError>,
@@ -43,8 +43,8 @@ pub(crate) struct WrittenAhead {
     pub(crate) file_bytes: usize,
 }
 
-/// Encodes, uploads and commits, together with the files that the draft has. Transient faults of the lake are waited out
-/// with the same files. `erasure_epoch` is that of the time when the rows were read.
+/// Encodes, uploads and commits, together with the files that the draft has. Transient faults of the lake are waited
+/// out with the same files. `erasure_epoch` is the epoch at which the rows were read.
 pub(crate) async fn flush(
     mut table: StreamTable,
     mut draft: Draft,
@@ -95,7 +95,7 @@ pub(crate) async fn write_ahead(
     let rest = rest.map(|decoded| {
         let mut rest = ReadRows { decoded, room };
         let bytes = rest.bytes();
-        // What was heavy is written.
+        // The heavy rows are written.
         rest.room = rest.room.take().filter(|_| bytes > HEAVY_BYTES);
         rest.room.iter_mut().for_each(|room| room.shrink(bytes));
         rest
@@ -103,7 +103,7 @@ pub(crate) async fn write_ahead(
     Ok(WrittenAhead { draft, rest, file_bytes })
 }
 
-/// The rows, and the room that they take together.
+/// The rows, and the room that they hold together.
 fn apart(rows: Vec<ReadRows>) -> (Vec<DecodedBatch>, Option<RowRoom>) {
     let (rows, rooms): (Vec<_>, Vec<_>) = rows.into_iter().map(|rows| (rows.decoded, rows.room)).unzip();
     (rows, RowRoom::joined(rooms.into_iter().flatten()))

@@ -1,14 +1,14 @@
-//! When a batch is committed, and what of it may be in memory.
+//! When a batch is committed, and how much of it may be in memory.
 
 use std::time::Duration;
 
 use crate::memory::budget::MemoryBudget;
 
-/// When what is buffered is committed, whichever comes first, and what of it may be in memory. For each stream.
+/// The limits at which a stream's buffer is committed, whichever comes first, and how much of it may be in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushLimits {
-    /// Bytes of rows in memory (Arrow buffers), of the batch that is filling and of the one that is on its way. When half
-    /// of it is full and no commit is due, the largest partitions are written ahead.
+    /// Bytes of rows in memory (Arrow buffers): of the batch that is filling and of the one on its way. When half of
+    /// them are taken and no commit is due, the largest partitions are written ahead.
     pub memory: usize,
     /// Bytes of rows of one batch, wherever they are.
     pub batch_bytes: usize,

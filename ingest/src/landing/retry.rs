@@ -7,17 +7,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{error::IngestError, progress::count_retry};
 
-/// Tries of a run that should end, and of any run once it was told to stop.
+/// Tries of a run that should end, and of every run once it is to stop.
 const FEW_TRIES: usize = 3;
 /// Limit of the first pause between tries, and longest pause.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(30));
-/// Shortest and longest pause of one whose view of the table was overtaken.
+/// Shortest and longest pause of a worker after a fence.
 const FENCE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// How long to go on, and where the pauses get their randomness from.
+/// How long to go on, and the randomness of the pauses.
 #[derive(Clone, Debug)]
 pub(crate) struct Patience {
-    /// Until then tries go on for as long as the fault may pass by itself; `None`: a few tries.
+    /// Until it is cancelled, tries go on as long as the fault may pass by itself. `None`: a few tries.
     stop: Option<CancellationToken>,
     /// Limit of the first pause, and longest pause.
     pauses: (Duration, Duration),
@@ -30,7 +30,7 @@ impl Patience {
         Self { stop: None, pauses: PAUSES, chance: chance.clone() }
     }
 
-    /// For as long as the fault may pass by itself; a few tries more after the token is cancelled.
+    /// Tries go on as long as the fault may pass by itself, and a few times more after the token is cancelled.
     pub(crate) fn and_until(self, stop: &CancellationToken) -> Self {
         Self { stop: Some(stop.clone()), ..self }
     }
@@ -53,10 +53,10 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
-    /// The outcome of one try: what it gave, or `None` after the pause before the next try.
+    /// The outcome of one try: its value, or `None` after the pause before the next try.
     ///
     /// # Errors
-    /// That of this try, when it does not pass or there will be no other.
+    /// The error of this try, if it is permanent or there will be no other try.
     pub(crate) async fn judge<T, E: Into<IngestError>>(
         &mut self,
         outcome: Result<T, E>,
@@ -92,11 +92,11 @@ impl Tries {
     }
 }
 
-/// Tries an operation until it succeeds, fails for good, or patience ends. `operation` is its name in logs and metrics. What
-/// borrows its subject mutably asks [`Tries`] itself: a closure could not lend it out.
+/// Tries an operation until it succeeds, fails for good, or patience ends. `operation` is its name in logs and metrics.
+/// A caller that borrows its subject mutably uses [`Tries`] itself: a closure could not lend it out.
 ///
 /// # Errors
-/// That of the last try.
+/// The error of the last try.
 pub(crate) async fn until<T, E: Into<IngestError>, Attempt: Future<Output = Result<T, E>>>(
     operation: &'static str,
     patience: &Patience,
@@ -110,7 +110,7 @@ pub(crate) async fn until<T, E: Into<IngestError>, Attempt: Future<Output = Resu
     }
 }
 
-/// How long to wait after a fence, so that those who were fenced together do not come back together.
+/// How long to wait after a fence, so that workers that were fenced together do not come back together.
 pub(crate) fn pause_after_fence(chance: &Chance) -> Duration {
     let (shortest, longest) = FENCE_PAUSES;
     chance.duration(shortest..=longest)
@@ -126,7 +126,7 @@ mod tests {
         IngestError::Kinesis { stream, operation: "GetRecords", reason, remedy: None, transient }
     }
 
-    /// How often it is tried when the first so many tries fail, and whether it succeeds.
+    /// The number of tries when the first `failures` fail, and whether the last succeeds.
     async fn tries(patience: &Patience, failures: usize, transient: bool) -> (usize, bool) {
         let mut tries = 0;
         let attempt = || {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn few_tries_end_and_many_go_on_until_stopped() {
+    async fn retries_end_after_a_few_or_at_shutdown() {
         assert_eq!(tries(&few(), 3, true).await, (4, true));
         assert_eq!(tries(&few(), 9, true).await, (4, false));
         assert_eq!(tries(&few(), 9, false).await, (1, false));

@@ -1,4 +1,4 @@
-//! Files to the lake, some side by side.
+//! Uploads files to the lake, some side by side.
 
 use bluelake_lake::{DataFile, NewFile, Uploader};
 use bluelake_schemas::Stream;

@@ -1,5 +1,5 @@
-//! Bounds the bytes of pages that are on their way from Kinesis to a buffer, and of the rows of records that unpack to far
-//! more than they weigh until those are written, over all shards and streams.
+//! Bounds memory over all shards and streams: the bytes of pages on their way from Kinesis to a buffer, and the rows of
+//! records that unpack to far more than they weigh, until those rows are written.
 
 use std::sync::{
     Arc,
@@ -12,8 +12,8 @@ use crate::memory::budget::PAGE_COPIES;
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 64 << 10;
-/// What a page is taken to weigh before the first one of its shard has come: the most that Kinesis gives. Less, and many
-/// shards that begin with large records would be in memory at once.
+/// The assumed weight of a page before the first one of its shard has come: the most that Kinesis gives. With less,
+/// many shards that begin with large records would be in memory at once.
 const FIRST_GUESS: usize = 10 << 20;
 
 /// A budget of bytes, shared by every reader. Cheap to clone.
@@ -38,13 +38,13 @@ struct Rows {
 pub(crate) struct RowRoom(OwnedSemaphorePermit);
 
 impl RowRoom {
-    /// Gives back what rows of so many bytes do not need.
+    /// Gives back the room that rows of `bytes` do not need.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let surplus = self.0.num_permits().saturating_sub(bytes.div_ceil(UNIT).max(1));
         drop(self.0.split(surplus));
     }
 
-    /// All of it as one.
+    /// All rooms as one.
     pub(crate) fn joined(rooms: impl IntoIterator<Item = Self>) -> Option<Self> {
         rooms.into_iter().reduce(|mut all, more| {
             all.0.merge(more.0);
@@ -77,7 +77,7 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// Takes more room for a page that turned out heavier, as far as there is any: the page is here already.
+    /// Takes more room for a page that turned out heavier, as far as there is room: the page is here already.
     pub(crate) fn grow(&mut self, bytes: usize) {
         let Some(permit) = &mut self.permit else { return };
         let missing = bytes.div_ceil(UNIT).saturating_sub(permit.num_permits()).min(self.permits.available_permits());
@@ -94,13 +94,13 @@ impl Admission {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        // What a page is reckoned to weigh with all that comes of it is there for heavy rows once more.
+        // Heavy rows get as much room again as a page with everything made of it.
         let row_units = units.saturating_mul(PAGE_COPIES).min(Semaphore::MAX_PERMITS);
         let rows = Rows { permits: Arc::new(Semaphore::new(row_units)), units: row_units, waiting: Arc::default() };
         Self { permits: Arc::new(Semaphore::new(units)), units, rows }
     }
 
-    /// Waits for room for the rows of one record. A record larger than all the room gets all of it.
+    /// Waits for room for the rows of one record. A record larger than the whole room gets the whole room.
     pub(crate) async fn admit_rows(&self, bytes: usize) -> Option<RowRoom> {
         let Rows { permits, units, waiting } = &self.rows;
         let wanted = u32::try_from(bytes.div_ceil(UNIT).clamp(1, *units)).unwrap_or(u32::MAX);
@@ -109,19 +109,19 @@ impl Admission {
         permits.clone().acquire_many_owned(wanted).await.ok().map(RowRoom)
     }
 
-    /// Whether a reader waits for room for rows: whoever holds some should write them.
+    /// Whether a reader waits for room for rows. Whoever holds rows should write them then.
     pub(crate) fn rows_are_awaited(&self) -> bool {
         self.rows.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Bytes of the budget, and how many of them are taken.
+    /// Bytes of the budget, and the bytes taken.
     #[must_use]
     pub(crate) fn usage(&self) -> (usize, usize) {
         let taken = self.units.saturating_sub(self.permits.available_permits());
         (self.units.saturating_mul(UNIT), taken.saturating_mul(UNIT))
     }
 
-    /// Waits for room for a page like the shard's last one. A page larger than the budget gets all of it.
+    /// Waits for room for a page like the shard's last one. A page larger than the budget gets the whole budget.
     pub(crate) async fn admit(&self, last_page: Option<usize>) -> Admitted {
         let wanted = last_page.unwrap_or(FIRST_GUESS).div_ceil(UNIT).clamp(1, self.units);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_page_waits_until_there_is_room_for_one_like_the_last() {
+    async fn a_page_waits_for_room_like_its_predecessors() {
         let admission = Admission::new(1 << 20);
         let first = admission.admit(Some(800 << 10)).await;
         assert!(admission.admit(Some(400 << 10)).now_or_never().is_none(), "over the budget");
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn first_pages_are_admitted_as_the_largest_that_there_are() {
+    async fn first_pages_are_admitted_at_full_size() {
         let admission = Admission::new(16 << 20);
         let first = admission.admit(None).await;
         assert!(admission.admit(None).now_or_never().is_none(), "two of 10 MiB are over the budget");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_that_turned_out_heavier_takes_what_room_there_is() {
+    async fn a_page_that_grows_takes_more_room() {
         let admission = Admission::new(1 << 20);
         let mut page = admission.admit(Some(10)).await;
         page.grow(512 << 10);

@@ -2,25 +2,25 @@
 //!
 //! | share | for | measured in |
 //! | --- | --- | --- |
-//! | 1/8 | pages on their way from Kinesis to a buffer, over all streams; as much once more for rows of records that unpack to far more than they weigh, out of the share for writing | their data weighs four times as much with the answer that it came in and the rows that come of it |
-//! | 1/4 | rows that are buffered, being written ahead or being committed, shared out over the streams | Arrow buffers |
-//! | 1/4 | what writing those needs besides: sorted copies, column writers, files before they are uploaded | – |
+//! | 1/8 | pages on their way from Kinesis to a buffer, over all streams; as much again for rows of records that unpack to far more than they weigh, out of the share for writing | data weighs four times as much with its answer and its rows |
+//! | 1/4 | rows that are buffered, written ahead or committed, shared out over the streams | Arrow buffers |
+//! | 1/4 | writing those: sorted copies, column writers, files before their upload | – |
 //! | 1/4 | event ids of the deduplication windows, shared out over the streams | 64 bytes an id |
 //! | 1/8 | everything else: the program, the tables' logs, connections | – |
 
 /// A page's data, its answer as text, its records and its rows are in memory at once.
 pub(crate) const PAGE_COPIES: usize = 4;
-/// Rows of a stream may be put together in one batch, whose text columns hold 2 GiB each.
+/// All rows of a stream may end in one batch, whose text columns hold 2 GiB each.
 const MAX_ROW_BYTES: usize = 1 << 30;
-/// An id with its position, its time and the room that a hash table leaves free.
+/// An id with its position, its time and the free room of the hash table.
 const BYTES_PER_ID: usize = 64;
 
-/// Memory that ingest may take, in bytes.
+/// The memory that ingest may take, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget(pub usize);
 
 impl MemoryBudget {
-    /// The least that makes sense: the program itself and a page or two.
+    /// The least useful budget: the program itself and a page or two.
     pub const MINIMUM: Self = Self(128 << 20);
 
     /// Bytes of record data on their way, over all streams.
@@ -29,13 +29,13 @@ impl MemoryBudget {
         self.0 / 8 / PAGE_COPIES
     }
 
-    /// Bytes of rows that one of so many streams may hold.
+    /// Bytes of rows that each of N streams may hold.
     #[must_use]
     pub fn row_bytes(self, streams: usize) -> usize {
         (self.0 / 4 / streams.max(1)).min(MAX_ROW_BYTES)
     }
 
-    /// Event ids that one of so many streams may remember.
+    /// Event ids that each of N streams may remember.
     #[must_use]
     pub fn dedup_ids(self, streams: usize) -> usize {
         self.0 / 4 / BYTES_PER_ID / streams.max(1)

@@ -10,8 +10,8 @@ use bluelake_schemas::{Micros, Millis, Stream};
 
 use super::{Moment, ProgressReport, ProgressSnapshot, ReadCounts, ShardReport, WorkerPhase, WorkerStep};
 
-/// At the tip a reader asks about once a second; a shard of which nothing was heard for longer than this is not known to
-/// be at its tip any more.
+/// At the tip a reader asks about once a second. A shard without an answer for longer than this is no longer known to
+/// be at its tip.
 const TIP_HOLDS: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ struct ReadShard {
     dedup_ids: usize,
 }
 
-/// The last that Kinesis said of how far a shard is behind.
+/// The last lag of a shard that Kinesis reported.
 #[derive(Clone, Copy, Debug)]
 struct Lag {
     behind: Duration,
@@ -51,7 +51,7 @@ struct Lag {
     said: Instant,
 }
 
-/// What was read and is not committed.
+/// Uncommitted reads.
 #[derive(Debug, Default)]
 struct Pending {
     since: Option<Instant>,
@@ -67,8 +67,8 @@ struct InFlight {
 }
 
 impl ReadShard {
-    /// What Kinesis last said and the time since then, so that a shard that is blocked or unanswered falls behind visibly.
-    /// At the tip there is nothing to fall behind of, as long as the answers come.
+    /// The last reported lag and the time since then, so that a blocked or unanswered shard visibly falls behind. At
+    /// the tip the lag is zero as long as answers come.
     fn lag(&self, now: Moment) -> Duration {
         match self.lag {
             Some(lag) => {
@@ -160,7 +160,7 @@ impl Ledger {
         self.counts.misrouted += read.misrouted;
     }
 
-    /// Gives whether this is the first time that a window is shortened.
+    /// Whether this is the first time that a window is shortened.
     pub(super) fn set_window(&mut self, shard: &ShardId, ids: usize, shortened: bool) -> bool {
         if let Some(read) = self.shards.get_mut(shard) {
             read.dedup_ids = ids;
@@ -190,7 +190,7 @@ impl Ledger {
         self.last_commit = Some(now.wall);
     }
 
-    /// The batch in flight is committed. Gives how long that took since it left the buffer.
+    /// The batch in flight is committed. Gives the time since it left the buffer.
     pub(super) fn land(&mut self, steps: &[ShardAdvance], now: Moment) -> Option<Duration> {
         for step in steps {
             if let Some(read) = self.shards.get_mut(&step.shard) {
@@ -220,7 +220,7 @@ impl Ledger {
         ProgressSnapshot { lag_millis, ..self.counts }
     }
 
-    /// Everything but what the admission knows.
+    /// Everything except what the admission knows.
     pub(super) fn report(&self, stream: Stream, retention: Duration, now: Moment) -> ProgressReport {
         let pending =
             || [Some(&self.filling), self.in_flight.as_ref().map(|batch| &batch.pending)].into_iter().flatten();
@@ -278,7 +278,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// A clock that is moved by hand.
+    /// A clock that the test moves.
     struct Hand(Instant);
 
     impl Hand {
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn lag_is_nothing_at_the_tip_only_as_long_as_answers_come() {
+    fn lag_at_the_tip_grows_without_answers() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
         ledger.start_reading(&ShardId::from("a"), None, 0, clock.at(0));
         for second in 1..30 {
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_first_answer_the_lag_is_the_age_of_the_position() {
+    fn lag_before_any_answer_is_position_age() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
         ledger.start_reading(&ShardId::from("a"), Some(Millis::new(WALL - 3_600_000)), 0, clock.at(0));
         assert_eq!(shard(&ledger, clock.at(60)).lag, seconds(3_660));
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn headroom_is_the_retention_less_the_age_of_what_is_committed() {
+    fn headroom_is_retention_minus_committed_age() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
         ledger.start_reading(&ShardId::from("a"), Some(Millis::new(WALL - 3_600_000)), 0, clock.at(0));
         assert_eq!(shard(&ledger, clock.at(0)).headroom, Some(DAY - seconds(3_600)));
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_read_that_is_not_committed_is_followed_through_the_flush() {
+    fn the_oldest_uncommitted_read_survives_the_flush() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
         let report = |ledger: &Ledger, second| ledger.report(Stream::UserEvents, DAY, clock.at(second));
         assert_eq!(report(&ledger, 5).oldest_uncommitted, None);
@@ -384,20 +384,20 @@ mod tests {
     }
 
     #[test]
-    fn the_step_goes_on_with_the_batch_and_begins_anew_behind_it() {
+    fn a_step_lasts_its_batch_and_starts_anew() {
         let (clock, mut ledger) = (Hand(Instant::now()), Ledger::default());
-        let told = |ledger: &Ledger| ledger.report(Stream::UserEvents, DAY, clock.at(9)).step;
-        assert_eq!(told(&ledger), WorkerStep::Reading);
+        let step_of = |ledger: &Ledger| ledger.report(Stream::UserEvents, DAY, clock.at(9)).step;
+        assert_eq!(step_of(&ledger), WorkerStep::Reading);
         ledger.buffer(3, 1, BTreeMap::new(), clock.at(1));
         ledger.flush(clock.at(2));
-        assert_eq!(told(&ledger), WorkerStep::Encoding);
+        assert_eq!(step_of(&ledger), WorkerStep::Encoding);
         ledger.set_step(WorkerStep::Committing);
-        assert_eq!(told(&ledger), WorkerStep::Committing);
+        assert_eq!(step_of(&ledger), WorkerStep::Committing);
         ledger.land(&[], clock.at(3));
-        assert_eq!(told(&ledger), WorkerStep::Reading);
+        assert_eq!(step_of(&ledger), WorkerStep::Reading);
         ledger.flush(clock.at(4));
         ledger.drop_pending();
-        assert_eq!(told(&ledger), WorkerStep::Reading, "fenced: the round begins anew");
+        assert_eq!(step_of(&ledger), WorkerStep::Reading, "fenced: the round begins anew");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! The metrics of ingest: their names and meanings, and how a report becomes them.
 //!
-//! What can be told from a [`ProgressReport`] is published whenever somebody asks, all of it, into the recorder of the
-//! caller's choice: a shard that is no longer read is not told of any more. Only durations and faults are recorded when
-//! they happen.
+//! A whole [`ProgressReport`] is published at every request, into the recorder of the caller's choice, so that series
+//! of shards that are no longer read disappear. Only durations and faults are recorded when they happen.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +9,13 @@ use bluelake_schemas::Stream;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::{ProgressReport, WorkerPhase};
-/// With more shards than this in one worker, only the stream as a whole is told of.
+/// With more shards than this in one worker, only series of the stream as a whole are published.
 const MAX_SHARD_SERIES: usize = 1_000;
 
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only rises; starts from nothing with the process.
+    /// Only rises; starts at zero with the process.
     Counter,
     /// As it is now.
     Gauge,
@@ -122,8 +121,8 @@ pub fn describe_metrics() {
     }
 }
 
-/// Tells the recorder in charge all that the report says. Meant for a fresh recorder each time: a series that is not told
-/// again is gone.
+/// Publishes the whole report to the recorder in charge. Meant for a fresh recorder each time: a series that is not
+/// published again is gone.
 pub fn publish_metrics(report: &ProgressReport) {
     publish_counters(report);
     publish_gauges(report);
@@ -224,7 +223,7 @@ pub(super) fn record_flush(stream: Stream, duration: Duration) {
     histogram!("bluelake_flush_duration_seconds", "stream" => stream.name()).record(duration.as_secs_f64());
 }
 
-/// Records how long a commit took when it is dropped, however it ended.
+/// Records the duration of a commit when it is dropped, whatever the outcome.
 #[derive(Debug)]
 pub(crate) struct CommitTimer {
     stream: Stream,
@@ -272,16 +271,16 @@ mod tests {
     use super::*;
     use crate::progress::{ProgressSnapshot, ShardReport, WorkerStep, publish_table};
 
-    /// Keeps what it is told, as `name{label=value,…}`.
+    /// Keeps what is published, as `name{label=value,…}`.
     #[derive(Clone, Debug, Default)]
-    struct Told(Arc<Mutex<BTreeMap<String, f64>>>);
+    struct Published(Arc<Mutex<BTreeMap<String, f64>>>);
 
-    struct Series(Told, String);
+    struct Series(Published, String);
 
     impl Series {
         fn change(&self, change: impl FnOnce(f64) -> f64) {
-            let mut told = self.0.0.lock().unwrap();
-            let value = told.entry(self.1.clone()).or_default();
+            let mut published = self.0.0.lock().unwrap();
+            let value = published.entry(self.1.clone()).or_default();
             *value = change(*value);
         }
     }
@@ -314,20 +313,20 @@ mod tests {
         }
     }
 
-    impl Told {
+    impl Published {
         fn series(&self, key: &Key) -> Arc<Series> {
             let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
             Arc::new(Series(self.clone(), format!("{}{{{}}}", key.name(), labels.join(","))))
         }
 
         fn of(publish: impl FnOnce()) -> BTreeMap<String, f64> {
-            let told = Self::default();
-            with_local_recorder(&told, publish);
-            told.0.lock().unwrap().clone()
+            let published = Self::default();
+            with_local_recorder(&published, publish);
+            published.0.lock().unwrap().clone()
         }
     }
 
-    impl Recorder for Told {
+    impl Recorder for Published {
         fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
             self.0.lock().unwrap().insert(name.as_str().to_owned(), 0.0);
         }
@@ -360,14 +359,14 @@ mod tests {
 
     #[test]
     fn the_files_of_a_table_are_told() {
-        let told = Told::of(|| publish_table("transactions", 7, 3, 900, Some(Millis::new(5_500))));
+        let published = Published::of(|| publish_table("transactions", 7, 3, 900, Some(Millis::new(5_500))));
         for (name, value) in [
             ("bluelake_table_files", 7.0),
             ("bluelake_table_small_files", 3.0),
             ("bluelake_table_bytes", 900.0),
             ("bluelake_table_last_compaction_timestamp_seconds", 5.5),
         ] {
-            assert_eq!(told.get(&format!("{name}{{table=transactions}}")), Some(&value), "{name}");
+            assert_eq!(published.get(&format!("{name}{{table=transactions}}")), Some(&value), "{name}");
         }
     }
 
@@ -395,8 +394,8 @@ mod tests {
     }
 
     #[test]
-    fn a_report_becomes_series_of_its_stream_and_shards() {
-        let told = Told::of(|| publish_metrics(&report(2)));
+    fn a_report_becomes_series_by_stream_and_shard() {
+        let published = Published::of(|| publish_metrics(&report(2)));
         for (series, value) in [
             ("bluelake_events_received_total{stream=transaction-events}", 10.0),
             ("bluelake_events_read_total{stream=transaction-events}", 12.0),
@@ -409,23 +408,24 @@ mod tests {
             ("bluelake_last_commit_timestamp_seconds{stream=transaction-events}", 1_790_000_000.5),
             ("bluelake_workers_alive{stream=transaction-events}", 3.0),
         ] {
-            assert_eq!(told.get(series), Some(&value), "{series} of {told:#?}");
+            assert_eq!(published.get(series), Some(&value), "{series} of {published:#?}");
         }
     }
 
     #[test]
-    fn more_than_a_thousand_shards_are_told_of_as_a_stream() {
-        let per_shard = |told: &BTreeMap<String, f64>| told.keys().filter(|key| key.contains("shard=")).count();
-        assert_eq!(per_shard(&Told::of(|| publish_metrics(&report(1_000)))), 2_000);
-        let many = Told::of(|| publish_metrics(&report(1_001)));
+    fn a_thousand_shards_are_reported_as_a_stream() {
+        let per_shard =
+            |published: &BTreeMap<String, f64>| published.keys().filter(|key| key.contains("shard=")).count();
+        assert_eq!(per_shard(&Published::of(|| publish_metrics(&report(1_000)))), 2_000);
+        let many = Published::of(|| publish_metrics(&report(1_001)));
         assert_eq!(per_shard(&many), 0);
         assert_eq!(many["bluelake_lag_seconds{stream=transaction-events}"], 1.5);
     }
 
     #[test]
-    fn every_metric_that_is_told_is_described_and_the_other_way_round() {
-        let described: BTreeSet<String> = Told::of(describe_metrics).into_keys().collect();
-        let told = Told::of(|| {
+    fn every_metric_has_its_description_and_vice_versa() {
+        let described: BTreeSet<String> = Published::of(describe_metrics).into_keys().collect();
+        let published = Published::of(|| {
             publish_metrics(&report(1));
             publish_table("transactions", 7, 3, 900, Some(Millis::new(5_500)));
             count_fault("GetRecords", "expired_iterator");
@@ -433,7 +433,7 @@ mod tests {
             record_flush(Stream::UserEvents, Duration::from_secs(1));
             drop(CommitTimer::start(Stream::UserEvents));
         });
-        let names = told.keys().filter_map(|series| Some(series.split_once('{')?.0.to_owned()));
+        let names = published.keys().filter_map(|series| Some(series.split_once('{')?.0.to_owned()));
         assert_eq!(names.collect::<BTreeSet<_>>(), described);
         assert_eq!(described.len(), METRICS.len());
     }

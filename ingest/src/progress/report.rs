@@ -1,4 +1,4 @@
-//! What is told about a worker: counts, and how it stands at one moment.
+//! The report of a worker: counts, and how it stands at one moment.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -19,7 +19,7 @@ pub struct ProgressSnapshot {
     pub unknown_fields: u64,
     /// Events of aggregated records that hash to another shard than the one they came by.
     pub misrouted: u64,
-    /// Control totals of what is committed.
+    /// Control totals of all commits.
     pub committed: ControlTotals,
     /// Commits, those without rows included.
     pub commits: u64,
@@ -27,13 +27,13 @@ pub struct ProgressSnapshot {
     pub files: u64,
     /// Bytes of those files.
     pub file_bytes: u64,
-    /// Greatest lag of a shard at its last read, milliseconds behind the tip.
+    /// The greatest lag of a shard at its last read, milliseconds behind the tip.
     pub lag_millis: i64,
-    /// A deduplication window held too many ids and is shorter than asked for.
+    /// A deduplication window held too many ids and is shorter than set.
     pub window_shortened: bool,
 }
 
-/// What was read of a page.
+/// Counts of the records that were read of a page.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReadCounts {
     pub(crate) records: u64,
@@ -52,13 +52,13 @@ pub enum WorkerPhase {
     Opened,
     /// It reads and commits.
     Running,
-    /// It has done what it was asked to do.
+    /// It has finished its work.
     Left,
     /// It ended before its time.
     Failed,
 }
 
-/// What a worker does with what it has read.
+/// What a worker does with the records that it has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WorkerStep {
     /// It reads, or waits for its readers: nothing is on its way into the lake.
@@ -93,7 +93,7 @@ pub struct ProgressReport {
     pub stream: Stream,
     /// How far the worker is.
     pub phase: WorkerPhase,
-    /// What it does with what it has read.
+    /// What it does with the records that it has read.
     pub step: WorkerStep,
     /// Counts since it started.
     pub counts: ProgressSnapshot,
@@ -119,22 +119,22 @@ pub struct ProgressReport {
     pub last_commit: Option<Millis>,
     /// Workers that share the streams, this one included; `None` when it is alone by intent.
     pub fleet: Option<usize>,
-    /// Bytes that pages on their way from Kinesis may take, and those that they take.
+    /// Bytes that pages on their way from Kinesis may take.
     pub budget_bytes: usize,
-    /// Bytes of that which are taken.
+    /// Bytes of the budget that are taken.
     pub budget_used_bytes: usize,
 }
 
-/// How one shard that is read stands at one moment.
+/// How a shard that is read stands at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardReport {
     /// Shard id.
     pub shard: ShardId,
-    /// How far it is behind the tip: the last that Kinesis said of it, and the time since then.
+    /// How far it is behind the tip: the last reported lag, and the time since then.
     pub lag: Duration,
     /// Time since Kinesis last answered for it, or since reading began.
     pub silence: Duration,
-    /// How long it may stand still before Kinesis discards records unread, at least; `None` until that is known.
+    /// How long it may at least stand still before Kinesis discards unread records; `None` until that is known.
     pub headroom: Option<Duration>,
     /// Ids in its deduplication window.
     pub dedup_ids: usize,
@@ -154,7 +154,7 @@ impl ProgressReport {
     }
 }
 
-/// How many rejected events there are of each reason.
+/// The number of rejected events of each reason.
 pub(super) fn reasons(rejected: &RecordBatch) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     let Some(column) = rejected.column_by_name("reason").and_then(|column| column.as_string_opt::<i32>()) else {

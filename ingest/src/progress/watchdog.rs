@@ -7,13 +7,13 @@ use bluelake_schemas::Stream;
 
 use crate::progress::{ProgressReport, WorkerPhase};
 
-/// A commit takes its time also when the interval is very short.
+/// A commit takes its time even if the interval is very short.
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is still taken for healthy.
+/// The limits of a healthy worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchdogLimits {
-    /// What was read should be committed within this.
+    /// Records that were read should be committed within this.
     pub commit: Duration,
     /// Kinesis should answer for each shard within this.
     pub answer: Duration,
@@ -30,14 +30,14 @@ impl WatchdogLimits {
 /// Why a worker is not healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concern {
-    /// It reads, but what it read is not committed.
+    /// It reads, but does not commit.
     NotCommitting {
         /// The stream.
         stream: Stream,
         /// Age of the oldest read that is not committed.
         oldest: Duration,
     },
-    /// Kinesis does not answer, or nobody asks.
+    /// Kinesis does not answer, or is not asked.
     NoAnswer {
         /// The stream.
         stream: Stream,
@@ -56,7 +56,7 @@ pub enum Concern {
 }
 
 impl Concern {
-    /// Whether the other is about the same thing, however long it has lasted.
+    /// Whether the other is about the same fault, however long it has lasted.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
@@ -84,7 +84,7 @@ impl fmt::Display for Concern {
     }
 }
 
-/// What is wrong with the worker of one stream; nothing when it is healthy.
+/// The faults of the worker of one stream; none when it is healthy.
 #[must_use]
 pub fn examine(report: &ProgressReport, limits: &WatchdogLimits) -> Vec<Concern> {
     let stream = report.stream;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_without_committing_for_three_intervals_is_a_concern() {
+    fn reading_without_commits_becomes_a_concern() {
         let limits = WatchdogLimits::of(seconds(60));
         let after = |oldest| examine(&report(WorkerPhase::Running, oldest, &[1]), &limits);
         assert_eq!(after(None), []);
@@ -155,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_very_short_interval_leaves_time_for_a_commit() {
+    fn a_short_interval_leaves_commits_their_time() {
         let limits = WatchdogLimits::of(seconds(1));
         assert_eq!(examine(&report(WorkerPhase::Running, Some(10), &[]), &limits), []);
         assert_eq!(examine(&report(WorkerPhase::Running, Some(11), &[]), &limits).len(), 1);
     }
 
     #[test]
-    fn the_shard_that_waits_longest_for_an_answer_is_named() {
+    fn the_shard_waiting_longest_is_named() {
         let limits = WatchdogLimits::of(seconds(60));
         assert_eq!(examine(&report(WorkerPhase::Running, None, &[1, 300]), &limits), []);
         let concerns = examine(&report(WorkerPhase::Running, None, &[1, 400, 900]), &limits);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_failed_is_a_concern_and_one_that_left_is_none() {
+    fn only_a_worker_that_failed_is_a_concern() {
         let limits = WatchdogLimits::of(seconds(60));
         assert_eq!(examine(&report(WorkerPhase::Left, None, &[]), &limits), []);
         let failed = examine(&report(WorkerPhase::Failed, None, &[]), &limits);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_concern_that_goes_on_is_the_same_concern() {
+    fn a_lasting_concern_stays_the_same_concern() {
         let concern = |oldest| Concern::NotCommitting { stream: Stream::UserEvents, oldest: seconds(oldest) };
         assert!(concern(181).is_like(&concern(500)));
         assert!(!concern(181).is_like(&Concern::Ended { stream: Stream::UserEvents }));

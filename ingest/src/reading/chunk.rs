@@ -18,7 +18,7 @@ pub(crate) trait Rows {
 pub(crate) struct ReadRows {
     /// The rows.
     pub(crate) decoded: DecodedBatch,
-    /// The room that they take until they are written, when they are heavy.
+    /// The room that heavy rows hold until they are written.
     pub(crate) room: Option<RowRoom>,
 }
 
@@ -33,7 +33,7 @@ impl Rows for ReadRows {
     }
 }
 
-/// What one read of one shard gave.
+/// The outcome of one read of one shard.
 #[derive(Debug)]
 pub(crate) struct Chunk<R = ReadRows> {
     /// The shard and how far the read moved it.

@@ -1,14 +1,14 @@
-//! How far one shard has been read, and what a page moves. Pure: pages and the time in, what to do out.
+//! How far one shard has been read, and how a page moves it. Pure: pages and the time in, what to do out.
 //!
 //! | the page | the cursor |
 //! | --- | --- |
 //! | has records behind the position | moves to the last of them |
-//! | has only records at or before it (the same answer twice) | stays, and passes over them |
-//! | is empty, 0 ms behind, of an open shard | is at the tip; says so once an interval |
+//! | has only records at or before it (the same answer twice) | stays, and skips them |
+//! | is empty, 0 ms behind, of an open shard | is at the tip; records that once an interval |
 //! | is empty, 0 ms behind, of a closed shard | goes on: a closed shard has an end and no tip; after some such pages in a row it has ended, for servers that do not signal the end |
 //! | is empty, behind | goes on: empty is not the end |
 //! | is the last of a closed shard | has ended |
-//! | comes when what was read last is older than the retention | must not take it: what lay between may be discarded |
+//! | comes when the last record read is older than the retention | must not take it: records in between may be discarded |
 
 use std::time::Duration;
 
@@ -20,18 +20,18 @@ use crate::{
     shards::{lineage::ReadableShard, tip::Listed},
 };
 
-/// While a shard stays drained, that is told so many times within the retention.
-const TOLD_DRAINED: u32 = 8;
-/// And at least so often, milliseconds: "complete to" of an idle stream follows it.
-const TOLD_DRAINED_WITHIN: Duration = Duration::from_secs(15 * 60);
-/// So often, milliseconds, in a run that ends at the tip: what comes after it wants to know how far it came.
-const TOLD_DRAINED_ONCE: Duration = Duration::from_secs(60);
+/// Commits per retention that say an idle shard is still drained.
+const IDLE_COMMITS_PER_RETENTION: u32 = 8;
+/// The longest time between two such commits: "complete to" of an idle stream follows it.
+const IDLE_COMMIT_INTERVAL: Duration = Duration::from_secs(15 * 60);
+/// The same in a run that ends at the tip: whoever comes after it needs to know how far it came.
+const IDLE_COMMIT_INTERVAL_ONCE: Duration = Duration::from_secs(60);
 
-/// Pages in a row, empty and not behind, after which a closed shard has ended though its end was not signalled. They are
-/// a second apart. Kinesis signals it, some servers with one such page before.
+/// Empty pages in a row, not behind the tip and a second apart, after which a closed shard has ended without a signal.
+/// Kinesis signals the end; some servers send one such page before it.
 const DRAINED_PAGES: u32 = 3;
 
-/// What a page says, without its data.
+/// The facts of a page, without its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PageFacts {
     /// Sequence numbers of its records, in the order of the page.
@@ -42,12 +42,12 @@ pub(crate) struct PageFacts {
     pub(crate) end_of_shard: bool,
 }
 
-/// What a page means for its shard.
+/// The effect of a page on its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PageOutcome {
-    /// Indices of the records that were not read before, ascending.
+    /// Indices of the records that were not read before, in ascending order.
     pub(crate) new: Vec<usize>,
-    /// How the shard moves, when there is anything to tell.
+    /// How the shard moves, when there is anything to record.
     pub(crate) step: Option<Step>,
     /// Nothing unread lies behind this page for now.
     pub(crate) at_tip: bool,
@@ -55,7 +55,7 @@ pub(crate) struct PageOutcome {
     pub(crate) ended: bool,
 }
 
-/// A move of a shard, still without the totals of the records in it.
+/// A move of a shard, without the totals of its records yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     shard: ListedShard,
@@ -66,7 +66,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Takes off the part of the move that ends at a record: what is left goes on behind it.
+    /// Takes off the part of the move that ends at a record; the rest goes on behind it.
     #[must_use]
     pub(crate) fn take_up_to(&mut self, record: SequenceNumber) -> Self {
         let reached = Position::After(record);
@@ -99,51 +99,51 @@ impl Step {
 pub(crate) struct ShardCursor {
     shard: ListedShard,
     position: Position,
-    /// When the table was last told that the shard is drained, or pinned it.
-    told_at: Option<Millis>,
-    /// Until when everything is known to have been read.
+    /// When the shard was last recorded as drained, or was pinned.
+    recorded_at: Option<Millis>,
+    /// The time up to which everything is known to have been read.
     known_until: Option<Millis>,
     retention: Duration,
     /// Time between two commits that say that the shard is drained.
-    tell_after: Duration,
+    record_after: Duration,
     /// Empty pages in a row that were not behind, since the shard was listed as closed.
     drained_pages: u32,
     ended: bool,
 }
 
 impl ShardCursor {
-    /// Stands where the table has the shard. While the shard stays drained, that is told again after an eighth of the
-    /// `retention`, or sooner.
+    /// Stands where the table has the shard. While the shard stays drained, that is recorded again after an eighth of
+    /// the `retention`, or sooner.
     #[must_use]
     pub(crate) fn new(shard: ReadableShard, retention: Duration) -> Self {
-        let told_at = shard.state.drained_at.max(shard.state.pinned_at);
-        Self::telling(shard, retention, told_at, TOLD_DRAINED_WITHIN)
+        let recorded_at = shard.state.drained_at.max(shard.state.pinned_at);
+        Self::recording(shard, retention, recorded_at, IDLE_COMMIT_INTERVAL)
     }
 
-    /// As [`ShardCursor::new`], for a run that ends at the tip: tells more often that the shard is drained, also right after
-    /// the pin.
+    /// As [`ShardCursor::new`], for a run that ends at the tip: records more often that the shard is drained, also
+    /// right after the pin.
     #[must_use]
     pub(crate) fn once(shard: ReadableShard, retention: Duration) -> Self {
-        let told_at = shard.state.drained_at;
-        Self::telling(shard, retention, told_at, TOLD_DRAINED_ONCE)
+        let recorded_at = shard.state.drained_at;
+        Self::recording(shard, retention, recorded_at, IDLE_COMMIT_INTERVAL_ONCE)
     }
 
-    fn telling(shard: ReadableShard, retention: Duration, told_at: Option<Millis>, within: Duration) -> Self {
+    fn recording(shard: ReadableShard, retention: Duration, recorded_at: Option<Millis>, within: Duration) -> Self {
         let ReadableShard { shard, position, state } = shard;
         Self {
             shard,
             position,
-            told_at,
+            recorded_at,
             known_until: state.safe_until(),
             retention,
-            tell_after: (retention / TOLD_DRAINED).min(within),
+            record_after: (retention / IDLE_COMMITS_PER_RETENTION).min(within),
             drained_pages: 0,
             ended: false,
         }
     }
 
-    /// Whether records that followed what was read last may be discarded at `now`: then a
-    /// page that comes now may begin behind a hole. It is for the table to tell how large the gap is.
+    /// Whether records after the last one read may be discarded at `now`. A page that comes now may then begin behind a
+    /// hole; the table decides how large the gap is.
     #[must_use]
     pub(crate) fn may_have_lost(&self, now: Millis) -> bool {
         self.known_until.is_some_and(|known| known < now.earlier(self.retention))
@@ -160,9 +160,9 @@ impl ShardCursor {
         &self.position
     }
 
-    /// Takes a page and moves; `now` is no later than the moment at which the page was asked for (milliseconds since the
-    /// epoch), and `listed` what was known of the shard then. The steps of a cursor join without a hole: each must be handed
-    /// on, or reading starts over from the table.
+    /// Takes a page and moves. `now` is no later than the request for the page, and `listed` is what was known of the
+    /// shard then. The steps of a cursor join without a hole: each must be handed on, or reading starts over from the
+    /// table.
     pub(crate) fn take(&mut self, page: &PageFacts, now: Millis, listed: Listed) -> PageOutcome {
         let from_exclusive = self.position.clone();
         let mut new = Vec::with_capacity(page.sequences.len());
@@ -184,17 +184,17 @@ impl ShardCursor {
             self.known_until = self.known_until.max(Some(now));
         }
         self.ended |= page.end_of_shard || self.ends_without_a_signal(drained, listed);
-        // It may have been closed since it was listed, and its children may have filled since it was closed.
+        // The shard may have been closed since it was listed, and its children may hold records since then.
         let open_at = match listed {
             Listed::Open { at } if drained && !self.ended => Some(at.min(now)),
             Listed::Open { .. } | Listed::Closed => None,
         };
         let at_tip = open_at.is_some();
-        let due = |at: &Millis| self.told_at.is_none_or(|told| *at >= told.later(self.tell_after));
+        let due = |at: &Millis| self.recorded_at.is_none_or(|recorded| *at >= recorded.later(self.record_after));
         let drained_at = open_at.filter(due);
-        self.told_at = drained_at.or(self.told_at);
-        let tell = !new.is_empty() || self.ended || drained_at.is_some();
-        let step = tell.then(|| Step {
+        self.recorded_at = drained_at.or(self.recorded_at);
+        let moves = !new.is_empty() || self.ended || drained_at.is_some();
+        let step = moves.then(|| Step {
             shard: self.shard.clone(),
             from_exclusive,
             to_inclusive: self.position.clone(),
@@ -204,7 +204,7 @@ impl ShardCursor {
         PageOutcome { new, step, at_tip, ended: self.ended }
     }
 
-    /// Whether a closed shard has given so many drained pages that nothing can come any more.
+    /// Whether a closed shard has given enough drained pages that no more records can come.
     fn ends_without_a_signal(&mut self, drained: bool, listed: Listed) -> bool {
         let counts = drained && listed == Listed::Closed;
         self.drained_pages = if counts { self.drained_pages.saturating_add(1) } else { 0 };
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn records_at_or_before_the_position_are_passed_over() {
+    fn records_up_to_the_position_are_skipped() {
         let mut cursor = cursor(Position::TrimHorizon);
         assert_eq!(
             cursor.take(&page(&[8, 9, 10, 11], 5), Millis::new(0), OPEN).new,
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tip_is_an_empty_page_that_is_not_behind() {
+    fn the_tip_is_an_empty_caught_up_page() {
         let mut cursor = cursor(after(5));
         assert_eq!(
             cursor.take(&page(&[], 1), Millis::new(0), OPEN),
@@ -295,9 +295,9 @@ mod tests {
     }
 
     #[test]
-    fn being_drained_is_told_at_once_and_then_once_an_interval() {
+    fn idleness_is_reported_at_once_then_periodically() {
         let mut cursor = cursor(Position::AtTimestamp(Millis::new(3)));
-        let told: Vec<i64> = (0..25)
+        let recorded: Vec<i64> = (0..25)
             .map(|minute| minute * MINUTE)
             .filter_map(|now| {
                 let step =
@@ -307,11 +307,11 @@ mod tests {
                 Some(now / MINUTE)
             })
             .collect();
-        assert_eq!(told, [0, 10, 20]);
+        assert_eq!(recorded, [0, 10, 20]);
     }
 
     #[test]
-    fn the_end_is_told_with_its_last_records_or_without() {
+    fn the_end_is_reported_with_or_without_records() {
         for numbers in [&[6, 7][..], &[]] {
             let mut cursor = cursor(after(5));
             let last = PageFacts { end_of_shard: true, ..page(numbers, 0) };
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_shard_has_no_tip_and_claims_nothing_of_what_its_children_hold() {
+    fn a_closed_shard_claims_no_tip() {
         let mut cursor = cursor(after(5));
         let outcome = cursor.take(&page(&[], 0), Millis::new(0), Listed::Closed);
         assert_eq!(outcome, PageOutcome { new: vec![], step: None, at_tip: false, ended: false });
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_shard_whose_end_is_never_signalled_ends_when_it_stays_drained() {
+    fn a_drained_closed_shard_ends_without_a_signal() {
         let mut cursor = cursor(after(5));
         let mut take = |page: PageFacts, listed| cursor.take(&page, Millis::new(0), listed).ended;
         assert!(!take(page(&[], 0), OPEN), "it was open");
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn drained_is_told_as_of_the_moment_at_which_the_shard_was_still_open() {
+    fn a_drained_time_is_from_an_open_shard() {
         let mut cursor = cursor(after(5));
         let step = cursor
             .take(&page(&[], 0), Millis::new(9 * MINUTE), Listed::Open { at: Millis::new(8 * MINUTE) })
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_comes_after_the_retention_may_begin_behind_a_hole() {
+    fn a_late_page_may_begin_behind_a_hole() {
         let mut cursor = cursor(after(5));
         assert!(!cursor.may_have_lost(Millis::new(1_000 * MINUTE)), "nothing is known of it yet");
         cursor.take(&page(&[6], 9), Millis::new(0), OPEN);
@@ -377,13 +377,13 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever pages come, repeated or overlapping, each record is new exactly once and the steps join.
+        /// Each record is new exactly once and the steps join, even if pages repeat or overlap.
         #[test]
         fn every_record_is_new_once(cuts in proptest::collection::vec((0_usize..40, 0_usize..12), 1..60)) {
             let mut cursor = cursor(Position::TrimHorizon);
             let (mut seen, mut reached) = (Vec::<u64>::new(), Position::TrimHorizon);
             for (start, length) in cuts {
-                // A source never leaves a hole: it reads on from the position, or answers something older.
+                // A source leaves no hole: it reads on from the position, or answers with something older.
                 let start = start.min(seen.len());
                 let numbers: Vec<u64> = (start..start + length).map(|index| 100 + 3 * index as u64).collect();
                 let outcome = cursor.take(&page(&numbers, 9), Millis::new(0), OPEN);

@@ -1,5 +1,5 @@
-//! Decodes the records of a page into chunks of rows: as many as the page takes, so that what a record unpacks to is bounded
-//! and not only what it weighs. A chunk ends at a whole record.
+//! Decodes the records of a page into chunks of rows, as many as the page needs, so that memory is bounded by what
+//! records unpack to and not only by what they weigh. A chunk ends at a whole record.
 
 use std::iter::Peekable;
 
@@ -23,9 +23,10 @@ use crate::{
 
 /// Records decoded before other tasks get their turn: a few milliseconds of work.
 const RECORDS_AT_ONCE: usize = 500;
-/// Bytes of rows at which a chunk is handed on.
+/// A chunk is handed on at this many bytes of rows.
 const CHUNK_BYTES: usize = 2 << 20;
-/// A record whose rows may take more waits for room; rows that do take more keep it until they are written.
+/// A record whose rows may take more than this waits for room; rows that do take more keep the room until they are
+/// written.
 pub(crate) const HEAVY_BYTES: usize = 2 << 20;
 
 /// What decoding needs from page to page.
@@ -36,7 +37,7 @@ pub(crate) struct PageDecoder {
     hash_keys: Option<(u128, u128)>,
 }
 
-/// What was seen of some records.
+/// Counts of some records.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) counts: ControlTotals,
@@ -84,7 +85,7 @@ impl PageDecoder {
         Self { builder, window, hash_keys }
     }
 
-    /// Decodes records until their rows make a chunk or there are no more. Other tasks get their turn in between, and the
+    /// Decodes records until their rows make a chunk or none are left. Other tasks get their turn in between, and the
     /// memory of a page stays with few threads.
     pub(crate) async fn decode(
         &mut self,
@@ -113,7 +114,7 @@ impl PageDecoder {
         })
     }
 
-    /// Decodes a record. Gives the room that its rows need when they are heavy: the chunk ends with it then.
+    /// Decodes a record. Gives the room of its rows if they are heavy; the chunk then ends with this record.
     async fn push(
         &mut self,
         record: &Record,
@@ -150,9 +151,9 @@ impl PageDecoder {
     }
 }
 
-/// What is kept of the room for a record's rows, now that their bytes are known.
+/// The part of the room that a record's rows keep, now that their bytes are known.
 pub(crate) fn kept(room: Option<RowRoom>, row_bytes: usize, record_bytes: usize) -> Option<RowRoom> {
-    // Rows as heavy as their record lets expect were admitted with it.
+    // Rows of the expected weight were admitted with their record.
     let expected = record_bytes.saturating_mul(PAGE_COPIES).max(HEAVY_BYTES);
     room.filter(|_| row_bytes > expected).map(|mut room| {
         room.shrink(row_bytes);

@@ -1,4 +1,4 @@
-//! Event ids that were seen before, and how they are found again after a takeover.
+//! Event ids that were seen before, and how a takeover finds them again.
 
 pub(crate) mod limits;
 pub(crate) mod rebuild;

@@ -18,9 +18,10 @@ use crate::{
     reading::page::{Page, SUBSCRIPTION_INTERVAL, ShardSource},
 };
 
-/// The service sends an event every few seconds, if an empty one; without any for so long the connection is dead.
+/// The service sends an event every few seconds, even if an empty one. After this long without any, the connection is
+/// dead.
 const SILENCE: Duration = Duration::from_secs(30);
-/// An event that comes while it is waited for was sent no longer ago than this, milliseconds.
+/// An event that arrives while the reader waits was sent no longer ago than this.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
 /// Subscribes to one shard.
@@ -39,7 +40,7 @@ impl FanOut {
         Self { consumer, events: None, subscribed_at: None, last_event: None }
     }
 
-    /// The page that follows what was read last; `position` is where that ended, for a new subscription.
+    /// The next page; `position` is the end of the last one, for a new subscription.
     pub(crate) async fn next(
         &mut self,
         source: &ShardSource,
@@ -50,8 +51,8 @@ impl FanOut {
                 Some(events) => (events, false),
                 None => (self.subscribe(source, position).await?, true),
             };
-            // While behind, the next event is on its way already and wants room. At the tip it may be long in coming:
-            // room is found for it when it is here.
+            // While the shard is behind, the next event is on its way already and needs room. At the tip it may come
+            // late: it gets room when it is here.
             let room = match self.last_event {
                 Some(bytes) => Some(source.admission.admit(Some(bytes)).await),
                 None => None,
@@ -96,7 +97,7 @@ impl FanOut {
     }
 }
 
-/// The next event, and whether it was here before anybody looked for it.
+/// The next event, and whether it was here before the reader asked.
 async fn receive(
     events: &mut SubscribeToShardOutput,
     stream: &KinesisStream,
@@ -113,8 +114,8 @@ async fn receive(
     }
 }
 
-/// The last event of a closed shard names no continuation. One that names child shards too may still have records
-/// behind it, unless it is empty. An event that was waiting says nothing of how the shard is now.
+/// The last event of a closed shard names no continuation. An event that names child shards may still have records
+/// behind it, unless it is empty. An event that was waiting says nothing about the shard now.
 fn page(event: SubscribeToShardEvent, was_waiting: bool) -> Page {
     let closed = event.child_shards.as_ref().is_some_and(|children| !children.is_empty());
     Page {

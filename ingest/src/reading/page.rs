@@ -14,7 +14,7 @@ pub(crate) struct ShardSource {
     pub(crate) stream: KinesisStream,
     /// Id of the shard.
     pub(crate) shard: ShardId,
-    /// Bounds the pages on their way.
+    /// Bounds the bytes of pages on their way.
     pub(crate) admission: Admission,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Page {
     pub(crate) millis_behind: Option<i64>,
     /// The shard is closed and nothing follows.
     pub(crate) end_of_shard: bool,
-    /// How long before it was asked for it may have been made.
+    /// The longest time that it may have been made before the request.
     pub(crate) on_its_way: Duration,
 }
 
@@ -43,5 +43,5 @@ impl Page {
     }
 }
 
-/// A shard gives out one subscription a consumer in so long a time.
+/// A shard gives a consumer one subscription per interval.
 pub(crate) const SUBSCRIPTION_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! Pages of one shard, by polling or by enhanced fan-out, with the faults of either waited out.
+//! Pages of one shard, by polling or by enhanced fan-out. The faults of both are waited out.
 
 use bluelake_lake::{Backoff, Position};
 
@@ -17,9 +17,10 @@ use crate::{
 const MAX_FAILURES_ONCE: u32 = 8;
 /// Failures in a row after which polling takes the place of fan-out.
 const MAX_FAILURES_FAN_OUT: u32 = 6;
-/// Refusals in a row, five seconds apart, because somebody else has the subscription; then the same.
+/// Refusals in a row, five seconds apart, because another reader has the subscription, after which polling takes its
+/// place.
 const MAX_IN_USE: u32 = 24;
-/// What comes next of a shard.
+/// The next part of a shard.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// A page, and the room that it takes.
@@ -44,13 +45,13 @@ pub(crate) struct Pages {
     /// Failures in a row other than throttling.
     failures: u32,
     in_use: u32,
-    /// The position is not known to Kinesis; what was read already is passed over.
+    /// Kinesis does not know the position; records that were read already are skipped.
     from_horizon: bool,
     max_failures: Option<u32>,
 }
 
 impl Pages {
-    /// `once`: for a run that should end, so that it gives up some time.
+    /// `once`: for a run that should end, and so gives up after some failures.
     pub(crate) fn new(source: ShardSource, once: bool) -> Self {
         let way = match source.stream.consumer() {
             Some(consumer) => Way::FanOut(Box::new(FanOut::new(consumer.clone()))),
@@ -69,10 +70,10 @@ impl Pages {
         }
     }
 
-    /// The page that follows `position`: what was read last. Waits out throttling and failures.
+    /// The page after `position`, the end of the last one. Waits out throttling and failures.
     ///
     /// # Errors
-    /// A fault that does not pass, or, in a run that should end, one that did not pass soon.
+    /// A permanent fault, or, in a run that should end, one that did not pass soon.
     pub(crate) async fn next(&mut self, position: &Position) -> Result<Next, IngestError> {
         loop {
             let from = if self.from_horizon { &Position::TrimHorizon } else { position };
@@ -95,7 +96,7 @@ impl Pages {
         }
     }
 
-    /// Waits, or turns to polling, until it makes sense to try again. `Some` when it makes none.
+    /// Waits, or turns to polling, until another try makes sense. `Some` when none does.
     async fn wait_out(&mut self, fault: ReadFault) -> Result<Option<Next>, IngestError> {
         let fans_out = matches!(self.way, Way::FanOut(_));
         let reason = match fault {
@@ -115,7 +116,7 @@ impl Pages {
                 return Ok(None);
             }
             ReadFault::NotFound(_) => {
-                // The stream or the shard: the stream can be asked for.
+                // The stream or the shard is missing; a description of the stream decides which.
                 self.source.stream.describe().await?;
                 return Ok(Some(Next::Vanished));
             }
@@ -136,7 +137,7 @@ impl Pages {
                 reason
             }
         };
-        // Throttled subscriptions count too: the calls of polling may be left.
+        // Throttled subscriptions count too: calls of polling may still be free.
         if fans_out && self.failures.max(self.backoff.failures()) >= MAX_FAILURES_FAN_OUT {
             self.fall_back(&reason);
             return Ok(None);

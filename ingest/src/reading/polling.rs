@@ -1,4 +1,4 @@
-//! Pages of one shard by GetRecords: at most five calls a second, and two megabytes unless told otherwise.
+//! Pages of one shard by GetRecords: at most five calls a second, and two megabytes a second unless set otherwise.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) struct Polling {
 }
 
 impl Polling {
-    /// The page that follows what was read last; `position` is where that ended, for when there is no iterator.
+    /// The next page; `position` is the end of the last one, in case there is no iterator.
     pub(crate) async fn next(
         &mut self,
         source: &ShardSource,
@@ -46,7 +46,7 @@ impl Polling {
             }
         };
         self.iterator.clone_from(&output.next_shard_iterator);
-        // Child shards say that the shard is closed, not that nothing is left of it.
+        // Child shards mean that the shard is closed, not that no records are left.
         let has_children = output.child_shards.is_some_and(|children| !children.is_empty());
         let end_of_shard = output.next_shard_iterator.is_none() || (has_children && output.records.is_empty());
         let millis_behind = output.millis_behind_latest;

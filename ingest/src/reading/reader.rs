@@ -1,5 +1,5 @@
-//! Reads one shard: pages of records through the decoder into chunks, from a position on, until the shard ends, its
-//! tip is reached (when only that is wanted), or it is told to stop.
+//! Reads one shard from a position on: pages of records through the decoder into chunks. Ends with the shard, at its
+//! tip (if the run ends there), or when it is to stop.
 
 use std::{
     sync::{
@@ -38,13 +38,13 @@ use crate::{
 pub(crate) enum ReaderEnd {
     /// The shard is closed and was read to its end.
     ShardEnded,
-    /// The tip was reached and only that was wanted.
+    /// The tip was reached, and the run ends there.
     AtTip,
     /// The shard has left the stream before it was read to its end.
     ShardVanished,
-    /// So long has passed since the last read that records may be discarded unread.
+    /// The last read is so long ago that records may be discarded unread.
     MayHaveLost,
-    /// It was told to stop, or nobody takes its chunks any more.
+    /// It was to stop, or its chunks are no longer taken.
     Stopped,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct ShardReader {
     /// Counts the chunks that were sent.
     pub(crate) sent: Arc<AtomicUsize>,
     pub(crate) stop_at_tip: bool,
-    /// What ListShards says of the shard, as often as it is asked.
+    /// The newest answer of ListShards about the shard.
     pub(crate) listed: watch::Receiver<Listed>,
     /// How long Kinesis keeps a record.
     pub(crate) retention: Duration,
@@ -114,7 +114,7 @@ impl ShardReader {
                 Next::Vanished => return Ok(ReaderEnd::ShardVanished),
             };
             let fault = |fault: DecodeFault| fault.of(stream, &source, &id);
-            // Its children may hold more: a closed shard is not at a tip.
+            // Its children may hold more: a closed shard has no tip.
             let behind = page.millis_behind.filter(|_| listed != Listed::Closed || !page.is_tip());
             progress.observe_answer(&id, behind, page.records.is_empty());
             if cursor.may_have_lost(skew.latest(clock.now())) {
@@ -152,7 +152,7 @@ impl ShardReader {
     }
 }
 
-/// What the cursor wants to know of a page.
+/// The facts of a page for the cursor.
 fn facts(page: &Page) -> Result<PageFacts, DecodeFault> {
     let sequence = |record: &Record| SequenceNumber::parse(record.sequence_number());
     Ok(PageFacts {
@@ -167,7 +167,7 @@ fn facts(page: &Page) -> Result<PageFacts, DecodeFault> {
     })
 }
 
-/// The records with these indices, which ascend.
+/// The records at these ascending indices.
 fn only(records: Vec<Record>, indices: &[usize]) -> Vec<Record> {
     if records.len() == indices.len() {
         return records;

@@ -1,4 +1,5 @@
-//! Which shards a worker holds: reads, or has read and not committed yet. Nobody else should start on them. Pure.
+//! The shards that a worker holds: it reads them, or has read and not committed them yet. Other workers should not
+//! start on them. Pure.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::shards::lineage::ReadableShard;
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     held: BTreeSet<ShardId>,
-    /// Of those, the ones that are another worker's now: let go when what was read of them is committed.
+    /// Those of them that are another worker's now. Each is let go when everything read of it is committed.
     releasing: BTreeSet<ShardId>,
 }
 
@@ -27,7 +28,7 @@ impl Claims {
         &self.releasing
     }
 
-    /// Takes those of the readable shards that are not held yet and not `avoided`, and gives them.
+    /// Takes the readable shards that are neither held nor `avoided`, and gives them.
     pub(crate) fn take(
         &mut self,
         mut readable: Vec<ReadableShard>,
@@ -37,26 +38,26 @@ impl Claims {
         readable
     }
 
-    /// Gives back shards that were taken and are not read after all, so that they can be taken again.
+    /// Gives back shards that were taken and not read, so that they can be taken again.
     pub(crate) fn give_back(&mut self, shards: &[ReadableShard]) {
         for shard in shards {
             self.held.remove(&shard.shard.id);
         }
     }
 
-    /// Frees a shard of which nothing is under way, so that it can be taken again; not one that is another worker's now.
+    /// Frees a shard without work under way, so that it can be taken again. A shard of another worker is not freed.
     pub(crate) fn free(&mut self, shard: &ShardId) {
         if !self.releasing.contains(shard) {
             self.held.remove(shard);
         }
     }
 
-    /// Begins to let a shard go; whether that is new.
+    /// Begins to let a shard go. Gives whether that is new.
     pub(crate) fn release(&mut self, shard: &ShardId) -> bool {
         self.releasing.insert(shard.to_owned())
     }
 
-    /// Lets go of the shards of which nothing is under way any more.
+    /// Lets go of the shards without work under way.
     pub(crate) fn let_go(&mut self, is_settled: impl Fn(&ShardId) -> bool) {
         let (held, releasing) = (&mut self.held, &mut self.releasing);
         releasing.retain(|shard| {
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_could_not_be_begun_is_taken_the_next_time() {
+    fn a_shard_that_failed_to_start_is_retried() {
         let mut claims = Claims::default();
         let taken = claims.take(readable(&["a"]), |_| false);
         claims.give_back(&taken);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_is_held_until_what_was_read_of_it_is_settled() {
+    fn a_shard_is_held_until_its_reads_settle() {
         let mut claims = Claims::default();
         claims.take(readable(&["a", "b"]), |_| false);
         assert!(claims.release(&ShardId::from("a")) && !claims.release(&ShardId::from("a")));

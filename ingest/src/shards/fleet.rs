@@ -1,6 +1,6 @@
-//! A worker among others: beats, watches the heartbeats of the rest, and knows which shards are its own.
+//! A worker among others: it beats, watches the heartbeats of the rest, and knows which shards are its own.
 //!
-//! Nothing that is promised rests on this: a fleet that sees wrongly reads shards twice, and the fence lets one win.
+//! No guarantee rests on this: if workers see each other wrongly, shards are read twice, and the fence lets one win.
 
 mod assignment;
 pub(crate) mod membership;
@@ -24,7 +24,7 @@ pub(crate) use assignment::Shards;
 use assignment::{Member, assigned_to};
 use membership::Membership;
 
-/// Heartbeats of workers that died are cleared away when they have stood still for so long.
+/// Heartbeats of dead workers are removed when they have stood still for this time.
 const LONG_GONE: Duration = Duration::from_secs(600);
 
 /// How a worker takes part in a fleet.
@@ -34,11 +34,11 @@ pub struct FleetOptions {
     pub worker: String,
     /// Streams that it reads.
     pub streams: Vec<Stream>,
-    /// It takes at most so many shards, over all streams.
+    /// The most shards that it takes, over all streams.
     pub max_shards: Option<usize>,
     /// Time between two beats.
     pub beat: Duration,
-    /// A worker whose heartbeat stands still for so long is taken for gone.
+    /// A worker whose heartbeat stands still for this time is taken for gone.
     pub expiry: Duration,
     /// When the run began.
     pub started_at: Millis,
@@ -74,7 +74,7 @@ struct Inner {
     beating: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the worker says of itself, and the shards that it knows.
+/// The worker's own heartbeat, and the shards that it knows.
 #[derive(Debug)]
 struct Own {
     heartbeat: Heartbeat,
@@ -91,8 +91,8 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// A worker's share of the shards of `stream` among the living. Pure; `shards` are those of all streams that want a
-    /// reader.
+    /// A worker's share of the shards of `stream` among the living. Pure; `shards` are the shards of all streams that
+    /// need a reader.
     pub(crate) fn decide(own: &Heartbeat, others: &[Heartbeat], shards: &Shards, stream: &str) -> Self {
         let mut members: Vec<Member> = others.iter().map(Member::of).collect();
         members.push(Member::of(own));
@@ -103,7 +103,7 @@ impl Share {
 }
 
 impl Fleet {
-    /// Writes the first heartbeat, looks who is there, and goes on beating until [`Fleet::leave`].
+    /// Writes the first heartbeat, lists the others, and goes on beating until [`Fleet::leave`].
     ///
     /// # Errors
     /// When the heartbeat cannot be written or the others cannot be listed.
@@ -139,12 +139,12 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Takes the heartbeat away, so that the others need not wait for it to expire. Best effort.
+    /// Removes the heartbeat, so that the others need not wait for it to expire. Best effort.
     pub async fn leave(self) {
         self.0.stop.cancel();
         let beating = self.0.beating.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(beating) = beating {
-            // A beat that is under way must not put the heartbeat back after it was removed.
+            // A beat under way must not write the heartbeat again after its removal.
             let _ = beating.await;
         }
         if let Err(error) = self.0.heartbeats.remove(&self.0.options.worker).await {
@@ -158,15 +158,15 @@ impl Fleet {
         self.0.others.borrow().len() + 1
     }
 
-    /// Whether this worker is the first of the living for a piece of work that one of them should do, such as a partition to
-    /// compact. Others may see others alive for a moment: only efficiency depends on it.
+    /// Whether this worker is the first of the living for a piece of work that one of them should do, such as a
+    /// partition to compact. For a moment workers may see different workers alive: only efficiency depends on it.
     #[must_use]
     pub fn is_first_for(&self, work: &str) -> bool {
         let others = self.0.others.borrow().clone();
         assignment::is_first_for(&self.0.options.worker, others.iter().map(|other| other.worker.as_str()), work)
     }
 
-    /// Tells of every shard of a stream that wants a reader, and gives this worker's share of them.
+    /// Records every shard of a stream that needs a reader, and gives this worker's share of them.
     pub(crate) fn share(&self, stream: Stream, wanting: BTreeSet<ShardId>) -> Share {
         let others = self.0.others.borrow().clone();
         let mut own = self.own();
@@ -174,7 +174,7 @@ impl Fleet {
         Share::decide(&own.heartbeat, &others, &own.known, stream.name())
     }
 
-    /// Tells the others which shards of a stream this worker reads or has not committed yet.
+    /// Publishes which shards of a stream this worker reads or has not committed yet.
     pub(crate) fn hold(&self, stream: Stream, shards: BTreeSet<ShardId>) {
         let before = self.own().heartbeat.holds.insert(stream.name().to_owned(), shards.clone());
         if before.unwrap_or_default() != shards {
@@ -182,7 +182,7 @@ impl Fleet {
         }
     }
 
-    /// Changes whenever somebody comes, goes, or takes or leaves a shard.
+    /// Changes whenever a worker comes, goes, or takes or leaves a shard.
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Vec<Heartbeat>>> {
         self.0.others.clone()
     }
@@ -205,14 +205,14 @@ impl Fleet {
                 own.heartbeat.clone()
             };
             let observed = async {
-                // The double is looked for before the own heartbeat is written over.
+                // A double is looked for before the own heartbeat is overwritten.
                 let found = self.0.heartbeats.list().await?;
                 self.0.heartbeats.put(&own).await?;
                 Ok::<_, LakeError>(found)
             };
             match observed.await {
                 Ok(found) => membership.observe(found, began.elapsed()),
-                // The others take over what is ours when this lasts; the fence then decides.
+                // If this lasts, the others take over this worker's shards; the fence then decides.
                 Err(error) => {
                     tracing::warn!(error = bluelake_lake::causes(&error), "the heartbeat failed; trying again");
                 }
@@ -237,7 +237,7 @@ impl Fleet {
     }
 }
 
-/// Whether nothing has changed but the beats.
+/// Whether only the beats have changed.
 fn same_fleet(left: &[Heartbeat], right: &[Heartbeat]) -> bool {
     left.len() == right.len()
         && left.iter().zip(right).all(|(left, right)| {

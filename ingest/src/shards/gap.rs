@@ -2,7 +2,7 @@
 //!
 //! | the shard | then |
 //! | --- | --- |
-//! | still listed, and nothing was known of it for longer than the retention | gap by retention |
+//! | still listed, and unknown for longer than the retention | gap by retention |
 //! | not ended, and no longer listed | gap: it has vanished |
 //! | idle, but seen drained within the retention | no gap |
 //! | ended | no gap |
@@ -25,7 +25,7 @@ pub(crate) fn by_vanishing(shard: &ShardId, state: &ShardState, retention: Durat
     gap(shard, state, GapCause::Vanished, now.earlier(retention), now)
 }
 
-/// What Kinesis held when the shard was pinned may be lost too, though the shard's age counts from there.
+/// Records that Kinesis held when the shard was pinned may be lost too, although the shard's age counts from the pin.
 fn gap(shard: &ShardId, state: &ShardState, cause: GapCause, until: Millis, now: Millis) -> Gap {
     let start = match state.position {
         Position::AtTimestamp(start) => Some(start),
@@ -43,14 +43,14 @@ fn gap(shard: &ShardId, state: &ShardState, cause: GapCause, until: Millis, now:
     }
 }
 
-/// The gap as an operator accepts it at `now`. From then on the shard counts as known up to
-/// `now`, though what is behind its position may be discarded before it is read: so that is part of the gap too.
+/// The gap as an operator accepts it at `now`. From then on the shard counts as known up to `now`. Records between its
+/// position and `now` may still be discarded before they are read, so they are part of the gap too.
 pub(crate) fn accept(gap: Gap, now: Millis) -> Gap {
     Gap { accepted: true, until: gap.until.map(|until| until.max(now)), ..gap }
 }
 
-/// The commit that writes a gap into the lake. Accepted, it lets the shard go on, or ends it when it has vanished; one that
-/// is listed again goes on.
+/// The commit that writes a gap into the lake. An accepted gap lets the shard go on, or ends it when it has vanished; a
+/// shard that is listed again goes on.
 pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: Millis) -> ShardAdvance {
     let vanished = gap.cause == GapCause::Vanished && !listed;
     ShardAdvance {
@@ -68,10 +68,10 @@ pub(crate) fn advance(state: &ShardState, gap: Gap, listed: bool, now: Millis) -
     }
 }
 
-/// What to do about a gap. Either way it is written to the lake and reported.
+/// What to do about a gap. It is written to the lake and reported in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnGap {
-    /// The shard stands still until somebody has looked.
+    /// The shard stands still until an operator has looked.
     Stop,
     /// The shard goes on behind the gap.
     Continue,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_older_than_the_retention_is_a_gap_that_covers_what_may_be_lost() {
+    fn a_position_past_the_retention_is_a_gap() {
         let behind = state(Some(Millis::new(100 * DAY)), None);
         assert_eq!(by_retention(&ShardId::from("a"), &behind, RETENTION, Millis::new(101 * DAY)), None, "just held");
         let gap = by_retention(&ShardId::from("a"), &behind, RETENTION, Millis::new(103 * DAY)).unwrap();
@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_shard_that_was_seen_drained_has_no_gap() {
+    fn an_idle_drained_shard_has_no_gap() {
         let idle = state(Some(Millis::new(100 * DAY)), Some(Millis::new(109 * DAY)));
         assert_eq!(by_retention(&ShardId::from("a"), &idle, RETENTION, Millis::new(110 * DAY)), None);
         assert!(by_retention(&ShardId::from("a"), &idle, RETENTION, Millis::new(110 * DAY + 1)).is_some());
     }
 
     #[test]
-    fn the_gap_of_a_shard_of_which_nothing_was_read_reaches_back_behind_its_pin() {
+    fn an_unread_shards_gap_precedes_its_pin() {
         let pinned = |position| ShardState { position, pinned_at: Some(Millis::new(100 * DAY)), ..state(None, None) };
         let found = |position| {
             by_retention(&ShardId::from("a"), &pinned(position), RETENTION, Millis::new(103 * DAY)).unwrap().from
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_gap_covers_all_that_may_be_lost_until_it_was_accepted() {
+    fn an_accepted_gap_covers_losses_until_acceptance() {
         let behind = state(Some(Millis::new(100 * DAY)), None);
         let found = by_retention(&ShardId::from("a"), &behind, RETENTION, Millis::new(103 * DAY)).unwrap();
         let accepted = accept(found, Millis::new(105 * DAY));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_gap_lets_the_shard_go_on_and_ends_a_vanished_one() {
+    fn an_accepted_gap_lets_the_shard_advance() {
         let behind = state(Some(Millis::new(100 * DAY)), None);
         let found = by_retention(&ShardId::from("a"), &behind, RETENTION, Millis::new(103 * DAY)).unwrap();
         let step = advance(&behind, Gap { accepted: true, ..found.clone() }, true, Millis::new(104 * DAY));

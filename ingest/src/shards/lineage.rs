@@ -1,4 +1,4 @@
-//! Which shards may be read now, and from where. Pure: shards as listed and the document in, a plan out.
+//! Which shards may be read now, and from where. Pure: listed shards and the document in, a plan out.
 //!
 //! | the table knows the shard | its parents | then |
 //! | --- | --- | --- |
@@ -7,8 +7,8 @@
 //! | not, or another incarnation | all ended in the table, or gone everywhere | pin it, then read |
 //! | not | some not ended | wait |
 //!
-//! A shard of the table that is no longer listed has vanished if it is not ended (a gap), and its entry may retire if it
-//! is: once its children are under way and nothing of it can be left in Kinesis.
+//! A shard of the table that is no longer listed has vanished if it has not ended: that is a gap. If it has ended, its
+//! entry may retire, once its children are under way and Kinesis can hold no more of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub(crate) struct ReadableShard {
 pub(crate) struct LineagePlan {
     /// First acts: commits without rows that pin the start of shards new to the table.
     pub(crate) pins: Vec<ShardAdvance>,
-    /// Shards to read now (after the pins are committed, those pinned will be here).
+    /// Shards to read now. Pinned shards follow once the pins are committed.
     pub(crate) readable: Vec<ReadableShard>,
     /// Shards that wait for a parent.
     pub(crate) waiting: Vec<ShardId>,
@@ -53,7 +53,7 @@ impl LineagePlan {
     }
 }
 
-/// Plans from the shards as listed and the document in force. `start` is for a stream new to the table.
+/// Plans from the listed shards and the document in force. `start` is for a stream new to the table.
 #[must_use]
 pub(crate) fn plan(
     listed: &[ListedShard],
@@ -74,7 +74,7 @@ pub(crate) fn plan(
             }),
             None => {
                 let parent = |id: &ShardId| {
-                    // A stream made anew has shards of the old names; their states are not its parents'.
+                    // A recreated stream has shards of the old names; the old states do not belong to its parents.
                     let listed = known.get(id.as_str());
                     let state = state_of(id).filter(|state| {
                         listed.is_none_or(|listed| listed.starting_sequence == state.starting_sequence)
@@ -84,7 +84,7 @@ pub(crate) fn plan(
                 let parents: Vec<(bool, Option<&ShardState>)> = shard.parents.iter().map(parent).collect();
                 if parents.iter().all(|(listed, state)| parent_is_done(*listed, *state)) {
                     let states: Vec<_> = parents.into_iter().filter_map(|(_, state)| state).collect();
-                    // A backfill may have come before the first shard.
+                    // A backfill may have committed before the first shard.
                     let first = document.is_none_or(|document| document.shards.is_empty());
                     let known = if first { Known::nothing(now) } else { known_at_pin(shard, &states, document, now) };
                     plan.pins.push(pin(shard, start_of(&states, first, start), &known));
@@ -101,8 +101,7 @@ pub(crate) fn plan(
         if !state.ended {
             plan.vanished.push(id.clone());
         } else if document.is_some_and(|document| children_are_under_way(id, document)) {
-            // Without all its children in the table, it tells where the family of a shard that is not pinned yet was lost
-            // sight of.
+            // Keep the parent: its end is the last known time of children that are not pinned yet.
             let all_known = plan.pins.is_empty() && plan.waiting.is_empty();
             if all_known || has_all_children(id, document) {
                 plan.retirable.push(id.clone());
@@ -112,7 +111,8 @@ pub(crate) fn plan(
     plan
 }
 
-/// A parent that left ListShards unread is gone with its records; one that the table never saw cannot be waited for.
+/// A parent that left ListShards unread is gone with its records. A parent that the table never saw cannot be waited
+/// for.
 fn parent_is_done(listed: bool, state: Option<&ShardState>) -> bool {
     match state {
         Some(state) => state.ended,
@@ -125,8 +125,8 @@ fn children_are_under_way(id: &ShardId, document: &CheckpointDocument) -> bool {
     children.all(|child| matches!(child.position, Position::After(_)))
 }
 
-/// A child starts at the trim horizon. Only if every parent ended while still pinned at a time, without one record
-/// after it, may the child hold records from before that time: it inherits the pin.
+/// A child starts at the trim horizon, with one exception: if every parent was pinned at a time and ended without a
+/// record after it, the child may hold records from before that time. It then inherits the pin.
 fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position {
     if parents.is_empty() {
         return if first { start.clone() } else { Position::TrimHorizon };
@@ -142,9 +142,9 @@ fn start_of(parents: &[&ShardState], first: bool, start: &Position) -> Position 
 /// What is known of a shard new to the table.
 #[derive(Debug)]
 struct Known {
-    /// Everything that it can hold up to here is read; `None` when that is not known.
+    /// The shard's records up to here are read; `None` when that is not known.
     read_until: Option<Millis>,
-    /// Everything that it can hold up to here is read, or counts from here.
+    /// The shard's age counts from here: everything earlier is read, or was never promised (its pin).
     safe_until: Millis,
 }
 
@@ -154,8 +154,9 @@ impl Known {
     }
 }
 
-/// Roots promise nothing older than their pin that Kinesis discards before it is read. A child holds what came after its
-/// parents, so no more is known of it than of them: if it was left unread for longer than the retention, that is a gap.
+/// A root does not promise records older than its pin if Kinesis discards them before they are read. A child holds what
+/// came after its parents, so it is known no further than they are: if it was left unread for longer than the
+/// retention, that is a gap.
 fn known_at_pin(
     shard: &ListedShard,
     parents: &[&ShardState],
@@ -172,7 +173,7 @@ fn known_at_pin(
     }
 }
 
-/// A parent that is gone and was never seen leaves a hole between the child and what the table knows last.
+/// A parent that is gone and was never seen leaves a hole between the child and the last known time of the table.
 fn known_of_family(
     shard: &ListedShard,
     parents: &[&ShardState],
@@ -189,7 +190,8 @@ fn known_of_family(
     Some(of_parents.map_or(of_last, |of_parents| of_parents.min(of_last)))
 }
 
-/// After a merge one, after a split two. Behind a split of which the table has one child, the other may have been lost.
+/// One child after a merge, two after a split. If the table has only one child of a split, the other may have been
+/// lost.
 fn has_all_children(id: &ShardId, document: Option<&CheckpointDocument>) -> bool {
     let shards = document.iter().flat_map(|document| document.shards.values());
     let mut children = shards.filter(|state| state.parents.contains(id)).peekable();
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_stream_pins_its_roots_and_lets_children_wait() {
+    fn a_new_stream_pins_its_roots_only() {
         let listed = [shard("parent", &[]), shard("child", &["parent"])];
         let plan = plan(&listed, None, &Position::AtTimestamp(Millis::new(5)), NOW);
         assert_eq!(ids(&plan), (vec!["parent"], vec![], vec!["child"]));
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_of_a_merge_waits_for_both_parents() {
+    fn a_merged_child_waits_for_both_parents() {
         let listed = [shard("a", &[]), shard("b", &[]), shard("child", &["a", "b"])];
         let one = document([("a", state(after("9"), true, &[])), ("b", state(after("9"), false, &[]))]);
         assert_eq!(ids(&plan(&listed, Some(&one), &Position::TrimHorizon, NOW)), (vec![], vec!["b"], vec!["child"]));
@@ -299,13 +301,13 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_is_gone_everywhere_is_not_waited_for() {
+    fn a_parent_gone_everywhere_is_not_awaited() {
         let listed = [shard("child", &["gone"])];
         assert_eq!(ids(&plan(&listed, None, &Position::TrimHorizon, NOW)), (vec!["child"], vec![], vec![]));
     }
 
     #[test]
-    fn a_parent_that_left_the_list_unfinished_keeps_its_child_waiting() {
+    fn an_unfinished_vanished_parent_blocks_its_child() {
         let listed = [shard("child", &["a"])];
         let document = document([("a", state(after("9"), false, &[]))]);
         let plan = plan(&listed, Some(&document), &Position::TrimHorizon, NOW);
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_of_a_stream_made_anew_does_not_take_the_old_parent_for_its_own() {
+    fn a_recreated_streams_child_ignores_the_old_parent() {
         let mut listed = [shard("a", &[]), shard("child", &["a"])];
         listed[0].starting_sequence = SequenceNumber::parse("2").unwrap();
         let document = document([("a", state(after("9"), true, &[]))]);
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_inherits_the_time_at_which_its_parent_ended_without_a_record() {
+    fn a_child_inherits_its_empty_parents_end_time() {
         let listed = [shard("a", &[]), shard("child", &["a"])];
         let document = document([("a", state(Position::AtTimestamp(Millis::new(5)), true, &[]))]);
         let plan = plan(&listed, Some(&document), &Position::TrimHorizon, NOW);
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_made_anew_under_its_name_is_pinned_again() {
+    fn a_recreated_stream_is_pinned_again() {
         let mut listed = [shard("a", &[])];
         listed[0].starting_sequence = SequenceNumber::parse("2").unwrap();
         let document = document([("a", state(after("9"), false, &[]))]);
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_left_the_list_retires_when_it_has_ended() {
+    fn an_ended_unlisted_shard_retires() {
         let listed = [shard("child", &["a"])];
         let document = document([("a", state(after("9"), true, &[])), ("child", state(after("20"), false, &["a"]))]);
         let plan = plan(&listed, Some(&document), &Position::TrimHorizon, NOW);
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_shard_without_children_stays_until_every_listed_shard_is_known() {
+    fn an_ended_shard_awaits_all_listed_shards() {
         let known = [("a", state(after("9"), true, &[])), ("b", state(after("9"), false, &[]))];
         let (alone, with_new) = ([shard("b", &[])], [shard("b", &[]), shard("child", &["never-seen"])]);
         let retirable = |listed: &[ListedShard]| {
@@ -361,13 +363,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_says_when_it_was_made_so_that_its_age_can_be_told() {
+    fn a_pin_records_when_it_was_made() {
         let plan = plan(&[shard("a", &[])], None, &Position::TrimHorizon, NOW);
         assert_eq!((plan.pins[0].drained_at, plan.pins[0].pinned_at), (None, Some(NOW)));
     }
 
     #[test]
-    fn of_a_child_no_more_is_known_than_of_its_parents() {
+    fn children_are_known_no_further_than_their_parents() {
         let known = |arrived_at: i64, parents: &[&str]| ShardState {
             arrived_at: Some(Millis::new(arrived_at).micros()),
             ..state(after("9"), true, parents)
@@ -387,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_counts_from_the_pin_of_a_parent_that_ended_without_a_record_and_nothing_is_known_of_it() {
+    fn a_child_counts_from_its_empty_parents_pin() {
         let ended = ShardState { pinned_at: Some(Millis::new(4)), ..state(Position::TrimHorizon, true, &[]) };
         let listed = [shard("a", &[]), shard("child", &["a"])];
         let pin = plan(&listed, Some(&document([("a", ended)])), &Position::TrimHorizon, NOW).pins.pop().unwrap();
@@ -395,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_after_a_split_of_which_one_child_was_never_seen_is_known_as_far_as_the_split() {
+    fn an_unseen_sibling_limits_knowledge_to_the_split() {
         let known = |arrived_at: i64, parents: &[&str]| ShardState {
             arrived_at: Some(Millis::new(arrived_at).micros()),
             ..state(after("9"), true, parents)

@@ -1,10 +1,10 @@
-//! What a worker commits before it reads anything, and what it may read then. Pure: plan, share and document in.
+//! What a worker commits before it reads, and what it may read then. Pure: plan, share and document in.
 //!
 //! | a shard of this worker | then |
 //! | --- | --- |
 //! | is new to the table | its start is pinned |
-//! | may have lost records | the gap is written down; the shard stands still until the gap is accepted |
-//! | has an open gap, and is told to go on | the gap is accepted |
+//! | may have lost records | the gap is recorded; the shard stands still until the gap is accepted |
+//! | has an open gap, with `--on-gap continue` | the gap is accepted |
 //! | left the stream long ago, ended | its entry retires |
 //! | else | may be read |
 
@@ -29,24 +29,24 @@ pub(crate) struct Readable {
     pub(crate) shards: Vec<ReadableShard>,
     /// All shards that are this worker's by the assignment.
     pub(crate) mine: BTreeSet<ShardId>,
-    /// Gaps that stop a shard of this worker each.
+    /// Gaps, each of which stops a shard of this worker.
     pub(crate) stopped: Vec<Gap>,
     /// Shards that wait for a parent.
     pub(crate) waiting: usize,
 }
 
-/// What has to be committed before anything is read, and what may be read then.
+/// The commits before any read, and the shards that may be read then.
 #[derive(Debug)]
 pub(crate) struct PinsAndGaps {
     /// Pins and gaps.
     pub(crate) acts: Vec<ShardAdvance>,
     /// Entries to fold into the retired totals.
     pub(crate) retire: Vec<ShardId>,
-    /// What may be read when nothing is to be committed first.
+    /// The shards that may be read if nothing is to be committed first.
     pub(crate) readable: Readable,
 }
 
-/// What gaps are judged by, and what retires.
+/// The rules by which gaps are judged and entries retire.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GapRule {
     /// How long Kinesis keeps a record.
@@ -58,26 +58,26 @@ pub(crate) struct GapRule {
     pub(crate) now: Millis,
 }
 
-/// Rounds of pinning before it is given up; each loses only to another worker that pins.
+/// Tries of pinning; each is lost only to another worker that pins.
 pub(crate) const PIN_ROUNDS: usize = 10;
 
 /// What a worker sees when it looks at the shards.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
-    /// The shards as listed.
+    /// The listed shards.
     pub(crate) listed: &'a [ListedShard],
     /// The document in force.
     pub(crate) document: Option<&'a CheckpointDocument>,
-    /// Where a stream starts that is new to the table.
+    /// Where a stream new to the table starts.
     pub(crate) start: &'a Position,
-    /// Shards of which something may be read and not committed: they have not vanished.
+    /// Shards that may be read and not committed: they have not vanished.
     pub(crate) held: &'a BTreeSet<ShardId>,
     /// Not later than the listing, by the worker's clock and by the service's.
     pub(crate) earliest: Millis,
 }
 
 impl PinsAndGaps {
-    /// Decides from what is seen; `share` gives this worker's share of the shards that want a worker.
+    /// Decides from what is seen; `share` gives this worker's share of the shards that need a worker.
     #[must_use]
     pub(crate) fn of(seen: &Seen<'_>, rule: GapRule, share: impl FnOnce(BTreeSet<ShardId>) -> Share) -> Self {
         let mut plan = plan(seen.listed, seen.document, seen.start, seen.earliest);
@@ -128,8 +128,8 @@ impl PinsAndGaps {
             }
         }
         readable.shards = shards;
-        // What its children still hold may be as old as the retention, and looks back over the window from there. Not all
-        // clocks are right: twice the longer of both is more than their sum.
+        // Records of its children may be as old as the retention, and deduplication looks back over the window from
+        // there. Clocks may be wrong, so this takes twice the longer of both, which is more than their sum.
         let reach = retention.max(rule.window) * 2;
         let out_of_reach = |id: &ShardId| {
             let known = state_of(id).and_then(ShardState::safe_until).unwrap_or(now);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_written_once_and_stops_its_shard_until_it_is_accepted() {
+    fn a_gap_is_written_once_and_stops_reading() {
         let pinned = after(None, vec![pin("a", 0)]);
         let decide = |document: &CheckpointDocument, on_gap| {
             PinsAndGaps::decide(
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_shard_retires_when_no_window_reaches_back_to_it() {
+    fn an_ended_shard_retires_after_its_windows() {
         let ended = ShardAdvance { from_exclusive: Some(Position::TrimHorizon), ended: true, ..pin("a", 0) };
         let document = after(Some(&after(None, vec![pin("a", 0)])), vec![ended]);
         let retires = |now| {

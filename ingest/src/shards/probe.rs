@@ -1,4 +1,4 @@
-//! What Kinesis says of a stream and of how far a table is in it, for those who only look.
+//! What Kinesis says of a stream and of a table's progress in it, for commands that only look.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,9 +27,9 @@ const SHARDS_AT_ONCE: usize = 8;
 const TRIES: usize = 4;
 /// Shortest pause before the first further try; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
-/// An empty answer behind the tip says nothing but "go on": so many of them in a row are followed.
+/// Empty answers in a row that are followed: behind the tip an empty answer only means "go on".
 const EMPTY_ANSWERS: usize = 5;
-/// No shard holds up the answer for longer.
+/// The longest time for one shard.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// A stream as Kinesis has it.
@@ -52,23 +52,23 @@ pub struct ShardProbe {
     pub starting_sequence: SequenceNumber,
     /// Shard ids of the parents.
     pub parents: Vec<ShardId>,
-    /// It was split or merged: what comes in now is in its children.
+    /// It was split or merged: new records go to its children.
     pub closed: bool,
-    /// What lies behind the table's position, or behind where reading will start.
+    /// What lies behind the table's position, or behind the future start.
     pub behind: Behind,
 }
 
 /// What lies behind a position in a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behind {
-    /// Nobody was asked: the table has the shard to its end.
+    /// Kinesis was not asked: the table has the shard to its end.
     NotAsked,
-    /// Nothing at this time: the position is at the tip of an open shard.
+    /// Nothing for now: the position is at the tip of an open shard.
     Nothing {
         /// Just before Kinesis was asked for the shard, or for all shards if that was earlier.
         at: Millis,
     },
-    /// Nothing, and nothing will come: the shard is closed. Its children may hold more.
+    /// Nothing for good: the shard is closed. Its children may hold more.
     End,
     /// Records.
     Records {
@@ -84,9 +84,9 @@ pub enum Behind {
     },
 }
 
-/// Asks Kinesis for the stream, its shards, and what lies behind the table's position in each, or behind where reading will
-/// start in a shard that the table does not have: `start` is for a stream that it does not know. A shard that cannot be asked
-/// is no error.
+/// Asks Kinesis for the stream, its shards, and what lies behind the table's position in each. For a shard that the
+/// table does not have, that is the position where reading will start; `start` is for a stream that it does not know. A
+/// shard that does not answer is no error.
 ///
 /// # Errors
 /// [`IngestError`] when the stream cannot be described or its shards cannot be listed.
@@ -108,7 +108,7 @@ pub async fn probe(
         };
         let ListedShard { id, starting_sequence, parents, closed, .. } = shard;
         let behind = match behind {
-            // Its children may hold what came since.
+            // Its children may hold newer records.
             Behind::Nothing { .. } if closed => Behind::End,
             // It may have been closed since it was listed.
             Behind::Nothing { at } => Behind::Nothing { at: at.min(listed_at) },
@@ -121,7 +121,8 @@ pub async fn probe(
     Ok(StreamProbe { arn, created_at, retention, shards })
 }
 
-/// Where reading goes on in each listed shard that has not ended: from the table's position, or from where a worker will pin it.
+/// Where reading goes on in each listed shard that has not ended: at the table's position, or where a worker will pin
+/// it.
 fn positions(
     listed: &[ListedShard],
     document: Option<&CheckpointDocument>,
@@ -137,8 +138,8 @@ fn positions(
     readable.chain(pinned).chain(waiting).collect()
 }
 
-/// Whether the table has every record of an open shard that arrived up to `until`, by what Kinesis
-/// says of the first one behind the position.
+/// Whether the table has every record of an open shard that arrived up to `until`, judged by the first record behind
+/// the position.
 pub(crate) async fn is_read_up_to(
     source: &KinesisStream,
     shard: &ShardId,
@@ -193,7 +194,7 @@ async fn ask_once(
         lag = Duration::from_millis(behind.unwrap_or(0));
         let first = answer.records.first().and_then(|record| record.approximate_arrival_timestamp());
         if let Some(arrived) = first {
-            // Of a single record, the answer's own lag is that of what follows: the record itself is older or as old.
+            // With a single record, the answer's lag is that of what follows: the record itself is as old or older.
             let oldest = arrived.to_millis().ok().map(Millis::new);
             let age = at.since(oldest.unwrap_or(at));
             return Ok(Behind::Records { lag: lag.max(age), oldest });

@@ -1,4 +1,4 @@
-//! How each stream stands: what the lake says and what Kinesis says, joined, and whether that is as it should be. Pure.
+//! How each stream stands: the facts of the lake joined with those of Kinesis, and the problems in them. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::shards::probe::{Behind, ShardProbe, StreamProbe};
 
-/// Without a limit of the caller's, this part of the retention must be left.
+/// Without a limit of the caller's, at least this fraction of the retention must be left (one in N).
 const LEAST_HEADROOM: u32 = 4;
 
 /// All streams at one moment.
@@ -24,22 +24,22 @@ pub struct StatusReport {
     pub lake: String,
     /// Whether there are no problems.
     pub ok: bool,
-    /// What is not as it should be, in sentences.
+    /// The problems, in sentences.
     pub problems: Vec<String>,
     /// The streams.
     pub streams: Vec<StreamStatus>,
-    /// The workers that tell of themselves in the lake.
+    /// The workers with a heartbeat in the lake.
     pub workers: Vec<WorkerStatus>,
     /// The files of the tables.
     pub tables: Vec<TableFiles>,
 }
 
-/// A worker, as it tells of itself.
+/// A worker, by its heartbeat.
 #[derive(Debug, Clone, Serialize)]
 pub struct WorkerStatus {
     /// Its id.
     pub worker: String,
-    /// When it last told, by the store's clock.
+    /// When that was written, by the store's clock.
     pub heartbeat_at: Option<DateTime<Utc>>,
     /// Its version of Bluelake.
     pub version: String,
@@ -77,7 +77,7 @@ pub struct StreamStatus {
     pub table_version: Option<u64>,
     /// Version of `rejected_events`.
     pub rejected_version: Option<u64>,
-    /// Rejected events of the last commits are not in their table yet.
+    /// Whether rejected events of the last commits are not in their table yet.
     pub rejected_behind: bool,
     /// Number of the document in force.
     pub document: Option<u64>,
@@ -93,7 +93,7 @@ pub struct StreamStatus {
     pub expired: u64,
     /// Every record that arrived up to here is in the lake.
     pub complete_to: Option<DateTime<Utc>>,
-    /// When the oldest record arrived that is not in the lake.
+    /// Arrival time of the oldest record that is not in the lake.
     pub oldest_not_landed: Option<DateTime<Utc>>,
     /// Greatest lag of a shard.
     pub lag_seconds: Option<f64>,
@@ -107,7 +107,7 @@ pub struct StreamStatus {
     pub gaps: Vec<Gap>,
     /// Why a worker would refuse to write.
     pub faults: Vec<String>,
-    /// Why Kinesis could not be asked.
+    /// Why Kinesis did not answer.
     pub kinesis_error: Option<String>,
 }
 
@@ -115,17 +115,17 @@ pub struct StreamStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShardCondition {
-    /// Read, or to be read: it is open, and records lie behind the position, or nobody asked.
+    /// It is open, and records lie behind the position or Kinesis was not asked.
     Reading,
     /// Nothing lies behind the position.
     Drained,
-    /// The lake does not have it yet: its parents come first, or no worker has seen it.
+    /// It is new to the lake: its parents come first, or no worker has seen it.
     Waiting,
-    /// Closed, and all of it is in the lake.
+    /// It is closed, and all of it is in the lake.
     Ended,
     /// It stands still behind a gap.
     Gap,
-    /// The lake has it open, and Kinesis has it no more.
+    /// It is open in the lake, and gone from Kinesis.
     Vanished,
 }
 
@@ -140,24 +140,24 @@ pub struct ShardStatus {
     pub position: Option<Position>,
     /// Arrival time of its newest record in the lake.
     pub arrived_at: Option<DateTime<Utc>>,
-    /// When it was last seen drained; of a child just pinned, until when its parents were read.
+    /// When it was last seen drained; for a child just pinned, the time up to which its parents were read.
     pub drained_at: Option<DateTime<Utc>>,
     /// How far it is behind the tip.
     pub lag_seconds: Option<f64>,
-    /// When the oldest record arrived that is not in the lake.
+    /// Arrival time of the oldest record that is not in the lake.
     pub oldest_not_landed: Option<DateTime<Utc>>,
-    /// How long it may stand still, at least, before Kinesis discards records unread.
+    /// How long it may at least stand still before Kinesis discards unread records.
     pub headroom_seconds: Option<f64>,
     /// Control totals since its first commit.
     pub totals: ControlTotals,
-    /// Why Kinesis did not say how far it is behind.
+    /// Why its lag is not known.
     pub error: Option<String>,
 }
 
-/// What the caller takes for a problem.
+/// The caller's limits for problems.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
-    /// More lag than this is a problem; so is a lag that is not known.
+    /// More lag than this is a problem; so is an unknown lag.
     pub max_lag: Option<Duration>,
     /// Less headroom than this is a problem; a quarter of the retention if not given.
     pub min_headroom: Option<Duration>,
@@ -198,7 +198,7 @@ impl StatusReport {
 }
 
 impl StreamStatus {
-    /// Joins what the lake says of a stream with what Kinesis says.
+    /// Joins the facts of the lake and of Kinesis about a stream.
     pub fn new(kinesis: &str, found: StreamInspection, asked: Asked, now: Millis) -> Self {
         let (probe, kinesis_error) = match asked {
             Asked::Offline => (None, None),
@@ -239,13 +239,13 @@ impl StreamStatus {
     }
 }
 
-/// The probe's word on a shard of the document, if it is about the same incarnation.
+/// The probe of a shard of the document, if it is about the same incarnation.
 fn probed<'a>(probe: Option<&'a StreamProbe>, id: &str, state: &ShardState) -> Option<&'a ShardProbe> {
     let shard = probe?.shards.get(id)?;
     (shard.starting_sequence == state.starting_sequence).then_some(shard)
 }
 
-/// What the probe saw, as the watermark wants it.
+/// The probe in the form of the watermark.
 fn seen(document: &CheckpointDocument, probe: &StreamProbe) -> SeenInKinesis {
     let mut seen = SeenInKinesis::default();
     for (id, shard) in &probe.shards {
@@ -263,7 +263,8 @@ fn seen(document: &CheckpointDocument, probe: &StreamProbe) -> SeenInKinesis {
     seen
 }
 
-/// Whether the lake does not have a listed shard, or only one of the same name from before the stream was made anew.
+/// Whether a listed shard is new to the lake. A shard of the same name from before the stream was recreated is another
+/// one.
 fn is_new(state: Option<&ShardState>, listed: &ShardProbe) -> bool {
     state.is_none_or(|state| state.starting_sequence < listed.starting_sequence)
 }
@@ -308,14 +309,14 @@ fn shard(id: &str, state: &ShardState, gap: bool, probe: Option<&StreamProbe>, n
     }
 }
 
-/// A shard that the lake does not have. All that lies in it is unread.
+/// A shard that is new to the lake. All its records are unread.
 fn waiting(id: &str, listed: &ShardProbe, retention: Option<Duration>, now: Millis) -> ShardStatus {
     let headroom = retention.and_then(|retention| headroom(None, Some(&listed.behind), retention, now));
     let headroom_seconds = headroom.map(|headroom| headroom.as_secs_f64());
     ShardStatus { headroom_seconds, ..unread(id, ShardCondition::Waiting, Some(&listed.behind)) }
 }
 
-/// What Kinesis says of the records that the lake does not have.
+/// The records that the lake does not have, by Kinesis.
 fn unread(id: &str, state: ShardCondition, behind: Option<&Behind>) -> ShardStatus {
     let (lag, oldest, error) = match behind {
         Some(Behind::Nothing { .. } | Behind::End) => (Some(Duration::ZERO), None, None),
@@ -337,8 +338,8 @@ fn unread(id: &str, state: ShardCondition, behind: Option<&Behind>) -> ShardStat
     }
 }
 
-/// The time until the oldest unread record is discarded: exactly, if Kinesis gave that record; else at least, by what is `known`
-/// to be read.
+/// The time until the oldest unread record is discarded: exact if Kinesis gave that record; else a lower bound by what
+/// is `known` to be read.
 fn headroom(known: Option<Millis>, behind: Option<&Behind>, retention: Duration, now: Millis) -> Option<Duration> {
     let oldest = match behind {
         Some(Behind::Nothing { .. } | Behind::End) => return Some(retention),
@@ -348,7 +349,7 @@ fn headroom(known: Option<Millis>, behind: Option<&Behind>, retention: Duration,
     Some(retention.saturating_sub(now.since(oldest)))
 }
 
-/// What is not as it should be in a stream.
+/// The problems of a stream.
 fn problems(status: &StreamStatus, limits: Limits) -> Vec<String> {
     let stream = status.stream;
     let mut problems: Vec<String> = status.faults.iter().map(|fault| format!("{stream}: {fault}")).collect();

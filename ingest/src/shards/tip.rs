@@ -1,14 +1,14 @@
-//! When a stream is at its tip: what ListShards says of a shard, and which shards a run that ends at the tips has still to
-//! wait for. Pure.
+//! When a stream is at its tip: what ListShards says of a shard, and which shards a run that ends at the tips still
+//! waits for. Pure.
 //!
 //! | the listed shard | then |
 //! | --- | --- |
 //! | ended in the table | done |
-//! | stands behind an open gap, or descends from a shard that does | not waited for: the gap is told |
-//! | closed, and not ended in the table | unread: a closed shard has no tip, it has an end |
-//! | not in the table | unread: nobody has begun it |
+//! | behind an open gap, or a descendant of such a shard | not waited for: the gap is reported |
+//! | closed, and not ended in the table | unread: a closed shard has an end, not a tip |
+//! | not in the table | unread: no worker has begun it |
 //! | read to its tip by this run | done |
-//! | committed, by anybody, up to a record or a tip since the run began | done |
+//! | committed by any worker up to a record or a tip since the run began | done |
 //! | else | unread |
 
 use std::collections::BTreeSet;
@@ -18,20 +18,20 @@ use bluelake_schemas::Millis;
 
 use crate::kinesis::listed::ListedShard;
 
-/// What ListShards last said of a shard, before a page of it was asked for.
+/// The last answer of ListShards about a shard, before the request for a page of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
-    /// It was open at this time: its children, if it has any by now, hold nothing older.
+    /// It was open at this time: if it has children by now, they hold nothing older.
     Open {
         /// Just before Kinesis was asked for its shards.
         at: Millis,
     },
-    /// It was closed: nothing comes in any more, and its children may hold records already.
+    /// It was closed: it takes no more records, and its children may hold some already.
     Closed,
 }
 
 impl Listed {
-    /// What a listing that was asked for at `at` says of a shard.
+    /// What a listing requested at `at` says of a shard.
     #[must_use]
     pub(crate) fn of(shard: &ListedShard, at: Millis) -> Self {
         if shard.closed { Self::Closed } else { Self::Open { at } }
@@ -48,14 +48,14 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// No shard, listed never.
+    /// A listing without shards, before any answer.
     pub(crate) fn nothing() -> Self {
         Self { shards: Vec::new(), at: Millis::MIN }
     }
 }
 
-/// Shards that a run which began at `since` has still to wait for; `at_tip` says which of
-/// them it read to their tip and committed.
+/// Shards that a run which began at `since` still waits for; `at_tip` are those that it has read to their tip and
+/// committed.
 #[must_use]
 pub(crate) fn unread<'a>(
     listed: &'a [ListedShard],
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_shard_is_done_when_it_was_read_to_its_tip_since_the_run_began_by_anybody() {
+    fn a_shard_read_to_its_tip_is_done() {
         let shards = [listed("a", &[], false)];
         assert_eq!(waited_for(&shards, [("a", state(false, None))], &[]), ["a"], "nobody has read it");
         assert_eq!(waited_for(&shards, [("a", state(false, None))], &["a"]), [""; 0], "this run has");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_shard_has_no_tip_and_its_children_are_waited_for() {
+    fn a_closed_shard_waits_for_its_children() {
         let shards = [listed("a", &[], true), listed("left", &["a"], false), listed("right", &["a"], false)];
         assert_eq!(
             waited_for(&shards, [("a", state(false, Some(Millis::new(9_999))))], &["a"]),
@@ -184,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_of_a_stream_made_anew_is_another_one() {
+    fn a_recreated_streams_shard_is_another_one() {
         let anew = ListedShard { starting_sequence: number("2"), ..listed("a", &[], false) };
         assert_eq!(waited_for(&[anew], [("a", state(true, None))], &["a"]), ["a"]);
     }
 
     #[test]
-    fn what_stands_behind_a_gap_is_told_and_not_waited_for() {
+    fn what_follows_a_gap_is_not_awaited() {
         let gap = Gap {
             shard: "gone".into(),
             starting_sequence: number("1"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_with_children_in_the_list_is_closed_whatever_the_list_says_of_it() {
+    fn a_shard_with_listed_children_is_closed() {
         let mut shards = [listed("a", &[], false), listed("b", &["a"], false)];
         close_parents(&mut shards);
         assert!(shards.iter().map(|shard| shard.closed).eq([true, false]));

@@ -21,35 +21,35 @@ const MINUTE: i64 = 60_000;
 /// When every run begins, milliseconds since the epoch.
 pub(super) const BEGIN: i64 = 1_790_000_000_000;
 
-/// What a seed makes of a run.
+/// The settings of a run, drawn from its seed.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) workers: usize,
     pub(super) shards: u32,
     /// Records that are put.
     pub(super) puts: u32,
-    /// Milliseconds between two puts, at most.
+    /// The most milliseconds between two puts.
     pub(super) put_pause: i64,
     /// How long Kinesis keeps a record, milliseconds.
     pub(super) retention: i64,
-    /// Whether workers may be away for so long that records are discarded unread.
+    /// Whether workers may be away long enough for records to be discarded unread.
     pub(super) may_lose: bool,
-    /// Whether nothing is put for longer than the retention, while workers live.
+    /// Whether puts pause for longer than the retention, while workers live.
     pub(super) idle: bool,
     pub(super) start_latest: bool,
-    /// How Kinesis tells that a closed shard was read to its end.
+    /// How Kinesis signals that a closed shard was read to its end.
     pub(super) end_signal: EndSignal,
-    /// Of a hundred requests to the store, so many go wrong in some way.
+    /// Faulty requests to the store, in a hundred.
     pub(super) store_faults: u32,
-    /// Of a hundred requests to Kinesis.
+    /// Faulty requests to Kinesis, in a hundred.
     pub(super) stream_faults: u32,
-    /// Of ten thousand steps, so many see a worker crash, leave or stop for a while.
+    /// Steps at which a worker crashes, leaves or stops for a while, in ten thousand.
     pub(super) chaos: u32,
-    /// Of a hundred puts, so many are followed by a split or merge.
+    /// Puts that a split or merge follows, in a hundred.
     pub(super) reshards: u32,
     /// Heartbeats are seen.
     pub(super) fleet: bool,
-    /// How far a worker's wall clock may be off, milliseconds.
+    /// The most milliseconds that a worker's wall clock is off.
     pub(super) skew: i64,
     /// The deduplication window, milliseconds.
     pub(super) window: i64,
@@ -72,7 +72,7 @@ impl Settings {
     pub(super) fn draw(random: &mut Random) -> Self {
         let kind = random.random_range(0..100);
         let (may_lose, idle) = (kind < 25, (25..35).contains(&kind));
-        // Days in minutes, where days must pass.
+        // Some runs let days pass in minutes.
         let (pace, retention) = if may_lose || idle { (8, 40 * MINUTE) } else { (1, 1_440 * MINUTE) };
         let (put_pauses, chaos, reshards) = match (may_lose, idle) {
             (true, _) => ([10_000, 60_000, 120_000], [40, 120, 240], [0, 5, 15]),
@@ -134,15 +134,15 @@ pub(super) struct Env {
     pub(super) lost_tasks: BTreeSet<Uuid>,
     /// Faults are over.
     pub(super) calm: bool,
-    /// The first thing that is wrong.
+    /// The first fault that was found.
     pub(super) finding: Option<String>,
     instants: Instant,
-    /// `Some` when the run is to be told.
-    told: Option<Vec<String>>,
+    /// `Some` when the run is traced.
+    lines: Option<Vec<String>>,
 }
 
 impl Env {
-    pub(super) fn new(seed: u64, tell: bool) -> Self {
+    pub(super) fn new(seed: u64, log: bool) -> Self {
         let mut random = Random::seed_from_u64(seed);
         let settings = Settings::draw(&mut random);
         let world = World::new(settings.shards, settings.retention, settings.end_signal, &mut random);
@@ -159,10 +159,10 @@ impl Env {
             calm: false,
             finding: None,
             instants: Instant::now(),
-            told: tell.then(Vec::new),
+            lines: log.then(Vec::new),
         };
         let settings = env.settings.clone();
-        env.tell(|| format!("{settings:?}"));
+        env.log(|| format!("{settings:?}"));
         env
     }
 
@@ -171,19 +171,19 @@ impl Env {
     }
 
     /// Writes a line of the event log.
-    pub(super) fn tell<T: fmt::Display>(&mut self, line: impl FnOnce() -> T) {
-        if let Some(told) = &mut self.told {
-            told.push(format!("{:>10.3} {}", (self.now - BEGIN) as f64 / 1_000.0, line()));
+    pub(super) fn log<T: fmt::Display>(&mut self, line: impl FnOnce() -> T) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(format!("{:>10.3} {}", (self.now - BEGIN) as f64 / 1_000.0, line()));
         }
     }
 
-    pub(super) fn take_told(&mut self) -> Vec<String> {
-        self.told.take().unwrap_or_default()
+    pub(super) fn take_lines(&mut self) -> Vec<String> {
+        self.lines.take().unwrap_or_default()
     }
 
-    /// Notes that something is wrong; the run ends.
+    /// Records a fault; the run ends.
     pub(super) fn fail(&mut self, finding: String) {
-        self.tell(|| format!("FOUND {finding}"));
+        self.log(|| format!("FOUND {finding}"));
         self.finding.get_or_insert(finding);
     }
 
@@ -192,7 +192,7 @@ impl Env {
         self.instants + millis(self.now - BEGIN)
     }
 
-    /// True in so many of a hundred cases.
+    /// True in `share` of a hundred cases.
     pub(super) fn percent(&mut self, share: u32) -> bool {
         self.random.random_range(0..100) < share
     }
@@ -213,7 +213,7 @@ impl Env {
         if self.percent(share) { Err(StoreFault::Unclear) } else { Ok(()) }
     }
 
-    /// Sends a request to the store, over a network that may do anything with it but alter it.
+    /// Sends a request to the store, over a network that may lose, delay or repeat it, but not alter it.
     pub(super) fn send(&mut self, request: Request) -> Result<(), StoreFault> {
         let share = if self.calm { 0 } else { self.settings.store_faults };
         if !self.percent(share) {
@@ -222,20 +222,20 @@ impl Env {
         match self.random.random_range(0..4) {
             // It never arrives.
             0 => Err(StoreFault::Unclear),
-            // It arrives, its answer does not.
+            // It arrives, but its answer does not.
             1 => {
                 self.count("answer lost");
                 let _ = self.store.apply(request, self.now);
                 Err(StoreFault::Unclear)
             }
-            // It arrives when its sender has long given up.
+            // It arrives long after its sender has given up.
             2 => {
                 self.count("request delayed");
                 let delay = if self.percent(50) { self.below(2_000) } else { self.below(120_000) };
                 self.store.delay(request, self.now + delay);
                 Err(StoreFault::Unclear)
             }
-            // The client's own retry meets what its first try did.
+            // The client's own retry meets the outcome of its first try.
             _ => {
                 let first = self.store.apply(request.clone(), self.now);
                 let second = self.store.apply(request, self.now);

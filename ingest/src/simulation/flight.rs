@@ -106,7 +106,7 @@ impl Flight {
         }
     }
 
-    /// One step; `Some` when it is settled what became of the batch.
+    /// One step; `Some` when the outcome of the batch is settled.
     pub(super) fn step(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
         match self.leg.take()? {
             Leg::Upload { mut draft, items, base } => {

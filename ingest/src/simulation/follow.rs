@@ -1,5 +1,5 @@
-//! One look at the lineage: the table and the shards as they are now, the commits that come before reading, and the
-//! readers that start then. The decisions are those of the real worker.
+//! One look at the lineage: the table and the shards as they are now, the commits before reading, and the readers that
+//! start then. The decisions are those of the real worker.
 
 use bluelake_lake::{Batch, CommitOutcome, Position, RecentEvent};
 use bluelake_schemas::{Micros, Millis};
@@ -31,7 +31,7 @@ enum Stage {
     Reload,
     List,
     Commit(Box<Committing>),
-    /// To be read, and when they were listed.
+    /// The shards to read, and when they were listed.
     Windows(Vec<ReadableShard>, i64),
 }
 
@@ -54,7 +54,7 @@ impl Follow {
         matches!(&self.stage, Stage::Commit(committing) if committing.is_midway())
     }
 
-    /// One request; whether it is done, or `Err` when it failed.
+    /// One request. Gives whether the look is done, or `Err` when the request failed.
     pub(super) fn step(&mut self, worker: &mut Worker, env: &mut Env) -> Result<bool, ()> {
         match &mut self.stage {
             Stage::Reload => {
@@ -67,7 +67,7 @@ impl Follow {
             Stage::Commit(committing) => {
                 let Some(outcome) = committing.step(&mut worker.table, &worker.writer, env) else { return Ok(false) };
                 let (name, batch) = (&worker.name, &committing.batch);
-                env.tell(|| format!("{name} {outcome:?}: {:?}, retires {:?}", batch.shards, batch.retire));
+                env.log(|| format!("{name} {outcome:?}: {:?}, retires {:?}", batch.shards, batch.retire));
                 note_acts(batch, &outcome, env);
                 self.rounds += 1;
                 self.stage = Stage::Reload;
@@ -134,10 +134,10 @@ impl Follow {
         for shard in stop {
             env.count("handing over");
             let name = &worker.name;
-            env.tell(|| format!("{name} hands {shard} over"));
+            env.log(|| format!("{name} hands {shard} over"));
             worker.end_reader(&shard, ReaderEnd::Stopped, env);
         }
-        worker.tell_holds(env);
+        worker.publish_holds(env);
         if start.is_empty() {
             return Ok(true);
         }
@@ -151,7 +151,7 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
     if env.read().is_err() {
         env.count("window not rebuilt");
         worker.agenda.give_back(&shards);
-        worker.tell_holds(env);
+        worker.publish_holds(env);
         return Err(());
     }
     let dedup = DedupLimits { span: super::env::millis(env.settings.window), max_ids: 1_000_000 };
@@ -162,7 +162,7 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
     let Some(files) = files.collect::<Option<Vec<_>>>() else {
         env.count("window met a deleted file");
         worker.agenda.give_back(&shards);
-        worker.tell_holds(env);
+        worker.publish_holds(env);
         return Err(());
     };
     let rows = files.iter().flat_map(|items| items.iter());
@@ -196,7 +196,7 @@ fn start_readers(worker: &mut Worker, shards: Vec<ReadableShard>, listed_at: i64
 
 fn note_reader(worker: &Worker, shard: &ReadableShard, env: &mut Env) {
     let (name, id, position) = (&worker.name, &shard.shard.id, &shard.position);
-    env.tell(|| format!("{name} reads {id} from {position:?}"));
+    env.log(|| format!("{name} reads {id} from {position:?}"));
     let last = env.last_reader.insert(id.to_string(), name.clone());
     if last.is_some_and(|last| last != *name) {
         env.count("taken over");

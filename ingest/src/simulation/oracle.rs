@@ -1,14 +1,14 @@
-//! Watches the tables grow and compares them with what was put. It knows the world, not the workers.
+//! Watches the tables grow and compares them with the puts. It knows the world, not the workers.
 //!
-//! | promise | is looked at |
+//! | promise | checked |
 //! | --- | --- |
-//! | every event that was put is stored, rejected, counted as a duplicate, or covered by a reported gap: exactly once | with each version, and at the end |
+//! | every put event is stored, rejected, counted as a duplicate, or covered by a reported gap: exactly once | with each version, and at the end |
 //! | an event counts as a duplicate only of one that is stored, within the window, on the shard or an ancestor | at the end |
 //! | no event id is stored twice within the window on a shard and its ancestors | at the end |
 //! | a document builds on the one in force, its ranges start where that one ends, positions never go back, totals balance | with each version |
 //! | no child is pinned before its parents ended | with each version |
-//! | what the watermark calls complete is complete | with each version, by the document alone and with what Kinesis shows |
-//! | no gap without a loss that was possible | at the end |
+//! | the watermark is right | with each version, by the document alone and with the list of Kinesis |
+//! | a gap has a possible loss | at the end |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use super::{
 
 #[derive(Default)]
 pub(super) struct Oracle {
-    /// Versions of the event table that were looked at.
+    /// Versions of the event table that were checked.
     seen: usize,
     document: Option<CheckpointDocument>,
     fates: BTreeMap<Place, Item>,
@@ -47,7 +47,7 @@ struct Pin {
 }
 
 impl Oracle {
-    /// Looks at what has landed since the last time.
+    /// Checks what has landed since the last time.
     pub(super) fn look(&mut self, env: &mut Env) {
         while self.seen + 1 < env.store.log.len() && env.finding.is_none() {
             self.seen += 1;
@@ -103,7 +103,7 @@ impl Oracle {
         let Some(number) = version.txn else { return Ok(()) };
         let bytes = env.store.document(number).ok_or(format!("document {number} is missing"))?;
         let document = CheckpointDocument::read(bytes, number).map_err(|fault| fault.to_string())?;
-        env.tell(|| format!("document {number} of {} is in force", document.head.worker));
+        env.log(|| format!("document {number} of {} is in force", document.head.worker));
         let previous = self.document.take();
         follows(previous.as_ref(), &document)?;
         for range in &document.commit.ranges {
@@ -172,7 +172,7 @@ impl Oracle {
             });
             known || passed_over
         };
-        // Rejected ones are looked at with the document's files, which come after.
+        // Rejected events are checked with the document's files, which come later.
         let only_good = |record: &&SimRecord| record.events.iter().all(|event| !event.bad);
         match shard.records.get(start..reached).unwrap_or_default().iter().filter(only_good).find(|it| !covered(it)) {
             Some(lost) => Err(format!("{id} moved past {} without its events", lost.sequence)),
@@ -211,7 +211,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// What is called complete is: by the document alone, and with what Kinesis shows now.
+    /// Checks that "complete to" is right: by the document alone, and with what Kinesis lists now.
     pub(super) fn watermark(&self, env: &mut Env) -> Result<(), String> {
         let Some(document) = &self.document else { return Ok(()) };
         let mut seen = SeenInKinesis::default();
@@ -233,9 +233,9 @@ impl Oracle {
         }
         for seen in [None, Some(&seen)] {
             let Some(until) = document.watermark(seen) else { continue };
-            // The document alone cannot tell of a family of which it has not one shard.
+            // The document alone knows nothing of a family without a shard in it.
             let known = |id: &str| seen.is_some() || self.pins.keys().any(|pinned| is_ancestor(pinned, id, env));
-            // What was lost of shards that it never saw comes to light when their children are pinned, and is a gap then.
+            // Losses in shards that it never saw come to light when their children are pinned, and are gaps then.
             let lost_unseen = |id: &str, record: &SimRecord| {
                 !self.pins.contains_key(id) && record.arrived < env.now - env.world.retention
             };
@@ -268,7 +268,8 @@ impl Oracle {
         })
     }
 
-    /// What arrived before the start is not promised, nor what Kinesis discarded of what was there before the shard was pinned.
+    /// Records from before the start are not promised, nor those that Kinesis discarded and that were there before the
+    /// pin.
     fn is_promised(&self, id: &str, record: &SimRecord, env: &Env) -> bool {
         let discarded = record.arrived < env.now - env.world.retention;
         let starts = self.pins.values().map(|pin| start_time(&pin.start)).filter(|start| *start > i64::MIN);
@@ -280,16 +281,16 @@ impl Oracle {
                 record.arrived >= start.max(start_time(&pin.start)) && !(before && discarded)
             }
             None if self.pins.is_empty() => !env.settings.start_latest && !discarded,
-            // A root promises nothing older than its pin, which came too late.
+            // A root does not promise records older than its pin, if the pin came too late.
             None if env.world.shards[id].listed.parents.is_empty() => record.arrived >= start && !discarded,
             None => {
-                // What Kinesis had discarded before the lake began.
+                // Records that Kinesis had discarded before the lake began.
                 record.arrived >= start.max(began.saturating_sub(env.world.retention))
             }
         }
     }
 
-    /// A gap covers its shard and those that follow from it; of a shard that the table never saw, one of its family does.
+    /// A gap covers its shard and its descendants; a shard that the table never saw is covered by a gap of its family.
     fn is_covered(&self, id: &str, record: &SimRecord, env: &Env) -> bool {
         let covers = |gap: &Gap| {
             let behind = match &gap.after {
@@ -306,7 +307,7 @@ impl Oracle {
         self.document.iter().flat_map(|document| &document.gaps).any(covers)
     }
 
-    /// Whether everything that can be read is in the tables, and `rejected_events` has what it should.
+    /// Whether everything that can be read is in the tables, and `rejected_events` is complete.
     pub(super) fn is_at_rest(&self, env: &Env) -> bool {
         let Some(document) = &self.document else { return false };
         let done = |shard: &SimShard| match document.shards.get(&shard.listed.id) {
@@ -393,7 +394,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// An ancestor over shards that the table has seen: of others it does not know the parents.
+    /// Whether it is an ancestor over shards that the table has seen: the table does not know the parents of others.
     fn is_known_ancestor(&self, ancestor: &str, shard: &str, env: &Env) -> bool {
         let parents = env.world.shards.get(shard).map(|shard| shard.listed.parents.as_slice()).unwrap_or_default();
         let mut seen = parents.iter().filter(|parent| self.pins.contains_key(*parent));

@@ -31,13 +31,13 @@ impl Rows for SimRows {
     }
 }
 
-/// What a step of a reader gave.
+/// The outcome of a reader's step.
 // One at a time, and soon taken apart.
 #[allow(clippy::large_enum_variant)]
 pub(super) enum Read {
     Nothing,
     Chunk(Chunk<SimRows>),
-    /// It is gone, or may have lost records.
+    /// The shard is gone, or may have lost records.
     Vanished,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct SimReader {
     window: DedupWindow,
     iterator: Option<SimIterator>,
     from_horizon: bool,
-    /// What ListShards said of the shard last.
+    /// The last answer of ListShards about the shard.
     pub(super) listed: Listed,
     /// No request before this time.
     pub(super) next_call: i64,
@@ -57,7 +57,7 @@ pub(super) struct SimReader {
 }
 
 impl SimReader {
-    /// `listed_at`: when the shard was listed, by the worker's clock or the service's, whichever was earlier.
+    /// `listed_at`: when the shard was listed, by the earlier of the worker's and the service's clock.
     pub(super) fn new(shard: ReadableShard, window: DedupWindow, listed_at: i64, env: &Env) -> Self {
         let id = shard.shard.id.clone();
         let (iterator, next_call) = (None, env.now);
@@ -120,7 +120,7 @@ impl SimReader {
         let Answer { mut records, mut millis_behind, next } = answer;
         self.from_horizon = false;
         if !records.is_empty() && next.is_some() && env.stream_fails() {
-            // Empty though behind: the records come with a later answer.
+            // It is empty although behind: the records come with a later answer.
             env.count("empty while behind");
             self.iterator = next.map(|next| World::earlier(&next, records.len()));
             records.clear();
@@ -143,7 +143,7 @@ impl SimReader {
         }
         let Some(step) = outcome.step else { return Read::Nothing };
         if outcome.new.is_empty() && !outcome.ended {
-            env.count("told to be drained");
+            env.count("recorded as drained");
         }
         if outcome.new.is_empty() && outcome.ended {
             env.count("ended without a record");

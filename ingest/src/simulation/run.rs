@@ -1,4 +1,4 @@
-//! One run: producers, operators and workers, in an order that chance makes; then calm, until everything is at rest.
+//! One run: producers, operators and workers in a random order; then calm, until everything is at rest.
 
 use rand::Rng as _;
 use uuid::Uuid;
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::shards::gap::OnGap;
 
-/// Steps after which a run that is not at rest never will be.
+/// The most steps until a run must be at rest.
 const CALM_STEPS: u32 = 60_000;
-/// Steps of the busy part at most.
+/// The most steps of the busy part.
 const BUSY_STEPS: u32 = 60_000;
 const MINUTE: i64 = 60_000;
 /// Steps of the time after that, in which only maintainers are there, at most.
@@ -25,14 +25,14 @@ const LATE_STEPS: u32 = 3_000;
 pub(super) struct Outcome {
     pub(super) counters: Counters,
     pub(super) finding: Option<String>,
-    pub(super) told: Vec<String>,
+    pub(super) lines: Vec<String>,
 }
 
 /// A place for a worker.
 struct Slot {
     name: String,
     worker: Option<Worker>,
-    /// Nothing happens here before this time: it is down, or it stands still.
+    /// It is down or stands still until this time.
     until: i64,
 }
 
@@ -49,8 +49,8 @@ struct Run {
 }
 
 /// Runs a seed.
-pub(super) fn run(seed: u64, tell: bool) -> Outcome {
-    let env = Env::new(seed, tell);
+pub(super) fn run(seed: u64, log: bool) -> Outcome {
+    let env = Env::new(seed, log);
     let slots = 0..env.settings.workers;
     let slots = slots.map(|number| Slot { name: format!("w{number}"), worker: None, until: env.now }).collect();
     let (puts_left, next_put) = (env.settings.puts, env.now);
@@ -68,8 +68,8 @@ pub(super) fn run(seed: u64, tell: bool) -> Outcome {
     if run.env.finding.is_none() {
         run.oracle.conclude_files(&mut run.env);
     }
-    let told = run.env.take_told();
-    Outcome { counters: run.env.counters, finding: run.env.finding, told }
+    let lines = run.env.take_lines();
+    Outcome { counters: run.env.counters, finding: run.env.finding, lines }
 }
 
 impl Run {
@@ -83,7 +83,7 @@ impl Run {
         }
     }
 
-    /// Nothing is put for longer than the retention, while workers live.
+    /// Puts pause for longer than the retention, while workers live.
     fn idle(&mut self) {
         let until = self.env.now + 5 * self.env.settings.retention / 2;
         self.env.settings.chaos = 0;
@@ -97,10 +97,10 @@ impl Run {
         self.busy();
     }
 
-    /// No faults any more; an operator accepts the gaps.
+    /// Faults end, and an operator accepts the gaps.
     fn calm(&mut self) {
         self.env.calm = true;
-        self.env.tell(|| "calm");
+        self.env.log(|| "calm");
         self.on_gap = OnGap::Continue;
         self.crew.end(self.env.now);
         for slot in &mut self.slots {
@@ -151,7 +151,7 @@ impl Run {
             self.env.count("rejected events wait for a follower");
         }
         (self.env.settings.care_pause, self.env.settings.vacuum_age) = (20 * MINUTE, 4 * ORPHAN_AGE);
-        self.env.tell(|| "the workers are gone");
+        self.env.log(|| "the workers are gone");
         let until = self.env.now + 3 * ORPHAN_AGE;
         let mut steps = 0;
         while self.env.now < until && steps < LATE_STEPS && self.env.finding.is_none() {
@@ -228,7 +228,7 @@ impl Run {
     fn put(&mut self, key: u32, events: Vec<SimEvent>) {
         let count = events.len();
         let shard = self.env.world.put(key, events, self.env.now, &mut self.env.random);
-        self.env.tell(|| format!("put {count} events to {shard}"));
+        self.env.log(|| format!("put {count} events to {shard}"));
     }
 
     fn reshard(&mut self) {
@@ -236,11 +236,11 @@ impl Run {
         if random.random_ratio(3, 5) {
             if let Some(id) = world.split(now, random) {
                 self.env.count("split");
-                self.env.tell(|| format!("split {id}"));
+                self.env.log(|| format!("split {id}"));
             }
         } else if let Some((left, right)) = world.merge(now, random) {
             self.env.count("merge");
-            self.env.tell(|| format!("merge {left} and {right}"));
+            self.env.log(|| format!("merge {left} and {right}"));
         }
     }
 
@@ -269,17 +269,17 @@ impl Run {
                 if worker.is_in_commit() {
                     self.env.count("crash in a commit");
                 }
-                self.env.tell(|| format!("{} crashes for {away} ms", slot.name));
+                self.env.log(|| format!("{} crashes for {away} ms", slot.name));
                 slot.worker = None;
             }
             4..=7 => {
                 self.env.count("stands still");
-                self.env.tell(|| format!("{} stands still for {away} ms", slot.name));
+                self.env.log(|| format!("{} stands still for {away} ms", slot.name));
                 worker.stood_still();
             }
             _ => {
                 self.env.count("leaves");
-                self.env.tell(|| format!("{} is told to leave", slot.name));
+                self.env.log(|| format!("{} is to leave", slot.name));
                 worker.leave(&self.env);
                 return;
             }
@@ -287,7 +287,7 @@ impl Run {
         slot.until = self.env.now + away;
         if self.env.settings.may_lose && self.env.percent(40) {
             // A common cause: all are away.
-            self.env.tell(|| "all crash");
+            self.env.log(|| "all crash");
             for slot in &mut self.slots {
                 slot.worker = None;
                 slot.until = self.env.now + away;
@@ -307,7 +307,7 @@ impl Run {
         }
     }
 
-    /// One step of somebody, or the time until somebody can make one.
+    /// One step of one actor, or the time until one can make a step.
     fn step(&mut self) {
         if let Some(request) = self.env.store.take_late(self.env.now) {
             match self.env.store.apply(request, self.env.now) {
@@ -347,7 +347,7 @@ impl Run {
         let slot = &mut self.slots[index];
         let Some(worker) = &mut slot.worker else { return false };
         if let Some(end) = worker.act(&activity, &mut self.env) {
-            self.env.tell(|| format!("{} {end:?}", slot.name));
+            self.env.log(|| format!("{} {end:?}", slot.name));
             if end == End::Left {
                 self.env.count("left in order");
             }

@@ -16,7 +16,7 @@ pub(super) struct Place {
     pub(super) sub_sequence: u32,
 }
 
-/// What became of an event in the worker that read it.
+/// The fate of an event in the worker that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Stored,
@@ -76,7 +76,7 @@ pub(super) struct Version {
     pub(super) removes: Vec<String>,
     /// Who follows the changes of the table has to look at it.
     pub(super) data_change: bool,
-    /// The number of the document that it commits; `None`: upkeep that moves no row.
+    /// The number of the document that it commits; `None`: upkeep that changes no row.
     pub(super) txn: Option<u64>,
     /// The number of the maintenance record that it commits.
     pub(super) record: Option<u64>,
@@ -264,7 +264,7 @@ impl Store {
         Ok(())
     }
 
-    /// Has a request land at a later time.
+    /// Lets a request land at a later time.
     pub(super) fn delay(&mut self, request: Request, lands_at: i64) {
         self.late.push((lands_at, request));
     }

@@ -8,7 +8,7 @@ use super::{
     store::{Fate, Item, RejectedVersion, Request, Snapshot, StoreFault, Version},
 };
 
-/// Versions that deltalake tries of one commit.
+/// Versions that deltalake tries for one commit.
 const INNER_TRIES: usize = 4;
 
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Table {
         }
     }
 
-    /// One step of bringing `rejected_events` up to date; whether it is.
+    /// One step of bringing `rejected_events` up to date. Gives whether it is.
     pub(super) fn follow(&mut self, env: &mut Env) -> Result<bool, StoreFault> {
         match &self.document {
             Some(document) => self.follower.step(document, env),
@@ -148,7 +148,7 @@ pub(super) struct Committing {
     /// All events of the batch.
     pub(super) items: Vec<Item>,
     stage: Stage,
-    /// Version of the event table that the try began with, and the one that it puts next.
+    /// The version of the event table at the start of the try, and the next one that it puts.
     versions: (usize, usize),
     /// Set when the worker stood still with this under way.
     pub(super) stood_still: bool,
@@ -174,9 +174,9 @@ impl Committing {
         !matches!(self.stage, Stage::Try(Attempt::Read))
     }
 
-    /// One request; `Some` when it is settled what became of the batch.
+    /// One request; `Some` when the outcome of the batch is settled.
     pub(super) fn step(&mut self, table: &mut Table, writer: &Writer, env: &mut Env) -> Option<CommitOutcome> {
-        // What fails begins anew.
+        // A failed step begins anew.
         let stage = std::mem::replace(&mut self.stage, Stage::Try(Attempt::Read));
         match stage {
             Stage::Try(Attempt::Read) => self.read(table, writer, env)?,
@@ -197,7 +197,7 @@ impl Committing {
         self.settled(env)
     }
 
-    /// What became of the batch, if that is settled.
+    /// The outcome of the batch, if that is settled.
     fn settled(&mut self, env: &mut Env) -> Option<CommitOutcome> {
         match &self.stage {
             Stage::Try(Attempt::Fenced(fence)) => {

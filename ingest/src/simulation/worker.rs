@@ -1,4 +1,4 @@
-//! A worker: the agenda of the real one, whose acts are carried out in single steps that chance puts in order.
+//! A worker: the agenda of the real one, with its acts carried out in single steps in a random order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -44,7 +44,7 @@ pub(super) enum Activity {
     Main,
 }
 
-/// What the worker's own loop is at.
+/// The state of the worker's own loop.
 enum Main {
     /// Opens the table and brings `rejected_events` up to date.
     Open,
@@ -100,7 +100,7 @@ impl Worker {
         let skew = if skew == 0 { 0 } else { env.below(2 * skew) - skew };
         let incarnation = Uuid::from_u128(env.random.random());
         let start = if env.settings.start_latest {
-            // By the service's clock, if the local one is ahead of it.
+            // It takes the service's clock, if the local one is ahead.
             Position::AtTimestamp(Millis::new((env.now + skew).min(env.now)))
         } else {
             Position::TrimHorizon
@@ -122,7 +122,7 @@ impl Worker {
             max_shards: None,
             holds: BTreeMap::new(),
         };
-        env.tell(|| format!("{name} starts, clock off by {skew} ms, {on_gap:?}, {limits:?}"));
+        env.log(|| format!("{name} starts, clock off by {skew} ms, {on_gap:?}, {limits:?}"));
         Self {
             name: name.to_owned(),
             writer: Writer {
@@ -178,7 +178,7 @@ impl Worker {
         }
     }
 
-    /// As SIGTERM: it stops reading, commits what it has, and leaves.
+    /// Like SIGTERM: it stops reading, commits its rows, and leaves.
     pub(super) fn leave(&mut self, env: &Env) {
         self.leaving = true;
         self.agenda.leave();
@@ -254,8 +254,8 @@ impl Worker {
         self.others = others;
     }
 
-    /// Tells the others which shards it reads or has not committed yet.
-    pub(super) fn tell_holds(&mut self, env: &Env) {
+    /// Publishes which shards it reads or has not committed yet.
+    pub(super) fn publish_holds(&mut self, env: &Env) {
         let before = self.heartbeat.holds.insert(STREAM.to_owned(), self.agenda.held().clone());
         if before.unwrap_or_default() != *self.agenda.held() {
             self.next_beat = env.now;
@@ -269,7 +269,7 @@ impl Worker {
             Read::Nothing => {}
             Read::Chunk(chunk) => {
                 let name = &self.name;
-                env.tell(|| {
+                env.log(|| {
                     let (to, counts) = (&chunk.advance.to_inclusive, chunk.advance.counts);
                     format!("{name} read {shard} to {to:?}, ended {}, {counts:?}", chunk.advance.ended)
                 });
@@ -282,7 +282,7 @@ impl Worker {
             Read::Vanished => {
                 env.count("shard vanished");
                 let name = &self.name;
-                env.tell(|| format!("{name} finds {shard} vanished"));
+                env.log(|| format!("{name} finds {shard} vanished"));
                 self.end_reader(shard, ReaderEnd::ShardVanished, env);
             }
         }
@@ -293,7 +293,7 @@ impl Worker {
         let before = self.agenda.releasing();
         self.agenda.reader_ended(shard, end, reader.sent, env.instant());
         self.note_let_go(before, env);
-        self.tell_holds(env);
+        self.publish_holds(env);
     }
 
     fn note_let_go(&self, before: usize, env: &mut Env) {
@@ -330,7 +330,7 @@ impl Worker {
             None => self.flight = Some(flight),
             Some(outcome) => {
                 let name = &self.name;
-                env.tell(|| format!("{name} {outcome:?}"));
+                env.log(|| format!("{name} {outcome:?}"));
                 self.settled = Some((flight, outcome));
             }
         }
@@ -381,7 +381,7 @@ impl Worker {
                 env.count("pins given up");
                 return Some(End::Failed);
             }
-            // The first look of a round is tried until it goes well; later ones wait for their next time.
+            // The first look of a round is tried until it succeeds; later ones wait for their next time.
             Err(()) => self.next_main = env.now + 500,
         }
         None
@@ -403,7 +403,7 @@ impl Worker {
                 let base = self.table.document.as_ref().map_or(0, |document| document.head.number);
                 let name = &self.name;
                 let events = buffered.rows.iter().map(|rows| rows.0.len()).sum::<usize>();
-                env.tell(|| format!("{name} flushes {events} events"));
+                env.log(|| format!("{name} flushes {events} events"));
                 let draft = draft.unwrap_or_else(|| Draft::new(env));
                 self.flight = Some(Flight::new(draft, buffered, base, self.epoch));
             }
@@ -415,7 +415,7 @@ impl Worker {
         }
     }
 
-    /// Takes in what happened, if anything did.
+    /// Takes in an event, if there is one.
     fn wait(&mut self, env: &mut Env) {
         if let Some((flight, outcome)) = self.settled.take() {
             self.take_settled(&flight, outcome, env);
@@ -432,7 +432,7 @@ impl Worker {
                 let before = self.agenda.releasing();
                 self.agenda.committed(flight.shards(), 0, 0, env.instant());
                 self.note_let_go(before, env);
-                self.tell_holds(env);
+                self.publish_holds(env);
             }
             CommitOutcome::Fenced(fence) => {
                 env.count("fenced");
@@ -442,7 +442,7 @@ impl Worker {
         }
     }
 
-    /// What was read and is not committed is dropped; it goes on from the table.
+    /// Drops everything uncommitted, and goes on from the table.
     fn drop_round(&mut self, shards: Vec<ShardId>, env: &mut Env) {
         let now = env.instant();
         let longest = i64::try_from(FENCED_PAUSE.as_millis()).unwrap();
@@ -452,12 +452,12 @@ impl Worker {
         self.readers.clear();
         self.channel.clear();
         self.lent = None;
-        self.tell_holds(env);
+        self.publish_holds(env);
         self.main = Main::Reload;
     }
 }
 
-/// How long until a worker looks at the shards again without a reason.
+/// The time until a worker looks at the shards again without an event.
 fn look_interval(env: &Env) -> std::time::Duration {
     millis((75 * env.settings.tick).min(60_000))
 }

@@ -38,7 +38,7 @@ pub(super) struct SimShard {
     pub(super) closed_at: Option<i64>,
 }
 
-/// Points behind so many records of a shard.
+/// Points behind N records of a shard.
 #[derive(Clone, Debug)]
 pub(super) struct SimIterator {
     index: usize,
@@ -47,7 +47,7 @@ pub(super) struct SimIterator {
     after_empty: bool,
 }
 
-/// How a server tells that a closed shard was read to its end.
+/// How a server signals that a closed shard was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndSignal {
     /// No iterator follows the last records.
@@ -82,7 +82,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A stream with so many shards. Its sequence numbers soon become a digit longer: as text, they would seem to go back.
+    /// A stream with `shards` shards. Its sequence numbers soon become a digit longer: as text they would seem to go
+    /// back.
     pub(super) fn new(shards: u32, retention: i64, end_signal: EndSignal, random: &mut Random) -> Self {
         let counter = 100_000_000_000_000_000 - random.random_range(1..300_u128);
         let mut world = Self { shards: BTreeMap::new(), retention, end_signal, counter, made: 0 };
@@ -148,7 +149,7 @@ impl World {
         Some(ids)
     }
 
-    /// A closed shard leaves the stream when all its records have.
+    /// A closed shard leaves the stream with its last record.
     fn is_gone(&self, shard: &SimShard, now: i64) -> bool {
         shard.closed_at.is_some_and(|closed| closed + self.retention < now)
     }
@@ -178,7 +179,7 @@ impl World {
             Position::TrimHorizon => horizon,
             Position::AtTimestamp(time) => shard.records.partition_point(|record| record.arrived < time.get()),
             Position::After(sequence) => {
-                // By the text, not by its order: that is what is tested.
+                // Compares the text, not its order: the order is what is tested.
                 let same = |record: &SimRecord| record.sequence.as_str() == sequence.as_str();
                 let index = shard.records.iter().position(same).unwrap() + 1;
                 if strict && index <= horizon && horizon > 0 {
@@ -216,7 +217,7 @@ impl World {
         Ok(Answer { records: shard.records[from..to].to_vec(), millis_behind: behind, next })
     }
 
-    /// The same iterator, some records further back: what was answered before is answered again.
+    /// The same iterator, some records further back: the last answer is repeated.
     pub(super) fn earlier(iterator: &SimIterator, records: usize) -> SimIterator {
         SimIterator { index: iterator.index.saturating_sub(records), ..iterator.clone() }
     }

@@ -42,20 +42,20 @@ use crate::{
 
 /// Chunks that are decoded ahead of the batch; each is a few MiB.
 const CHUNKS_AHEAD: usize = 4;
-/// Chunks of one commit at most: its document names the part of each object.
+/// The most chunks of one commit: its document names the part of each object.
 const MAX_CHUNKS: usize = 1_000;
-/// Rounds in a row that others outran before it is given up.
+/// Rounds in a row that may be fenced before the run fails.
 const ATTEMPTS: usize = 10;
 
 /// What to bring in, and how.
 #[derive(Clone, Debug)]
 pub struct BackfillOptions {
-    /// Objects that were written at this time or later are left: ingest has not got so far, and may bring the same events.
-    /// `None` takes all.
+    /// Objects written at this time or later are left: ingest is not that far, and may bring the same events. `None`
+    /// takes all.
     pub written_before: Option<DateTime<Utc>>,
     /// Name or ARN of the stream in Kinesis: a table that holds another one is refused.
     pub kinesis: String,
-    /// Bytes of rows in memory at which they are committed.
+    /// Rows are committed at this many bytes in memory.
     pub buffer_bytes: usize,
     /// Name of the writer in the checkpoint documents.
     pub worker: String,
@@ -68,7 +68,7 @@ pub struct BackfillOptions {
 pub struct DamagedObject {
     /// Its URL or path.
     pub object: String,
-    /// Byte of the decompressed content up to which it was read. What comes before is in the tables.
+    /// Byte of the decompressed content up to which it was read. Everything before it is in the tables.
     pub offset: u64,
     /// What is wrong with it.
     pub reason: String,
@@ -85,13 +85,13 @@ pub struct BackfillSummary {
     pub read: usize,
     /// Of those, read before.
     pub present: usize,
-    /// Of those, left because ingest has not got so far.
+    /// Of those, left because ingest is not that far.
     pub left: Vec<String>,
     /// Of those, damaged, denied or of a form that is not read.
     pub damaged: Vec<DamagedObject>,
     /// Bytes of decompressed content that were committed.
     pub bytes: u64,
-    /// Control totals of what was committed.
+    /// Control totals of all commits.
     pub counts: ControlTotals,
     /// Commits.
     pub commits: u64,
@@ -99,11 +99,11 @@ pub struct BackfillSummary {
     pub table_version: Option<u64>,
 }
 
-/// Brings in what the table does not have of an archive.
+/// Brings in the events of an archive that the table does not have.
 ///
 /// # Errors
-/// The first error that does not pass. What was committed before stays, and a new run goes on from there. An object that is
-/// damaged, or alone cannot be read, is no error: it is in the summary.
+/// The first permanent error. Earlier commits stay, and a new run goes on from there. A damaged or unreadable object is
+/// no error: the summary names it.
 pub async fn backfill(
     archive: &Archive,
     stream: Stream,
@@ -112,7 +112,7 @@ pub async fn backfill(
     options: BackfillOptions,
 ) -> Result<BackfillSummary, IngestError> {
     let listing = archive.list().await?;
-    // A table that was ingested keeps the ARN of its stream; one that was not has none yet.
+    // A table that was ingested keeps the ARN of its stream; another one has none yet.
     let writer = Writer {
         worker: options.worker.clone(),
         stream_arn: String::new(),
@@ -159,7 +159,7 @@ impl From<UnreadableObject> for DamagedObject {
 struct Backfill {
     source: ObjectSource,
     objects: Vec<ArchivedObject>,
-    /// What was listed and cannot be asked for.
+    /// Objects that were listed and cannot be requested.
     unreadable: Vec<DamagedObject>,
     table: StreamTable,
     chance: Chance,
@@ -171,7 +171,7 @@ struct Backfill {
 #[derive(PartialEq, Eq)]
 enum RoundEnd {
     Done,
-    /// A replay or another backfill came between: what the plan said may not hold any more.
+    /// A replay or another backfill came between: the plan may be out of date.
     Fenced,
 }
 
@@ -203,7 +203,7 @@ impl Backfill {
         self.summary.left = plan.left;
         self.summary.damaged.clone_from(&self.unreadable);
         let (sender, mut messages) = mpsc::channel(CHUNKS_AHEAD);
-        // Ends with the round, however that ends.
+        // Ends with the round, whatever its outcome.
         let mut reading = JoinSet::new();
         reading.spawn(self.source.clone().read_all(plan.tasks, sender));
         let mut pending = Pending::default();
@@ -227,7 +227,7 @@ impl Backfill {
         Ok(RoundEnd::Done)
     }
 
-    /// Commits what the table does not have; false when fenced.
+    /// Commits the events that the table does not have; false when fenced.
     async fn commit(&mut self, mut pending: Pending, base: &mut SupplementBase) -> Result<bool, IngestError> {
         let _rooms = pending.take_rooms();
         self.reload().await?;
@@ -260,7 +260,7 @@ impl Backfill {
         }
     }
 
-    /// Which of the ids the table has.
+    /// The ids that the table has.
     async fn stored(&self, ids: &Ids, folders: &BTreeSet<String>) -> Result<Ids, IngestError> {
         let name = self.summary.stream.table();
         let read = || async {

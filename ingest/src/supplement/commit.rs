@@ -1,4 +1,4 @@
-//! Lands rows beside the shards' progress: those of a replay or a backfill. Encodes, uploads and commits them as one
+//! Lands the rows of a replay or a backfill beside the shards' progress. Encodes, uploads and commits them as one
 //! supplement, which moves no position and is fenced by any other supplement and by an erasure.
 
 use arrow::array::RecordBatch;
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The state of the table that a supplement was planned against: what was missing then is missing as long as it holds.
+/// The state of the table that a supplement was planned against. As long as it holds, the missing rows stay missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SupplementBase {
     number: u64,
@@ -24,7 +24,7 @@ pub(crate) struct SupplementBase {
 }
 
 impl SupplementBase {
-    /// That of the table as last loaded.
+    /// The base of the table as last loaded.
     pub(crate) fn of(table: &StreamTable) -> Self {
         let document = table.document();
         Self {
@@ -34,20 +34,20 @@ impl SupplementBase {
         }
     }
 
-    /// Whether no other supplement came since `before`: commits of workers and erasures may have.
+    /// Whether no other supplement committed since `before`; workers and erasures may have.
     pub(crate) fn follows(self, before: Self) -> bool {
         self.supplements == before.supplements
     }
 
-    /// What holds after a commit of one's own on this base. The epoch stays: what was found missing before an erasure must
-    /// not land after it.
+    /// The base after a commit of one's own on this one. The epoch stays: rows found missing before an erasure must not
+    /// land after it.
     pub(crate) fn after_own_commit(self, table: &StreamTable) -> Self {
         let number = table.document().map_or(self.number, |document| document.head.number);
         Self { number, supplements: self.supplements + 1, erasure_epoch: self.erasure_epoch }
     }
 }
 
-/// Rows that are missing, with what they amount to.
+/// Missing rows, with their totals.
 #[derive(Debug, Default)]
 pub(crate) struct SupplementRows {
     pub(crate) events: Vec<RecordBatch>,

@@ -1,4 +1,4 @@
-//! Replay: reads a range of arrival times again and adds the rows that are missing, beside a worker that goes on.
+//! Replay: reads a range of arrival times again and adds the missing rows, beside a running worker.
 //!
 //! Guarantees: nothing that a table holds, or held until it expired, is added again, no position moves, and running it twice changes nothing. What lies
 //! behind a shard's committed position is left to the worker. Leaves to others: gaps, and what Kinesis has discarded.
@@ -45,11 +45,11 @@ use crate::{
     },
 };
 
-/// Shards read side by side: the rows that the tables hold of them are read back together.
+/// Shards read side by side; their rows in the tables are read back together.
 const SHARDS_AT_ONCE: usize = 8;
-/// Arrival times read at once, in milliseconds: bounds what is remembered of the tables.
+/// Arrival times read at once: bounds what is remembered of the tables.
 const SLICE: Duration = Duration::from_secs(15 * 60);
-/// Bytes of rows that are decoded at once: what a record unpacks to is bounded, and not only what it weighs.
+/// Bytes of rows decoded at once: bounds what records unpack to, and not only what they weigh.
 const CHUNK_BYTES: usize = 4 << 20;
 /// Tries of one slice; each is lost only to a commit of another replay, a backfill or an erasure.
 const ATTEMPTS: usize = 10;
@@ -57,11 +57,11 @@ const ATTEMPTS: usize = 10;
 /// What to replay, and how.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
-    /// Records that arrived from here on, …
+    /// Records that arrived from this time on, …
     pub from: DateTime<Utc>,
     /// … and before here.
     pub to: DateTime<Utc>,
-    /// Go on when `from` is older than what Kinesis still holds.
+    /// Go on if `from` is older than the oldest record of Kinesis.
     pub allow_partial: bool,
     /// Span of the deduplication window.
     pub dedup_span: Duration,
@@ -73,18 +73,18 @@ pub struct ReplayOptions {
     pub clock: Clock,
 }
 
-/// What a replay found and did. Counts of events unless said otherwise.
+/// The outcome of a replay. Counts are of events unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct ReplaySummary {
     /// The stream.
     pub stream: Stream,
-    /// Where reading really began: `from`, or the oldest that Kinesis may still hold.
+    /// Where reading really began: `from`, or the oldest record that Kinesis may still hold.
     pub read_from: DateTime<Utc>,
     /// Where it ended, exclusive.
     pub read_to: DateTime<Utc>,
     /// Shards that were read.
     pub shards: usize,
-    /// Shards of which nothing is committed yet: they are the worker's.
+    /// Shards without a commit yet: they are left to the worker.
     pub skipped_shards: Vec<ShardId>,
     /// Kinesis records read.
     pub records: u64,
@@ -105,11 +105,11 @@ pub struct ReplaySummary {
     pub table_version: Option<u64>,
 }
 
-/// Reads the range again and adds what is missing.
+/// Reads the range again and adds the missing rows.
 ///
 /// # Errors
-/// [`IngestError::Horizon`] when the start is older than what Kinesis holds; else the first error that does not pass. What
-/// was committed before stays, and a new run goes on from there.
+/// [`IngestError::Horizon`] when the start is older than what Kinesis holds; else the first permanent error. Earlier
+/// commits stay, and a new run goes on from there.
 pub async fn replay(
     source: KinesisStream,
     stream: Stream,
@@ -172,11 +172,11 @@ struct Replay {
 /// How one try of a slice ended.
 enum SliceEnd {
     Done(Tally),
-    /// Another replay, a backfill or an erasure came between: what was found missing may not be missing any more.
+    /// Another replay, a backfill or an erasure came between: the missing rows may be there by now.
     Fenced,
 }
 
-/// What was seen of a slice, and is not of commits.
+/// Counts of a slice that do not depend on commits.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     records: u64,
@@ -242,7 +242,7 @@ impl Replay {
         }
     }
 
-    /// Reads back what the tables hold, reads the slice again, and commits what is missing.
+    /// Reads back the rows of the tables, reads the slice again, and commits what is missing.
     async fn try_slice(
         &mut self,
         listed: &[ListedShard],
@@ -316,7 +316,7 @@ impl Replay {
         Ok(known)
     }
 
-    /// Decodes records of a page until there are no more or their rows weigh enough, and keeps what is missing.
+    /// Decodes records of a page until none are left or their rows weigh enough, and keeps the missing rows.
     fn take(
         &self,
         slice: &mut Slice,
@@ -372,7 +372,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Commits what is held; false when fenced.
+    /// Commits the held rows; false when fenced.
     async fn commit(&mut self, slice: &mut Slice) -> Result<bool, IngestError> {
         let rows = std::mem::take(&mut slice.rows);
         slice.bytes = 0;
@@ -395,7 +395,7 @@ async fn next_page(mut reader: RangeReader) -> Result<Option<((ShardId, Vec<Reco
     Ok(records.map(|records| ((reader.shard().to_owned(), records), reader)))
 }
 
-/// Which rejected rows no table holds; `None` when the batch has not the columns for that.
+/// The rejected rows that no table holds; `None` when the batch lacks the columns for that.
 fn missing_rows(rejected: &RecordBatch, known: &Known) -> Option<BooleanArray> {
     let shard = rejected.column_by_name("stream_shard")?.as_string_opt::<i32>()?;
     let sequence = rejected.column_by_name("stream_sequence")?.as_string_opt::<i32>()?;

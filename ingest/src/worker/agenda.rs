@@ -1,17 +1,18 @@
-//! What a worker does next, from one state of the table to the next fence or to the end. Pure: it is told what happened
-//! and when, and says what is to be done; tasks, channels and requests are its driver's. The worker drives it
-//! (`round.rs`), and so does the simulation: both have the same decisions.
+//! What a worker does next, from one state of the table to the next fence or to the end. Pure: events and their times
+//! in, acts out. Tasks, channels and requests belong to its driver, which is the worker (`round.rs`) or the simulation:
+//! both have the same decisions.
 //!
-//! | what it was told | what it then asks for |
+//! | event | act |
 //! | --- | --- |
 //! | the round begins | a look at the shards, until one succeeds |
-//! | rows and positions are due, or a shard ended, or nothing is read any more, or a shard is handed over | a commit, while the table is here and no rows are lent |
+//! | rows and positions are due, or a shard ended, or no reader runs, or a shard is handed over | a commit, while the table is here and no rows are lent |
 //! | memory is short, and no commit is due or under way | rows written ahead |
-//! | it is time, or the fleet changed, or a commit ended a shard | a look, while the table is here and nothing of a shard that is handed over is left |
-//! | nothing is read, held or under way, and it is to leave | the end |
-//! | the same, in a run that ends at the tips | a look, then the judgement of what is unread, then the end |
+//! | the interval is over, or the fleet changed, or a commit ended a shard | a look, while the table is here and no rows of a shard that is handed over are left |
+//! | no shard is read, held or under way, and it is to leave | the end |
+//! | the same, in a run that ends at the tips | a look, then the judgement of unread shards, then the end |
 //!
-//! Rows and files are its driver's: it knows rows by number and weight (`R`), and hands the batch that fills (`D`) on.
+//! Rows and files belong to its driver too: the agenda knows the number and weight of rows (`R`), and passes on the
+//! batch that is filling (`D`).
 
 mod ending;
 #[cfg(test)]
@@ -43,13 +44,14 @@ use crate::{
 };
 use ending::Ending;
 
-/// Chunks between the readers and the buffer: a page or a part of one each, few, so that a full buffer stops the reading soon.
+/// Chunks between the readers and the buffer, each at most a page. They are few, so that a full buffer stops reading
+/// soon.
 pub(crate) const CHUNKS_AHEAD: usize = 2;
-/// Time until the next look when shards wait for parents that others may be reading: only the table tells of their end.
+/// Time until the next look when shards wait for parents that others may be reading: only the table records their end.
 pub(crate) const WAITING_INTERVAL: Duration = Duration::from_secs(3);
-/// A shard that Kinesis says is not there, although it is listed, or that may have lost records, is looked at again after this.
+/// Time until the next look at a shard that may have lost records, or that is listed although Kinesis denies it.
 pub(crate) const VANISHED_PAUSE: Duration = Duration::from_secs(5);
-/// A shard that another worker took is left alone for a fifth of this to the whole of it.
+/// A shard that another worker took is left alone for a fifth to the whole of this time.
 pub(crate) const FENCED_PAUSE: Duration = Duration::from_secs(15);
 
 /// Why the shards are looked at.
@@ -57,18 +59,18 @@ pub(crate) const FENCED_PAUSE: Duration = Duration::from_secs(15);
 pub(crate) enum Look {
     /// A round begins: nothing is read before one succeeds.
     First,
-    /// It is time: a failure that may pass is no reason to stop reading.
+    /// The interval is over: a transient failure does not stop reading.
     Again,
-    /// A run that ends at the tips is idle: what is left?
+    /// A run that ends at the tips is idle and checks what is left.
     AtEnd,
 }
 
-/// What the driver is to do.
+/// An act for the driver.
 #[derive(Debug)]
 pub(crate) enum Act<R, D> {
-    /// Commit the batch; [`Agenda::committed`] or [`Agenda::fenced`] tells how it went. The table is lent until then.
+    /// Commit the batch; [`Agenda::committed`] or [`Agenda::fenced`] reports the outcome. The table is lent until then.
     Commit {
-        /// The batch that was filling, if it has files already.
+        /// The batch so far, if it has files already.
         draft: Option<D>,
         /// Rows and positions.
         buffered: Buffered<R>,
@@ -80,23 +82,23 @@ pub(crate) enum Act<R, D> {
         /// The rows.
         rows: Vec<R>,
     },
-    /// List the shards, commit what comes before reading, and start readers: [`Agenda::looked`], [`Agenda::reading`].
+    /// List the shards, commit pins and gaps, and start readers: [`Agenda::looked`], [`Agenda::reading`].
     Look(Look),
-    /// Find out what nobody has read: [`Agenda::judged`].
+    /// Find the unread shards: [`Agenda::judged`].
     Judge,
     /// Bring `rejected_events` up to date and leave.
     Finish {
-        /// Shards that nobody has read.
+        /// Unread shards.
         unread: Vec<ShardId>,
     },
     /// Leave: nothing was read.
     Leave,
 }
 
-/// What a look says.
+/// The outcome of a look.
 #[derive(Debug)]
 pub(crate) struct Looked {
-    /// Shards to read from now on. Others must hear that they are held before the first read.
+    /// Shards to read from now on. Publish that they are held before the first read.
     pub(crate) start: Vec<ReadableShard>,
     /// Readers to stop: their shards are another worker's now.
     pub(crate) stop: Vec<ShardId>,
@@ -106,19 +108,19 @@ pub(crate) struct Looked {
 #[derive(Clone, Copy, Debug, Default)]
 struct Flow {
     is_read: bool,
-    /// Chunks that the reader sent in all; known when it has ended.
+    /// All chunks that the reader sent; known when it has ended.
     sent: usize,
     taken: usize,
 }
 
 impl Flow {
-    /// Whether nobody reads the shard and everything that was read of it is in the buffer, or further.
+    /// Whether the reader has ended and everything that it read is in the buffer, or further.
     fn has_come_in(self) -> bool {
         !self.is_read && self.sent <= self.taken
     }
 }
 
-/// What a worker does next. `R`: rows; `D`: a batch that fills, with the files that it has.
+/// What a worker does next. `R`: rows; `D`: the batch that is filling, with its files.
 #[derive(Debug)]
 pub(crate) struct Agenda<R, D> {
     limits: FlushLimits,
@@ -133,7 +135,7 @@ pub(crate) struct Agenda<R, D> {
     claims: Claims,
     /// Shards that were read to their tip, in a run that ends there.
     at_tip: BTreeSet<ShardId>,
-    /// Shards that are left alone until then.
+    /// Shards that are left alone until a time.
     avoided: BTreeMap<ShardId, Instant>,
     has_looked: bool,
     look_due: Instant,
@@ -143,7 +145,7 @@ pub(crate) struct Agenda<R, D> {
 }
 
 impl<R: Rows, D> Agenda<R, D> {
-    /// At the start of a worker. A worker that is `once` ends at the tips.
+    /// The agenda of a worker that starts. With `once` it ends at the tips.
     pub(crate) fn new(limits: FlushLimits, once: bool, look_interval: Duration, now: Instant) -> Self {
         Self {
             limits,
@@ -166,16 +168,14 @@ impl<R: Rows, D> Agenda<R, D> {
         }
     }
 
-    /// Drops what was read and is not committed: the next round goes on from the table, and leaves `moved` alone until a
-    /// time.
+    /// Drops everything uncommitted: the next round goes on from the table, and leaves `moved` alone until a time.
     pub(crate) fn next_round(self, moved: impl IntoIterator<Item = ShardId>, until: Instant, now: Instant) -> Self {
         let Self { limits, once, look_interval, mut avoided, leaving, .. } = self;
         avoided.extend(moved.into_iter().map(|shard| (shard, until)));
         Self { avoided, leaving, ..Self::new(limits, once, look_interval, now) }
     }
 
-    /// What is to be done now; `None`: wait for something to happen. `room_is_awaited`: readers wait for the room that
-    /// heavy rows take.
+    /// The next act; `None`: wait for the next event. `room_is_awaited`: readers wait for the room of heavy rows.
     pub(crate) fn next(&mut self, now: Instant, room_is_awaited: bool) -> Option<Act<R, D>> {
         if !self.has_looked {
             return Some(if self.leaving { Act::Leave } else { Act::Look(Look::First) });
@@ -190,7 +190,7 @@ impl<R: Rows, D> Agenda<R, D> {
         if self.is_idle() { self.at_end(now) } else { None }
     }
 
-    /// Commits what is due, or writes rows ahead when memory is short.
+    /// Commits the batch if it is due, or writes rows ahead when memory is short.
     fn landing(&mut self, now: Instant, room_is_awaited: bool) -> Option<Act<R, D>> {
         if self.buffer.is_empty() || self.rows_are_lent || self.table_is_lent {
             return None;
@@ -202,7 +202,7 @@ impl<R: Rows, D> Agenda<R, D> {
             self.table_is_lent = true;
             return Some(Act::Commit { draft: self.draft.take(), buffered: self.buffer.take() });
         }
-        // While an earlier batch is on its way, its rows are in memory too: reading waits for that instead.
+        // The rows of an earlier batch on its way are in memory too: reading waits for that batch instead.
         if !room_is_awaited && !self.buffer.is_half_full(&self.limits) {
             return None;
         }
@@ -218,12 +218,12 @@ impl<R: Rows, D> Agenda<R, D> {
         due && !letting_go && !self.table_is_lent && !self.leaving
     }
 
-    /// Nothing is read, and everything that was read has come in.
+    /// No reader runs, and everything that was read has come in.
     fn is_drained(&self) -> bool {
         self.flows.values().all(|flow| flow.has_come_in())
     }
 
-    /// Nothing is read, held or under way.
+    /// No shard is read, held or under way.
     fn is_idle(&self) -> bool {
         self.is_drained() && self.buffer.is_empty() && !self.table_is_lent
     }
@@ -239,10 +239,10 @@ impl<R: Rows, D> Agenda<R, D> {
         !self.buffer.is_full(&self.limits) && !beside
     }
 
-    /// Takes a chunk; `draft` makes the batch that it begins.
+    /// Takes a chunk; `draft` makes a batch if the chunk is its first.
     ///
     /// # Errors
-    /// [`NotContiguous`] when it does not follow what is held of its shard.
+    /// [`NotContiguous`] when it does not follow the held chunks of its shard.
     pub(crate) fn take_chunk(
         &mut self,
         chunk: Chunk<R>,
@@ -257,7 +257,7 @@ impl<R: Rows, D> Agenda<R, D> {
         self.buffer.add(chunk, now)
     }
 
-    /// A reader ended, after it had sent so many chunks.
+    /// A reader ended after it had sent `sent` chunks.
     pub(crate) fn reader_ended(&mut self, shard: &ShardId, end: ReaderEnd, sent: usize, now: Instant) {
         let flow = self.flows.entry(shard.clone()).or_default();
         (flow.is_read, flow.sent) = (false, sent);
@@ -265,7 +265,7 @@ impl<R: Rows, D> Agenda<R, D> {
             ReaderEnd::AtTip => {
                 self.at_tip.insert(shard.clone());
             }
-            // The lineage tells what became of it, once everything that was read of it is committed.
+            // The lineage decides about it, once everything that was read of it is committed.
             ReaderEnd::ShardVanished | ReaderEnd::MayHaveLost => {
                 self.look_due = now;
                 self.avoided.insert(shard.clone(), now + VANISHED_PAUSE);
@@ -276,7 +276,7 @@ impl<R: Rows, D> Agenda<R, D> {
         self.let_go();
     }
 
-    /// Lets go of the shards that are handed over and of which everything is committed.
+    /// Lets go of the shards that are handed over and fully committed.
     fn let_go(&mut self) {
         if self.table_is_lent {
             return;
@@ -286,14 +286,15 @@ impl<R: Rows, D> Agenda<R, D> {
         self.claims = claims;
     }
 
-    /// Rows went ahead: `file_bytes` of files were written, `rest` was not.
+    /// Rows went ahead: `file_bytes` of files were written, and `rest` is left.
     pub(crate) fn written_ahead(&mut self, draft: D, rest: Option<R>, file_bytes: usize) {
         self.draft = Some(draft);
         self.rows_are_lent = false;
         self.buffer.give_back(rest, file_bytes);
     }
 
-    /// The batch that `moved` shards is committed; its rows of `row_bytes` became files of `file_bytes`. The table is here again.
+    /// The batch that `moved` shards is committed; its rows of `row_bytes` became files of `file_bytes`. The table is
+    /// back.
     pub(crate) fn committed(&mut self, moved: &[ShardAdvance], row_bytes: usize, file_bytes: usize, now: Instant) {
         self.table_is_lent = false;
         self.buffer.learn(row_bytes, file_bytes);
@@ -303,12 +304,12 @@ impl<R: Rows, D> Agenda<R, D> {
         }
     }
 
-    /// Somebody came or went, or took or left a shard.
+    /// A worker came or went, or took or left a shard.
     pub(crate) fn fleet_changed(&mut self) {
         self.fleet_changed = true;
     }
 
-    /// It is to stop: what is held is committed, nothing more is read.
+    /// The worker is to stop: it commits what it holds and reads no more.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
     }
@@ -319,7 +320,7 @@ impl<R: Rows, D> Agenda<R, D> {
         self.avoided.retain(|_, until| *until > now);
     }
 
-    /// What a look found. `in_company`: other workers are alive.
+    /// The outcome of a look. `in_company`: other workers are alive.
     pub(crate) fn looked(&mut self, readable: Readable, listing: &Listing, in_company: bool, now: Instant) -> Looked {
         self.take_listing(listing);
         let Readable { shards, mine, waiting, .. } = readable;
@@ -336,8 +337,8 @@ impl<R: Rows, D> Agenda<R, D> {
         Looked { start, stop }
     }
 
-    /// A shard that was left at its tip and has been closed since may hold more: it is to be read on, once all of it that
-    /// was read is committed.
+    /// A shard that was left at its tip and has been closed since may hold more: it is read on, once everything read of
+    /// it is committed.
     fn take_listing(&mut self, listing: &Listing) {
         for shard in &listing.shards {
             let id = &shard.id;
@@ -354,7 +355,7 @@ impl<R: Rows, D> Agenda<R, D> {
         self.ending.look_again();
     }
 
-    /// Shards that were to be read are not: the next look must find them free.
+    /// Shards are not read after all: the next look must find them free.
     pub(crate) fn give_back(&mut self, shards: &[ReadableShard]) {
         self.claims.give_back(shards);
     }
@@ -367,7 +368,7 @@ impl<R: Rows, D> Agenda<R, D> {
         }
     }
 
-    /// Shards that this worker reads, or has read and not committed.
+    /// Shards that this worker reads, or has read and not committed yet.
     #[must_use]
     pub(crate) fn held(&self) -> &BTreeSet<ShardId> {
         self.claims.held()
@@ -387,7 +388,7 @@ impl<R: Rows, D> Agenda<R, D> {
 }
 
 impl<D> Agenda<crate::reading::chunk::ReadRows, D> {
-    /// Whether heavy rows are held, for whose room readers may wait.
+    /// Whether heavy rows are held; readers may wait for their room.
     #[must_use]
     pub(crate) fn holds_room(&self) -> bool {
         self.buffer.holds_room()

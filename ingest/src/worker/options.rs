@@ -13,9 +13,9 @@ use crate::{
 /// Settings of one worker for one stream.
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
-    /// Stop when every shard has been read to its tip and committed.
+    /// Stop when every shard is read to its tip and committed.
     pub once: bool,
-    /// Where reading starts in a stream that the lake does not know yet.
+    /// Where reading starts in a stream that is new to the lake.
     pub start: StartPosition,
     /// When to commit.
     pub flush: FlushLimits,
@@ -23,7 +23,7 @@ pub struct IngestOptions {
     pub dedup: DedupLimits,
     /// How often the list of shards is read again.
     pub lineage_interval: Duration,
-    /// Bounds the pages that are read and not yet buffered, over all streams that share it.
+    /// Bounds the bytes of pages that are read and not yet buffered, over all streams that share it.
     pub admission: Admission,
     /// Name of the worker in the checkpoint documents.
     pub worker: String,

@@ -1,5 +1,5 @@
-//! One round of a worker: from one state of the table to the next fence, or to the end. It carries out what the agenda
-//! asks for, with tasks and channels: a reader for each readable shard, and one batch at a time on its way into the table
+//! One round of a worker: from one state of the table to the next fence, or to the end. It carries out the acts of the
+//! agenda with tasks and channels: a reader for each readable shard, and one batch at a time on its way into the table
 //! while reading goes on.
 
 mod look;
@@ -41,10 +41,10 @@ use crate::{
     },
 };
 
-/// How often the agenda is asked when nothing happens.
+/// How often the agenda is asked without an event.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What a worker with rows of Arrow has to do.
+/// The agenda of a worker with rows of Arrow.
 pub(crate) type Agenda = agenda::Agenda<ReadRows, Draft>;
 
 type FleetWatch = watch::Receiver<Arc<Vec<Heartbeat>>>;
@@ -52,12 +52,12 @@ type FleetWatch = watch::Receiver<Arc<Vec<Heartbeat>>>;
 /// How a round ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RoundEnd {
-    /// Told to stop, or every shard is at its tip and committed, but for those that nobody has read so far.
+    /// The worker was stopped, or every shard is at its tip and committed, except for those left unread.
     Done {
         /// Ids of these shards.
         unread: Vec<ShardId>,
     },
-    /// The table has moved on, or the batch was too old: what was buffered is dropped.
+    /// The table has moved on, or the batch was too old: the buffer is dropped.
     Fenced(Option<Fence>),
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Round<'a> {
     sender: mpsc::Sender<Chunk>,
     chunks: mpsc::Receiver<Chunk>,
     readers: JoinSet<ReaderOutcome>,
-    /// What belongs to the reader of a shard.
+    /// The state of the reader of a shard.
     reads: BTreeMap<ShardId, Read>,
     /// Every shard of the stream, as last listed.
     listing: Listing,
@@ -79,21 +79,21 @@ pub(crate) struct Round<'a> {
     others: Option<FleetWatch>,
     flushing: Option<JoinHandle<Flushed>>,
     writing_ahead: Option<JoinHandle<Result<WrittenAhead, IngestError>>>,
-    /// Where files go, while the table is lent to a flush too.
+    /// Where files go, also while the table is lent to a flush.
     uploaders: Option<Uploaders>,
-    /// That of the table when the round started: rows read since then may not land after an erasure.
+    /// The epoch of the table when the round started: rows read since then may not land after an erasure.
     erasure_epoch: u64,
     shutdown: &'a CancellationToken,
     stop_readers: CancellationToken,
 }
 
-/// What belongs to a reader.
+/// The state of a reader.
 struct Read {
     /// Stops it.
     stop: CancellationToken,
     /// Counts the chunks that it sent.
     sent: Arc<AtomicUsize>,
-    /// Hands it what ListShards says of the shard.
+    /// Passes it the answers of ListShards about the shard.
     listed: watch::Sender<Listed>,
 }
 
@@ -135,7 +135,7 @@ impl<'a> Round<'a> {
         round
     }
 
-    /// Asks the agenda and carries out what it says, until the end.
+    /// Asks the agenda and carries out its acts, until the end.
     pub(crate) async fn run(mut self) -> Result<RoundEnd, IngestError> {
         loop {
             self.observe_the_world();
@@ -155,7 +155,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Takes in what nobody reports: that it is to stop, and that the fleet changed.
+    /// Takes in events without a report: a stop request, and a change of the fleet.
     fn observe_the_world(&mut self) {
         if self.shutdown.is_cancelled() {
             self.agenda.leave();
@@ -170,7 +170,7 @@ impl<'a> Round<'a> {
         self.agenda.holds_room() && self.worker.options.admission.rows_are_awaited()
     }
 
-    /// Waits for something to happen, and takes it in.
+    /// Waits for the next event, and takes it in.
     async fn wait(&mut self) -> Result<Option<RoundEnd>, IngestError> {
         match self.wake().await {
             Wake::Chunk(chunk) => self.take_chunk(*chunk)?,
@@ -221,7 +221,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Lets the others know which shards they should not read.
+    /// Publishes which shards the others should not read.
     fn publish_holds(&self) {
         if let Some(fleet) = &self.worker.options.fleet {
             fleet.hold(self.worker.stream, self.agenda.held().clone());
@@ -295,7 +295,7 @@ impl<'a> Round<'a> {
         );
     }
 
-    /// Everything is committed; what follows the commits must not stay behind when nobody comes after.
+    /// Everything is committed. `rejected_events` must not stay behind, because no later commit may follow.
     async fn finish(self, unread: Vec<ShardId>) -> Result<RoundEnd, IngestError> {
         self.worker.progress.observe_step(WorkerStep::Following);
         let mut tries = self.worker.patience(self.shutdown).tries("bring rejected_events up to date");

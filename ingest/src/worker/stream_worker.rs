@@ -40,7 +40,7 @@ use crate::{
     },
 };
 
-/// What a worker did.
+/// The outcome of a worker's run.
 #[derive(Clone, Debug)]
 pub struct StreamSummary {
     /// The stream.
@@ -51,9 +51,9 @@ pub struct StreamSummary {
     pub fenced: u64,
     /// Version of the event table after the last commit.
     pub table_version: Option<u64>,
-    /// Gaps that stop a shard each.
+    /// Gaps, each of which stops a shard.
     pub open_gaps: Vec<Gap>,
-    /// Shards that nobody has read to their tip, when only that was wanted.
+    /// Shards that were not read to their tip, in a run that ends there.
     pub unread: Vec<ShardId>,
 }
 
@@ -77,7 +77,7 @@ pub struct StreamWorker {
 }
 
 impl StreamWorker {
-    /// Describes the stream and opens its table, with every check that comes before the first read.
+    /// Describes the stream and opens its table, with every check before the first read.
     ///
     /// # Errors
     /// When the stream or the table cannot be used.
@@ -134,10 +134,10 @@ impl StreamWorker {
         self.stream
     }
 
-    /// Runs until the shutdown, or until every shard is at its tip when only that is wanted; then flushes and commits.
+    /// Runs until the shutdown, or until every shard is at its tip if the run ends there; then flushes and commits.
     ///
     /// # Errors
-    /// The first error that is not waited out. What was committed before it stays committed.
+    /// The first error that is not waited out. Earlier commits stay.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<StreamSummary, IngestError> {
         let running = Running::start(&self.progress);
         let IngestOptions { flush, once, lineage_interval, .. } = self.options.clone();
@@ -187,9 +187,8 @@ impl StreamWorker {
         if self.options.once { few } else { few.and_until(shutdown) }
     }
 
-    /// Which shards this worker may read now, and all that are listed, after the commits that must come before: pins of
-    /// shards new to the table, gaps, and entries that retire. A shard of which something read is not committed yet has not
-    /// vanished.
+    /// The shards that this worker may read now, and all listed ones. Before that it commits pins of shards new to the
+    /// table, gaps, and retired entries. A shard with uncommitted reads has not vanished.
     pub(crate) async fn readable(
         &mut self,
         held: &BTreeSet<ShardId>,
@@ -201,7 +200,7 @@ impl StreamWorker {
                 // The others commit too.
                 self.table()?.reload().await?;
             }
-            // Listed anew each time: what is pinned must not be older than the document that it is pinned against.
+            // The shards are listed anew each time: a pin must not be older than the document that it is made against.
             let at = self.skew.earliest(self.options.clock.now());
             let listing = Listing { shards: self.source.list_shards().await?, at };
             let now = self.options.clock.now();
@@ -239,7 +238,7 @@ impl StreamWorker {
         })
     }
 
-    /// This worker's share of the shards that want a worker.
+    /// This worker's share of the shards that need a worker.
     fn share(&self, wanting: BTreeSet<ShardId>) -> Share {
         match &self.options.fleet {
             Some(fleet) => fleet.share(self.stream, wanting),
@@ -267,7 +266,7 @@ impl StreamWorker {
 /// still behind a gap, they go on to their end.
 ///
 /// # Errors
-/// The first error of a worker, after all have ended.
+/// The first error of any worker, after all have ended.
 pub async fn run_workers(
     workers: Vec<StreamWorker>,
     shutdown: CancellationToken,

@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct DedupLimits {
     /// Ids older than this are forgotten; zero: nothing is a duplicate.
     pub span: Duration,
-    /// At most so many ids a stream, shared out over its shards; beyond that the oldest are forgotten early, and that
-    /// is reported.
+    /// The most ids of a stream, shared out over its shards. Beyond that the oldest are forgotten early, and that is
+    /// reported.
     pub max_ids: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Which rows of the table the deduplication windows of some shards are rebuilt from. Pure: the document in; rows as
-//! they are found, in any order, into the windows.
+//! The rows of the table from which the deduplication windows of some shards are rebuilt. Pure: the document in; rows
+//! in any order into the windows.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     shards::lineage::{ReadableShard, ancestry},
 };
 
-/// A shard whose window wants rows of another, and those that arrived at or after a time.
+/// A shard whose window needs rows of another shard, and the earliest arrival time of those rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct WindowTarget {
     shard: ShardId,
@@ -41,7 +41,7 @@ impl Rebuild {
         let windows = shards.iter().map(|shard| (shard.shard.id.clone(), DedupWindow::new(dedup))).collect();
         let mut rebuild = Self { windows, heirs: BTreeMap::new(), wanted: RecentRanges::new() };
         let span = dedup.span;
-        // Windows of no span remember nothing.
+        // Windows without a span remember nothing.
         let document = document.filter(|_| !span.is_zero());
         for (shard, document) in shards.iter().filter_map(|shard| Some((shard, document?))) {
             rebuild.want_family(&shard.shard.id, document, span);

@@ -1,8 +1,8 @@
 //! The deduplication window of one shard: event id → where and when it was stored. Pure.
 //!
-//! An id is a duplicate when the same id was stored from another position within the span before it, by arrival time.
-//! The same position again is not one: that is the same record read twice. Only stored events count, so that a
-//! window rebuilt from the table judges as the one that was lost did. A window of no span remembers nothing.
+//! An id is a duplicate when it was stored from another position within the span before, by arrival time. The same
+//! position is no duplicate: it is the same record read twice. Only stored events count, so that a window rebuilt from
+//! the table judges like the lost one. A window without a span remembers nothing.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,12 +15,12 @@ use uuid::Uuid;
 
 use crate::reading::dedup::limits::DedupLimits;
 
-/// The span is forgotten in so many steps.
+/// The number of steps in which the span is forgotten.
 const SLICES: i64 = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Sighting {
-    /// Hash of the position; 64 bits of it tell positions apart well enough to say "the same record".
+    /// Hash of the position; 64 bits distinguish positions well enough to recognise the same record.
     position: u64,
     arrived_at: Micros,
 }
@@ -44,7 +44,7 @@ pub(crate) struct DedupWindow {
     shortened: bool,
 }
 
-/// Where an event stands in its shard.
+/// The place of an event in its shard.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct EventPosition<'a> {
     /// Sequence number of the record.
@@ -69,7 +69,7 @@ impl DedupWindow {
         }
     }
 
-    /// Whether the event was stored before; one that was not is remembered.
+    /// Whether the event was stored before; if not, it is remembered.
     pub(crate) fn check_and_remember(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: Micros) -> bool {
         if self.span == 0 {
             return false;
@@ -85,7 +85,7 @@ impl DedupWindow {
         earlier
     }
 
-    /// Remembers a stored event without asking, as when the window is rebuilt from the table in any order.
+    /// Remembers a stored event without a check, for a rebuild from the table in any order.
     pub(crate) fn remember(&mut self, id: Uuid, position: EventPosition<'_>, arrived_at: Micros) {
         if self.span == 0 {
             return;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_id_from_another_position_is_a_duplicate_within_the_span() {
+    fn an_id_from_another_position_is_a_duplicate() {
         let mut window = window(900, 100);
         let id = Uuid::from_u128(7);
         assert!(!window.check_and_remember(id, at("1"), Micros::new(0)));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_ids_shorten_the_window_and_say_so() {
+    fn too_many_ids_visibly_shorten_the_window() {
         let mut window = window(160, 10);
         for second in 0..100_u32 {
             let id = Uuid::from_u128(u128::from(second));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     proptest! {
-        /// Rebuilding from what was stored judges the next event as the window that lived through it all.
+        /// A window rebuilt from stored events judges the next event like one that saw them all.
         #[test]
         fn a_rebuilt_window_judges_alike(steps in proptest::collection::vec((0_u128..20, 0_i64..200), 1..120)) {
             let mut lived = window(300, 1_000);

@@ -25,7 +25,7 @@ const STREAM: &str = "user-events";
 /// Answers the n-th call (from 1) of an operation, in place of the server, with an error of this code.
 type Fault = fn(operation: &str, call: usize) -> Option<&'static str>;
 
-/// A Kinesis in memory that fails as told.
+/// A Kinesis in memory with scripted faults.
 struct Kinesis {
     client: Client,
     /// Operations called, with their bodies.
@@ -38,12 +38,12 @@ impl Kinesis {
         Self::with_sessions(shards, Duration::from_secs(60), fault).await
     }
 
-    /// Subscriptions last for `session`, and each gives what was read before once more.
+    /// Subscriptions last for `session`, and each repeats the records read before.
     async fn with_sessions(shards: i32, session: Duration, fault: Fault) -> Self {
         let calls: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
-        let told = Arc::clone(&calls);
+        let counts = Arc::clone(&calls);
         let script = Script::new(move |operation, body| {
-            let mut calls = told.lock().unwrap();
+            let mut calls = counts.lock().unwrap();
             calls.push((operation.to_owned(), String::from_utf8_lossy(body).into_owned()));
             fault(operation, calls.iter().filter(|call| call.0 == operation).count())
         });
@@ -94,7 +94,7 @@ impl Kinesis {
     }
 }
 
-/// What was read of a shard.
+/// The records read of a shard.
 #[derive(Debug, PartialEq)]
 struct Reading {
     end: ReaderEnd,
@@ -171,7 +171,7 @@ fn desk() -> PageDecoder {
 }
 
 #[tokio::test]
-async fn only_the_new_records_of_a_page_are_decoded() {
+async fn only_new_records_of_a_page_are_decoded() {
     let (mut desk, admission) = (desk(), Admission::new(8 << 20));
     let page: Vec<Record> = (9..=12).map(record).collect();
     assert_eq!(only(page.clone(), &[0, 1, 2, 3]), page);
@@ -191,7 +191,7 @@ async fn only_the_new_records_of_a_page_are_decoded() {
     assert_eq!((nothing.tally.counts.received, nothing.rows.decoded.rejected.num_rows()), (0, 0));
 }
 
-/// A record that is gzip of so many bytes.
+/// A gzip record that unpacks to `bytes` bytes.
 fn gzip_bomb(sequence: u32, bytes: usize) -> Record {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, &vec![b'x'; bytes]).unwrap();
@@ -201,7 +201,7 @@ fn gzip_bomb(sequence: u32, bytes: usize) -> Record {
 }
 
 #[tokio::test]
-async fn a_page_becomes_as_many_chunks_as_its_rows_need_and_each_ends_at_a_whole_record() {
+async fn a_page_splits_into_chunks_at_whole_records() {
     let (mut desk, admission) = (desk(), Admission::new(1 << 20));
     let mut page = vec![record(1), gzip_bomb(2, 8 << 20), record(3), record(4), gzip_bomb(5, 8 << 20)];
     // A small record of very many rows.
@@ -211,7 +211,7 @@ async fn a_page_becomes_as_many_chunks_as_its_rows_need_and_each_ends_at_a_whole
     let mut chunks = Vec::new();
     while records.peek().is_some() {
         let decoding = desk.decode(&mut records, &shard, &admission);
-        // The room of the chunk before is given back: else this one would wait for it.
+        // The previous chunk has given its room back; else this one would wait for it.
         let read = tokio::time::timeout(Duration::from_secs(60), decoding).await.unwrap().ok().unwrap();
         assert_eq!(read.tally.counts.received, read.rows.decoded.rejected.num_rows() as u64);
         chunks.push((read.last.unwrap().to_string(), read.records, read.rows.room.is_some()));
@@ -219,7 +219,7 @@ async fn a_page_becomes_as_many_chunks_as_its_rows_need_and_each_ends_at_a_whole
     let expected =
         [("2", 2, true), ("4", 2, true), ("5", 1, true)].map(|(last, records, room)| (last.to_owned(), records, room));
     assert_eq!(chunks, expected);
-    // Whoever holds heavy rows stops the next.
+    // Heavy rows that are held stop the next ones.
     let mut records = vec![gzip_bomb(6, 8 << 20), gzip_bomb(7, 8 << 20)].into_iter().peekable();
     let held = desk.decode(&mut records, &ShardId::from("shardId-0"), &admission).await.ok().unwrap();
     assert!(desk.decode(&mut records, &ShardId::from("shardId-0"), &admission).now_or_never().is_none());
@@ -227,7 +227,7 @@ async fn a_page_becomes_as_many_chunks_as_its_rows_need_and_each_ends_at_a_whole
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fan_out_gives_the_rows_of_polling_over_a_split_too() {
+async fn fan_out_equals_polling_over_a_split() {
     let kinesis = Kinesis::start(2, |_, _| None).await;
     kinesis.put(0, 400).await;
     kinesis.split("shardId-000000000000").await;
@@ -257,7 +257,7 @@ async fn fan_out_gives_the_rows_of_polling_over_a_split_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_that_ended_is_renewed_after_the_last_record_read() {
+async fn a_subscription_is_renewed_after_the_last_record() {
     let kinesis = Kinesis::with_sessions(1, Duration::from_millis(300), |_, _| None).await;
     kinesis.put(0, 50).await;
     let shard = kinesis.shards().await.remove(0);
@@ -317,7 +317,7 @@ async fn a_subscription_that_somebody_has_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_iterator_is_renewed_after_the_last_record_read() {
+async fn an_expired_iterator_resumes_after_the_last_record() {
     let expired: Fault =
         |operation, call| (operation == "GetRecords" && call == 2).then_some("ExpiredIteratorException");
     let kinesis = Kinesis::start(1, expired).await;
@@ -332,7 +332,7 @@ async fn an_expired_iterator_is_renewed_after_the_last_record_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_that_kinesis_does_not_know_is_passed_over_from_the_horizon() {
+async fn an_unknown_position_is_skipped_from_the_horizon() {
     let trimmed: Fault =
         |operation, call| (operation == "GetShardIterator" && call == 2).then_some("InvalidArgumentException");
     let kinesis = Kinesis::start(1, trimmed).await;
@@ -347,7 +347,7 @@ async fn a_position_that_kinesis_does_not_know_is_passed_over_from_the_horizon()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn throttling_is_waited_out_five_calls_a_second_at_most() {
+async fn throttling_is_waited_out_within_the_quota() {
     let throttled: Fault =
         |operation, call| (operation == "GetRecords" && call <= 4).then_some("ProvisionedThroughputExceededException");
     let kinesis = Kinesis::start(1, throttled).await;
@@ -355,13 +355,13 @@ async fn throttling_is_waited_out_five_calls_a_second_at_most() {
     let shards = kinesis.shards().await;
     let started = std::time::Instant::now();
     assert_eq!(number_of_rows(&read_all(&kinesis.stream(), &shards).await), 10);
-    // However short the pauses that the jitter drew; and the SDK has not tried again by itself.
+    // This holds for the shortest pauses of the jitter too; and the SDK has not retried by itself.
     assert!(started.elapsed() >= Duration::from_millis(5 * 200));
     assert_eq!(kinesis.called("GetRecords").len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shard_that_left_the_stream_is_no_error_and_a_missing_stream_is() {
+async fn a_missing_stream_is_an_error_unlike_shards() {
     let kinesis = Kinesis::start(1, |_, _| None).await;
     let mut gone = kinesis.shards().await.remove(0);
     gone.id = "shardId-000000000007".into();

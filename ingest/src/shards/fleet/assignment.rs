@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bluelake_lake::{Heartbeat, ShardId};
 use sha2::{Digest as _, Sha256};
 
-/// A worker as far as the assignment cares.
+/// A worker, as the assignment sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) id: String,
@@ -20,14 +20,15 @@ impl Member {
     }
 }
 
-/// Stream → its shards that want a reader.
+/// Stream → its shards that need a reader.
 pub(crate) type Shards = BTreeMap<String, BTreeSet<ShardId>>;
 
 /// The shards of each stream that `me` should read.
 ///
-/// Every shard has an order of preference among the workers, by a hash of both. It goes to the first of them that has
-/// room: a worker takes its even share of a stream (rounded up) as long as another has room, and never more than it
-/// wants over all streams. So two workers differ by no more than one shard of a stream, and few shards move when one comes or goes.
+/// Every shard has an order of preference among the workers, by a hash of both, and goes to the first worker with room.
+/// A worker takes its even share of a stream (rounded up) as long as another has room, and at most its own limit over
+/// all streams. So two workers differ by at most one shard of a stream, and few shards move when a worker comes or
+/// goes.
 pub(crate) fn assigned_to(me: &str, members: &[Member], shards: &Shards) -> Shards {
     let mut all_streams: BTreeMap<&str, usize> = BTreeMap::new();
     let mut mine = Shards::new();
@@ -45,7 +46,7 @@ pub(crate) fn assigned_to(me: &str, members: &[Member], shards: &Shards) -> Shar
             let by_preference = |member: &&&Member| weight(&member.id, stream, shard);
             let willing = able.iter().filter(wants_more);
             let chosen = willing.clone().filter(has_room).max_by_key(by_preference);
-            // Where others keep to a limit of their own, those without one take more than their share.
+            // Workers without a limit of their own take more than their share where others keep to one.
             let Some(chosen) = chosen.or_else(|| willing.max_by_key(by_preference)) else { continue };
             *load.entry(&chosen.id).or_default() += 1;
             *all_streams.entry(&chosen.id).or_default() += 1;
@@ -57,7 +58,7 @@ pub(crate) fn assigned_to(me: &str, members: &[Member], shards: &Shards) -> Shar
     mine
 }
 
-/// Whether `me` is the first of the living for a piece of work that one should do.
+/// Whether `me` is the first of the living for a piece of work that one of them should do.
 pub(crate) fn is_first_for<'a>(me: &'a str, others: impl Iterator<Item = &'a str>, work: &str) -> bool {
     let mut everybody = others.chain([me]);
     everybody.by_ref().max_by_key(|worker| weight(worker, "", work)) == Some(me)
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_the_living_is_first_for_a_piece_of_work() {
+    fn one_living_worker_is_first_for_each_task() {
         let workers = ["a", "b", "c"];
         let mut counts = [0; 3];
         for work in 0..300 {
@@ -118,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_shard_has_exactly_one_worker_and_nobody_has_too_many(workers in 1_usize..12, count in 0_usize..60) {
+        fn every_shard_has_one_fairly_loaded_worker(workers in 1_usize..12, count in 0_usize..60) {
             let ids: Vec<String> = (0..workers).map(|number| format!("worker-{number}")).collect();
             let assigned = all(&members(&ids), &shards(count));
             let total: usize = assigned.values().map(BTreeSet::len).sum();
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_takes_no_more_than_it_wants_and_only_streams_that_it_reads() {
+    fn a_worker_takes_only_what_it_wants() {
         let workers = [member("a", Some(2)), member("b", None)];
         let assigned = all(&workers, &shards(10));
         assert_eq!((assigned["a"].len(), assigned["b"].len()), (2, 8), "a's limit");
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_reads_two_streams_counts_both_against_its_limit() {
+    fn a_limit_counts_shards_of_all_streams() {
         let both = BTreeSet::from(["s".to_owned(), "t".to_owned()]);
         let workers = [Member { streams: both, ..member("a", Some(3)) }];
         let mut two = shards(2);

@@ -25,10 +25,10 @@ impl Membership {
         Self { me: me.to_owned(), expiry, seen: BTreeMap::new() }
     }
 
-    /// Takes the heartbeats as found at `now` (any monotonic clock). A heartbeat that is no longer there has left.
+    /// Takes the heartbeats as found at `now` (any monotonic clock). A worker without a heartbeat has left.
     ///
-    /// One that is seen for the first time is judged by the store's clock alone: if it was written long before the
-    /// observer's own last heartbeat, its worker died before the observer came.
+    /// A heartbeat that is seen for the first time is judged by the store's clock alone: if it was written long before
+    /// the observer's own last heartbeat, its worker died before the observer came.
     pub(crate) fn observe(&mut self, found: Vec<FoundHeartbeat>, now: Duration) {
         let own_written_at = found.iter().find(|found| found.heartbeat.worker == self.me).map(|found| found.written_at);
         let mut before = std::mem::take(&mut self.seen);
@@ -54,7 +54,7 @@ impl Membership {
         self.seen.values().filter(living).map(|sighting| &sighting.heartbeat).collect()
     }
 
-    /// Workers that have been gone for `age`: what they left may be cleared away.
+    /// Workers that have been gone for `age`: their heartbeats may be removed.
     pub(crate) fn long_gone(&self, age: Duration, now: Duration) -> Vec<String> {
         let gone = |sighting: &&Sighting| {
             sighting.heartbeat.worker != self.me
@@ -111,7 +111,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_worker_is_gone_when_its_heartbeat_stands_still_for_the_expiry() {
+    fn a_worker_with_a_stale_heartbeat_is_gone() {
         let mut membership = Membership::new("me", EXPIRY);
         membership.observe(vec![found("a", 1, 0), found("b", 1, 0)], seconds(0));
         membership.observe(vec![found("a", 2, 0), found("b", 1, 0)], seconds(6));
@@ -122,7 +122,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_worker_that_took_its_heartbeat_away_is_gone_at_once() {
+    fn a_removed_heartbeat_means_gone_at_once() {
         let mut membership = Membership::new("me", EXPIRY);
         membership.observe(vec![found("a", 1, 0)], seconds(0));
         membership.observe(vec![], seconds(1));
@@ -130,7 +130,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_clocks_of_workers_do_not_matter_only_the_store_and_the_observers_own() {
+    fn membership_ignores_the_clocks_of_other_workers() {
         let mut membership = Membership::new("me", EXPIRY);
         let mut hour_off = found("a", 1, 100_000);
         hour_off.heartbeat.started_at = Millis::new(-3_600_000);
@@ -144,7 +144,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_restart_under_the_same_id_counts_as_a_beat_and_a_double_is_found() {
+    fn a_restart_beats_and_a_double_is_found() {
         let mut membership = Membership::new("me", EXPIRY);
         membership.observe(vec![found("a", 5, 0)], seconds(0));
         let mut restarted = found("a", 5, 0);

@@ -11,7 +11,7 @@ fn number(text: &str) -> SequenceNumber {
     SequenceNumber::parse(text).unwrap()
 }
 
-/// An open shard whose newest committed record arrived so many hours ago.
+/// An open shard whose newest committed record arrived `hours_ago`.
 fn open(hours_ago: i64) -> ShardState {
     ShardState {
         starting_sequence: number("1"),
@@ -89,7 +89,7 @@ fn conditions(status: &StreamStatus) -> Vec<(&str, ShardCondition)> {
 }
 
 #[test]
-fn drained_shards_are_complete_up_to_now_with_full_headroom() {
+fn drained_shards_are_complete_with_full_headroom() {
     let status = status(
         found([("a", open(20)), ("b", open(2))]),
         probe([("a", listed(nothing(), &[])), ("b", listed(nothing(), &[]))]),
@@ -121,14 +121,14 @@ fn unread_records_are_lag_and_shorten_the_headroom() {
 }
 
 #[test]
-fn less_than_a_quarter_of_the_retention_is_a_problem_unasked() {
+fn little_headroom_is_always_a_problem() {
     let at = |hours| status(found([("a", open(hours))]), probe([("a", listed(records(hours), &[]))]));
     assert!(judged(at(18), Limits::default()).is_empty());
     assert_eq!(judged(at(19), Limits::default()).len(), 1);
 }
 
 #[test]
-fn a_shard_that_does_not_answer_is_shown_and_only_a_lag_limit_makes_it_a_problem() {
+fn a_silent_shard_fails_only_a_lag_limit() {
     let unknown = || listed(Behind::Unknown { reason: "throttled".to_owned() }, &[]);
     let status = || status(found([("a", open(1))]), probe([("a", unknown())]));
     assert_eq!(status().shards[0].error.as_deref(), Some("throttled"));
@@ -138,7 +138,7 @@ fn a_shard_that_does_not_answer_is_shown_and_only_a_lag_limit_makes_it_a_problem
 }
 
 #[test]
-fn an_open_gap_is_a_problem_and_an_accepted_one_is_told() {
+fn only_an_open_gap_is_a_problem() {
     let with = |accepted| {
         let mut found = found([("a", open(30))]);
         found.document.as_mut().unwrap().gaps.push(gap("a", accepted));
@@ -153,7 +153,7 @@ fn an_open_gap_is_a_problem_and_an_accepted_one_is_told() {
 }
 
 #[test]
-fn shards_that_only_one_side_has_are_told() {
+fn shards_that_only_one_side_has_are_shown() {
     let child = listed(Behind::NotAsked, &["a"]);
     let ended = ShardState { ended: true, ..open(3) };
     let status = status(
@@ -168,8 +168,8 @@ fn shards_that_only_one_side_has_are_told() {
 }
 
 #[test]
-fn children_that_nobody_has_begun_count_in_lag_headroom_and_what_is_complete() {
-    // The parent was seen drained, and is closed: by the lake alone it looks as if all were well.
+fn unstarted_children_count_in_lag_and_completeness() {
+    // The parent was seen drained, and is closed: by the lake alone all looks well.
     let parent =
         || ShardState { drained_at: Some(Millis::new(NOW)), pinned_at: Some(Millis::new(NOW - 9 * HOUR)), ..open(7) };
     let closed = || ShardProbe { closed: true, ..listed(Behind::End, &[]) };
@@ -189,7 +189,7 @@ fn children_that_nobody_has_begun_count_in_lag_headroom_and_what_is_complete() {
 }
 
 #[test]
-fn a_stream_that_no_worker_has_begun_lags_by_its_oldest_record() {
+fn an_unstarted_stream_lags_by_its_oldest_record() {
     let nothing_ingested = StreamInspection { document: None, ..found([]) };
     let status = status(nothing_ingested, probe([("a", listed(records(20), &[]))]));
     assert_eq!((status.lag_seconds, status.headroom_seconds), (Some(72_000.0), Some(4.0 * 3_600.0)));
@@ -198,7 +198,7 @@ fn a_stream_that_no_worker_has_begun_lags_by_its_oldest_record() {
 }
 
 #[test]
-fn a_stream_made_anew_is_not_mistaken_for_the_old_one() {
+fn a_recreated_stream_is_distinct_from_the_old() {
     let mut anew = listed(nothing(), &[]);
     anew.starting_sequence = number("50");
     let status = status(found([("a", open(1))]), probe([("a", anew)]));
@@ -207,11 +207,11 @@ fn a_stream_made_anew_is_not_mistaken_for_the_old_one() {
 }
 
 #[test]
-fn faults_and_a_kinesis_that_does_not_answer_are_problems() {
+fn faults_and_a_silent_kinesis_are_problems() {
     let mut inspected = found([("a", open(1))]);
     inspected.faults.push("it holds 6 rows by its log".to_owned());
     let status = status(inspected, Asked::Failed("access denied".to_owned()));
-    assert_eq!(status.complete_to, Millis::new(NOW - HOUR).time(), "the lake alone tells");
+    assert_eq!(status.complete_to, Millis::new(NOW - HOUR).time(), "by the lake alone");
     let problems = judged(status, Limits { max_lag: Some(DAY), min_headroom: None });
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains("6 rows") && problems[1].contains("access denied"), "{problems:?}");

@@ -86,7 +86,7 @@ impl TaskCommit {
             }
             TaskAttempt::Lost(lost) => {
                 let (lost, id, kind) = (lost.clone(), self.task.id, self.task.kind.name());
-                env.tell(|| format!("{kind} {id} is lost: {lost}"));
+                env.log(|| format!("{kind} {id} is lost: {lost}"));
                 self.note_lost(&lost, env);
                 Some(TaskEnd::Lost)
             }

@@ -122,11 +122,11 @@ impl Crew {
             if maintainer.is_midway() {
                 env.count("maintainer killed in the middle");
             }
-            env.tell(|| format!("m{index} is killed"));
+            env.log(|| format!("m{index} is killed"));
             *maintainer = Maintainer::new(maintainer.name.clone(), env.now + away);
         } else {
             env.count("maintainer stands still");
-            env.tell(|| format!("m{index} stands still for {away} ms"));
+            env.log(|| format!("m{index} stands still for {away} ms"));
             maintainer.stood_still();
             maintainer.next = env.now + away;
         }

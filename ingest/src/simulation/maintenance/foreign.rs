@@ -113,7 +113,7 @@ impl Foreign {
         let before = env.store.uncounted_rows;
         let version = env.store.log.len();
         let changes = content.data_change;
-        env.tell(|| {
+        env.log(|| {
             format!("another program: version {version} adds {:?}, removes {:?}", content.adds, content.removes)
         });
         if env.store.apply(Request::Log { version, content }, env.now).is_err() {
@@ -122,7 +122,7 @@ impl Foreign {
         match (changes, env.store.uncounted_rows - before) {
             (false, _) => env.count("another program merged files"),
             (true, rows) => {
-                env.tell(|| format!("{rows} rows more than the documents count"));
+                env.log(|| format!("{rows} rows more than the documents count"));
                 env.count(if rows > 0 { "another program added rows" } else { "another program deleted rows" });
                 self.act = Act::Restore(version);
                 self.next = env.now + 1 + if env.calm { 0 } else { env.below(8_000) };

@@ -104,7 +104,7 @@ impl Ledger {
     fn record(&mut self, number: u64, version: &Version, env: &mut Env) -> Result<MaintenanceRecord, String> {
         let bytes = env.store.record(number).ok_or(format!("record {number} is missing"))?;
         let record = MaintenanceRecord::read(bytes, number).map_err(|fault| fault.to_string())?;
-        env.tell(|| format!("record {number} of {} is in force: {:?}", record.worker, record.kind));
+        env.log(|| format!("record {number} of {} is in force: {:?}", record.worker, record.kind));
         let before = self.records.last();
         let expected = before.map(|before| (before.number, before.digest.clone()));
         let found = record.previous.as_ref().map(|previous| (previous.number, previous.digest.clone()));

@@ -162,7 +162,7 @@ impl Maintainer {
     fn compact(&mut self, env: &mut Env) {
         let folders = by_folder(&self.table.snapshot.files);
         let name = &self.name;
-        env.tell(|| format!("{name} looks for files to merge"));
+        env.log(|| format!("{name} looks for files to merge"));
         let rich: Vec<_> = folders.into_values().filter(|files| files.len() > 1).collect();
         if rich.is_empty() {
             return;
@@ -193,7 +193,7 @@ impl Maintainer {
         if env.store.file(&file.path).is_none() {
             env.count("compaction met a deleted file");
             let path = &file.path;
-            env.tell(|| format!("{path} is gone"));
+            env.log(|| format!("{path} is gone"));
             return self.over(env);
         }
         self.job = Job::Read(task, at + 1);
@@ -274,7 +274,7 @@ impl Maintainer {
 }
 
 fn note(task: &Task, end: &TaskEnd, env: &mut Env) {
-    env.tell(|| format!("task {} {:?} {end:?}", task.id, task.kind));
+    env.log(|| format!("task {} {:?} {end:?}", task.id, task.kind));
     if !matches!(end, TaskEnd::Committed) {
         return;
     }

@@ -103,7 +103,7 @@ impl Vacuum {
         if retired.came_back {
             env.count("vacuum kept what an undo put back");
         }
-        env.tell(|| format!("{worker} deletes {:?} up to record {}", retired.files, retired.purged_to));
+        env.log(|| format!("{worker} deletes {:?} up to record {}", retired.files, retired.purged_to));
         self.stage = Stage::Delete(retired.files, Some(retired.purged_to));
         false
     }
@@ -154,7 +154,7 @@ impl Vacuum {
         let snapshots = [first, Arc::clone(&table.snapshot.files)];
         let known = Known { snapshots, rejected, standing: table.standing() };
         let found = orphans(&listing, &known, &env.store, at);
-        env.tell(|| format!("orphans: {found:?}"));
+        env.log(|| format!("orphans: {found:?}"));
         self.stage = Stage::Delete(found, None);
         false
     }

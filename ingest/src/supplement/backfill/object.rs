@@ -1,5 +1,5 @@
-//! Reads the objects of an archive, two at a time: the bytes come as they will, a thread for each object decompresses
-//! them, takes them apart and decodes the records, and gives rows together with the part of the object they came from.
+//! Reads the objects of an archive, two at a time. For each, a thread decompresses the bytes as they come, splits them
+//! into records and decodes these. It gives rows together with the part of the object that they came from.
 
 use std::{
     io::{self, Read},
@@ -27,29 +27,29 @@ use crate::{
     reading::decoder::{HEAVY_BYTES, kept},
 };
 
-/// Objects read at once: as many as there are threads to spare beside encoding and the file system.
+/// Objects read at once: threads are needed for encoding and the file system too.
 const OBJECTS_AT_ONCE: usize = 2;
 /// Parts of a body that wait for its thread.
 const PARTS_AHEAD: usize = 4;
-/// Bytes of rows of one chunk, about.
+/// Approximate bytes of rows of one chunk.
 const CHUNK_BYTES: usize = 4 << 20;
 /// Bytes of text that are looked at together.
 const WINDOW: usize = 256 << 10;
-/// A record that is longer than this is taken for broken; Kinesis allows 10 MiB.
+/// A longer record is taken for broken; Kinesis allows 10 MiB.
 const MAX_RECORD: usize = 16 << 20;
 
 /// Part of an object, decoded.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) object: Arc<ArchivedObject>,
-    /// First byte of the decompressed content, and the one after the last.
+    /// The first byte in the decompressed content, and the one after the last.
     pub(crate) from: u64,
     pub(crate) to: u64,
     /// The object was read to its end.
     pub(crate) ended: bool,
     pub(crate) counts: Counts,
     pub(crate) rows: DecodedBatch,
-    /// The room that the rows take until they are written, when they are heavy.
+    /// The room that heavy rows hold until they are written.
     pub(crate) room: Option<RowRoom>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum Message {
     Failed(IngestError),
 }
 
-/// Where objects are read from and what for.
+/// Where objects are read from, and for which table.
 #[derive(Clone, Debug)]
 pub(crate) struct ObjectSource {
     pub(crate) archive: Archive,
@@ -74,31 +74,31 @@ pub(crate) struct ObjectSource {
     pub(crate) decoder: Arc<Decoder>,
     /// Bounds the rows of records that unpack to far more than they weigh.
     pub(crate) admission: Admission,
-    /// Where pauses between tries get their randomness from.
+    /// The randomness of the pauses between tries.
     pub(crate) chance: Chance,
 }
 
 /// Why reading an object ended before its end.
 #[derive(Debug)]
 enum ReadEnd {
-    /// Its bytes are not what they should be, from this byte of the content on.
+    /// Its bytes are damaged from this byte of the content on.
     Damaged {
         offset: u64,
         reason: String,
     },
-    /// Nobody takes what is read.
+    /// The receiver is gone.
     Unwanted,
     Failed(IngestError),
 }
 
 impl ObjectSource {
-    /// Reads all objects, in their order as far as two at once have one. A chunk follows the one before it of its object.
+    /// Reads all objects in their order, two at a time. The chunks of one object follow each other.
     pub(crate) async fn read_all(self, tasks: Vec<ObjectTask>, messages: mpsc::Sender<Message>) {
         let reads = futures::stream::iter(tasks).map(|task| self.read(task, &messages));
         let mut reads = reads.buffer_unordered(OBJECTS_AT_ONCE);
         while let Some(read) = reads.next().await {
             if let Err(error) = read {
-                // Who does not listen any more has an error of its own.
+                // A receiver that is gone has an error of its own.
                 let _ = messages.send(Message::Failed(error)).await;
                 return;
             }
@@ -112,20 +112,20 @@ impl ObjectSource {
             let damage = match self.attempt(&task, &reached, messages).await {
                 Ok(()) | Err(ReadEnd::Unwanted) => return Ok(()),
                 Err(ReadEnd::Damaged { offset, reason }) => damaged(offset, reason),
-                // It went, or was written anew, or this role may not read it: that says nothing of the others.
+                // It is gone, was written anew, or may not be read by this role: the others may be fine.
                 Err(ReadEnd::Failed(IngestError::Lake(error))) if error.is_of_one_object() => {
                     damaged(reached.load(Ordering::Relaxed), causes(&error))
                 }
                 Err(ReadEnd::Failed(error)) => return Err(error),
             };
-            // Who does not listen any more has an error of its own.
+            // A receiver that is gone has an error of its own.
             let _ = messages.send(damage).await;
             Ok(())
         };
         retry::until("read an archived object", &Patience::few(&self.chance), read).await
     }
 
-    /// Reads on from what was `reached`.
+    /// Reads on from the part that was `reached`.
     async fn attempt(
         &self,
         task: &ObjectTask,
@@ -190,14 +190,14 @@ struct Decoding {
     stream: Stream,
     builder: BatchBuilder,
     counts: Counts,
-    /// Where the chunk begins that is being made.
+    /// The start of the current chunk.
     from: u64,
-    /// That of the line on which the next window begins.
+    /// The indent of the line on which the next window begins.
     indent: LineIndent,
     reached: Arc<AtomicU64>,
     messages: mpsc::Sender<Message>,
     admission: Admission,
-    /// That of the chunk that is being made.
+    /// The room of the current chunk.
     room: Option<RowRoom>,
 }
 
@@ -212,7 +212,7 @@ impl Decoding {
         loop {
             let wanted = WINDOW.max(window.len());
             let read = content.by_ref().take(u64::try_from(wanted).unwrap_or(u64::MAX)).read_to_end(&mut window);
-            // What came before a fault was read: `read_to_end` keeps it.
+            // Content before a fault counts as read: `read_to_end` keeps it.
             let end = if matches!(read, Ok(0)) { WindowEnd::Final } else { WindowEnd::GoesOn };
             if base == 0 && is_binary(&window) {
                 return Err(ReadEnd::Damaged { offset: 0, reason: UnreadFormat::BINARY.to_string() });
@@ -234,7 +234,7 @@ impl Decoding {
         }
     }
 
-    /// Passes over what was read before.
+    /// Skips the content that was read before.
     fn skip<'a>(&self, mut content: Box<dyn Read + Send + 'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
         let skipped = io::copy(&mut content.by_ref().take(self.from), &mut io::sink())?;
         if skipped < self.from {
@@ -243,7 +243,7 @@ impl Decoding {
         Ok(content)
     }
 
-    /// Decodes the records of a window that begins at `base`; gives how much of it they are.
+    /// Decodes the records of a window that begins at `base`; gives their bytes.
     fn take(&mut self, window: &[u8], base: u64, end: WindowEnd) -> Result<usize, ReadEnd> {
         let mut splitter = Splitter::new(window, end).on_line(self.indent);
         while self.take_piece(&mut splitter, window, base)? {}
@@ -251,7 +251,7 @@ impl Decoding {
         Ok(splitter.position())
     }
 
-    /// Takes what the window begins with for a record, though its end was not found.
+    /// Takes the start of the window as a record, although its end was not found.
     fn take_one(&mut self, window: &[u8], base: u64) -> Result<usize, ReadEnd> {
         let mut splitter = Splitter::new(window, WindowEnd::Final).on_line(self.indent);
         self.take_piece(&mut splitter, window, base)?;
@@ -287,12 +287,12 @@ impl Decoding {
             _ => None,
         };
         let before = self.builder.buffered_bytes();
-        // Whether an event is there already is asked of the table, for many at once.
+        // The table is asked for many events at once whether it has them.
         self.counts += self.builder.push_opened(&position, opened, &mut |_, _| false);
         self.room = kept(room, self.builder.buffered_bytes() - before, data.len());
     }
 
-    /// Hands on what was decoded up to byte `to`.
+    /// Hands on the rows decoded up to byte `to`.
     fn hand_on(&mut self, to: u64, ended: bool) -> Result<(), ReadEnd> {
         if to == self.from && !ended {
             return Ok(());
@@ -316,7 +316,7 @@ impl Decoding {
         Ok(())
     }
 
-    /// An error of the store passes or is told as such; any other is the object's own.
+    /// An error of the store passes or is reported as such; any other is the object's own.
     fn read_fault(&self, error: io::Error, offset: u64) -> ReadEnd {
         match error.downcast::<LakeError>() {
             Ok(error) => ReadEnd::Failed(error.into()),

@@ -1,6 +1,6 @@
 //! Which objects of an archive a backfill reads, and from where. Pure.
 //!
-//! | the documents say of the object, in this version | it was written | then |
+//! | the object, in this version, in the documents | it was written | then |
 //! | --- | --- | --- |
 //! | read to its end | – | nothing |
 //! | nothing, or read in part | before the limit | read on from there |
@@ -16,9 +16,9 @@ use chrono::NaiveDate;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectTask {
     pub(crate) object: ArchivedObject,
-    /// What its rows have for a shard.
+    /// The name of its shard in its rows.
     pub(crate) shard: ShardId,
-    /// First byte of the decompressed content that was not read yet.
+    /// The first unread byte of the decompressed content.
     pub(crate) from: u64,
     /// When its records arrived.
     pub(crate) arrived_at: Micros,
@@ -30,11 +30,11 @@ pub(crate) struct BackfillPlan {
     pub(crate) tasks: Vec<ObjectTask>,
     /// Objects that were read to their end before.
     pub(crate) present: usize,
-    /// Names of those that are left for later.
+    /// Names of the objects that are left for later.
     pub(crate) left: Vec<String>,
 }
 
-/// Plans from the objects as listed and what the documents say.
+/// Plans from the listed objects and the committed ranges of the documents.
 pub(crate) fn plan(
     objects: &[ArchivedObject],
     committed: &[ArchiveRange],
@@ -65,8 +65,8 @@ pub(crate) fn plan(
     plan
 }
 
-/// When the first record of an object arrived that Firehose wrote: it ends the names of its
-/// objects with `-<version>-YYYY-MM-DD-HH-MM-SS-<random>`. Else an object's records arrived before it was written.
+/// When the first record of an object of Firehose arrived: Firehose ends names with
+/// `-<version>-YYYY-MM-DD-HH-MM-SS-<random>`. The records of any other object arrived before it was written.
 fn arrived_at(name: &str) -> Option<Millis> {
     const DIGITS: [usize; 6] = [4, 2, 2, 2, 2, 2];
     let file = name.rsplit('/').next()?;
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_not_read_again_and_what_was_begun_goes_on() {
+    fn a_backfill_resumes_and_reads_nothing_twice() {
         let objects = [
             object("a", "1", Millis::new(5)),
             object("b", "1", Millis::new(5)),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_that_firehose_gives_tells_when_the_first_record_arrived() {
+    fn firehose_names_give_the_first_arrival_time() {
         let name = "s3://b/raw/2026/11/03/17/points-2026-1-2026-11-03-17-05-09-0a1b2c3d-1234-4000-8000-000000000001.gz";
         let expected = "2026-11-03T17:05:09Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap();
         assert_eq!(arrived_at(name), Some(Millis::new(expected.timestamp_millis())));

@@ -1,5 +1,5 @@
-//! Which of a batch's events are not in the table yet: told apart by their id, within their type and day, for a repeated
-//! event repeats both. Pure but for the answer of the table, which is handed in.
+//! Which of a batch's events are not in the table yet. Events are distinguished by their id, within their type and day,
+//! because a repeated event repeats both. Pure: the answer of the table is handed in.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -27,7 +27,7 @@ pub(crate) type Ids = HashSet<Uuid, RandomState>;
 pub(crate) struct Pending {
     chunks: Vec<Chunk>,
     bytes: usize,
-    /// What the heavy rows among them take: others may wait for it.
+    /// The rooms of the heavy rows among them: others may wait for these.
     rooms: Vec<RowRoom>,
 }
 
@@ -42,12 +42,12 @@ impl Pending {
         self.chunks.is_empty()
     }
 
-    /// Whether it holds so many bytes of rows, or parts of so many objects, or rows that others may wait for.
+    /// Whether it holds `bytes` of rows, parts of `chunks` objects, or rows for whose room others may wait.
     pub(crate) fn is_due(&self, bytes: usize, chunks: usize) -> bool {
         self.bytes >= bytes || self.chunks.len() >= chunks || !self.rooms.is_empty()
     }
 
-    /// The room that its rows take until they are written.
+    /// The room that its rows hold until they are written.
     pub(crate) fn take_rooms(&mut self) -> Vec<RowRoom> {
         std::mem::take(&mut self.rooms)
     }

@@ -1,4 +1,4 @@
-//! What the tables already hold of some shards in a slice of time, and what therefore is missing. Pure.
+//! What the tables hold of some shards in a slice of time, and so what is missing. Pure.
 //!
 //! | the event | then |
 //! | --- | --- |
@@ -51,8 +51,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Nothing is known yet. `families`: each shard that is replayed, with its relatives. `span`: of the deduplication
-    /// window.
+    /// Starts empty. `families`: each shard that is replayed, with its relatives. `span`: of the deduplication window.
     pub(crate) fn new(families: &BTreeMap<ShardId, BTreeSet<ShardId>>, span: Duration) -> Self {
         let names: BTreeSet<&ShardId> = families.values().flatten().chain(families.keys()).collect();
         let members: BTreeMap<ShardId, usize> =
@@ -89,7 +88,7 @@ impl Known {
         self.places.contains(&self.place(shard, position))
     }
 
-    /// Judges a valid event, and remembers it when it is missing: it will be added.
+    /// Judges a valid event. A missing one is remembered, because it will be added.
     pub(crate) fn judge(&mut self, shard: &str, position: EventPosition<'_>, id: Uuid, arrived_at: Micros) -> Verdict {
         let place = self.place(shard, position);
         if self.places.contains(&place) {
@@ -130,7 +129,7 @@ mod tests {
     const ID: Uuid = Uuid::from_u128(7);
 
     #[test]
-    fn a_position_in_either_table_is_known_whatever_is_there() {
+    fn a_position_in_either_table_is_known() {
         let mut known = known();
         known.remember_event("a", at("1"), ID, Micros::new(0));
         known.remember_rejected("a", at("2"));
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_near_by_on_the_shard_or_a_relative_is_a_duplicate_in_both_directions() {
+    fn a_nearby_id_on_relatives_is_a_duplicate() {
         for (other, shard, arrived_at, expected) in [
             ("a", "a", 900, Verdict::Duplicate),
             ("a", "a", -900, Verdict::Duplicate),

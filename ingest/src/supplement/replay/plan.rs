@@ -1,10 +1,10 @@
 //! What a replay may read: which shards, up to where, and in which slices of time. Pure.
 //!
-//! | the table says of a listed shard | the replay reads |
+//! | the listed shard in the table | the replay reads |
 //! | --- | --- |
 //! | ended | all of it |
 //! | position after P | up to and including P |
-//! | pinned, nothing committed | nothing: all of it is the worker's |
+//! | pinned, nothing committed | nothing: all of it is left to the worker |
 //! | nothing, or another incarnation | nothing |
 
 use std::{
@@ -18,7 +18,7 @@ use bluelake_schemas::Millis;
 
 use crate::kinesis::listed::ListedShard;
 
-/// Up to where a shard is the replay's. What follows is the worker's, who may be reading it now.
+/// How far a replay may read a shard. Later records are the worker's, which may be reading them now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     /// The worker will never come back to the shard.
@@ -30,13 +30,13 @@ pub(crate) enum Limit {
 /// The shards of a stream as a replay sees them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReplayPlan {
-    /// Shards to read, with how far.
+    /// Shards to read, and how far.
     pub(crate) shards: BTreeMap<ShardId, Limit>,
-    /// Shards of which nothing is committed yet.
+    /// Shards without a commit yet.
     pub(crate) skipped: Vec<ShardId>,
 }
 
-/// Plans from the shards as listed and the document in force.
+/// Plans from the listed shards and the document in force.
 pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>) -> ReplayPlan {
     let mut plan = ReplayPlan::default();
     for shard in listed {
@@ -57,8 +57,8 @@ pub(crate) fn plan(listed: &[ListedShard], document: Option<&CheckpointDocument>
     plan
 }
 
-/// The shard with all its ancestors and descendants that the table or the stream knows: among them an event id stands once
-/// within the window.
+/// The shard with all its ancestors and descendants that the table or the stream knows. Among them an event id is
+/// stored once within the window.
 pub(crate) fn relatives(id: &str, listed: &[ListedShard], document: Option<&CheckpointDocument>) -> BTreeSet<ShardId> {
     let mut edges: BTreeSet<(&str, &str)> = BTreeSet::new();
     for shard in listed {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn listed(id: &str, parents: &[&str]) -> ListedShard {
-        // Stated field by field in one place: other parts of the program may know more of a shard.
+        // Every field is written here, in one place: other parts of the program may know more of a shard.
         ListedShard {
             id: id.into(),
             starting_sequence: sequence(1),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_worker_is_done_with_is_replayed() {
+    fn only_ranges_done_by_the_worker_are_replayed() {
         let document = document(&[
             ("open", 1, Position::After(sequence(7)), false),
             ("ended", 1, Position::After(sequence(9)), true),

@@ -1,4 +1,4 @@
-//! Reads a range of arrival times of one shard once more, page by page, at a pace that leaves calls for the worker.
+//! Reads a range of arrival times of one shard again, page by page, at a pace that leaves calls for the worker.
 
 use std::{ops::Range, time::Duration};
 
@@ -17,12 +17,12 @@ use crate::{
 const CALL_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-/// Arrival times are approximate: records may stand this far from their order.
+/// Arrival times are approximate: records may be out of order by this much.
 const DISORDER: Duration = Duration::from_secs(60);
 /// Failures in a row after which the replay gives up.
 const MAX_FAILURES: usize = 8;
 
-/// Reads what arrived in `arrived`, as far as the limit.
+/// Reads the records that arrived within `arrived`, up to the limit.
 #[derive(Debug)]
 pub(crate) struct RangeReader {
     source: KinesisStream,
@@ -58,7 +58,7 @@ impl RangeReader {
         Ok(None)
     }
 
-    /// Keeps what is in the range and sees whether anything can follow.
+    /// Keeps the records of the range and decides whether more can follow.
     fn take(&mut self, page: GetRecordsOutput) -> Result<Vec<Record>, IngestError> {
         let at_tip = page.records.is_empty() && page.millis_behind_latest == Some(0);
         self.done = at_tip || page.next_shard_iterator.is_none();

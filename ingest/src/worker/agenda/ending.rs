@@ -1,5 +1,6 @@
-//! How a round comes to its end: told to leave, or in a run that ends at the tips, when every shard was read as far as it
-//! went when the run began, by this worker or by others, or when nobody reads what is left. Pure.
+//! How a round ends. It ends when the worker is to leave. In a run that ends at the tips it also ends when every shard
+//! was read as far as it went at the start of the run, by this or another worker, or when no worker reads the rest.
+//! Pure.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,8 @@ use bluelake_lake::ShardId;
 use super::{Act, Agenda, Look, WAITING_INTERVAL};
 use crate::reading::chunk::Rows;
 
-/// A run that ends at the tips waits no longer for shards that are not read by anybody, once nothing was committed for this
-/// time. Workers commit every minute, unless told otherwise, and are taken for gone within seconds.
+/// A run that ends at the tips stops waiting for unread shards when nothing was committed for this time. Workers commit
+/// every minute, unless set otherwise, and are taken for gone within seconds.
 const STANDSTILL: Duration = Duration::from_secs(300);
 
 /// What a run waits for.
@@ -26,7 +27,7 @@ pub(super) struct Ending {
     has_looked: bool,
     /// When to look again.
     next: Option<Instant>,
-    /// What was waited for last, and since when nothing of it has moved.
+    /// What was waited for last, and since when none of it has moved.
     standstill: Option<(Waited, Instant)>,
     unread: Option<Vec<ShardId>>,
 }
@@ -36,7 +37,7 @@ impl Ending {
         self.has_looked = true;
     }
 
-    /// What was seen is not the end any more.
+    /// The end that was seen no longer holds.
     pub(super) fn look_again(&mut self) {
         self.has_looked = false;
         self.unread = None;
@@ -44,7 +45,7 @@ impl Ending {
 }
 
 impl<R: Rows, D> Agenda<R, D> {
-    /// What an idle worker does.
+    /// The next act of an idle worker.
     pub(super) fn at_end(&mut self, now: Instant) -> Option<Act<R, D>> {
         if self.leaving {
             return Some(Act::Finish { unread: Vec::new() });
@@ -58,8 +59,8 @@ impl<R: Rows, D> Agenda<R, D> {
         Some(if self.ending.has_looked { Act::Judge } else { Act::Look(Look::AtEnd) })
     }
 
-    /// Shards that nobody has read as far as this run should, and the number of the document in force. Whether the run
-    /// begins to wait for these shards.
+    /// Takes the shards that are not read as far as this run should, and the number of the document in force. Gives
+    /// whether the run begins to wait for these shards.
     pub(crate) fn judged(&mut self, unread: Vec<ShardId>, document: Option<u64>, now: Instant) -> bool {
         self.ending.look_again();
         let is_read = unread.is_empty();

@@ -21,7 +21,7 @@ impl Rows for Rows100 {
 
 type Plan = Agenda<Rows100, &'static str>;
 
-/// A clock by hand, and the agenda.
+/// A clock that the test moves, and the agenda.
 struct Worker {
     began: Instant,
     now: Instant,
@@ -140,13 +140,13 @@ fn nothing_is_read_before_the_first_look_succeeds() {
     assert_eq!((worker.next(), worker.next()), ("first look", "first look"));
     worker.look(Look::First, &["a"]);
     assert_eq!(worker.next(), "wait");
-    let mut told_to_stop = Worker::new(false);
-    told_to_stop.agenda.leave();
-    assert_eq!(told_to_stop.next(), "leave");
+    let mut stopping = Worker::new(false);
+    stopping.agenda.leave();
+    assert_eq!(stopping.next(), "leave");
 }
 
 #[test]
-fn a_batch_is_committed_by_age_and_one_at_a_time() {
+fn batches_commit_by_age_one_at_a_time() {
     let mut worker = Worker::new(false);
     worker.look(Look::First, &["a"]);
     worker.chunk("a", 0, 1, false);
@@ -159,7 +159,7 @@ fn a_batch_is_committed_by_age_and_one_at_a_time() {
 }
 
 #[test]
-fn the_end_of_a_shard_is_committed_at_once_and_then_its_children_are_looked_for() {
+fn a_shards_end_commits_before_its_children_start() {
     let mut worker = Worker::new(false);
     worker.look(Look::First, &["a", "b"]);
     worker.chunk("a", 0, 1, true);
@@ -170,7 +170,7 @@ fn the_end_of_a_shard_is_committed_at_once_and_then_its_children_are_looked_for(
 }
 
 #[test]
-fn when_memory_is_half_full_rows_go_ahead_and_when_it_is_full_reading_waits() {
+fn memory_pressure_uploads_rows_then_stops_reading() {
     let mut worker = Worker::new(false);
     worker.look(Look::First, &["a"]);
     worker.chunk("a", 0, 5, false);
@@ -186,7 +186,7 @@ fn when_memory_is_half_full_rows_go_ahead_and_when_it_is_full_reading_waits() {
 }
 
 #[test]
-fn a_shard_that_is_handed_over_is_let_go_when_all_of_it_is_committed() {
+fn a_shard_is_released_once_fully_committed() {
     let mut worker = Worker::new(false);
     worker.look(Look::First, &["a", "b"]);
     worker.chunk("a", 0, 1, false);
@@ -206,7 +206,7 @@ fn a_shard_that_is_handed_over_is_let_go_when_all_of_it_is_committed() {
 }
 
 #[test]
-fn shards_that_give_nothing_to_read_are_left_alone_for_a_while() {
+fn an_empty_shard_is_left_alone_briefly() {
     let mut worker = Worker::new(false);
     worker.look(Look::First, &["a", "b"]);
     worker.ended("a", ReaderEnd::ShardVanished, 0);
@@ -218,7 +218,7 @@ fn shards_that_give_nothing_to_read_are_left_alone_for_a_while() {
 }
 
 #[test]
-fn a_fence_drops_what_was_read_and_leaves_the_moved_shards_alone() {
+fn a_fence_drops_reads_and_leaves_moved_shards() {
     let mut worker = Worker::new(false);
     worker.look(Look::First, &["a", "b"]);
     worker.chunk("a", 0, 1, false);
@@ -232,7 +232,7 @@ fn a_fence_drops_what_was_read_and_leaves_the_moved_shards_alone() {
 }
 
 #[test]
-fn told_to_stop_it_commits_what_it_has_and_finishes() {
+fn a_stopping_worker_commits_and_finishes() {
     let mut worker = Worker::new(false);
     worker.look(Look::First, &["a"]);
     worker.chunk("a", 0, 1, false);
@@ -245,7 +245,7 @@ fn told_to_stop_it_commits_what_it_has_and_finishes() {
 }
 
 #[test]
-fn a_run_that_ends_at_the_tips_looks_again_and_judges_before_it_finishes() {
+fn a_once_run_looks_again_before_finishing() {
     let mut worker = Worker::new(true);
     worker.look(Look::First, &["a"]);
     worker.ended("a", ReaderEnd::AtTip, 0);
@@ -266,7 +266,7 @@ fn a_run_that_ends_at_the_tips_looks_again_and_judges_before_it_finishes() {
 }
 
 #[test]
-fn shards_that_nobody_reads_are_waited_for_until_nothing_has_moved_for_five_minutes() {
+fn unread_shards_are_awaited_for_five_idle_minutes() {
     let mut worker = Worker::new(true);
     worker.look(Look::First, &[]);
     let judge = |worker: &mut Worker, seconds: u64, document: u64| {

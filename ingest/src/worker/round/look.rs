@@ -1,5 +1,5 @@
-//! A look at the shards: which readers start and stop, and what those who watch hear of it; and at the end of a run, which
-//! shards nobody has read.
+//! A look at the shards: which readers start and stop, and what is reported of it; and at the end of a run, which
+//! shards are unread.
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -22,15 +22,15 @@ use crate::{
 };
 
 impl Round<'_> {
-    /// Looks at the shards. When a round begins or ends it must succeed; else a fault that may pass is no reason to stop
-    /// reading.
+    /// Looks at the shards. At the beginning and the end of a round it must succeed; in between a transient fault does
+    /// not stop reading.
     pub(super) async fn look(&mut self, look: Look) -> Result<(), IngestError> {
         match look {
             Look::First => {
                 let shutdown = self.shutdown.clone();
                 tokio::select! {
                     biased;
-                    // Nothing is read yet, so there is nothing to commit.
+                    // No shard is read yet, so there is nothing to commit.
                     () = shutdown.cancelled() => return Ok(()),
                     looked = self.look_until_it_succeeds() => looked?,
                 };
@@ -65,8 +65,8 @@ impl Round<'_> {
         }
     }
 
-    /// Starts a reader for each shard that may be read now and has none, and stops those of shards that are another
-    /// worker's. Gives the gaps that stop a shard.
+    /// Starts a reader for each readable shard without one, and stops the readers of shards that are another worker's.
+    /// Gives the gaps that stop a shard.
     async fn look_once(&mut self) -> Result<Vec<Gap>, IngestError> {
         self.agenda.look_begins(Instant::now());
         let (readable, listing) = self.worker.readable(self.agenda.held(), self.shutdown).await?;
@@ -98,7 +98,7 @@ impl Round<'_> {
         if shards.is_empty() {
             return Ok(());
         }
-        // Published before the first read, so that a worker that comes now does not take them too.
+        // They are published before the first read, so that a worker that comes now does not take them too.
         self.publish_holds();
         let shutdown = self.shutdown.clone();
         let windows = tokio::select! {
@@ -144,7 +144,7 @@ impl Round<'_> {
         self.readers.spawn(async move { (id, reader.run(stop).await) });
     }
 
-    /// What follows the commits was left behind by a fault, or by a worker that died: the next commit may be long in coming.
+    /// A fault or a dead worker left `rejected_events` behind, and the next commit may come late.
     async fn catch_up_rejected(&mut self) {
         let Some(table) = &mut self.worker.table else { return };
         if let Err(error) = table.follow_rejected().await {
@@ -162,8 +162,8 @@ impl Round<'_> {
         self.reported_gaps = shards;
     }
 
-    /// Finds the shards that nobody has read as far as this run should. Those of other workers may never be at a tip:
-    /// Kinesis tells whether what they have committed is enough.
+    /// Finds the shards that are not read as far as this run should. Shards of other workers may never be at a tip:
+    /// Kinesis decides whether their commits are enough.
     pub(super) async fn judge(&mut self) -> Result<(), IngestError> {
         let (since, in_fleet) = (self.worker.began_at, self.worker.options.fleet.is_some());
         let (source, clock) = (self.worker.source.clone(), self.worker.options.clock.clone());
