@@ -1,4 +1,4 @@
-//! What can go wrong in this room. A bad event is not an error: it is a rejected row.
+//! The faults of this room. A bad event is not an error: it is a rejected row.
 
 /// An error of the transform room.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum TransformError {
     /// Rows are not of the file's schema.
     #[error("rows do not fit the file: {column} is not as its schema says")]
     Schema {
-        /// The first column that differs, or what else does.
+        /// The first column that differs, or another difference.
         column: String,
     },
     /// Rows are not in the file's order.

@@ -1,8 +1,8 @@
 //! Event bytes to Arrow batches and Parquet bytes, without I/O.
 //!
-//! Decoding takes records apart and judges each event by the contract, straight from the bytes into Arrow builders;
-//! partitioning sorts the rows into the files of a commit, and encoding writes those as Parquet. Nothing here reads a
-//! clock, a disk or a network, and no event can make it fail: a bad one is a row of the rejected.
+//! Decoding takes records apart and judges each event by the contract, straight from the bytes into Arrow builders.
+//! Partitioning sorts the rows into the files of a commit, and encoding writes those as Parquet. No code here reads a
+//! clock, a disk or a network, and no event can make it fail: a bad event is a rejected row.
 
 mod decode;
 mod encode;

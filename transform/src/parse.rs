@@ -1,4 +1,4 @@
-//! Bytes of JSON, texts and times, without copies where that can be.
+//! Bytes of JSON, texts and times, without copies where possible.
 
 pub(crate) mod json;
 pub(crate) mod text;

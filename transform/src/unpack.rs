@@ -1,4 +1,4 @@
-//! What lies around events: aggregated records, compression, archives of many records.
+//! The wrapping of events: aggregated records, compression, archives of many records.
 
 pub(crate) mod archive;
 pub(crate) mod compression;

@@ -8,7 +8,7 @@ use crate::parse::json::{Token, Value};
 use crate::parse::text;
 use crate::parse::timestamp;
 
-/// A value that passed its check. Texts are ranges, so that nothing is copied before the whole event has passed.
+/// A value that passed its check. Texts are ranges, so that copies are made only after the whole event has passed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cell {
     Null,
@@ -27,14 +27,14 @@ pub(crate) enum Cell {
     Number(f64),
     Boolean(bool),
     Uuid(Uuid),
-    /// Cells of the entries, one entry after another, from `first` on.
+    /// Cells of the entries, in the order of the entries, from `first` on.
     List {
         first: usize,
         entries: usize,
     },
 }
 
-/// Where the ranges and lists of cells point to.
+/// The texts and cells that ranges and lists point to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CellSource<'a> {
     pub(crate) text: &'a str,
@@ -43,7 +43,7 @@ pub(crate) struct CellSource<'a> {
 }
 
 impl<'a> CellSource<'a> {
-    /// The text of a cell that is one.
+    /// The text of a text cell.
     pub(crate) fn text_of(&self, cell: Cell) -> Option<&'a str> {
         match cell {
             Cell::Text { start, end } => self.text.get(start..end),
@@ -71,7 +71,7 @@ pub(crate) fn string<'a>(
     }
 }
 
-/// Checks a value that is there and not null. Lists, event type and schema version are checked elsewhere.
+/// Checks a value that is present and not null. Lists, event type and schema version are checked elsewhere.
 pub(crate) fn scalar(check: &Check, text: &str, value: Value, unescaped: &mut String) -> Result<Cell, ReasonCode> {
     match check {
         Check::Text { max_bytes, is_zip_code } => {
@@ -96,7 +96,7 @@ pub(crate) fn scalar(check: &Check, text: &str, value: Value, unescaped: &mut St
         Check::Number { min, max } => {
             must(matches!(value.token, Token::Integer | Token::Number), ReasonCode::WrongType)?;
             let found: f64 = value.raw(text).parse().map_err(|_| ReasonCode::WrongType)?;
-            // Infinite when it is beyond a double, and then in no range.
+            // A number beyond a double is infinite, and so outside of every range.
             must((*min..=*max).contains(&found), ReasonCode::OutOfRange)?;
             Ok(Cell::Number(found))
         }

@@ -28,7 +28,7 @@ pub(crate) enum Column {
 }
 
 impl Column {
-    /// A builder for what a check lets pass.
+    /// A builder for values that pass this check.
     pub(crate) fn new(check: &Check) -> Self {
         match check {
             Check::Text { .. } | Check::Uuid | Check::Enum { .. } | Check::EventType => {
@@ -43,7 +43,7 @@ impl Column {
         }
     }
 
-    /// Adds a row and gives the bytes that it takes, about. A cell of another type counts as null.
+    /// Adds a row and gives its approximate bytes. A cell of another type counts as null.
     pub(crate) fn append(&mut self, cell: Cell, source: CellSource<'_>) -> usize {
         match (self, cell) {
             (Column::Text(builder), Cell::Uuid(uuid)) => append_uuid(builder, uuid),
@@ -76,7 +76,7 @@ impl Column {
         }
     }
 
-    /// Takes what was appended as an array of the column's type, and begins anew.
+    /// Takes the appended rows as an array of the column's type, and begins anew.
     pub(crate) fn finish(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             Column::Text(builder) => Arc::new(builder.finish()),
@@ -107,7 +107,7 @@ fn append_uuid(builder: &mut StringBuilder, uuid: Uuid) -> usize {
     4 + text.len()
 }
 
-/// Builder of a list of objects: how many entries each row has, and a column for each of their fields.
+/// Builder of a list of objects: the number of entries of each row, and a column for each of their fields.
 #[derive(Debug)]
 pub(crate) struct ListColumn {
     columns: Vec<Column>,

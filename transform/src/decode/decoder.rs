@@ -1,7 +1,7 @@
 //! Records in, two Arrow batches out: the events that passed and the events that were rejected.
 //!
 //! Every value of a record ends in exactly one of three places: a row of events, a row of rejected events, or the count
-//! of duplicates. Rows of a batch stand in the order in which the records were pushed.
+//! of duplicates. Rows of a batch are in the order of the pushed records.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Decoder {
     /// Compiles what the contract says about a stream.
     ///
     /// # Errors
-    /// [`TransformError::Layout`] when a column that decoding builds on is not there.
+    /// [`TransformError::Layout`] when a column that decoding needs is missing.
     pub fn new(contract: &Contract, stream: Stream) -> Result<Self, TransformError> {
         let of_stream = contract.stream(stream);
         Ok(Self {
@@ -69,7 +69,7 @@ impl Decoder {
     }
 }
 
-/// Where a record came from; every row that comes from it says so.
+/// Where a record came from; each of its rows says so.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordPosition<'a> {
     /// Shard id.
@@ -78,11 +78,12 @@ pub struct RecordPosition<'a> {
     pub sequence: &'a str,
     /// When the stream received the record, microseconds since 1970-01-01 UTC.
     pub arrived_at: Micros,
-    /// Hash keys of the shard, both ends included, when known: sub-records of an aggregate that hash elsewhere are counted.
+    /// Hash keys of the shard, both ends included, if known: sub-records of an aggregate that hash elsewhere are
+    /// counted.
     pub hash_keys: Option<(u128, u128)>,
 }
 
-/// What became of events. Always `received = stored + rejected + duplicate`.
+/// The outcomes of events. Always `received = stored + rejected + duplicate`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Values that the records held.
@@ -93,7 +94,7 @@ pub struct Counts {
     pub rejected: u64,
     /// Dropped because their event_id was seen before.
     pub duplicate: u64,
-    /// Sub-records of aggregates that hash to another shard. They are kept: this is no part of the sum.
+    /// Sub-records of aggregates that hash to another shard. They are kept: this count is not part of the sum.
     pub misrouted: u64,
 }
 
@@ -107,14 +108,14 @@ impl AddAssign for Counts {
     }
 }
 
-/// What a [`BatchBuilder`] held.
+/// The rows and counts of a [`BatchBuilder`].
 #[derive(Clone, Debug)]
 pub struct DecodedBatch {
     /// Rows of the stream's table, in its schema, partition columns included.
     pub events: RecordBatch,
     /// Rows of `rejected_events`, in its schema, partition columns included.
     pub rejected: RecordBatch,
-    /// Fields of the stored events that the contract does not know and that are in `extras`.
+    /// Fields of the stored events that the contract does not know; they are in `extras`.
     pub unknown_fields: u64,
 }
 
@@ -135,9 +136,9 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// Decodes one Kinesis record: plain, compressed, or aggregated of such.
     ///
-    /// `is_duplicate(event_id, sub_sequence)` is asked once for each event that is otherwise valid; when it says `true`
-    /// the event is dropped and counted. A bad event is a row of the rejected, never an error. A damaged aggregate is
-    /// one rejected event, whole; a payload that cannot be decompressed is one as well.
+    /// `is_duplicate(event_id, sub_sequence)` is called once for each otherwise valid event; if it gives `true`, the
+    /// event is dropped and counted. A bad event is a rejected row, never an error. A damaged aggregate is one rejected
+    /// event as a whole; so is a payload that cannot be decompressed.
     pub fn push(
         &mut self,
         position: &RecordPosition<'_>,
@@ -174,7 +175,7 @@ impl BatchBuilder {
         progress.counts
     }
 
-    /// Decodes a record's data, or a sub-record's. What is compressed must hold events themselves.
+    /// Decodes the data of a record or sub-record. Compressed data must hold the events themselves.
     fn payload(&mut self, progress: &mut Progress<'_>, data: &[u8], is_duplicate: &mut dyn FnMut(Uuid, u32) -> bool) {
         let Some(compression) = Compression::of(data) else {
             return self.values(progress, data, is_duplicate);
@@ -222,7 +223,7 @@ impl BatchBuilder {
         progress.next();
     }
 
-    /// Bytes that the rows take in Arrow, about. Costs nothing to ask.
+    /// The approximate bytes of the rows in Arrow. A cheap call.
     pub fn buffered_bytes(&self) -> usize {
         self.events.bytes + self.rejected.bytes
     }
@@ -235,8 +236,8 @@ impl BatchBuilder {
     /// Takes the rows that are held and begins anew.
     ///
     /// # Errors
-    /// [`TransformError::Arrow`] when the columns do not make a batch of the table's schema, which would be a fault
-    /// of this crate; the rows are lost then and their records must be read again.
+    /// [`TransformError::Arrow`] when the columns do not make a batch of the table's schema, which would be a bug of
+    /// this crate. The rows are lost then, and their records must be read again.
     pub fn finish(&mut self) -> Result<DecodedBatch, TransformError> {
         let events = self.events.finish(&self.decoder);
         let rejected = self.rejected.finish(&self.decoder);
@@ -258,17 +259,17 @@ impl<'a> Progress<'a> {
         Self { position, sub_sequence: 0, decompression_budget: MAX_DECOMPRESSED_BYTES, counts: Counts::default() }
     }
 
-    /// Where the next event stands.
+    /// The place of the next event.
     fn place(&self) -> Place<'a> {
         Place { position: self.position, sub_sequence: self.sub_sequence }
     }
 
-    /// How many more values the record may be split into: what wraps them must not make them countless.
+    /// The number of values that the record may still be split into: wrapping must not make them countless.
     fn values_left(&self) -> usize {
         MAX_VALUES.saturating_sub(usize::try_from(self.sub_sequence).unwrap_or(usize::MAX))
     }
 
-    /// After an event, whatever became of it.
+    /// After an event, whatever its outcome.
     fn next(&mut self) {
         self.counts.received += 1;
         self.sub_sequence += 1;
@@ -333,8 +334,8 @@ impl EventColumns {
     }
 }
 
-/// A batch that holds on to no more memory than its rows need: builders grow by doubling, and a buffer of many
-/// batches would be half air.
+/// A batch that holds only the memory of its rows: builders grow by doubling, and a buffer of many batches would be
+/// half empty.
 fn batch(schema: &SchemaRef, mut columns: Vec<ArrayRef>) -> Result<RecordBatch, TransformError> {
     for column in &mut columns {
         Array::shrink_to_fit(column);
@@ -342,7 +343,7 @@ fn batch(schema: &SchemaRef, mut columns: Vec<ArrayRef>) -> Result<RecordBatch, 
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-/// Columns of `rejected_events`; those that are the same in every row are made at the end.
+/// Columns of `rejected_events`. Columns with one value in all rows are made at the end.
 #[derive(Debug)]
 struct RejectedColumns {
     reason: StringBuilder,
@@ -374,7 +375,7 @@ impl RejectedColumns {
         self.event_bytes.append_value(event_bytes);
         self.date.append_value(timestamp::date(place.position.arrived_at.get()));
         let texts = rejected.reason.as_str().len() + field_path.map_or(0, str::len) + event_bytes.len();
-        // Beside the texts: their offsets, the stream with its own, the contract version and the date.
+        // Beside the texts: their offsets, the stream with its offset, the contract version and the date.
         self.bytes += texts + 44 + self.lineage.append(place);
         self.rows += 1;
     }

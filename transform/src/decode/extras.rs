@@ -18,7 +18,7 @@ impl Extras {
         self.is_too_large = false;
     }
 
-    /// Adds a field. The key is given in pieces, without quotes and with the escapes that JSON wants.
+    /// Adds a field. The key comes in pieces, without quotes and with the escapes of JSON.
     pub(crate) fn push(&mut self, key: &[&str], value: &str) {
         let key_bytes: usize = key.iter().map(|piece| piece.len()).sum();
         // A comma or the opening brace, two quotes, a colon, and in the end the closing brace.
@@ -48,7 +48,7 @@ impl Extras {
         self.fields
     }
 
-    /// Whether the fields are longer than may be kept.
+    /// Whether the fields are too long to be kept.
     pub(crate) fn is_too_large(&self) -> bool {
         self.is_too_large
     }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sixty_four_kibibytes_are_kept_and_one_byte_more_is_not() {
+    fn extras_are_kept_up_to_64_kibibytes() {
         for (more, too_large) in [(0, false), (1, true)] {
             let mut extras = Extras::default();
             let value = "1".repeat(MAX_EXTRAS_BYTES - r#"{"k":}"#.len() + more);

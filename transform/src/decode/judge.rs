@@ -1,4 +1,4 @@
-//! Judges one event by the plan: every field is checked before anything is kept, in an order that never varies.
+//! Judges one event by the plan: every field is checked, in a fixed order, before anything is kept.
 //!
 //! Order: schema version, event type, the event type's fields in the order of the contract (a list's entries one after
 //! another), rules, size of the unknown fields. The first fault is the reason.
@@ -14,14 +14,14 @@ use crate::decode::reason::{ReasonCode, Rejected};
 use crate::parse::json::{Scanner, Token, Value};
 use crate::parse::timestamp;
 
-/// What is kept of the memory that one event took, for the next.
+/// The memory of one event that is kept for the next.
 const KEPT_BYTES: usize = 1 << 20;
-/// Most entries of a list. A record of 1 MiB has no room for more.
+/// The most entries of a list. A record of 1 MiB has no room for more.
 const MAX_ENTRIES: usize = 100_000;
 /// Fields of an entry lie inside the event, its list and the entry.
 const ENTRY_OUTER_DEPTH: usize = 2;
 
-/// The outcome for the event that was judged last; used again for the next.
+/// The outcome for the last event; its memory is used again for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     cells: Vec<Cell>,
@@ -32,7 +32,7 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Checks an object and gives its event_id. What passed is in [`Judge::cells`], by slot.
+    /// Checks an object and gives its event_id. Values that passed are in [`Judge::cells`], by slot.
     pub(crate) fn event(
         &mut self,
         plan: &Plan,
@@ -64,12 +64,12 @@ impl Judge {
         }
     }
 
-    /// What stands in a slot after its check; null when nothing does.
+    /// The cell of a slot after its check; null for an empty slot.
     pub(crate) fn cell(&self, slot: usize) -> Cell {
         self.cells.get(slot).copied().unwrap_or(Cell::Null)
     }
 
-    /// What the cells point to, in the text that was judged.
+    /// The texts that the cells point to.
     pub(crate) fn source<'a>(&'a self, text: &'a str) -> CellSource<'a> {
         CellSource { text, unescaped: &self.unescaped, entries: &self.entries }
     }
@@ -118,8 +118,8 @@ impl Judge {
         Ok(())
     }
 
-    /// Scans a list a second time, now for what its entries hold; the first time has found it well-formed. Unknown fields of the
-    /// entries are kept if the list is.
+    /// Scans a list a second time, for the values of its entries; the first scan has found it well-formed. Unknown
+    /// fields of the entries are kept if the list is.
     fn list(
         &mut self,
         (list, is_kept): (&ListPlan, bool),
@@ -207,7 +207,7 @@ impl Judge {
         }
     }
 
-    /// Unknown fields of the event, and fields of other event types. Those of list entries are there already.
+    /// Unknown fields of the event, and fields of other event types. Unknown fields of list entries are there already.
     fn keep_unknown(&mut self, plan: &Plan, event_plan: &EventPlan, text: &str, fields: &ObjectFields) {
         for unknown in fields.unknown() {
             self.extras.push(&[unknown.key.inner(text)], unknown.value.raw(text));
@@ -221,7 +221,7 @@ impl Judge {
     }
 }
 
-/// A value that is there and not null.
+/// A value that is present and not null.
 fn present(value: Value) -> Option<Value> {
     (!matches!(value.token, Token::Absent | Token::Null)).then_some(value)
 }

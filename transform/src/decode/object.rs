@@ -1,6 +1,6 @@
-//! One object as a table of slots: for each field of the contract what stands there, and the fields that it lacks.
+//! One object as a table of slots: the value of each field of the contract, and the fields that the contract lacks.
 //!
-//! The table is filled in one pass and used again for the next object, so that an object costs no allocation.
+//! One pass fills the table. The next object uses it again, so that objects cost no allocations.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use crate::decode::extras::MAX_EXTRAS_BYTES;
 use crate::parse::json::{NotJson, Scanner, Token, Value};
 use crate::parse::text;
 
-/// What is kept of the memory that one key took, for the next.
+/// The memory of one key that is kept for the next.
 const KEPT_KEY_BYTES: usize = 64 << 10;
 
-/// The names that an object may have, numbered: the number of a name is its slot.
+/// The possible names in an object, numbered: the number of a name is its slot.
 #[derive(Debug)]
 pub(crate) struct Keys {
     slots: HashMap<Box<str>, usize, RandomState>,
@@ -99,7 +99,7 @@ impl ObjectFields {
         }
     }
 
-    /// Beyond what may be kept, only the size is counted: a hostile object cannot make the list long.
+    /// Beyond the limit of kept bytes only the size is counted: a hostile object cannot make the list long.
     fn put_unknown(&mut self, field: UnknownField) {
         if self.unknown_bytes <= MAX_EXTRAS_BYTES {
             self.unknown.push(field);
@@ -107,18 +107,18 @@ impl ObjectFields {
         self.unknown_bytes = self.unknown_bytes.saturating_add(field.key.len() + field.value.len());
     }
 
-    /// What stands in a slot; an absent value when nothing does.
+    /// The value of a slot; an absent value for an empty slot.
     pub(crate) fn get(&self, slot: usize) -> Value {
         self.slots.get(slot).copied().unwrap_or_default()
     }
 
-    /// The fields that the contract does not know, in the order of the text; all of them unless they are
-    /// longer than [`MAX_EXTRAS_BYTES`], which whoever keeps them finds out again.
+    /// The fields that the contract does not know, in the order of the text. Some are left out if they are longer than
+    /// [`MAX_EXTRAS_BYTES`]; the caller that keeps them checks that again.
     pub(crate) fn unknown(&self) -> &[UnknownField] {
         &self.unknown
     }
 
-    /// The first field of the contract that stands there twice.
+    /// The first field of the contract that occurs twice.
     pub(crate) fn duplicate(&self) -> Option<usize> {
         self.duplicate
     }

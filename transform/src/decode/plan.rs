@@ -33,7 +33,7 @@ pub(crate) struct EventPlan {
     pub(crate) name: String,
     /// Fields that the type has, and those that are dropped on arrival, in the order of the contract.
     pub(crate) steps: Vec<Step>,
-    /// Fields of other types only, which are kept as unknown ones.
+    /// Fields of other types only; they are kept as unknown fields.
     pub(crate) foreign: Vec<usize>,
     pub(crate) rules: Vec<PlannedRule>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Step {
     pub(crate) is_required: bool,
 }
 
-/// When the text of one slot is among some, that of another must be among others.
+/// If the text of one slot is among some values, the text of another slot must be among others.
 #[derive(Debug)]
 pub(crate) struct PlannedRule {
     pub(crate) when: (usize, Vec<String>),
@@ -74,9 +74,9 @@ pub(crate) enum Check {
     Boolean,
     Timestamp,
     List(ListPlan),
-    /// Looked at before the event type is known.
+    /// Checked before the event type is known.
     EventType,
-    /// Looked at before the event type is known.
+    /// Checked before the event type is known.
     SchemaVersion,
 }
 
@@ -134,7 +134,7 @@ fn event(contract: &StreamContract, event_type: &str) -> EventPlan {
             Presence::Required => steps.push(Step { slot, is_required: true }),
             Presence::Optional => steps.push(Step { slot, is_required: false }),
             Presence::Absent if field.is_kept() => foreign.push(slot),
-            // What is dropped on arrival is checked in every type, and not kept by the back door either.
+            // Fields that are dropped on arrival are checked in every type, and not kept as unknown fields either.
             Presence::Absent => steps.push(Step { slot, is_required: false }),
         }
     }

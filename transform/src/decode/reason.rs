@@ -17,31 +17,31 @@ pub enum ReasonCode {
     BadString,
     /// Nested deeper than 32 levels.
     TooDeep,
-    /// A field of the contract stands there twice.
+    /// A field of the contract occurs twice.
     DuplicateKey,
     /// A text is longer than its field allows, unknown fields are too long, or a record has too many values.
     TooLarge,
     /// A required field is missing or null.
     MissingField,
-    /// A value of another JSON type than the field's.
+    /// A value has another JSON type than its field.
     WrongType,
-    /// A number outside of its field's limits.
+    /// A number is outside of its field's limits.
     OutOfRange,
-    /// A text that is no value of the field's enum.
+    /// A text is not a value of its field's enum.
     NotInEnum,
-    /// A value that this role or combination of fields may not have.
+    /// This role or combination of fields may not have the value.
     RuleViolated,
-    /// Not a time as the contract wants it.
+    /// A time is not in the form of the contract.
     BadTimestamp,
     /// A time before 2020 or more than a day after arrival.
     ImplausibleTimestamp,
     /// Not a UUID.
     BadUuid,
-    /// An event type that the stream does not have.
+    /// The stream does not have this event type.
     UnknownEventType,
     /// A schema version above the highest known.
     UnsupportedSchemaVersion,
-    /// A text that does not have its field's form.
+    /// A text does not have its field's form.
     BadFormat,
     /// An aggregated record that is damaged, refers to keys it lacks, or holds another aggregate.
     AggregationCorrupt,
@@ -117,17 +117,17 @@ impl fmt::Display for ReasonCode {
     }
 }
 
-/// What is wrong with an event.
+/// Why an event is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The reason.
     pub reason: ReasonCode,
-    /// The field that it is about, as in `points` or `items[2].sku`; made of the contract's names and of numbers only.
+    /// The field at fault, as in `points` or `items[2].sku`: only names of the contract and numbers.
     pub field_path: Option<String>,
 }
 
 impl Rejected {
-    /// About the event as a whole.
+    /// A fault of the event as a whole.
     pub(crate) fn whole(reason: ReasonCode) -> Self {
         Self { reason, field_path: None }
     }

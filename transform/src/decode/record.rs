@@ -1,8 +1,8 @@
-//! One text, a record's or a sub-record's, as the values that stand in it, one after another.
+//! One text of a record or sub-record, as its values in order.
 //!
-//! Values are separated by white space or nothing. Whatever is wrong with one value, the next is found, unless the text
-//! stops being JSON or UTF-8: then everything from there on is one rejected item. No byte is passed over but white
-//! space between values and a byte-order mark at the start.
+//! Values are separated by white space or nothing. After a faulty value the next is found, unless the text stops being
+//! JSON or UTF-8: then everything from there on is one rejected item. Only white space between values and a byte-order
+//! mark at the start are skipped.
 
 use simdutf8::{basic, compat};
 
@@ -10,7 +10,8 @@ use crate::decode::object::{Keys, ObjectFields};
 use crate::decode::reason::{ReasonCode, Rejected};
 use crate::parse::json::{Faults, NotJson, Scanner, Token, Value};
 
-/// Most values that a Kinesis record is split into, over all its sub-records; a record of 10 MiB that holds more is not made of events.
+/// The most values that a Kinesis record is split into, over all its sub-records. A record of 10 MiB with more is not
+/// made of events.
 pub(crate) const MAX_VALUES: usize = 100_000;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -19,7 +20,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
     data: &'a [u8],
-    /// What is UTF-8 from the start on, less a byte-order mark.
+    /// The part from the start on that is UTF-8, less a byte-order mark.
     text: &'a str,
     /// Whether bytes follow that are not UTF-8.
     is_cut: bool,
@@ -38,7 +39,7 @@ pub(crate) struct Item<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// At most `max_values` are split off; what follows them is one rejected item.
+    /// At most `max_values` are split off; the rest is one rejected item.
     pub(crate) fn new(data: &'a [u8], max_values: usize) -> Self {
         let (text, is_cut) = readable(data);
         Self { data, text, is_cut, scanner: Scanner::new(text, 0), values: 0, max_values, is_done: false }
@@ -75,7 +76,7 @@ impl<'a> Record<'a> {
         Some(Item { bytes, fault: self.fault(value, names, fields) })
     }
 
-    /// What is left when the text is at its end.
+    /// The rest, at the end of the text.
     fn end(&mut self) -> Option<Item<'a>> {
         self.is_done = true;
         let reason = match self.values {
@@ -86,7 +87,7 @@ impl<'a> Record<'a> {
         Some(self.rest(self.text.len(), reason))
     }
 
-    /// The value that begins at `start` breaks the grammar, or breaks off where the text does.
+    /// The value that begins at `start` breaks the grammar, or ends with the text before its own end.
     fn broken(&mut self, start: usize) -> Item<'a> {
         let breaks_off = self.is_cut && self.scanner.position() == self.text.len();
         let reason = match self.scanner.faults.too_deep {
@@ -115,7 +116,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// What makes a whole value unfit, whatever its event type: the first of these in this order.
+    /// The fault of a whole value, whatever its event type: the first of these in this order.
     fn fault(&self, value: Value, names: &[String], fields: &ObjectFields) -> Option<Rejected> {
         let is_object = value.token == Token::Object;
         let name = |slot: Option<usize>| slot.filter(|_| is_object).and_then(|slot| names.get(slot)).cloned();

@@ -1,14 +1,14 @@
-//! What one row of a batch weighs: texts and lists by their own length, everything else by its width.
+//! The weight of one row of a batch: texts and lists by their own length, everything else by its width.
 
 use arrow::{
     array::{Array, AsArray as _, RecordBatch},
     datatypes::DataType,
 };
 
-/// A row heavier than this is no usual event.
+/// A usual event makes a lighter row than this.
 pub(crate) const HEAVY_ROW: usize = 64 << 10;
 
-/// What the rows of a batch weigh.
+/// The weights of the rows of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RowWeights {
     /// About the same: none of them is heavy.
@@ -29,12 +29,12 @@ impl RowWeights {
     }
 }
 
-/// Bytes of a row in Arrow, about.
+/// The approximate bytes of a row in Arrow.
 pub(crate) fn row_bytes(batch: &RecordBatch, row: usize) -> usize {
     batch.columns().iter().map(|column| bytes_between(column.as_ref(), row, row + 1)).sum()
 }
 
-/// Bytes that a value takes at most.
+/// The most bytes of a value.
 fn most_bytes(array: &dyn Array) -> usize {
     let longest = |offsets: &[i32]| {
         let lengths = offsets.windows(2).map(|pair| match pair {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_weighs_what_its_own_texts_and_lists_do() {
+    fn a_row_weighs_its_own_texts_and_lists() {
         let items: ArrayRef = Arc::new(StructArray::from(vec![(
             Arc::new(Field::new("sku", DataType::Utf8, false)),
             Arc::new(StringArray::from(vec!["a", "bcd", "ef"])) as ArrayRef,

@@ -1,8 +1,9 @@
 //! Rows of one partition to the bytes of one Parquet file, batch by batch: zstd, bloom filters, statistics added up on the
 //! way.
 //!
-//! Memory follows the row group and not the file: a row group is held encoded until it is full, and then goes out in parts.
-//! What stays until the end is small: the description of each row group, and the bloom filters where they stand at the end.
+//! Memory follows the row group and not the file: a row group is held encoded until it is full, and then goes out in
+//! parts. Only small things stay until the end: the description of each row group, and bloom filters that are written
+//! at the end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,13 +28,13 @@ use parquet::{
 use crate::encode::{partition::TableLayout, parts::PartBuffer, statistics::FileStatistics};
 use crate::error::TransformError;
 
-/// Size of the parts in which a large file leaves: S3 takes no smaller ones than 5 MiB, but the last, and at most 10,000.
+/// Size of the parts of a large file: S3 takes at most 10,000 parts, each but the last of at least 5 MiB.
 pub const PART_BYTES: usize = 16 << 20;
-/// Rows of a row group of a large file: about 19 MB of usual events, and what a reader that looks for an hour need not read.
+/// Rows of a row group of a large file: about 19 MB of usual events, which a reader of one hour can skip.
 const GROUP_ROWS: usize = 262_144;
-/// Distinct values of a column in it, at most.
+/// The most distinct values of a column in it.
 const GROUP_VALUES: u64 = 262_144;
-/// Bytes of a row group of a large file, encoded: rows that are no usual events fill one sooner.
+/// Encoded bytes of a row group of a large file: heavy rows fill one sooner.
 const GROUP_BYTES: usize = 64 << 20;
 
 /// How a file is written.
@@ -41,26 +42,26 @@ const GROUP_BYTES: usize = 64 << 20;
 pub struct FileOptions {
     /// zstd level of the column chunks.
     pub compression_level: i32,
-    /// Rows of a row group at most, at least 1.
+    /// The most rows of a row group, at least 1.
     pub group_rows: usize,
-    /// Bytes of a row group at most, encoded and by estimate.
+    /// The most encoded bytes of a row group, by estimate.
     pub group_bytes: Option<usize>,
     /// Columns with a bloom filter, each with its share of false positives: above 0, below 1.
     pub filters: BTreeMap<String, f64>,
-    /// Distinct values that a filter has room for before it is cut to size: those of a row group at most.
+    /// Distinct values that a filter has room for before it is cut to size: at most those of a row group.
     pub filter_values: u64,
-    /// All filters stand together at the end, where one read gets them, and not each after its row group.
+    /// All filters are together at the end, where one read gets them, and not each after its row group.
     pub filters_at_end: bool,
-    /// Columns of long values: without a dictionary and without a range, which would each be one more copy and help nobody.
+    /// Columns of long values. They have no dictionary and no range: each would be another copy without use.
     pub heavy: BTreeSet<String>,
-    /// Columns with a range for each page, by which a reader passes over parts of a row group.
+    /// Columns with a range for each page, by which a reader skips parts of a row group.
     pub ranged_pages: BTreeSet<String>,
-    /// Size of the parts in which the file leaves.
+    /// Size of the parts of the file.
     pub part_bytes: usize,
 }
 
 impl FileOptions {
-    /// Those of a large file that is written as it comes.
+    /// The options of a large file that is written as its rows come.
     #[must_use]
     pub fn large(compression_level: i32, filters: BTreeMap<String, f64>) -> Self {
         Self {
@@ -114,10 +115,10 @@ fn sorting(schema: &Schema, layout: TableLayout) -> Option<SortingColumn> {
     Some(SortingColumn { column_idx, descending: false, nulls_first: false })
 }
 
-/// What is known of a file when its last row was written.
+/// What is known of a file after its last row.
 #[derive(Clone, Debug)]
 pub struct FinishedFile {
-    /// What was not taken as parts before, in order.
+    /// The bytes that were not taken as parts before, in order.
     pub rest: Vec<Bytes>,
     /// Size of the whole file in bytes.
     pub size: u64,
@@ -146,7 +147,7 @@ impl FileWriter {
         Self::expecting(schema, layout, options, options.part_bytes)
     }
 
-    /// As [`FileWriter::new`]; `bytes` is about what the file will have.
+    /// As [`FileWriter::new`]; `bytes` is the approximate size of the file.
     pub(crate) fn expecting(
         schema: SchemaRef,
         layout: TableLayout,
@@ -160,7 +161,7 @@ impl FileWriter {
         Ok(Self { writer, schema, layout, statistics: FileStatistics::default(), reached: i64::MIN })
     }
 
-    /// Adds rows, which come in the order of the layout. After an error the file is of no use.
+    /// Adds rows, in the order of the layout. After an error the file is of no use.
     ///
     /// # Errors
     /// When the rows are of another schema or out of order, or Parquet refuses them.
@@ -172,18 +173,18 @@ impl FileWriter {
         Ok(())
     }
 
-    /// The parts that are complete and were not taken before. They have one size; what is left comes with the end.
+    /// The complete parts that were not taken before. They have one size; the rest comes with the end.
     pub fn take_parts(&mut self) -> Vec<Bytes> {
         self.writer.inner_mut().take_complete()
     }
 
-    /// Bytes that are held, about: those of the row group that is filling and those that were not taken.
+    /// The approximate bytes held: of the row group that is filling and of parts that were not taken.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.writer.memory_size() + self.writer.inner().held()
     }
 
-    /// Bytes of the file so far, about: what was written and what will become of the row group that is filling.
+    /// The approximate bytes of the file so far: those written, and those of the row group that is filling.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         let filling = u64::try_from(self.writer.in_progress_size()).unwrap_or(u64::MAX);
@@ -193,7 +194,7 @@ impl FileWriter {
     /// Writes the end of the file.
     ///
     /// # Errors
-    /// When Parquet cannot write it, or has counted other rows than were pushed.
+    /// When Parquet cannot write it, or counts other rows than were pushed.
     pub fn finish(mut self) -> Result<FinishedFile, TransformError> {
         let metadata = self.writer.finish()?;
         let rows = u64::try_from(metadata.file_metadata().num_rows()).ok();
@@ -208,7 +209,7 @@ impl FileWriter {
         })
     }
 
-    /// Parquet goes by the places of the columns alone.
+    /// Parquet identifies columns by their order alone.
     fn check_columns(&self, rows: &RecordBatch) -> Result<(), TransformError> {
         let (expected, found) = (self.schema.fields(), rows.schema_ref().fields());
         let differs = expected.iter().zip(found).find(|(expected, found)| {
@@ -223,7 +224,7 @@ impl FileWriter {
         }
     }
 
-    /// A file says of itself that it is sorted, and readers believe it.
+    /// The file declares that it is sorted, and readers rely on it.
     fn check_order(&mut self, rows: &RecordBatch) -> Result<(), TransformError> {
         let column = self.layout.sort_by;
         let Some(values) = rows.column_by_name(column) else { return Ok(()) };

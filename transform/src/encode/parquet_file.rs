@@ -16,10 +16,10 @@ use crate::error::TransformError;
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 /// zstd level of the column chunks: the fastest that is still close to the densest on events.
 const ZSTD_LEVEL: i32 = 1;
-/// Bytes of a value that is no usual id, name or text.
+/// A value of this size is no usual id, name or text.
 const HEAVY_VALUE: usize = 16 << 10;
 
-/// A Parquet file in memory, with what the Delta log says of it.
+/// A Parquet file in memory, with its facts for the Delta log.
 #[derive(Clone, Debug)]
 pub struct EncodedFile {
     /// Partition column and value, in the order of the folders.
@@ -79,7 +79,7 @@ fn date_text(days: i32) -> Result<String, TransformError> {
     date.map(|date| date.format("%Y-%m-%d").to_string()).ok_or(TransformError::Layout { column: "date" })
 }
 
-/// A file of one part, with what the rows themselves tell: which columns are long, and which ids there are.
+/// A file of one part, with options from its rows: which columns are long, and the number of ids.
 fn options(rows: &RecordBatch) -> FileOptions {
     let (mut filters, mut heavy) = (BTreeMap::new(), BTreeSet::new());
     for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
@@ -124,7 +124,7 @@ mod tests {
     use crate::decode::decoder::{Decoder, RecordPosition};
     use crate::encode::partition::Partitions;
 
-    /// Files of one record of each kind: redemptions with and without items, and what is no event.
+    /// Files of one record of each kind: redemptions with and without items, and bytes that are no event.
     fn files() -> Vec<(PartitionRows, TableLayout)> {
         let contract = Contract::embedded().unwrap();
         let mut builder = Arc::new(Decoder::new(&contract, Stream::TransactionEvents).unwrap()).batch();

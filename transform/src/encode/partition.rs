@@ -1,5 +1,5 @@
-//! Splits buffered rows by their partition values and sorts them, one partition at a time, so that memory beyond
-//! the buffer is bounded by the largest file, and a file by what its readers can hold.
+//! Splits buffered rows by their partition values and sorts them, one partition at a time. Memory beyond the buffer is
+//! bounded by the largest file, and a file by the memory of its readers.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,9 @@ use arrow::{
 use crate::decode::row_weight::{HEAVY_ROW, RowWeights, row_bytes};
 use crate::error::TransformError;
 
-/// Most bytes of rows in one file: a text column of a batch holds 2 GiB, and whoever reads the file may ask for all of it.
+/// The most bytes of rows in one file: a text column of a batch holds 2 GiB, and a reader may ask for the whole file.
 const MAX_FILE_BYTES: usize = 1 << 30;
-/// Of rows that are no usual events a file has no more than this, or one: readers take thousands of rows at once.
+/// The most bytes of heavy rows in one file, or one row: readers take thousands of rows at once.
 const MAX_HEAVY_BYTES: usize = 64 << 20;
 
 /// Which columns a table is partitioned by (text, then date) and sorted by (timestamp, microseconds).
@@ -43,8 +43,8 @@ pub struct PartitionRows {
     pub text_value: String,
     /// Value of the date partition column, days since the epoch.
     pub date_value: i32,
-    /// The rows; their schema is the table's. The partition columns are among them: engines that take a file for itself, such
-    /// as those that read Iceberg, look for them there.
+    /// The rows, in the table's schema. They include the partition columns, because engines that read a file by itself,
+    /// such as those for Iceberg, look for them there.
     pub rows: RecordBatch,
 }
 
@@ -114,8 +114,8 @@ impl Partitions {
         self.order.iter().map(|key| self.bytes_of(key)).sum()
     }
 
-    /// Keeps only the largest partitions, until they hold at least `bytes` of rows, and gives the rows of all others as one
-    /// batch of the schema that was planned, copied, so that the batches planned can go.
+    /// Keeps only the largest partitions, until they hold at least `bytes` of rows. Gives the rows of all others as one
+    /// batch of the planned schema. It is a copy, so that the planned batches can be dropped.
     ///
     /// # Errors
     /// When the rows do not fit into one batch: a text column holds 2 GiB at most.
@@ -156,7 +156,7 @@ impl Partitions {
             let bytes = self.bytes_of(key);
             all += bytes;
             heavy += if bytes > HEAVY_ROW { bytes } else { 0 };
-            // The first row of a file has room, however heavy it is.
+            // The first row of a file always has room.
             all == bytes || (all <= MAX_FILE_BYTES && heavy <= MAX_HEAVY_BYTES)
         };
         let run: Vec<_> = rest
@@ -171,7 +171,7 @@ impl Partitions {
         Some(Run { text_value: text, date_value: first.date, rows: run })
     }
 
-    /// The rows of a run: where they stand side by side already, a part of their batch, and else a copy.
+    /// The rows of a run: a slice of their batch if they are adjacent, else a copy.
     fn gather(&self, run: &[(usize, usize)]) -> Result<RecordBatch, TransformError> {
         let (batch, row) = run.first().copied().unwrap_or_default();
         let side_by_side = run.iter().enumerate().all(|(offset, place)| *place == (batch, row + offset));
@@ -226,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows of these types and days; the time is the row's number, backwards.
+    /// Rows of these types and days; times descend with the row number.
     fn batch(rows: &[(&str, i32)]) -> RecordBatch {
         let texts: StringArray = rows.iter().map(|row| Some(row.0)).collect();
         let dates: Date32Array = rows.iter().map(|row| Some(row.1)).collect();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_partitions_are_split_off_and_the_rest_can_be_planned_again() {
+    fn the_largest_partitions_are_split_off() {
         let batches = [
             batch(&[("a", 1), ("a", 2), ("a", 2), ("b", 1)]),
             batch(&[("a", 2), ("b", 1), ("b", 3), ("a", 1), ("b", 1), ("b", 1)]),
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(rest.unwrap().num_rows(), 3);
     }
 
-    /// Rows of one partition with texts of so many bytes.
+    /// Rows of one partition with texts of these `bytes`.
     fn with_texts(bytes: &[usize]) -> RecordBatch {
         let texts: StringArray = bytes.iter().map(|bytes| Some("x".repeat(*bytes))).collect();
         let rows = batch(&vec![("a", 1); bytes.len()]);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_so_many_bytes_of_heavy_rows_or_one() {
+    fn a_file_has_limited_bytes_or_one_row() {
         let mebibyte = 1 << 20;
         let batches =
             [with_texts(&[30 * mebibyte, 100, 30 * mebibyte, 200]), with_texts(&[70 * mebibyte, 10 * mebibyte])];

@@ -1,10 +1,10 @@
-//! Where a file's bytes gather until they are taken, in parts of one size.
+//! The bytes of a file until they are taken, in parts of one size.
 
 use std::{io, mem};
 
 use bytes::Bytes;
 
-/// The bytes of a file that were written and not taken yet.
+/// The bytes of a file that were written and not taken.
 #[derive(Debug)]
 pub(crate) struct PartBuffer {
     part_bytes: usize,
@@ -14,18 +14,18 @@ pub(crate) struct PartBuffer {
 }
 
 impl PartBuffer {
-    /// An empty one with parts of this size, at least 1; `first` is how many bytes are expected in the first.
+    /// An empty buffer with parts of this size, at least 1; `first` is the expected size of the first part.
     pub(crate) fn new(part_bytes: usize, first: usize) -> Self {
         let part_bytes = part_bytes.max(1);
         Self { part_bytes, filling: Vec::with_capacity(first.min(part_bytes)), complete: Vec::new(), written: 0 }
     }
 
-    /// The parts that are complete and were not taken before, in order. Each has the full size.
+    /// The complete parts that were not taken before, in order. Each has the full size.
     pub(crate) fn take_complete(&mut self) -> Vec<Bytes> {
         mem::take(&mut self.complete)
     }
 
-    /// All that was not taken, in order; the last part is what is left.
+    /// All parts that were not taken, in order; the last may be shorter.
     pub(crate) fn into_rest(mut self) -> Vec<Bytes> {
         if !self.filling.is_empty() {
             self.complete.push(Bytes::from(self.filling));
@@ -38,7 +38,7 @@ impl PartBuffer {
         self.complete.iter().map(Bytes::len).sum::<usize>() + self.filling.len()
     }
 
-    /// Bytes of the file so far, those that were taken among them.
+    /// Bytes of the file so far, taken ones included.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }

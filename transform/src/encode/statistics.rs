@@ -2,10 +2,10 @@
 //! nulls of one column. Text columns other than the shard are left out: ids and names are personal data and the log
 //! outlives an erased file.
 //!
-//! Every worker holds the statistics of all files of a table, and each log checkpoint has them once more. Null counts of
-//! all columns would be more than half of them, and nothing but a search for text asks for any.
+//! Every worker holds the statistics of all files of a table, and each log checkpoint holds them again. Null counts of
+//! all columns would be more than half of them, and only a search for text needs any.
 //!
-//! They are added up batch by batch; how the rows are split into batches changes nothing.
+//! They are added up batch by batch, with the same result for every split into batches.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -21,7 +21,7 @@ use crate::error::TransformError;
 
 /// The one text column whose range is in the log: a worker finds its shards' files by it.
 const RANGED_TEXT: &str = "stream_shard";
-/// The one column whose nulls are counted: a file in which it is null throughout need not be searched for a text.
+/// The one column whose nulls are counted: a search for a text skips a file in which it is always null.
 const COUNTED: &str = "extras";
 
 /// What is known of a file's rows so far.
@@ -90,7 +90,7 @@ fn count(rows: usize) -> u64 {
 }
 
 impl Range {
-    /// That of a batch's column; `None` without a value, or when its range is not for the log.
+    /// The range of a batch's column; `None` without a value, or when the range is not for the log.
     fn of(name: &str, column: &ArrayRef) -> Option<Self> {
         match column.data_type() {
             DataType::Int32 => {
@@ -117,7 +117,7 @@ impl Range {
         }
     }
 
-    /// Takes in another range of the same column, which has the same type in every batch of a file.
+    /// Widens the range by another one of the same column, which has the same type in every batch of a file.
     fn widen(&mut self, other: Self) {
         match (self, other) {
             (Self::Integers(low, high), Self::Integers(lower, higher))
@@ -125,7 +125,7 @@ impl Range {
                 (*low, *high) = (lower.min(*low), higher.max(*high));
             }
             (Self::Numbers(low, high), Self::Numbers(lower, higher)) => {
-                // As Arrow orders them within a batch.
+                // In the order of Arrow within a batch.
                 if lower.total_cmp(low) == Ordering::Less {
                     *low = lower;
                 }

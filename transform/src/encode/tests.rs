@@ -1,4 +1,4 @@
-//! Files that are written batch by batch are those that are written at once.
+//! Files written batch by batch equal files written at once.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -99,7 +99,7 @@ fn options() -> FileOptions {
     FileOptions::large(1, BTreeMap::from([("user_id".to_owned(), 0.001)]))
 }
 
-/// Writes the rows in batches that end at these places, and gives the bytes with what is known of the file.
+/// Writes the rows in batches that end at `cuts`, and gives the bytes with what is known of the file.
 fn write(rows: &RecordBatch, cuts: &[usize], options: &FileOptions) -> (Bytes, FinishedFile) {
     let mut writer = FileWriter::new(rows.schema(), TableLayout::EVENTS, options).unwrap();
     let mut parts = Vec::new();
@@ -193,7 +193,7 @@ fn encode_gives_the_bytes_of_one_write() {
         })
         .collect();
     let rows = batch(&rows);
-    // As files were written before there was a writer that takes batches.
+    // As files were written before there was a writer of batches.
     let user = ColumnPath::from("user_id");
     let properties = WriterProperties::builder()
         .set_created_by(format!("bluelake {}", env!("CARGO_PKG_VERSION")))

@@ -1,19 +1,19 @@
-//! A strict pull scanner for JSON (RFC 8259): finds where values begin and end and what they are, and builds nothing.
+//! A strict pull scanner for JSON (RFC 8259): finds the bounds and kinds of values, and builds nothing.
 //!
-//! It never recurses: open containers are a stack of bits, so time and memory are linear in the bytes, however deep.
-//! What the grammar forbids ends the scan ([`NotJson`]); what only makes a value unfit (too deep, a NUL, half a
-//! surrogate pair) is noted in [`Faults`] and the scan goes on, so that the value's end is found.
+//! It never recurses: open containers are a stack of bits, so time and memory are linear in the bytes at any depth. A
+//! breach of the grammar ends the scan ([`NotJson`]). A fault that only makes a value unfit (too deep, a NUL, half a
+//! surrogate pair) is recorded in [`Faults`], and the scan goes on to the value's end.
 
 use crate::decode::reason::ReasonCode;
 use crate::parse::text;
 
-/// Deepest nesting of a value; a flat object is one level.
+/// The deepest nesting of a value; a flat object is one level.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// What a value is, as far as its text shows.
+/// The kind of a value, by its text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Token {
-    /// No value at all: a field that was not there.
+    /// No value: the field is absent.
     #[default]
     Absent,
     Null,
@@ -30,7 +30,7 @@ pub(crate) enum Token {
     Array,
 }
 
-/// A value's token and where it stands in the text, quotes and brackets included.
+/// A value's token and its place in the text, quotes and brackets included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Value {
     pub(crate) token: Token,
@@ -44,7 +44,7 @@ impl Value {
         text.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// What stands between the quotes of a string, escapes as they are written.
+    /// The text between the quotes of a string, escapes as they are written.
     pub(crate) fn inner<'a>(&self, text: &'a str) -> &'a str {
         text.get(self.start + 1..self.end.saturating_sub(1)).unwrap_or_default()
     }
@@ -58,11 +58,11 @@ impl Value {
     }
 }
 
-/// The text breaks the grammar; where the value ends is not known.
+/// The text breaks the grammar; the end of the value is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotJson;
 
-/// What makes a well-formed value unfit: the first of each kind, and where.
+/// Faults that make a well-formed value unfit: the first of each kind, and its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
     pub(crate) too_deep: Option<usize>,
@@ -113,7 +113,7 @@ pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     nesting: Nesting,
-    /// Ends the scan of a container where it is nested too deep, instead of looking for its end.
+    /// Ends the scan of a container that is nested too deep, instead of looking for its end.
     stops_too_deep: bool,
     pub(crate) faults: Faults,
 }
@@ -124,7 +124,7 @@ impl<'a> Scanner<'a> {
         Self { bytes: text.as_bytes(), at, nesting, stops_too_deep: false, faults: Faults::default() }
     }
 
-    /// One for which a value that is nested too deep is not JSON.
+    /// A scanner for which a value that is nested too deep is not JSON.
     pub(crate) fn stopping_too_deep(text: &'a str, at: usize) -> Self {
         Self { stops_too_deep: true, ..Self::new(text, at) }
     }
@@ -178,7 +178,7 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Notes that a container was opened at some depth.
+    /// Records that a container was opened at some depth.
     pub(crate) fn enter(&mut self, depth: usize) {
         if depth > MAX_DEPTH && self.faults.too_deep.is_none() {
             self.faults.too_deep = Some(self.at);
@@ -190,7 +190,7 @@ impl<'a> Scanner<'a> {
         let token = if self.peek() == Some(b'{') { Token::Object } else { Token::Array };
         self.nesting.clear();
         loop {
-            // A value begins here, or closes before it has begun.
+            // A value begins here, or its container closes at once.
             self.skip_white_space();
             match self.peek() {
                 Some(b'{') => {
@@ -225,7 +225,7 @@ impl<'a> Scanner<'a> {
         if self.stops_too_deep && self.faults.too_deep.is_some() { Err(NotJson) } else { Ok(()) }
     }
 
-    /// After a value: closes what ends here; `true` when that was the outermost container.
+    /// After a value: closes the containers that end here; `true` after the outermost one.
     fn closes_or_goes_on(&mut self) -> Result<bool, NotJson> {
         while self.nesting.depth > 0 {
             self.skip_white_space();
@@ -346,7 +346,7 @@ impl<'a> Scanner<'a> {
         match unit {
             0 => self.string_fault(ReasonCode::BadString),
             0xDC00..=0xDFFF => self.string_fault(ReasonCode::NotUtf8),
-            // Without its other half, what follows is left to the next turn, which may yet find it malformed.
+            // Without its other half, the rest is left to the next turn, which may find it malformed.
             0xD800..=0xDBFF => match text::low_surrogate(rest.get(4..).unwrap_or_default()) {
                 Some(_) => self.at += 6,
                 None => self.string_fault(ReasonCode::NotUtf8),

@@ -1,8 +1,8 @@
 //! The text of a JSON string: its escapes resolved. The scanner has found them sound.
 
-/// Appends what a string means to `target`; `inner` is what stands between its quotes.
+/// Appends the meaning of a string to `target`; `inner` is the text between its quotes.
 ///
-/// A lone surrogate, which no text can hold, is left out: an event that has one is rejected anyway.
+/// A lone surrogate, which no text can hold, is left out: its event is rejected anyway.
 pub(crate) fn unescape(inner: &str, target: &mut String) {
     let mut rest = inner;
     while let Some((plain, escaped)) = rest.split_once('\\') {

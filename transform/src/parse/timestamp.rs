@@ -6,7 +6,7 @@ use chrono::{DateTime, Timelike as _};
 const EARLIEST: i64 = 1_577_836_800_000_000;
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-/// Whether an event can have happened then, when it arrived at `arrived_at`: not before 2020, at most a day ahead.
+/// Whether an event that arrived at `arrived_at` can have happened then: from 2020 to a day after arrival.
 pub(crate) fn is_plausible(occurred_at: i64, arrived_at: i64) -> bool {
     occurred_at >= EARLIEST && occurred_at <= arrived_at.saturating_add(MICROS_PER_DAY)
 }
@@ -17,25 +17,26 @@ pub(crate) fn date(micros: i64) -> i32 {
     i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or_default()
 }
 
-/// A time by RFC 3339, with offset. `None` when it is none, or no time of the calendar; second 60 is none here, and between date
-/// and time stands a `T`, as in the RFC's grammar. Digits below a microsecond are cut off.
+/// A time by RFC 3339, with offset; `None` for any other text and for a time outside of the calendar. Second 60 is
+/// refused, and a `T` is required between date and time, as in the RFC's grammar. Digits below a microsecond are cut
+/// off.
 pub(crate) fn from_rfc3339(text: &str) -> Option<i64> {
     common_form(text.as_bytes()).or_else(|| any_form(text))
 }
 
-/// Milliseconds since 1970; `None` when they are beyond what 64 bits of microseconds hold.
+/// Milliseconds since 1970; `None` when 64 bits of microseconds cannot hold them.
 pub(crate) fn from_epoch_milliseconds(milliseconds: i64) -> Option<i64> {
     milliseconds.checked_mul(1000)
 }
 
 fn any_form(text: &str) -> Option<i64> {
-    // chrono takes a blank for the `T`, which the RFC leaves to applications; the contract does not have it.
+    // chrono accepts a blank for the `T`, which the RFC leaves to applications; the contract does not.
     let has_separator = text.as_bytes().get(10).is_some_and(|byte| b"Tt".contains(byte));
     if !text.is_ascii() || !has_separator {
         return None;
     }
     let time = DateTime::parse_from_rfc3339(text).ok()?;
-    // A leap second is kept as nanoseconds beyond the second.
+    // chrono keeps a leap second as nanoseconds beyond the second.
     (time.nanosecond() < 1_000_000_000).then(|| time.timestamp_micros())
 }
 
@@ -114,7 +115,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_time_or_not_but_never_a_panic(text in any::<String>(), near in "[0-9TZ:. +-]{0,32}", number in any::<i64>()) {
+        fn no_text_makes_the_time_parser_panic(text in any::<String>(), near in "[0-9TZ:. +-]{0,32}", number in any::<i64>()) {
             from_rfc3339(&text);
             from_rfc3339(&near);
             from_epoch_milliseconds(number);
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn plausible_is_from_2020_to_a_day_after_arrival() {
+    fn plausible_times_end_a_day_after_arrival() {
         let arrived_at = from_rfc3339("2026-11-23T17:05:00Z").unwrap();
         let plausible = |text: &str| is_plausible(from_rfc3339(text).unwrap(), arrived_at);
         assert!(plausible("2020-01-01T00:00:00Z") && plausible("2026-11-24T17:05:00Z"));

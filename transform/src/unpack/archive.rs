@@ -1,5 +1,5 @@
-//! Archived records: many of them written end to end in one object, by Firehose or by hand. Where each begins and ends,
-//! what Firehose wrapped around those that it could not deliver, and what the object is compressed with. Pure.
+//! Archived records: many of them end to end in one object, written by Firehose or by hand. Finds where each begins and
+//! ends, what Firehose wrapped around records that it could not deliver, and the compression of the object. Pure.
 
 mod failed;
 mod splitter;
@@ -9,11 +9,11 @@ pub use splitter::{LineIndent, Piece, Splitter, WindowEnd};
 
 use crate::parse::json::{Scanner, Token};
 
-/// In a text, control characters other than white space are fewer than one in so many bytes.
+/// In a text fewer than one in this many bytes is a control character other than white space.
 const TEXT_PER_CONTROL: usize = 32;
 
-/// Whether what an object begins with is no text, and no object of JSON either: a form that no magic bytes tell. One bad
-/// record among good ones makes nothing binary.
+/// Whether the beginning of an object is neither a text nor an object of JSON: a form without magic bytes. One bad
+/// record among good ones does not make an object binary.
 #[must_use]
 pub fn is_binary(window: &[u8]) -> bool {
     let controls = window.iter().filter(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()).count();
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_holds_no_object_and_is_no_text_is_binary() {
+    fn only_bytes_without_objects_or_text_are_binary() {
         let bytes: Vec<u8> = (0..=255).cycle().take(4_000).collect();
         assert!(is_binary(&bytes) && is_binary(b"\0\0\0\x07\x02H\x08hello"));
         let utf16: Vec<u8> = "{\"a\":1}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();

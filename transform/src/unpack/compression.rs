@@ -1,5 +1,5 @@
-//! Payloads that are compressed, by their magic bytes: gzip and zstd, one level, into bounded memory; and archived objects
-//! that are, wholly or in parts.
+//! Compressed payloads, by their magic bytes: gzip and zstd, one level, into bounded memory. Also archived objects that
+//! are compressed as a whole or in parts.
 
 mod format;
 mod parts;
@@ -11,14 +11,14 @@ use crate::decode::reason::ReasonCode;
 
 pub use format::UnreadFormat;
 
-/// Most bytes that the compressed payloads of one Kinesis record may become, together.
+/// The most bytes that all compressed payloads of one Kinesis record may become together.
 pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 64 << 20;
-/// Largest window of a zstd frame, a power of two: none that fits the limit needs more.
+/// The largest window of a zstd frame, a power of two: frames within the limit need no more.
 const MAX_WINDOW_LOG: u32 = 26;
 
 const GZIP: &[u8] = &[0x1F, 0x8B];
 const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
-/// What follows the first byte, 0x50 to 0x5F, of a zstd frame that holds no content (RFC 8878 §3.1.2); pzstd begins so.
+/// The bytes after the first one, 0x50 to 0x5F, of a zstd frame without content (RFC 8878 §3.1.2); pzstd begins so.
 const ZSTD_SKIPPABLE: &[u8] = &[0x2A, 0x4D, 0x18];
 
 /// How a payload is compressed.
@@ -39,17 +39,17 @@ impl Compression {
         }
     }
 
-    /// Decompresses all members or frames, and passes over zeros behind them. What was made, also in vain, is taken off
-    /// `budget`, the bytes that are left for the Kinesis record.
+    /// Decompresses all members or frames, and skips zeros behind them. The bytes made, also of a failure, are taken
+    /// off `budget`, the bytes left for the Kinesis record.
     pub(crate) fn decompress(self, data: &[u8], budget: &mut usize) -> Result<Vec<u8>, ReasonCode> {
         bounded(Parts::new(data, Beside::TheSame(self)), budget)
     }
 }
 
-/// Reads what an archived object holds, whatever it is compressed with, gzip or zstd, by the first bytes of each of its parts.
-/// Two compressions may be around each other: Firehose compresses objects of records that their producer compressed.
+/// Reads the content of an archived object. The first bytes of each part decide its compression: gzip, zstd or none.
+/// Two compressions may be nested: Firehose compresses objects of records that their producer compressed.
 ///
-/// Reads fail with an error of `source`, with an [`UnreadFormat`], or when what is compressed is cut off or has a bad
+/// Reads fail with an error of `source`, with an [`UnreadFormat`], or when compressed bytes are cut off or have a bad
 /// checksum.
 pub fn decompressing<'a>(source: impl Read + Send + 'a) -> Box<dyn Read + Send + 'a> {
     let outer = Parts::new(source, Beside::Anything);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_read_through_whatever_it_is_compressed_with() {
+    fn an_object_is_read_through_any_compression() {
         let text = b"{\"a\":1}\n".repeat(1_000);
         let whole = [text.clone(), gzip(&text), zstd_of(&text), gzip(&gzip(&text)), zstd_of(&gzip(&text))];
         for object in whole {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_behind_what_is_compressed_are_padding_in_records_and_objects() {
+    fn trailing_zeros_are_padding_everywhere() {
         let text = b"{\"a\":1}\n".repeat(100);
         for compressed in [gzip(&text), zstd_of(&text)] {
             for zeros in [1, 3, 512, 100_000] {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_are_to_be_skipped_are_in_records_and_objects() {
+    fn skippable_frames_are_skipped_everywhere() {
         let text = b"{\"a\":1}\n".to_vec();
         let frame = zstd_of(&text);
         let pzstd =
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_may_be_plain_and_compressed_in_parts() {
+    fn an_object_may_be_compressed_in_parts() {
         let line = |n: usize| format!("{{\"n\":{n},\"text\":\"{}\"}}\n", "é".repeat(n * 700)).into_bytes();
         let lines: Vec<Vec<u8>> = (0..60).map(line).collect();
         let parts: Vec<Vec<u8>> = lines
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_may_give_a_byte_at_a_time() {
+    fn the_source_may_give_single_bytes() {
         struct Drip<'a>(&'a [u8]);
         impl Read for Drip<'_> {
             fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_form_is_told_by_its_name_before_anything_is_read() {
+    fn an_object_of_another_form_is_named_first() {
         let text = b"{\"a\":1}\n".repeat(20);
         for (object, name) in [
             (b"BZh91AY&SY\0\0".to_vec(), "bzip2"),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_stopped_at_the_limit_and_uses_up_the_budget() {
+    fn a_bomb_stops_at_the_limit() {
         let zeros = vec![0; MAX_DECOMPRESSED_BYTES + 1];
         for bomb in [gzip(&zeros), zstd_of(&zeros)] {
             let mut budget = MAX_DECOMPRESSED_BYTES;

@@ -1,8 +1,8 @@
 //! Aggregated records of the Kinesis Producer Library: many user records in one Kinesis record.
 //!
 //! Format: four bytes of magic, a protobuf message, the MD5 of the message. An aggregate is opened whole or not at all.
-//! Nothing is allocated by a length that the bytes only claim: entries are counted before the message is decoded, and
-//! the data of the sub-records are slices of one copy. Tags, which nobody uses, are passed over.
+//! Claimed lengths cause no allocation: entries are counted before the message is decoded, and the data of the
+//! sub-records are slices of one copy. Tags are not used and skipped.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::decode::reason::ReasonCode;
 /// First bytes of an aggregated record.
 const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 const DIGEST_BYTES: usize = 16;
-/// Most sub-records, and most entries of a table of keys.
+/// The most sub-records, and the most entries of a table of keys.
 const MAX_SUB_RECORDS: usize = 50_000;
 /// Most bytes of the sub-records' data for each byte of the record.
 const MAX_EXPANSION: usize = 4;
@@ -51,7 +51,7 @@ pub(crate) fn is_aggregated(data: &[u8]) -> bool {
 pub(crate) struct Aggregate(AggregatedRecord);
 
 impl Aggregate {
-    /// Opens a record that [`is_aggregated`]; the reason when any part of it is at fault.
+    /// Opens a record that [`is_aggregated`]; gives the reason when any part of it is at fault.
     pub(crate) fn open(data: &[u8]) -> Result<Self, ReasonCode> {
         let body = data.get(MAGIC.len()..).unwrap_or_default();
         let (message, digest) = body.split_last_chunk::<DIGEST_BYTES>().ok_or(ReasonCode::AggregationCorrupt)?;
@@ -75,7 +75,7 @@ impl Aggregate {
         self.0.records.iter().map(|record| record.data.as_ref())
     }
 
-    /// How many sub-records hash to outside of a shard's keys, both ends included.
+    /// The number of sub-records that hash outside of a shard's keys, both ends included.
     pub(crate) fn misrouted(&self, hash_keys: (u128, u128)) -> u64 {
         let mut hashes: HashMap<u64, u128> = HashMap::new();
         let mut misrouted = 0;
@@ -138,7 +138,8 @@ fn check_limits(sub_records: usize, data_bytes: usize, record_bytes: usize) -> R
 
 /// Writes aggregated records as the Kinesis Producer Library does.
 ///
-/// Kinesis routes the record by its own key: give each writer only events of one shard, or their order and place are lost.
+/// Kinesis routes the record by its own key: give each writer only events of one shard, or they lose their order and
+/// shard.
 #[derive(Debug)]
 pub struct AggregatedRecordWriter {
     message: AggregatedRecord,
@@ -196,7 +197,7 @@ impl AggregatedRecordWriter {
     }
 }
 
-/// Index of a key in its table, and the bytes that the message grows by for it.
+/// The index of a key in its table, and the bytes that it adds to the message.
 fn index_of(indexes: &mut HashMap<String, u64>, table: &mut Vec<String>, key: &str) -> (u64, usize) {
     if let Some(index) = indexes.get(key) {
         return (*index, 0);
@@ -207,7 +208,7 @@ fn index_of(indexes: &mut HashMap<String, u64>, table: &mut Vec<String>, key: &s
     (index, length_delimited(key.len()))
 }
 
-/// Bytes of a field of so many bytes, with its key and length.
+/// The size of a field of `bytes` with its key and length.
 fn length_delimited(bytes: usize) -> usize {
     1 + encoded_len_varint(u64::try_from(bytes).unwrap_or(u64::MAX)) + bytes
 }
@@ -259,7 +260,7 @@ mod tests {
         #[test]
         fn bytes_after_the_magic_never_panic(message in proptest::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(Aggregate::open(&[&MAGIC[..], &message].concat()).is_err());
-            // With a digest that is right, whatever the message decodes to has keys for all.
+            // With a correct digest, every decoded message has keys for all.
             let _ = Aggregate::open(&sealed(&message));
         }
 
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_out_of_range_or_a_nested_aggregate_is_corrupt() {
+    fn a_bad_index_or_nesting_is_corrupt() {
         let record = |index, hash, data: &[u8]| AggregatedRecord {
             partition_key_table: vec!["key".to_owned()],
             explicit_hash_key_table: vec![],
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_the_bytes_only_claim_is_corrupt() {
+    fn a_length_beyond_the_bytes_is_corrupt() {
         for claim in
             [&[0x1A, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F][..], &[0x0A, 0x80], &[0x18, 0x01], &[0x1A, 0x02, 0x1A, 0x7F]]
         {
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn sub_records_and_keys_are_limited_before_they_are_decoded() {
+    fn sub_records_are_limited_before_they_are_decoded() {
         let many = |count: usize| {
             let message = AggregatedRecord {
                 partition_key_table: vec!["key".to_owned()],
@@ -325,14 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn data_of_more_than_four_times_the_record_is_over_the_limit() {
+    fn data_over_four_times_the_record_is_refused() {
         assert_eq!(check_limits(1, 400, 100), Ok(()));
         assert_eq!(check_limits(1, 401, 100), Err(ReasonCode::AggregationLimit));
         assert_eq!(check_limits(50_001, 1, 100), Err(ReasonCode::AggregationLimit));
     }
 
     #[test]
-    fn an_explicit_hash_key_that_is_no_number_is_misrouted() {
+    fn a_non_numeric_hash_key_is_misrouted() {
         let mut writer = AggregatedRecordWriter::default();
         writer.push("key", Some("nine"), b"{}");
         writer.push("key", Some("9"), b"{}");

@@ -1,5 +1,5 @@
-//! A Kinesis record that is unwrapped as far as there is room for it, with what its rows may weigh: known before the first
-//! of them is made, so that whoever decodes it can wait for room.
+//! A Kinesis record that is unwrapped as far as there is room, with the most that its rows may weigh. The weight is
+//! known before the first row is made, so that the decoder can wait for room.
 
 use crate::decode::reason::ReasonCode;
 use crate::decode::record::MAX_VALUES;
@@ -7,8 +7,7 @@ use crate::unpack::compression::{Compression, MAX_DECOMPRESSED_BYTES};
 use crate::unpack::kpl;
 use crate::unpack::kpl::Aggregate;
 
-/// What a row takes beside the bytes of its event, at most: shard, sequence number, times, offsets, and the columns that are
-/// null.
+/// The most bytes of a row beside its event: shard, sequence number, times, offsets, and null columns.
 const ROW_BYTES: usize = 256;
 
 /// A record on its way to a [`crate::BatchBuilder`].
@@ -18,28 +17,28 @@ pub struct OpenedRecord<'a> {
     pub(crate) inside: Inside,
 }
 
-/// What the first bytes of a record say that it is.
+/// The kind of a record, by its first bytes.
 #[derive(Debug)]
 pub(crate) enum Inside {
     /// The values themselves.
     Plain,
     /// The values were compressed and are here.
     Unpacked(Vec<u8>),
-    /// Compressed, and more than there was room for.
+    /// Compressed, and too large for the room.
     Packed,
-    /// Many records in one; those that are compressed still are.
+    /// Many records in one; compressed ones stay compressed.
     Aggregate(Aggregate),
     /// Nothing that can be unwrapped.
     Broken(ReasonCode),
 }
 
 impl<'a> OpenedRecord<'a> {
-    /// Unwraps a record, but decompresses no more than `room` bytes: what is larger stays packed until its rows are made.
+    /// Unwraps a record, but decompresses at most `room` bytes: a larger one stays packed until its rows are made.
     pub fn open(data: &'a [u8], room: usize) -> Self {
         Self { data, inside: inside(data, room.min(MAX_DECOMPRESSED_BYTES)) }
     }
 
-    /// Bytes that its rows take at most, about.
+    /// The approximate most bytes of its rows.
     pub fn most_row_bytes(&self) -> usize {
         match &self.inside {
             Inside::Plain => of_text(self.data.len()),
@@ -73,7 +72,7 @@ fn inside(data: &[u8], room: usize) -> Inside {
     }
 }
 
-/// What so many bytes of text become at most: two bytes can be a value, and each value a row.
+/// The most that `bytes` of text become: two bytes can be a value, and each value a row.
 fn of_text(bytes: usize) -> usize {
     bytes + (bytes / 2 + 1).min(MAX_VALUES + 1) * ROW_BYTES
 }

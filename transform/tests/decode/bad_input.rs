@@ -1,4 +1,4 @@
-//! Each row of the table of bad input that concerns JSON, with what it must end as.
+//! Each row of the table of bad input that concerns JSON, with its required outcome.
 
 use super::*;
 
@@ -96,7 +96,7 @@ fn text_that_breaks_the_grammar_is_not_json() {
 }
 
 #[test]
-fn a_byte_order_mark_at_the_start_is_skipped() {
+fn a_leading_byte_order_mark_is_skipped() {
     let (counts, batch) = decode(Stream::TransactionEvents, format!("\u{feff}{}", Sample::transfer().json()));
     assert_eq!((counts.stored, batch.events.num_rows()), (1, 1));
     assert_rejected(Stream::TransactionEvents, "\u{feff}{", "not_json", None);
@@ -121,7 +121,7 @@ fn other_encodings_are_not_utf8() {
 }
 
 #[test]
-fn half_a_surrogate_pair_is_not_utf8_wherever_it_stands() {
+fn half_a_surrogate_pair_is_not_utf8() {
     for escape in ["\\ud800", "\\udc00", "\\ud83d\\ud83d", "x\\uDBFFx", "\\ud800\\u0041", "\\ud800\\\\udc00"] {
         let escape = format!("\"{escape}\"");
         assert_sample_rejected(&Sample::transfer().with("source", &escape), "not_utf8", Some("source"));
@@ -153,7 +153,7 @@ fn nesting_beyond_32_is_too_deep_anywhere() {
 }
 
 #[test]
-fn half_a_million_brackets_are_too_deep_on_a_small_stack() {
+fn half_a_million_brackets_are_too_deep() {
     let run = || {
         for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
             let unclosed = open.repeat(500_000);
@@ -199,7 +199,7 @@ fn unknown_fields_are_kept_verbatim_in_extras() {
 }
 
 #[test]
-fn fields_of_other_event_types_and_of_items_are_kept_in_extras() {
+fn fields_of_other_types_stay_in_extras() {
     let events = assert_stored(&Sample::transfer().with("donor_id", "[1, 2]").with("zip_code", "null"));
     assert_eq!(text(&events, "extras", 0).unwrap(), r#"{"donor_id":[1, 2],"zip_code":null}"#);
     assert_eq!(text(&events, "donor_id", 0), None);
@@ -216,7 +216,7 @@ fn a_position_is_not_kept_in_extras_either() {
     assert_eq!(text(&events, "extras", 0), None);
     assert_sample_rejected(&Sample::interaction().with("latitude", "90.1"), "out_of_range", Some("latitude"));
     assert_sample_rejected(&Sample::interaction().with("longitude", "\"x\""), "wrong_type", Some("longitude"));
-    // They are of interactions, and no other event may bring a bad one either.
+    // These fields belong to interactions; other events must not bring bad ones either.
     for event in [Sample::transfer(), Sample::donation(), Sample::redemption()] {
         assert_sample_rejected(&event.clone().with("latitude", "90.1"), "out_of_range", Some("latitude"));
         assert_sample_rejected(&event.clone().with("longitude", "\"x\""), "wrong_type", Some("longitude"));
@@ -237,7 +237,7 @@ fn unknown_fields_beyond_64_kibibytes_are_too_large() {
 }
 
 #[test]
-fn a_required_field_that_is_missing_or_null_is_missing() {
+fn a_null_or_absent_required_field_is_missing() {
     for (sample, fields) in [
         (
             Sample::interaction(),
@@ -282,7 +282,7 @@ fn an_optional_field_may_be_missing_or_null() {
 }
 
 #[test]
-fn a_value_of_another_json_type_is_a_wrong_type() {
+fn a_wrong_json_type_is_reported_so() {
     for raw in ["\"12\"", "1.5", "1.0", "1e2", "true", "[]", "{}"] {
         assert_sample_rejected(&Sample::transfer().with("points", raw), "wrong_type", Some("points"));
         assert_sample_rejected(&Sample::transfer().with("schema_version", raw), "wrong_type", Some("schema_version"));
@@ -309,7 +309,7 @@ fn a_value_of_another_json_type_is_a_wrong_type() {
 }
 
 #[test]
-fn a_number_beyond_its_limits_is_out_of_range() {
+fn a_number_past_limits_is_out_of_range() {
     for raw in ["-1", "9223372036854775808", "-9223372036854775809", "10000000000000001", &"9".repeat(400)] {
         assert_sample_rejected(&Sample::transfer().with("points", raw), "out_of_range", Some("points"));
         assert_sample_rejected(&Sample::redemption().with("amount_cents", raw), "out_of_range", Some("amount_cents"));
@@ -414,7 +414,7 @@ fn times_are_good_bad_or_implausible() {
 }
 
 #[test]
-fn an_event_id_that_is_no_hyphenated_uuid_is_a_bad_uuid() {
+fn an_unhyphenated_event_id_is_a_bad_uuid() {
     let simple = EVENT_ID.replace('-', "");
     for id in [
         "",
@@ -432,7 +432,7 @@ fn an_event_id_that_is_no_hyphenated_uuid_is_a_bad_uuid() {
 }
 
 #[test]
-fn unknown_event_types_and_newer_schema_versions_are_rejected() {
+fn unknown_types_and_newer_versions_are_rejected() {
     for raw in ["\"purchase\"", "\"Transfer\"", "\"user_created\"", "\"\""] {
         assert_sample_rejected(&Sample::transfer().with("event_type", raw), "unknown_event_type", Some("event_type"));
     }
@@ -446,7 +446,7 @@ fn unknown_event_types_and_newer_schema_versions_are_rejected() {
 }
 
 #[test]
-fn ids_are_at_most_128_bytes_and_zip_codes_five_digits() {
+fn ids_and_zip_codes_have_limited_lengths() {
     let id = "é".repeat(64);
     assert_stored(&Sample::transfer().with("from_officer_id", format!("\"{id}\"")));
     assert_stored(&Sample::transfer().with("from_officer_id", format!("\"{}\"", "\\u00e9".repeat(64))));

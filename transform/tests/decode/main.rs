@@ -1,4 +1,4 @@
-//! Decoding from outside: every kind of bad input ends as the contract says, and nothing is lost, doubled or invented.
+//! Decoding from outside: every kind of bad input ends as the contract says, and no event is lost, doubled or invented.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -135,7 +135,7 @@ impl Sample {
         self
     }
 
-    /// Adds a key at the end whether or not it is there.
+    /// Adds a key at the end, even if it is there already.
     fn and(mut self, key: &str, raw: &str) -> Self {
         self.0.push((key.to_owned(), raw.to_owned()));
         self

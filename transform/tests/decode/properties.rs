@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
-/// Bytes of any kind, text that is nearly an event, and good events with bytes changed, one after another.
+/// A sequence of arbitrary bytes, texts that are nearly events, and good events with changed bytes.
 fn hostile_record() -> impl Strategy<Value = Vec<u8>> {
     let samples = [Sample::interaction(), Sample::donation(), Sample::redemption(), Sample::transfer()]
         .map(|sample| sample.json());
@@ -66,7 +66,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn any_bytes_end_as_rows_or_counts_and_lose_nothing(records in vec(hostile_record(), 0..4), drop in any::<u32>()) {
+    fn any_bytes_end_as_rows_or_counts(records in vec(hostile_record(), 0..4), drop in any::<u32>()) {
         let mut builder = builder(Stream::TransactionEvents);
         let mut counts = Counts::default();
         for (number, record) in records.iter().enumerate() {
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn a_valid_event_is_stored_as_serde_json_sees_it((event_type, event) in valid_event(), pretty in any::<bool>()) {
+    fn a_valid_event_is_stored_as_serde_reads((event_type, event) in valid_event(), pretty in any::<bool>()) {
         let printed = if pretty { serde_json::to_string_pretty(&event) } else { serde_json::to_string(&event) };
         let (counts, batch) = decode(Stream::TransactionEvents, printed.unwrap());
         prop_assert_eq!(counts.stored, 1, "{:?}", rejections(&batch));
@@ -119,7 +119,7 @@ fn belongs(event_type: &str, key: &str) -> bool {
     found.is_some_and(|field| field.presence(event_type) != bluelake_schemas::Presence::Absent)
 }
 
-/// The first row's value as JSON, in the form in which the generated events have it.
+/// The first row's value as JSON, in the form of the generated events.
 fn stored(events: &RecordBatch, key: &str) -> Value {
     let column = events.column_by_name(key).unwrap();
     match key {

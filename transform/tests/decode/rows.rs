@@ -6,7 +6,7 @@ use bluelake_schemas::rejected_events_schema;
 use super::*;
 
 #[test]
-fn an_event_of_each_type_fills_its_columns_and_no_others() {
+fn an_event_fills_only_its_types_columns() {
     let data = [Sample::interaction(), Sample::donation(), Sample::redemption(), Sample::transfer()]
         .iter()
         .map(Sample::json)
@@ -51,7 +51,7 @@ fn items_are_a_list_of_objects() {
 }
 
 #[test]
-fn several_values_in_a_record_are_numbered_from_zero() {
+fn values_in_a_record_are_numbered_from_zero() {
     let (one, two) = (Sample::transfer().json(), Sample::donation().json());
     for separator in ["", "\n", "\r\n", " \t\n ", "\n\n"] {
         let (counts, batch) = decode(Stream::TransactionEvents, format!("{separator}{one}{separator}{two}{separator}"));
@@ -78,7 +78,7 @@ fn several_values_in_a_record_are_numbered_from_zero() {
 }
 
 #[test]
-fn what_follows_the_last_whole_value_is_one_rejected_item() {
+fn a_partial_last_value_is_one_rejected_item() {
     let one = Sample::transfer().json();
     for (rest, reason) in [
         (&b"{\"event_id\":"[..], "not_json"),
@@ -128,7 +128,7 @@ fn every_row_says_where_it_came_from() {
 }
 
 #[test]
-fn a_duplicate_is_asked_for_once_per_valid_event_dropped_and_counted() {
+fn each_valid_event_is_checked_for_duplicates_once() {
     let mut builder = builder(Stream::TransactionEvents);
     let bad = Sample::transfer().with("points", "-1").json();
     let data = format!("{}\n{bad}\n{}", Sample::transfer().with("extra", "1").json(), Sample::donation().json());
@@ -144,7 +144,7 @@ fn a_duplicate_is_asked_for_once_per_valid_event_dropped_and_counted() {
 }
 
 #[test]
-fn a_builder_begins_anew_after_finish_and_knows_its_size() {
+fn a_builder_begins_anew_after_finish() {
     let mut builder = builder(Stream::TransactionEvents);
     assert_eq!((builder.buffered_bytes(), builder.rows()), (0, 0));
     let empty = builder.finish().unwrap();

@@ -1,4 +1,4 @@
-//! Aggregated and compressed records: the same rows as plain ones, and whole or not at all.
+//! Aggregated and compressed records give the rows of plain ones, as a whole or not at all.
 
 use std::io::Write as _;
 
@@ -64,7 +64,7 @@ fn sub_records_of_every_form_are_numbered_through() {
 }
 
 #[test]
-fn a_compressed_record_holds_events_like_a_plain_one() {
+fn a_compressed_record_holds_events_like_others() {
     let text = format!("{}{}", Sample::transfer().json(), Sample::donation().json());
     for data in [gzip(text.as_bytes()), zstd_of(text.as_bytes())] {
         let (counts, batch) = decode(STREAM, data);
@@ -74,7 +74,7 @@ fn a_compressed_record_holds_events_like_a_plain_one() {
 }
 
 #[test]
-fn a_second_level_is_refused_with_the_bytes_as_they_arrived() {
+fn a_second_level_is_refused_as_it_arrived() {
     let text = Sample::transfer().json().into_bytes();
     for inner in [gzip(&text), zstd_of(&text), aggregated(&[text])] {
         assert_whole(&gzip(&inner), "decompression_failed");
@@ -116,7 +116,7 @@ fn the_limits_hold_for_all_sub_records_together() {
 }
 
 #[test]
-fn sub_records_of_another_shard_are_kept_and_counted() {
+fn sub_records_of_another_shard_are_counted() {
     let mut writer = AggregatedRecordWriter::default();
     let event = Sample::transfer().json();
     for (key, hash) in [("a", None), ("b", Some("0")), ("b", Some("340282366920938463463374607431768211455"))] {
@@ -150,9 +150,9 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// `decode` checks that rows and rejected rows are all that was received.
+    /// `decode` checks that rows and rejected rows add up to the received events.
     #[test]
-    fn an_aggregate_is_the_sum_of_its_sub_records(payloads in vec(payload(), 1..12)) {
+    fn an_aggregate_is_its_sub_records_sum(payloads in vec(payload(), 1..12)) {
         let mut sum = Counts::default();
         let mut rejected = Vec::new();
         for payload in &payloads {
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_after_a_magic_end_as_rows_or_rejected(
+    fn bytes_after_a_magic_are_rows_or_rejected(
         magic in proptest::sample::select(vec![&b"\xF3\x89\x9A\xC2"[..], b"\x1F\x8B\x08\x00", b"\x28\xB5\x2F\xFD"]),
         rest in vec(any::<u8>(), 0..200)
     ) {

@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn what_serde_json_reads_as_a_value_has_no_fault_but_nul(text in json_like()) {
+    fn json_that_serde_reads_has_only_nul_faults(text in json_like()) {
         let has_nul = |faults: &Faults| matches!(faults.string, Some((ReasonCode::BadString, _)));
         if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
             let faults = scan(&text).unwrap();
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn valid_json_is_accepted_and_one_byte_less_is_not(value in valid_json(), pretty in any::<bool>()) {
+    fn valid_json_is_accepted_but_its_prefixes_not(value in valid_json(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
         let text = text.unwrap();
         prop_assert!(scan(&text).is_ok());
@@ -137,7 +137,7 @@ fn number_forms_that_json_lacks_are_refused() {
 }
 
 #[test]
-fn depth_33_is_too_deep_and_32_is_not() {
+fn depth_33_is_too_deep_but_not_32() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
         assert_eq!(scan(&nested(32)).unwrap().too_deep, None);
@@ -146,7 +146,7 @@ fn depth_33_is_too_deep_and_32_is_not() {
 }
 
 #[test]
-fn containers_close_in_the_order_in_which_they_opened_at_any_depth() {
+fn containers_close_in_order_at_any_depth() {
     for depth in [1, 31, 63, 64, 65, 127, 128, 129, 1000] {
         let open: String = (0..depth).map(|level| if level % 3 == 0 { "[" } else { "{\"a\":" }).collect();
         let close: String = (0..depth).rev().map(|level| if level % 3 == 0 { "]" } else { "}" }).collect();

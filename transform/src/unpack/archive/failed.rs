@@ -1,9 +1,9 @@
-//! A record that Firehose could not deliver or convert, as it leaves it under the error prefix: one JSON object a line,
-//! with the record's bytes in base64 and when it arrived.
+//! A record that Firehose could not deliver or convert, as it writes it under the error prefix: one JSON object a line,
+//! with the record's bytes in base64 and its arrival time.
 //!
-//! The keys are those of Amazon's documentation ("Amazon S3 backup of failed records", "record format conversion"). There
-//! counts and times are texts; in objects that Firehose wrote they are numbers, times in milliseconds. Both are read, and a
-//! time that is neither is as good as none: the record is what matters.
+//! The keys are those of Amazon's documentation ("Amazon S3 backup of failed records", "record format conversion").
+//! There counts and times are texts; in objects of Firehose they are numbers, times in milliseconds. Both are read. A
+//! time in another form counts as none: the record matters more.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bluelake_schemas::{Micros, Millis};
@@ -13,15 +13,15 @@ use serde_json::Value;
 
 use crate::parse::timestamp;
 
-/// 2013-12-01T00:00:00Z: nothing arrived in a stream before there was Kinesis.
+/// 2013-12-01T00:00:00Z: Kinesis did not exist before.
 const EARLIEST_ARRIVAL: Millis = Millis::new(1_385_856_000_000);
 
-/// What Firehose kept of a record.
+/// A record as Firehose kept it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRecord {
     /// The record's data.
     pub data: Vec<u8>,
-    /// When it arrived, if that was written down.
+    /// When it arrived, if the object says so.
     pub arrived_at: Option<Millis>,
 }
 
@@ -41,7 +41,7 @@ struct Line {
 }
 
 impl FailedRecord {
-    /// The record inside, when this is such a line; `None` for an event, and for what is neither.
+    /// The record inside such a line; `None` for an event or anything else.
     #[must_use]
     pub fn of(text: &[u8]) -> Option<Self> {
         memmem::find(text, b"\"rawData\"").filter(|_| text.starts_with(b"{"))?;
@@ -55,7 +55,7 @@ impl FailedRecord {
     }
 }
 
-/// A time as a number of milliseconds, the same as a text, or as RFC 3339 has it.
+/// A time as a number of milliseconds, as a text of that number, or by RFC 3339.
 fn milliseconds(time: &Value) -> Option<Millis> {
     match time {
         Value::Number(number) => number.as_i64().map(Millis::new),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_may_be_a_text_and_one_that_is_none_does_not_keep_the_record() {
+    fn a_text_as_time_keeps_its_record() {
         for (time, expected) in [
             ("1793700000448", Some(1_793_700_000_448)),
             ("\"1793700000448\"", Some(1_793_700_000_448)),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_has_such_a_key_is_what_it_is() {
+    fn similar_keys_make_no_failed_record() {
         for text in [
             r#"{"event_id":"1","errorCode":"x","rawData":"eyJhIjoxfQ=="}"#,
             r#"{"rawData":"eyJhIjoxfQ=="}"#,

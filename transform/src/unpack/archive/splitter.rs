@@ -1,21 +1,20 @@
-//! Takes a text apart into the JSON values that stand in it one after another, though it comes piece by piece.
+//! Splits a text that comes piece by piece into its JSON values.
 //!
-//! | the text goes on with | the piece is |
+//! | next in the text | the piece |
 //! | --- | --- |
 //! | a whole JSON value, on one line or on several | that value |
-//! | something that breaks the grammar | everything up to where the next record begins, as the layout shows it |
-//! | the beginning of a value, and then nothing | the same, when no more will come |
+//! | a breach of the grammar | everything up to the beginning of the next record, by the layout |
+//! | the beginning of a value at the end | the same, if the text is over |
 //!
 //! Behind a fault the next record begins
-//! - at a `}{` in the line: in valid JSON that stands only inside of strings, so it is where one record ends and the next
-//!   begins, also where nobody wrote a delimiter between them;
-//! - at a `{` that ends a line and follows no `:`, `,` or `[`: what came before it was cut off;
-//! - with the next line, unless that line belongs to an object or array that was written over several: because it is
-//!   indented deeper than the line on which that one began, or begins with a key or with the bracket that closes it.
+//! - at a `}{` in the line: valid JSON has that only inside of strings, so one record ends and the next begins there
+//!   without a delimiter;
+//! - at a `{` that ends a line and follows no `:`, `,` or `[`: the text before it was cut off;
+//! - with the next line, unless that line belongs to an object or array over several lines: it is indented deeper than
+//!   the first line of that, or begins with a key or with the closing bracket.
 //!
-//! No byte is passed over but white space between the pieces. Time is linear in the bytes: a value that breaks off is
-//! scanned again from its second line on, and each start takes a level of the nesting, of which there are a bounded number
-//! before it counts as broken.
+//! Only white space between the pieces is skipped. Time is linear in the bytes: a value that breaks off is scanned
+//! again from its second line on, each start takes a level of the nesting, and the number of levels is bounded.
 
 use std::ops::Range;
 
@@ -24,7 +23,7 @@ use simdutf8::compat;
 
 use crate::parse::json::{Scanner, Token, Value};
 
-/// Where a verdict may still change when more of the text comes: a literal or an escape that is cut is no longer than this.
+/// The end of a window in which more text may change a verdict: a cut literal or escape is at most this long.
 const LOOK_AHEAD: usize = 16;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -33,16 +32,16 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub enum WindowEnd {
     /// More of the text will come.
     GoesOn,
-    /// The text ends, or no more of it may be held: what is unfinished is a piece as it is.
+    /// The text ends, or no more of it may be held: an unfinished piece is final.
     Final,
 }
 
-/// What stands next in the window.
+/// The next piece of the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// A record, by its place in the window.
     Record(Range<usize>),
-    /// What is left, from [`Splitter::position`] on, may be the beginning of a record.
+    /// The rest, from [`Splitter::position`] on, may be the beginning of a record.
     Unfinished,
     /// Nothing is left.
     End,
@@ -62,16 +61,16 @@ pub struct Splitter<'a> {
     indented_to: usize,
 }
 
-/// How deep a line is indented, as far as it was seen.
+/// The indentation of a line, as far as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineIndent {
     blanks: usize,
-    /// Something else than white space followed.
+    /// The first byte other than white space was seen.
     is_over: bool,
 }
 
 impl LineIndent {
-    /// That of the line on which a text ends, when it began on a line indented so.
+    /// The indentation of the last line of a text that began on a line with this one.
     fn after(self, text: &[u8]) -> Self {
         let (before, line) = match memrchr(b'\n', text) {
             Some(at) => (Self::default(), text.get(at + 1..).unwrap_or_default()),
@@ -85,10 +84,10 @@ impl LineIndent {
     }
 }
 
-/// What follows must be seen first.
+/// More text must be seen first.
 struct More;
 
-/// What the next line is to a piece that is broken.
+/// The relation of the next line to a broken piece.
 enum NextLine {
     Within,
     /// The piece ends in it, here.
@@ -112,13 +111,13 @@ impl<'a> Splitter<'a> {
         Self { window, end, text: utf8_prefix(window), text_from: 0, at: 0, indent, indented_to: 0 }
     }
 
-    /// The same, when the window begins on a line of which [`Splitter::line_indent`] was told before.
+    /// The same for a window that begins on a line whose [`Splitter::line_indent`] is known.
     #[must_use]
     pub fn on_line(self, indent: LineIndent) -> Self {
         Self { indent, ..self }
     }
 
-    /// How deep the line at [`Splitter::position`] is indented.
+    /// The indentation of the line at [`Splitter::position`].
     pub fn line_indent(&mut self) -> LineIndent {
         let passed = self.window.get(self.indented_to..self.at).unwrap_or_default();
         self.indent = self.indent.after(passed);
@@ -126,7 +125,7 @@ impl<'a> Splitter<'a> {
         self.indent
     }
 
-    /// What lies before here was handed out, or is white space.
+    /// Everything before this position was handed out, or is white space.
     #[must_use]
     pub fn position(&self) -> usize {
         self.at
@@ -165,7 +164,7 @@ impl<'a> Splitter<'a> {
         let position = |scanner: &Scanner<'_>| self.text_from + scanner.position();
         let scanned = scanner.value(0);
         match scanned {
-            // It is rejected anyway; without a bound on the depth, time would not be linear.
+            // The value is rejected anyway; without a bound on the depth, time would not be linear.
             _ if scanner.faults.too_deep.is_some() => Scan::Broken(position(&scanner)),
             Ok(value) if self.is_apart(value, &scanner) => match self.end {
                 // A number may go on.
@@ -192,7 +191,7 @@ impl<'a> Splitter<'a> {
         has_delimiters(value) || next.is_none_or(|byte| byte.is_ascii_whitespace() || b"{[\"".contains(byte))
     }
 
-    /// Where the piece ends that begins here and breaks at `fault`; `None` when that is yet to come.
+    /// The end of the piece that begins here and breaks at `fault`; `None` when it is not in the window yet.
     fn cut(&mut self, fault: usize) -> Option<usize> {
         let indent = self.line_indent().blanks;
         match (self.next_record(fault, indent), self.end) {
@@ -202,7 +201,7 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// Where the next record begins, or the white space before it; `None` when nothing follows.
+    /// The beginning of the next record, or of the white space before it; `None` when there is none.
     fn next_record(&self, fault: usize, indent: usize) -> Result<Option<usize>, More> {
         // The byte at fault may be the `{` of the next record; its `}` is the last one before it.
         let before = self.window.get(..fault.saturating_sub(1)).unwrap_or_default().trim_ascii_end();
@@ -230,7 +229,7 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// The first byte from here on that is no white space; `None` when there is none.
+    /// The first byte from here on other than white space; `None` when there is none.
     fn solid(&self, from: usize) -> Result<Option<usize>, More> {
         let rest = self.window.get(from..).unwrap_or_default();
         match rest.iter().position(|byte| !byte.is_ascii_whitespace()) {
@@ -244,8 +243,8 @@ impl<'a> Splitter<'a> {
         self.window.get(at).copied()
     }
 
-    /// Where one object ends and the next begins, in a line: between `}` and `{`, when that is followed by a key or an end.
-    /// A `}` that begins a line within the piece closes something inside of it.
+    /// Where one object ends and the next begins, in a line: between `}` and `{`, if a key or an end follows. A `}`
+    /// that begins a line within the piece closes something inside of it.
     fn seam(&self, line: usize, from: usize, line_end: usize) -> Result<Option<usize>, More> {
         let mut from = from;
         let is_first = line == self.at;
@@ -266,7 +265,7 @@ impl<'a> Splitter<'a> {
         Ok(None)
     }
 
-    /// Whether the `{` here is followed by a key or an end.
+    /// Whether a key or an end follows the `{` here.
     fn begins_an_object(&self, brace: usize) -> Result<bool, More> {
         let next = self.solid(brace + 1)?.and_then(|at| self.byte(at));
         Ok(next.is_some_and(|byte| b"\"}".contains(&byte)))
@@ -279,14 +278,14 @@ impl<'a> Splitter<'a> {
         let brace = line + before.len();
         let is_first = line == self.at;
         let before = before.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(before).trim_ascii();
-        // What closes something inside of the piece may lack a comma.
+        // A bracket that closes something inside of the piece may lack a comma.
         let is_within = before.last().is_none_or(|byte| b":,[{".contains(byte))
             || (!is_first && before.iter().all(|byte| b"}]".contains(byte)));
         Ok(if !is_within && self.begins_an_object(brace)? { Some(brace) } else { None })
     }
 
-    /// Whether a `{` that begins an indented line is an object inside of the piece: the line before lets a value follow, or is
-    /// indented alike and only lacks a comma. A record that was written with a blank before it is none.
+    /// Whether a `{` that begins an indented line is an object inside of the piece: the line before lets a value
+    /// follow, or is indented alike and only lacks a comma. A record with a blank before it is not inside.
     fn is_entry(&self, before: Range<usize>, blanks: &Range<usize>, indent: usize) -> bool {
         let is_first = before.start == self.at;
         let line = self.window.get(before).unwrap_or_default();
@@ -295,7 +294,7 @@ impl<'a> Splitter<'a> {
         blanks.len() > indent && (goes_on || (!is_first && depth == blanks.len()))
     }
 
-    /// Whether the string that begins here is followed by a colon.
+    /// Whether a colon follows the string that begins here.
     fn is_key(&self, quote: usize) -> Result<bool, More> {
         let rest = self.window.get(quote + 1..).unwrap_or_default();
         let mut is_escaped = false;
@@ -311,7 +310,7 @@ impl<'a> Splitter<'a> {
         if self.end == WindowEnd::Final { Ok(false) } else { Err(More) }
     }
 
-    /// What a line is to the piece of which `before` is a line: by its indentation, and the first byte of text behind that.
+    /// The relation of a line to the piece that has the line `before`, by its indentation and its first byte of text.
     fn next_line(&self, before: Range<usize>, blanks: Range<usize>, indent: usize) -> Result<NextLine, More> {
         let solid = blanks.end;
         let piece = self.window.get(self.at..).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Forms of files that hold records elsewhere and are not read here, by their first bytes: an object of such a form is told
-//! by its name, instead of being taken for damaged events.
+//! Forms of files that hold records elsewhere and are not read here, by their first bytes. An object of such a form is
+//! reported by the form's name, and not taken for damaged events.
 
 use std::io;
 
-/// So many bytes are looked at: the name of a tar file's form stands behind its first header.
+/// The bytes that are looked at: a tar file has its form's name behind its first header.
 pub(super) const LOOKED_AT: usize = 512;
 
 /// Names by the bytes that a form begins with.
@@ -63,12 +63,13 @@ impl From<UnreadFormat> for io::Error {
 }
 
 impl UnreadFormat {
-    /// Something that is no text, of no form that is known.
+    /// Binary content of an unknown form.
     pub const BINARY: Self = Self("none that is known and no text");
     /// Compression within compression within compression.
     pub(super) const NESTED: Self = Self("compression around compression around compression");
 
-    /// The form of what begins with these bytes, if it is such a one. At least [`LOOKED_AT`] of them, unless there are fewer.
+    /// The form that begins with these bytes, if it is one of them. Takes at least [`LOOKED_AT`] bytes, unless the
+    /// object has fewer.
     pub(super) fn of(beginning: &[u8]) -> Option<Self> {
         let by_magic = MAGIC.iter().find(|(magic, _)| beginning.starts_with(magic)).map(|(_, name)| *name);
         let is_tar = || beginning.get(257..262) == Some(b"ustar");
@@ -80,8 +81,8 @@ impl UnreadFormat {
     }
 }
 
-/// Blocks of Hadoop's `BlockCompressorStream`: the size of a block and of its first part, compressed, both big-endian, then
-/// that part with its own size in front. The first block is larger than nothing and smaller than 16 MiB.
+/// Blocks of Hadoop's `BlockCompressorStream`: the size of a block and of its first compressed part, both big-endian,
+/// then that part with its own size in front. The first block is not empty and smaller than 16 MiB.
 fn is_hadoop_snappy(bytes: &[u8]) -> bool {
     let number = |at: usize| {
         let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.first_chunk::<4>());
@@ -89,11 +90,11 @@ fn is_hadoop_snappy(bytes: &[u8]) -> bool {
     };
     let (Some(block), Some(part)) = (number(0), number(4)) else { return false };
     let Some((size, _)) = bytes.get(8..).and_then(snappy_size) else { return false };
-    // Snappy makes data that it cannot compress longer by a sixth at most.
+    // Snappy makes incompressible data at most a sixth longer.
     (1..1 << 24).contains(&block) && size > 0 && size <= block && part > 0 && part <= 32 + size + size / 6
 }
 
-/// The size in front of a Snappy block, followed by a first element that is a literal, as it must be.
+/// The size in front of a Snappy block, and its first element, which must be a literal.
 fn snappy_size(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let length = 1 + bytes.iter().take(4).take_while(|byte| **byte >= 0x80).count();
     let digits = bytes.get(..length)?.iter().rev();
@@ -108,7 +109,7 @@ fn snappy_size(bytes: &[u8]) -> Option<(u32, &[u8])> {
     (tag & 3 == 0).then_some((u32::try_from(size).ok()?, literal))
 }
 
-/// One Snappy block without anything around it, whose text begins as JSON does: the sizes in front of it are no text.
+/// A bare Snappy block whose text begins as JSON does: the sizes in front of it are no text.
 fn is_bare_snappy(bytes: &[u8]) -> bool {
     let begins = snappy_size(bytes).is_some_and(|(_, literal)| matches!(literal.first(), Some(b'{' | b'[')));
     let is_text = std::str::from_utf8(bytes.get(..3).unwrap_or_default()).is_ok();

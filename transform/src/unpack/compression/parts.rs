@@ -1,8 +1,8 @@
-//! Reads what stands compressed and plain one after another: members of gzip, frames of zstd, and text between them.
+//! Reads compressed and plain parts in order: members of gzip, frames of zstd, and text between them.
 //!
-//! Firehose joins records that their producers compressed, each for itself and not all of them; tools pad gzip with zeros and
-//! begin zstd with a frame that is to be skipped. In JSON none of the bytes that a compressed part begins with can stand, so
-//! each part is found wherever it is.
+//! Firehose joins records of which each may be compressed by its producer; tools pad gzip with zeros and begin zstd
+//! with a skippable frame. JSON cannot hold the bytes that begin a compressed part, so each part is found wherever it
+//! is.
 
 use std::io::{self, BufRead, Read};
 
@@ -16,14 +16,14 @@ use super::{Compression, MAX_WINDOW_LOG, ZSTD, ZSTD_SKIPPABLE};
 
 /// Bytes that are read from the source at once.
 const READ_AT_ONCE: usize = 64 << 10;
-/// A member of gzip in the midst of text, with the one method of compression that there is.
+/// The beginning of a member of gzip within text, with its only method of compression.
 const GZIP_WITHIN: &[u8] = &[0x1F, 0x8B, 0x08];
-/// Bytes of text in which the beginning of a compressed part is looked for at once.
+/// Bytes of text that are searched for a compressed part at once.
 const BIT: usize = 4 << 10;
 /// Longest beginning of a compressed part.
 const BEGINNING: usize = 4;
 
-/// What may stand beside compressed parts.
+/// The content allowed beside compressed parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Beside {
     /// Text, and other compression.
@@ -34,7 +34,7 @@ pub(super) enum Beside {
     Text,
 }
 
-/// A source of which the next bytes can be seen before they are taken. What was read before it failed is given first.
+/// A source whose next bytes can be seen before they are taken. Bytes read before a failure come first.
 struct Ahead<R> {
     source: R,
     buffer: Vec<u8>,
@@ -47,7 +47,7 @@ impl<R: Read> Ahead<R> {
         self.buffer.get(self.from..).unwrap_or_default()
     }
 
-    /// The next bytes: at least so many, unless fewer are left.
+    /// The next bytes: at least `bytes`, unless fewer are left.
     fn look(&mut self, bytes: usize) -> io::Result<&[u8]> {
         if self.held().len() < bytes {
             self.buffer.drain(..self.from);
@@ -102,7 +102,7 @@ impl<R: Read> BufRead for Ahead<R> {
     }
 }
 
-/// Where reading is.
+/// The state of reading.
 enum State<R: Read> {
     /// At the beginning, or behind a part.
     Between(Ahead<R>),
@@ -125,7 +125,7 @@ impl<R: Read> Parts<R> {
         Self { state: Some(State::Between(ahead)), beside, is_begun: false }
     }
 
-    /// What begins here; `None` at the end.
+    /// The part that begins here; `None` at the end.
     fn next_part(&mut self, mut source: Ahead<R>) -> io::Result<Option<State<R>>> {
         let is_first = !std::mem::replace(&mut self.is_begun, true);
         if !is_first {
@@ -163,7 +163,7 @@ impl<R: Read> Parts<R> {
         }
     }
 
-    /// Reads on in the state; gives how much, and the state after that, `None` at the end.
+    /// Reads on in the state; gives the bytes read, and the next state, `None` at the end.
     fn step(&mut self, state: State<R>, into: &mut [u8]) -> io::Result<(usize, Option<State<R>>)> {
         Ok(match state {
             State::Between(source) => (0, self.next_part(source)?),
@@ -202,7 +202,7 @@ impl<R: Read> Read for Parts<R> {
     }
 }
 
-/// Zeros with which a compressed part was padded, as gzip itself takes them.
+/// Skips the zeros of a padded compressed part, as gzip itself does.
 fn pass_zeros(source: &mut Ahead<impl Read>) -> io::Result<()> {
     loop {
         let held = source.look(1)?;
@@ -214,7 +214,7 @@ fn pass_zeros(source: &mut Ahead<impl Read>) -> io::Result<()> {
     }
 }
 
-/// How much text stands here before a compressed part or the end; 0 there.
+/// The bytes of text before the next compressed part or the end; 0 there.
 fn plain_length(source: &mut Ahead<impl Read>, scans: bool) -> io::Result<usize> {
     let held = source.look(BEGINNING)?;
     if !scans {
@@ -224,16 +224,17 @@ fn plain_length(source: &mut Ahead<impl Read>, scans: bool) -> io::Result<usize>
     match next_compressed(held) {
         Some(length) => Ok(length),
         None if is_end => Ok(held.len()),
-        // The beginning of one may stand across the end of what is held.
+        // The beginning of a part may cross the end of the held bytes.
         None => Ok(held.len() - (BEGINNING - 1)),
     }
 }
 
-/// Where the first compressed part begins. Looked for bit by bit: it may be near, and what is behind it is looked at again.
+/// The beginning of the first compressed part. The search goes in small steps: the part may be near, and the text
+/// behind it is searched again.
 fn next_compressed(text: &[u8]) -> Option<usize> {
     let mut from = 0;
     while from < text.len() {
-        // One may stand across the end of a bit.
+        // A beginning may cross the end of a step.
         let bit = text.get(from..text.len().min(from + BIT + BEGINNING - 1)).unwrap_or_default();
         if let Some(at) = first_beginning(bit) {
             return Some(from + at);

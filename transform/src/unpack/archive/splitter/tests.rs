@@ -29,7 +29,7 @@ fn texts(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn values_are_apart_by_lines_by_white_space_or_by_nothing() {
+fn values_are_split_with_or_without_lines() {
     assert_eq!(texts("{\"a\":1}\n{\"b\":2}\r\n\n"), ["{\"a\":1}", "{\"b\":2}"]);
     assert_eq!(texts("{\"a\":1}{\"b\":\"}{\"} [1] 7"), ["{\"a\":1}", "{\"b\":\"}{\"}", "[1]", "7"]);
     assert_eq!(texts("{\n  \"a\": [\n    1\n  ]\n}\n{}"), ["{\n  \"a\": [\n    1\n  ]\n}", "{}"]);
@@ -49,9 +49,9 @@ fn what_breaks_the_grammar_ends_with_its_line() {
 }
 
 #[test]
-fn without_lines_a_seam_behind_the_fault_ends_what_is_broken() {
+fn a_seam_after_a_fault_ends_the_broken() {
     assert_eq!(texts(r#"{"a":1}{"b":tru}{"c":3}{"d":4}"#), [r#"{"a":1}"#, r#"{"b":tru}"#, r#"{"c":3}"#, r#"{"d":4}"#]);
-    // Cut inside of a string: the next quote ends that, and the record whose quote it was goes with it.
+    // Cut inside of a string: the next quote ends the string, and the record of that quote is lost with it.
     assert_eq!(texts(r#"{"a":"cut{"b":2}{"c":3}"#), [r#"{"a":"cut{"b":2}"#, r#"{"c":3}"#]);
     // A whole object inside of a broken one is no record.
     assert_eq!(texts(r#"{"wrap":{"b":2}{"c":3}"#), [r#"{"wrap":{"b":2}"#, r#"{"c":3}"#]);
@@ -59,7 +59,7 @@ fn without_lines_a_seam_behind_the_fault_ends_what_is_broken() {
 }
 
 #[test]
-fn an_object_over_several_lines_that_breaks_takes_none_of_those_behind_it_along() {
+fn a_broken_multi_line_object_spares_its_followers() {
     let event = "{\n  \"a\": {\n    \"b\": [\n      1\n    ]\n  },\n  \"c\": 1\n}";
     for broken in [
         "{\n  \"c\": 1,\n}",
@@ -83,7 +83,7 @@ fn an_object_over_several_lines_that_breaks_takes_none_of_those_behind_it_along(
 }
 
 #[test]
-fn lines_that_are_records_are_no_part_of_the_broken_one_before_them() {
+fn record_lines_are_apart_from_a_broken_one() {
     for broken in ["{\"a\": 1", "{\"a\":", "{\"a\": \"cut", "{\"a\" 1}", "}"] {
         for record in ["\"a text\"", " {\"b\":1}", "\t{\"b\":1}", "7", "[1]", "null", "\"a\\\": \""] {
             // Behind a colon a value may stand on the next line.
@@ -98,7 +98,7 @@ fn lines_that_are_records_are_no_part_of_the_broken_one_before_them() {
 }
 
 #[test]
-fn an_object_that_is_cut_off_ends_where_the_next_begins() {
+fn a_cut_object_ends_where_the_next_begins() {
     let event = "{\n  \"a\": \"x\",\n  \"c\": 1\n}";
     for cut in
         ["{\n  \"a\": \"x\",\n  \"c", "{\n  \"a\": \"x", "{\n  \"a\": \"x\"", "{\n  \"a\": 12", "{\"a\": 12", "oh no"]
@@ -111,7 +111,7 @@ fn an_object_that_is_cut_off_ends_where_the_next_begins() {
 }
 
 #[test]
-fn what_is_indented_as_a_whole_is_taken_apart_as_well() {
+fn an_indented_text_is_split_as_well() {
     let event = "{\n      \"a\": 1\n    }";
     let broken = "{\n      \"a\": 1,\n    }";
     let text = ["    ", event, broken, event, "\n    ", broken, "\n    ", event].concat();
@@ -120,7 +120,7 @@ fn what_is_indented_as_a_whole_is_taken_apart_as_well() {
 }
 
 #[test]
-fn lines_behind_a_broken_one_are_records_though_an_object_stands_over_several_lines_before() {
+fn lines_after_a_broken_one_are_records() {
     assert_eq!(
         texts("{\"a\":1,\n  \"b\":tru}{\"c\":2}{\"d\":3}\n{\"e\":4}"),
         ["{\"a\":1,\n  \"b\":tru}", "{\"c\":2}", "{\"d\":3}", "{\"e\":4}"]
@@ -129,7 +129,7 @@ fn lines_behind_a_broken_one_are_records_though_an_object_stands_over_several_li
 }
 
 #[test]
-fn bytes_that_are_no_utf8_end_with_their_line_too() {
+fn bytes_outside_utf8_end_with_their_line() {
     let text = b"{\"a\":1}\n{\"b\":\"\xff\"}\n{\"c\":3}\n\xfe\xfe\n{}";
     let pieces: Vec<_> = split(text, text.len()).into_iter().map(|piece| piece.1.to_vec()).collect();
     let expected: [&[u8]; 5] = [b"{\"a\":1}", b"{\"b\":\"\xff\"}", b"{\"c\":3}", b"\xfe\xfe", b"{}"];
@@ -137,14 +137,14 @@ fn bytes_that_are_no_utf8_end_with_their_line_too() {
 }
 
 #[test]
-fn a_value_nested_too_deep_is_cut_like_a_broken_one() {
+fn a_too_deep_value_is_cut_as_broken() {
     let deep = format!("{}{}\n{{}}", "[".repeat(500_000), "]".repeat(500_000));
     let pieces = texts(&deep);
     assert_eq!((pieces.len(), pieces[0].len(), pieces[1]), (2, 1_000_000, "{}"));
 }
 
 #[test]
-fn a_window_that_is_full_ends_what_is_unfinished() {
+fn a_full_window_ends_an_unfinished_value() {
     let text = format!("[{}", "1,".repeat(100));
     let mut splitter = Splitter::new(text.as_bytes(), WindowEnd::GoesOn);
     assert_eq!((splitter.next_piece(), splitter.position()), (Piece::Unfinished, 0));
@@ -165,7 +165,7 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// However the text is cut into windows, the pieces are the same, and only white space lies between them.
+    /// Every split into windows gives the same pieces, with only white space between them.
     #[test]
     fn windows_do_not_matter(fragments in prop::collection::vec(fragment(), 0..30), step in 1_usize..50) {
         let text = fragments.concat();
