@@ -1,4 +1,4 @@
-//! From the files as written to the contract: every rule of contracts is checked here, the first fault is reported.
+//! From the files as written to the contract. Every rule of contracts is checked here, and the first fault is reported.
 
 use std::collections::BTreeSet;
 
@@ -67,7 +67,7 @@ pub(crate) fn stream(
     })
 }
 
-/// Where a field stands; it decides which keys and types fit.
+/// The place of a field, which decides the possible keys and types.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Envelope,
@@ -162,7 +162,7 @@ impl FileCheck<'_> {
         self.field_ids.are_sound(fields).map_err(|(field, fault)| self.field_fault(&field, fault))
     }
 
-    /// The decoder builds on these four, whatever else the envelope has.
+    /// The decoder needs these four, whatever else the envelope has.
     fn anchors(&self, sources: &[FieldSource], fields: &[Field]) -> Result<(), ContractError> {
         let needs = |name: &'static str, needs: &'static str, holds: fn(&FieldSource, &Field) -> bool| {
             let found = sources.iter().zip(fields).find(|(_, field)| field.name == name);
@@ -354,7 +354,7 @@ fn are_among(chosen: &[String], values: &[String], set: &str) -> Result<(), Faul
     }
 }
 
-/// Each key is written only where it means something: a `min` that nobody heeds would deceive.
+/// Each key is allowed only where it has a meaning: a `min` without an effect would deceive.
 fn keys_fit(source: &FieldSource) -> Result<(), Fault> {
     let kind = source.kind.as_str();
     let keys: [(&'static str, bool, &[&str]); 9] = [

@@ -1,7 +1,7 @@
 //! The contract as the other rooms see it: checked, complete, immutable and cheap to clone.
 //!
-//! It is read from `envelope.toml`, `user_events.toml` and `transaction_events.toml`, either those that are compiled in
-//! or those of a folder. Reading checks everything; what comes out needs no further checks.
+//! It is read from `envelope.toml`, `user_events.toml` and `transaction_events.toml`, either compiled in or in a
+//! folder. Reading checks everything; the result needs no further checks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl StreamContract {
         self.version
     }
 
-    /// Highest `schema_version` that an event may say.
+    /// The highest `schema_version` that an event may have.
     pub fn max_schema_version(&self) -> i32 {
         self.max_schema_version
     }
@@ -186,7 +186,7 @@ pub struct EventType {
     pub description: String,
 }
 
-/// A field of events: what it may hold, who has it, what becomes of it.
+/// A field of events: its values, the event types that have it, and its treatment on arrival.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
     /// Key in the JSON object and name of the column.
@@ -230,15 +230,15 @@ impl Field {
 /// Whether events of some type have a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// They must; `null` counts as missing.
+    /// They must have it; `null` counts as missing.
     Required,
-    /// They may; `null` counts as not there.
+    /// They may have it; `null` counts as absent.
     Optional,
-    /// They do not; a value is kept as an unknown field is.
+    /// They do not have it; a value is kept as an unknown field.
     Absent,
 }
 
-/// What becomes of a field's value when the event arrives.
+/// The treatment of a field's value when the event arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnArrival {
@@ -308,14 +308,14 @@ pub enum Format {
     ZipCode,
 }
 
-/// In events of one type: when one enum field has one of some values, another must have one of some values.
+/// A rule for events of one type: if one enum field has one of some values, another must have one of some values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The event type.
     pub event_type: String,
     /// When the rule applies.
     pub when: Condition,
-    /// What must hold then. A field that is not there satisfies it.
+    /// The condition that must hold then. An absent field satisfies it.
     pub then: Condition,
     /// The rule, a sentence.
     pub description: String,

@@ -7,10 +7,10 @@ use crate::contract::{Contract, Field, StreamContract};
 use crate::stream::Stream;
 use crate::tables::{DESCRIPTION_KEY, REJECTED_TABLE, rejected_events_schema};
 
-/// Columns of Bluelake's own that keep what producers sent as it is, so personal data too.
+/// Columns of Bluelake's own that keep the bytes of producers as they are, personal data included.
 const MAY_HOLD_ANYTHING: [&str; 2] = ["extras", "event_bytes"];
 
-/// What the dictionary says about one column.
+/// The entry of one column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DictionaryRow {
     /// Table.

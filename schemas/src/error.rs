@@ -1,4 +1,4 @@
-//! What can be wrong with a contract: each fault named, with the file, the field and what to do about it.
+//! The faults of a contract, each with the file, the field and what to do about it.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub enum ContractError {
     Syntax {
         /// The file.
         file: String,
-        /// The parser's word, with line and column.
+        /// The message of the parser, with line and column.
         source: Box<toml::de::Error>,
     },
     /// A contract file as a whole breaks a rule of contracts.

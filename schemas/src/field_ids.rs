@@ -1,8 +1,8 @@
 //! The numbers of columns in Parquet files. Pure.
 //!
 //! Readers that do not go by names (Iceberg, BigQuery, Snowflake) know a column by its number. A number belongs to one
-//! column for ever: old files keep it, so it can never mean another. Each contract file has numbers of its own, so that no
-//! file can take one of another; those below 100 are of the columns that Bluelake adds (`tables.rs`).
+//! column for ever, because old files keep it. Each contract file has its own range of numbers; those below 100 belong
+//! to the columns that Bluelake adds (`tables.rs`).
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -24,12 +24,12 @@ pub(crate) type Retired = BTreeMap<String, i64>;
 pub(crate) struct FieldIds<'a> {
     range: RangeInclusive<i64>,
     retired: &'a Retired,
-    /// The lowest that is above all that the file has or had.
+    /// The lowest number above all present and removed ones of the file.
     next: i64,
 }
 
 impl<'a> FieldIds<'a> {
-    /// Those of a file with these fields and removed columns.
+    /// The numbers of a file with these fields and removed columns.
     pub(crate) fn of(range: RangeInclusive<i64>, fields: &[FieldSource], retired: &'a Retired) -> Self {
         let used = fields.iter().flat_map(written).chain(retired.values().copied());
         let highest = used.filter(|id| range.contains(id)).max();
@@ -37,7 +37,7 @@ impl<'a> FieldIds<'a> {
         Self { range, retired, next }
     }
 
-    /// The number of a column, as written under `key`. What has no column has no number.
+    /// The number of a column, as written under `key`. A field without a column has no number.
     pub(crate) fn number(
         &self,
         key: &'static str,
@@ -73,7 +73,7 @@ impl<'a> FieldIds<'a> {
         Ok(())
     }
 
-    /// No two columns have one number, and none has that of a column that was removed. A fault comes with its column.
+    /// Checks that every number belongs to one column and to no removed one. A fault comes with its column.
     pub(crate) fn are_sound(&self, fields: &[Field]) -> Result<(), (String, Fault)> {
         let mut names = BTreeMap::new();
         for (name, id) in fields.iter().flat_map(numbered) {
@@ -98,7 +98,7 @@ fn written(field: &FieldSource) -> Vec<i64> {
     field.field_id.into_iter().chain(field.entry_field_id).chain(inside).collect()
 }
 
-/// A field's columns: itself, and of a list the entries and their fields.
+/// A field's columns: itself, and for a list the entries and their fields.
 fn numbered(field: &Field) -> Vec<(String, i32)> {
     let mut columns: Vec<(String, i32)> = field.field_id.map(|id| (field.name.clone(), id)).into_iter().collect();
     if let FieldKind::List { entry_field_id, fields } = &field.kind {
@@ -127,7 +127,7 @@ mod tests {
 
     /// Columns with their numbers, those inside of lists among them.
     type Numbers = Vec<(String, Option<i32>)>;
-    /// A text of a file, and what it becomes.
+    /// A text of a file, and its replacement.
     type Edit<'a> = (&'a str, &'a str);
 
     fn tables(contract: &Contract) -> Vec<(&'static str, Numbers)> {
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(plain.len(), schema.fields().len());
     }
 
-    /// The message that a changed contract is refused with: in `file` each text is replaced by the one beside it.
+    /// The message that refuses a changed contract: in `file` each text is replaced by the one beside it.
     fn refusal(file: &str, edits: &[Edit<'_>]) -> String {
         let edit = |name: &str, text: &str| {
             let edits = if name == file { edits } else { &[] };
@@ -251,7 +251,7 @@ mod tests {
             let message = refusal(file, edits);
             assert!(message.contains(file) && message.contains(place) && message.contains(fault), "{message}");
         }
-        // What is dropped on arrival has no column.
+        // A field that is dropped on arrival has no column.
         let dropped = refusal(transactions, &[("name = \"latitude\"\n", "name = \"latitude\"\nfield_id = 1027\n")]);
         assert!(dropped.contains("\"latitude\"") && dropped.contains("remove it"), "{dropped}");
         let scalar = refusal(users, &[("field_id = 1003", "field_id = 1003\nentry_field_id = 1010")]);

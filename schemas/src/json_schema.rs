@@ -1,7 +1,7 @@
 //! JSON Schema (draft 2020-12) for producers.
 //!
-//! An event that breaks the schema is rejected. The decoder is stricter in a few things that JSON Schema cannot say:
-//! `1.0` is no integer, no key of the contract twice, no NUL in a string, at most 32 levels of nesting.
+//! An event that breaks the schema is rejected. The decoder is stricter in rules that JSON Schema cannot express: `1.0`
+//! is no integer, no key of the contract twice, no NUL in a string, at most 32 levels of nesting.
 
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,7 @@ fn of_event_type(contract: &StreamContract, event_type: &EventType) -> Value {
     let mut required = Vec::new();
     for field in contract.all_fields() {
         let presence = field.presence(&event_type.name);
-        // What is dropped on arrival is checked in every event type.
+        // A field that is dropped on arrival is checked in every event type.
         let presence = if presence == Presence::Absent && !field.is_kept() { Presence::Optional } else { presence };
         if presence == Presence::Absent {
             continue;
@@ -82,7 +82,7 @@ fn of_string(max_bytes: Option<usize>, format: Option<Format>) -> Value {
     match (format, max_bytes) {
         (Some(Format::Uuid), _) => json!({ "type": "string", "format": "uuid" }),
         (Some(Format::ZipCode), _) => json!({ "type": "string", "pattern": "^[0-9]{5}$" }),
-        // Bytes are never fewer than characters, so this bound is necessary though not sufficient.
+        // There are at least as many bytes as characters, so this bound is necessary but not sufficient.
         (None, Some(bytes)) => json!({ "type": "string", "maxLength": bytes }),
         (None, None) => json!({ "type": "string" }),
     }
@@ -127,7 +127,7 @@ fn or_null(mut schema: Value) -> Value {
 }
 
 fn of_rule(rule: &Rule) -> Value {
-    // `required` keeps the condition from holding of an event that lacks the field.
+    // With `required` the condition does not hold for an event that lacks the field.
     let when = json!({ "properties": of_condition(&rule.when), "required": [rule.when.field] });
     json!({ "description": rule.description, "if": when, "then": { "properties": of_condition(&rule.then) } })
 }

@@ -1,4 +1,4 @@
-//! The event contract as data and what follows from it.
+//! The event contract as data, and the schemas derived from it.
 //!
 //! `events/*.toml` say once what an event is: fields, types, which event types have them, limits, personal data. This
 //! crate reads and checks those files and derives from them the Arrow schemas of the tables, the JSON Schema for

@@ -23,7 +23,7 @@ pub(crate) struct EnvelopeFile {
     pub(crate) fields: Vec<FieldSource>,
 }
 
-/// `user_events.toml` or `transaction_events.toml`: what the events of one stream have besides.
+/// `user_events.toml` or `transaction_events.toml`: the other fields of one stream's events.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StreamFile {
@@ -75,7 +75,7 @@ pub(crate) struct FieldSource {
     pub(crate) fields: Option<Vec<FieldSource>>,
 }
 
-/// A limit as written: `90` and `90.0` mean the same to a number, only the first fits an integer.
+/// A limit as written: `90` and `90.0` mean the same for a number; only the first fits an integer.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Bound {

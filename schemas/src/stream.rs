@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_written_and_read_by_its_name() {
+    fn a_stream_is_written_and_read_by_name() {
         for stream in Stream::ALL {
             assert_eq!(stream.name().parse::<Stream>(), Ok(stream));
             assert_eq!(serde_json::to_value(stream).unwrap(), stream.name());

@@ -32,7 +32,7 @@ pub(crate) const LIST_ENTRY: &str = "element";
 /// A column that Bluelake adds.
 struct OwnColumn {
     name: &'static str,
-    /// Below 100, and never again that of another (see `field_ids.rs`).
+    /// Its number: below 100, and never used for another column (see `field_ids.rs`).
     field_id: i32,
     description: &'static str,
 }
@@ -92,7 +92,7 @@ pub(crate) fn event_table_schema(contract: &StreamContract) -> SchemaRef {
     Arc::new(Schema::new(columns))
 }
 
-/// The columns of a schema without their numbers, for what is no file: the log knows columns by their names.
+/// The columns of a schema without their numbers, which only files have: the log knows columns by their names.
 pub fn without_field_ids(schema: &Schema) -> Vec<Column> {
     schema.fields().iter().map(|column| unnumbered(column)).collect()
 }

@@ -1,5 +1,4 @@
-//! Moments in the two units that Kinesis, Delta and Arrow count in. The unit is part of the type, so that none is taken
-//! for the other.
+//! Moments in the two units of Kinesis, Delta and Arrow. The unit is part of the type, so that they cannot be confused.
 
 use std::{fmt, time::Duration};
 
@@ -23,7 +22,7 @@ impl Millis {
     /// After everything.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// The moment so many milliseconds after 1970-01-01T00:00:00Z.
+    /// The moment N milliseconds after 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn new(millis: i64) -> Self {
         Self(millis)
@@ -47,13 +46,13 @@ impl Millis {
         Self(self.0.saturating_sub(whole(span.as_millis())))
     }
 
-    /// Time from `before` to here; nothing when `before` is later.
+    /// The time from `before` to here; zero when `before` is later.
     #[must_use]
     pub fn since(self, before: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(before.0)).unwrap_or(0))
     }
 
-    /// The same moment in microseconds, cut to what these can hold.
+    /// The same moment in microseconds, limited to their range.
     #[must_use]
     pub fn micros(self) -> Micros {
         Micros(self.0.saturating_mul(1_000))
@@ -72,7 +71,7 @@ impl Micros {
     /// After everything.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// The moment so many microseconds after 1970-01-01T00:00:00Z.
+    /// The moment N microseconds after 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn new(micros: i64) -> Self {
         Self(micros)
@@ -142,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_millisecond_holds_all_its_microseconds_before_1970_too() {
+    fn a_millisecond_before_1970_holds_its_microseconds() {
         for (micros, millis) in [(0, 0), (999, 0), (1_000, 1), (-1, -1), (-1_000, -1), (-1_001, -2)] {
             assert_eq!(Micros::new(micros).millis(), Millis::new(millis), "{micros}");
         }

@@ -1,4 +1,5 @@
-//! The contract from outside: what the compiled-in files say, what one edit changes, and which faults are found.
+//! The contract from outside: the content of the compiled-in files, the effect of one edit, and the faults that are
+//! found.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -44,7 +45,7 @@ fn columns(contract: &Contract, stream: Stream) -> Vec<String> {
 }
 
 #[test]
-fn the_embedded_contract_is_the_one_in_the_folder() {
+fn the_embedded_contract_equals_its_folder() {
     let embedded = Contract::embedded().unwrap();
     let loaded = load_edited(USERS, str::to_owned).unwrap();
     assert_eq!(embedded.version(), loaded.version());
@@ -57,7 +58,7 @@ fn the_embedded_contract_is_the_one_in_the_folder() {
 }
 
 #[test]
-fn tables_have_envelope_then_fields_then_lineage_and_no_dropped_field() {
+fn tables_have_envelope_fields_and_lineage_only() {
     let contract = Contract::embedded().unwrap();
     let envelope = ["event_id", "event_type", "schema_version", "occurred_at", "source", "channel"];
     let of = |fields: &[&str]| -> Vec<String> {
@@ -104,7 +105,7 @@ fn tables_have_envelope_then_fields_then_lineage_and_no_dropped_field() {
 }
 
 #[test]
-fn columns_have_the_types_and_nullability_of_the_design() {
+fn columns_have_the_designs_types_and_nullability() {
     let contract = Contract::embedded().unwrap();
     let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let users = contract.stream(Stream::UserEvents).table_schema();
@@ -140,7 +141,7 @@ fn columns_have_the_types_and_nullability_of_the_design() {
 }
 
 #[test]
-fn every_column_has_a_description_and_every_partition_a_column() {
+fn every_column_has_a_description() {
     let contract = Contract::embedded().unwrap();
     for stream in Stream::ALL {
         let schema = contract.stream(stream).table_schema();
@@ -153,7 +154,7 @@ fn every_column_has_a_description_and_every_partition_a_column() {
 }
 
 #[test]
-fn fields_belong_to_the_event_types_of_the_design() {
+fn fields_belong_to_the_designs_event_types() {
     let contract = Contract::embedded().unwrap();
     let presence = |stream: Stream, field: &str, event_type: &str| {
         let field = contract.stream(stream).all_fields().find(|known| known.name == field).unwrap();
@@ -185,7 +186,7 @@ fn fields_belong_to_the_event_types_of_the_design() {
 }
 
 #[test]
-fn one_new_optional_field_shows_up_in_everything_derived() {
+fn one_optional_field_shows_up_everywhere() {
     let field = r#"
 [[fields]]
 name = "tip_cents"
@@ -220,7 +221,7 @@ description = "Tip for the merchant."
 }
 
 #[test]
-fn a_new_envelope_field_is_a_column_of_both_tables() {
+fn an_envelope_field_is_in_both_tables() {
     let field = "\n[[fields]]\nname = \"app_version\"\nfield_id = 106\ntype = \"string\"\nrequired = false\ndescription = \"Version.\"\n";
     let after = load_edited(ENVELOPE, |text| format!("{text}{field}")).unwrap();
     for stream in Stream::ALL {
@@ -234,7 +235,7 @@ fn alternative<'a>(schema: &'a Value, event_type: &str) -> &'a Value {
 }
 
 #[test]
-fn the_json_schema_tells_event_types_apart_and_lets_unknown_fields_pass() {
+fn the_json_schema_distinguishes_types_allows_unknowns() {
     let contract = Contract::embedded().unwrap();
     let schema = contract.json_schema(Stream::TransactionEvents);
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -254,7 +255,7 @@ fn the_json_schema_tells_event_types_apart_and_lets_unknown_fields_pass() {
     let redemption = alternative(&schema, "redemption");
     assert_eq!(redemption["allOf"].as_array().unwrap().len(), 2);
     assert_eq!(redemption["properties"]["items"]["items"]["required"].as_array().unwrap().len(), 4);
-    // What is dropped on arrival is checked in every event type.
+    // A field that is dropped on arrival is checked in every event type.
     for event_type in ["interaction", "donation", "redemption", "transfer"] {
         let latitude = &alternative(&schema, event_type)["properties"]["latitude"];
         assert_eq!(latitude["maximum"].as_f64(), Some(90.0), "{event_type}");
@@ -263,7 +264,7 @@ fn the_json_schema_tells_event_types_apart_and_lets_unknown_fields_pass() {
 }
 
 #[test]
-fn the_dictionary_has_a_row_for_each_column_and_marks_personal_data() {
+fn the_dictionary_describes_every_column() {
     let contract = Contract::embedded().unwrap();
     let rows = contract.dictionary();
     let expected: usize = Stream::ALL.iter().map(|stream| columns(&contract, *stream).len()).sum();
@@ -300,7 +301,7 @@ fn assert_field_fault(file: &str, [from, to]: [&str; 2], field: &str, fault: &Fa
 }
 
 #[test]
-fn a_field_with_a_bad_name_or_type_is_named() {
+fn a_badly_named_or_typed_field_is_named() {
     let named = |name: &str| ["name = \"status\"".to_owned(), format!("name = \"{name}\"")];
     for (name, fault) in [
         ("Status", Fault::BadName { name: "Status".to_owned() }),
@@ -369,7 +370,7 @@ fn a_field_with_bad_limits_is_named() {
 }
 
 #[test]
-fn a_rule_about_a_field_that_is_no_enum_of_the_event_type_is_named() {
+fn a_rule_on_a_non_enum_is_named() {
     let points = ["when = { field = \"purpose\"", "when = { field = \"points\""];
     let fault = Fault::NotForRule { event_type: "redemption".to_owned() };
     assert_field_fault(TRANSACTIONS, points, "points", &fault);
@@ -379,7 +380,7 @@ fn a_rule_about_a_field_that_is_no_enum_of_the_event_type_is_named() {
 }
 
 #[test]
-fn each_fault_of_a_file_is_named_with_the_file() {
+fn each_fault_is_named_with_its_file() {
     let cases: Vec<(&str, &str, &str, Fault)> = vec![
         (ENVELOPE, "contract_version = 1", "contract_version = 0", Fault::VersionTooLow { key: "contract_version" }),
         (USERS, "contract_version = 1", "contract_version = 2", Fault::VersionsDiffer { key: "contract_version" }),
@@ -451,7 +452,7 @@ fn each_fault_of_a_file_is_named_with_the_file() {
 }
 
 #[test]
-fn an_unknown_key_and_broken_toml_are_told_with_file_and_line() {
+fn broken_toml_is_named_by_file_and_line() {
     let misspelt = load_replaced(USERS, "pii = true", "pi = true").unwrap_err();
     let ContractError::Syntax { file, source } = &misspelt else { panic!("{misspelt:?}") };
     assert_eq!(file, USERS);
