@@ -1,4 +1,4 @@
-//! What can go wrong with a question, named by what the asker can do about it.
+//! The faults of a question, named by what the user can do about them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use crate::text::nearest::nearest_or_all;
 /// Why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The text is not taken for a query.
+    /// The text is refused as a query.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A table or view that it names cannot be asked.
+    /// A table or view that it names cannot be queried.
     #[error(transparent)]
     Relation(#[from] NoSuchRelation),
-    /// The query refers to columns, functions or types that do not fit.
+    /// Columns, functions or types of the query do not fit.
     #[error("the query cannot be planned")]
     Plan(#[source] EngineError),
     /// The query ran out of time and was stopped.
@@ -28,7 +28,7 @@ pub enum QueryError {
         /// The limit.
         limit: Duration,
     },
-    /// The query needs more memory, or more disk to spill to, than it may have.
+    /// The query needs more memory or spill space than it may have.
     #[error(
         "the query needs more than its memory limit of {}, or more disk to spill to: narrow its period, group by fewer values, or raise the limit (--memory-limit, sql.memory-limit)",
         in_mebibytes(*limit_bytes)
@@ -36,7 +36,7 @@ pub enum QueryError {
     MemoryLimit {
         /// The limit.
         limit_bytes: usize,
-        /// Which parts of the query hold how much.
+        /// The memory of each part of the query.
         source: EngineError,
     },
     /// A file of the version that is read was deleted meanwhile: what was read so far is no answer.
@@ -47,7 +47,7 @@ pub enum QueryError {
     /// The query failed while it ran.
     #[error("the query failed")]
     Execution(#[source] EngineError),
-    /// There is no place for intermediate results that do not fit into memory.
+    /// Intermediate results have no place to spill to.
     #[error("cannot make a directory for spilled results in {}", path.display())]
     SpillDirectory {
         /// Where it should be.
@@ -60,10 +60,10 @@ pub enum QueryError {
     Session(#[source] EngineError),
 }
 
-/// Why a text is not taken for a query.
+/// Why a text is refused as a query.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The SQL text is longer than a query may be.
+    /// The SQL text is too long.
     #[error("the SQL text has {bytes} bytes; at most {limit} are accepted")]
     TooLong {
         /// Length of the text.
@@ -71,22 +71,22 @@ pub enum Refusal {
         /// Longest text accepted.
         limit: usize,
     },
-    /// The SQL text chains or joins more than the planner can take safely.
+    /// The SQL text has more operators or joins than the planner can take safely.
     #[error("the query has {count} {what} in one place; at most {limit} are accepted{advice}")]
     TooComplex {
-        /// What there is too much of.
+        /// The parts that are too many.
         what: &'static str,
         /// How many.
         count: usize,
         /// How many are accepted.
         limit: usize,
-        /// What to write instead, or nothing.
+        /// What to write instead; may be empty.
         advice: &'static str,
     },
     /// The text is not SQL.
     #[error("the SQL cannot be parsed")]
     Syntax(#[source] EngineError),
-    /// The statement is not one of those that only read.
+    /// The statement does more than read.
     #[error("{statement} is not allowed: {rule}")]
     Forbidden {
         /// The statement, such as `INSERT`.
@@ -96,10 +96,10 @@ pub enum Refusal {
     },
 }
 
-/// Why a name cannot be asked.
+/// Why a name cannot be queried.
 #[derive(Debug, thiserror::Error)]
 pub enum NoSuchRelation {
-    /// A file path or URL stands where a table should.
+    /// A file path or URL is in the place of a table.
     #[error("{name:?} is not a table: files and URLs cannot be queried, only {}", known.join(", "))]
     File {
         /// What was written.
@@ -107,7 +107,7 @@ pub enum NoSuchRelation {
         /// The tables and views there are.
         known: Vec<String>,
     },
-    /// There is no table or view of that name.
+    /// No table or view has that name.
     #[error("there is no table {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "there are"))]
     Unknown {
         /// What was written.
@@ -117,7 +117,7 @@ pub enum NoSuchRelation {
         /// The tables and views there are.
         known: Vec<String>,
     },
-    /// A view of Bluelake's cannot be offered on this lake.
+    /// This view of Bluelake's is not available on this lake.
     #[error("the view {name} is not available: {reason}")]
     Unavailable {
         /// The view.
@@ -141,7 +141,7 @@ impl QueryError {
         Self::Execution(EngineError::new(DataFusionError::ExecutionJoin(Box::new(join))))
     }
 
-    /// An error of a running query; running out of memory or spill space is told apart.
+    /// An error of a running query; a lack of memory or spill space has its own variants.
     pub(crate) fn execution(source: DataFusionError, memory_limit_bytes: usize) -> Self {
         if is_exhausted(&source) || is_spill_limit(&source) {
             Self::MemoryLimit { limit_bytes: memory_limit_bytes, source: EngineError::new(source) }
@@ -153,7 +153,7 @@ impl QueryError {
     }
 }
 
-/// Whether spilling went beyond its limit: said by the writer of the file, so the engine's own error is hidden in others.
+/// Whether spilling exceeded its limit. The writer of the file says so, so the engine's own error is hidden in others.
 fn is_spill_limit(error: &DataFusionError) -> bool {
     error.to_string().contains("used disk space during the spilling process has exceeded")
 }
@@ -175,7 +175,7 @@ fn is_gone(error: &DataFusionError) -> bool {
     false
 }
 
-/// There is not enough memory, and nobody is to try again: see the module `attempt`.
+/// Memory is short, and no operator may try again: see the module `attempt`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Exhausted(pub(crate) String);
@@ -186,12 +186,12 @@ impl From<Exhausted> for DataFusionError {
     }
 }
 
-/// An error as one after which nobody tries again.
+/// Marks an error so that no operator tries again.
 pub(crate) fn once(error: DataFusionError) -> DataFusionError {
     if is_exhausted(&error) { Exhausted(EngineError::new(error).to_string()).into() } else { error }
 }
 
-/// Whether the error is that there is not enough memory, of DataFusion's kind or of ours.
+/// Whether the error is a lack of memory, of DataFusion's kind or of ours.
 pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::ResourcesExhausted(_) => true,
@@ -200,7 +200,7 @@ pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
     }
 }
 
-/// What DataFusion said. Its errors repeat their source in their own text, so the chain of sources ends here.
+/// An error of DataFusion. Its text repeats its source, so the chain of sources ends here.
 #[derive(Debug)]
 pub struct EngineError(Box<DataFusionError>);
 
@@ -227,13 +227,13 @@ impl fmt::Display for EngineError {
         if !is_exhausted(error) {
             return formatter.write_str(&text);
         }
-        // A list with a line for each part of the query that holds memory: readers of a message take its first line.
+        // It has a line for each part of the query that holds memory; a message shows only the first line.
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         formatter.write_str(&lines.join(" "))
     }
 }
 
-/// `256 MiB`, or bytes where they are no whole number of those.
+/// `256 MiB`, or bytes if they are no whole number of MiB.
 fn in_mebibytes(bytes: usize) -> String {
     if bytes > 0 && bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }

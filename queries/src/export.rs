@@ -1,9 +1,9 @@
-//! Reports as files in a folder or bucket, with a manifest that says what is there.
+//! Exports reports as files in a folder or bucket, with a manifest of them.
 //!
-//! The files of a report with its parameters stand in a folder of their own, so that the same question overwrites its own
-//! answer and no other. All files are complete before the first gets its name; the manifest gets its name last, and what an
-//! earlier manifest lists and this one does not is deleted after it. A reader that goes by the manifest and compares
-//! checksums can tell an export that is being replaced from one that is whole. Docs: `docs/reports.md`.
+//! The files of a report with its parameters have a folder of their own, so that the same question overwrites only its
+//! own answer. All files are complete before the first gets its name. The manifest gets its name last. After that,
+//! files that only an earlier manifest lists are deleted. A reader that goes by the manifest and compares checksums can
+//! distinguish a complete export from one that is being replaced. Docs: `docs/reports.md`.
 
 mod folder;
 mod manifest;
@@ -26,7 +26,7 @@ use crate::report::result::ReportResult;
 /// Why a report is not exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// Exported files cannot be written, or what is there cannot be read.
+    /// Exported files cannot be written, or existing ones cannot be read.
     #[error(transparent)]
     Destination(Box<LakeError>),
     /// The report cannot be put in a format.
@@ -47,10 +47,10 @@ pub struct Export {
     pub folder: String,
     /// What is in it.
     pub manifest: ExportManifest,
-    /// Events of the period that came since the export that this one replaces; `None` without one.
+    /// Events of the period that came after the replaced export; `None` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events_since_last_run: Option<i64>,
-    /// Links by which anybody can get the files, when they were asked for.
+    /// Links by which anybody can get the files, if they were requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<ExportLink>,
 }
@@ -60,10 +60,10 @@ pub struct Export {
 pub struct ExportOptions {
     /// A file in each of them.
     pub formats: Vec<OutputFormat>,
-    /// Makes links that are good for so long.
+    /// Makes links that are valid for this time.
     pub presign: Option<Duration>,
-    /// Whether the report was asked of an older state on purpose: that has a folder for itself, and replaces nothing that the newest
-    /// says.
+    /// Whether the report is of an older state on purpose. It then has a folder of its own, and does not replace the
+    /// export of the newest state.
     pub is_as_of: bool,
 }
 
@@ -79,8 +79,8 @@ pub struct ExportLink {
 /// Writes a report as files.
 ///
 /// # Errors
-/// [`ExportError::Destination`] when the place cannot be read or written, and as [`write_report`]. Before the first file has
-/// its name nothing is left behind; after that the manifest tells the old files from the new.
+/// [`ExportError::Destination`] when the place cannot be read or written, and as [`write_report`]. A failure before the
+/// first file has its name leaves no file behind; after that the manifest distinguishes old files from new ones.
 pub async fn export_report(
     result: &ReportResult,
     options: &ExportOptions,
@@ -115,7 +115,7 @@ pub async fn export_report(
     Ok(Export { folder: store.name(&folder), manifest, events_since_last_run, links })
 }
 
-/// Lays all files aside, the manifest last and apart.
+/// Writes all files under temporary names; the manifest is the last, and apart.
 async fn stage_all(
     result: &ReportResult,
     formats: &[OutputFormat],
@@ -151,7 +151,7 @@ async fn publish_all(store: &FileStore, staged: Vec<StagedFile>, manifest: Stage
     failed.map_or(Ok(()), Err)
 }
 
-/// What an earlier export says of itself. What is not a manifest of ours lists nothing.
+/// The manifest of an earlier export. A file that is no manifest of ours lists no files.
 async fn read_manifest(store: &FileStore, folder: &str) -> Result<EarlierExport, LakeError> {
     let found = store.read(&format!("{folder}/{MANIFEST}")).await?;
     Ok(found.map(|content| manifest::listed(&content)).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! The header of a report file: SQL comments that say what the report is, in a form that is checked.
+//! The header of a report file: SQL comments that describe the report in a checked form.
 //!
 //! ```text
 //! -- title: Donations by period

@@ -1,4 +1,4 @@
-//! Questions to the lake: one DataFusion session over its tables, read-only and confined, and the report catalogue.
+//! Queries of the lake: one DataFusion session over its tables, read-only and confined, and the report catalogue.
 //!
 //! [`QuerySession`] registers the tables it is given, adds the views of `views/*.sql`, and runs one SQL statement at a
 //! time within limits of memory and time. [`ReportCatalog`] holds the reports of `reports/*.sql`. [`ResultWriter`] turns

@@ -1,4 +1,4 @@
-//! What a query may ask and take: statements, functions, memory, time.
+//! The limits of a query: statements, functions, memory, time.
 
 pub(crate) mod attempt;
 pub(crate) mod bounds;

@@ -1,6 +1,6 @@
 //! A result as bytes: one document, and a writer for each format.
 //!
-//! The model ([`document`]) lies below; the renderers know only it; the writer stands on top.
+//! The model ([`document`]) is the lowest layer; the renderers know only the model; the writer is on top.
 
 pub(crate) mod chart;
 pub(crate) mod described;

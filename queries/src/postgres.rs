@@ -1,9 +1,10 @@
 //! Makes the engine answer as PostgreSQL does, or refuse.
 //!
-//! DataFusion follows PostgreSQL, but not everywhere, and some of its plans lose rows or values. Here is what mends that: changes
-//! of the statement before it is planned ([`statement`]), of its plan ([`rewrite`]), rules that run before the engine's own
-//! ([`analyzer_rules`]), and functions that take the place of the engine's ([`register`]). Each says which fault it mends; the
-//! tests in `postgres/faults.rs` show the faults on the engine alone and fail when an upgrade has mended one, so that the mend can go.
+//! DataFusion follows PostgreSQL, but not everywhere, and some of its plans lose rows or values. The repairs are here:
+//! changes of the statement before planning ([`statement`]), changes of its plan ([`rewrite`]), rules that run before
+//! the engine's own ([`analyzer_rules`]), and functions that replace the engine's ([`register`]). Each names the fault
+//! that it repairs. The tests in `postgres/faults.rs` show the faults of the engine alone. They fail when an upgrade
+//! has mended one, so that its repair can be removed.
 
 mod all_rows;
 #[cfg(test)]
@@ -34,18 +35,18 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 pub(crate) use scan::exact;
 pub(crate) use statement::{Names, prepare};
 
-/// Settings that keep the engine from answers that are known to be wrong.
+/// Settings that avoid known wrong answers of the engine.
 pub(crate) fn configure(config: &mut SessionConfig) {
     let options = config.options_mut();
-    // Filters that are made while a query runs: the one of min and max leaves out files that another aggregate needs, the one of a
-    // join rows that match where two columns have one name, and the one of ORDER BY … LIMIT reads rows twice.
-    // <https://github.com/apache/datafusion/issues/24816>, <https://github.com/apache/datafusion/issues/25262>,
+    // Filters made while a query runs are off. The filter of min and max leaves out files that another aggregate needs;
+    // that of a join leaves out matching rows where two columns have one name; that of ORDER BY … LIMIT reads rows
+    // twice. <https://github.com/apache/datafusion/issues/24816>, <https://github.com/apache/datafusion/issues/25262>,
     // <https://github.com/apache/datafusion/issues/24352>
     options.optimizer.enable_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     options.optimizer.enable_join_dynamic_filter_pushdown = false;
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
-    // LIMIT above a window with IGNORE NULLS cuts off rows that the window still has to look at.
+    // LIMIT above a window with IGNORE NULLS cuts off rows that the window still needs.
     // <https://github.com/apache/datafusion/issues/25471>
     options.optimizer.enable_window_limits = false;
     // 1.005 is a number with three digits, not the double below it.
@@ -62,12 +63,12 @@ pub(crate) fn analyzer_rules(zone: Tz) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
     rules
 }
 
-/// The engine's rules for plans, those guarded that would change an answer.
+/// The engine's rules for plans; rules that would change an answer are guarded.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     pushdown::rules()
 }
 
-/// Puts our functions in the place of the engine's.
+/// Replaces functions of the engine by ours.
 pub(crate) fn register(context: &SessionContext, zone: Tz) {
     let state = context.state();
     let engine = |name: &str| state.scalar_functions().get(name).map(Arc::clone);
@@ -88,10 +89,10 @@ pub(crate) fn register(context: &SessionContext, zone: Tz) {
     context.register_udwf(WindowUDF::new_from_impl(order::shift::Shift::lag()));
 }
 
-/// Mends a plan as the planner made it. `names` are those that its statement uses.
+/// Repairs a plan of the planner. `names` are those that its statement uses.
 ///
 /// # Errors
-/// [`DataFusionError::Plan`] with the reason and the way to write it, for what cannot be answered rightly.
+/// [`DataFusionError::Plan`] with the reason and another way to write it, for a statement without a correct answer.
 pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, DataFusionError> {
     let plan = sets::using::merge_keys(plan, names)?;
     let plan = sets::duplicates::count_duplicates(plan)?;
@@ -110,7 +111,7 @@ pub(crate) fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan, D
     })
 }
 
-/// Gives another expression for one, whose columns have this schema.
+/// Changes an expression whose columns have this schema.
 type ChangeOfExpression<'a> = dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>, DataFusionError> + 'a;
 
 /// Changes the expressions of a plan and of the queries in them, innermost first; names of columns stay.

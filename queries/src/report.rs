@@ -1,4 +1,4 @@
-//! Reports: their headers and parameters, what they rest on, and how they are answered.
+//! Reports: their headers and parameters, their foundation, and how they are answered.
 
 pub(crate) mod catalog;
 pub(crate) mod definition;

@@ -1,7 +1,7 @@
-//! What the SQL shell knows without a terminal: where a statement ends, what a backslash command means, how a word can
-//! be completed, and how a result looks as records or as a chart.
+//! The SQL shell without its terminal: where a statement ends, what a backslash command means, how a word can be
+//! completed, and how a result looks as records or as a chart.
 //!
-//! All of it is pure. Reading lines, running statements and paging are the command's (`src/shell.rs`).
+//! It is all pure. The command (`src/shell.rs`) reads lines, runs statements and pages.
 
 mod bars;
 mod chart;

@@ -78,7 +78,7 @@ pub(crate) async fn csv(session: &QuerySession, sql: &str) -> Vec<String> {
     lines(bytes)
 }
 
-/// The result of a query as CSV lines, header first, or why there is none.
+/// The result of a query as CSV lines, header first, or its error.
 pub(crate) async fn csv_or_error(session: &QuerySession, sql: &str) -> Result<Vec<String>, String> {
     let mut bytes = Vec::new();
     let mut stream = session.query(sql).await.map_err(|error| chain(&error))?;

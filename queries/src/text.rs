@@ -1,4 +1,4 @@
-//! Text: numbers with their units, what cannot be seen, formulas of spreadsheets, and names that were nearly right.
+//! Text: numbers with their units, invisible characters, formulas of spreadsheets, and names that are nearly right.
 
 pub(crate) mod cells;
 pub(crate) mod figures;

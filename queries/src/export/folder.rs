@@ -1,17 +1,17 @@
 //! The folder of an export: `donations/from=2026-11-01_to=2026-11-30_by=day`.
 //!
-//! The same report with the same parameters and time zone has the same folder, and no other has it. Of an older state of the lake
-//! it has another for each.
+//! The same report with the same parameters and time zone has the same folder, and a different one has another folder.
+//! Each older state of the lake has a folder of its own.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::report::provenance::Provenance;
 
-/// Longest value that is written as it is.
+/// The longest value that is written as it is.
 const VALUE_MAX: usize = 40;
-/// Longest name of a folder: file systems take 255 bytes.
+/// The longest name of a folder: file systems take 255 bytes.
 const NAME_MAX: usize = 180;
-/// Characters of a value that is told apart by its digest.
+/// Characters of a value that are kept before its digest.
 const STEM_MAX: usize = 20;
 
 /// The folder below the destination, with `/` between its parts; `is_as_of`: of the versions that were read.
@@ -21,33 +21,34 @@ pub fn export_folder(provenance: &Provenance, is_as_of: bool) -> String {
         .iter()
         .map(|parameter| match &parameter.value {
             Some(value) => format!("{}={}", parameter.name, readable(value)),
-            // A date that was not given: the first or last day of the lake. No given date reads so.
+            // A date that was not given: the first or last day of the lake. A given date is never written like this.
             None if parameter.is_first_day() => format!("{}=first", parameter.name),
             None => format!("{}=last", parameter.name),
         })
         .collect();
     if provenance.time_zone != "UTC" {
-        // No zone of the list has a dot, and no parameter a hyphen.
+        // Zones of the list have no dot, and parameters no hyphen.
         parts.push(format!("time-zone={}", provenance.time_zone.replace('/', ".")));
     }
     if let Some(versions) = provenance.as_of.as_ref().filter(|_| is_as_of) {
         parts.push(format!("as-of={}", versions.replace('@', ".").replace(',', "-")));
     }
     let name = if parts.is_empty() { "all".to_owned() } else { parts.join("_") };
-    let name = if name.len() > NAME_MAX { told_apart(&name) } else { name };
+    let name = if name.len() > NAME_MAX { distinguished(&name) } else { name };
     format!("{}/{name}", readable(&provenance.report))
 }
 
-/// The value as it is when that is short and safe in paths and URLs, and otherwise something like it with its digest.
+/// The value as it is if that is short and safe in paths and URLs; otherwise a part of it with its digest.
 pub(super) fn readable(value: &str) -> String {
     // Without `=`, so that a value cannot be taken for the next parameter.
     let is_plain = |character: char| matches!(character, 'a'..='z' | '0'..='9' | '.' | '-' | '_');
     let is_safe = (1..=VALUE_MAX).contains(&value.len()) && !value.starts_with('.') && value.chars().all(is_plain);
-    if is_safe { value.to_owned() } else { told_apart(value) }
+    if is_safe { value.to_owned() } else { distinguished(value) }
 }
 
-/// The readable beginning of a value and its digest, with a `~` between them, which no value has that is written as it is.
-fn told_apart(value: &str) -> String {
+/// The readable beginning of a value and its digest, with a `~` between them. Values that are written as they are have
+/// no `~`.
+fn distinguished(value: &str) -> String {
     let lower = value.to_lowercase();
     let stem = lower.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '-' });
     let stem: String = stem.take(STEM_MAX).collect();
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_tells_report_and_parameters() {
+    fn a_folder_names_report_and_parameters() {
         let period = [("from", Some("2026-11-01")), ("to", Some("2026-11-30")), ("by", Some("day"))];
         assert_eq!(folder(&period, "UTC"), "donations/from=2026-11-01_to=2026-11-30_by=day");
         assert_eq!(
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn different_parameters_have_different_folders_that_are_safe_to_name() {
+    fn different_parameters_have_different_safe_folders() {
         let values = [
             "a", "A", "", ".", "..", "../../x", "a b", "a_b", "a=b", "a/b", "a-b", "é", "e", "%00", "~", "a\n", "🚓",
             "a~b", "_y=1", "1_y=1",

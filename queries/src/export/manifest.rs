@@ -1,4 +1,4 @@
-//! The manifest of an export: which files there are, what is in them, and what they were computed from.
+//! The manifest of an export: its files, their content, and what they were computed from.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -10,10 +10,10 @@ use crate::report::result::ReportResult;
 
 /// Name of the manifest, in the folder of the files.
 pub const MANIFEST: &str = "_manifest.json";
-/// Moves when a reader of manifests must change.
+/// Rises when readers of manifests must change.
 const MANIFEST_VERSION: u32 = 1;
 
-/// What is in the folder of an export. It holds no time of its making: the same result gives the same bytes.
+/// The content of an export's folder. It has no time of writing: the same result gives the same bytes.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExportManifest {
     /// Version of this form.
@@ -28,7 +28,7 @@ pub struct ExportManifest {
     pub rows: u64,
     /// The columns, with units and meanings.
     pub columns: Vec<ReportColumn>,
-    /// The files, in the order in which they were asked for.
+    /// The files, in the requested order.
     pub files: Vec<ExportedFile>,
     /// What the result was computed from.
     pub provenance: Provenance,
@@ -89,16 +89,16 @@ impl ExportManifest {
     }
 }
 
-/// What matters of the manifest of an earlier export.
+/// The needed part of an earlier export's manifest.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct EarlierExport {
-    /// Names of its files. Only names that stay in its folder.
+    /// Names of its files; only names within its folder.
     pub(super) names: Vec<String>,
     /// Events of its period.
     pub(super) events: Option<u64>,
 }
 
-/// Reads what a manifest lists; nothing when it is not one.
+/// Reads a manifest; anything else gives an empty list.
 pub(super) fn listed(content: &[u8]) -> EarlierExport {
     #[derive(Deserialize)]
     struct Listed {
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_earlier_manifest_names_only_files_of_its_own_folder() {
+    fn a_manifest_names_only_files_in_its_folder() {
         let content =
             br#"{"files": [{"name": "a.csv", "rows": 1}, {"name": "../b"}, {"name": ".."}, {"name": "a\\b"}]}"#;
         assert_eq!(listed(content).names, ["a.csv"]);

@@ -51,7 +51,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[tokio::test]
-async fn the_manifest_is_true_and_the_same_report_gives_the_same_bytes() {
+async fn manifests_are_true_and_exports_are_reproducible() {
     let folder = tempfile::tempdir().unwrap();
     let export = export_report(&result(&[1, 2]), &options(&FORMATS), &store(folder.path())).await.unwrap();
     let first = files(&folder.path().join("gifts/all"));
@@ -66,7 +66,7 @@ async fn the_manifest_is_true_and_the_same_report_gives_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn what_is_not_exported_any_more_is_removed_and_what_is_not_ours_stays() {
+async fn an_export_removes_only_its_own_files() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("gifts/all");
     let formats = [OutputFormat::Csv, OutputFormat::Json];
@@ -78,7 +78,7 @@ async fn what_is_not_exported_any_more_is_removed_and_what_is_not_ours_stays() {
 }
 
 #[tokio::test]
-async fn a_failure_leaves_what_was_there_as_it_was() {
+async fn a_failure_leaves_earlier_files_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("gifts/all");
     export_report(&result(&[1]), &options(&[OutputFormat::Csv]), &store(folder.path())).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_failure_leaves_what_was_there_as_it_was() {
 }
 
 #[tokio::test]
-async fn an_older_state_replaces_nothing_that_the_newest_says() {
+async fn an_older_state_never_replaces_the_newest() {
     let folder = tempfile::tempdir().unwrap();
     export_report(&result(&[2]), &options(&[OutputFormat::Csv]), &store(folder.path())).await.unwrap();
     let newest = files(&folder.path().join("gifts/all"));

@@ -16,7 +16,7 @@ pub struct Chart {
     pub x: String,
     /// Column that gives the height or, in a heat map, the row.
     pub y: String,
-    /// Column that tells lines or bars apart.
+    /// Column that distinguishes lines or bars.
     pub series: Option<String>,
     /// Column that gives the shade of a heat map.
     pub value: Option<String>,

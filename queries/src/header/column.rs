@@ -28,7 +28,7 @@ pub enum Unit {
     Timestamp,
     /// Words or an id.
     Text,
-    /// How many events, users or things.
+    /// A number of events, users or things.
     Count,
     /// Points.
     Points,

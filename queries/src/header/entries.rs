@@ -1,4 +1,4 @@
-//! The lines of a header: one `key: value` after the other, and the form `name (…) description` of their values.
+//! The lines of a header: `key: value` pairs, and the form `name (…) description` of their values.
 
 use crate::text::nearest::{did_you_mean, nearest};
 
@@ -9,7 +9,7 @@ pub(crate) struct Entry {
     pub(crate) value: String,
 }
 
-/// Reads the header of a text; a fault is told with its line.
+/// Reads the header of a text; a fault names its line.
 pub(crate) fn entries(text: &str, keys: &[&str]) -> Result<Vec<Entry>, (usize, String)> {
     let mut entries = Vec::<Entry>::new();
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));

@@ -1,4 +1,4 @@
-//! A parameter of a report: what its values may be.
+//! A parameter of a report and its allowed values.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::header::entries::read_named;
 use crate::header::words::words;
 use crate::text::nearest::{did_you_mean, nearest};
 
-/// Something to choose; `$name` in the SQL.
+/// A parameter; `$name` in the SQL.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReportParameter {
     /// Name, without the `$`.
@@ -18,13 +18,13 @@ pub struct ReportParameter {
     pub kind: ParameterKind,
     /// Value when none is given.
     pub default: ParameterDefault,
-    /// The smallest whole number that it may be.
+    /// The smallest whole number allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub least: Option<i64>,
-    /// The biggest whole number that it may be.
+    /// The largest whole number allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<i64>,
-    /// The texts that it may be; none: any.
+    /// The allowed texts; none: any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<String>,
     /// What it does.
@@ -47,7 +47,7 @@ pub enum ParameterKind {
     User,
 }
 
-/// What stands in for a value that is not given.
+/// The value of a parameter that is not given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParameterDefault {
@@ -64,7 +64,8 @@ pub enum ParameterDefault {
 words!(ParameterKind, "date" = Date, "period" = Period, "integer" = Integer, "text" = Text, "user" = User,);
 
 impl ReportParameter {
-    /// Whether a text is a value of this parameter; the error says what may be. Only the lake knows its users.
+    /// Checks that a text is a value of this parameter; the error names the allowed ones. Only the lake knows its
+    /// users.
     pub(crate) fn check(&self, text: &str) -> Result<(), String> {
         match self.kind {
             ParameterKind::Date => parse_date(text).map(|_| ()),
@@ -86,7 +87,7 @@ impl ReportParameter {
         if is_within { Ok(()) } else { Err(format!("{number} is not {}", self.allowed().unwrap_or_default())) }
     }
 
-    /// What a value may be beyond its kind, in words; `None` when nothing more is said.
+    /// The allowed values beyond the kind, in words; `None` without further limits.
     pub fn allowed(&self) -> Option<String> {
         match (self.least, self.most) {
             (Some(least), Some(most)) => Some(format!("from {least} to {most}")),
@@ -98,7 +99,7 @@ impl ReportParameter {
     }
 }
 
-/// The days that can be asked for: all of them can be reckoned with, and so can the day before and the day after.
+/// The allowed days. Arithmetic works with all of them, and with the day before and after each.
 const DAYS: [&str; 2] = ["1970-01-01", "9999-12-30"];
 
 /// Reads `YYYY-MM-DD`, in that width only.
@@ -108,15 +109,15 @@ pub(crate) fn parse_date(text: &str) -> Result<NaiveDate, String> {
     let date = if is_written_so { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None };
     let date = date.ok_or_else(|| format!("{text:?} is not a date; write one as 2026-01-31"))?;
     let [first, last] = DAYS;
-    // In this width days are ordered as texts are.
+    // In this width days sort like texts.
     if text < first || text > last {
         return Err(format!("{text} is not from {first} to {last}"));
     }
     Ok(date)
 }
 
-/// Reads `name (kind, required) meaning`, with `default …` in the place of `required`, and before or behind it perhaps `least …`,
-/// `most …` or `one of …`.
+/// Reads `name (kind, required) meaning`. In the place of `required` may be `default …`, and beside it `least …`, `most
+/// …` or `one of …`.
 pub(crate) fn read_parameter(value: &str) -> Result<ReportParameter, String> {
     let (name, attributes, description) = read_named(value)?;
     let mut words = attributes.split(',').map(str::trim);

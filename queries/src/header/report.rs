@@ -12,7 +12,7 @@ const KEYS: [&str; 7] = ["title", "question", "audience", "covers", "parameter",
 /// The one value of `covers`.
 const PERIOD: &str = "period";
 
-/// What a report says about itself.
+/// The description of a report.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReportHeader {
     /// A few words, above the result.
@@ -24,7 +24,7 @@ pub struct ReportHeader {
     /// Whether the numbers come from the days from `from` to `to` alone, and from no transaction of days before.
     #[serde(skip)]
     pub covers_period: bool,
-    /// What can be chosen, in the order in which it is shown.
+    /// The parameters, in the order in which they are shown.
     pub parameters: Vec<ReportParameter>,
     /// The columns of the result, in their order.
     pub columns: Vec<ReportColumn>,

@@ -8,10 +8,10 @@ use crate::header::fault::HeaderFault;
 
 const KEYS: [&str; 2] = ["grain", "column"];
 
-/// What a view says about itself: the same form as a report's header, with `grain` and `column` only.
+/// The description of a view: in the form of a report's header, with `grain` and `column` only.
 #[derive(Clone, Debug, Serialize)]
 pub struct ViewHeader {
-    /// What one row stands for.
+    /// The meaning of one row.
     pub grain: String,
     /// The columns, in their order.
     pub columns: Vec<ReportColumn>,

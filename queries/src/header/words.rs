@@ -1,6 +1,6 @@
 //! Closed sets of words, for reading and for messages.
 
-/// Names of a closed set of words, for reading and for messages.
+/// Defines the words of a closed set, for reading and for messages.
 macro_rules! words {
     ($type:ident, $($word:literal = $variant:ident),+ $(,)?) => {
         impl $type {

@@ -1,9 +1,9 @@
-//! Lets a nested loop join be tried once.
+//! Lets a nested loop join try only once.
 //!
-//! DataFusion's `NestedLoopJoinExec` computes its left side a second time, to spill it, when memory ran out, whoever below ran out of
-//! it. A second time ends in a panic where an exchange lies below ("partition not used yet"), and of left, semi and anti joins in
-//! several parts the rows may then be wrong, as its source says. So the left side is wrapped: that memory ran out is passed on as an
-//! error of our kind, which the join does not take for a sign.
+//! DataFusion's `NestedLoopJoinExec` computes its left side a second time, to spill it, when any operator below ran out
+//! of memory. A second computation panics if an exchange lies below ("partition not used yet"), and left, semi and anti
+//! joins in several parts may then give wrong rows, as its source says. So the left side is wrapped: a lack of memory
+//! is passed on as an error of our kind, to which the join does not react.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl PhysicalOptimizerRule for OneAttempt {
     }
 }
 
-/// Hands on errors as such that nobody tries again.
+/// Passes errors on in a form after which no operator tries again.
 #[derive(Debug)]
 struct Once;
 

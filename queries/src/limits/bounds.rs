@@ -1,9 +1,9 @@
-//! Bounds on the functions whose result can be much larger than what they are given.
+//! Bounds on functions whose result can be much larger than their arguments.
 //!
-//! `repeat('x', 1000000000)` asks for a gigabyte in one step, between two moments at which a query can be stopped, and
-//! the memory pool never hears of it. Each of these functions is wrapped: how much it would make is computed first, from
-//! its arguments, and refused when a value or a batch of values would be too large. Other functions make about as much as
-//! they are given, so that what they make is bounded by what these and the tables give.
+//! `repeat('x', 1000000000)` makes a gigabyte in one step, in which a query cannot be stopped, and the memory pool does
+//! not count it. Each of these functions is wrapped: the size of its result is computed first from its arguments, and
+//! the call is refused when a value or a batch of values would be too large. Results of other functions are about as
+//! large as their arguments, and so bounded by these functions and the tables.
 
 mod growth;
 
@@ -21,10 +21,10 @@ use growth::Growth;
 
 /// Bytes of one value. A join or a constant can put the same value into every one of the 8,192 rows of a batch.
 const VALUE_BYTES_MAX: f64 = 65_536.0;
-/// Part of the memory limit that the values of one call may take.
+/// The fraction of the memory limit that the values of one call may take (one in N).
 const BATCHES_PER_LIMIT: usize = 4;
 
-/// The functions, with how they grow.
+/// The functions, with their growth.
 const GROWING: [(&str, Growth); 14] = [
     ("repeat", Growth::Times),
     ("lpad", Growth::Padded),
@@ -42,7 +42,7 @@ const GROWING: [(&str, Growth); 14] = [
     ("levenshtein", Growth::Compared),
 ];
 
-/// Wraps the functions that the session knows under these names.
+/// Wraps the session's functions of these names.
 pub(crate) fn bound_functions(context: &SessionContext, memory_limit_bytes: usize) {
     for (name, growth) in GROWING {
         let known = context.state().scalar_functions().get(name).map(Arc::clone);
@@ -53,7 +53,7 @@ pub(crate) fn bound_functions(context: &SessionContext, memory_limit_bytes: usiz
     }
 }
 
-/// A function that refuses to make too much.
+/// A function that refuses too large results.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     function: Arc<ScalarUDF>,
@@ -66,7 +66,7 @@ impl Bounded {
     fn check(&self, arguments: &ScalarFunctionArgs) -> Result<(), DataFusionError> {
         let has_rows = arguments.args.iter().any(|argument| matches!(argument, ColumnarValue::Array(_)));
         let rows = if has_rows { arguments.number_rows } else { 1 };
-        // A constant is looked at once: as often as there are rows, it could itself be too much.
+        // A constant is checked once: repeated for all rows, it could itself be too large.
         let array = |argument: &ColumnarValue| match argument {
             ColumnarValue::Array(array) => Ok(Arc::clone(array)),
             ColumnarValue::Scalar(constant) => constant.to_array(),
@@ -75,7 +75,7 @@ impl Bounded {
         let values = self.growth.bytes(&arrays, rows)?;
         let (largest, sum) =
             values.fold((0.0, 0.0), |(largest, sum): (f64, f64), bytes| (largest.max(bytes), sum + bytes));
-        // A constant comes into every row, so it is never more than a value, whatever makes it.
+        // A constant goes into every row, so its limit is that of one value.
         let batch_max = self.batch_bytes_max as f64;
         let (value_max, batch_max) =
             self.growth.limits(VALUE_BYTES_MAX, if has_rows { batch_max } else { VALUE_BYTES_MAX });

@@ -1,8 +1,8 @@
-//! Makes joins give way, so that a runaway one can be stopped.
+//! Makes joins yield, so that a runaway one can be stopped.
 //!
-//! DataFusion lets a plan give way where it reads and where it exchanges batches. A join can compute for minutes on one
-//! batch that it has read: a cross join of two million rows did for 40 seconds, on every thread, and no timer came to
-//! run. Wrapped, it gives way every so many batches that it hands on.
+//! DataFusion lets a plan yield where it reads and where it exchanges batches. A join can compute for minutes on one
+//! batch: a cross join of two million rows did so for 40 seconds on every thread, and no timer ran. A wrapped join
+//! yields after every few output batches.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 
-/// Physical optimizer rule: wraps every operator that can hand on more rows than it reads.
+/// Physical optimizer rule: wraps every operator that can output more rows than it reads.
 #[derive(Debug)]
 pub(crate) struct CooperativeJoins;
 

@@ -1,7 +1,7 @@
-//! What SQL may say: one statement that only reads, of a size that the planner survives.
+//! The allowed SQL: one statement that only reads, of a size that the planner survives.
 //!
-//! Checked before anything is planned, and again on the plan ([`verify`]). Confinement to the lake follows from the
-//! session: it has no file tables, no table factories in reach and no function that opens a file.
+//! It is checked before planning, and again on the plan ([`verify`]). The session confines it to the lake: it has no
+//! file tables, no table factories in reach and no function that opens a file.
 
 use std::ops::ControlFlow;
 
@@ -16,14 +16,14 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{EngineError, Refusal};
 
-/// Longest SQL text accepted, in bytes.
+/// The longest SQL text accepted, in bytes.
 pub const SQL_BYTES_MAX: usize = 64 * 1024;
 /// Operators in one uninterrupted expression. Such a chain becomes a tree as deep as it is long, and dropping or cloning
 /// a deep tree needs stack.
 const CHAIN_MAX: usize = 1_000;
 /// Joins and set operations of a statement, for the same reason.
 const COMBINED_MAX: usize = 200;
-/// Nesting of parentheses and subqueries that the parser follows.
+/// The deepest nesting of parentheses and subqueries for the parser.
 const NESTING_MAX: usize = 50;
 
 const RULE: &str = "queries only read; use one SELECT, WITH, VALUES, EXPLAIN, SHOW or DESCRIBE";
@@ -52,7 +52,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Refusal> {
     Ok(statement)
 }
 
-/// The second lock: refuses a plan that would define, change or set anything.
+/// The second check: refuses a plan that would define, change or set anything.
 pub(crate) fn verify(plan: &LogicalPlan) -> Result<(), Refusal> {
     SQLOptions::new()
         .with_allow_ddl(false)
@@ -86,7 +86,7 @@ fn check(statement: &Statement) -> Result<(), Refusal> {
     }
 }
 
-/// Visits a statement with everything inside it; breaks with the name of what is refused.
+/// Visits a statement with everything inside it; breaks with the name of the refused part.
 struct OnlyReads {
     relations: usize,
 }
@@ -122,7 +122,7 @@ fn leading_word(statement: &SqlStatement) -> String {
     statement.to_string().split_whitespace().next().unwrap_or("this statement").to_uppercase()
 }
 
-/// Counts, without recursion, how deep the syntax tree can become.
+/// Computes, without recursion, the possible depth of the syntax tree.
 fn check_size(tokens: &[Token]) -> Result<(), Refusal> {
     let mut outer_chains = Vec::new();
     let (mut outer_sum, mut chain, mut longest, mut combined) = (0_usize, 0_usize, 0_usize, 0_usize);
@@ -136,7 +136,7 @@ fn check_size(tokens: &[Token]) -> Result<(), Refusal> {
             Token::RParen | Token::RBracket | Token::RBrace => {
                 chain = outer_chains.pop().unwrap_or(0);
                 outer_sum -= chain.min(outer_sum);
-                // A subscript or call is one more link of the chain that it follows.
+                // A subscript or call is one more link of the chain before it.
                 chain += 1;
             }
             Token::Comma => chain = 0,

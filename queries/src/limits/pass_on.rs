@@ -1,4 +1,5 @@
-//! An operator that hands on the rows of its one input: the base of those that change what the engine knows of them, or their errors.
+//! An operator that passes on the rows of its one input: the base of operators that change the properties or the errors
+//! of the input.
 
 use std::fmt::{self, Debug, Formatter};
 use std::marker::PhantomData;
@@ -12,19 +13,19 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
-/// What such an operator does otherwise.
+/// The difference of such an operator.
 pub(crate) trait Manner: Debug + Send + Sync + 'static {
     /// Its name in plans.
     const NAME: &'static str;
-    /// Whether the engine may still know the order of the rows.
+    /// Whether the engine may rely on the order of the rows.
     const KEEPS_ORDER: bool;
 
-    /// What the engine may know of the rows.
+    /// The properties of the rows for the engine.
     fn properties(input: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
         Arc::clone(input.properties())
     }
 
-    /// The rows, as they are handed on.
+    /// The rows, as they are passed on.
     fn rows(
         rows: Result<SendableRecordBatchStream, DataFusionError>,
     ) -> Result<SendableRecordBatchStream, DataFusionError> {

@@ -1,15 +1,16 @@
-//! The memory that queries share: what is free goes to whoever asks.
+//! The memory that queries share: free memory goes to the first that asks.
 //!
-//! DataFusion's fair pool gives each part of a query that could spill an equal share, also beside parts that hold next to nothing:
-//! a grouping then spills although most of the memory is free. Here such a part may take all that is free but a last quarter.
-//! That quarter is for those who cannot spill (joins, merges of sorted files), and for the first small piece of everyone, without
-//! which a part cannot even spill. Sorts have a half together, in equal shares: what a sort has gathered it must merge before it can be
-//! spilled, which takes about as much again, and several come to that point at the same time.
+//! DataFusion's fair pool gives each part of a query that can spill an equal share, also beside parts that hold very
+//! little: a grouping then spills although most of the memory is free. Here such a part may take all free memory except
+//! a last quarter. That quarter is for parts that cannot spill (joins, merges of sorted files), and for the first small
+//! piece of every part, which it needs even to spill. All sorts together have a half, in equal shares: a sort must
+//! merge its rows before it spills them, which takes about as much again, and several sorts come to that point at the
+//! same time.
 //!
-//! And an exchange never spills. DataFusion's `RepartitionExec` spills a batch for which the pool has no room, and its reader may then
-//! wait for a file that nobody writes any more: the query stands still until its time limit (apache/datafusion#24883, which is in the
-//! version in use). Batches between two operators are few, so they are granted and counted; what they take is missing for
-//! others, who spill instead.
+//! An exchange never spills. DataFusion's `RepartitionExec` spills a batch for which the pool has no room, and its
+//! reader may then wait for a file that is not written any more: the query stands still until its time limit
+//! (apache/datafusion#24883, present in the version in use). Batches between two operators are few, so they are always
+//! granted and counted; other parts have less memory and spill instead.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,17 +22,17 @@ use datafusion::execution::memory_pool::{
 
 use crate::error::Exhausted;
 
-/// Consumers whose names begin so and that could spill.
+/// Consumers that can spill and whose names begin with this.
 const EXCHANGE: &str = "RepartitionExec";
-/// Consumers whose names have this and that cannot spill: see [`Exhausted`].
+/// Consumers that cannot spill and whose names contain this: see [`Exhausted`].
 const JOIN: &str = "Join";
-/// This part of the memory is kept for those who cannot spill.
+/// The fraction of the memory that is kept for parts that cannot spill (one in N).
 const RESERVES_PER_LIMIT: usize = 4;
-/// Consumers whose names begin so gather rows to sort them.
+/// Consumers that gather rows to sort them have names that begin with this.
 const SORT: &str = "ExternalSorter[";
-/// This part of the memory is for what sorts have gathered.
+/// The fraction of the memory for the rows of sorts (one in N).
 const SORTS_PER_LIMIT: usize = 2;
-/// What a part that can spill may take of that at least, as a part of the limit.
+/// The first piece that a part that can spill always gets, as a fraction of the limit (one in N).
 const PIECES_PER_LIMIT: usize = 64;
 
 /// See the module.
@@ -50,7 +51,7 @@ struct State {
 }
 
 impl FreeToAll {
-    /// A pool of so many bytes.
+    /// A pool of `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, state: Mutex::default() }
     }
@@ -59,7 +60,7 @@ impl FreeToAll {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How much may be in use once this request is granted.
+    /// The most memory in use once this request is granted.
     fn most(&self, reservation: &MemoryReservation, additional: usize, sorts: usize) -> usize {
         let consumer = reservation.consumer();
         let size = reservation.size().saturating_add(additional);
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn one_part_may_take_all_that_is_free_beside_parts_that_hold_nothing() {
+    fn one_part_may_take_all_free_memory() {
         let pool = pool();
         let idle: Vec<_> = (0..9).map(|at| spilling(&pool, &format!("PartialHashAggregateStream[{at}]"))).collect();
         let grouping = spilling(&pool, "GroupedHashAggregateStream[0]");
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_quarter_is_for_who_cannot_spill_and_for_first_pieces() {
+    fn a_quarter_is_kept_for_unspillable_parts() {
         let pool = pool();
         let (first, second) = (spilling(&pool, "Grouping[0]"), spilling(&pool, "Grouping[1]"));
         let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_is_never_made_to_spill_and_what_it_takes_is_counted() {
+    fn an_exchange_is_counted_but_never_spilled() {
         let pool = pool();
         let exchange = spilling(&pool, "RepartitionExec[0]");
         let (sort, join) =

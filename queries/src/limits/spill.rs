@@ -1,7 +1,8 @@
-//! Where intermediate results go that do not fit into memory: a directory of the session's own.
+//! The directory of a session for intermediate results that do not fit into memory.
 //!
-//! It is removed with the session. A process that is killed leaves its own behind, so each new session removes those whose owner has
-//! gone: an owner holds a lock on its directory, which the system lets go when the process ends, however that happens.
+//! It is removed with the session. A killed process leaves its directory behind, so each new session removes
+//! directories without an owner: an owner holds a lock on its directory, which the system releases when the process
+//! ends for any reason.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -12,12 +13,12 @@ use tempfile::{Builder, TempDir};
 
 use crate::error::QueryError;
 
-/// Of directories that their owners lock. Earlier versions called theirs otherwise, and did not lock them.
+/// Prefix of directories that their owners lock. Earlier versions used other names, and no locks.
 const PREFIX: &str = "bluelake-spill-locked-";
-/// Another session may take a new directory for one that was left, in the moment before it is locked.
+/// Another session may take a new directory for an abandoned one in the moment before it is locked.
 const ATTEMPTS: usize = 3;
 
-/// A directory that only this user can read, removed when it is dropped.
+/// A directory that only this user can read. It is removed when this is dropped.
 pub(crate) struct SpillDirectory(Option<Owned>);
 
 struct Owned {
@@ -26,8 +27,8 @@ struct Owned {
 }
 
 impl SpillDirectory {
-    /// In `parent`, or in the system's place for temporary files. When that place cannot be written, queries run
-    /// without spilling: they need memory for all that they hold.
+    /// Makes one in `parent`, or in the system's place for temporary files. When that place cannot be written, queries
+    /// run without spilling: they need memory for everything that they hold.
     ///
     /// # Errors
     /// [`QueryError::SpillDirectory`] when a parent was named and cannot be used.
@@ -47,7 +48,7 @@ impl SpillDirectory {
         }
     }
 
-    /// For DataFusion, which makes files in it and removes each when its part of the query ends.
+    /// The setting for DataFusion, which makes files in the directory and removes each when its part of the query ends.
     pub(crate) fn mode(&self) -> DiskManagerMode {
         match &self.0 {
             Some(Owned { directory, .. }) => DiskManagerMode::Directories(vec![directory.path().to_path_buf()]),
@@ -63,7 +64,7 @@ impl Owned {
             let directory = Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             let lock = File::open(directory.path())?;
             match lock.try_lock() {
-                // Whoever had the lock before has removed the directory.
+                // The previous owner of the lock has removed the directory.
                 Ok(()) if directory.path().exists() => return Ok(Self { directory, _lock: lock }),
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => taken = Some(error),
@@ -73,12 +74,13 @@ impl Owned {
     }
 }
 
-/// Removes the directories of processes that are gone. What cannot be looked at is another user's, or will be removed another time.
+/// Removes the directories of processes that are gone. A directory that cannot be read is another user's, or is removed
+/// another time.
 fn remove_abandoned(parent: &Path) {
     let Ok(entries) = std::fs::read_dir(parent) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let Ok(lock) = File::open(entry.path()) else { continue };
-        // The lock is held until all is removed, so that an owner who is about to take it learns of that.
+        // The lock is held until everything is removed, so that an owner that is about to take it notices.
         if lock.try_lock().is_ok() {
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_is_spilled_is_removed_with_the_query_and_the_directory_with_the_session() {
+    async fn spilled_files_go_with_query_and_session() {
         let parent = tempfile::tempdir().unwrap();
         let options = QueryOptions { memory_limit_bytes: 64 << 20, ..spilling_to(parent.path()) };
         let session = QuerySession::new(tables(&[], &[]), options).await.unwrap();
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
+    fn only_leftovers_of_killed_processes_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let in_use = SpillDirectory::new(Some(parent.path())).unwrap();
         let left = parent.path().join("bluelake-spill-locked-left");

@@ -1,7 +1,7 @@
-//! Threads of a session's own, so that a query that computes without pause cannot hold up its caller.
+//! Threads of a session's own, so that a query that computes without a pause cannot hold up its caller.
 //!
-//! A timer runs only on a thread that is free. Some operators compute for seconds before they give way (a nested-loop
-//! join over rows that do not match, for one); on the caller's threads the time limit would be noticed only after that.
+//! A timer runs only on a free thread. Some operators compute for seconds before they yield (for example a nested-loop
+//! join over rows that do not match); on the caller's threads the time limit would be noticed only after that.
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -13,25 +13,25 @@ use std::time::Duration;
 use datafusion::common::runtime::SpawnedTask;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// More than the plan uses, so that other queries get a thread while one computes without pause.
+/// Threads beyond those of the plan, so that other queries get one while a query computes without a pause.
 const SPARE_THREADS: usize = 2;
-/// Plans are trees and walked by recursion.
+/// Plans are trees that are walked by recursion.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
-/// A thread for blocking work that has none for so long ends.
+/// A thread for blocking work ends after this time without work.
 const KEPT_ALIVE: Duration = Duration::from_millis(500);
-/// How often threads whose owner has gone are looked at.
+/// How often threads without an owner are checked.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A runtime whose owner never waits for what still computes.
+/// A runtime whose owner does not wait for running work.
 ///
-/// What a stopped query leaves behind is given time to end: deltalake reads a table's log on a thread that waits for tasks
-/// of the runtime, and panics when the runtime drops them.
+/// The remaining work of a stopped query gets time to end: deltalake reads a table's log on a thread that waits for
+/// tasks of the runtime, and panics when the runtime drops them.
 pub(crate) struct Workers {
     handle: Handle,
     runtime: Option<Runtime>,
-    /// Threads that live now, the runtime's own and those of blocking work.
+    /// Living threads: the runtime's own and those of blocking work.
     threads: Arc<AtomicUsize>,
-    /// How many of them are the runtime's own.
+    /// The number of the runtime's own threads.
     own: usize,
 }
 
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// As deltalake does: blocking work that waits for tasks of the runtime, one after another.
+    /// Blocking work that waits for tasks of the runtime in sequence, as in deltalake.
     fn read_in_steps(handle: &Handle, steps: u64) -> Result<u64, mpsc::RecvError> {
         for step in 0..steps {
             let (sender, receiver) = mpsc::channel();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn blocking_work_that_a_query_left_behind_comes_to_its_end_and_nobody_waits_for_it() {
+    fn blocking_work_ends_without_anybody_waiting() {
         let workers = Workers::new(1).unwrap();
         let (sender, ended) = mpsc::channel();
         let handle = workers.handle.clone();

@@ -1,7 +1,7 @@
-//! A result as a document for readers: what it answers, its columns with units, its rows as people write them, and what
-//! it was computed from. Markdown, HTML and XLSX are written from it.
+//! A result as a document for readers: its question, its columns with units, its rows in the notation of people, and
+//! what it was computed from. Markdown, HTML and XLSX are written from it.
 //!
-//! A report fills all of it from its header and provenance; the result of plain SQL has only columns and rows.
+//! The header and provenance of a report fill all of it; the result of plain SQL has only columns and rows.
 
 use arrow::datatypes::{DataType, Schema};
 
@@ -30,7 +30,7 @@ pub(crate) struct Document {
     pub(crate) chart: Option<Chart>,
     /// `day`, `week` or `month`, when the result has one row or more for each.
     pub(crate) period: Option<String>,
-    /// Whether the rows are the first of more: what is added up of them is no sum of all.
+    /// Whether the rows are the first of more, so that their sum is not the total.
     pub(crate) is_cut: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Style {
     Date,
     /// `2026-01-31 12:00:00`, UTC.
     Instant,
-    /// With thousands separators; so many decimals, or as many as there are.
+    /// With thousands separators; N decimals, or all of them.
     Number(Option<u8>),
     /// Cents, written as dollars.
     Dollars,
@@ -67,12 +67,12 @@ pub(crate) enum Style {
 }
 
 impl Style {
-    /// Whether values are figures, which stand to the right.
+    /// Whether values are figures, which are aligned to the right.
     pub(crate) fn is_figure(self) -> bool {
         matches!(self, Self::Number(_) | Self::Dollars | Self::Percent)
     }
 
-    /// What a value is multiplied by to be shown.
+    /// The factor between a value and its shown form.
     pub(crate) fn factor(self) -> f64 {
         match self {
             Self::Dollars => 0.01,
@@ -142,7 +142,7 @@ impl Document {
         }
     }
 
-    /// The result of a statement, of which only the columns are known.
+    /// The result of a statement: only its columns are known.
     pub(crate) fn of_query(schema: &Schema) -> Self {
         let columns = schema.fields().iter().map(|field| DocumentColumn {
             name: field.name().clone(),
@@ -164,7 +164,7 @@ impl Document {
         }
     }
 
-    /// What stands in the place of rows when there are none.
+    /// The text in the place of rows when there are none.
     pub(crate) fn nothing(&self) -> &'static str {
         if self.scope.is_some() { "There is nothing in this period." } else { "There are no rows." }
     }
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_heading_has_the_unit_where_the_name_does_not_say_it() {
+    fn a_heading_has_the_unit_unless_named() {
         for (name, unit, expected) in [
             ("points", Unit::Points, "Points"),
             ("average_points", Unit::Points, "Average points"),

@@ -1,4 +1,4 @@
-//! Writes documents: waits for the rows, and hands them to the renderer of the format.
+//! Writes documents: waits for the rows, and passes them to the renderer of the format.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::output::format::{DocumentFormat, arrow_error};
 use crate::output::table::TABLE_ROWS_MAX;
 use crate::output::{html, markdown, xlsx};
 
-/// Writes a document; returns how many of the rows it has.
+/// Writes a document; returns the number of rows in it.
 pub(super) fn render<W: Write>(
     document: &Document,
     batches: &[RecordBatch],
@@ -28,7 +28,7 @@ pub(super) fn render<W: Write>(
     Ok(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
-/// Most rows that a document in this format shows.
+/// The most rows of a document in this format.
 fn rows_max(format: DocumentFormat) -> usize {
     match format {
         DocumentFormat::Xlsx => xlsx::ROWS_MAX,
@@ -37,7 +37,7 @@ fn rows_max(format: DocumentFormat) -> usize {
     }
 }
 
-/// Waits for the rows of a statement and writes them as a document. Keeps no more rows than the format shows.
+/// Waits for the rows of a statement and writes them as a document. Keeps only the rows that the format shows.
 pub(super) struct DocumentWriter<W: Write> {
     sink: W,
     format: DocumentFormat,
@@ -58,7 +58,7 @@ impl<W: Write> DocumentWriter<W> {
         if self.format == DocumentFormat::Xlsx && batch.num_rows() > room {
             return Err(xlsx::too_many_rows());
         }
-        // One row more than is shown tells that there are more.
+        // One row beyond the shown ones proves that there are more.
         let kept = batch.slice(0, batch.num_rows().min(room + 1));
         self.kept += kept.num_rows();
         if kept.num_rows() > 0 {

@@ -1,4 +1,4 @@
-//! What can go wrong with a result that is written.
+//! The faults of writing a result.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::error::QueryError;
 /// Why a result cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// There is no output format of that name.
+    /// No output format has that name.
     #[error("there is no output format {name:?}: use table, csv, json, ndjson, parquet, xlsx, md or html")]
     UnknownFormat {
         /// What was written.
@@ -30,7 +30,7 @@ pub enum OutputError {
         /// What the encoder said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The query failed before its result was whole.
+    /// The query failed before its result was complete.
     #[error(transparent)]
     Query(#[from] QueryError),
 }

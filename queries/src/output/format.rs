@@ -17,7 +17,7 @@ pub enum OutputFormat {
     /// Aligned columns; control characters are shown escaped.
     #[default]
     Table,
-    /// RFC 4180 with a header, line feeds between rows; text that a spreadsheet would calculate begins with `'`.
+    /// RFC 4180 with a header and line feeds between rows; text that a spreadsheet would calculate begins with `'`.
     Csv,
     /// One JSON array of objects, one object a line.
     Json,
@@ -29,11 +29,11 @@ pub enum OutputFormat {
     Xlsx,
     /// Markdown with a GitHub table.
     Markdown,
-    /// One HTML page that needs nothing else.
+    /// One self-contained HTML page.
     Html,
 }
 
-/// A format that is written whole, with more than its rows.
+/// A format of a whole document, with more than rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::output) enum DocumentFormat {
     Xlsx,
@@ -57,7 +57,7 @@ impl OutputFormat {
     pub const ALL: [Self; 8] =
         [Self::Table, Self::Csv, Self::Json, Self::Ndjson, Self::Parquet, Self::Xlsx, Self::Markdown, Self::Html];
 
-    /// The word for the format, also the usual ending of its files.
+    /// The name of the format, also the usual ending of its files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
@@ -107,7 +107,7 @@ impl OutputFormat {
         }
     }
 
-    /// The kind of document that it is, with title, chart and provenance; `None` when it is rows alone.
+    /// The kind of document, with title, chart and provenance; `None` for rows alone.
     pub(in crate::output) fn document(self) -> Option<DocumentFormat> {
         match self {
             Self::Xlsx => Some(DocumentFormat::Xlsx),
@@ -118,7 +118,7 @@ impl OutputFormat {
     }
 }
 
-/// Endings of files beside the names of the formats.
+/// Other endings of files than the names of the formats.
 const OTHER_ENDINGS: [(&str, OutputFormat); 5] = [
     ("txt", OutputFormat::Table),
     ("jsonl", OutputFormat::Ndjson),
@@ -144,7 +144,7 @@ impl FromStr for OutputFormat {
     }
 }
 
-/// What arrow says of writing a format.
+/// An error of arrow while a format is written.
 pub(in crate::output) fn arrow_error(error: ArrowError, format: &'static str) -> OutputError {
     match error {
         ArrowError::IoError(_, source) => OutputError::Write(source),

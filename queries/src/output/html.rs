@@ -1,5 +1,5 @@
-//! A document as one HTML page that needs nothing else: styles and chart are in it, there is no script, and it asks no
-//! network for anything. Everything that comes from data is escaped.
+//! A document as one self-contained HTML page: it includes styles and chart, and has no script and no network requests.
+//! Everything that comes from data is escaped.
 
 mod page;
 
@@ -16,10 +16,10 @@ use crate::text::cells::{Cell, Cells};
 use crate::text::figures::whole;
 use crate::text::visible::visible;
 
-/// Rows that a page shows at most: more would make browsers slow.
+/// The most rows of a page: more would make browsers slow.
 pub(super) const ROWS_MAX: usize = 2_000;
 
-/// Ids and words up to this length are not broken into lines.
+/// Ids and words up to this length stay on one line.
 const WHOLE_MAX: usize = 40;
 /// And up to this length on paper.
 const PRINTED_WHOLE_MAX: usize = 20;
@@ -84,7 +84,7 @@ fn caption(chart: &ChartData) -> String {
     text
 }
 
-/// What somebody who cannot see the chart would be told of it.
+/// The description of the chart for people who cannot see it.
 fn description(chart: &ChartData) -> String {
     let form = match chart.kind {
         ChartKind::Line => "Line chart",
@@ -110,7 +110,7 @@ fn description(chart: &ChartData) -> String {
     text
 }
 
-/// A value of the chart, which is in the unit that is shown.
+/// A value of the chart, in the shown unit.
 fn drawn_value(chart: &ChartData, value: f64) -> String {
     match chart.value_style {
         Style::Dollars | Style::Percent => chart.value_style.text(&Cell::Float(value / chart.value_style.factor())),
@@ -118,7 +118,7 @@ fn drawn_value(chart: &ChartData, value: f64) -> String {
     }
 }
 
-/// Which colour and dash is which series.
+/// The key: the colour and dash of each series.
 fn key(text: &mut String, chart: &ChartData) -> std::fmt::Result {
     if chart.series.len() < 2 {
         return Ok(());

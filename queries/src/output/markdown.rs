@@ -1,4 +1,4 @@
-//! A document as Markdown with a GitHub table: what Markdown or HTML would obey is escaped.
+//! A document as Markdown with a GitHub table. Text that Markdown or HTML would interpret is escaped.
 
 use std::fmt::Write as _;
 
@@ -90,7 +90,7 @@ fn escaped(text: &str) -> String {
         let after = characters.peek().copied().unwrap_or(' ');
         let is_syntax = match character {
             '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '|' | '~' | '&' | '#' | '!' | '@' | '$' => true,
-            // Inside a word it is only itself, as in family_in_need.
+            // Inside a word it has no meaning, as in family_in_need.
             '_' => !(before.is_alphanumeric() && after.is_alphanumeric()),
             // Addresses become links by themselves.
             ':' => after == '/',

@@ -1,4 +1,4 @@
-//! A table for a terminal. Values come from producers, so control characters and direction marks are shown, not obeyed.
+//! A table for a terminal. Values come from producers, so control characters and direction marks are shown as text.
 
 use std::io::{self, Write};
 
@@ -11,9 +11,9 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use crate::text::json_text;
 use crate::text::visible::{shortened, visible};
 
-/// Rows that a table shows at most: its widths depend on all of its rows, so all are held in memory.
+/// The most rows of a table: its widths depend on all rows, so all are held in memory.
 pub const TABLE_ROWS_MAX: usize = 10_000;
-/// Characters of a value that a table shows at most.
+/// The most characters of a value in a table.
 const CELL_CHARACTERS_MAX: usize = 1_000;
 /// Characters of a whole table: one long value makes every row as wide as itself.
 const TABLE_CHARACTERS_MAX: usize = 16 * 1024 * 1024;
@@ -23,7 +23,7 @@ const PLAN: [&str; 2] = ["plan_type", "plan"];
 
 pub(super) struct TableWriter<W: Write> {
     sink: W,
-    /// A plan has lines of its own, and a box around them helps nobody.
+    /// A plan has lines of its own, so a box around them is of no use.
     is_plan: bool,
     table: Table,
     alignments: Vec<CellAlignment>,
@@ -95,7 +95,7 @@ pub(crate) fn is_plan(schema: &Schema) -> bool {
         && schema.fields().iter().all(|field| field.data_type().is_string())
 }
 
-/// A plan under its name, line by line. What a terminal would obey is escaped, as in every cell.
+/// A plan under its name, line by line. Control characters are escaped, as in every cell.
 pub(crate) fn plan_text(kind: &str, plan: &str) -> String {
     let lines = plan.lines().map(|line| format!("  {}\n", cell_text(line)));
     format!("{}\n{}", cell_text(kind), lines.collect::<String>())
@@ -105,7 +105,7 @@ fn cell(text: String, alignment: CellAlignment) -> Cell {
     Cell::new(text).set_alignment(alignment)
 }
 
-/// A value as a terminal can show it: escaped, and cut when it is very long.
+/// A value for a terminal: escaped, and cut if it is very long.
 pub(crate) fn cell_text(value: &str) -> String {
     visible(&shortened(value, CELL_CHARACTERS_MAX)).into_owned()
 }

@@ -1,10 +1,11 @@
-//! Results as text or bytes: a table, Markdown, HTML and XLSX for eyes; CSV, JSON, newline-delimited JSON and Parquet for
-//! programs.
+//! Results as text or bytes: a table, Markdown, HTML and XLSX for people; CSV, JSON, newline-delimited JSON and Parquet
+//! for programs.
 //!
-//! What is for programs is written batch by batch with arrow's own encoders. What is for eyes waits for its rows and shows
-//! a bounded number. NULL is empty in tables and CSV and `null` in JSON; timestamps are ISO 8601; integers and decimals are
-//! exact. Text that a spreadsheet would calculate is marked in CSV (`formula.rs`); text that a screen or page would obey is
-//! written out in what is for eyes (`visible.rs`). The same result gives the same bytes in every format.
+//! Formats for programs are written batch by batch with arrow's own encoders. Formats for people wait for their rows
+//! and show a bounded number. NULL is empty in tables and CSV and `null` in JSON; timestamps are ISO 8601; integers and
+//! decimals are exact. Text that a spreadsheet would calculate is marked in CSV (`formula.rs`). Text that a screen or
+//! page would interpret is made visible in formats for people (`visible.rs`). The same result gives the same bytes in
+//! every format.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use crate::text::{formula, json_text};
 /// Key in the footer of Parquet under which a report says since when it counts.
 const SINCE: &str = "bluelake.since";
 
-/// Writes what is left of a query; returns the number of rows.
+/// Writes the rest of a query; returns the number of rows.
 ///
 /// # Errors
 /// As [`QueryStream::next`] and [`ResultWriter::write`].
@@ -48,8 +49,8 @@ pub async fn write_results<W: Write + Send>(
     writer.finish()
 }
 
-/// Writes a report, in the formats for readers with its title, units, chart and provenance; returns how many of its rows
-/// the output has: a table, a page or Markdown shows a bounded number.
+/// Writes a report; formats for people have its title, units, chart and provenance. Returns the number of rows in the
+/// output: a table, a page or Markdown shows a bounded number.
 ///
 /// # Errors
 /// As [`ResultWriter::new`] and [`ResultWriter::write`].
@@ -145,7 +146,7 @@ impl<W: Write + Send> ResultWriter<W> {
     /// As [`ResultWriter::write`].
     pub fn finish(mut self) -> Result<u64, OutputError> {
         if self.rows == 0 {
-            // Puts the header into a CSV without rows.
+            // A CSV without rows still gets its header.
             self.write(&RecordBatch::new_empty(Arc::clone(&self.schema)))?;
         }
         let fail = |error| arrow_error(error, self.format.name());
@@ -171,7 +172,7 @@ impl<W: Write + Send> ResultWriter<W> {
     }
 }
 
-/// An array with each object on a line of its own, so that diffs and `head` stay readable.
+/// An array with one object a line, so that diffs and `head` stay readable.
 #[derive(Debug, Default)]
 struct JsonLines;
 

@@ -1,7 +1,8 @@
-//! A document as an Excel workbook: typed cells under a frozen header, a sheet with the chart, a sheet that says what it is.
+//! A document as an Excel workbook: typed cells under a frozen header, a sheet with the chart, and a sheet with the
+//! description.
 //!
-//! Text is always written as text, never as a formula. Numbers of more than 15 digits, which a spreadsheet would round, are
-//! written as text too. The workbook holds no time of its making, so that the same result gives the same bytes.
+//! Text is always written as text, never as a formula. Numbers of more than 15 digits, which a spreadsheet would round,
+//! are written as text too. The workbook has no time of writing, so that the same result gives the same bytes.
 
 mod chart;
 mod provenance;
@@ -26,24 +27,24 @@ use crate::text::visible::{shortened_utf16, visible};
 pub(super) const ROWS_MAX: usize = 1_048_575;
 /// The digits that a spreadsheet keeps.
 const EXACT_MAX: u128 = 999_999_999_999_999;
-/// UTF-16 units that a cell shows; Excel takes no more than 32,767.
+/// UTF-16 units of a cell; Excel takes at most 32,767.
 const TEXT_MAX: usize = 32_000;
 /// UTF-16 units of a property of the workbook, such as its title.
 const PROPERTY_MAX: usize = 255;
 /// UTF-16 units of the name of a sheet.
 const SHEET_NAME_MAX: usize = 31;
 const TEXT_WIDTH_MAX: usize = 48;
-/// A time of making that is the same each time.
+/// A fixed time of writing.
 const MADE: (u16, u8, u8) = (2000, 1, 1);
 
-/// What had to be written otherwise than it is, to be told on the second sheet.
+/// Values that were changed for Excel; the description sheet reports them.
 #[derive(Default)]
 struct Departures {
     long_numbers: u64,
     long_texts: u64,
 }
 
-/// The workbook, and how many rows it has.
+/// The workbook, and its number of rows.
 pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(usize, Vec<u8>), OutputError> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows > ROWS_MAX {
@@ -99,7 +100,7 @@ impl From<ArrowError> for Fault {
     }
 }
 
-/// A text that a cell holds; counted when it had to be cut.
+/// A text for a cell; a cut one is counted.
 fn cell_text(text: &str, departures: &mut Departures) -> String {
     let text = visible(text);
     let cut = shortened_utf16(&text, TEXT_MAX);
@@ -109,7 +110,7 @@ fn cell_text(text: &str, departures: &mut Departures) -> String {
     cut.into_owned()
 }
 
-/// At most 31 UTF-16 units, without characters that a name may not have, and not a name of another sheet.
+/// At most 31 UTF-16 units, without forbidden characters, and different from the names of other sheets.
 fn sheet_name(title: &str) -> String {
     let allowed = |character: &char| !matches!(character, '[' | ']' | ':' | '*' | '?' | '/' | '\\' | '\'');
     let mut units = 0;
@@ -135,7 +136,7 @@ fn heading_format(column_is_figure: bool) -> Format {
         .set_border_bottom(FormatBorder::Thin)
 }
 
-/// How a column's values look. Days stand to the left, as names do.
+/// The format of a column's values. Days are aligned to the left, like names.
 fn value_format(style: Style) -> Format {
     let format = Format::new().set_num_format(number_format(style));
     if style.is_figure() { format } else { format.set_align(FormatAlign::Left) }
@@ -208,7 +209,7 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Returns the width of what is shown, in characters.
+    /// Returns the width of the shown value, in characters.
     fn write(self, column: &DocumentColumn, cell: &Cell, departures: &mut Departures) -> Result<usize, XlsxError> {
         let shown = column.style.text(cell);
         let Self { sheet, row, at, format } = self;

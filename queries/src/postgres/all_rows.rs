@@ -1,7 +1,7 @@
-//! A scan that gives all of its rows, and says so.
+//! A scan that gives all of its rows, and declares it.
 //!
-//! The scan of a Delta table that needs no column of its files claims to take a limit, and does not: `SELECT event_type FROM
-//! transactions LIMIT 1` gave every row. Wrapped, it takes none, and the limit stays above it.
+//! A scan of a Delta table that needs no column of its files claims to apply a limit, but does not: `SELECT event_type
+//! FROM transactions LIMIT 1` gave every row. The wrapped scan takes no limit, so the limit stays above it.
 
 use std::fmt::{self, Formatter};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct AllRows {
     scan: Arc<dyn ExecutionPlan>,
 }
 
-/// Wraps a scan that claims to take a limit and cannot hold one.
+/// Wraps a scan that claims to apply a limit and does not.
 pub(super) fn all_rows(scan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     let claims = scan.children().is_empty() && scan.supports_limit_pushdown() && scan.with_fetch(Some(1)).is_none();
     if claims { Arc::new(AllRows { scan }) } else { scan }

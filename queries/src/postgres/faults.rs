@@ -1,4 +1,5 @@
-//! The faults of the engine alone. Each test fails when an upgrade has mended its fault: then the mend of ours can go.
+//! The faults of the engine alone. Each test fails when an upgrade has mended its fault: our repair can then be
+//! removed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 
 use super::exact;
 
-/// Rows of the engine without anything of ours, as `a,b|c,d`; or `error`.
+/// Rows of the plain engine, as `a,b|c,d`; or `error`.
 async fn rows(context: &SessionContext, sql: &str) -> String {
     let collected = match context.sql(sql).await {
         Ok(frame) => frame.collect().await,
@@ -37,7 +38,7 @@ async fn rows(context: &SessionContext, sql: &str) -> String {
     rows.join("|")
 }
 
-/// A statement, what the engine says, what is right, and who mends it here.
+/// A statement, the engine's answer, the right answer, and our repair.
 const FAULTS: &[(&str, &str, &str, &str)] = &[
     (
         "SELECT 1 FROM (SELECT max(x) AS c0 FROM (VALUES (1)) t(x)) a WHERE 100000 < (SELECT count(*) FROM (VALUES (1), (2)) b)",
@@ -181,7 +182,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn the_engine_still_has_the_faults_that_are_mended_here() {
+async fn the_engine_still_has_the_mended_faults() {
     let context = SessionContext::new();
     for (sql, wrong, right, mend) in FAULTS {
         assert_eq!(rows(&context, sql).await, *wrong, "{sql}: right is {right}; perhaps the mend can go: {mend}");
@@ -189,7 +190,7 @@ async fn the_engine_still_has_the_faults_that_are_mended_here() {
 }
 
 #[tokio::test]
-async fn the_engine_still_takes_the_two_midnights_of_a_day_for_two_days() {
+async fn the_engine_still_confuses_a_days_two_midnights() {
     let config = SessionConfig::new().set_str("datafusion.execution.time_zone", "America/Havana");
     let context = SessionContext::new_with_config(config);
     let sql = "SELECT count(DISTINCT date_trunc('day', CAST(t AS TIMESTAMP WITH TIME ZONE))) FROM \
@@ -208,7 +209,7 @@ async fn the_engine_still_takes_the_two_midnights_of_a_day_for_two_days() {
 }
 
 #[tokio::test]
-async fn the_engine_still_leaves_out_a_sort_by_a_coarser_form_of_a_sorted_value() {
+async fn the_engine_still_drops_a_coarser_sort() {
     let field = Field::new("k", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
     let schema: SchemaRef = Arc::new(Schema::new(vec![field]));
     let times = Arc::new(TimestampMicrosecondArray::from(vec![3_600_000_000, 7_200_000_000]).with_timezone("UTC"));
@@ -220,9 +221,9 @@ async fn the_engine_still_leaves_out_a_sort_by_a_coarser_form_of_a_sorted_value(
     assert_eq!(rows(&context, sql).await, "1970-01-01,1|1970-01-01,2", "perhaps sorted.rs can go");
 }
 
-/// Files of which the first know nothing of one column, so that only the other column makes the filter.
+/// The first files have no value of one column, so that only the other column makes the filter.
 #[tokio::test]
-async fn the_engine_still_makes_a_filter_of_min_that_max_of_another_column_does_not_survive() {
+async fn the_engine_still_loses_max_to_mins_filter() {
     let folder = tempfile::tempdir().unwrap();
     let schema: SchemaRef =
         Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Int64, true)]));
@@ -251,7 +252,7 @@ async fn the_engine_still_makes_a_filter_of_min_that_max_of_another_column_does_
     assert!(ConfigOptions::default().optimizer.enable_aggregate_dynamic_filter_pushdown);
 }
 
-/// A table that claims to apply every condition without columns, and does not: as a Delta table does.
+/// A table that claims to apply every condition without columns, and does not, like a Delta table.
 #[derive(Debug)]
 struct Claiming(MemTable);
 
@@ -288,7 +289,7 @@ impl TableProvider for Claiming {
 }
 
 #[tokio::test]
-async fn a_condition_that_is_always_unknown_is_kept_from_tables_that_claim_to_apply_it() {
+async fn claiming_tables_never_get_unknown_conditions() {
     let table = || {
         let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]));
         let column = Arc::new(Int64Array::from(vec![1, 2, 3]));

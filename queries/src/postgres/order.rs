@@ -1,4 +1,4 @@
-//! What is sorted, and windows over it.
+//! Sorting, and windows.
 
 pub(crate) mod frame;
 pub(crate) mod frames;

@@ -1,7 +1,8 @@
-//! Keeps conditions above what they would change.
+//! Keeps conditions above operators whose result they would change.
 //!
-//! The engine pushes a condition without columns below an aggregate without groups, which then gives a row for no rows: the row that
-//! the condition should have taken away stays. Below a window such a condition changes the numbers when it differs from row to row.
+//! The engine pushes a condition without columns below an aggregate without groups. The aggregate then gives a row for
+//! no rows, so the row that the condition should remove stays. Below a window such a condition changes the numbers if
+//! it differs from row to row.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRul
 /// The engine's rule that is guarded.
 const RULE: &str = "push_down_filter";
 
-/// The engine's rules, with the one guarded.
+/// The engine's rules, with this one guarded.
 pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let guard = |rule: Arc<dyn OptimizerRule + Send + Sync>| -> Arc<dyn OptimizerRule + Send + Sync> {
         if rule.name() == RULE { Arc::new(PushDownFilter { rule }) } else { rule }
@@ -48,7 +49,7 @@ impl OptimizerRule for PushDownFilter {
     }
 }
 
-/// Filters that stand upon each other are one to the engine's rule.
+/// The engine's rule merges adjacent filters.
 fn stays(filter: &Filter) -> bool {
     let mut is_volatile = filter.predicate.is_volatile();
     let mut input = filter.input.as_ref();
@@ -63,7 +64,7 @@ fn stays(filter: &Filter) -> bool {
     }
 }
 
-/// Whether an aggregate gives a row that stands for all rows, also for none.
+/// Whether an aggregate gives one row for all rows, even for no rows.
 fn has_total(aggregate: &Aggregate) -> bool {
     match aggregate.group_expr.as_slice() {
         [] => true,

@@ -1,8 +1,8 @@
-//! Keeps conditions and limits that a table claims to apply and does not.
+//! Keeps conditions and limits that a table claims to apply but does not.
 //!
-//! A Delta table says of a condition on partition columns alone that it applies it exactly, and of one without columns too: `NULL`,
-//! `nullif(1, 1) = 1`, `event_date < event_date`. The engine then leaves the condition out, and every row comes through. Only a
-//! comparison of a column with a constant is left to the table here; any other condition stays in the plan.
+//! A Delta table claims to apply a condition on partition columns alone exactly, and one without columns too: `NULL`,
+//! `nullif(1, 1) = 1`, `event_date < event_date`. The engine then drops the condition, and every row comes through.
+//! Here only a comparison of a column with a constant is left to the table; any other condition stays in the plan.
 //! <https://github.com/apache/datafusion/issues/23378>
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::all_rows::all_rows;
 
-/// The same table, with the conditions and limits kept that it cannot be trusted with.
+/// The same table, with every condition and limit kept that it does not apply reliably.
 pub(crate) fn exact(table: Arc<dyn TableProvider>) -> Arc<dyn TableProvider> {
     Arc::new(Exact { table })
 }
@@ -95,7 +95,7 @@ fn trusted(filter: &Expr, claim: TableProviderFilterPushDown) -> TableProviderFi
     if is_doubted { TableProviderFilterPushDown::Inexact } else { claim }
 }
 
-/// A column compared with constants that are none of them NULL.
+/// A column compared with constants other than NULL.
 fn is_plain(filter: &Expr) -> bool {
     let is_column = |expr: &Expr| matches!(expr, Expr::Column(_));
     let is_constant = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if !value.is_null());

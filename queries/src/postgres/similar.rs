@@ -1,4 +1,4 @@
-//! `SIMILAR TO`: the pattern is the SQL standard's and stands for the whole text. And regular expressions with a backslash in them.
+//! `SIMILAR TO`: a pattern of the SQL standard that matches the whole text. Also regular expressions with a backslash.
 //!
 //! The engine takes it for a regular expression that may match anywhere. <https://github.com/apache/datafusion/issues/22263>
 
@@ -28,8 +28,8 @@ pub(super) fn rewrite(expr: Expr) -> Transformed<Expr> {
     Transformed::yes(if negated { not(similar) } else { similar })
 }
 
-/// Keeps a regular expression that asks for a backslash from the engine's rule that makes it a LIKE, to which `\` is an escape. With a flag
-/// the function is left as it is; `s` lets a point stand for a line break too, as in PostgreSQL.
+/// Keeps a regular expression with a literal backslash from the engine's rule that makes it a LIKE, where `\` is an
+/// escape. With a flag the function stays as it is; `s` lets a point match a line break too, as in PostgreSQL.
 pub(super) fn keep_backslashes(expr: Expr) -> Transformed<Expr> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -63,7 +63,7 @@ pub(super) fn keep_backslashes(expr: Expr) -> Transformed<Expr> {
     }
 }
 
-/// Of a literal, by the ways to write a backslash.
+/// Decides for a literal, by the ways to write a backslash.
 fn may_ask_for_backslash(pattern: &Expr) -> bool {
     let Expr::Literal(pattern, _) = pattern else { return false };
     let pattern = pattern.try_as_str().flatten();
@@ -133,7 +133,7 @@ fn is_dictionary(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Dictionary(_, value) if value.is_string())
 }
 
-/// A character that stands for itself.
+/// A literal character.
 fn literal(character: char, regex: &mut String) {
     if character.is_ascii_punctuation() {
         regex.push('\\');
@@ -141,7 +141,7 @@ fn literal(character: char, regex: &mut String) {
     regex.push(character);
 }
 
-/// The regular expression that matches what the pattern does.
+/// The regular expression that matches the same texts as the pattern.
 fn translate(pattern: &str, escape: Option<char>) -> Result<String, DataFusionError> {
     let mut regex = String::from("(?s)^(?:");
     let mut characters = pattern.chars();
@@ -164,7 +164,7 @@ fn translate(pattern: &str, escape: Option<char>) -> Result<String, DataFusionEr
                 regex.push('}');
                 characters = rest.chars();
             }
-            // A group of regular expressions may be more than one: `(?i)`.
+            // A group of regular expressions may be something else: `(?i)`.
             '(' => regex.push_str("(?:"),
             '[' => class(&mut characters, escape, &mut regex, pattern)?,
             other => literal(other, &mut regex),

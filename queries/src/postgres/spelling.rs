@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-/// A name as the planner compares it.
+/// A name in the form that the planner compares.
 pub(super) fn normal(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }

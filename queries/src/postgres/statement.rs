@@ -1,4 +1,4 @@
-//! What is changed in the text of a statement before it is planned, and the names that it uses.
+//! Changes of a statement's text before planning, and the names that it uses.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -16,11 +16,11 @@ use super::sets::common_keys::{self, MADE};
 use super::times::zone::AT_TIME_ZONE;
 use crate::postgres::spelling::normal;
 
-/// Digits that a decimal number has at most.
+/// The most digits of a decimal number.
 const DIGITS_MAX: usize = 38;
-/// Values that are compared one by one: each makes the tree of the statement deeper.
+/// The most values that are compared one by one: each makes the tree of the statement deeper.
 const COMPARED_MAX: usize = 100;
-/// Digits behind the point of a second: what the lake keeps, and PostgreSQL.
+/// Digits behind the point of a second, in the lake and in PostgreSQL.
 const MICROSECONDS: u64 = 6;
 
 /// The names of columns that a statement uses, anywhere in it.
@@ -48,10 +48,10 @@ impl Names {
     }
 }
 
-/// Changes a statement to what the engine reads as PostgreSQL does, and returns the names that it uses.
+/// Changes a statement to a form that the engine reads as PostgreSQL does, and returns the names that it uses.
 ///
 /// # Errors
-/// [`DataFusionError::Plan`] with the reason and the way to write it, for what cannot be read so.
+/// [`DataFusionError::Plan`] with the reason and another way to write it, if there is no such form.
 pub(crate) fn prepare(statement: &mut Statement) -> Result<Names, DataFusionError> {
     let mut preparer = Preparer::default();
     match visit(statement, &mut preparer) {
@@ -103,7 +103,7 @@ impl VisitorMut for Preparer {
                 self.names.bare.insert(normal(column));
             }
             Expr::CompoundIdentifier(parts) => {
-                // A field of a struct may follow the column, so that each pair may be table and column.
+                // A field of a struct may follow the column, so each pair may be table and column.
                 for pair in parts.windows(2) {
                     if let [table, column] = pair {
                         if table.quote_style == Some(MADE) {
@@ -149,7 +149,7 @@ fn microseconds(data_type: &mut DataType) {
     }
 }
 
-/// `x = ANY (ARRAY[1, NULL])` as comparisons with each: the engine takes what is unknown for false.
+/// `x = ANY (ARRAY[1, NULL])` as comparisons with each value: the engine takes unknown for false.
 fn each(left: &Expr, operator: &BinaryOperator, right: &Expr, is_all: bool) -> Option<Expr> {
     let Expr::Array(array) = right else { return None };
     if array.elem.is_empty() {
@@ -199,7 +199,8 @@ fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
-/// `1.5e3` as 1500.0, and what no decimal number holds as a double: the engine makes decimals of scale -3 of them.
+/// `1.5e3` as 1500.0, or as a double if no decimal number can hold it: the engine makes decimals of scale -3 of such
+/// numbers.
 fn exponent(value: &ValueWithSpan) -> Option<Expr> {
     let Value::Number(number, _) = &value.value else { return None };
     let (mantissa, exponent) = number.split_once(['e', 'E'])?;
@@ -245,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_with_an_exponent_become_plain_decimals_while_they_fit() {
+    fn small_exponents_become_plain_decimals() {
         let cases = [
             ("1", "3", Some("1000.0")),
             ("1.5", "3", Some("1500.0")),

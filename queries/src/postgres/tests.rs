@@ -59,7 +59,7 @@ fn events() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_condition_that_is_always_unknown_takes_no_row() {
+async fn an_always_unknown_condition_takes_no_row() {
     let session = session(&[], &events()).await;
     let cases = [
         "SELECT count(*) FROM donations WHERE donor_id NOT IN ('civ-2', NULL)",
@@ -69,7 +69,7 @@ async fn a_condition_that_is_always_unknown_takes_no_row() {
         "SELECT count(*) FROM donations WHERE points > 5 AND nullif(1, 1) = 1",
         "SELECT count(*) FROM donations WHERE event_date NOT IN (DATE '2000-01-01', NULL)",
         "SELECT count(*) FROM transactions WHERE event_type NOT IN ('x', NULL)",
-        // Lists on one value that are put together, and a text that is not there.
+        // Merged lists on one value, and an absent text.
         "SELECT count(*) FROM (VALUES (CAST(NULL AS INT))) t(i) WHERE i NOT IN (1) OR i NOT IN (2)",
         "SELECT count(*) FROM (VALUES (CAST(NULL AS INT))) t(i) WHERE NOT (i IN (1) AND i IN (2) AND i IN (3))",
         "SELECT count(*) FROM (VALUES (CAST(NULL AS INT))) t(i) WHERE NOT (i IN (1, 2, 3, 4, 5) AND i NOT IN (1, 2, 3, 4, 5))",
@@ -84,7 +84,7 @@ async fn a_condition_that_is_always_unknown_takes_no_row() {
 }
 
 #[tokio::test]
-async fn a_condition_without_columns_takes_the_row_of_a_total_away() {
+async fn a_condition_without_columns_drops_the_total() {
     let session = session(&[], &events()).await;
     let cases = [
         ("SELECT max(points) AS m FROM donations HAVING 100000 < (SELECT count(*) FROM donations)", ""),
@@ -155,7 +155,7 @@ async fn a_condition_without_columns_takes_the_row_of_a_total_away() {
 }
 
 #[tokio::test]
-async fn a_coarser_form_of_a_sorted_value_is_sorted_with_what_stands_behind_it() {
+async fn a_coarser_sort_key_still_orders_the_rest() {
     let gift = |hour: u32, points: i64| {
         event("donation", &format!("2026-11-03T{hour:02}:00:00Z"), json!({"donor_id": "a", "points": points}))
     };
@@ -173,7 +173,7 @@ async fn a_coarser_form_of_a_sorted_value_is_sorted_with_what_stands_behind_it()
 }
 
 #[tokio::test]
-async fn what_is_constant_in_a_part_alone_stays_in_a_sort() {
+async fn a_partly_constant_column_stays_a_sort_key() {
     let moved = |points: i64| {
         let fields = json!({"from_officer_id": "a", "to_officer_id": "b", "points": points});
         event("transfer", &format!("2026-11-03T10:{points:02}:00Z"), fields)
@@ -231,7 +231,7 @@ async fn what_is_constant_in_a_part_alone_stays_in_a_sort() {
 }
 
 #[tokio::test]
-async fn a_condition_on_columns_of_one_name_keeps_them_apart() {
+async fn equal_column_names_keep_conditions_apart() {
     let session = session(&[], &events()).await;
     let text = "SELECT count(*) FROM transfers a RIGHT JOIN points_ledger b ON a.local_date = b.local_date WHERE \
                 (CAST(a.points AS DECIMAL(18, 2)) BETWEEN CAST(b.points AS DECIMAL(18, 2)) AND CAST(a.points AS DECIMAL(18, 2))) \
@@ -240,7 +240,7 @@ async fn a_condition_on_columns_of_one_name_keeps_them_apart() {
 }
 
 #[tokio::test]
-async fn a_name_in_order_by_is_the_result_of_that_name() {
+async fn order_by_names_the_results_column() {
     let session = session(&[], &[]).await;
     let x = "(VALUES (1), (1), (2), (2), (2), (3)) t(x)";
     let cases = [
@@ -263,7 +263,7 @@ async fn a_name_in_order_by_is_the_result_of_that_name() {
 }
 
 #[tokio::test]
-async fn the_common_column_of_an_outer_join_is_the_one_that_is_there() {
+async fn an_outer_joins_common_column_is_present() {
     let session = session(&[], &events()).await;
     let days = |table: &str| format!("(SELECT local_date, sum(points) AS p FROM {table} GROUP BY 1)");
     let full = format!(
@@ -329,7 +329,7 @@ async fn intersect_all_and_except_all_count_equal_rows() {
 }
 
 #[tokio::test]
-async fn membership_in_a_query_with_nulls_is_unknown_where_postgresql_says_so() {
+async fn membership_with_nulls_is_unknown_as_in_postgresql() {
     let session = session(&[], &[]).await;
     let o = "(VALUES (1, 10), (2, 20), (NULL, 30), (4, 40)) o(id, z)";
     let i = "(VALUES (1, 5), (NULL, 50)) i(id, z)";

@@ -1,4 +1,4 @@
-//! The reports there are: those of `reports/*.sql`, built in, and those of a folder of the user's own.
+//! The catalogue of reports: the built-in ones of `reports/*.sql`, and those of a folder of the user's own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_reports_folder_is_in_the_catalogue() {
+    fn every_report_file_is_in_the_catalogue() {
         let names: Vec<_> =
             ReportCatalog::embedded().unwrap().reports().map(|report| report.name().to_owned()).collect();
         let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("reports")).unwrap();
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_report_is_refused_with_the_nearest_name() {
+    fn an_unknown_report_gets_the_nearest_name() {
         let message = ReportCatalog::embedded().unwrap().get("donation").unwrap_err().to_string();
         assert!(message.contains("did you mean donations?"), "{message}");
     }
 
     #[test]
-    fn a_folder_adds_reports_and_its_faults_name_the_file() {
+    fn a_reports_folder_adds_reports_or_names_faults() {
         let folder = tempfile::tempdir().unwrap();
         let header = "-- title: T\n-- question: Q?\n-- audience: A\n-- column: n (count) N.\n\n";
         std::fs::write(folder.path().join("mine.sql"), format!("{header}SELECT 1 AS n")).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_of_a_built_in_report_has_a_range() {
+    fn every_number_of_a_report_has_a_range() {
         for report in ReportCatalog::embedded().unwrap().reports() {
             for parameter in &report.header().parameters {
                 let is_number = parameter.kind == crate::header::parameter::ParameterKind::Integer;

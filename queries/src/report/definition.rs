@@ -34,12 +34,12 @@ impl Report {
         Ok(Self { name: name.to_owned(), is_cut: is_cut(&tokens, &header), header, sql: text.to_owned() })
     }
 
-    /// Name by which the report is run: its file's, without the ending.
+    /// The name by which the report is run: its file's, without the ending.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the report says about itself.
+    /// The description of the report.
     pub fn header(&self) -> &ReportHeader {
         &self.header
     }
@@ -49,7 +49,7 @@ impl Report {
         &self.sql
     }
 
-    /// The report's question with values for its parameters; those that are not given have their defaults.
+    /// The report's question with values for its parameters; missing values have their defaults.
     ///
     /// # Errors
     /// [`ReportError::UnknownParameter`] and [`ReportError::Parameter`].
@@ -61,7 +61,7 @@ impl Report {
     /// Runs the report.
     ///
     /// # Errors
-    /// As [`Report::question`] before anything runs, and as [`crate::report::question::Asked::answer`].
+    /// Those of [`Report::question`] before anything runs, and of [`crate::report::question::Asked::answer`].
     pub async fn run(
         &self,
         session: &QuerySession,
@@ -75,7 +75,7 @@ impl Report {
         self.is_cut
     }
 
-    /// Refuses a result that has not the columns of the header.
+    /// Refuses a result without the columns of the header.
     pub(crate) fn check_columns(&self, schema: &SchemaRef) -> Result<(), ReportError> {
         let found: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let declared: Vec<String> = self.header.columns.iter().map(|column| column.name.clone()).collect();
@@ -87,7 +87,7 @@ impl Report {
     }
 }
 
-/// Every `$name` in the SQL is declared, and every declared parameter is used.
+/// Checks that every `$name` in the SQL is declared, and every declared parameter is used.
 fn check_placeholders(file: &str, text: &str, header: &ReportHeader) -> Result<Vec<Token>, HeaderFault> {
     let fault = |line: usize, fault: String| HeaderFault { file: file.to_owned(), line, fault };
     let tokens = Tokenizer::new(&GenericDialect {}, text)
@@ -110,7 +110,7 @@ fn check_placeholders(file: &str, text: &str, header: &ReportHeader) -> Result<V
     }
 }
 
-/// Whether the result may lack rows: by its last rank, or by a word that keeps some rows only.
+/// Whether the result may lack rows: by its last rank, or by a word that keeps only some rows.
 fn is_cut(tokens: &[Token], header: &ReportHeader) -> bool {
     let cuts = [Keyword::LIMIT, Keyword::FETCH, Keyword::QUALIFY, Keyword::OFFSET];
     let has_cut = tokens.iter().any(|token| matches!(token, Token::Word(word) if cuts.contains(&word.keyword)));

@@ -1,4 +1,4 @@
-//! What can go wrong with a report.
+//! The faults of a report.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub enum ReportError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// There is no report of that name.
+    /// No report has that name.
     #[error("there is no report {name:?}{}", nearest_or_all(suggestion.as_ref(), known, "there are"))]
     UnknownReport {
         /// What was written.
@@ -42,7 +42,7 @@ pub enum ReportError {
         /// The parameters there are.
         known: Vec<String>,
     },
-    /// A parameter of a report is missing or has a value that it cannot have.
+    /// A parameter of a report is missing or has an invalid value.
     #[error("parameter {name} of the report {report}: {fault}")]
     Parameter {
         /// The report.

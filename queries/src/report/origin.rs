@@ -1,6 +1,6 @@
-//! Where the tables of a session come from, and what a result can be trusted for.
+//! Where the tables of a session come from, and how far a result can be trusted.
 //!
-//! All of it follows from the lake at the versions that are read, so the same versions give the same words.
+//! It all follows from the lake at the read versions, so the same versions give the same words.
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -22,17 +22,17 @@ pub struct PeriodOrigin {
     pub first_day: Option<NaiveDate>,
     /// Last day that counts; `None`: the last of the lake.
     pub last_day: Option<NaiveDate>,
-    /// When the last day ends that was asked for; `None` without one.
+    /// When the requested last day ends; `None` without one.
     #[serde(serialize_with = "rfc3339")]
     pub ends_at: Option<DateTime<Utc>>,
-    /// The first day of the lake, which a period without a first day begins with; `None`: it has no events.
+    /// The first day of the lake, with which a period without a first day begins; `None`: the lake has no events.
     pub lake_first_day: Option<NaiveDate>,
-    /// The last day of the lake, which a period without a last day ends with.
+    /// The last day of the lake, with which a period without a last day ends.
     pub lake_last_day: Option<NaiveDate>,
-    /// Whether every record that arrived before the end of the last day is in the lake. `None` when that is not known: the lake
-    /// has no events or begins after that day, or nobody has told how far a stream is.
+    /// Whether every record that arrived before the end of the last day is in the lake. `None` when that is not known:
+    /// the lake has no events or begins after that day, or the progress of a stream is not recorded.
     pub complete: Option<bool>,
-    /// Events of these days in the tables that were read: what a later run has more came late.
+    /// Events of these days in the tables that were read: if a later run has more, the others came late.
     pub events: u64,
     /// Events of these days that arrived after the end of the last; `None` when the period has no end.
     pub late_events: Option<u64>,
@@ -59,7 +59,7 @@ pub(crate) struct LakeDays {
 
 impl LakeDays {
     /// # Errors
-    /// When the tables cannot be asked.
+    /// When the tables cannot be queried.
     pub(crate) async fn of(session: &QuerySession) -> Result<Self, QueryError> {
         let zone = session.options().time_zone;
         let known = session.tables();
@@ -79,7 +79,7 @@ impl LakeDays {
         Ok(days)
     }
 
-    /// Whether a period ends before the lake begins; of a lake without events nothing is said.
+    /// Whether a period ends before the lake begins; `false` for a lake without events.
     pub(crate) fn begin_after(self, last_day: Option<NaiveDate>) -> bool {
         self.first.zip(last_day).is_some_and(|(first, last_day)| last_day < first)
     }
@@ -180,9 +180,9 @@ impl Period {
         Ok(Some(rejected))
     }
 
-    /// That a row's time lies in these days, as SQL with its values. `date` is the UTC date of the time, by which the table is
-    /// partitioned. Whole days are bounds in time, so that files are skipped by their statistics, and no row's time is turned
-    /// into a day.
+    /// The condition that a row's time lies in these days, as SQL with its values. `date` is the UTC date of the time,
+    /// by which the table is partitioned. Whole days are bounds in time, so that files are skipped by their statistics,
+    /// and times of rows need not be converted to days.
     fn condition(self, time: &str, date: &str, zone: Tz) -> (String, Vec<(String, ScalarValue)>) {
         let begins_at = self.first_day.and_then(|day| start_of(day, zone));
         let mut conditions = Vec::new();
@@ -200,7 +200,7 @@ impl Period {
     }
 }
 
-/// Whether every record that arrived before this moment is in the lake. Without streams nothing is known.
+/// Whether every record that arrived before this moment is in the lake; not known without streams.
 pub(crate) fn is_complete(streams: &[StreamOrigin], at: DateTime<Utc>) -> bool {
     !streams.is_empty() && streams.iter().all(|stream| stream.complete_to.is_some_and(|complete_to| complete_to >= at))
 }
@@ -237,7 +237,7 @@ mod tests {
     use crate::testing::{event, options, tables};
 
     #[test]
-    fn a_day_ends_when_the_next_begins_also_where_clocks_skip_midnight() {
+    fn a_day_ends_when_the_next_begins() {
         let ends = |day: &str, zone: Tz| {
             let period = Period { first_day: None, last_day: Some(day.parse().unwrap()) };
             in_words(period.ends_at(zone).unwrap())
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_of_a_period_are_those_of_its_days_by_the_clocks_of_the_zone() {
+    async fn a_period_takes_events_by_local_days() {
         // In Chicago the first of November 2026 has 25 hours: from 5:00 UTC to 6:00 UTC of the next day.
         let times = [
             "2026-11-01T04:59:59.999999Z",
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_is_complete_when_every_stream_is_known_up_to_its_end() {
+    fn a_period_is_complete_in_all_streams() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let stream = |complete_to: Option<&str>| StreamOrigin {
             stream: "s".to_owned(),

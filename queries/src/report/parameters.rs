@@ -10,14 +10,14 @@ use crate::header::parameter::{ParameterDefault, ParameterKind, ReportParameter,
 use crate::report::error::ReportError;
 use crate::text::nearest::nearest;
 
-/// 1970-01-01 in chrono's count, which starts with the first day of year 1; Arrow's starts here.
+/// 1970-01-01 in chrono's count, which starts with the first day of year 1; Arrow's starts with this day.
 const EPOCH: i32 = 719_163;
-/// Stands for the first day of the lake: 1970-01-01. No event before 2020 is accepted.
+/// Stands for the first day of the lake: 1970-01-01. Events before 2020 are rejected.
 const FIRST_DAY: i32 = 0;
 /// Stands for the last day of the lake: 9999-12-30, so that a day can be added.
 const LAST_DAY: i32 = 2_932_895;
 
-/// Values as they were given, by parameter name.
+/// The given values, by parameter name.
 #[derive(Clone, Debug, Default)]
 pub struct ReportParameters {
     values: BTreeMap<String, String>,
@@ -79,9 +79,9 @@ impl ReportParameters {
 pub struct ResolvedParameter {
     /// Name, without the `$`.
     pub name: String,
-    /// The value, given or by default; none where the lake's first or last day is meant.
+    /// The value, given or by default; `None` if the lake's first or last day is meant.
     pub value: Option<String>,
-    /// The day of the lake that is meant where there is no value, once that is known.
+    /// The day of the lake in place of a value, once it is known.
     #[serde(skip)]
     pub(crate) meant: Option<NaiveDate>,
     /// Whether the first day of the lake is meant where there is no value.
@@ -148,7 +148,7 @@ pub(crate) fn date_value(date: NaiveDate) -> ScalarValue {
     ScalarValue::Date32(Some(date.num_days_from_ce() - EPOCH))
 }
 
-/// A report with `from` and `to` covers the days from one to the other, so they must not be crossed.
+/// A report with `from` and `to` covers the days from one to the other, so `from` must not be later.
 fn check_order(report: &str, resolved: &[ResolvedParameter]) -> Result<(), ReportError> {
     let find = |name: &str| resolved.iter().find(|parameter| parameter.name == name);
     match (find("from"), find("to")) {

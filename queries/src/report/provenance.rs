@@ -19,7 +19,7 @@ pub struct Provenance {
     pub parameters: Vec<ResolvedParameter>,
     /// Zone of the days, weeks and months.
     pub time_zone: String,
-    /// The versions of all tables in the words of `--as-of`, which computes the report again; `None` outside of a lake.
+    /// The versions of all tables in the form of `--as-of`, which computes the report again; `None` outside of a lake.
     pub as_of: Option<String>,
     /// Tables of the lake that were read, with their versions.
     pub tables: Vec<TableOrigin>,
@@ -35,7 +35,7 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Everything that the result was computed from, each with its name: what documents show.
+    /// Everything that the result was computed from, with names: documents show these lines.
     pub fn lines(&self) -> Vec<(String, String)> {
         let mut lines = vec![("Report".to_owned(), self.report.clone())];
         lines.extend(self.parameters.iter().map(|parameter| (heading(&parameter.name), parameter.in_words())));
@@ -44,7 +44,7 @@ impl Provenance {
         lines
     }
 
-    /// The part of [`Provenance::lines`] that is not the question itself: what the answer rests on.
+    /// The part of [`Provenance::lines`] beyond the question itself: the foundation of the answer.
     pub fn foundation(&self) -> Vec<(String, String)> {
         let line = |name: &str, value: String| (name.to_owned(), value);
         let since = self.since.iter().map(|since| line("Since", format!("{}: {}", since.first_day, since.in_words())));
@@ -88,7 +88,7 @@ impl Provenance {
     }
 }
 
-/// From one day to another, and what they are to the lake.
+/// The days from one to another, and their relation to the lake.
 fn days_in_words(from: &ResolvedParameter, to: &ResolvedParameter) -> String {
     let (Some(first), Some(last)) = (from.day(), to.day()) else {
         return format!("{} to {}", from.in_words(), to.in_words());
@@ -109,7 +109,7 @@ fn period_lines(period: &PeriodOrigin, streams: &[StreamOrigin]) -> Vec<(String,
     lines
 }
 
-/// Whether the period is complete, and what that rests on.
+/// Whether the period is complete, and why.
 fn completeness(period: &PeriodOrigin, streams: &[StreamOrigin]) -> String {
     let Some(lake_first_day) = period.lake_first_day else { return "not known: the lake has no events".to_owned() };
     if period.last_day.is_some_and(|last_day| last_day < lake_first_day) {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_is_called_complete_only_where_the_lake_can_know_it() {
+    fn only_provable_periods_are_called_complete() {
         let known = [stream(Some("2026-11-28T06:00:00Z"))];
         let unknown = [stream(None)];
         for (period, streams, expected) in [

@@ -1,4 +1,4 @@
-//! A report's question with values for its parameters: put to the tables of a session, and answered.
+//! A report's question with values for its parameters: asked of the tables of a session, and answered.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::scalar::ScalarValue;
@@ -17,14 +17,14 @@ use crate::session::prepared::PreparedQuery;
 use crate::session::query_session::QuerySession;
 use crate::session::since::Since;
 
-/// A report with values for its parameters, all of them checked.
+/// A report with checked values for its parameters.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     report: &'a Report,
     parameters: Vec<ResolvedParameter>,
 }
 
-/// A question that is put to the tables of a session. Its SQL is planned once, when that is first needed.
+/// A question asked of the tables of a session. Its SQL is planned once, when it is first needed.
 pub struct Asked<'a> {
     question: &'a Question<'a>,
     session: &'a QuerySession,
@@ -40,7 +40,7 @@ struct Prepared {
     since: Option<Since>,
 }
 
-/// Whether a period is complete, and what that rests on.
+/// Whether a period is complete, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completeness {
     /// Every record that arrived before the end is in the lake.
@@ -78,7 +78,7 @@ impl<'a> Question<'a> {
         self.report
     }
 
-    /// Puts the question to the tables of a session. Nothing runs yet.
+    /// Asks the question of the tables of a session. No query runs yet.
     pub fn put(&'a self, session: &'a QuerySession) -> Asked<'a> {
         Asked { question: self, session, prepared: None }
     }
@@ -88,7 +88,7 @@ impl Asked<'_> {
     /// Whether every record that arrived before the end of the report's last day is in the lake. Late events may still come.
     ///
     /// # Errors
-    /// [`ReportError::Parameter`] when the report has no last day, or none was given; otherwise as
+    /// [`ReportError::Parameter`] when the report has no last day, or none was given; otherwise those of
     /// [`Asked::answer`].
     pub async fn completeness(&mut self) -> Result<Completeness, ReportError> {
         let Question { report, parameters } = self.question;
@@ -187,7 +187,7 @@ impl Asked<'_> {
         Ok(Prepared { query, parameters, since })
     }
 
-    /// A user whom the lake does not know has no empty statement: somebody mistyped an id.
+    /// A user whom the lake does not know gets an error in place of an empty statement: the id may be mistyped.
     async fn check_users(&self) -> Result<(), ReportError> {
         let Question { report, parameters } = self.question;
         let is_user = |name: &str| {
@@ -208,7 +208,8 @@ impl Asked<'_> {
     }
 }
 
-/// Whether the lake has an event about a user or of a user. The events about users are looked at first: nearly all users have one.
+/// Whether the lake has an event about a user or of a user. Events about users are checked first: nearly all users have
+/// one.
 async fn is_known_user(session: &QuerySession, user: &ScalarValue) -> Result<bool, QueryError> {
     const ROLES: [&str; 8] = [
         "civilian_id",
@@ -251,7 +252,7 @@ fn check_days(report: &Report, parameters: &[ResolvedParameter], since: &Since) 
     })
 }
 
-/// Says which days are meant by the first and the last of the lake.
+/// Fills in the first and the last day of the lake.
 fn name_days(parameters: &mut [ResolvedParameter], period: &PeriodOrigin) {
     for parameter in parameters.iter_mut().filter(|parameter| parameter.value.is_none() && parameter.meant.is_none()) {
         parameter.meant = if parameter.is_first_day() { period.lake_first_day } else { period.lake_last_day };
@@ -276,7 +277,7 @@ mod tests {
     use crate::testing::{event, report_csv, session};
 
     #[tokio::test]
-    async fn what_is_asked_whether_it_is_complete_is_not_planned_again() {
+    async fn asking_for_completeness_plans_only_once() {
         let fields = json!({"donor_id": "a", "donor_kind": "civilian", "recipient_id": "x", "recipient_kind": "charity",
             "points": 5});
         let stream = StreamOrigin {

@@ -1,5 +1,5 @@
-//! Control totals against what is reported, to the event and to the point: the same number by two ways that share as little as
-//! they can.
+//! Compares control totals with reports, to the event and to the point: the same number by two ways that share as
+//! little as possible.
 
 use arrow::array::AsArray as _;
 use arrow::compute::cast;
@@ -20,7 +20,7 @@ use crate::session::since::Since;
 pub struct Reconciled {
     /// What is counted.
     pub what: String,
-    /// What it should be, and by what.
+    /// The expected number.
     pub expected: i128,
     /// Where the expected number comes from.
     pub expected_from: String,
@@ -38,7 +38,7 @@ impl Reconciled {
     }
 }
 
-/// A report's column and what adds up to it in the view.
+/// A report's column, and the column of the view that adds up to it.
 type Sum = (&'static str, &'static str);
 
 /// The events of each type that have a report of their own, with the column that counts them and the sums that must agree.
@@ -181,7 +181,7 @@ mod tests {
     use crate::testing::{event, session};
 
     #[tokio::test]
-    async fn a_row_more_or_less_is_told_with_both_numbers() {
+    async fn a_row_more_or_less_is_reported() {
         let gift = |at| {
             let fields = json!({"donor_id": "a", "donor_kind": "civilian", "recipient_id": "x", "recipient_kind": "charity",
                 "points": 5});

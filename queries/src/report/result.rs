@@ -20,11 +20,11 @@ pub struct ReportResult {
     pub chart: Option<Chart>,
     /// The columns, with units, in the order of the batches.
     pub columns: Vec<ReportColumn>,
-    /// Whether the rows are the first of more, by a rank or a LIMIT: what is added up of them is no sum of all.
+    /// Whether the rows are the first of more, by a rank or a LIMIT, so that their sum is not the total.
     pub is_cut: bool,
     /// Arrow schema of the batches.
     pub schema: SchemaRef,
-    /// The rows, in the report's order; the same rows in the same order each time.
+    /// The rows, in the report's order, which is the same each time.
     pub batches: Vec<RecordBatch>,
     /// What the result was computed from, as far as the session knows.
     pub provenance: Provenance,

@@ -1,8 +1,8 @@
-//! Bytes that may be no text, such as those of a rejected event, in functions and operators that want text.
+//! Bytes that may be no text, such as those of a rejected event, in functions and operators for text.
 //!
-//! The engine casts bytes to text where text is wanted, and ends a query at the first row that is no UTF-8. Here such a
-//! cast gives each sequence that is none as U+FFFD, and so do casts that a statement writes; `TRY_CAST` gives NULL for such
-//! a row, as it does in the engine. `octet_length` and `bit_length` count the bytes themselves.
+//! The engine casts bytes to text for such functions, and fails at the first row that is not UTF-8. Here such a cast
+//! replaces each invalid sequence by U+FFFD, and so do casts in a statement; `TRY_CAST` gives NULL for such a row, as
+//! in the engine. `octet_length` and `bit_length` count the bytes themselves.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 
-/// Functions that count bytes, and do so of bytes as well.
+/// Functions that count the bytes of texts and of bytes.
 const COUNTING: [&str; 2] = ["octet_length", "bit_length"];
 
 /// Lets the functions that count bytes take bytes.
@@ -37,7 +37,7 @@ pub(crate) fn count_any_bytes(context: &SessionContext) {
     }
 }
 
-/// Analyzer rule, after the engine has put its casts: a cast of bytes to text never fails.
+/// Analyzer rule after the engine's casts: a cast of bytes to text never fails.
 #[derive(Debug)]
 pub(crate) struct BytesAsText;
 
@@ -81,7 +81,7 @@ fn is_bytes(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
 }
 
-/// Bytes as text, with U+FFFD for what is no UTF-8.
+/// Bytes as text, with U+FFFD for bytes that are not UTF-8.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct AsText {
     text: DataType,
@@ -135,7 +135,7 @@ fn as_text(bytes: &ArrayRef, text: &DataType) -> Result<ArrayRef, DataFusionErro
     for row in bytes.as_binary::<i64>() {
         builder.append_option(row.map(String::from_utf8_lossy));
     }
-    // A batch of more than 2 GiB of text has no other form; then this says so.
+    // A batch of more than 2 GiB of text has no other form; this then fails.
     Ok(cast_with_options(&builder.finish(), text, &strict)?)
 }
 
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_that_are_no_text_can_be_looked_into() {
+    async fn bytes_that_are_no_text_can_be_inspected() {
         let session = rejected(&[b"{\"a\":1}", b"\xff\xfe donation", "é".as_bytes(), b"", b"\x80"]).await;
         for (sql, expected) in [
             ("SELECT count(*) FROM rejected_events WHERE event_bytes LIKE '%donation%'", vec!["1"]),
@@ -266,11 +266,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_function_that_takes_no_bytes_says_how_to_ask() {
+    async fn functions_without_bytes_say_how_to_ask() {
         let session = rejected(&[b"\xff"]).await;
         let error = session.query("SELECT substr(event_bytes, 1, 2) FROM rejected_events").await;
         let message = error.map(|_| ()).map_err(|error| chain(&error));
-        // Either it works on bytes, or it says what does.
+        // The function works on bytes, or names one that does.
         assert!(message.as_ref().err().is_none_or(|message| message.contains("CAST")), "{message:?}");
     }
 

@@ -1,13 +1,15 @@
-//! Lets the engine forget what is constant where that is not so.
+//! Makes the engine forget wrong constants.
 //!
-//! DataFusion leaves a constant out of a sort, and a sort of what is sorted. Four times it takes for constant or sorted what is not:
-//! - a column of the side of an outer join that may be missing: there it is NULL;
-//! - a column of `CUBE`, `ROLLUP` or `GROUPING SETS`: it is NULL in the rows that stand for all of its values;
+//! DataFusion drops a constant from a sort, and a sort of sorted rows. In four cases it is wrong about constants or
+//! order:
+//! - a column of the optional side of an outer join: it may be NULL;
+//! - a column of `CUBE`, `ROLLUP` or `GROUPING SETS`: it is NULL in the rows for all of its values;
 //! - a column of `UNION ALL` that is constant in each part: `ORDER BY entry, points LIMIT 3` then keeps one bound of `points` for all parts,
 //!   and drops rows of a part that comes before others;
-//! - a `max`, `min`, `sum` or `count` over a window that grows: the NULL of the first rows stands first, wherever the sort wants it.
+//! - a `max`, `min`, `sum` or `count` over a growing window: the NULL of the first rows comes first, wherever the sort
+//!   puts NULL.
 //!
-//! So an operator stands upon these inputs, and upon what comes out of unions, totals and windows, of whose rows nothing is known.
+//! So an operator without known properties is put on these inputs, and on the output of unions, totals and windows.
 
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ use datafusion::physical_plan::{ExecutionPlan, PlanProperties, replace_children_
 
 use crate::limits::pass_on::{Manner, PassOn};
 
-/// Physical optimizer rule, before those that look at what is constant.
+/// Physical optimizer rule, before those that use constants.
 #[derive(Debug)]
 pub(crate) struct ForgetConstants;
 
@@ -64,12 +66,12 @@ impl PhysicalOptimizerRule for ForgetConstants {
     }
 }
 
-/// Whether what comes out is taken for constant or sorted where it is not.
+/// Whether the engine may be wrong about constants or order of the output.
 fn is_doubted(node: &Arc<dyn ExecutionPlan>) -> bool {
     (node.is::<UnionExec>() && differs_in_parts(node)) || has_totals(node) || sums_up(node)
 }
 
-/// The inputs whose constants are none in what comes out.
+/// The inputs whose constants are not constant in the output.
 fn doubted_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
     if has_totals(node) {
         return vec![0];
@@ -92,7 +94,7 @@ fn has_totals(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.downcast_ref::<AggregateExec>().is_some_and(|aggregate| !aggregate.group_expr().is_single())
 }
 
-/// Whether it is a window with sums, least or greatest values, which the engine takes for sorted.
+/// Whether it is a window with sums, minima or maxima, which the engine takes for sorted.
 fn sums_up(node: &Arc<dyn ExecutionPlan>) -> bool {
     let windows = node.downcast_ref::<BoundedWindowAggExec>().map(BoundedWindowAggExec::window_expr);
     let windows = windows.or_else(|| node.downcast_ref::<WindowAggExec>().map(WindowAggExec::window_expr));
@@ -109,7 +111,7 @@ fn differs_in_parts(union: &Arc<dyn ExecutionPlan>) -> bool {
     constants.iter().any(|constant| constant.across_partitions == AcrossPartitions::Heterogeneous)
 }
 
-/// Nothing is known of what it hands on.
+/// An operator whose output has no known properties.
 #[derive(Debug)]
 struct Forgetful;
 

@@ -1,4 +1,4 @@
-//! A running query: batches within a time limit, whole or an error, never quietly cut short.
+//! A running query: batches within a time limit, ending in a complete result or an error, never cut short silently.
 
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ pub struct QueryStream {
     schema: SchemaRef,
     tables: Vec<String>,
     batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
-    /// Computes the batches, and tells whether it came to their end; taken when it has ended.
+    /// Computes the batches, and returns whether it came to their end. It is taken when it has ended.
     task: Option<SpawnedTask<bool>>,
-    /// Keeps the threads and the place for what is spilled.
+    /// Keeps the threads and the spill directory.
     session: QuerySession,
     memory: MemoryWatch,
     time_left: Duration,
@@ -47,7 +47,7 @@ impl QueryStream {
         let QueryOptions { time_limit, memory_limit_bytes, .. } = *session.options();
         let schema = stream.schema();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        // The reader may be slow to ask for more, and learns of the overrun only then; the work stops at once.
+        // A slow reader learns of the overrun only at its next request; the work stops at once.
         let mut watch = memory.clone();
         let task = session.workers.spawn(async move {
             let work = async {
@@ -71,7 +71,7 @@ impl QueryStream {
         SchemaRef::clone(&self.schema)
     }
 
-    /// Names of the lake's tables that the query reads, views seen through, sorted.
+    /// Names of the lake's tables that the query reads, also through views, sorted.
     pub fn tables(&self) -> &[String] {
         &self.tables
     }
@@ -82,7 +82,7 @@ impl QueryStream {
         Since::of(&self.session.origin().of_tables(&self.tables).0, self.session.options().time_zone)
     }
 
-    /// The next batch, or `None` when the result is complete. After an error there is nothing more to ask for.
+    /// The next batch, or `None` when the result is complete. An error is final.
     ///
     /// # Errors
     /// [`QueryError::TimeLimit`] when waiting for batches has used up the limit, [`QueryError::MemoryLimit`], or
@@ -121,11 +121,11 @@ impl QueryStream {
         Ok(batches)
     }
 
-    /// Tells a complete result from one whose task died or was stopped.
+    /// Distinguishes a complete result from one whose task died or was stopped.
     async fn finish(&mut self) -> Result<Option<RecordBatch>, QueryError> {
         match self.task.take() {
             None => Ok(None),
-            // The work may have been stopped after the reader looked whether it was.
+            // The work may have been stopped after the reader's last check.
             Some(task) => {
                 if task.join().await.map_err(QueryError::died)? {
                     Ok(None)

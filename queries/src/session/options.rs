@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-/// Default of what spilled intermediate results may take on disk.
+/// The default limit of spilled intermediate results on disk.
 const SPILL_BYTES: u64 = 4 << 30;
 
-/// What a session may use, and the time zone that its days, weeks and months follow.
+/// The limits of a session, and the time zone of its days, weeks and months.
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
     /// Bytes that the queries of the session may hold together; sorts and groupings spill to disk beyond their share.
@@ -22,7 +22,7 @@ pub struct QueryOptions {
     /// Time that one query may take: planning, and waiting for its batches. Time that the reader of the result spends
     /// between batches does not count.
     pub time_limit: Duration,
-    /// Threads' worth of work that a plan is split into.
+    /// The number of partitions of a plan, each for one thread.
     pub target_partitions: usize,
     /// Zone of `local_date` in the views, of `now()` and of `timestamptz` literals without an offset.
     pub time_zone: Tz,

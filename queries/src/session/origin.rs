@@ -1,4 +1,4 @@
-//! Where the tables of a session come from: their versions, and how far their streams are in them.
+//! Where the tables of a session come from: their versions, and the progress of their streams.
 
 use bluelake_lake::{ControlTotals, LakeReading};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
@@ -20,7 +20,7 @@ pub struct TableOrigin {
     pub name: String,
     /// Its version; `None` for a table that is not in a lake.
     pub version: Option<u64>,
-    /// Its rows, when its log tells.
+    /// Its rows, if its log has them.
     #[serde(skip)]
     pub rows: Option<u64>,
     /// Rows of days (in UTC) before this one expired and are not counted.
@@ -28,7 +28,7 @@ pub struct TableOrigin {
     pub expired_before: Option<NaiveDate>,
 }
 
-/// How far a table has its stream.
+/// The progress of a stream in its table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StreamOrigin {
     /// The stream.
@@ -44,7 +44,7 @@ pub struct StreamOrigin {
     /// Control totals since the first commit.
     #[serde(skip)]
     pub totals: ControlTotals,
-    /// Rows that the table should have by them.
+    /// The rows of the table by these totals.
     #[serde(skip)]
     pub expected_rows: Option<u64>,
     /// Rows that `rejected_events` does not show any more: they expired.
@@ -53,7 +53,7 @@ pub struct StreamOrigin {
 }
 
 impl Origin {
-    /// Of the lake as it was read.
+    /// The origin of a lake as it was read.
     #[must_use]
     pub(crate) fn of(reading: &LakeReading) -> Self {
         let table = |table: &bluelake_lake::TableReading| TableOrigin {
@@ -77,7 +77,7 @@ impl Origin {
         }
     }
 
-    /// The versions in the words of `--as-of`; `None` when one is not known.
+    /// The versions in the form of `--as-of`; `None` when one is not known.
     #[must_use]
     pub fn as_of(&self) -> Option<String> {
         let parts = self.tables.iter().map(|table| Some(format!("{}@{}", table.name, table.version?)));
@@ -85,7 +85,7 @@ impl Origin {
         (!parts.is_empty()).then(|| parts.join(","))
     }
 
-    /// Of a query that reads these tables. `rejected_events` follows both streams.
+    /// The origin of a query that reads these tables. `rejected_events` follows both streams.
     pub(crate) fn of_tables(&self, tables: &[String]) -> (Vec<TableOrigin>, Vec<StreamOrigin>) {
         let versions = tables.iter().map(|name| {
             let known = self.tables.iter().find(|table| table.name == *name);
@@ -109,7 +109,7 @@ pub(crate) fn rfc3339<S: serde::Serializer>(time: &Option<DateTime<Utc>>, serial
     }
 }
 
-/// `2026-11-25T06:00:00Z`, with milliseconds where there are some.
+/// `2026-11-25T06:00:00Z`, with milliseconds if there are any.
 pub(crate) fn in_words(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

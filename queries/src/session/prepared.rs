@@ -1,4 +1,4 @@
-//! A query from its text to its first row, within the session's limits: planned first, and started when it is wanted.
+//! A query from its text to its first row, within the session's limits: planned first, and started on request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,24 +19,24 @@ use crate::session::query_session::QuerySession;
 pub(crate) struct Plan {
     pub(crate) physical: Arc<dyn ExecutionPlan>,
     pub(crate) context: Arc<TaskContext>,
-    /// Names of the lake's tables that it reads, views seen through, sorted.
+    /// Names of the lake's tables that it reads, also through views, sorted.
     pub(crate) tables: Vec<String>,
 }
 
-/// A query that is planned, and that nothing has run of.
+/// A query that is planned and not started.
 pub(crate) struct PreparedQuery {
     plan: Plan,
     allowance: Allowance,
 }
 
 impl PreparedQuery {
-    /// Names of the lake's tables that the query reads, views seen through, sorted.
+    /// Names of the lake's tables that the query reads, also through views, sorted.
     pub(crate) fn tables(&self) -> &[String] {
         &self.plan.tables
     }
 }
 
-/// What is left of the limits of one query.
+/// The rest of the limits of one query.
 pub(crate) struct Allowance {
     pub(crate) memory: MemoryWatch,
     pub(crate) time_left: Duration,
@@ -73,7 +73,7 @@ impl QuerySession {
     /// Plans one read-only statement with values for its named placeholders.
     ///
     /// # Errors
-    /// As [`QuerySession::query_with`], but for what is wrong only once it runs.
+    /// Those of [`QuerySession::query_with`], except errors of execution.
     pub(crate) async fn prepare(
         &self,
         sql: &str,
@@ -92,14 +92,14 @@ impl QuerySession {
     pub(crate) async fn start(&self, prepared: PreparedQuery) -> Result<QueryStream, QueryError> {
         let PreparedQuery { plan: Plan { physical, context, tables }, mut allowance } = prepared;
         let limit_bytes = self.options().memory_limit_bytes;
-        // Operators begin tasks of their own, on the threads that they are set up on.
+        // Operators begin tasks of their own on the threads where they are set up.
         let set_up = async move { execute_stream(physical, context).map_err(|error| unplanned(error, limit_bytes)) };
         let stream = allowance.spend(self, set_up).await?;
         Ok(QueryStream::start(self.clone(), stream, tables, allowance))
     }
 }
 
-/// Why there is no plan of operators, or none that can start.
+/// Why a plan of operators cannot be made or started.
 pub(crate) fn unplanned(error: DataFusionError, memory_limit_bytes: usize) -> QueryError {
     if is_exhausted(&error) { QueryError::execution(error, memory_limit_bytes) } else { QueryError::plan(error) }
 }

@@ -45,21 +45,21 @@ use crate::text::nearest::nearest;
 const CATALOG: &str = "bluelake";
 const SCHEMA: &str = "public";
 const INFORMATION_SCHEMA: &str = "information_schema";
-/// Part of a partition's share of the memory that a sort keeps for merging.
+/// The fraction of a partition's share of the memory that a sort keeps for merging (one in N).
 const SORT_RESERVATIONS_PER_LIMIT: usize = 4;
 /// Parts of a query that a message about memory names, biggest first.
 const MEMORY_CONSUMERS_SHOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
 /// Tables, views and limits; cheap to clone, and safe to share between concurrent queries.
 ///
-/// The tables are the ones given to [`QuerySession::new`], pinned to the versions at which they were opened. Nothing
-/// else can be reached by SQL, and nothing can be changed by it.
+/// The tables are those given to [`QuerySession::new`], pinned to the versions at which they were opened. SQL cannot
+/// reach or change anything else.
 #[derive(Clone)]
 pub struct QuerySession {
     pub(crate) context: SessionContext,
     options: QueryOptions,
     pub(crate) workers: Arc<Workers>,
-    /// Views that this lake cannot offer, with the reason.
+    /// Views that are not available on this lake, with the reason.
     unavailable: Arc<BTreeMap<String, String>>,
     origin: Arc<Origin>,
     /// Removed with the last copy of the session and the last of its results.
@@ -67,7 +67,7 @@ pub struct QuerySession {
 }
 
 impl QuerySession {
-    /// Over a lake as it was read: its tables, and where they come from.
+    /// A session over a lake as it was read: its tables, and where they come from.
     ///
     /// # Errors
     /// As [`QuerySession::new`].
@@ -115,7 +115,7 @@ impl QuerySession {
         })
     }
 
-    /// Says where the tables come from; reports tell it with their results.
+    /// Records where the tables come from; reports show it with their results.
     #[must_use]
     pub(crate) fn with_origin(self, origin: Origin) -> Self {
         Self { origin: Arc::new(origin), ..self }
@@ -142,8 +142,7 @@ impl QuerySession {
     /// Starts one read-only statement.
     ///
     /// # Errors
-    /// Everything that is wrong with the text, before anything runs; [`QueryError::TimeLimit`] when planning alone
-    /// exceeds the limit.
+    /// Every fault of the text, before anything runs; [`QueryError::TimeLimit`] when planning alone exceeds the limit.
     pub async fn query(&self, sql: &str) -> Result<QueryStream, QueryError> {
         self.query_with(sql, Vec::new()).await
     }
@@ -151,7 +150,7 @@ impl QuerySession {
     /// Starts one read-only statement with values for its named placeholders: `("from", …)` is `$from` in the text.
     ///
     /// # Errors
-    /// As [`QuerySession::query`]; [`QueryError::Plan`] for a placeholder without a value.
+    /// Those of [`QuerySession::query`]; [`QueryError::Plan`] for a placeholder without a value.
     pub async fn query_with(
         &self,
         sql: &str,
@@ -193,7 +192,7 @@ impl QuerySession {
         Ok(Plan { physical, context, tables })
     }
 
-    /// The first table that a statement names and that does not exist, as the reason why it cannot be planned.
+    /// The first missing table of a statement, as the reason why it cannot be planned.
     fn table_error(&self, statement: &Statement) -> Option<NoSuchRelation> {
         let state = self.context.state();
         let references = state.resolve_table_references(statement).ok()?;
@@ -228,7 +227,7 @@ fn config(options: &QueryOptions) -> SessionConfig {
     // The columns of the tables have descriptions. A UNION of columns with different ones keeps the first at run time and none in
     // its plan, and the check of an aggregate above it would refuse that.
     execution.skip_physical_aggregate_schema_check = true;
-    // Every partition of a sort keeps this free to merge what it spilled; together they must leave room to sort in.
+    // Every partition of a sort keeps this free to merge its spilled rows; together they must leave room to sort in.
     let share = options.memory_limit_bytes / options.target_partitions.max(1) / SORT_RESERVATIONS_PER_LIMIT;
     execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(share);
     config
@@ -237,14 +236,16 @@ fn config(options: &QueryOptions) -> SessionConfig {
 /// DataFusion's rules and ours.
 pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    // Conditions reach the reader with the logical plan. The physical rule goes by names, and takes one column for the other where both
-    // sides of a join have the name: `FROM a RIGHT JOIN b ON … WHERE a.points >= b.points` compares `b.points` with itself.
-    // <https://github.com/apache/datafusion/issues/25262>
+    // Conditions reach the reader with the logical plan. The physical rule goes by names, and confuses columns if both
+    // sides of a join have the name: `FROM a RIGHT JOIN b ON … WHERE a.points >= b.points` compares `b.points` with
+    // itself. <https://github.com/apache/datafusion/issues/25262>
     rules.retain(|rule| !rule.name().starts_with("FilterPushdown"));
-    // Answers by what is known of the files take the one NULL of a column for a value: count(DISTINCT x) is 1 where x is NULL throughout.
+    // Answers from the statistics of files take the one NULL of a column for a value: count(DISTINCT x) is 1 where x is
+    // always NULL.
     rules.retain(|rule| rule.name() != "aggregate_statistics");
-    // DataFusion leaves out of a sort what a filter holds constant. It pushes projections into filters later on, which then
-    // forget the constant, and its last check refuses the sort: so they are pushed before the sorts are made as well.
+    // DataFusion drops from a sort columns that a filter holds constant. Later it pushes projections into filters,
+    // which then forget the constant, and its last check refuses the sort. So they are pushed before the sorts are made
+    // as well.
     let sorts = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name());
     rules.insert(sorts.unwrap_or_default(), Arc::new(ProjectionPushdown::new()));
     rules.insert(0, Arc::new(ForgetConstants));
@@ -266,7 +267,7 @@ fn runtime(options: &QueryOptions, spill: &SpillDirectory) -> Result<Arc<Runtime
         .build_arc()
 }
 
-/// Names of the lake's tables that a plan reads, views seen through, sorted.
+/// Names of the lake's tables that a plan reads, also through views, sorted.
 fn tables_read(plan: &LogicalPlan) -> Result<Vec<String>, DataFusionError> {
     let mut tables = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
@@ -280,7 +281,7 @@ fn tables_read(plan: &LogicalPlan) -> Result<Vec<String>, DataFusionError> {
     Ok(tables.into_iter().collect())
 }
 
-/// Whether a name was meant as a file or URL: the separators of one, or the ending of a data file.
+/// Whether a name is meant as a file or URL: it has their separators, or the ending of a data file.
 fn is_path(name: &str) -> bool {
     let endings = [".parquet", ".csv", ".tsv", ".json", ".ndjson", ".arrow", ".avro", ".txt"];
     let bare = name.trim_matches('"').to_lowercase();

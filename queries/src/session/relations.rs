@@ -1,4 +1,4 @@
-//! What can be asked: tables and views with their columns.
+//! The relations of a session: tables and views with their columns.
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::TableType;
@@ -37,7 +37,7 @@ pub struct Relation {
 }
 
 impl QuerySession {
-    /// The tables and views that can be asked, by name.
+    /// The tables and views that can be queried, by name.
     pub async fn relations(&self) -> Vec<Relation> {
         let mut relations = Vec::new();
         for name in self.tables() {

@@ -1,13 +1,13 @@
-//! Computes once what a statement uses several times.
+//! Computes a query once that a statement uses several times.
 //!
-//! DataFusion puts a copy of a `WITH` query wherever its name stands, and computes every copy. Where a copy groups, numbers or
-//! limits rows, that is most of a report's time. So equal copies of such queries become one that is computed once, and whose
-//! rows are kept for all who read them: in memory while they are few, else in the session's place for what is spilled. A plan
-//! does not tell a `WITH` query from a query in `FROM` that was written twice: those are shared as well.
+//! DataFusion puts a copy of a `WITH` query in each place of its name, and computes every copy. If a copy groups,
+//! numbers or limits rows, that is most of a report's time. So equal copies of such queries become one that is computed
+//! once. Its rows are kept for all readers: in memory while they are few, else in the session's spill directory. A plan
+//! does not distinguish a `WITH` query from a query in `FROM` that was written twice: those are shared as well.
 //!
-//! What is not shared: queries that only filter and join (conditions from outside make those cheaper, and their rows are many),
-//! views (they have columns that a single use does not need), what changes from one computation to the next (`random()`), and
-//! copies in subqueries of expressions, in `LATERAL` or in recursive parts.
+//! Not shared are queries that only filter and join (conditions from outside make those cheaper, and their rows are
+//! many), views (they have columns that a single use does not need), queries that change from one computation to the
+//! next (`random()`), and copies in subqueries of expressions, in `LATERAL` or in recursive parts.
 
 mod exec;
 mod kept;
@@ -38,14 +38,14 @@ use exec::SharedExec;
 pub(crate) use exec::ShowShared;
 use kept::Rows;
 
-/// Numbers what is shared, so that no two are taken for the same.
+/// Numbers shared queries, so that they stay distinct.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Replaces equal copies of queries by one that is computed once, where there is a place to keep its rows. `is_table` tells the
-/// names of tables and views.
+/// Replaces equal copies of queries by one that is computed once, if there is a place to keep its rows. `is_table`
+/// recognises the names of tables and views.
 ///
 /// # Errors
-/// As DataFusion does when it analyzes a plan.
+/// Those of DataFusion's analysis of a plan.
 pub(crate) fn share(
     plan: LogicalPlan,
     state: &SessionState,
@@ -54,14 +54,14 @@ pub(crate) fn share(
     if !state.runtime_env().disk_manager.tmp_files_enabled() || repeated(&plan, is_table)?.is_empty() {
         return Ok(plan);
     }
-    // With the types and casts that it gets later on, so that a shared part and its readers agree on them.
+    // The plan gets its later types and casts now, so that a shared part and its readers agree on them.
     let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     let repeated = repeated(&analyzed, is_table)?;
     replace(analyzed, &repeated, &mut HashMap::new())
 }
 
-/// A plan and where its tables are in memory. Two plans alone are equal when their tables have the same names, and all calls of
-/// a table function have one name, whatever they are called with.
+/// A plan with the addresses of its tables. Plans alone are equal if their tables have the same names, and all calls of
+/// a table function have one name, whatever their arguments.
 #[derive(PartialEq, Eq, Hash)]
 struct Copied {
     plan: LogicalPlan,
@@ -81,7 +81,7 @@ impl Copied {
     }
 }
 
-/// Copies that are worth sharing, each once.
+/// Copies that are worth sharing, one of each.
 fn repeated(plan: &LogicalPlan, is_table: &dyn Fn(&str) -> bool) -> Result<HashSet<Copied>, DataFusionError> {
     let mut copies: HashMap<Copied, usize> = HashMap::new();
     plan.apply(|node| {
@@ -97,7 +97,7 @@ fn repeated(plan: &LogicalPlan, is_table: &dyn Fn(&str) -> bool) -> Result<HashS
         }
         let count = copies.entry(Copied::of(node)?).or_default();
         *count += 1;
-        // What a further copy consists of is no further copy.
+        // Parts of a further copy do not count as copies.
         Ok(if *count > 1 { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue })
     })?;
     Ok(copies.into_iter().filter(|(_, count)| *count > 1).map(|(copied, _)| copied).collect())
@@ -111,7 +111,7 @@ fn aliased(alias: &SubqueryAlias) -> &SubqueryAlias {
     }
 }
 
-/// Plans that depend on where they stand.
+/// Finds plans that depend on their place.
 fn is_closed(plan: &LogicalPlan) -> bool {
     matches!(plan, LogicalPlan::RecursiveQuery(_) | LogicalPlan::Subquery(_))
 }
@@ -160,20 +160,21 @@ fn replace(
     Ok(replaced.data)
 }
 
-/// What all who read one shared query have in common.
+/// The common state of all readers of one shared query.
 #[derive(Debug)]
 struct Shared {
     number: u64,
     name: String,
     plan: LogicalPlan,
-    /// Made by whoever is planned first.
+    /// Made by the first reader that is planned.
     physical: OnceCell<Arc<dyn ExecutionPlan>>,
     /// Whether a reader shows that plan.
     is_shown: AtomicBool,
     rows: Rows,
 }
 
-/// A reader of a shared query. To the optimizer it is a table: a condition pushed into one reader must not change the others.
+/// A reader of a shared query. For the optimizer it is a table: a condition pushed into one reader must not change the
+/// others.
 #[derive(Debug)]
 struct SharedNode {
     shared: Arc<Shared>,

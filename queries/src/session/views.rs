@@ -1,7 +1,7 @@
 //! The views of `views/*.sql`: business words over the event tables.
 //!
-//! A view names its columns one by one, so a column that the contract gains changes nothing. A view whose table is
-//! missing is left out, and a question to it says why; the others work.
+//! A view names its columns one by one, so a new column of the contract does not change it. A view without its table is
+//! left out, and a query of it says why; the others work.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub struct ViewDescription {
     pub header: ViewHeader,
 }
 
-/// What the views say about themselves, by name.
+/// The descriptions of the views, by name.
 ///
 /// # Errors
 /// [`HeaderFault`] for a faulty header; a test keeps that from being released.
@@ -55,7 +55,7 @@ const VIEWS: [View; 8] = [
     View { name: "users", tables: &["user_events"], sql: include_str!("../../views/users.sql") },
 ];
 
-/// Registers every view that the registered tables allow; returns the others with what they lack.
+/// Registers every view whose tables are registered; returns the others with what they lack.
 pub(crate) async fn register(context: &SessionContext) -> Result<BTreeMap<String, String>, QueryError> {
     let mut unavailable = BTreeMap::new();
     for view in &VIEWS {

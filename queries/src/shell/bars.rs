@@ -5,7 +5,7 @@ use super::chart::{Point, Points, padded, right_aligned, shortened, steps, width
 /// A full block and its eighths.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const STEPS_PER_BLOCK: usize = 8;
-/// Labels and numbers may take these parts of the width each.
+/// Labels and numbers may each take this fraction of the width (one in N).
 const LABEL_SHARE: usize = 3;
 
 /// Columns of the parts of a chart.
@@ -30,10 +30,10 @@ impl Layout {
         let widest = |text: fn(&Point) -> &str| points.points.iter().map(|point| width_of(text(point))).max();
         let labels = widest(|point| &point.label).unwrap_or(0).min(width / LABEL_SHARE);
         let numbers = widest(|point| &point.text).unwrap_or(0).min(width / LABEL_SHARE);
-        // Between the parts stand a space, the zero line and a space.
+        // The parts are separated by a space, the zero line and a space.
         let blocks = width.saturating_sub(labels + numbers + 3);
         let (low, high) = points.range();
-        // Each side that has a bar has room for one.
+        // Each side with a bar has room for one block.
         let most = if high > 0.0 { blocks.saturating_sub(1).max(1) } else { blocks.max(1) };
         let negative = if low < 0.0 { steps(-low / (high - low), blocks).clamp(1, most) } else { 0 };
         Self { labels, numbers, negative, positive: blocks.saturating_sub(negative), low, high }
@@ -49,14 +49,14 @@ impl Layout {
         format!("{row} {}", right_aligned(&number, self.numbers))
     }
 
-    /// To eighths of a block, and never nothing: a small number is not zero.
+    /// In eighths of a block, at least one: a small number is not zero.
     fn right_bar(&self, share: f64) -> String {
         let eighths = steps(share, self.positive * STEPS_PER_BLOCK).max(1);
         let end = EIGHTHS.get(eighths % STEPS_PER_BLOCK).copied().unwrap_or_default();
         "█".repeat(eighths / STEPS_PER_BLOCK) + end
     }
 
-    /// To halves of a block: Unicode has no finer ones that begin at the right.
+    /// In halves of a block: Unicode has no finer ones that begin at the right.
     fn left_bar(&self, share: f64) -> String {
         let halves = steps(share, self.negative * 2).max(1);
         let end = if halves % 2 == 1 { "▐" } else { "" };

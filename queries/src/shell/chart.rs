@@ -14,9 +14,9 @@ use unicode_width::UnicodeWidthChar as _;
 use super::{bars, line};
 use crate::text::visible::visible;
 
-/// Bars that a chart has at most: each takes a line of the terminal.
+/// The most bars of a chart: each takes a line of the terminal.
 const BARS_MAX: usize = 200;
-/// Narrower than this nothing can be read.
+/// Narrower charts are not readable.
 const WIDTH_MIN: usize = 30;
 
 /// The form of a chart.
@@ -85,7 +85,7 @@ impl Points {
     /// Reads a result: the number is the second column, or the first if only that one is a number.
     ///
     /// # Errors
-    /// [`ChartError`] when the result is no label with a number.
+    /// [`ChartError`] when the result is not a label with a number.
     pub fn read(schema: &Schema, batches: &[RecordBatch]) -> Result<Self, ChartError> {
         let [first, second] = schema.fields().iter().as_slice() else {
             return Err(ChartError::Columns { found: schema.fields().len() });
@@ -116,7 +116,7 @@ impl Points {
         })
     }
 
-    /// Draws the points, at most so many columns wide; the text ends with a newline.
+    /// Draws the points in at most `width` columns; the text ends with a newline.
     ///
     /// # Errors
     /// [`ChartError::TooManyBars`].
@@ -171,7 +171,7 @@ pub(super) fn width_of(text: &str) -> usize {
     text.chars().map(|character| character.width().unwrap_or(0)).sum()
 }
 
-/// The text, cut to so many columns with `…` at its end.
+/// The text, cut to `width` columns with `…` at its end.
 pub(super) fn shortened(text: &str, width: usize) -> String {
     if width_of(text) <= width {
         return text.to_owned();
@@ -189,12 +189,12 @@ pub(super) fn shortened(text: &str, width: usize) -> String {
     short
 }
 
-/// The text with spaces behind it, so many columns wide.
+/// The text with spaces behind it, `width` columns wide.
 pub(super) fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(width_of(text))))
 }
 
-/// The text with spaces before it, so many columns wide.
+/// The text with spaces before it, `width` columns wide.
 pub(super) fn right_aligned(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(width.saturating_sub(width_of(text))))
 }

@@ -6,7 +6,7 @@ use super::ChartForm;
 use crate::output::format::OutputFormat;
 use crate::text::nearest::{did_you_mean, nearest};
 
-/// What a command of the shell asks for.
+/// A command of the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShellCommand {
     /// List the commands.
@@ -17,19 +17,19 @@ pub enum ShellCommand {
     ListRelations,
     /// Show the columns of a table or view.
     Describe(String),
-    /// Show how long statements take; `None`: the other way than now.
+    /// Show how long statements take; `None`: toggle.
     Timing(Option<bool>),
-    /// One line for each column instead of one for each row; `None`: the other way than now.
+    /// One line for each column instead of one for each row; `None`: toggle.
     Expanded(Option<bool>),
-    /// Results go through the pager when they are long; `None`: the other way than now.
+    /// Long results go through the pager; `None`: toggle.
     Pager(Option<bool>),
-    /// How results are written; `None`: say how.
+    /// The format of results; `None`: show it.
     Format(Option<OutputFormat>),
-    /// The next result goes to a file; `None`: to the terminal after all.
+    /// The next result goes to a file; `None`: to the terminal again.
     Output(Option<PathBuf>),
     /// Run the statements and commands of a file.
     Include(PathBuf),
-    /// Draw the last result, or the next when there is none yet.
+    /// Draw the last result, or the next if there is none yet.
     Chart(ChartForm),
     /// Draw every result that fits, or none.
     Charts(bool),
@@ -37,7 +37,7 @@ pub enum ShellCommand {
     Refresh,
 }
 
-/// What a line of the shell is.
+/// A line of the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// A command.
@@ -46,7 +46,7 @@ pub enum Request {
     Sql,
 }
 
-/// A command as the help and the completion show it.
+/// A command in the help and the completion.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandHelp {
     /// The command with its backslash.
@@ -55,7 +55,7 @@ pub struct CommandHelp {
     pub argument: &'static str,
     /// What it does.
     pub meaning: &'static str,
-    /// Words that its argument can be; none when it is free.
+    /// The possible words of its argument; empty if it is free.
     pub words: &'static [&'static str],
 }
 
@@ -112,7 +112,7 @@ pub const COMMANDS: &[CommandHelp] = &[
     CommandHelp { name: "\\q", argument: "", meaning: "leave; also exit, quit and Ctrl-D", words: &[] },
 ];
 
-/// Why a command cannot be obeyed.
+/// Why a command cannot be run.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CommandError {
     /// There is no such command.
@@ -123,7 +123,7 @@ pub enum CommandError {
         /// The nearest known command.
         suggestion: Option<String>,
     },
-    /// The argument is missing or not one of those that fit.
+    /// The argument is missing or invalid.
     #[error("{name} takes {takes}, not {given:?}")]
     Argument {
         /// The command.
@@ -136,7 +136,7 @@ pub enum CommandError {
 }
 
 impl Request {
-    /// Reads a line with which no statement has begun yet.
+    /// Reads a line outside of a statement.
     ///
     /// # Errors
     /// [`CommandError`] for a line that begins with a backslash and is not a command.

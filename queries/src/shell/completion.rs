@@ -1,4 +1,4 @@
-//! What a half-written word can become.
+//! Completions of a partial word.
 
 use super::command::COMMANDS;
 use super::statements::split;
@@ -68,14 +68,14 @@ const KEYWORDS: &[&str] = &[
 /// Words after which only a table can follow.
 const BEFORE_TABLES: [&str; 3] = ["FROM", "JOIN", "DESCRIBE"];
 
-/// The names that can be written.
+/// The names that can be completed.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
     relations: Vec<(String, Vec<String>)>,
     functions: Vec<String>,
 }
 
-/// Where the word begins, and what it can become.
+/// The start of a word, and its completions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completions {
     /// Byte at which the candidates begin.
@@ -101,7 +101,7 @@ impl Vocabulary {
         if split(statement).is_open {
             return Completions { start, candidates: Vec::new() };
         }
-        // Columns may be asked for before the table is written, so the words behind the cursor count too.
+        // Columns may be written before the table, so the words behind the cursor count too.
         let behind = split(text.get(position..).unwrap_or_default());
         let whole = format!("{statement}{}", behind.statement.unwrap_or(behind.rest));
         Completions { start, candidates: self.candidates(before, start, &words(&whole)) }
@@ -221,7 +221,7 @@ mod tests {
         Vocabulary::new(relations, columns(&["sum", "substr"]))
     }
 
-    /// The text has its cursor at `|`.
+    /// `|` marks the cursor in the text.
     fn complete(text: &str) -> (usize, Vec<String>) {
         let position = text.find('|').unwrap_or(text.len());
         let completions = vocabulary().complete(&text.replace('|', ""), position);

@@ -1,4 +1,4 @@
-//! A line for each column: how wide rows are read.
+//! One line for each column, for wide rows.
 
 use std::io::Write;
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_column_is_a_line_and_control_characters_are_shown() {
+    fn every_column_is_a_line_of_visible_characters() {
         let names: ArrayRef = Arc::new(StringArray::from(vec![Some("a\u{1b}[31m\n\u{202e}b"), None]));
         let points: ArrayRef = Arc::new(Int64Array::from(vec![1, -20]));
         let batch =

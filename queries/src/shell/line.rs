@@ -11,7 +11,7 @@ const DOTS_DOWN: usize = 4;
 /// Bits of a braille character by row and column.
 const DOTS: [[u32; DOTS_ACROSS]; DOTS_DOWN] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 const BRAILLE_BLANK: u32 = 0x2800;
-/// Columns that the numbers at the left take at most.
+/// The most columns of the numbers at the left.
 const NUMBERS_MAX: usize = 20;
 
 pub(super) fn draw(points: &Points, width: usize) -> String {

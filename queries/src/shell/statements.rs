@@ -1,7 +1,7 @@
-//! Cuts text into statements at the `;` that stand outside of quotes and comments.
+//! Cuts text into statements at each `;` outside of quotes and comments.
 //!
-//! Only the shell's reading depends on it. What a statement may do is judged later, on the parser's own reading of it,
-//! which refuses a text of more than one statement.
+//! Only the shell's reading depends on it. The guard checks a statement later, by the parser's own reading, which
+//! refuses a text of more than one statement.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
@@ -29,7 +29,7 @@ pub fn split(text: &str) -> Split<'_> {
     Split { statement: None, rest: text, is_open: scanner.is_open }
 }
 
-/// Whether the text says nothing: white space, comments that are closed, and `;`.
+/// Whether the text is empty except for white space, closed comments, and `;`.
 pub fn is_blank(text: &str) -> bool {
     let mut scanner = Scanner::new(text);
     while let Some(piece) = scanner.next_piece() {
@@ -128,7 +128,7 @@ impl<'a> Scanner<'a> {
         Piece::Nothing
     }
 
-    /// A doubled quote ends the text and begins it again, which comes to the same.
+    /// A doubled quote ends the text and begins it again, which is equivalent.
     fn quoted(&mut self, quote: char, has_backslash_escapes: bool) -> Piece {
         while let Some((_, character)) = self.advance() {
             if character == '\\' && has_backslash_escapes {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_ends_at_a_semicolon_outside_of_quotes_and_comments() {
+    fn a_statement_ends_at_a_bare_semicolon() {
         let cases: &[(&str, &[&str], &str)] = &[
             ("SELECT 1", &[], "SELECT 1"),
             ("SELECT 1;", &["SELECT 1"], ""),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_text_can_be_inside_of_quotes_or_a_comment() {
+    fn a_text_can_end_inside_a_comment() {
         for text in ["SELECT 'a;", "SELECT \"a;", "SELECT /* ;", "SELECT $$ ;", "SELECT $t$ $$;"] {
             assert!(split(text).is_open && split(text).statement.is_none(), "{text}");
         }
@@ -225,7 +225,7 @@ mod tests {
 
     /// The parser sees as many semicolons in the text as the shell does.
     #[test]
-    fn the_shell_and_the_parser_agree_on_where_statements_end() {
+    fn shell_and_parser_agree_where_statements_end() {
         let texts = [
             "SELECT 'a;b', E'\\';', \"c;d\", $$e;f$$, U&'\\0041;' ; SELECT X'41' ; SELECT N';' ;",
             "SELECT 1 /* ; /* ; */ ; */ ; -- ; \n SELECT 'x' -- '\n ; SELECT a.b, 1.5e3, c::INT[1] ;",

@@ -19,13 +19,13 @@ use crate::text::json_text;
 pub(crate) enum Cell {
     /// NULL.
     Empty,
-    /// Words, ids, and whatever has no kind of its own.
+    /// Words, ids, and everything without a kind of its own.
     Text(String),
     /// `unscaled` / 10^`scale`, exactly.
     Number {
         /// All digits.
         unscaled: i128,
-        /// How many of them stand behind the point.
+        /// The number of digits behind the point.
         scale: u32,
     },
     /// A number that is not exact.

@@ -1,4 +1,4 @@
-//! Numbers as people read them: thousands separators, and as many decimals as the unit has.
+//! Numbers for people: with thousands separators, and the decimals of the unit.
 
 use std::fmt::Display;
 
@@ -17,7 +17,7 @@ pub fn whole(count: impl Display) -> String {
     separated(&count.to_string())
 }
 
-/// A number that is not exact, in so many decimals, or in as many as tell it from its neighbours.
+/// A number that is not exact, with N decimals, or with as many as distinguish it from its neighbours.
 pub(crate) fn grouped_float(value: f64, decimals: Option<usize>) -> String {
     if !value.is_finite() {
         return value.to_string();
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_keep_their_sign_and_have_the_decimals_that_are_asked_for() {
+    fn floats_keep_their_sign_and_decimals() {
         for (value, decimals, text) in [
             (1234.5, None, "1,234.5"),
             (-0.004, Some(2), "0.00"),

@@ -1,15 +1,14 @@
-//! CSV for spreadsheets: a text that a spreadsheet would take for a formula gets a `'` before it.
+//! CSV for spreadsheets: a `'` goes before a text that a spreadsheet would take for a formula.
 //!
 //! The rule is OWASP's (CSV injection), for texts that begin with `=`, `+`, `-`, `@`, a tab, a carriage return or a line
 //! feed, and goes two steps further: the full-width forms of those signs count, and so does a sign behind characters that
 //! a program may skip (quotes, blanks, control characters, byte-order and direction marks).
 //!
-//! Where the separator of lists is `;` or a tab, a spreadsheet parts a text at those too, and at its line breaks, because then the
-//! quotes around a field are in the middle of a cell. So the rule is applied to each such part of a text. At `,` no text is parted:
-//! it is the separator that is written, and a text that holds one stands in quotes.
+//! If the separator of lists is `;` or a tab, a spreadsheet splits a text at those too, and at its line breaks, because
+//! the quotes around a field are then in the middle of a cell. So the rule is applied to each such part of a text. A
+//! text is not split at `,`: that is the written separator, and a text with a `,` is in quotes.
 //!
-//! It can be undone: a text, and each part of it, to which the rule applies begins with the added `'`; taking that away gives back
-//! the value.
+//! The rule can be undone: every marked text or part begins with the added `'`, and removing it gives back the value.
 
 use std::sync::Arc;
 
@@ -19,12 +18,12 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-/// Whether a spreadsheet may calculate what begins so, or it is an escaped text of that kind.
+/// Whether a spreadsheet may calculate a text with this beginning, or it is an escaped text of that kind.
 fn is_formula(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(['\t', '\r', '\n']) || is_signed(text)
 }
 
-/// Whether the first character that a spreadsheet sees is one that a formula begins with.
+/// Whether the first character that a spreadsheet sees can begin a formula.
 fn is_signed(text: &str) -> bool {
     let skipped = |character: char| {
         matches!(character, '\'' | '"')
@@ -46,7 +45,7 @@ fn is_unsafe(text: &str) -> bool {
     marked_parts(text).any(|(is_marked, _)| is_marked)
 }
 
-/// The text as cells that no spreadsheet calculates.
+/// The text in a form that spreadsheets do not calculate.
 fn escaped(text: &str) -> String {
     marked_parts(text).flat_map(|(is_marked, part)| [if is_marked { "'" } else { "" }, part]).collect()
 }
@@ -57,7 +56,7 @@ pub(crate) fn escape_names(schema: &Schema) -> Schema {
     Schema::new(fields.collect::<Vec<_>>())
 }
 
-/// Escapes every column of text; numbers, dates and whatever else stay as they are.
+/// Escapes every column of text; all other columns stay as they are.
 pub(crate) fn escape(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields: Vec<FieldRef> = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
@@ -98,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_spreadsheet_would_calculate_is_marked_and_nothing_else() {
+    fn only_what_spreadsheets_would_calculate_is_marked() {
         for text in [
             "=1+1",
             "+1",
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_behind_a_separator_or_a_line_break_is_marked() {
+    fn a_part_behind_a_separator_is_marked() {
         for (text, expected) in [
             ("x;=1+1", "x;'=1+1"),
             ("x\t=1+1", "x\t'=1+1"),

@@ -1,7 +1,7 @@
-//! JSON: numbers that it does not have, and lists and structs as JSON text, for formats that have no nesting.
+//! JSON: numbers that it lacks, and lists and structs as JSON text, for formats without nesting.
 //!
-//! JSON has no NaN and no infinity. They are written as the texts `"NaN"`, `"Infinity"` and `"-Infinity"`, as PostgreSQL does: `null`
-//! would say that there is no value.
+//! JSON has no NaN and no infinity. They are written as the texts `"NaN"`, `"Infinity"` and `"-Infinity"`, as in
+//! PostgreSQL: `null` would mean that there is no value.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use arrow::json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
 use arrow::record_batch::RecordBatch;
 
-/// Writes floats of which JSON does not have every value.
+/// Writes floats, some of which JSON lacks.
 #[derive(Debug)]
 pub(crate) struct Floats;
 
@@ -22,7 +22,7 @@ impl EncoderFactory for Floats {
         array: &'a dyn Array,
         _: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        // Finite numbers are written by the usual encoder, which must not come back here.
+        // The usual encoder writes finite numbers; it must not come back here.
         let finite = |values: Vec<Option<&'static str>>| -> Result<Option<NullableEncoder<'a>>, ArrowError> {
             if values.iter().all(Option::is_none) {
                 return Ok(None);
@@ -42,7 +42,7 @@ impl EncoderFactory for Floats {
 /// Without a factory.
 static USUAL: LazyLock<EncoderOptions> = LazyLock::new(EncoderOptions::default);
 
-/// The text of each value that is no number for JSON.
+/// The text of each value that is not a number in JSON.
 fn not_finite<T: ArrowPrimitiveType>(
     array: &PrimitiveArray<T>,
     wide: impl Fn(T::Native) -> f64,
@@ -58,7 +58,7 @@ fn not_finite<T: ArrowPrimitiveType>(
 
 struct FloatEncoder<'a> {
     usual: NullableEncoder<'a>,
-    /// By place, of those that the usual encoder would write as null.
+    /// By index: values that the usual encoder would write as null.
     others: Vec<Option<&'static str>>,
 }
 

@@ -1,9 +1,9 @@
-//! The known word that a mistyped one was probably meant to be.
+//! The known word that a mistyped one probably means.
 
-/// Below this likeness a known word is not worth suggesting (Jaro–Winkler, 0 to 1).
+/// The least similarity of a suggested word (Jaro–Winkler, 0 to 1).
 const LIKENESS: f64 = 0.75;
 
-/// The known word most like `word`, whatever the case of their letters, or nothing when none is like it.
+/// The known word most similar to `word`, without regard to case; `None` if none is similar.
 pub fn nearest(word: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> Option<String> {
     let word = word.to_lowercase();
     known
@@ -20,7 +20,7 @@ pub fn did_you_mean(suggestion: Option<&String>) -> String {
     suggestion.map_or_else(String::new, |word| format!("; did you mean {word}?"))
 }
 
-/// The name that was probably meant; without one, all that there are.
+/// The name that was probably meant, or all names without one.
 pub(crate) fn nearest_or_all(suggestion: Option<&String>, known: &[String], there_are: &str) -> String {
     match suggestion {
         Some(_) => did_you_mean(suggestion),
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typing_error_finds_its_name_and_nonsense_finds_none() {
+    fn only_a_typing_error_finds_its_name() {
         let names = ["donations", "interactions", "users"];
         assert_eq!(nearest("donation", names).as_deref(), Some("donations"));
         assert_eq!(nearest("Interactoins", names).as_deref(), Some("interactions"));

@@ -25,7 +25,7 @@ pub fn parse_time_zone(name: &str) -> Result<Tz, UnknownTimeZone> {
     })
 }
 
-/// The zone that a city gives its name: `America/Chicago` for `chicago`.
+/// The zone that is named after a city: `America/Chicago` for `chicago`.
 fn zone_of_city(name: &str) -> Option<String> {
     let is_meant = |zone: &&str| {
         let (_, city) = zone.rsplit_once('/').unwrap_or(("", zone));
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_time_zone_is_refused_with_the_nearest_name() {
+    fn an_unknown_time_zone_gets_the_nearest() {
         assert_eq!(parse_time_zone("America/Chicago").unwrap(), Tz::America__Chicago);
         let message = parse_time_zone("America/Chigaco").unwrap_err().to_string();
         assert!(message.contains("America/Chicago"), "{message}");

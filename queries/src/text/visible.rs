@@ -1,4 +1,4 @@
-//! Text for eyes. Values come from producers: what a screen or page would obey instead of show is written out.
+//! Text for people. Values come from producers: characters that a screen or page would interpret are made visible.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// At most so many characters, with an ellipsis where some are left out.
+/// At most `most` characters, with an ellipsis if some are left out.
 pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         None => Cow::Borrowed(text),
@@ -28,7 +28,7 @@ pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// The beginning of the text that takes so many UTF-16 units at most, in which Excel counts, with an ellipsis where some is left out.
+/// The beginning of the text in at most N UTF-16 units, the units of Excel, with an ellipsis if some are left out.
 pub(crate) fn shortened_utf16(text: &str, most: usize) -> Cow<'_, str> {
     let (mut units, mut kept) = (0, 0);
     for (at, character) in text.char_indices() {
@@ -44,9 +44,9 @@ pub(crate) fn shortened_utf16(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
-/// Whether a screen or page would obey the character instead of showing it: control characters, marks of the Unicode
-/// bidirectional algorithm, which can make a line read as something else than it is, separators of lines, and characters
-/// that XML does not have.
+/// Whether a screen or page would interpret the character instead of showing it: control characters, marks of the
+/// Unicode bidirectional algorithm, which can make a line read differently, separators of lines, and characters that
+/// XML lacks.
 #[must_use]
 pub fn is_obeyed(character: char) -> bool {
     character.is_control()
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_for_excel_is_cut_by_utf_16_units_and_never_within_a_character() {
+    fn excel_texts_are_cut_between_characters() {
         for (text, most, expected) in [
             ("abc", 3, "abc"),
             ("abcd", 3, "ab…"),

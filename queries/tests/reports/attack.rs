@@ -1,21 +1,22 @@
-//! What a reader can find out from a published summary for the media and its rule.
+//! What a reader can learn from a published summary for the media and its rule.
 //!
-//! Each published number is rounded down and is a term of no sum with another published number, so what can be known of a person in
-//! a place is bounded by that place's row alone: `bounds` takes the extremes over all numbers that round to the row and keep the rule.
-//! `twins` builds whole worlds that attain them, so the bounds are not only bounds: no attacker comes closer.
+//! Each published number is rounded down and is not part of a sum with another published number. So knowledge of a
+//! person in a place is bounded by that place's row alone: `bounds` takes the extremes over all numbers that round to
+//! the row and keep the rule. `twins` builds whole worlds that attain them, so the bounds are exact: an attacker cannot
+//! come closer.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// So many people are fewer than a group.
+/// The most people that are fewer than a group.
 pub(crate) const GROUP: i64 = 9;
 const EVENTS_STEP: i64 = 5;
 const POINTS_STEP: i64 = 100;
 const MONTHS: [&str; 2] = ["2026-01", "2026-02"];
 const PLACES: [&str; 6] = ["60600", "60601", "60602", "60603", "60604", "unknown"];
 
-/// A row as a reader has it.
+/// A row as a reader sees it.
 pub(crate) struct Published {
     pub(crate) month: String,
     pub(crate) activity: String,
@@ -47,8 +48,8 @@ pub(crate) struct Bounds {
     pub(crate) points: (i64, i64),
 }
 
-/// Over all worlds that give this row: events and people that round down to it, at least one event for each person, and nobody
-/// with more than two fifths.
+/// The extremes over all worlds that give this row: events and people that round down to it, at least one event for
+/// each person, and at most two fifths for one person.
 pub(crate) fn bounds(published: &Published) -> Bounds {
     let mut most = 0;
     for events in published.events..published.events + EVENTS_STEP {
@@ -64,13 +65,13 @@ pub(crate) struct Twin {
     pub(crate) events: Vec<Value>,
     /// By row: events and points of one of its people.
     pub(crate) one: BTreeMap<String, (i64, i64)>,
-    /// By row: events and points of so many of its people as are no group, the one among them.
+    /// By row: events and points of the most people that are fewer than a group, the one included.
     pub(crate) few: BTreeMap<String, (i64, i64)>,
-    /// By month, activity and place: events where nothing is shown.
+    /// By month, activity and place: events of cells that are not shown.
     pub(crate) hidden: BTreeMap<(String, String, String), i64>,
 }
 
-/// Two worlds with this table, in which the same few people did as little and as much as can be.
+/// Two worlds with this table, in which the same few people did the least and the most possible.
 pub(crate) fn twins(rows: &[String]) -> (Twin, Twin) {
     (twin(rows, least_of_few, |_| Vec::new()), twin(rows, most_of_few, |_| vec![(40, 5_000); GROUP as usize]))
 }
@@ -106,7 +107,7 @@ fn twin(rows: &[String], shares: fn(&Published) -> Shares, hidden: fn(&str) -> S
     twin
 }
 
-/// The few: one event and no points each. As many others as there may be share the rest.
+/// The few have one event and no points each. The most possible others share the rest.
 fn least_of_few(published: &Published) -> Shares {
     let people = published.people + EVENTS_STEP - 1;
     let events = published.events.max(people);
@@ -115,7 +116,7 @@ fn least_of_few(published: &Published) -> Shares {
     few.chain(spread(events - GROUP, others).into_iter().zip(spread(published.points, others))).collect()
 }
 
-/// The few have all points and as many events as they can, the first of them most. As few others as there may be.
+/// The few have all points and the most possible events, the first of them most. There are as few others as possible.
 fn most_of_few(published: &Published) -> Shares {
     let (people, events) = (published.people, published.events + EVENTS_STEP - 1);
     let points = published.points + POINTS_STEP - 1;
@@ -124,12 +125,12 @@ fn most_of_few(published: &Published) -> Shares {
     std::iter::once(one).chain(rest).chain((GROUP..people).map(|_| (1, 0))).collect()
 }
 
-/// A number in so many parts that differ by one at most.
+/// A number in `parts` parts that differ by at most one.
 fn spread(total: i64, parts: i64) -> Vec<i64> {
     (0..parts).map(|part| total / parts + i64::from(part < total % parts)).collect()
 }
 
-/// The events of a place: the points of each person are those of the first event.
+/// The events of a place: the first event of each person has all points of that person.
 fn acts(month: &str, activity: &str, place: &str, shares: &[(i64, i64)]) -> Vec<Value> {
     let zip_code = (place != "unknown").then_some(place);
     let mut acts = Vec::new();
@@ -155,7 +156,7 @@ fn acts(month: &str, activity: &str, place: &str, shares: &[(i64, i64)]) -> Vec<
 }
 
 #[test]
-fn bounds_are_what_can_be_worked_out_by_hand() {
+fn bounds_are_as_worked_out_by_hand() {
     // Ten gifts by ten people may be fourteen by ten: one of them gave five times. Points: 0 to two fifths of 199.
     let found = bounds(&Published::parse("2026-01-01,donation,60601,10,10,100"));
     assert_eq!((found.events, found.points), ((1, 5), (0, 79)));

@@ -1,4 +1,4 @@
-//! Small lakes made by hand, with results worked out by hand: what generated worlds seldom or never hold.
+//! Small lakes made by hand, with results worked out by hand: cases that generated worlds seldom or never have.
 
 mod counting;
 
@@ -81,7 +81,7 @@ async fn a_lake_of_one_meeting() {
 }
 
 #[tokio::test]
-async fn an_event_belongs_to_the_day_and_hour_that_clocks_show() {
+async fn an_event_belongs_to_its_local_hour() {
     // Midnight in Chicago on the last day of October, a microsecond before it, and one before the end of the month.
     let events = [
         met("a", "o", "2026-10-31T04:59:59.999999Z", [1, 0]),
@@ -98,7 +98,7 @@ async fn an_event_belongs_to_the_day_and_hour_that_clocks_show() {
 }
 
 #[tokio::test]
-async fn a_leap_day_is_the_last_of_its_february() {
+async fn a_leap_day_is_februarys_last() {
     let events = [
         met("a", "o", "2028-02-29T00:00:00Z", [1, 0]),
         met("b", "o", "2028-02-29T23:59:59.999999Z", [2, 0]),
@@ -112,8 +112,8 @@ async fn a_leap_day_is_the_last_of_its_february() {
 }
 
 #[tokio::test]
-async fn a_day_of_25_hours_has_one_midnight_and_a_day_of_23_lacks_an_hour() {
-    // The hour from one to two comes twice on 2026-11-01, and the one from two to three not at all on 2026-03-08.
+async fn days_of_23_and_25_hours_are_right() {
+    // The hour from one to two comes twice on 2026-11-01, and the hour from two to three is skipped on 2026-03-08.
     let events = [
         met("a", "o", "2026-03-08T07:59:59Z", [1, 0]),
         met("a", "o", "2026-03-08T08:00:00Z", [1, 0]),
@@ -154,7 +154,7 @@ async fn all_who_share_the_last_rank_are_shown() {
 }
 
 #[tokio::test]
-async fn unknown_users_have_no_name_and_every_kind_of_recipient_is_listed() {
+async fn unknown_users_and_all_recipients_are_listed() {
     let at = "2026-01-05T10:00:00Z";
     let mut charity = user("known", "charity", at);
     charity["organization_name"] = json!("Food Bank, North");
@@ -186,7 +186,7 @@ async fn unknown_users_have_no_name_and_every_kind_of_recipient_is_listed() {
 }
 
 #[tokio::test]
-async fn users_who_never_act_or_left_are_counted_where_they_belong() {
+async fn inactive_and_departed_users_count_correctly() {
     let events = [
         user("idle", "civilian", "2026-01-01T00:00:00Z"),
         user("gone", "civilian", "2026-01-01T00:00:00Z"),
@@ -207,13 +207,13 @@ async fn users_who_never_act_or_left_are_counted_where_they_belong() {
     ];
     expect(Tz::UTC, &events, "user_statement", "user=gone", &rows).await;
     expect(Tz::UTC, &events, "breakage", "", &["0 to 30,15,3,1.0000"]).await;
-    // Later than the lake's last day is as that day: nothing is known of what came after.
+    // A day after the lake's last counts as that day: later events are not known.
     expect(Tz::UTC, &events, "breakage", "to=2026-12-31", &["0 to 30,15,3,1.0000"]).await;
     expect(Tz::UTC, &events, "breakage", "to=2026-01-03", &["0 to 30,15,2,1.0000"]).await;
 }
 
 #[tokio::test]
-async fn points_are_spent_oldest_first_and_what_nobody_gained_is_unearned() {
+async fn points_are_spent_oldest_first() {
     let events = [
         met("a", "o", "2026-01-01T00:00:00Z", [10, 0]),
         met("a", "o", "2026-01-03T00:00:00Z", [10, 0]),
@@ -244,7 +244,7 @@ async fn donors_are_observed_when_their_days_are_over() {
 }
 
 #[tokio::test]
-async fn a_worth_is_in_dollars_unless_it_says_otherwise() {
+async fn a_worth_is_in_dollars_by_default() {
     let priced = |cents: Option<i64>, currency: Option<&str>| {
         let mut event = spent(["a", "civilian"], "2026-01-05T00:00:00Z", 1);
         event["amount_cents"] = json!(cents);
@@ -259,7 +259,7 @@ async fn a_worth_is_in_dollars_unless_it_says_otherwise() {
 }
 
 #[tokio::test]
-async fn an_event_stored_twice_is_a_duplicate_and_a_late_one_changes_an_earlier_day() {
+async fn duplicates_are_counted_and_late_events_moved() {
     let id = "00000000-0000-4000-8000-00000000abcd";
     let mut first = met("a", "o", "2026-01-01T23:00:00Z", [1, 0]);
     first["event_id"] = json!(id);
@@ -298,7 +298,7 @@ async fn a_share_may_be_far_above_one() {
 }
 
 #[tokio::test]
-async fn an_hour_late_is_not_more_than_an_hour_late() {
+async fn exactly_an_hour_late_is_not_more() {
     let mut events = Vec::new();
     for (occurred, arrived) in [("00.000", "00.000"), ("00.000", "00.001"), ("00.900", "01.100"), ("00.100", "00.100")]
     {
@@ -310,7 +310,7 @@ async fn an_hour_late_is_not_more_than_an_hour_late() {
 }
 
 #[tokio::test]
-async fn periods_without_events_stand_between_those_that_have_some() {
+async fn empty_periods_stand_between_others() {
     let events =
         [met("a", "o", "2026-01-05T10:00:00Z", [10, 0]), gift("a", ["x", "charity"], "2026-01-07T10:00:00Z", 4)];
     let rows = ["2026-01-05,10,0,10,10,0", "2026-01-06,0,0,0,10,0", "2026-01-07,0,0,0,10,4"];

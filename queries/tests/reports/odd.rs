@@ -1,5 +1,5 @@
-//! Small worlds of what is allowed and seldom: points of zero, users of several kinds, spending before earning, several events at
-//! one moment, transfers to oneself. Every report is compared on them, too.
+//! Small worlds of allowed rarities: zero points, users of several kinds, spending before earning, several events at
+//! one moment, transfers to oneself. Every report is compared on them too.
 
 use chrono_tz::Tz;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::support::world::{World, small_world};
 
 const SIZES: [i64; 6] = [0, 0, 1, 7, 100, 1_000_000];
 
-/// Users whose ids say nothing of their kinds, and who act in all of them.
+/// Users whose ids do not depend on their kinds, and who act in all kinds.
 async fn odd_world(seed: u64, zone: Tz) -> World {
     let mut numbers = Numbers::new(seed);
     let kinds = ["civilian", "police_officer", "merchant", "charity", "family_in_need", "municipality"];
@@ -23,7 +23,7 @@ async fn odd_world(seed: u64, zone: Tz) -> World {
     }
     for _ in 0..200 {
         let mut event = transaction(&mut numbers);
-        // Few moments, so that many events share one.
+        // Moments are few, so that many events share one.
         let (month, day, hour) = (numbers.below(3) + 1, numbers.below(28) + 1, numbers.below(3) * 11);
         event["occurred_at"] = json!(format!("2026-{month:02}-{day:02}T{hour:02}:00:00Z"));
         events.push(event);
@@ -53,7 +53,7 @@ fn transaction(numbers: &mut Numbers) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_report_agrees_with_plain_rust_on_worlds_of_what_is_seldom() {
+async fn every_report_agrees_on_worlds_of_rarities() {
     let (mut differences, mut in_debt) = (Vec::new(), 0);
     for (seed, zone) in [(1, Tz::UTC), (2, Tz::America__Chicago), (3, Tz::Asia__Kolkata), (4, Tz::UTC)] {
         let world = odd_world(seed, zone).await;
@@ -66,7 +66,7 @@ async fn every_report_agrees_with_plain_rust_on_worlds_of_what_is_seldom() {
     assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
 }
 
-/// Breakage holds the balances that are above zero, and nothing else. How many are below it?
+/// Checks that breakage has exactly the balances above zero. Gives the number below zero.
 async fn held_points_are_the_balances(world: &World) -> usize {
     let ledger = world.facts.ledger();
     let mut balances = std::collections::BTreeMap::<&str, i64>::new();

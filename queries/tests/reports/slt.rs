@@ -1,9 +1,9 @@
 //! Runs the files of `tests/slt`, in the format of sqllogictest, over one small lake.
 //!
-//! The records `query`, with types `T` (text) and `I` (number) and the sort modes `nosort` and `rowsort`, and
-//! `statement error` are understood; anything else is refused. Cells of a row stand apart by one blank; an empty cell is
-//! `NULL`, and a text with blanks has `_` for each. The crate `sqllogictest` is not used: it turns on features of crates
-//! that the program has too, so that all of them would be built twice.
+//! It reads the records `query`, with types `T` (text) and `I` (number) and the sort modes `nosort` and `rowsort`, and
+//! `statement error`; anything else is refused. One blank separates the cells of a row; an empty cell is `NULL`, and a
+//! text with blanks has `_` for each. The crate `sqllogictest` is not used: it turns on features of crates that the
+//! program has too, so that all of them would be built twice.
 
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,7 @@ fn row(line: &str, columns: usize) -> String {
     cells.join(" ")
 }
 
-/// What is wrong with a record, if anything is.
+/// The fault of a record, if any.
 async fn fault(session: &QuerySession, record: &Record) -> Option<String> {
     match (query(session, &record.sql).await, &record.expected) {
         (Ok(found), Expected::Rows { columns, sorted, rows }) => {

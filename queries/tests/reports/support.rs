@@ -1,4 +1,4 @@
-//! What the tests of reports share: small lakes, the facts in them, numbers, and the comparison of rows.
+//! The common parts of the tests of reports: small lakes, their facts, numbers, and the comparison of rows.
 
 pub(crate) mod compare;
 pub(crate) mod facts;

@@ -1,4 +1,4 @@
-//! How much a function makes of its arguments: an upper bound in bytes for each row, computed before it is called.
+//! The size of a function's result: an upper bound in bytes for each row, computed before the call.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray as _, Float64Array, OffsetSizeTrait};
 use datafusion::arrow::compute::cast;
@@ -9,32 +9,32 @@ use datafusion::error::DataFusionError;
 const ENTRY_BYTES: f64 = 8.0;
 /// A character of UTF-8 at its longest.
 const CHARACTER_BYTES: f64 = 4.0;
-/// A number of one byte, or eight, as text for each of its bytes.
+/// The characters of a number as text, per byte of the number.
 const NUMBER_CHARACTERS: f64 = 4.0;
-/// What one byte of a pattern for dates and times can become; `%c` is a whole date.
+/// The most bytes from one byte of a pattern for dates and times; `%c` is a whole date.
 const DIRECTIVE_BYTES: f64 = 16.0;
 const DAY_NANOSECONDS: f64 = 86_400e9;
 /// The shortest month, because a short step makes a long series.
 const MONTH_DAYS: f64 = 28.0;
-/// Values that one comparison of all characters with all characters may take; about a second.
+/// The most steps of a comparison of all characters with all others: about a second.
 const COMPARISONS_MAX: f64 = 1e9;
 
 /// The ways in which functions grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Growth {
-    /// The first argument so many times.
+    /// The first argument, N times.
     Times,
-    /// A list of the first argument so many times.
+    /// A list of the first argument, N times.
     Entries,
-    /// So many characters.
+    /// N characters.
     Padded,
-    /// So many entries.
+    /// N entries.
     Resized,
     /// From, to, by.
     Series,
-    /// Text, what to replace, by what.
+    /// Text, the part to replace, and its replacement.
     Replaced,
-    /// As [`Growth::Replaced`], and what is replaced can be as short as nothing.
+    /// As [`Growth::Replaced`], but the replaced part can be empty.
     Rewritten,
     /// List, separator.
     Joined,
@@ -47,7 +47,7 @@ pub(super) enum Growth {
 }
 
 impl Growth {
-    /// Bytes that each row would take. An argument of one row is the same for all rows.
+    /// The bytes of each row's result. An argument of one row is the same for all rows.
     pub(super) fn bytes(
         self,
         arguments: &[ArrayRef],
@@ -63,7 +63,7 @@ impl Growth {
         };
         let bytes = match self {
             Self::Times => pairs(size(0), number(1)?, |size, times| size * times.max(0.0)),
-            // An entry takes room also when it is empty.
+            // An empty entry takes room too.
             Self::Entries => pairs(size(0), number(1)?, |size, times| (size + 1.0) * times.max(0.0)),
             Self::Padded => pairs(size(0), number(1)?, |size, characters| size + characters.max(0.0) * CHARACTER_BYTES),
             Self::Resized => {
@@ -74,11 +74,11 @@ impl Growth {
             Self::Replaced => replaced(arguments, rows).unwrap_or_else(|| vec![0.0; rows]),
             Self::Rewritten => pairs(size(0), size(2), |text, by| (text + 1.0) * (by + 1.0)),
             Self::Joined => {
-                // A list has no more entries than bytes, and no entry more digits than NUMBER_CHARACTERS.
+                // A list has at most as many entries as bytes, and an entry at most NUMBER_CHARACTERS digits.
                 let between = pairs(size(1), size(2), |separator, null| separator + null + NUMBER_CHARACTERS);
                 pairs(size(0), between, |list, between| list * between)
             }
-            // The first may stand between all the others.
+            // The first argument may go between all the others.
             Self::Together => (0..arguments.len()).fold(vec![0.0; rows], |sum, at| {
                 let more = pairs(sum, size(at), |sum, more| sum + more);
                 pairs(more, size(0), |sum, between| sum + between)
@@ -89,10 +89,10 @@ impl Growth {
         Ok(bytes.into_iter())
     }
 
-    /// What is accepted for a value and for a batch.
+    /// The limits of a value and of a batch.
     pub(super) fn limits(self, value: f64, batch: f64) -> (f64, f64) {
         match self {
-            // Texts of tables may be long, and so may what is made of them.
+            // Texts of tables may be long, and so may results from them.
             Self::Replaced | Self::Rewritten | Self::Joined | Self::Together => (batch, batch),
             Self::Series => (value * ENTRY_BYTES, batch.max(value * ENTRY_BYTES)),
             Self::Compared => (COMPARISONS_MAX, COMPARISONS_MAX),
@@ -110,7 +110,7 @@ impl Growth {
     }
 }
 
-/// One value for all rows, when there is only one.
+/// Repeats a single value for all rows.
 fn spread(values: Vec<f64>, rows: usize) -> Vec<f64> {
     match values.as_slice() {
         [value] => vec![*value; rows],
@@ -149,7 +149,7 @@ fn float(bytes: usize) -> f64 {
     bytes as f64
 }
 
-/// The values as numbers; NULL is zero, and so is what is none.
+/// The values as numbers; NULL and anything else is zero.
 fn numbers(array: &ArrayRef) -> Result<Vec<f64>, DataFusionError> {
     let numbers = match array.data_type() {
         DataType::Date32 => cast(&cast(array, &DataType::Int32)?, &DataType::Float64)?,
@@ -160,7 +160,7 @@ fn numbers(array: &ArrayRef) -> Result<Vec<f64>, DataFusionError> {
     Ok(numbers.iter().map(|number| number.unwrap_or(0.0)).collect())
 }
 
-/// Entries of each series. Numbers begin at 0 and go by 1 when they do not say.
+/// Entries of each series. Numbers begin at 0 and go by 1 by default.
 fn series(arguments: &[ArrayRef], rows: usize) -> Result<Vec<f64>, DataFusionError> {
     let (from, to) = match arguments {
         [to] => (vec![0.0], numbers(to)?),
@@ -204,7 +204,7 @@ fn nanoseconds(steps: &ArrayRef) -> Vec<f64> {
     steps.iter().map(step).collect()
 }
 
-/// Exact, because long texts with few matches are usual.
+/// The count is exact, because long texts with few matches are usual.
 fn replaced(arguments: &[ArrayRef], rows: usize) -> Option<Vec<f64>> {
     let [text, from, by] = arguments else { return None };
     let texts = [text, from, by].map(|array| cast(array, &DataType::LargeUtf8).ok());

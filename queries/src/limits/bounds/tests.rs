@@ -11,7 +11,7 @@ async fn session() -> QuerySession {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_be_too_large_is_refused_before_it_is_made() {
+async fn too_large_values_are_refused_before_they_exist() {
     let session = session().await;
     let (long, many) = ("repeat('x', 60000)", "generate_series(1, 100000)");
     let statements = [

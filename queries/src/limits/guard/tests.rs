@@ -6,7 +6,7 @@ use super::*;
 use crate::error::QueryError;
 use crate::testing::{chain, csv, event, session};
 
-/// Everything that does more than read; `{target}` would be written and `{source}` read.
+/// Statements that do more than read; `{target}` would be written and `{source}` read.
 const FORBIDDEN: &[&str] = &[
     "COPY user_events TO '{target}'",
     "COPY (SELECT 1) TO '{target}' STORED AS CSV",
@@ -91,7 +91,7 @@ const FORBIDDEN: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_statement_that_does_more_than_read_is_refused_and_nothing_is_done() {
+async fn every_writing_statement_is_refused_without_effect() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("out.csv");
     std::fs::write(folder.path().join("in.csv"), "a\n1\n").unwrap();
@@ -188,7 +188,7 @@ async fn looking_around_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_that_is_too_long_or_too_deep_is_refused_before_the_planner() {
+async fn too_long_or_deep_texts_are_never_planned() {
     let session = session(&[], &[]).await;
     let long = format!("SELECT '{}'", "x".repeat(SQL_BYTES_MAX));
     assert!(matches!(session.query(&long).await.err(), Some(QueryError::Refused(Refusal::TooLong { .. }))));
@@ -213,7 +213,7 @@ async fn a_text_that_is_too_long_or_too_deep_is_refused_before_the_planner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_just_within_the_limits_runs_on_a_thread_with_little_stack() {
+async fn the_largest_statements_fit_a_small_stack() {
     let session = session(&[], &[]).await;
     let terms: Vec<_> = (0..CHAIN_MAX / 2).map(|term| format!("zip_code = '{term}'")).collect();
     let within = [

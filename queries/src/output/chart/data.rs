@@ -1,11 +1,11 @@
-//! What a chart shows, computed from the rows of a report: positions along one axis, and a series of values for each line,
-//! bar colour or row of a heat map.
+//! The data of a chart, computed from the rows of a report: positions along one axis, and a series of values for each
+//! line, bar colour or row of a heat map.
 //!
-//! Rows that share a position and a series are added up where the unit allows it; of those that share a moment the last
-//! counts, which is the state after it. What has no row stays empty: a gap is shown as a gap, never as zero.
+//! Rows that share a position and a series are added up if the unit allows it. Of rows that share a moment the last
+//! counts, as the state after it. A place without a row stays empty: a gap is shown as a gap, not as zero.
 //!
-//! A result that was cut (the first ranks, a LIMIT) lacks rows, so sums of it would be wrong: there each row is a bar of its own, or
-//! there is no chart.
+//! A cut result (the first ranks, a LIMIT) lacks rows, so its sums would be wrong: each row is then a bar of its own,
+//! or there is no chart.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -19,21 +19,21 @@ use crate::output::document::{Document, DocumentColumn, Style};
 use crate::text::cells::{Cell, Cells};
 use crate::text::visible::{shortened, visible};
 
-/// Series that are told apart by colour: as many as there are colours that everybody can tell apart.
+/// The most series with a colour: the number of colours that everybody can tell apart.
 const SERIES_MAX: usize = 7;
 /// Rows of a heat map.
 const HEATMAP_ROWS_MAX: usize = 60;
-/// Positions, so that a chart stays readable and small.
+/// The most positions, so that a chart stays readable and small.
 const POSITIONS_MAX: usize = 2_000;
-/// Bars that have a name each.
+/// The most bars with names.
 const NAMED_BARS_MAX: usize = 30;
 /// Characters of a name in a chart.
 const NAME_LENGTH: usize = 40;
 /// Characters of the title of an axis.
 const LABEL_LENGTH: usize = 80;
-/// The name of all series together that have no colour of their own.
+/// The name of the sum of all series without a colour.
 const OTHERS: &str = "all others";
-/// Room in a name for a number that tells it from another.
+/// Room in a name for a number that distinguishes it from another.
 const NUMBER_LENGTH: usize = 7;
 
 /// A chart's data.
@@ -43,11 +43,11 @@ pub(crate) struct ChartData {
     pub(crate) kind: ChartKind,
     /// Title of the horizontal axis.
     pub(crate) x_label: String,
-    /// What the values are, and how they are written.
+    /// The label of the values, and their style.
     pub(crate) value_label: String,
     /// How values are written.
     pub(crate) value_style: Style,
-    /// What tells the series apart.
+    /// The label of the series.
     pub(crate) series_label: Option<String>,
     /// Positions along the horizontal axis.
     pub(crate) positions: Vec<Position>,
@@ -55,24 +55,24 @@ pub(crate) struct ChartData {
     pub(crate) series: Vec<ChartSeries>,
     /// How many series are shown.
     pub(crate) shown: usize,
-    /// How many series there were too many to show.
+    /// The number of series that are not shown.
     pub(crate) left_out: usize,
-    /// How many positions behind the last there were too many to show.
+    /// The number of positions after the last shown one.
     pub(crate) positions_left_out: usize,
-    /// A position that the report wants to have in its table alone.
+    /// A position that the report shows only in its table.
     pub(crate) without: Option<String>,
 }
 
 /// A place on the horizontal axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Position {
-    /// A day, which has its place by time.
+    /// A day, placed by time.
     Day(NaiveDate),
-    /// A moment, which has its place by time.
+    /// A moment, placed by time.
     Moment(NaiveDateTime),
-    /// A number, which has its place by size.
+    /// A number, placed by size.
     Number(i128),
-    /// A name, whole: two that begin alike are two.
+    /// A whole name: two names with the same beginning are different.
     Name(String),
 }
 
@@ -108,7 +108,7 @@ impl Position {
 }
 
 impl ChartData {
-    /// Bars with names are read one by one: the largest are drawn, in the order of the rows.
+    /// Keeps the largest bars with names, in the order of the rows, because such bars are read one by one.
     fn with_largest_names(mut self) -> Self {
         let is_named = self.kind == ChartKind::Bar && matches!(self.positions.first(), Some(Position::Name(_)));
         if !is_named || self.positions.len() <= NAMED_BARS_MAX {
@@ -125,7 +125,7 @@ impl ChartData {
         self
     }
 
-    /// Of very many moments the last of each day.
+    /// Keeps the last moment of each day if there are very many.
     fn by_day(mut self) -> Self {
         if self.kind != ChartKind::Line || self.positions.len() <= POSITIONS_MAX {
             return self;
@@ -134,7 +134,7 @@ impl ChartData {
         let days: Vec<NaiveDate> = moments.iter().map(NaiveDateTime::date).collect();
         let last_of_day = (0..days.len()).filter(|at| days.get(*at) != days.get(at + 1)).collect::<BTreeSet<_>>();
         for series in &mut self.series {
-            // A moment of another series has no value in this one: the one before it holds.
+            // At a moment of another series this one keeps its previous value.
             let mut held = None;
             let mut day = None;
             for (value, this) in series.values.iter_mut().zip(&days) {
@@ -150,7 +150,7 @@ impl ChartData {
         self
     }
 
-    /// What it shows, in a few words: `Points by period and recipient kind`.
+    /// Its title: `Points by period and recipient kind`.
     pub(crate) fn title(&self) -> String {
         let series = self.series_label.as_deref().filter(|_| self.shown > 1 || self.kind == ChartKind::Heatmap);
         let and = series.map(|label| format!(" and {}", lower(label))).unwrap_or_default();
@@ -166,7 +166,7 @@ impl ChartData {
         self.positions.iter().map(day).collect()
     }
 
-    /// With a single position nothing changes along the axis: then it is the series that are compared, by bars.
+    /// With a single position the axis shows no change, so bars compare the series.
     fn compared(self) -> Self {
         let [position] = self.positions.as_slice() else { return self };
         if self.kind == ChartKind::Heatmap {
@@ -194,7 +194,7 @@ impl ChartData {
         self.positions.iter().map(moment).collect()
     }
 
-    /// Whether a position lacks a value that others of its series have.
+    /// Whether a series lacks a value at some position.
     pub(crate) fn has_gaps(&self) -> bool {
         self.series.iter().any(|series| series.values.iter().any(Option::is_none))
     }
@@ -217,7 +217,7 @@ pub(crate) fn lower(label: &str) -> String {
     text
 }
 
-/// The chart of a document: none when it declares none, or when there is nothing to draw.
+/// The chart of a document; `None` when it declares none or has no data for it.
 pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result<Option<ChartData>, ArrowError> {
     let Some(chart) = &document.chart else { return Ok(None) };
     let find = |name: &str| document.columns.iter().position(|column| column.name == name);
@@ -265,7 +265,7 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
         positions_left_out: 0,
         without: chart.without.clone(),
     };
-    // One value alone is better read than drawn.
+    // A single value is better read than drawn.
     let drawn = drawn.by_day().compared().with_largest_names();
     let is_drawable = drawn.points().nth(1).is_some() && drawn.positions.len() <= POSITIONS_MAX;
     Ok(is_drawable.then_some(drawn))
@@ -275,15 +275,15 @@ fn short_label(column: &DocumentColumn) -> String {
     shortened(&column.label, LABEL_LENGTH).into_owned()
 }
 
-/// Values by position and series, in the order in which they came.
+/// Values by position and series, in the order of the rows.
 struct Grid {
     is_additive: bool,
     factor: f64,
     positions: Places,
     names: Places,
-    /// By place of the position and of the name.
+    /// By index of the position and of the name.
     values: HashMap<(usize, usize), Option<f64>>,
-    /// How much there is of each name.
+    /// The weight of each name.
     weights: Vec<f64>,
 }
 
@@ -316,7 +316,7 @@ impl Grid {
         }
     }
 
-    /// A position that no row before has: a name that was there already gets a number.
+    /// A new position: a name that exists already gets a number.
     fn apart(&self, position: Position) -> Position {
         if !self.positions.known.contains_key(&position) {
             return position;
@@ -326,7 +326,7 @@ impl Grid {
         (2..).map(numbered).find(|position| !self.positions.known.contains_key(position)).unwrap_or(position)
     }
 
-    /// `false` when two rows share a place and cannot be added up.
+    /// Gives `false` when two rows share a place and cannot be added up.
     fn add(&mut self, position: Position, name: Position, value: Option<f64>) -> bool {
         let is_moment = matches!(position, Position::Moment(_));
         let (position, name) = (self.positions.place(position), self.names.place(name));
@@ -346,7 +346,8 @@ impl Grid {
         is_new || self.is_additive || is_moment
     }
 
-    /// The positions, the series that are shown, and how many are not; with others, those are one series at the end.
+    /// The positions, the shown series, and the number of the others. If the others can be added up, they are one
+    /// series at the end.
     fn into_series(
         self,
         period: Option<&str>,
@@ -376,10 +377,10 @@ impl Grid {
         (positions, series, left_out)
     }
 
-    /// What the series that are not kept have together, so that a stack of bars is as high as all of them.
+    /// The sum of the series that are not kept, so that a stack of bars has its full height.
     fn others(&self, places: &[Option<usize>], kept: &BTreeSet<usize>) -> ChartSeries {
         let mut sums: HashMap<usize, f64> = HashMap::new();
-        // In a fixed order, because sums of fractions depend on it.
+        // The order is fixed, because sums of fractions depend on it.
         let mut values: Vec<_> = self.values.iter().collect();
         values.sort_unstable_by_key(|(place, _)| **place);
         for ((position, name), value) in values {
@@ -392,7 +393,7 @@ impl Grid {
     }
 }
 
-/// The places of the largest; of equal ones the first.
+/// The indices of the largest; of equal ones the first.
 fn largest(weights: &[f64], most: usize) -> BTreeSet<usize> {
     let mut by_weight: Vec<(f64, usize)> = weights.iter().copied().zip(0..).collect();
     by_weight.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));
@@ -411,7 +412,7 @@ fn ordered(mut positions: Vec<Position>) -> Vec<Position> {
     positions
 }
 
-/// Every day, week or month from the first to the last, so that a gap has its width; `None` when there is no such order.
+/// Every day, week or month from the first to the last, so that a gap has its width; `None` for other positions.
 fn with_every_period(positions: &[Position], period: &str) -> Option<Vec<Position>> {
     let days: Option<BTreeSet<NaiveDate>> = positions
         .iter()

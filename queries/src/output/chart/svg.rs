@@ -1,7 +1,7 @@
-//! A chart as an SVG picture, by charts-rs: no script, no font of the system, nothing from a network.
+//! A chart as an SVG picture, by charts-rs: without scripts, system fonts or network requests.
 //!
-//! Colours are Okabe and Ito's, which people with any colour vision can tell apart; lines differ in their dashes too. The
-//! colours of text and grid are replaced by those of the page, so that it can be light or dark.
+//! Colours are those of Okabe and Ito, which people with any colour vision can tell apart; lines differ in their dashes
+//! too. The page's own colours replace those of text and grid, so that it can be light or dark.
 
 use charts_rs::{
     AxisType, BarChart, ChartBase, Color, HeatmapChart, HorizontalBarChart, LineChart, Series, Symbol, YAxisConfig,
@@ -12,11 +12,11 @@ use crate::header::chart::ChartKind;
 use crate::output::chart::data::{ChartData, ChartSeries, Position};
 use crate::output::document::Style;
 
-/// Okabe and Ito, without black and with a grey for the yellow, which is too light for lines.
+/// The palette of Okabe and Ito without black, and with a grey in place of the yellow, which is too light for lines.
 pub(crate) const PALETTE: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#767676"];
 /// From few to many: one hue, growing darker.
 pub(crate) const SHADES: [&str; 3] = ["#EAF3FB", "#6BAED6", "#08306B"];
-/// Colours that the page's own take the place of: text, grid, background.
+/// Colours that are replaced by the page's own: text, grid, background.
 pub(crate) const INK: &str = "#333333";
 /// Colour of the grid.
 pub(crate) const GRID: &str = "#DDDDDD";
@@ -27,16 +27,16 @@ const APART: &str = "\u{a0}\u{a0}";
 const WIDTH: f32 = 960.0;
 const HEIGHT: f32 = 420.0;
 const DASHES: [&str; 7] = ["", "7,3", "2,3", "9,3,2,3", "4,4", "12,4", "1,2"];
-/// Lines through more points run up and down too steeply for dashes.
+/// Lines through more points are too steep for dashes.
 const DASHED_POINTS_MAX: usize = 150;
-/// Points are marked while there is room between them.
+/// The most points that are marked.
 const MARKED_POINTS_MAX: usize = 45;
-/// Points that have a label each.
+/// The most points with a label each.
 const NAMED_POINTS_MAX: usize = 12;
-/// Cells of a heat map have their value written in them while there is room.
+/// The most columns of a heat map with a value in each cell.
 const LABELLED_COLUMNS_MAX: usize = 16;
 const LABELLED_VALUE_MAX: f64 = 9_999.0;
-/// Days that are labelled by day; more are labelled by month.
+/// The most days that are labelled by day; more are labelled by month.
 const DAYS_LABELLED_MAX: i64 = 200;
 
 /// The picture, as the content of an `svg` element with its view box.
@@ -89,7 +89,7 @@ fn line(data: &ChartData) -> LineChart {
     }
     chart.series.stroke_width = if data.positions.len() <= DASHED_POINTS_MAX { 2.0 } else { 1.5 };
     match data.moments() {
-        // A few days and whole months stand side by side, each with its name; many have their place by time.
+        // A few days and whole months are side by side, each with its name; many are placed by time.
         Some(moments) if moments.len() > NAMED_POINTS_MAX && !is_monthly(data) => {
             chart.x_axis.kind = AxisType::Time;
             chart.x_axis.formatter = time_format(&moments).map(str::to_owned);
@@ -131,7 +131,7 @@ fn lying_bars(data: &ChartData) -> HorizontalBarChart {
     chart
 }
 
-/// The name with room around it: the reader's font may be wider than the one that the library measures with.
+/// The name with room around it: the reader's font may be wider than the library's.
 fn padded(name: &str) -> String {
     format!("{APART}{name}{}", "\u{a0}".repeat(name.chars().count() / 10 + 1))
 }
@@ -143,7 +143,7 @@ pub(crate) fn has_long_names(data: &ChartData) -> bool {
     names().count() > 12 || letters > 90
 }
 
-/// Parts of a whole stand upon each other; averages, shares and times do not add up and stand side by side.
+/// Parts of a whole are stacked; averages, shares and times do not add up and are side by side.
 pub(crate) fn is_stacked(data: &ChartData) -> bool {
     matches!(data.value_style, Style::Number(Some(0)) | Style::Dollars)
 }
@@ -157,7 +157,7 @@ fn bar_ends(data: &ChartData) -> Vec<f64> {
     if is_stacked(data) { stacks(data) } else { data.points().map(|(_, _, value)| value).collect() }
 }
 
-/// Both ends of each stack: what is above zero, and what is below.
+/// Both ends of each stack: above zero and below.
 fn stacks(data: &ChartData) -> Vec<f64> {
     let column = |at: usize| data.series.iter().filter_map(move |series| series.values.get(at).copied().flatten());
     let ends = (0..data.positions.len()).flat_map(|at| {
@@ -275,7 +275,7 @@ fn span(first: NaiveDate, last: NaiveDate) -> i64 {
     last.signed_duration_since(first).num_days()
 }
 
-/// For a time axis, as the library reads it: of days, or of months when the days are many; its own within a few days.
+/// The format of a time axis for the library: days, or months for many days; its own format for a few days.
 fn time_format(moments: &[NaiveDateTime]) -> Option<&'static str> {
     let days = span(moments.first()?.date(), moments.last()?.date());
     let are_days = moments.iter().all(|moment| moment.time() == NaiveTime::MIN);
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_axis_begins_at_zero_and_has_round_steps() {
+    fn an_axis_begins_at_zero_with_round_steps() {
         for (least, most, expected) in [
             (0.0, 0.0, (0.0, 1.0, 5)),
             (0.0, 11_400.0, (0.0, 12_000.0, 6)),

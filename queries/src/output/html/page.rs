@@ -1,11 +1,11 @@
-//! What stands around chart and table: title, question, period above; meanings and provenance below.
+//! The page around chart and table: title, question and period above; meanings and provenance below.
 
 use std::fmt::Write as _;
 
 use super::escaped;
 use crate::output::document::Document;
 
-/// Nothing may be loaded or run, also when a page is opened from a place that others can write to.
+/// Forbids all loading and scripts, also for a page in a place that others can write to.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 const STYLE: &str = include_str!("page.css");
 

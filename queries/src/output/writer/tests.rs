@@ -53,7 +53,7 @@ fn text(format: OutputFormat, batches: &[RecordBatch], schema: &Schema) -> Strin
 }
 
 #[test]
-fn csv_quotes_what_needs_it_and_writes_nested_values_as_json() {
+fn csv_quotes_values_and_nests_json() {
     let text = text(OutputFormat::Csv, &[batch()], &batch().schema());
     assert_eq!(
         text,
@@ -65,7 +65,7 @@ fn csv_quotes_what_needs_it_and_writes_nested_values_as_json() {
 }
 
 #[test]
-fn json_and_ndjson_hold_the_same_objects_with_exact_numbers() {
+fn json_and_ndjson_hold_equal_exact_objects() {
     let json_text = text(OutputFormat::Json, &[batch(), batch()], &batch().schema());
     let lines = text(OutputFormat::Ndjson, &[batch(), batch()], &batch().schema());
     assert!(json_text.contains("\"sum\":999999999999999999.99"), "{json_text}");
@@ -81,7 +81,7 @@ fn json_and_ndjson_hold_the_same_objects_with_exact_numbers() {
 }
 
 #[test]
-fn parquet_gives_back_the_same_batch_and_the_same_bytes_each_time() {
+fn parquet_gives_the_same_bytes_each_time() {
     let bytes = written(OutputFormat::Parquet, &[batch()], &batch().schema());
     assert_eq!(bytes, written(OutputFormat::Parquet, &[batch()], &batch().schema()));
     let mut reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap().build().unwrap();
@@ -106,7 +106,7 @@ fn a_table_aligns_numbers_and_shows_control_characters() {
 }
 
 #[test]
-fn a_long_table_says_how_many_rows_it_does_not_show() {
+fn a_long_table_counts_its_hidden_rows() {
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..6_000));
     let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
     let text = text(OutputFormat::Table, &[batch.clone(), batch.clone()], &batch.schema());
@@ -115,7 +115,7 @@ fn a_long_table_says_how_many_rows_it_does_not_show() {
 }
 
 #[test]
-fn a_very_long_value_is_cut_and_cannot_make_the_table_huge() {
+fn a_very_long_value_is_cut() {
     let short: ArrayRef = Arc::new(StringArray::from(vec!["ü".repeat(1_000), "ü".repeat(1_001)]));
     let batch = RecordBatch::try_from_iter([("text", short)]).unwrap();
     let shown = text(OutputFormat::Table, std::slice::from_ref(&batch), &batch.schema());
@@ -130,7 +130,7 @@ fn a_very_long_value_is_cut_and_cannot_make_the_table_huge() {
 }
 
 #[test]
-fn a_result_without_rows_is_complete_in_every_format() {
+fn an_empty_result_is_complete_in_every_format() {
     let schema = batch().schema();
     assert_eq!(text(OutputFormat::Csv, &[], &schema), "name,points,sum,share,at,day,tags,bytes\n");
     assert_eq!(serde_json::from_str::<Value>(&text(OutputFormat::Json, &[], &schema)).unwrap(), json!([]));
@@ -163,7 +163,7 @@ impl io::Write for Closed {
 }
 
 #[test]
-fn a_closed_sink_is_an_output_error_with_its_own_kind() {
+fn a_closed_sink_has_its_own_error() {
     for format in OutputFormat::ALL {
         let attempt = || -> Result<u64, OutputError> {
             let mut writer = ResultWriter::new(format, &batch().schema(), Closed)?;

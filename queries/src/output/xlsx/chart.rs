@@ -52,7 +52,7 @@ fn table(sheet: &mut Worksheet, data: &ChartData) -> Result<(), XlsxError> {
         sheet.set_column_width(at, 16)?;
     }
     let (day_format, number_format) = (value_format(Style::Date), value_format(data.value_style));
-    // A percentage is shown times a hundred already.
+    // A percentage is multiplied by a hundred already.
     let factor = if data.value_style == Style::Percent { 1.0 / data.value_style.factor() } else { 1.0 };
     for ((index, position), row) in data.positions.iter().enumerate().zip(1_u32..) {
         match position {
@@ -80,7 +80,7 @@ fn series_name<'a>(data: &'a ChartData, series: &'a ChartSeries) -> &'a str {
     if series.name.is_empty() { &data.value_label } else { &series.name }
 }
 
-/// A text that is not taken for a reference to cells.
+/// A text that Excel does not take for a reference to cells.
 fn axis_text(text: &str) -> String {
     visible(text).trim_start_matches('=').to_owned()
 }
@@ -119,7 +119,7 @@ fn picture(data: &ChartData, last_row: u32) -> Chart {
     let (places, values) = (axis_text(&data.x_label), axis_text(&data.value_label));
     let format = number_format(data.value_style);
     if is_lying {
-        // The library names the axes of such a chart by where they lie. The first bar is at the top, as in the table.
+        // The library names the axes of such a chart by their place. The first bar is at the top, as in the table.
         chart.y_axis().set_name(&places).set_reverse();
         chart.x_axis().set_name(&values).set_num_format(format);
     } else {

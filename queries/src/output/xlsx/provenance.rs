@@ -1,4 +1,4 @@
-//! The sheet that says what the workbook is: question, period, the columns' meanings, and what it was computed from.
+//! The description sheet: question, period, the columns' meanings, and what the workbook was computed from.
 
 use rust_xlsxwriter::{Format, FormatAlign, Worksheet, XlsxError};
 
@@ -70,7 +70,7 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// A number is a number, so that it can be reckoned with.
+    /// A number is written as a number, so that formulas can use it.
     #[expect(clippy::cast_precision_loss, reason = "of 15 digits at most")]
     fn count(&mut self, name: &str, count: u64) -> Result<(), XlsxError> {
         if u128::from(count) > EXACT_MAX {
@@ -84,7 +84,7 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// What had to be written otherwise than it is.
+    /// Values that were changed for Excel.
     fn departures(&mut self) -> Result<(), XlsxError> {
         if self.departures.long_numbers > 0 {
             let text = "Numbers of more than 15 digits are written as text: a spreadsheet would round them.";

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_sheet_has_a_name_that_it_may_have() {
+fn a_sheet_name_is_a_valid_one() {
     for (title, expected) in [
         ("Donations", "Donations"),
         ("A/B [2026]: '*?\\", "AB 2026"),
@@ -28,7 +28,7 @@ fn a_text_longer_than_a_cell_is_cut() {
         is_additive: false,
     };
     let mut departures = Departures::default();
-    // 32,760 UTF-16 units of which each character is two: they are cut as 32,760 letters would be.
+    // 32,760 UTF-16 units, two for each character: they are cut like 32,760 letters.
     for (row, text) in ["é".repeat(40_000), "😀".repeat(16_380), "😀".repeat(16_000)].into_iter().enumerate() {
         let target = Target { sheet: &mut *sheet, row: row as u32, at: 0, format: &Format::new() };
         target.write(&column, &Cell::Text(text), &mut departures).unwrap();

@@ -1,7 +1,7 @@
-//! Numbers that are too large end a statement; none comes back as another one.
+//! Arithmetic fails on overflow in place of a wrong number.
 //!
-//! The engine's `+`, `-` and `*` of whole numbers wrap around, `1.5::INT` cuts the fraction off, and a quotient of decimals has four
-//! digits more than its first number, the rest cut off.
+//! The engine's `+`, `-` and `*` of whole numbers wrap around, `1.5::INT` cuts the fraction off, and a quotient of
+//! decimals is cut off four digits behind those of its first number.
 //! <https://github.com/apache/datafusion/issues/17539>, <https://github.com/apache/datafusion/issues/3520>,
 //! <https://github.com/apache/datafusion/issues/16406>
 
@@ -29,7 +29,7 @@ use crate::postgres::rewrite_expressions;
 
 /// Digits of a decimal number.
 const PRECISION: u8 = 38;
-/// Digits behind the point of a quotient, as PostgreSQL has them at least.
+/// Digits behind the point of a quotient: the least of PostgreSQL.
 pub(in crate::postgres) const QUOTIENT_SCALE: i8 = 16;
 
 /// Replaces the engine's arithmetic. It runs before the engine's rule for types, which then sees the types of ours.
@@ -50,7 +50,8 @@ impl AnalyzerRule for ExactArithmetic {
     }
 }
 
-/// The same once more, after the engine's rule for types: of some values the type is not known before, as of `length(event_type)`.
+/// The same again, after the engine's rule for types: some types are not known before, such as that of
+/// `length(event_type)`.
 #[derive(Debug, Default)]
 pub(in crate::postgres) struct ExactArithmeticOfAllTypes;
 
@@ -69,8 +70,8 @@ impl AnalyzerRule for ExactArithmeticOfAllTypes {
     }
 }
 
-/// Whether a double is computed that may be -0.0. The engine takes it for another number than 0.0, and for a smaller one; PostgreSQL
-/// does not. Added to 0.0 it is 0.0.
+/// Whether a computed double may be -0.0. The engine takes -0.0 for a smaller number than 0.0; PostgreSQL does not.
+/// Adding 0.0 makes it 0.0.
 fn may_be_minus_zero(expr: &Expr, schema: &DFSchema) -> bool {
     let is_double = |expr: &Expr| expr.get_type(schema).is_ok_and(|data_type| data_type == DataType::Float64);
     match expr {
@@ -118,7 +119,7 @@ fn replace(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-/// The arithmetic of ours that takes the place of the engine's, or none where the engine's is right.
+/// Our replacement of the engine's arithmetic; `None` where the engine's is right.
 fn operation(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option<Operation> {
     let (left, right) = (left.get_type(schema).ok()?, right.get_type(schema).ok()?);
     let is_number = |data_type: &DataType| data_type.is_numeric() || data_type.is_null();
@@ -140,7 +141,8 @@ fn is_arithmetic(op: Operator) -> bool {
     matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo)
 }
 
-/// Ranks, numbers of rows and lengths are unsigned in the engine: `rank() / 2` would be a decimal, and no difference negative.
+/// Ranks, row numbers and lengths are unsigned in the engine: `rank() / 2` would be a decimal, and a difference never
+/// negative.
 fn is_unsigned(expr: &Expr, schema: &DFSchema) -> bool {
     expr.get_type(schema).is_ok_and(|data_type| data_type.is_unsigned_integer())
 }
@@ -153,7 +155,7 @@ fn is_whole(data_type: Option<&DataType>) -> bool {
     data_type.is_some_and(DataType::is_signed_integer)
 }
 
-/// What is cast to a whole number is rounded first, and a double becomes the decimal that is written like it.
+/// A value cast to a whole number is rounded first, and a double becomes the decimal that is written like it.
 fn before_cast(expr: Box<Expr>, to: &DataType, schema: &DFSchema) -> (Box<Expr>, bool) {
     let Ok(from) = expr.get_type(schema) else { return (expr, false) };
     let is_fraction = matches!(from, DataType::Decimal128(_, 1..) | DataType::Float64 | DataType::Float32);
@@ -282,7 +284,7 @@ fn quotient(left: &ColumnarValue, right: &ColumnarValue, result: &DataType) -> R
             decimal_quotients((left, left_is_one), (right, right_is_one), (*precision, *scale))
         })?,
         DataType::Float64 => apply(left, right, |left, right| {
-            // The engine says infinity; PostgreSQL ends the statement.
+            // The engine gives infinity; PostgreSQL fails.
             let divisors = right.get().0.as_primitive::<Float64Type>();
             let dividends = left.get().0.as_primitive::<Float64Type>();
             let has_value = !(left.get().1 && dividends.is_null(0));
@@ -313,7 +315,7 @@ fn zero_divides(
     })
 }
 
-/// Exact, then rounded to the scale, halves away from zero.
+/// Exact quotients, rounded to the scale, halves away from zero.
 fn decimal_quotients(
     (left, left_is_one): (&dyn Array, bool),
     (right, right_is_one): (&dyn Array, bool),

@@ -1,7 +1,7 @@
 //! `avg` of whole and decimal numbers: from the exact sum.
 //!
-//! The engine adds whole numbers as doubles, which end being exact at 2^53, and cuts an average of decimals off four digits behind
-//! those of its values. <https://github.com/apache/datafusion/issues/19322>
+//! The engine adds whole numbers as doubles, which are exact only up to 2^53, and cuts an average of decimals off four
+//! digits behind those of its values. <https://github.com/apache/datafusion/issues/19322>
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::postgres::numbers::arithmetic::{QUOTIENT_SCALE, rounded};
 use crate::postgres::numbers::tally::{PRECISION, Tally, add, digits, is_taken, scale};
 use crate::postgres::order::frame::{DoubleFrame, Total};
 
-/// Up to here every whole number is a double.
+/// Every whole number up to this is a double.
 const WHOLE_DOUBLES: u64 = 1 << 53;
 
-/// The engine's function, with averages of our own for whole and decimal numbers.
+/// The engine's function, with our own averages for whole and decimal numbers.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::postgres) struct Average {
     function: Arc<AggregateUDF>,
@@ -148,7 +148,7 @@ impl AggregateUDFImpl for Average {
     }
 }
 
-/// Averages of sums and counts; of nothing it is NULL.
+/// Averages from sums and counts; NULL for a count of zero.
 fn averages(sums: &[(i128, u64)], scale: i8, result: &DataType) -> Result<ArrayRef, DataFusionError> {
     match result {
         DataType::Decimal128(precision, result_scale) => {
@@ -176,7 +176,7 @@ fn decimal((sum, count): (i128, u64), scale: i8, (precision, to): (u8, i8)) -> R
     average.map(Some).ok_or_else(|| exec_datafusion_err!("the average is too large: write avg(CAST(x AS DOUBLE))"))
 }
 
-/// The whole part is exact, and so is the rest before it is divided.
+/// The whole part is exact, and so is the remainder before its division.
 #[expect(clippy::cast_precision_loss, reason = "the whole part is a double, and the rest is rounded once")]
 fn double((sum, count): (i128, u64)) -> Result<Option<f64>, DataFusionError> {
     if count == 0 {
@@ -187,7 +187,7 @@ fn double((sum, count): (i128, u64)) -> Result<Option<f64>, DataFusionError> {
     if whole.unsigned_abs() >= u128::from(WHOLE_DOUBLES) {
         return exec_err!("the average is too large for a DOUBLE to be exact: write avg(CAST(x AS DECIMAL(38, 0)))");
     }
-    // One division is exact to the last digit when its two numbers are doubles.
+    // One division of two doubles is exact to the last digit.
     let is_exact = sum.unsigned_abs() < u128::from(WHOLE_DOUBLES) && count.unsigned_abs() < u128::from(WHOLE_DOUBLES);
     Ok(Some(if is_exact { sum as f64 / count as f64 } else { whole as f64 + rest as f64 / count as f64 }))
 }

@@ -1,7 +1,7 @@
 //! `ceil` and `floor` of decimals: whole numbers, with room for one digit more.
 //!
-//! The engine keeps the digits of what it is given, so that `ceil(0.1)` has no room for its 1 and ends in an error, and over no rows in a
-//! panic.
+//! The engine keeps the digits of its argument, so that `ceil(0.1)` has no room for its 1 and fails with an error, or
+//! over no rows with a panic.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{ColumnarValue, Documentation, ScalarFunctionArgs,
 
 use crate::postgres::numbers::nearest_whole::{constant_or_array, whole_precision};
 
-/// The engine's function, but for decimals.
+/// The engine's function, except for decimals.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::postgres) struct Ceiling {
     function: Arc<ScalarUDF>,
@@ -31,7 +31,7 @@ impl Ceiling {
         Self { function: engine.unwrap_or_else(math::floor), is_up: false }
     }
 
-    /// The whole number at or beyond a value, which has so many parts to a whole.
+    /// The whole number at or beyond a value; `parts` are the units of one whole.
     fn whole(&self, value: i128, parts: i128) -> i128 {
         let below = value.div_euclid(parts);
         if self.is_up && value.rem_euclid(parts) != 0 { below + 1 } else { below }

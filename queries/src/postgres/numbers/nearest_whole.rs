@@ -1,4 +1,4 @@
-//! What a number with a fraction becomes when it is cast: the nearest whole number, or the decimal that is written like it.
+//! The cast of a number with a fraction: to the nearest whole number, or to the decimal that is written like it.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::postgres::numbers::casts::cast;
 
 const NAME: &str = "nearest_whole";
 
-/// Halves go away from zero for decimals, and to the even number for doubles, as in PostgreSQL.
+/// Decimals round halves away from zero, and doubles to the even number, as in PostgreSQL.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::postgres) struct NearestWhole {
     signature: Signature,
@@ -85,7 +85,7 @@ pub(in crate::postgres) fn whole_precision(precision: u8, scale: i8) -> u8 {
     precision.saturating_sub(scale.unsigned_abs()).saturating_add(1).min(38)
 }
 
-/// A double as the shortest text that is read back as the same: 1.005, not the binary fraction below it.
+/// A double as the shortest text that reads back as the same: 1.005, not the binary fraction below it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::postgres) struct TextOfDouble {
     signature: Signature,
@@ -129,7 +129,7 @@ impl TextOfDouble {
     }
 }
 
-/// A result of one row is a constant when all arguments are.
+/// A result of one row is a constant if all arguments are.
 pub(in crate::postgres) fn constant_or_array(
     array: Arc<dyn Array>,
     is_constant: bool,

@@ -1,7 +1,7 @@
 //! `percentile_cont` and `median`: exact for whole and decimal numbers, and without a cut fraction for doubles.
 //!
-//! The engine takes whole numbers for doubles, which end being exact at 2^53, cuts the fraction between two values to six digits, and
-//! leaves the range of doubles between two far ones. <https://github.com/apache/datafusion/issues/19322>
+//! The engine converts whole numbers to doubles, which are exact only up to 2^53, cuts the fraction between two values
+//! to six digits, and overflows between two distant doubles. <https://github.com/apache/datafusion/issues/19322>
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ const MEDIAN_SCALE: i8 = 1;
 pub(in crate::postgres) struct Percentile {
     name: &'static str,
     aliases: Vec<String>,
-    /// Digits that the result has more than the values.
+    /// The digits that the result has beyond those of the values.
     more: i8,
     signature: Signature,
 }
@@ -69,7 +69,7 @@ impl Percentile {
     }
 }
 
-/// The type that values of a type are kept in.
+/// The type in which values of a type are kept.
 fn kept(data_type: &DataType) -> Result<DataType, DataFusionError> {
     Ok(match data_type {
         DataType::Int8
@@ -158,7 +158,7 @@ impl AggregateUDFImpl for Percentile {
     }
 }
 
-/// A percentile as the fraction that its digits say.
+/// A percentile as the fraction of its digits.
 #[derive(Clone, Copy, Debug)]
 struct Fraction {
     part: i128,
@@ -186,7 +186,7 @@ impl Fraction {
         }
     }
 
-    /// The place in a row of so many values, and how far it lies beyond it: a part of the whole.
+    /// The index among `count` sorted values, and the fraction beyond it.
     fn place(self, count: usize) -> Option<(usize, i128)> {
         let place = self.part.checked_mul(i128::try_from(count.checked_sub(1)?).ok()?)?;
         Some((usize::try_from(place / self.whole).ok()?, place % self.whole))
@@ -273,7 +273,7 @@ impl Between for Float64Type {
         let share = part as f64 / whole as f64;
         let distance = high - low;
         let value = if distance.is_finite() { low + distance * share } else { low * (1.0 - share) + high * share };
-        // Between two infinities of one sign there is only that.
+        // Between two infinities of one sign lies only that infinity.
         Ok(ScalarValue::Float64(Some(if low == high || part == 0 { low } else { value })))
     }
 }
@@ -307,7 +307,7 @@ where
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
         let Some(values) = values.first() else { return Ok(()) };
         let values = cast(values, &self.data_type)?;
-        // Frames move forward: what leaves stands at the front.
+        // Frames move forward: leaving values are at the front.
         for value in values.as_primitive::<T>().iter().flatten() {
             if let Some(place) = self.values.iter().position(|known| *known == value) {
                 self.values.remove(place);

@@ -1,9 +1,10 @@
-//! `round` of a double to digits behind the point: as its decimal digits are read. And of a decimal: with one type throughout.
+//! `round` of a double to digits behind the point, by its decimal digits; and of a decimal, with one type throughout.
 //!
-//! 0.285 is a little less as a double; the engine rounds that down to 0.28, and the average of 57 and 200 points with it.
+//! As a double 0.285 is a little less; the engine rounds that down to 0.28, and so the average of 57 and 200 points.
 //!
-//! The type of a rounded decimal follows from the digits asked for, where they are a constant. While the engine makes types agree, the constant
-//! stands in a cast, and the type is another than when the query runs: `greatest(round(1.5, 0), 1.5)` is 1.5, and `round(1.5, 0) IN (2.0)` false.
+//! The type of a rounded decimal follows from the requested digits, if they are a constant. While the engine makes
+//! types agree, the constant is inside a cast, and the type differs from that at run time: `greatest(round(1.5, 0),
+//! 1.5)` is 1.5, and `round(1.5, 0) IN (2.0)` is false.
 
 use std::sync::Arc;
 
@@ -20,15 +21,15 @@ use datafusion::logical_expr::{
 
 use crate::postgres::numbers::nearest_whole::constant_or_array;
 
-/// Digits that tell two doubles apart.
+/// Digits that distinguish two doubles.
 const DIGITS: usize = 17;
 const NAME: &str = "round";
 
-/// The engine's function, but for doubles with digits behind the point.
+/// The engine's function, except for doubles with digits behind the point.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::postgres) struct Round {
     function: Arc<ScalarUDF>,
-    /// Whether the type follows from the digits asked for.
+    /// Whether the type follows from the requested digits.
     is_cut: bool,
 }
 
@@ -38,7 +39,8 @@ impl Round {
     }
 }
 
-/// Makes the type of a call what it will be at the end: a constant of the type that the function takes, or a type that follows from no constant.
+/// Settles the final type of a call: by a constant of the type that the function takes, or by a type that depends on no
+/// constant.
 pub(in crate::postgres) fn settle_type(expr: Expr) -> Transformed<Expr> {
     match expr {
         Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == NAME && args.len() == 2 => {
@@ -129,7 +131,7 @@ fn rounded(value: f64, places: i32) -> f64 {
     if value < 0.0 { -next } else { next }
 }
 
-/// The next number of as many digits.
+/// The next number with the same number of digits.
 fn up(number: &str) -> String {
     let mut carry = true;
     let digits: String = number

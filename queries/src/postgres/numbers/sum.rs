@@ -1,8 +1,9 @@
 //! `sum` of whole and decimal numbers: exact, or an error.
 //!
-//! The engine's wraps around. <https://github.com/apache/datafusion/issues/12140>, <https://github.com/apache/datafusion/issues/25267>
-//! The sum of whole numbers is a decimal number without a fraction, as in PostgreSQL, so that `sum(points) / count(*)` has one; it
-//! ends where BIGINT ends. Sums of doubles over a frame that moves are added up anew for each row (module `frame`).
+//! The engine's sum wraps around. <https://github.com/apache/datafusion/issues/12140>,
+//! <https://github.com/apache/datafusion/issues/25267> The sum of whole numbers is a decimal number without a fraction,
+//! as in PostgreSQL, so that `sum(points) / count(*)` has one; it fails beyond BIGINT. Sums of doubles over a moving
+//! frame are added up anew for each row (module `frame`).
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::postgres::order::frame::{DoubleFrame, Total};
 const BIGINT: u8 = 19;
 const UNSIGNED: u8 = 20;
 
-/// The engine's function, with sums of our own for whole and decimal numbers.
+/// The engine's function, with our own sums for whole and decimal numbers.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::postgres) struct Sum {
     function: Arc<AggregateUDF>,
@@ -38,7 +39,7 @@ impl Default for Sum {
     }
 }
 
-/// What is added up, and what comes of it.
+/// The types of the values and of the result.
 #[derive(Clone, Debug)]
 struct Target {
     values: DataType,
@@ -76,7 +77,7 @@ impl Target {
         Ok(Arc::new(sums.into_iter().collect::<Decimal128Array>().with_data_type(self.result.clone())))
     }
 
-    /// Sums on their way, which may still become smaller.
+    /// Intermediate sums, which may still become smaller.
     fn states(&self, sums: Vec<Option<i128>>) -> Result<ArrayRef, DataFusionError> {
         let states = sums.into_iter().collect::<Decimal128Array>().with_precision_and_scale(PRECISION, self.scale())?;
         states.validate_decimal_precision(PRECISION).map_err(|_| overflow())?;
@@ -175,7 +176,7 @@ struct ExactSum {
 }
 
 impl ExactSum {
-    /// Without any value it is NULL.
+    /// NULL without any value.
     fn value(&self) -> Option<i128> {
         (self.tally.count > 0).then_some(self.tally.sum)
     }

@@ -1,4 +1,4 @@
-//! Exact sums and counts: what `sum` and `avg` of whole and decimal numbers are made of.
+//! Exact sums and counts: the base of `sum` and `avg` of whole and decimal numbers.
 
 use std::collections::HashSet;
 use std::mem::size_of;
@@ -13,10 +13,10 @@ use datafusion::scalar::ScalarValue;
 
 use crate::postgres::numbers::casts::cast;
 
-/// Digits of what is added up.
+/// Digits of the values that are added up.
 pub(super) const PRECISION: u8 = 38;
 
-/// The scale of a type that is added up here, or none for the engine's.
+/// The scale of a type that is added up here; `None` if the engine's sum is used.
 pub(super) fn scale(data_type: &DataType) -> Option<i8> {
     match data_type {
         DataType::Int64 | DataType::UInt64 => Some(0),
@@ -54,7 +54,7 @@ impl Tally {
         Ok(())
     }
 
-    /// What was taken earlier and leaves the frame of a window.
+    /// Takes out values that leave the frame of a window.
     pub(super) fn give_back(&mut self, values: &ArrayRef) -> Result<(), DataFusionError> {
         for value in digits(values)?.iter().flatten() {
             self.sum = self.sum.checked_sub(value).ok_or_else(overflow)?;

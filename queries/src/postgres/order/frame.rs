@@ -1,4 +1,4 @@
-//! Totals of doubles over a frame that moves, each added up anew: what is taken out of a sum of doubles leaves its rounding behind.
+//! Totals of doubles over a moving frame, each added up anew: a double taken out of a sum leaves its rounding behind.
 
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -42,7 +42,7 @@ impl Accumulator for DoubleFrame {
         Ok(())
     }
 
-    /// Frames move forward: what leaves stands at the front.
+    /// Frames move forward: leaving values are at the front.
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<(), DataFusionError> {
         let leaving = doubles(values)?.len().min(self.values.len());
         self.values.drain(..leaving);

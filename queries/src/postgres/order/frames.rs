@@ -1,9 +1,10 @@
 //! Refuses window frames that go backwards: `RANGE BETWEEN INTERVAL '-1 day' PRECEDING …`.
 //!
-//! PostgreSQL ends such a statement; the engine answers with rows that were not asked for.
+//! PostgreSQL refuses such a statement; the engine answers with wrong rows.
 //! <https://github.com/apache/datafusion/issues/24902>
 //!
-//! Days and months of a frame over instants are refused in a session of another zone than UTC: the engine counts them in UTC.
+//! Days and months of a frame over instants are refused if the session's zone is not UTC: the engine counts them in
+//! UTC.
 
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::DataType;

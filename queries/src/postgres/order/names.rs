@@ -1,9 +1,10 @@
 //! A name in ORDER BY that is both a column and a result.
 //!
-//! PostgreSQL takes such a name for the result when it stands alone, and for the column within an expression. The engine looks for the
-//! column of a grouped query first, casts left out of account: `SELECT CAST(x AS VARCHAR) AS a, count(*) AS x … GROUP BY 1 ORDER BY 2`
-//! came in the order of `a`; and within an expression it takes the result. So a query whose results have such names is ordered from
-//! outside, where only the results are seen, and an expression over such a name is refused.
+//! PostgreSQL takes such a name for the result if it is alone, and for the column within an expression. The engine
+//! looks for the column of a grouped query first and ignores casts: `SELECT CAST(x AS VARCHAR) AS a, count(*) AS x …
+//! GROUP BY 1 ORDER BY 2` came in the order of `a`. Within an expression it takes the result. So a query whose results
+//! have such names is ordered from outside, where only the results are visible, and an expression over such a name is
+//! refused.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -17,13 +18,13 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::postgres::spelling::normal;
 
-/// A query around the one that is to be ordered.
+/// The query around the one to be ordered.
 const AROUND: &str = "SELECT * FROM (SELECT 1) AS results";
 
-/// Orders a query from outside where its own ORDER BY would mean something else.
+/// Orders a query from outside if its own ORDER BY would mean something else.
 ///
 /// # Errors
-/// The reason and the way to write it, where a name cannot be made clear.
+/// The reason and another way to write it, if a name cannot be made clear.
 pub(in crate::postgres) fn order_by_results(query: &mut Query) -> Result<(), String> {
     let SetExpr::Select(select) = query.body.as_ref() else { return Ok(()) };
     let Some(order) = &query.order_by else { return Ok(()) };
@@ -54,13 +55,13 @@ fn order_outside(query: &mut Query) -> Option<()> {
     Some(())
 }
 
-/// The results of a query: a name for each, where it has one, and the names of columns that each of them uses.
+/// The results of a query: the name of each, if any, and the names of the columns that it uses.
 struct Results {
     names: Vec<Option<String>>,
-    /// Whether the name was given with AS, to something else than a column of that name.
+    /// Whether AS gave the name to something other than a column of that name.
     is_new: Vec<bool>,
     uses: Vec<HashSet<String>>,
-    /// What GROUP BY and HAVING use.
+    /// The columns of GROUP BY and HAVING.
     grouped_by: HashSet<String>,
 }
 
@@ -142,7 +143,7 @@ fn column(expr: &Expr) -> Option<String> {
     }
 }
 
-/// The names of the columns that something uses.
+/// The names of the columns in a part of a statement.
 fn used<T: Visit>(part: &T) -> HashSet<String> {
     let mut names = HashSet::new();
     let _: ControlFlow<()> = visit_expressions(part, |expr| {

@@ -1,4 +1,4 @@
-//! A value twice in an ORDER BY inside of an aggregate or of `DISTINCT ON`: the second time it changes nothing.
+//! Drops the second occurrence of a value in an ORDER BY inside of an aggregate or of `DISTINCT ON`: it has no effect.
 //!
 //! The engine panics on it.
 

@@ -1,4 +1,4 @@
-//! Orders that the engine would not keep.
+//! Refuses orders that the engine would not keep.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -7,7 +7,8 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, SortExpr};
 
-/// Refuses an aggregate with DISTINCT and ORDER BY beside one with another ORDER BY: the engine gives the first no order.
+/// Refuses an aggregate with DISTINCT and ORDER BY beside one with another ORDER BY: the engine does not order the
+/// first.
 pub(in crate::postgres) fn two_orders(plan: &LogicalPlan) -> Result<(), DataFusionError> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Aggregate(aggregate) = node {
@@ -35,7 +36,8 @@ pub(in crate::postgres) fn two_orders(plan: &LogicalPlan) -> Result<(), DataFusi
     Ok(())
 }
 
-/// Refuses `NULLS FIRST` and `NULLS LAST` of lists where they are not the default: the engine takes them for those inside of the lists too.
+/// Refuses `NULLS FIRST` and `NULLS LAST` of lists if they are not the default: the engine applies them inside of the
+/// lists too.
 pub(in crate::postgres) fn nulls_of_lists(plan: &LogicalPlan) -> Result<(), DataFusionError> {
     plan.apply_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());

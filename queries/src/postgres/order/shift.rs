@@ -1,7 +1,7 @@
 //! `lead` and `lag` with `IGNORE NULLS`.
 //!
-//! Row by row, the engine forgets rows behind a gap of NULLs; over a whole part of a window it is right. So these are computed
-//! over the whole part. <https://github.com/apache/datafusion/issues/25471>
+//! Row by row, the engine loses rows behind a gap of NULLs; over a whole part of a window it is right. So these
+//! functions are computed over the whole part. <https://github.com/apache/datafusion/issues/25471>
 
 use std::ops::Range;
 use std::sync::Arc;

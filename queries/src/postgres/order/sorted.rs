@@ -1,8 +1,8 @@
 //! Keeps sorts that the engine leaves out.
 //!
-//! Rows that are sorted by a value are sorted by its day too, and the engine then takes them for sorted by the day and anything
-//! behind it: `ORDER BY CAST(occurred_at AS DATE), n DESC` above a window came in another order. A coarser form of a value stands on a
-//! copy here, of which it knows no order.
+//! Rows that are sorted by a value are sorted by its day too. The engine then takes them for sorted by the day and all
+//! further keys: `ORDER BY CAST(occurred_at AS DATE), n DESC` above a window came in another order. Here a coarser form
+//! of a value is computed from a copy, whose order the engine does not know.
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;

@@ -1,7 +1,7 @@
-//! The common column of `JOIN … USING` in a `WHERE`: the engine calls it ambiguous there, and only there.
+//! The common column of `JOIN … USING` in a `WHERE`: only there the engine calls it ambiguous.
 //!
-//! Where there is no doubt which column is meant, that of the first table of the join, it is named in the text. Names that were put in
-//! so are told by their quotes.
+//! If the column is clear, that of the first table of the join is named in the text. Such names are recognised by their
+//! quotes.
 
 use std::ops::ControlFlow;
 
@@ -56,7 +56,7 @@ fn name(table: &TableFactor) -> Option<Ident> {
 struct Namer {
     keys: Vec<(Ident, String)>,
     normal: fn(&Ident) -> String,
-    /// Of queries in the condition: names in them may be their own.
+    /// The depth of queries in the condition: names in them may be their own.
     depth: usize,
 }
 

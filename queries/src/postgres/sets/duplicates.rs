@@ -1,8 +1,8 @@
-//! `INTERSECT ALL` and `EXCEPT ALL` count how often a row is there.
+//! `INTERSECT ALL` and `EXCEPT ALL` count equal rows.
 //!
-//! The engine keeps every row of the left side that is somewhere, or nowhere, on the right. Here the equal rows of each side are
-//! numbered, and the numbers are compared with them.
-//! <https://github.com/apache/datafusion/issues/12955>, <https://github.com/apache/datafusion/issues/12956>
+//! The engine keeps every row of the left side that occurs, or does not occur, on the right. Here the equal rows of
+//! each side are numbered, and the numbers are compared too. <https://github.com/apache/datafusion/issues/12955>,
+//! <https://github.com/apache/datafusion/issues/12956>
 
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ pub(in crate::postgres) fn count_duplicates(plan: LogicalPlan) -> Result<Logical
     Ok(counted.data)
 }
 
-/// As the planner writes the two; without `ALL` the left side is made distinct first, and a distinct one needs no numbers.
+/// Recognises the planner's form of both. Without `ALL` the left side is made distinct first, and a distinct side needs
+/// no numbers.
 fn is_all(join: &Join) -> bool {
     matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)
         && join.null_equality == NullEquality::NullEqualsNull

@@ -1,8 +1,8 @@
 //! Lists of values and unknown: `x IN (1) AND x IN (2)`, `regexp_like(x, …)`.
 //!
-//! The engine puts lists on the same value together, and takes the result for false or true also where the value is NULL. So all but
-//! the first of them stand on a copy of the value here, which it takes for another. And it says that NULL does not match a regular
-//! expression, where that is unknown. <https://github.com/apache/datafusion/issues/24246>
+//! The engine merges lists on the same value, and takes the result for false or true even if the value is NULL. So here
+//! all lists but the first use a copy of the value, which the engine takes for another one. It also says that NULL does
+//! not match a regular expression, although that is unknown. <https://github.com/apache/datafusion/issues/24246>
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const MATCHES: &str = "regexp_like";
 
 pub(in crate::postgres) fn keep_unknown(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let kept = plan.transform_up_with_subqueries(|node| match node {
-        // Conditions of a filter may be put together: false and unknown are the same there.
+        // Conditions of a filter may be merged: false and unknown are the same there.
         LogicalPlan::Filter(filter) => {
             let conditions = split_conjunction_owned(filter.predicate).into_iter().map(apart);
             let predicate = conjunction(conditions.collect::<Result<Vec<_>, _>>()?).unwrap_or_else(|| lit(true));
@@ -48,7 +48,7 @@ fn apart(expr: Expr) -> Result<Expr, DataFusionError> {
             if seen.insert(expr.clone()) {
                 return Ok(Transformed::no(Expr::InList(InList { expr, list, negated })));
             }
-            // A third list needs a value that is another than the second's.
+            // A third list needs another copy than the second.
             let mut copy = expr;
             while !seen.insert(copy.clone()) {
                 copy = Box::new(copy_of(*copy));

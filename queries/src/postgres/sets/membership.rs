@@ -1,8 +1,8 @@
 //! `x IN (SELECT …)` and `x NOT IN (SELECT …)` with NULLs: unknown is neither true nor false.
 //!
-//! Right in the engine is `x IN (SELECT …)` where unknown counts as false, and that is left as it is. Elsewhere the engine forgets
-//! NULLs of a correlated query, of a value that is computed, or of both. There it is said by `EXISTS`, which knows no unknown:
-//! is there a row that is equal, is there a NULL, is there any row.
+//! The engine answers `x IN (SELECT …)` correctly where unknown counts as false, and that form is left as it is.
+//! Elsewhere it forgets NULLs of a correlated query, of a computed value, or of both. There `EXISTS`, which is never
+//! unknown, replaces it: is there an equal row, is there a NULL, is there any row.
 //! <https://github.com/apache/datafusion/issues/25347>, <https://github.com/apache/datafusion/issues/25336>,
 //! <https://github.com/apache/datafusion/issues/25480>, <https://github.com/apache/datafusion/issues/25474>
 
@@ -32,7 +32,7 @@ pub(in crate::postgres) fn keep_unknown(plan: LogicalPlan) -> Result<LogicalPlan
     Ok(kept.data)
 }
 
-/// A condition of a filter, as conditions that hold together.
+/// A condition of a filter, as a conjunction.
 fn condition_of(condition: Expr, schema: &DFSchema) -> Result<Vec<Expr>, DataFusionError> {
     match condition {
         Expr::InSubquery(member) if member.negated => Membership::of(member, schema)?.not_among(),
@@ -44,7 +44,7 @@ fn condition_of(condition: Expr, schema: &DFSchema) -> Result<Vec<Expr>, DataFus
     }
 }
 
-/// A condition of which unknown and false are the same: `AND` and `OR` keep it so.
+/// A condition in which unknown and false are the same; `AND` and `OR` keep that.
 fn where_unknown_is_false(condition: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
@@ -60,7 +60,7 @@ fn where_unknown_is_false(condition: Expr, schema: &DFSchema) -> Result<Expr, Da
     }
 }
 
-/// An expression of which true, false and unknown are three.
+/// An expression in which unknown differs from false.
 fn anywhere(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
     let rewritten = expr.transform_up(|part| match part {
         Expr::InSubquery(member) => {
@@ -105,8 +105,8 @@ impl Membership {
         })
     }
 
-    /// Rows of the query for which a condition holds. One is enough; a correlated query is not cut, because the engine moves its
-    /// correlation, and cannot move that through a limit.
+    /// Rows of the query for which a condition holds. One is enough. A correlated query gets no limit, because the
+    /// engine moves its correlation and cannot move it through a limit.
     fn rows(&self, condition: Option<Expr>) -> Result<Arc<LogicalPlan>, DataFusionError> {
         let mut rows = LogicalPlanBuilder::from(self.query.as_ref().clone());
         if let Some(condition) = condition {
@@ -148,7 +148,7 @@ impl Membership {
     }
 }
 
-/// Only columns and constants are trusted to say that they are never NULL.
+/// Only columns and constants are reliable about being never NULL.
 fn may_be_null(value: &Expr, schema: &DFSchema) -> bool {
     match value {
         Expr::Literal(value, _) => value.is_null(),
@@ -157,7 +157,7 @@ fn may_be_null(value: &Expr, schema: &DFSchema) -> bool {
     }
 }
 
-/// An expression as a query inside of the one that it belongs to sees it.
+/// An expression of the outer query, as seen by the inner one.
 fn outer(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
     let outer = expr.transform(|part| match part {
         Expr::Column(column) => {
@@ -172,7 +172,8 @@ fn outer(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
     Ok(outer.data)
 }
 
-/// Refuses what the engine answers wrongly: it moves the correlation out of the query, past what the rows depend on.
+/// Refuses queries that the engine answers wrongly: it moves the correlation out of the query, past operators on which
+/// the rows depend.
 fn check(query: &LogicalPlan, is_exists: bool) -> Result<(), DataFusionError> {
     if query.all_out_ref_exprs().is_empty() {
         return Ok(());

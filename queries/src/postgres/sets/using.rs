@@ -1,4 +1,4 @@
-//! `JOIN … USING` and `NATURAL JOIN`: the column that both sides have in common is the one that is there.
+//! `JOIN … USING` and `NATURAL JOIN`: the common column has the value of the present side.
 //!
 //! The engine takes the column of one side, which is NULL in the rows that only the other side has.
 //! <https://github.com/apache/datafusion/issues/22881>
@@ -11,13 +11,13 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
 
 use crate::postgres::Names;
 
-/// What an outer join does with one of its common columns.
+/// A common column of an outer join.
 struct Key {
     left: Column,
     right: Column,
 }
 
-/// Puts the common columns of outer joins together.
+/// Merges the common columns of outer joins.
 ///
 /// # Errors
 /// [`DataFusionError::Plan`] where a statement uses both the common column and the one of a side: the plan has one name for both.
@@ -72,10 +72,10 @@ fn uses_side(key: &Key, join_type: JoinType, names: &Names) -> bool {
     }
 }
 
-/// Whether it also uses the common column in a way that would take the empty side.
+/// Whether it also uses the common column in a way that would read the empty side.
 fn uses_both(key: &Key, join_type: JoinType, names: &Names) -> bool {
     match join_type {
-        // The name alone is the left one already, and `*` shows the first in the order of the alphabet.
+        // The bare name is the left column already, and `*` shows the first in alphabetical order.
         JoinType::Left => names.has_wildcard && key.right < key.left,
         _ => names.has_wildcard || names.has_bare(&key.left.name),
     }
@@ -90,7 +90,7 @@ fn ambiguous(key: &Key, join_type: JoinType) -> DataFusionError {
     ))
 }
 
-/// What a column of the join shows.
+/// The value of a column of the join.
 fn value(column: Column, merged: &[Key], join: &Join) -> Expr {
     let Some(key) = merged.iter().find(|key| key.left == column || key.right == column) else {
         return Expr::Column(column);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn texts_and_parts_of_times_are_those_of_postgresql() {
+async fn times_and_their_parts_follow_postgresql() {
     let session = session(&[], &events()).await;
     let cases = [
         (
@@ -89,7 +89,7 @@ async fn dates_of_all_years_can_be_compared() {
 }
 
 #[tokio::test]
-async fn times_are_read_and_cut_in_the_zone_of_the_session() {
+async fn times_follow_the_zone_of_the_session() {
     // 23:30 of the 3rd in Chicago.
     let gift = event("donation", "2026-11-04T05:30:00Z", json!({"donor_id": "a", "points": 1}));
     let options = QueryOptions { time_zone: Tz::America__Chicago, ..options() };
@@ -148,7 +148,7 @@ async fn times_are_read_and_cut_in_the_zone_of_the_session() {
 }
 
 #[tokio::test]
-async fn what_stands_beside_an_instant_in_case_and_union_is_one() {
+async fn case_and_union_with_instants_give_instants() {
     let gift = event("donation", "2026-11-04T05:30:00Z", json!({"donor_id": "a", "points": 1}));
     let options = QueryOptions { time_zone: Tz::America__Chicago, ..options() };
     let session = QuerySession::new(tables(&[], &[gift]), options).await.unwrap();
@@ -198,7 +198,7 @@ async fn what_stands_beside_an_instant_in_case_and_union_is_one() {
 }
 
 #[tokio::test]
-async fn days_whose_midnight_is_skipped_or_doubled_have_a_begin_and_an_end() {
+async fn days_without_one_midnight_have_two_ends() {
     let gift = |at: &str| event("donation", at, json!({"donor_id": "a", "points": 1}));
     let cases = [
         (

@@ -1,7 +1,7 @@
-//! Differences of times beside intervals: as long as they are, a day for 24 hours and a month for 30 days, as in PostgreSQL.
+//! Compares differences of times and intervals by length: a day is 24 hours and a month 30 days, as in PostgreSQL.
 //!
-//! The engine compares months first, then days, then the rest, so that the difference of two times, which has no days, is less than one
-//! day for ever.
+//! The engine compares months first, then days, then the rest, so that a difference of two times, which has no days, is
+//! always less than one day.
 
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ const MONTH_DAYS: i128 = 30;
 /// Room for 2^31 months in nanoseconds.
 const LENGTH: DataType = DataType::Decimal128(38, 0);
 
-/// Whether two values are compared as lengths of time: one of them is an interval, the other one too or a difference.
+/// Whether two values are compared as lengths of time: one of them is an interval, the other an interval or a
+/// difference.
 pub(in crate::postgres) fn are_lengths(left: &Expr, right: &Expr, schema: &DFSchema) -> bool {
     let kind = |expr: &Expr| expr.get_type(schema).ok();
     let is_length = |data_type: &DataType| matches!(data_type, DataType::Interval(_) | DataType::Duration(_));

@@ -1,7 +1,8 @@
-//! Times in the zone of the session, wherever a day, an hour or a text without zone is meant.
+//! Times in the zone of the session, for days, hours and texts without a zone.
 //!
-//! The times of the lake are instants, kept in UTC. PostgreSQL shows and cuts them in the zone of the session, and reads what has no
-//! zone in it; the engine does both in UTC, so that `date_trunc('day', occurred_at)` gave other days than `local_date`.
+//! The times of the lake are instants, kept in UTC. PostgreSQL shows and cuts them in the zone of the session, and
+//! reads texts without a zone in it. The engine does both in UTC, so that `date_trunc('day', occurred_at)` gave other
+//! days than `local_date`.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::postgres::times::intervals::{are_lengths, length_of};
 use crate::postgres::times::shifted::shifted_by;
 use crate::postgres::times::zone::{instant_of, instant_of_text, local_time_of};
 
-/// Functions that cut or show a time: in its own zone.
+/// Functions that cut or show a time in its own zone.
 const IN_ITS_ZONE: [&str; 3] = [CUT, "date_part", "to_char"];
 const CUT: &str = "date_trunc";
 /// Functions that give one of their arguments.
@@ -113,7 +114,7 @@ impl LocalTimes {
                 let expr = Box::new(self.before_cast(*expr, field.data_type(), schema));
                 Transformed::yes(Expr::Cast(Cast { expr, field }))
             }
-            // What cannot be read is NULL there: our function would end the statement.
+            // An unreadable text is NULL there: our function would fail.
             Expr::TryCast(TryCast { expr, field }) if !is_text(&expr, schema) => {
                 let expr = Box::new(self.before_cast(*expr, field.data_type(), schema));
                 Transformed::yes(Expr::TryCast(TryCast { expr, field }))
@@ -122,14 +123,14 @@ impl LocalTimes {
         }
     }
 
-    /// Values of which one is the result: instants where one of them is.
+    /// Values of which one is the result: all are instants if one of them is.
     fn of_one_type(&self, values: Vec<Expr>, schema: &DFSchema) -> Vec<Expr> {
         let instant = values.iter().find(|value| is_instant(value, schema)).cloned();
         let Some(instant) = instant else { return values };
         values.into_iter().map(|value| self.against(value, &instant, schema, true)).collect()
     }
 
-    /// The results of a CASE are of one type, and so are the value and those that it is compared with.
+    /// The results of a CASE are of one type, and so are the value and the values that it is compared with.
     fn case(&self, case: Case, schema: &DFSchema) -> Case {
         let (conditions, results): (Vec<_>, Vec<_>) = case.when_then_expr.into_iter().unzip();
         let count = results.len();
@@ -147,7 +148,7 @@ impl LocalTimes {
         Case { expr: compared, when_then_expr: when_then, else_expr: results.next().map(Box::new) }
     }
 
-    /// An instant and an interval with days or months: those are counted on the calendar of the zone.
+    /// An instant plus an interval with days or months, which are counted on the calendar of the zone.
     fn shifted(&self, left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option<Expr> {
         let is_instant = |expr: &Expr| is_instant(expr, schema);
         let is_interval = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Interval(_)));
@@ -188,7 +189,7 @@ impl LocalTimes {
         }
     }
 
-    /// A text as an instant; what is none is left to the engine, which says so.
+    /// A text as an instant; any other text is left to the engine, which reports it.
     fn read(&self, text: Expr) -> Expr {
         let Expr::Literal(value, _) = &text else { return self.instant_of.call(vec![text]) };
         let Some(Some(written)) = value.try_as_str() else { return text };
@@ -204,7 +205,7 @@ impl LocalTimes {
     /// An instant in the zone of the session; anything else as it is.
     fn in_session(&self, expr: Expr, schema: &DFSchema) -> Expr {
         match expr.get_type(schema) {
-            // Whatever its own zone: that of a CASE is the first result's here, and may be another's in the end.
+            // Its own zone does not matter: a CASE has the first result's zone here, and may have another's in the end.
             Ok(DataType::Timestamp(_, Some(_))) => {
                 let local = DataType::Timestamp(TimeUnit::Microsecond, Some(self.zone.name().into()));
                 Expr::Cast(Cast::new(Box::new(expr), local))
@@ -221,7 +222,7 @@ impl LocalTimes {
                 self.in_session(expr, schema)
             }
             (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, None)) => self.local_time_of.call(vec![expr]),
-            // And back. A cast that the session wrote has its zone.
+            // And back. A cast in the statement has its zone.
             (DataType::Date32 | DataType::Timestamp(_, None), DataType::Timestamp(_, Some(_))) => {
                 self.instant_of.call(vec![expr])
             }
@@ -230,7 +231,7 @@ impl LocalTimes {
         }
     }
 
-    /// The columns of a union are instants where those of one part are.
+    /// The columns of a union are instants if those of one part are.
     fn parts_of_union(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Union(mut union) = node else { return Ok(Transformed::no(node)) };
         let has_instant = |column: usize| {
@@ -262,7 +263,7 @@ impl LocalTimes {
         Ok(Transformed::yes(LogicalPlan::Union(union)))
     }
 
-    /// Keys of a join stand beside each other, not in one expression.
+    /// The keys of a join are pairs, not one expression.
     fn join_keys(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>, DataFusionError> {
         let LogicalPlan::Join(mut join) = node else { return Ok(Transformed::no(node)) };
         let schema = merge_schema(&[&join.left, &join.right]);
@@ -275,7 +276,8 @@ impl LocalTimes {
     }
 }
 
-/// Refuses a date beside a whole number, as PostgreSQL does: the engine takes the number for days since 1970, so that no day is `20261105`.
+/// Refuses a date beside a whole number, as PostgreSQL does: the engine takes the number for days since 1970, so that
+/// `20261105` matches no day.
 fn refuse_days_as_numbers(expr: &Expr, schema: &DFSchema) -> Result<(), DataFusionError> {
     let are_mixed = |left: &Expr, right: &Expr| {
         let types = [left.get_type(schema), right.get_type(schema)];
@@ -331,7 +333,7 @@ fn compares(op: Operator) -> bool {
     )
 }
 
-/// A date to which less than a day is added is a time, as in PostgreSQL; the engine forgets what is added.
+/// A date plus less than a day is a time, as in PostgreSQL; the engine drops the added part.
 fn with_time(date: Expr, added: &Expr, schema: &DFSchema) -> Expr {
     let is_date = matches!(date.get_type(schema), Ok(DataType::Date32));
     let whole_days = match added {
@@ -342,7 +344,7 @@ fn with_time(date: Expr, added: &Expr, schema: &DFSchema) -> Expr {
     if is_date && !whole_days { as_time(date, schema) } else { date }
 }
 
-/// A date as the time at which it begins, to the microsecond: the engine takes nanoseconds, which end in 2262.
+/// A date as the time at which it begins, in microseconds: the engine uses nanoseconds, which end in 2262.
 fn as_time(expr: Expr, schema: &DFSchema) -> Expr {
     match expr.get_type(schema) {
         Ok(DataType::Date32) => Expr::Cast(Cast::new(Box::new(expr), DataType::Timestamp(TimeUnit::Microsecond, None))),

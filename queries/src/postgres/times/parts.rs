@@ -1,7 +1,7 @@
 //! `date_part` and `extract`: seconds with their fraction, and the parts of a difference of times.
 //!
-//! The engine drops fractions, of `epoch` of a difference too, takes a year of an interval for 360 days, and counts all months of
-//! an interval as its months. <https://github.com/apache/datafusion/issues/12140>
+//! The engine drops fractions, also those of `epoch` of a difference, takes a year of an interval for 360 days, and
+//! counts all months of an interval as its months. <https://github.com/apache/datafusion/issues/12140>
 
 use std::sync::Arc;
 
@@ -29,11 +29,11 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const NANOSECONDS: i64 = 1_000;
 const MONTHS: i32 = 12;
-/// As PostgreSQL takes a year of an interval: 365.25 days.
+/// A year of an interval in PostgreSQL: 365.25 days.
 const YEAR_MICROS: i128 = 31_557_600_000_000;
 const MONTH_DAYS: i128 = 30;
 
-/// The engine's function, but for what has a fraction and for differences.
+/// The engine's function, except for parts with a fraction and for differences.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::postgres) struct DatePart {
     function: Arc<ScalarUDF>,
@@ -45,7 +45,7 @@ impl DatePart {
     }
 }
 
-/// Replaces the engine's function: `extract` does not ask the session for it.
+/// Replaces the engine's function: `extract` does not look it up in the session.
 pub(in crate::postgres) fn rewrite(expr: Expr) -> Transformed<Expr> {
     match expr {
         Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == NAME => {
@@ -97,7 +97,7 @@ impl Part {
     }
 }
 
-/// The part that this module computes of values of a type, or none where the engine is right.
+/// The part that this module computes from values of a type; `None` where the engine is right.
 fn part_of(name: Option<&str>, data_type: &DataType) -> Option<Part> {
     let part = Part::parse(name?)?;
     let is_fraction = matches!(part, Part::Second | Part::Millisecond | Part::Microsecond);
@@ -207,7 +207,7 @@ fn differences(values: &ArrayRef) -> Result<Vec<Option<Difference>>, DataFusionE
     })
 }
 
-/// In the last digit of the part's type.
+/// The number in units of the last digit of the part's type.
 fn number(part: Part, (months, days, micros): Difference) -> i128 {
     match part {
         Part::Year => i128::from(months / MONTHS),

@@ -1,4 +1,4 @@
-//! An instant some days or months later: on the calendar of a zone, so that the clock shows the same time.
+//! Moves an instant by days or months on the calendar of a zone, so that the clock shows the same time.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_months_are_counted_on_the_calendar_of_the_zone() {
+    fn days_and_months_follow_the_zones_calendar() {
         let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap().to_utc();
         let by = |months, days, hours: i64| IntervalMonthDayNano::new(months, days, hours * 3_600_000_000_000);
         let cases = [

@@ -28,7 +28,7 @@ enum Case {
     Lower,
 }
 
-/// The fields, longer ones before those that they begin with.
+/// The fields, longer ones before their prefixes.
 const FIELDS: [&str; 62] = [
     "HH24", "HH12", "HH", "MI", "SSSSS", "SSSS", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "A.M.",
     "P.M.", "a.m.", "p.m.", "AM", "PM", "am", "pm", "Y,YYY", "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "IDDD",
@@ -60,7 +60,7 @@ const JULIAN: i64 = 1_721_425;
 
 impl Template {
     /// # Errors
-    /// A field that is not written here, by name.
+    /// The name of a field that is not supported.
     pub(in crate::postgres) fn parse(template: &str) -> Result<Self, DataFusionError> {
         let mut pieces = Vec::new();
         let (mut rest, mut has_field) = (template, false);
@@ -88,7 +88,7 @@ impl Template {
             let mut characters = rest.chars();
             match characters.next() {
                 Some('\\') => pieces.extend(characters.next().map(|escaped| Piece::Text(escaped.to_string()))),
-                // A letter that is no field is more often a mistake than a text.
+                // A letter outside of a field is more often a mistake than a text.
                 Some(letter) if letter.is_ascii_alphabetic() && letter != 'T' => {
                     return exec_err!(
                         "to_char does not know {:?} in the template {template:?}: put texts into \"double quotes\", or use a format \
@@ -110,7 +110,7 @@ impl Template {
     }
 
     /// # Errors
-    /// A zone that the time has not.
+    /// A field for the zone of a time without one.
     pub(in crate::postgres) fn write(&self, moment: &Moment) -> Result<String, DataFusionError> {
         let mut text = String::new();
         for piece in &self.pieces {
@@ -133,7 +133,7 @@ fn prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     head.eq_ignore_ascii_case(prefix).then_some(behind)
 }
 
-/// Names whose case says nothing are written in capitals or in small letters.
+/// Names whose case has no meaning are accepted in capitals or in small letters.
 fn field(text: &str) -> Option<(&'static str, &str)> {
     let exact = FIELDS.into_iter().filter_map(|name| Some((name, text.strip_prefix(name)?)));
     let small = FIELDS.into_iter().filter(|name| !has_case(name));
@@ -141,7 +141,7 @@ fn field(text: &str) -> Option<(&'static str, &str)> {
     exact.chain(small).max_by_key(|(name, _)| name.len())
 }
 
-/// Whether the case of a name says how it is written.
+/// Whether the case of a field decides the case of its name.
 fn has_case(name: &str) -> bool {
     ["month", "mon", "day", "dy", "am", "pm", "a.m.", "p.m.", "rm"].iter().any(|cased| cased.eq_ignore_ascii_case(name))
 }
@@ -239,7 +239,7 @@ fn half(name: &str, is_afternoon: bool) -> &'static str {
     }
 }
 
-/// A name in the case of its field, and of its length.
+/// A name in the case of its field, filled to its width.
 fn called(field: &str, name: &str, is_filled: bool) -> String {
     let is_short = matches!(field.to_lowercase().as_str(), "mon" | "dy");
     let name = if is_short { name.get(..3).unwrap_or(name) } else { name };

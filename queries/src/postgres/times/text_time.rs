@@ -1,7 +1,7 @@
 //! `to_timestamp` of a text or of seconds, to the microsecond and for all years.
 //!
-//! The engine announces another type than it gives for texts, so that these end the statement, and takes the nearest time of its own
-//! range for seconds beyond it. <https://github.com/apache/datafusion/issues/24632>
+//! The engine announces another type than it returns for texts, so that they fail, and takes the nearest time of its
+//! own range for seconds beyond it. <https://github.com/apache/datafusion/issues/24632>
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ fn of_seconds(seconds: &ArrayRef) -> Result<TimestampMicrosecondArray, DataFusio
     };
     let micros = |micros: i128| {
         let micros = i64::try_from(micros).ok().filter(|micros| DateTime::from_timestamp_micros(*micros).is_some());
-        micros.ok_or_else(|| exec_datafusion_err!("to_timestamp: so many seconds are out of the range of times"))
+        micros.ok_or_else(|| exec_datafusion_err!("to_timestamp: the seconds are out of the range of times"))
     };
     seconds.as_primitive::<Decimal128Type>().try_unary(micros)
 }

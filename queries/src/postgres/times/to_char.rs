@@ -1,6 +1,6 @@
 //! `to_char` with PostgreSQL's templates; a format with `%` is the engine's.
 //!
-//! The engine takes a template for text that stands for itself: `to_char(x, 'YYYY-MM')` was `YYYY-MM`.
+//! The engine takes a template for literal text: `to_char(x, 'YYYY-MM')` was `YYYY-MM`.
 
 use std::sync::Arc;
 

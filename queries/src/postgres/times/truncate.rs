@@ -1,6 +1,6 @@
 //! `date_trunc` of an instant, in its zone.
 //!
-//! The engine gives the two midnights of a day that has two as two days. <https://github.com/apache/datafusion/issues/25084>
+//! The engine takes the two midnights of a day for two days. <https://github.com/apache/datafusion/issues/25084>
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::postgres::numbers::casts::cast;
 use crate::postgres::numbers::nearest_whole::constant_or_array;
 use crate::postgres::times::zone::instant;
 
-/// The engine's function, but for instants.
+/// The engine's function, except for instants.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::postgres) struct DateTrunc {
     function: Arc<ScalarUDF>,
@@ -31,7 +31,7 @@ impl DateTrunc {
     }
 }
 
-/// The zone that a time is cut in, when it is one of the known names; a local time is cut as it is.
+/// The zone in which a time is cut, if its name is known; a local time is cut as it is.
 fn zone_of(data_type: &DataType) -> Option<Tz> {
     match data_type {
         DataType::Timestamp(_, Some(zone)) => zone.parse().ok(),
@@ -102,7 +102,7 @@ impl ScalarUDFImpl for DateTrunc {
 
 #[derive(Clone, Copy)]
 enum Unit {
-    /// So many microseconds, counted from the full hour.
+    /// N microseconds, counted from the full hour.
     Micros(i64),
     Day,
     Week,
@@ -131,7 +131,7 @@ impl Unit {
         })
     }
 
-    /// The instant at which the unit began that the time lies in.
+    /// The instant at which the unit of the time began.
     fn truncate(self, zone: Tz, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let offset = zone.offset_from_utc_datetime(&time.naive_utc()).fix();
         let local = time.naive_utc().checked_add_offset(offset)?;

@@ -1,4 +1,4 @@
-//! From the clock on the wall to an instant and back, also where clocks skip an hour or show it twice.
+//! From a local time to an instant and back, also where clocks skip an hour or show it twice.
 //!
 //! The engine refuses such times or takes NULL for them. <https://github.com/apache/datafusion/issues/25084>,
 //! <https://github.com/apache/arrow-rs/issues/11037>
@@ -20,15 +20,15 @@ use crate::postgres::numbers::casts::cast;
 use crate::postgres::numbers::nearest_whole::constant_or_array;
 use crate::text::time_zone::parse_time_zone;
 
-/// The function that stands for `AT TIME ZONE`.
+/// The function that replaces `AT TIME ZONE`.
 pub(in crate::postgres) const AT_TIME_ZONE: &str = "at_time_zone";
-/// The zone that the times of the lake are kept in.
+/// The zone in which the lake keeps its times.
 const STORED: &str = "UTC";
-/// No clock was ever put forward by more than a day.
+/// Clocks were never put forward by more than a day.
 const SKIPPED_HOURS_MAX: i64 = 25;
 
-/// The instant of a local time. A time that was skipped is counted on from before the gap. Of one that is shown twice it is the
-/// second, as in PostgreSQL, but for midnight: a day begins at the first.
+/// The instant of a local time. A skipped time is counted on from before the gap. For a time that is shown twice it is
+/// the second, as in PostgreSQL, except for midnight: a day begins at the first.
 pub(in crate::postgres) fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     let found = zone.from_local_datetime(&local);
     let is_midnight = local.time() == NaiveTime::MIN;
@@ -47,7 +47,7 @@ pub(in crate::postgres) fn local(zone: Tz, instant: DateTime<Utc>) -> NaiveDateT
     instant.with_timezone(&zone).naive_local()
 }
 
-/// The instant of a text: with an offset as it says, without one in the zone.
+/// The instant of a text: by its offset, or in the zone without one.
 pub(in crate::postgres) fn instant_of_text(zone: Tz, text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     let read = |hours: i32| {
@@ -106,7 +106,7 @@ fn stored() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from(STORED)))
 }
 
-/// What a function of this module does.
+/// The task of a function of this module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Task {
     /// The instant of a date, of a time without zone or of a text.
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn local_times_that_are_skipped_or_doubled_have_an_instant() {
+    fn skipped_or_doubled_local_times_have_an_instant() {
         let cases = [
             // Midnight twice: the day begins at the first.
             (Tz::America__Havana, "2026-11-01 00:00:00", "2026-11-01T04:00:00Z"),
@@ -247,7 +247,7 @@ mod tests {
             (Tz::Atlantic__Azores, "2026-03-29 00:00:00", "2026-03-29T01:00:00Z"),
             (Tz::Atlantic__Azores, "2026-10-25 00:00:00", "2026-10-25T00:00:00Z"),
             (Tz::America__Chicago, "2026-03-08 02:30:00", "2026-03-08T08:30:00Z"),
-            // A whole day that was never there.
+            // A whole day that was skipped.
             (Tz::Pacific__Apia, "2011-12-30 00:00:00", "2011-12-30T10:00:00Z"),
             // With an offset the zone does not matter.
             (Tz::America__Havana, "2026-11-01T00:00:00Z", "2026-11-01T00:00:00Z"),

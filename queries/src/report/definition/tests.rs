@@ -22,7 +22,7 @@ use crate::testing::{chain, event, options, report_csv, session, tables};
 /// Reports that count the view of their name by period.
 const OF_ONE_VIEW: [&str; 3] = ["donations", "interactions", "redemptions"];
 
-/// A small generator of its own: the same numbers each time.
+/// A small generator with the same numbers each time.
 struct Numbers(u64);
 
 impl Numbers {
@@ -40,7 +40,8 @@ pub(super) struct World {
     pub(super) transactions: Vec<Value>,
 }
 
-/// Transactions of all types around two ends of month, a leap day's absence, a daylight-saving change and midnights.
+/// Transactions of all types around two ends of month, a February without a leap day, a daylight-saving change and
+/// midnights.
 pub(super) fn world() -> World {
     let mut numbers = Numbers(7);
     let start: DateTime<Utc> = "2026-02-20T00:00:00Z".parse().unwrap();
@@ -235,7 +236,7 @@ async fn a_report_says_what_it_was_computed_from() {
 }
 
 #[tokio::test]
-async fn a_report_on_empty_tables_is_empty_and_without_tables_says_what_is_missing() {
+async fn a_report_on_empty_tables_is_empty() {
     let empty = session(&[], &[]).await;
     let bare = QuerySession::new(Vec::new(), options()).await.unwrap();
     let catalog = ReportCatalog::embedded().unwrap();
@@ -248,7 +249,7 @@ async fn a_report_on_empty_tables_is_empty_and_without_tables_says_what_is_missi
     }
 }
 
-/// Events of as many points and cents as 64 bits hold; the contract allows far fewer, but a lake may be older.
+/// Events of the most points and cents in 64 bits; the contract allows far fewer, but a lake may be older.
 fn huge(kind: &str, number: i64) -> Value {
     let most = i64::MAX;
     let at = format!("2026-01-01T00:00:{number:02}Z");
@@ -268,7 +269,7 @@ fn huge(kind: &str, number: i64) -> Value {
 }
 
 #[tokio::test]
-async fn sums_beyond_64_bits_are_exact_in_every_report() {
+async fn sums_beyond_64_bits_are_exact() {
     let kinds = ["interaction", "donation", "redemption", "transfer"];
     let mut transactions: Vec<_> = kinds.iter().flat_map(|kind| (0..3).map(|number| huge(kind, number))).collect();
     transactions.push(huge("interaction", 3));
@@ -337,7 +338,7 @@ async fn values_of_parameters_are_data_and_never_sql() {
 }
 
 #[tokio::test]
-async fn a_report_that_breaks_its_header_or_writes_is_refused() {
+async fn a_bad_or_writing_report_is_refused() {
     let session = session(&[], &[]).await;
     let header = "-- title: T\n-- question: Q?\n-- audience: A\n-- column: n (count) N.\n\n";
     let parse = |sql: &str| Report::parse("mine", "mine.sql", &format!("{header}{sql}"));
@@ -356,7 +357,7 @@ async fn a_report_that_breaks_its_header_or_writes_is_refused() {
 }
 
 #[tokio::test]
-async fn every_report_answers_on_an_empty_lake_and_on_a_small_one() {
+async fn every_report_answers_on_small_lakes() {
     let world = world();
     let lakes = [session(&[], &[]).await, session(&[], &world.transactions).await];
     let mut failures = Vec::new();
@@ -367,7 +368,7 @@ async fn every_report_answers_on_an_empty_lake_and_on_a_small_one() {
             match report.run(lake, &parameters).await {
                 Ok(result) => {
                     let rows: usize = result.batches.iter().map(RecordBatch::num_rows).sum();
-                    // These count steps that nobody took, and what this world does not have.
+                    // These reports count steps that nobody took, and things that this world lacks.
                     let others = ["onboarding_funnel", "rejected_events", "duplicates", "top_items"];
                     if (name == "empty") != (rows == 0) && !others.contains(&report.name()) {
                         failures.push(format!("{}: {rows} rows on the {name} lake", report.name()));
@@ -384,7 +385,7 @@ async fn every_report_answers_on_an_empty_lake_and_on_a_small_one() {
 }
 
 #[tokio::test]
-async fn a_statement_of_a_user_whom_the_lake_does_not_know_is_refused() {
+async fn a_statement_of_an_unknown_user_is_refused() {
     let user = event("user_created", "2026-01-01T00:00:00Z", json!({"user_id": "u"}));
     let bought = json!({"redeemer_id": "c", "redeemer_kind": "civilian", "provider_id": "p", "provider_kind": "merchant",
         "purpose": "goods", "points": 1});
@@ -402,7 +403,7 @@ async fn a_statement_of_a_user_whom_the_lake_does_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn the_days_of_a_period_are_named_in_every_result() {
+async fn every_result_names_its_periods_days() {
     let gift = |at| {
         let fields = json!({"donor_id": "a", "donor_kind": "civilian", "recipient_id": "x", "recipient_kind": "charity",
             "points": 1});
@@ -429,7 +430,7 @@ async fn the_days_of_a_period_are_named_in_every_result() {
 }
 
 #[test]
-fn a_byte_order_mark_before_a_report_is_no_part_of_it() {
+fn a_byte_order_mark_before_reports_is_skipped() {
     let header = "-- title: T\n-- question: Q?\n-- audience: A\n-- column: n (count) N.\n\n";
     let report = Report::parse("mine", "mine.sql", &format!("\u{feff}{header}SELECT 1 AS n")).unwrap();
     assert_eq!((report.header().title.as_str(), report.sql().starts_with("-- title")), ("T", true));

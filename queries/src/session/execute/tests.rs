@@ -15,7 +15,7 @@ async fn limited(options: QueryOptions) -> QuerySession {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_runaway_join_ends_at_its_time_limit_and_the_session_lives() {
+async fn a_runaway_join_ends_at_its_limit() {
     let limit = Duration::from_millis(500);
     let session = limited(QueryOptions { time_limit: limit, ..options() }).await;
     let runaway = [
@@ -36,7 +36,7 @@ async fn a_runaway_join_ends_at_its_time_limit_and_the_session_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_does_not_use_up_the_time_limit() {
+async fn a_slow_reader_costs_no_query_time() {
     let session = limited(QueryOptions { time_limit: Duration::from_millis(500), ..options() }).await;
     let mut stream = session.query("SELECT value FROM generate_series(1, 100000)").await.unwrap();
     stream.next().await.unwrap().unwrap();
@@ -55,7 +55,7 @@ async fn a_query_beyond_its_memory_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_half_way_is_an_error_and_not_a_short_result() {
+async fn a_failure_half_way_is_an_error() {
     let session = limited(options()).await;
     let error = session.collect("SELECT 1 / (value - 50000) FROM generate_series(1, 100000)").await.unwrap_err();
     assert!(matches!(error, QueryError::Execution(_)), "{}", chain(&error));
@@ -63,7 +63,7 @@ async fn a_failure_half_way_is_an_error_and_not_a_short_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_complete_result_ends_with_none_and_stays_there() {
+async fn a_complete_result_ends_with_none() {
     let session = limited(options()).await;
     let mut stream = session.query("SELECT value FROM generate_series(1, 3)").await.unwrap();
     let mut rows = 0;
@@ -75,20 +75,20 @@ async fn a_complete_result_ends_with_none_and_stays_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_stopped_for_its_memory_is_never_a_complete_result() {
+async fn a_query_stopped_for_memory_is_incomplete() {
     let (sender, memory) = MemoryWatch::by_hand(7);
     let endless = RecordBatchStreamAdapter::new(Arc::new(Schema::empty()), futures::stream::pending());
     let allowance = Allowance { memory, time_left: Duration::from_secs(300) };
     let mut stream = QueryStream::start(limited(options()).await, Box::pin(endless), Vec::new(), allowance);
     sender.send_replace(Some(1 << 20));
-    // A reader that looked for the overrun just before sees only that no more batches come.
+    // A reader that checked for the overrun just before only sees that the batches end.
     assert!(stream.batches.recv().await.is_none());
     let error = stream.finish().await.unwrap_err();
     assert!(matches!(error, QueryError::MemoryLimit { limit_bytes: 7, .. }), "{}", chain(&error));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_keeps_the_place_to_spill_to_when_the_session_is_gone() {
+async fn a_result_keeps_its_spill_folder() {
     let parent = tempfile::tempdir().unwrap();
     let session = limited(spilling_to(parent.path())).await;
     let stream = session.query("SELECT 1 AS n").await.unwrap();
@@ -98,9 +98,9 @@ async fn a_result_keeps_the_place_to_spill_to_when_the_session_is_gone() {
     assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
 }
 
-/// Its left side is computed once more when memory is short, unless it is told not to: an exchange below would panic.
+/// Without the guard the left side is computed again when memory is short, and an exchange below would panic.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nested_loop_join_without_memory_says_so_and_does_not_panic() {
+async fn a_join_without_memory_fails_without_panic() {
     let refused = "WITH s AS (SELECT value % 3 AS k, count(*) AS users FROM generate_series(1, 1000) GROUP BY 1) \
                    SELECT count(*) FROM s CROSS JOIN (SELECT unnest(range(0, 80001)) AS n) AS numbers \
                    CROSS JOIN (SELECT max(users) AS most FROM s) AS last WHERE s.users + numbers.n <= last.most";

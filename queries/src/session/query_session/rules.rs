@@ -1,8 +1,9 @@
 //! The same statement with each rule of the optimizer switched off gives the same rows.
 //!
-//! The statements come from the grammar of `tests/differential` (`run --write-cases`, see its README): a release of DataFusion
-//! brings rules whose faults no hand-written list foresees. A few stand in `rules.sql`, with their rows in `rules.ndjson`, for
-//! every run; `BLUELAKE_DIFFERENTIAL_CASES` names a folder with more of them and a lake of many files.
+//! The statements come from the grammar of `tests/differential` (`run --write-cases`, see its README), because a
+//! hand-written list cannot foresee the faults of new rules in a release of DataFusion. A few are in `rules.sql`, with
+//! their rows in `rules.ndjson`, for every run; `BLUELAKE_DIFFERENTIAL_CASES` names a folder with more of them and a
+//! lake of many files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
@@ -28,12 +29,12 @@ use crate::testing::{csv_or_error, event, options, schema};
 type Logical = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 type Physical = Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>;
 
-/// Rules without which no plan can run: they put in what the others rely on.
+/// Rules that every plan needs, because other rules rely on them.
 const NEEDED: [&str; 2] = ["EnsureRequirements", "OutputRequirements"];
-/// Rows are dealt out over so many partitions, as files of a lake are.
+/// Rows are distributed over this many partitions, like files of a lake.
 const PARTITIONS: usize = 3;
 
-/// What is asked, and of what.
+/// The statements, and the session to run them.
 struct Cases {
     session: QuerySession,
     statements: Vec<String>,
@@ -124,13 +125,13 @@ async fn rows(session: &QuerySession, sql: &str) -> Result<Vec<String>, String> 
 
 fn rounded(cell: &str) -> String {
     match cell.parse::<f64>() {
-        // A number of few digits may be a decimal or a double, with or without a point.
+        // A number with few digits may be a decimal or a double, with or without a point.
         Ok(number) if cell.contains(['.', 'e']) || cell.len() < 10 => format!("{number:.9e}"),
         _ => cell.to_owned(),
     }
 }
 
-/// The statements to which the second session gives other rows; one that it cannot plan says nothing.
+/// The statements to which the second session gives other rows; statements that it cannot plan are left out.
 async fn differences(cases: &Cases, expected: &[Vec<String>], other: &QuerySession) -> Vec<String> {
     let mut found = Vec::new();
     for (sql, expected) in cases.statements.iter().zip(expected) {
@@ -151,7 +152,7 @@ async fn expected(cases: &Cases) -> Vec<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_gives_the_same_rows_with_each_rule_switched_off() {
+async fn rows_are_the_same_without_any_rule() {
     let cases = Cases::load().await;
     let expected = expected(&cases).await;
     assert!(expected.iter().filter(|rows| rows.len() > 1).count() > expected.len() / 2, "most statements give no rows");

@@ -44,7 +44,7 @@ async fn a_query_names_the_tables_that_it_read() {
 }
 
 #[tokio::test]
-async fn unknown_names_are_refused_with_the_nearest_known_one() {
+async fn unknown_names_get_the_nearest_known_one() {
     let session = session(&[], &[]).await;
     let cases = [
         ("SELECT * FROM user", "there is no table \"user\"; did you mean users?"),
@@ -84,9 +84,9 @@ async fn sums_of_points_are_exact() {
 }
 
 #[tokio::test]
-async fn a_query_that_cannot_be_planned_says_what_does_not_fit() {
+async fn an_unplannable_query_says_what_is_wrong() {
     let session = session(&[], &[]).await;
-    // Without brackets the second comparison belongs to what the first compares with.
+    // Without brackets the second comparison belongs to the right side of the first.
     let sql = "SELECT count(*) FROM donations AS a INNER JOIN donations AS b \
                ON a.donor_id IS NOT DISTINCT FROM b.donor_id AND a.points IS NOT DISTINCT FROM b.points";
     let message = chain(&session.collect(sql).await.unwrap_err());

@@ -20,12 +20,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Shared;
 
-/// Gives the rows of a shared query, in the partitions and the order in which its plan gave them.
+/// Gives the rows of a shared query, in the partitions and the order of its plan.
 #[derive(Debug)]
 pub(super) struct SharedExec {
     shared: Arc<Shared>,
     input: Arc<dyn ExecutionPlan>,
-    /// Whether the plan of the query is to be seen below this reader. While plans are made it is not, so that nothing changes it.
+    /// Whether the plan of the query is visible below this reader. During planning it is not, so that no rule changes
+    /// it.
     shows_input: bool,
     properties: Arc<PlanProperties>,
     statistics: Arc<Statistics>,

@@ -1,4 +1,4 @@
-//! The rows of a shared query, kept for all who read them.
+//! The rows of a shared query, kept for all readers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,18 +17,19 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::future::{self, BoxFuture, FutureExt, Shared};
 use futures::{StreamExt, stream};
 
-/// Part of the memory limit that one shared query may keep; what is more goes to disk. The work that reads it needs the rest.
+/// The fraction of the memory limit for the rows of one shared query (one in N); more rows go to disk. Their readers
+/// need the rest.
 const KEPT_PER_LIMIT: usize = 16;
 
 /// The partitions, once they are complete.
 pub(super) type Filled = Shared<BoxFuture<'static, Result<Arc<Vec<Kept>>, Arc<DataFusionError>>>>;
 
-/// Computes the rows when they are first wanted. Dropping this and all readers stops the work.
+/// Computes the rows at the first request. Dropping this and all readers stops the work.
 #[derive(Debug, Default)]
 pub(super) struct Rows(Mutex<Option<Filled>>);
 
 impl Rows {
-    /// The rows of a plan, from the first call on the same for all.
+    /// The rows of a plan: the same for all calls.
     pub(super) fn of(&self, name: &str, plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Filled {
         let mut filled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (plan, context) = (Arc::clone(plan), Arc::clone(context));
@@ -52,7 +53,7 @@ async fn fill(
         let rows = plan.execute(partition, Arc::clone(&context))?;
         let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), partition);
         let spill = SpillManager::new(context.runtime_env(), metrics, plan.schema());
-        // Complete rows stay where they are, so others cannot make them spill.
+        // Complete rows stay in memory, so other consumers cannot make them spill.
         let consumer = MemoryConsumer::new(format!("SharedExec[{name}, {partition}]"));
         let reservation = consumer.register(context.memory_pool());
         tasks.push(SpawnedTask::spawn(keep(rows, spill, reservation, most)));
@@ -67,7 +68,7 @@ async fn fill(
 /// All rows of one partition.
 pub(super) struct Kept {
     spill: SpillManager,
-    /// All of them, or none: then they are in the file.
+    /// All rows, or none if they are in the file.
     batches: Vec<RecordBatch>,
     file: Option<Arc<dyn SpillFile>>,
     /// Of the batches.
@@ -86,7 +87,7 @@ impl Kept {
     }
 }
 
-/// Takes the rows of one partition in, at most so many bytes of them into memory.
+/// Takes in the rows of one partition, a limited number of bytes into memory.
 async fn keep(
     mut rows: SendableRecordBatchStream,
     spill: SpillManager,
@@ -102,7 +103,7 @@ async fn keep(
         if batch.num_rows() == 0 {
             continue;
         }
-        // A UNION gives batches whose columns are described as in its first part, or not at all.
+        // A UNION gives batches whose columns have the descriptions of its first part, or none.
         let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(spill.schema()), batch.columns().to_vec(), &rows)?;
         let file = match &mut file {

@@ -8,7 +8,7 @@ use crate::session::options::QueryOptions;
 use crate::session::query_session::QuerySession;
 use crate::testing::{chain, csv, session, spilling_to, tables};
 
-/// How many readers of shared queries the plan of a statement has.
+/// The number of readers of shared queries in the plan of a statement.
 async fn readers(session: &QuerySession, sql: &str) -> usize {
     let plan = csv(session, &format!("EXPLAIN FORMAT INDENT {sql}")).await.join("\n");
     assert!(plan.contains("physical_plan"), "{sql}: {plan}");
@@ -35,7 +35,7 @@ async fn until(what: &str, reached: impl Fn() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_is_used_twice_is_computed_once() {
+async fn a_query_used_twice_is_computed_once() {
     let session = session(&[], &[]).await;
     let sql = "WITH r AS (SELECT max(value) AS x FROM generate_series(1, 17)) \
                SELECT a.x + b.x AS n FROM r AS a CROSS JOIN r AS b";
@@ -48,7 +48,7 @@ async fn a_query_that_is_used_twice_is_computed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_is_work_and_used_again_is_shared() {
+async fn only_costly_repeated_work_is_shared() {
     let session = session(&[], &[]).await;
     for (sql, expected) in [
         ("WITH r AS (SELECT count(*) AS n FROM users) SELECT * FROM r", 0),
@@ -63,13 +63,13 @@ async fn only_what_is_work_and_used_again_is_shared() {
              SELECT * FROM r UNION ALL SELECT * FROM r UNION ALL SELECT * FROM r",
             3,
         ),
-        // A part of a shared query that is used nowhere else is read by it alone.
+        // A part that only a shared query uses has one reader.
         (
             "WITH r AS (SELECT DISTINCT user_id FROM user_events), \
              s AS (SELECT user_id, count(*) AS n FROM r GROUP BY 1) SELECT a.n, b.n FROM s AS a CROSS JOIN s AS b",
             2,
         ),
-        // One that is used there and elsewhere is shared, too.
+        // A part that is used there and elsewhere is shared too.
         (
             "WITH r AS (SELECT DISTINCT user_id FROM user_events), \
              s AS (SELECT user_id, count(*) AS n FROM r GROUP BY 1) \
@@ -99,7 +99,7 @@ async fn what_only_looks_the_same_is_not_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_of_one_reader_does_not_change_another() {
+async fn readers_of_shared_rows_do_not_interfere() {
     let session = session(&[], &[]).await;
     let with = "WITH r AS (SELECT value % 5 AS k, count(*) AS n FROM generate_series(1, 100) GROUP BY 1)";
     for (sql, expected) in [
@@ -158,7 +158,7 @@ async fn a_long_chain_of_shared_queries_is_planned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_rows_go_to_disk_and_are_all_there() {
+async fn many_shared_rows_survive_on_disk() {
     let parent = tempfile::tempdir().unwrap();
     let session = narrow(parent.path()).await;
     let sql = "WITH r AS (SELECT value, count(*) AS n FROM generate_series(1, 600000) GROUP BY 1) \
@@ -179,7 +179,7 @@ async fn many_rows_go_to_disk_and_are_all_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_in_a_shared_part_is_told() {
+async fn an_error_in_a_shared_part_is_reported() {
     let session = session(&[], &[]).await;
     let sql = "WITH r AS (SELECT value % 3 AS k, max(1 / (value - 5)) AS n FROM generate_series(1, 10) GROUP BY 1) \
                SELECT a.n FROM r AS a INNER JOIN r AS b ON a.k = b.k";

@@ -12,7 +12,7 @@ use crate::session::query_session::QuerySession;
 use crate::testing::{chain, csv, event, options, schema, session, table, tables};
 
 #[tokio::test]
-async fn a_user_has_the_last_known_value_of_each_field() {
+async fn a_user_has_the_last_known_values() {
     let users = [
         event("user_updated", "2026-01-03T00:00:00Z", json!({"user_id": "a", "email": "new@x.org"})),
         event(
@@ -72,7 +72,7 @@ async fn a_deactivated_user_stays_deactivated_until_activated_again() {
 }
 
 #[tokio::test]
-async fn ties_are_broken_by_arrival_then_by_sequence_as_a_number_then_by_sub_sequence() {
+async fn ties_are_broken_by_arrival_then_sequence() {
     let at = |id: &str, email: &str, lineage: Value| {
         let mut fields = json!({"user_id": id, "email": email});
         fields.as_object_mut().unwrap().extend(lineage.as_object().unwrap().clone());
@@ -123,7 +123,7 @@ fn transactions() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn each_view_has_the_columns_of_its_event_type() {
+async fn each_view_has_its_event_types_columns() {
     let options = QueryOptions { time_zone: Tz::America__Chicago, ..options() };
     let session = QuerySession::new(tables(&[], &transactions()), options).await.unwrap();
     let expected = [
@@ -158,7 +158,7 @@ async fn each_view_has_the_columns_of_its_event_type() {
 }
 
 #[tokio::test]
-async fn a_missing_table_takes_only_its_own_views_along() {
+async fn a_missing_table_removes_only_its_views() {
     let mut only_users = tables(&[], &[]);
     only_users.retain(|(name, _)| name == "user_events");
     let session = QuerySession::new(only_users, options()).await.unwrap();
@@ -169,7 +169,7 @@ async fn a_missing_table_takes_only_its_own_views_along() {
 }
 
 #[tokio::test]
-async fn a_column_that_the_contract_gains_changes_no_view() {
+async fn a_new_contract_column_changes_no_view() {
     let mut fields: Vec<_> = schema(Stream::UserEvents).fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("position", DataType::Utf8, true)));
     fields.insert(3, Arc::new(Field::new("preferred_language", DataType::Utf8, true)));
@@ -181,7 +181,7 @@ async fn a_column_that_the_contract_gains_changes_no_view() {
 }
 
 #[tokio::test]
-async fn a_table_that_lacks_a_column_takes_only_its_own_views_along() {
+async fn a_missing_column_removes_only_its_views() {
     let mut given = tables(&[], &[]);
     let narrow = Arc::new(Schema::new(vec![Field::new("user_id", DataType::Utf8, false)]));
     given[0].1 = table(&narrow, &[]);
@@ -192,7 +192,7 @@ async fn a_table_that_lacks_a_column_takes_only_its_own_views_along() {
 }
 
 #[tokio::test]
-async fn every_view_has_the_columns_that_its_header_describes() {
+async fn every_view_has_its_headers_columns() {
     let session = session(&[], &[]).await;
     for view in crate::session::views::describe_views().unwrap() {
         let columns: Vec<_> = view.header.columns.iter().map(|column| column.name.as_str()).collect();
@@ -201,7 +201,7 @@ async fn every_view_has_the_columns_that_its_header_describes() {
 }
 
 #[tokio::test]
-async fn the_ledger_has_a_signed_row_for_each_user_of_a_transaction_and_sums_to_the_liability() {
+async fn the_ledger_sums_to_the_liability() {
     let session = session(&[], &transactions()).await;
     let sql = "SELECT event_id, user_id, user_kind, entry, points, counterparty_id, counterparty_kind FROM points_ledger \
                ORDER BY occurred_at, points, user_id";
@@ -221,7 +221,7 @@ async fn the_ledger_has_a_signed_row_for_each_user_of_a_transaction_and_sums_to_
 }
 
 #[tokio::test]
-async fn the_items_of_a_redemption_are_rows_in_their_order() {
+async fn redemption_items_are_rows_in_order() {
     let redemption = |id: &str, items: Value| {
         let fields = json!({"event_id": id, "redeemer_id": "c", "redeemer_kind": "civilian", "provider_id": "m",
             "provider_kind": "merchant", "purpose": "goods", "points": 9, "items": items});
@@ -238,7 +238,7 @@ async fn the_items_of_a_redemption_are_rows_in_their_order() {
 }
 
 #[tokio::test]
-async fn the_calendar_has_every_day_of_the_lake_and_knows_when_clocks_change() {
+async fn the_calendar_has_all_days_and_clock_changes() {
     let users = [event("user_created", "2026-03-06T23:30:00-06:00", json!({"user_id": "a"}))];
     let transfer = json!({"from_officer_id": "o", "to_officer_id": "p", "points": 7});
     let transactions = [event("transfer", "2026-03-09T04:00:00Z", transfer)];

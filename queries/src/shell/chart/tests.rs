@@ -24,7 +24,7 @@ fn numbers(numbers: &[Option<i64>]) -> ArrayRef {
 }
 
 #[test]
-fn bars_are_as_long_as_their_numbers_and_labelled() {
+fn bars_are_labelled_and_scaled() {
     let points = points(texts(&["mobile", "web", "none"]), numbers(&[Some(40), Some(10), Some(0)]));
     let drawn = points.draw(ChartForm::Fitting, 31).unwrap();
     assert_eq!(
@@ -37,7 +37,7 @@ fn bars_are_as_long_as_their_numbers_and_labelled() {
 }
 
 #[test]
-fn negative_numbers_go_left_and_null_has_no_bar() {
+fn negative_bars_go_left_and_null_has_none() {
     let points = points(texts(&["up", "down", "little", "unknown"]), numbers(&[Some(30), Some(-10), Some(1), None]));
     let drawn = points.draw(ChartForm::Bar, 40).unwrap();
     assert_eq!(
@@ -51,7 +51,7 @@ fn negative_numbers_go_left_and_null_has_no_bar() {
 }
 
 #[test]
-fn a_line_follows_dates_and_leaves_gaps_for_null() {
+fn a_line_follows_dates_with_gaps_for_null() {
     let days: ArrayRef = Arc::new(Date32Array::from_iter_values(20_000..20_010));
     let values = numbers(&[Some(0), Some(100), Some(200), None, None, Some(900), Some(1_000), None, Some(10), Some(0)]);
     let drawn = points(days, values).draw(ChartForm::Fitting, 60).unwrap();
@@ -65,7 +65,7 @@ fn a_line_follows_dates_and_leaves_gaps_for_null() {
 }
 
 #[test]
-fn a_line_below_zero_names_its_lowest_number_and_zero() {
+fn a_line_below_zero_names_its_lowest() {
     let index = numbers(&[Some(1), Some(2), Some(3)]);
     let values: ArrayRef = Arc::new(Float64Array::from(vec![1.5, -3.0, f64::NAN]));
     let drawn = points(index, values).draw(ChartForm::Line, 40).unwrap();
@@ -75,7 +75,7 @@ fn a_line_below_zero_names_its_lowest_number_and_zero() {
 }
 
 #[test]
-fn labels_cannot_drive_the_terminal_and_long_ones_are_cut() {
+fn labels_are_harmless_and_cut() {
     let points = points(texts(&["a\u{1b}[31m\n\u{202e}b", &"long ".repeat(40), "日本語"]), numbers(&[Some(1); 3]));
     let drawn = points.draw(ChartForm::Bar, 60).unwrap();
     assert!(!drawn.contains(['\u{1b}', '\u{202e}']) && drawn.contains("a\\u{1b}[31m\\n"), "{drawn}");
@@ -83,7 +83,7 @@ fn labels_cannot_drive_the_terminal_and_long_ones_are_cut() {
 }
 
 #[test]
-fn decimals_and_a_number_in_the_first_column_are_drawn() {
+fn decimals_and_leading_numbers_are_drawn() {
     let amounts: ArrayRef =
         Arc::new(Decimal128Array::from(vec![150_i128, 50]).with_precision_and_scale(10, 2).unwrap());
     let drawn = points(amounts, texts(&["a", "b"])).draw(ChartForm::Fitting, 40).unwrap();

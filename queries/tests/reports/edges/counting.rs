@@ -1,4 +1,4 @@
-//! What counts: transfers, first uses, days without events, debts, users of two kinds.
+//! Counting: transfers, first uses, days without events, debts, users of two kinds.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn handed_on(from: &str, to: &str, at: &str, points: i64) -> Value {
 }
 
 #[tokio::test]
-async fn whoever_hands_on_nothing_takes_part_and_whoever_is_handed_it_does_not() {
+async fn handing_on_nothing_takes_part_receiving_does_not() {
     let at = "2026-03-04T10:00:00Z";
     let events = [handed_on("o", "p", at, 0)];
     expect(Tz::UTC, &events, "active_users", "", &["2026-03-04,1,0,1,0,0,1"]).await;
@@ -41,7 +41,7 @@ async fn a_first_use_may_be_of_no_points() {
         ];
         expect(Tz::UTC, &events, "onboarding_funnel", &format!("kind={kind}"), &rows).await;
     }
-    // To be handed points is no use of them.
+    // Receiving points is no use of them.
     let events = [
         user("u", "police_officer", "2026-01-01T00:00:00Z"),
         met("c", "u", "2026-01-02T00:00:00Z", [1, 1]),
@@ -56,7 +56,7 @@ async fn a_first_use_may_be_of_no_points() {
 }
 
 #[tokio::test]
-async fn families_in_need_are_one_row_without_id_and_name() {
+async fn families_in_need_are_one_anonymous_row() {
     let at = "2026-01-05T10:00:00Z";
     let mut doe = user("doe", "family_in_need", at);
     doe["organization_name"] = json!("House of Doe");
@@ -76,7 +76,7 @@ async fn families_in_need_are_one_row_without_id_and_name() {
     // The gift says charity, the newest event of the user says family: it is not named.
     let events = [events[0].clone(), gift("a", ["doe", "charity"], at, 30)];
     expect(Tz::UTC, &events, "top_recipients", "", &["1,,,charity,1,30,1,1.0000"]).await;
-    // Nor is it as one who accepts points.
+    // Nor is it named as one who accepts points.
     let mut shop = user("shop", "family_in_need", at);
     shop["organization_name"] = json!("House of Shop");
     let rows = ["2026-01-01,shop,,merchant,goods,1,3,,0,1"];
@@ -84,7 +84,7 @@ async fn families_in_need_are_one_row_without_id_and_name() {
 }
 
 #[tokio::test]
-async fn days_that_are_asked_for_have_rows_outside_of_the_days_of_the_lake_too() {
+async fn requested_days_outside_the_lake_have_rows() {
     let events = [met("c", "o", "2026-06-10T10:00:00Z", [10, 5])];
     let days = "from=2026-07-01 to=2026-07-05";
     let rows = ["01", "02", "03", "04", "05"].map(|day| format!("2026-07-{day},0,0,0,15,0"));
@@ -109,7 +109,7 @@ async fn days_that_are_asked_for_have_rows_outside_of_the_days_of_the_lake_too()
 }
 
 #[tokio::test]
-async fn a_percentile_is_exact_however_far_apart_two_values_are() {
+async fn a_percentile_is_exact_for_distant_values() {
     let at = "2026-01-05T10:00:00Z";
     let mut events: Vec<_> = (0..7).map(|_| gift("a", ["x", "charity"], at, 0)).collect();
     events.push(gift("a", ["x", "charity"], at, 1_000_000));
@@ -117,7 +117,7 @@ async fn a_percentile_is_exact_however_far_apart_two_values_are() {
     expect(Tz::UTC, &events, "gift_sizes", "by=day", &rows).await;
     let rows = ["2026-01-05,civilian,charity,8,1000000,1,1,125000.00,0.00"];
     expect(Tz::UTC, &events, "donations", "", &rows).await;
-    // 0, 1, 2 and 2,000,000: three quarters of a place behind 0; 1.5; seven tenths of the way from 2 up.
+    // 0, 1, 2 and 2,000,000: three quarters of the way from 0; 1.5; seven tenths of the way from 2.
     let sizes = [2_000_000, 1, 0, 2].map(|size| gift("a", ["x", "charity"], at, size));
     let rows = ["2026-01-05,civilian,4,1,500000.75,0.75,1.50,1400000.60,2000000,4.00"];
     expect(Tz::UTC, &sizes, "gift_sizes", "by=day", &rows).await;
@@ -143,7 +143,7 @@ async fn a_percentile_is_exact_however_far_apart_two_values_are() {
 }
 
 #[tokio::test]
-async fn what_is_spent_before_it_is_earned_is_not_taken_from_what_comes_later() {
+async fn early_spending_takes_nothing_from_later_points() {
     let events = [
         spent(["a", "civilian"], "2026-01-01T00:00:00Z", 100),
         met("a", "o", "2026-01-02T00:00:00Z", [100, 0]),
@@ -151,7 +151,7 @@ async fn what_is_spent_before_it_is_earned_is_not_taken_from_what_comes_later() 
     ];
     expect(Tz::UTC, &events, "earning_to_redeeming", "", &["2026-01-01,civilian,100,100,1.00,1.00"]).await;
     expect(Tz::UTC, &events[..2], "earning_to_redeeming", "", &["2026-01-01,civilian,0,100,,"]).await;
-    // The balances are -100 and 0: nothing is left.
+    // The balances are -100 and 0: no points are left.
     expect(Tz::UTC, &events, "breakage", "", &[]).await;
     expect(Tz::UTC, &events[..2], "breakage", "", &[]).await;
     // 30 of 80 had been earned; then 100 come, of which 50 pay the debt and 50 are left.
@@ -162,11 +162,11 @@ async fn what_is_spent_before_it_is_earned_is_not_taken_from_what_comes_later() 
     ];
     expect(Tz::UTC, &events, "earning_to_redeeming", "", &["2026-01-01,civilian,30,50,1.00,1.00"]).await;
     expect(Tz::UTC, &events, "breakage", "", &["0 to 30,50,1,1.0000"]).await;
-    // What is earned at the moment of spending was there to be spent.
+    // Points earned at the moment of spending can be spent.
     let at = "2026-01-01T00:00:00Z";
     let events = [spent(["a", "civilian"], at, 100), met("a", "o", at, [100, 0])];
     expect(Tz::UTC, &events, "earning_to_redeeming", "", &["2026-01-01,civilian,100,0,0.00,0.00"]).await;
-    // A gift of what nobody had is nobody's earning later, and has no row of its own.
+    // A gift of points that the giver did not have takes nothing from later earnings, and has no row of its own.
     let events = [
         gift("a", ["x", "charity"], "2026-01-01T00:00:00Z", 70),
         met("a", "o", "2026-01-02T00:00:00Z", [100, 0]),
@@ -178,7 +178,7 @@ async fn what_is_spent_before_it_is_earned_is_not_taken_from_what_comes_later() 
 }
 
 #[tokio::test]
-async fn a_user_of_two_kinds_counts_in_both_in_every_period_and_once_in_all() {
+async fn a_user_of_two_kinds_totals_once() {
     let mut as_officer = gift("u", ["x", "charity"], "2026-01-05T10:00:00Z", 1);
     as_officer["donor_kind"] = json!("police_officer");
     let events = [gift("u", ["x", "charity"], "2026-01-05T09:00:00Z", 1), as_officer];
@@ -189,7 +189,7 @@ async fn a_user_of_two_kinds_counts_in_both_in_every_period_and_once_in_all() {
 }
 
 #[tokio::test]
-async fn an_id_on_two_types_of_event_is_a_duplicate_of_the_first_type_in_the_alphabet() {
+async fn a_repeated_id_is_its_first_types_duplicate() {
     let at = "2026-01-05T10:00:00Z";
     let mut events = [met("a", "o", at, [1, 0]), gift("a", ["x", "charity"], at, 1)];
     for (shard, event) in events.iter_mut().enumerate() {
@@ -200,7 +200,7 @@ async fn an_id_on_two_types_of_event_is_a_duplicate_of_the_first_type_in_the_alp
 }
 
 #[tokio::test]
-async fn weeks_that_the_lake_has_not_come_to_are_left_out_however_many_are_asked_for() {
+async fn weeks_after_the_lake_are_left_out() {
     let events = [
         gift("a", ["x", "charity"], "2026-11-03T10:00:00Z", 10),
         gift("a", ["x", "charity"], "2026-11-16T10:00:00Z", 10),

@@ -62,7 +62,7 @@ pub(crate) fn cohort_retention(facts: &Facts, case: &Case) -> Rows {
     rows
 }
 
-/// When each user took the steps: created, first met, and first used points at or after that.
+/// The times of each user's steps: created, first met, and first used points at or after that.
 fn steps(facts: &Facts, case: &Case) -> Vec<(DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
     let kind = case.get("kind").unwrap_or("civilian");
     let (mut met, mut used) = (BTreeMap::<&str, Vec<_>>::new(), BTreeMap::<&str, Vec<_>>::new());
@@ -181,7 +181,7 @@ pub(crate) fn zip_code_summary(facts: &Facts, case: &Case) -> Rows {
             share(redeemed(place), all),
         ]
     };
-    // Places that are not told come last.
-    let (told, untold): (Vec<_>, Vec<_>) = places.iter().partition(|(zip_code, _)| zip_code.is_some());
-    told.into_iter().chain(untold).map(row).collect()
+    // Unknown places come last.
+    let (known, unknown): (Vec<_>, Vec<_>) = places.iter().partition(|(zip_code, _)| zip_code.is_some());
+    known.into_iter().chain(unknown).map(row).collect()
 }

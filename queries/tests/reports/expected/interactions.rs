@@ -11,8 +11,8 @@ use crate::support::numbers::{average, share};
 
 type Meetings<'a> = Vec<&'a Row<Interaction>>;
 
-/// Rows by a number, greatest first and then in the order given; rows of a number share their place. Those whose place
-/// is at most `top` are kept.
+/// Rows by a number, greatest first and then in the given order. Rows with the same number share their rank. Ranks up
+/// to `top` are kept.
 pub(crate) fn ranks<T>(mut rows: Vec<T>, top: i64, number: impl Fn(&T) -> i64) -> Vec<(usize, T)> {
     rows.sort_by_key(|row| std::cmp::Reverse(number(row)));
     let numbers: Vec<_> = rows.iter().map(&number).collect();

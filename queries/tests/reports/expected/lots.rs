@@ -1,4 +1,4 @@
-//! Reports that follow points from gaining to spending, the oldest first.
+//! Reports that follow points from earning to spending, the oldest first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::support::compare::{By, Case, Rows, optional};
 use crate::support::facts::{Entry, Facts};
 use crate::support::numbers::{DAY, share, units, weighted_percentile};
 
-/// Age of points by days, each up to and with its bound.
+/// Age of points in days, each up to and including its bound.
 const AGES: [(&str, i64); 5] =
     [("0 to 30", 30), ("31 to 90", 90), ("91 to 180", 180), ("181 to 365", 365), ("over 365", i64::MAX)];
 
@@ -50,7 +50,7 @@ pub(crate) fn breakage(facts: &Facts, case: &Case) -> Rows {
         .collect()
 }
 
-/// What was redeemed in a period by one kind of redeemer.
+/// The points redeemed in a period by one kind of redeemer.
 #[derive(Default)]
 struct Redeemed {
     /// Microseconds kept, and points.
@@ -64,7 +64,7 @@ pub(crate) fn earning_to_redeeming(facts: &Facts, case: &Case) -> Rows {
     for (gains, spendings) in accounts(facts).values() {
         let mut lots: Vec<(DateTime<Utc>, i64)> = gains.iter().map(|gain| (gain.stamp.at, gain.points)).collect();
         for spending in spendings {
-            // Points that come later are neither earned by then nor taken for it.
+            // Later points are neither earned by then nor used for it.
             let matched = take(&mut lots, spending.stamp.at, -spending.points);
             if spending.entry != "redeemed" || !case.counts(spending.stamp.day) {
                 continue;
@@ -86,7 +86,7 @@ pub(crate) fn earning_to_redeeming(facts: &Facts, case: &Case) -> Rows {
     groups.into_iter().map(row).collect()
 }
 
-/// Takes points from the oldest lots of those that are there by then.
+/// Takes points from the oldest lots that exist by then.
 fn take(lots: &mut Vec<(DateTime<Utc>, i64)>, by: DateTime<Utc>, mut wanted: i64) -> Vec<(DateTime<Utc>, i64)> {
     let mut taken = Vec::new();
     let mut empty = 0;

@@ -1,5 +1,5 @@
-//! The summary for the media: what it shows is what its rule says, no run tells more than another, and whoever reads it
-//! cannot pin what fewer than ten people did. `docs/decisions/2026-11-29-media-summary.md` says what that means.
+//! The summary for the media: it shows what its rule says, no run reveals more than another, and a reader cannot pin
+//! down what fewer than ten people did. `docs/decisions/2026-11-29-media-summary.md` explains this.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,18 +16,18 @@ use crate::support::world::{World, small_world};
 
 pub(crate) const REPORT: &str = "media_summary";
 
-/// What happened in one place in a month.
+/// The events of one place in a month.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell<'a> {
     pub(crate) events: i64,
     pub(crate) people: BTreeSet<&'a str>,
     pub(crate) points: i64,
-    /// Events in which each took part, and the points of each.
+    /// The events and the points of each participant.
     pub(crate) parts: BTreeMap<&'a str, (i64, i64)>,
 }
 
 impl<'a> Cell<'a> {
-    /// The first of the parties is who is counted.
+    /// The first of the parties is counted.
     fn add(&mut self, parties: &[(&'a str, i64)]) {
         self.events += 1;
         self.people.insert(parties[0].0);
@@ -39,7 +39,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    fn is_told(&self, least: i64) -> bool {
+    fn is_shown(&self, least: i64) -> bool {
         let most = |part: fn(&(i64, i64)) -> i64| self.parts.values().map(part).max().unwrap();
         self.people.len() as i64 / 5 * 5 >= least.max(10)
             && most(|part| part.0) * 5 <= self.events * 2
@@ -50,7 +50,7 @@ impl<'a> Cell<'a> {
 /// By month, activity and place.
 pub(crate) type Cells<'a> = BTreeMap<(NaiveDate, &'static str, &'a str), Cell<'a>>;
 
-/// Months of UTC that are over, with the arrival after which an event of the month is not told.
+/// Months of UTC that are over, with the arrival time after which an event of the month is left out.
 fn closings(facts: &Facts) -> BTreeMap<NaiveDate, DateTime<Utc>> {
     let stamps = || facts.stamps.iter().filter(|stamp| stamp.stream == Stream::TransactionEvents);
     let months: BTreeSet<_> = stamps().map(|stamp| By::Month.first(stamp.at.date_naive())).collect();
@@ -90,12 +90,12 @@ pub(crate) fn cells(facts: &Facts) -> Cells<'_> {
 fn summary(facts: &Facts, case: &Case) -> Vec<String> {
     let whole = |month: NaiveDate| case.counts(month) && case.counts(month + Months::new(1) - Days::new(1));
     let cells = cells(facts);
-    let told = cells.iter().filter(|((month, ..), cell)| whole(*month) && cell.is_told(case.number("min_group", 10)));
+    let shown = cells.iter().filter(|((month, ..), cell)| whole(*month) && cell.is_shown(case.number("min_group", 10)));
     let row = |((month, activity, place), cell): (&(NaiveDate, &str, &str), &Cell<'_>)| {
         let (events, people) = (cell.events / 5 * 5, cell.people.len() / 5 * 5);
         format!("{month},{activity},{place},{events},{people},{}", cell.points / 100 * 100)
     };
-    told.map(row).collect()
+    shown.map(row).collect()
 }
 
 /// Compares summaries of a generated world.
@@ -164,12 +164,12 @@ async fn table(name: &str, events: &[Value], zone: Tz, case: &str) -> Vec<String
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_month_has_the_same_rows_in_every_run_that_tells_it() {
+async fn a_months_rows_are_stable_across_runs() {
     for seed in 0..8 {
         let events = random_events(seed);
         let whole = table("whole", &events, Tz::UTC, "").await;
         assert!(!whole.is_empty(), "seed {seed} shows nothing");
-        // Greater groups only leave rows out.
+        // A larger minimum group only leaves rows out.
         for least in [10, 11, 12, 15, 20, 30] {
             let rows = table("least", &events, Tz::UTC, &format!("min_group={least}")).await;
             let people = |row: &&String| row.split(',').nth(4).unwrap().parse::<i64>().unwrap();
@@ -191,7 +191,7 @@ async fn a_month_has_the_same_rows_in_every_run_that_tells_it() {
         for zone in [Tz::America__Chicago, Tz::Pacific__Kiritimati] {
             assert_eq!(table("zone", &events, zone, "").await, whole, "seed {seed}, {zone}");
         }
-        // The lake as it was on other days, and as it will be when more has come late.
+        // The lake on other days, and after more late events.
         for day in 1..=28 {
             let until: DateTime<Utc> = format!("2026-03-{day:02}T18:00:00Z").parse().unwrap();
             let arrived = |event: &&Value| {
@@ -200,22 +200,22 @@ async fn a_month_has_the_same_rows_in_every_run_that_tells_it() {
             };
             let then: Vec<_> = events.iter().filter(arrived).cloned().collect();
             let rows = table("then", &then, Tz::UTC, "").await;
-            let told: BTreeSet<_> = rows.iter().map(|row| &row[..10]).collect();
-            let expected: Vec<_> = whole.iter().filter(|row| told.contains(&row[..10])).cloned().collect();
+            let shown: BTreeSet<_> = rows.iter().map(|row| &row[..10]).collect();
+            let expected: Vec<_> = whole.iter().filter(|row| shown.contains(&row[..10])).cloned().collect();
             assert_eq!(rows, expected, "seed {seed}, until {until}");
-            assert!(day < 8 || rows == whole, "seed {seed}: a month that is over is not told on day {day}");
+            assert!(day < 8 || rows == whole, "seed {seed}: a month that is over is not shown on day {day}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_reads_it_cannot_pin_what_fewer_than_ten_people_did() {
+async fn readers_cannot_pin_groups_below_ten() {
     let mut attacked = BTreeMap::<String, usize>::new();
     for seed in 0..30 {
         let events = random_events(seed);
         let world = small_world("attacked", Tz::UTC, &events).await;
         let rows = run(&world.session, REPORT, &Case::default()).await;
-        // Two worlds that look the same from outside, in which the same people did as little and as much as can be.
+        // Two worlds that look the same from outside, in which the same people did the least and the most possible.
         let (low, high) = twins(&rows);
         for (name, twin) in [("low", &low), ("high", &high)] {
             let events: Vec<_> = twin.events.iter().cloned().chain([closing(CLOSED)]).collect();
@@ -226,7 +226,7 @@ async fn whoever_reads_it_cannot_pin_what_fewer_than_ten_people_did() {
             let published = Published::parse(row);
             let bounds = bounds(&published);
             let (one_low, one_high) = (low.one[row], high.one[row]);
-            // The bounds are what the twins have: no attacker can do better, and none does as well without the truth between.
+            // The twins attain the bounds, so an attacker cannot do better; and the truth lies between them.
             assert_eq!((bounds.events, bounds.points), ((one_low.0, one_high.0), (one_low.1, one_high.1)), "{row}");
             assert!(one_high.0 - one_low.0 >= 4, "{row}: one person's events are pinned to {bounds:?}");
             assert!(one_high.1 - one_low.1 >= (published.points * 2 / 5).max(39), "{row}: {bounds:?}");
@@ -243,7 +243,7 @@ async fn whoever_reads_it_cannot_pin_what_fewer_than_ten_people_did() {
             }
             *attacked.entry(published.activity.clone()).or_default() += 1;
         }
-        // What is hidden may be anything: nothing there, or nine people with very much.
+        // A hidden cell may be anything: empty, or nine people with very much.
         assert!(low.hidden.values().all(|hidden| *hidden == 0) && high.hidden.values().all(|hidden| *hidden >= 360));
         assert_eq!(low.hidden.len() + rows.len(), 2 * 3 * 6 - 2, "a place is neither shown nor hidden");
     }
@@ -252,12 +252,12 @@ async fn whoever_reads_it_cannot_pin_what_fewer_than_ten_people_did() {
 }
 
 #[tokio::test]
-async fn the_worlds_that_gave_the_old_summary_away_are_closed() {
+async fn worlds_that_exposed_the_old_summary_are_closed() {
     let gift = |donor: &str, place: &str, day: u64| {
         json!({"event_type": "donation", "occurred_at": format!("2026-01-{day:02}T12:00:00Z"), "donor_id": donor,
             "donor_kind": "civilian", "recipient_id": "x", "recipient_kind": "charity", "points": 10, "zip_code": place})
     };
-    // A: one gift; B: ten by ten; C: twenty by twenty. Nothing is a sum that A is in.
+    // A: one gift; B: ten by ten; C: twenty by twenty. No number is a sum that includes A.
     let mut events = vec![closing(CLOSED), gift("a", "10000", 5)];
     events.extend((0..10).map(|number| gift(&format!("b{number}"), "20000", 5)));
     events.extend((0..20).map(|number| gift(&format!("c{number}"), "30000", 5)));
@@ -279,7 +279,7 @@ async fn the_worlds_that_gave_the_old_summary_away_are_closed() {
     rich["points"] = json!(100);
     events.push(rich);
     assert!(table("rich", &events, Tz::UTC, "").await.is_empty());
-    // Two officers met everybody: what the one did would be told to the other.
+    // Two officers met everybody: each would learn what the other did.
     let met = |number: u64, officers: u64| {
         json!({"event_type": "interaction", "occurred_at": "2026-01-05T12:00:00Z", "civilian_id": format!("c{number}"),
             "officer_id": format!("o{}", number % officers), "method": "qr", "points_civilian": 10, "points_officer": 5,
@@ -293,9 +293,9 @@ async fn the_worlds_that_gave_the_old_summary_away_are_closed() {
 }
 
 #[test]
-fn only_this_report_is_for_the_media_and_for_partners() {
+fn only_this_report_is_for_outsiders() {
     let catalog = bluelake_queries::ReportCatalog::embedded().unwrap();
     let outside = ["media", "partner", "charit", "press", "public", "journalist"];
-    let told = catalog.reports().filter(|report| outside.iter().any(|word| report.header().audience.contains(word)));
-    assert_eq!(told.map(|report| report.name()).collect::<Vec<_>>(), [REPORT]);
+    let shown = catalog.reports().filter(|report| outside.iter().any(|word| report.header().audience.contains(word)));
+    assert_eq!(shown.map(|report| report.name()).collect::<Vec<_>>(), [REPORT]);
 }

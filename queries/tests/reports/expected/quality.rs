@@ -10,7 +10,7 @@ use crate::support::compare::{By, Case, Rows, optional};
 use crate::support::facts::{Facts, Stamp, distinct};
 use crate::support::numbers::{DAY, HOUR, percentile, share, units};
 
-/// How late an event arrived; one whose time is ahead of its arrival is not late.
+/// The delay of an event; zero if its time is after its arrival.
 fn micros(stamp: &Stamp) -> i64 {
     (stamp.arrival.at - stamp.at).num_microseconds().unwrap().max(0)
 }

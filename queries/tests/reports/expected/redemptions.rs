@@ -89,7 +89,8 @@ pub(crate) fn minted(facts: &Facts) -> Vec<(NaiveDate, i64)> {
     facts.interactions.iter().map(|met| (met.stamp.day, met.points_civilian + met.points_officer)).collect()
 }
 
-/// Periods with the last of their days that count: the days from `from` to `to`, wherever the lake's lie; without them, the lake's.
+/// Periods with their last counted day: the days from `from` to `to`, whatever the lake's days are; without them, the
+/// lake's.
 fn periods(facts: &Facts, case: &Case, by: By) -> BTreeMap<NaiveDate, NaiveDate> {
     let days = || facts.stamps.iter().map(|stamp| stamp.day);
     let (Some(first_day), Some(last_day)) = (days().min(), days().max()) else { return BTreeMap::new() };
@@ -101,7 +102,7 @@ fn sum(points: &[(NaiveDate, i64)], counts: impl Fn(NaiveDate) -> bool) -> i64 {
     points.iter().filter(|(day, _)| counts(*day)).map(|(_, points)| points).sum()
 }
 
-/// Points minted, points of another kind, and the one as part of the other: of each period, and up to its end.
+/// Points minted, points of another kind, and their ratio: of each period, and up to its end.
 pub(crate) fn shares_of_minted(facts: &Facts, case: &Case, used: Vec<(NaiveDate, i64)>) -> Rows {
     let (by, minted) = (case.by(By::Month), minted(facts));
     let row = |(period, end): (NaiveDate, NaiveDate)| {

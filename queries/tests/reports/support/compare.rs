@@ -125,7 +125,7 @@ fn lines(bytes: Vec<u8>) -> Vec<String> {
     String::from_utf8(bytes).unwrap().lines().skip(1).map(str::to_owned).collect()
 }
 
-/// How found lines differ from expected ones: the first few on each side that the other has not.
+/// The difference of found and expected lines: the first few of each side that the other lacks.
 pub(crate) fn difference(found: &[String], expected: &[String]) -> Option<String> {
     if found == expected {
         return None;

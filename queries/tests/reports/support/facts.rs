@@ -1,4 +1,4 @@
-//! What the events of a world say, read from their bytes with serde and nothing else.
+//! The facts of a world's events, read from their bytes with serde alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -18,7 +18,7 @@ pub(crate) struct Arrival {
     pub(crate) sequence: u64,
 }
 
-/// What all stored events have, with their days in the time zone of the facts.
+/// The common part of all stored events, with their days in the time zone of the facts.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamp {
     pub(crate) stream: Stream,
@@ -103,7 +103,7 @@ pub(crate) struct UserEvent {
     pub(crate) organization_name: Option<String>,
 }
 
-/// A rejected event: its reason is the generator's, its field is the decoder's, for nobody else knows it.
+/// A rejected event: its reason comes from the generator, its field from the decoder, which alone knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Rejection {
     pub(crate) stream: Stream,
@@ -128,7 +128,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) user: &'a str,
     pub(crate) kind: &'a str,
     pub(crate) entry: &'static str,
-    /// Whether the user took part by an act of its own: met, gave, spent or handed on points. Who received did not.
+    /// Whether the user took part by an act of its own: met, gave, spent or handed on points. Receiving is none.
     pub(crate) is_own_act: bool,
     pub(crate) points: i64,
     pub(crate) other: &'a str,
@@ -191,7 +191,7 @@ impl Facts {
         self.stamps.iter().map(|stamp| stamp.day).max()
     }
 
-    /// Users as last known, by id.
+    /// The last known state of users, by id.
     pub(crate) fn users(&self) -> BTreeMap<&str, User> {
         let mut events: Vec<_> = self.user_events.iter().collect();
         events.sort_by_key(|row| {
@@ -247,7 +247,7 @@ impl Facts {
         ledger
     }
 
-    /// Who took part: those who met, gave, spent or handed on points themselves, with their kind.
+    /// The active users: those who met, gave, spent or handed on points themselves, with their kind.
     pub(crate) fn acts(&self) -> Vec<(&Stamp, &str, &str)> {
         let ledger = self.ledger();
         let own = ledger.iter().filter(|entry| entry.is_own_act);
@@ -265,7 +265,7 @@ impl Facts {
     }
 }
 
-/// The entries of the two parties of a transaction. Of a gift or a transfer the first party is the one who gives.
+/// The entries of the two parties of a transaction. The first party of a gift or transfer is the giver.
 fn both<'a>(stamp: &'a Stamp, sides: [(&'static str, i64); 2], parties: [(&'a str, &'a str); 2]) -> [Entry<'a>; 2] {
     [(0, 1), (1, 0)].map(|(side, other)| {
         let ((user, kind), (other, other_kind)) = (parties[side], parties[other]);
@@ -275,7 +275,7 @@ fn both<'a>(stamp: &'a Stamp, sides: [(&'static str, i64); 2], parties: [(&'a st
     })
 }
 
-/// How many different texts there are.
+/// The number of distinct texts.
 pub(crate) fn distinct<'a>(texts: impl IntoIterator<Item = &'a str>) -> usize {
     texts.into_iter().collect::<BTreeSet<_>>().len()
 }

@@ -15,7 +15,7 @@ impl Numbers {
     }
 }
 
-/// A quotient with so many decimals, rounded half away from zero; empty when divided by zero.
+/// A quotient with N decimals, rounded half away from zero; empty for a division by zero.
 pub(crate) fn quotient(dividend: i128, divisor: i128, decimals: u32) -> String {
     if divisor == 0 {
         return String::new();
@@ -36,8 +36,8 @@ pub(crate) fn average(sum: i64, count: usize) -> String {
     quotient(i128::from(sum), count as i128, 2)
 }
 
-/// The number that stands so many hundredths of the way from the first of sorted numbers to the last, between two of them
-/// in proportion; in units of so many, with two decimals.
+/// The percentile of sorted numbers, interpolated between two of them, in units of the last argument, with two
+/// decimals.
 pub(crate) fn percentile(sorted: &[i64], percent: usize, unit: i64) -> String {
     let (place, rest) = ((sorted.len() - 1) * percent / 100, (sorted.len() - 1) * percent % 100);
     let low = i128::from(sorted[place]);
@@ -45,7 +45,7 @@ pub(crate) fn percentile(sorted: &[i64], percent: usize, unit: i64) -> String {
     quotient(low * 100 + (high - low) * rest as i128, i128::from(unit) * 100, 2)
 }
 
-/// The smallest of (number, weight) in ascending order that so many of a hundred of the weight do not exceed.
+/// The smallest number of (number, weight) in ascending order that a percentage of the weight does not exceed.
 pub(crate) fn weighted_percentile(sorted: &[(i64, i64)], percent: i64) -> Option<i64> {
     let total: i64 = sorted.iter().map(|(_, weight)| weight).sum();
     let mut reached = 0;
@@ -55,7 +55,7 @@ pub(crate) fn weighted_percentile(sorted: &[(i64, i64)], percent: i64) -> Option
     })
 }
 
-/// Microseconds as a number of units of so many microseconds, with two decimals.
+/// Microseconds as a number of units, with two decimals.
 pub(crate) fn units(micros: i64, micros_of_unit: i64) -> String {
     quotient(i128::from(micros), i128::from(micros_of_unit), 2)
 }

@@ -21,13 +21,13 @@ use crate::support::numbers::Numbers;
 /// Rows after which the decoder's builders are emptied, so that tables have several batches.
 const BATCH_ROWS: usize = 4_096;
 
-/// A lake that can be asked, and what its events say.
+/// A lake to query, with the facts of its events.
 pub(crate) struct World {
     pub(crate) name: String,
     pub(crate) session: QuerySession,
     pub(crate) facts: Facts,
     pub(crate) truth: Truth,
-    /// Events that were dropped because their id was seen on the same shard.
+    /// Events dropped because their id was seen on the same shard.
     pub(crate) dropped: usize,
 }
 
@@ -36,11 +36,11 @@ pub(crate) struct World {
 pub(crate) enum Delivery {
     /// Within seconds; a repetition comes to the shard of its event.
     Prompt,
-    /// Up to four days late; every third repetition comes to another shard, where nobody knows its event.
+    /// Up to four days late; every third repetition comes to another shard, where its event is unknown.
     Late,
 }
 
-/// What a generated world is made of.
+/// The plan of a generated world.
 pub(crate) struct Plan {
     pub(crate) name: &'static str,
     pub(crate) zone: Tz,

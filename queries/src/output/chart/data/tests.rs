@@ -48,7 +48,7 @@ fn drawn(kind: ChartKind, is_additive: bool, data: &[(i32, &str, Option<i64>)]) 
 }
 
 #[test]
-fn rows_of_one_place_are_added_up_and_what_has_no_row_is_a_gap() {
+fn rows_of_one_place_are_summed_with_gaps() {
     let data = [(0, "a", Some(1)), (0, "a", Some(2)), (0, "b", Some(5)), (3, "a", Some(4)), (3, "b", None)];
     let chart = drawn(ChartKind::Line, true, &data).unwrap();
     assert_eq!(chart.positions.len(), 4, "days without rows have their width");
@@ -79,7 +79,7 @@ fn ranking(is_cut: bool, rows: &[(&str, i64)]) -> Option<ChartData> {
 }
 
 #[test]
-fn rows_of_a_cut_result_are_never_added_up() {
+fn rows_of_a_cut_result_are_never_summed() {
     let rows = [("kit", 9), ("bicycle", 8), ("bicycle", 7), ("bicycle", 6)];
     let names = |chart: &ChartData| chart.positions.iter().map(Position::text).collect::<Vec<_>>();
     let cut = ranking(true, &rows).unwrap();
@@ -104,7 +104,7 @@ fn names_that_begin_alike_are_not_one() {
 }
 
 #[test]
-fn a_stack_is_as_high_as_all_of_its_series() {
+fn a_stack_is_as_high_as_its_series() {
     let kinds: Vec<String> = (1..=20).map(|kind| format!("kind {kind}")).collect();
     let data: Vec<_> = (0..2)
         .flat_map(|day| kinds.iter().zip(1_i64..).map(move |(kind, points)| (day, kind.as_str(), Some(points))))
@@ -134,7 +134,7 @@ fn in_a_single_period_the_series_are_compared() {
 }
 
 #[test]
-fn the_largest_series_are_shown_and_the_others_counted() {
+fn the_largest_series_are_shown_others_counted() {
     let names: Vec<String> = (0..10).map(|number| format!("kind {number}")).collect();
     let data: Vec<_> = names.iter().zip(0_i64..).map(|(name, at)| (0, name.as_str(), Some(at))).collect();
     let more: Vec<_> = data.iter().map(|(_, name, points)| (1, *name, *points)).collect();
@@ -144,7 +144,7 @@ fn the_largest_series_are_shown_and_the_others_counted() {
 }
 
 #[test]
-fn a_heat_map_has_a_row_for_each_name() {
+fn a_heat_map_has_one_row_per_name() {
     let data = [(1, "b", Some(1)), (0, "a", Some(2))];
     let chart = drawn(ChartKind::Heatmap, true, &data).unwrap();
     assert_eq!(chart.positions.len(), 2);
@@ -179,7 +179,7 @@ fn of_many_names_the_largest_are_drawn() {
 }
 
 #[test]
-fn a_total_that_the_report_keeps_out_is_not_drawn() {
+fn a_total_that_the_report_hides_is_undrawn() {
     let chart = Chart {
         kind: ChartKind::Bar,
         x: "kind".to_owned(),
@@ -221,7 +221,7 @@ fn at_a_moment_the_last_row_counts() {
 }
 
 #[test]
-fn of_very_many_moments_the_last_of_each_day_is_drawn() {
+fn many_moments_are_drawn_by_day() {
     let minutes = || 0..5_000_i64;
     let chart = balances(minutes().map(|minute| minute * 60_000_000).collect(), minutes().collect());
     assert_eq!(chart.series[0].values, [Some(1_439.0), Some(2_879.0), Some(4_319.0), Some(4_999.0)]);

@@ -12,7 +12,7 @@ use crate::header::column::{ReportColumn, Unit};
 use crate::output::writer::write_report;
 use crate::testing::provenance;
 
-/// Texts that do harm where they are obeyed.
+/// Texts that do harm where they are interpreted.
 pub(super) const HOSTILE: [&str; 9] = [
     "=1+1",
     "+cmd|' /C calc'!A0",
@@ -29,7 +29,7 @@ fn column(name: &str, unit: Unit) -> ReportColumn {
     ReportColumn { name: name.to_owned(), unit, description: format!("Meaning of {name}.") }
 }
 
-/// A report with a row a day for each of the kinds.
+/// A report with one row per day and kind.
 pub(super) fn report(days: i32, kinds: &[&str], chart: Option<Chart>) -> ReportResult {
     let rows: Vec<(i32, usize)> = (0..days).flat_map(|day| (0..kinds.len()).map(move |kind| (day, kind))).collect();
     let number = |(day, kind): &(i32, usize)| i64::from(*day) * 1_000 + i64::try_from(*kind).unwrap();
@@ -85,7 +85,7 @@ fn page(result: &ReportResult) -> String {
 }
 
 #[test]
-fn a_workbook_has_typed_cells_in_the_units_of_their_columns() {
+fn a_workbook_has_typed_cells_in_units() {
     let result = report(2, &["charity", "=1+1"], chart(ChartKind::Line));
     let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes(&result, OutputFormat::Xlsx))).unwrap();
     assert_eq!(workbook.sheet_names(), ["Gifts <b>", "Chart", "Provenance"]);
@@ -110,7 +110,7 @@ fn a_workbook_has_typed_cells_in_the_units_of_their_columns() {
 }
 
 #[test]
-fn a_number_that_a_spreadsheet_would_round_is_text_and_that_is_said() {
+fn a_number_too_long_for_spreadsheets_is_text() {
     let mut result = report(1, &["a", "b"], None);
     let exact: ArrayRef = Arc::new(Int64Array::from(vec![9_007_199_254_740_993, 999_999_999_999_999]));
     let mut columns = result.batches[0].columns().to_vec();
@@ -125,7 +125,7 @@ fn a_number_that_a_spreadsheet_would_round_is_text_and_that_is_said() {
 }
 
 #[test]
-fn every_text_of_a_workbook_is_cut_by_utf_16_units_and_that_is_said() {
+fn workbook_texts_are_cut_by_utf_16() {
     let long = "😀".repeat(20_000);
     let mut result = report(1, &["a", &long], chart(ChartKind::Bar));
     result.title.clone_from(&long);
@@ -150,7 +150,7 @@ fn hostile_text_stays_text_in_every_document() {
     assert!(!html.contains("<script"), "{html}");
     assert!(!html.contains(['\u{1b}', '\u{202e}']));
     assert!(!html.contains("</svg>&"), "a name does not end the picture");
-    // Outside of quotes, where it would be an attribute of its own.
+    // Outside of quotes it would be an attribute of its own.
     let unquoted = |tag: &str| tag.split('>').next().unwrap().split('"').step_by(2).collect::<String>();
     assert!(!html.split('<').skip(1).any(|tag| unquoted(tag).contains("onmouseover")));
     let markdown = String::from_utf8(bytes(&result, OutputFormat::Markdown)).unwrap();
@@ -169,7 +169,7 @@ fn hostile_text_stays_text_in_every_document() {
 }
 
 #[test]
-fn a_page_needs_nothing_else_and_says_everything_of_the_report() {
+fn a_page_is_complete_and_self_contained() {
     for kind in [ChartKind::Line, ChartKind::Bar, ChartKind::Heatmap] {
         let html = page(&report(30, &["charity", "family_in_need"], chart(kind)));
         for forbidden in ["http:", "https:", " src=", "<script", "url(", "@import", "<link", "javascript:"] {
@@ -197,7 +197,7 @@ fn a_page_needs_nothing_else_and_says_everything_of_the_report() {
 }
 
 #[test]
-fn a_report_without_rows_says_so_and_has_no_chart() {
+fn an_empty_report_says_so_without_a_chart() {
     let html = page(&report(0, &["a"], chart(ChartKind::Line)));
     assert!(html.contains("There is nothing in this period.") && !html.contains("<svg") && !html.contains("<table"));
     let markdown = String::from_utf8(bytes(&report(0, &["a"], None), OutputFormat::Markdown)).unwrap();
@@ -208,7 +208,7 @@ fn a_report_without_rows_says_so_and_has_no_chart() {
 }
 
 #[test]
-fn a_long_page_shows_the_first_rows_and_says_so() {
+fn a_long_page_says_it_is_cut() {
     let result = report(1_500, &["a", "b"], None);
     let mut page = Vec::new();
     assert_eq!(write_report(&result, OutputFormat::Html, &mut page).unwrap(), 2_000);
@@ -218,7 +218,7 @@ fn a_long_page_shows_the_first_rows_and_says_so() {
 }
 
 #[test]
-fn the_same_report_gives_the_same_bytes_in_every_format() {
+fn every_format_repeats_the_same_bytes() {
     let result = report(40, &HOSTILE, chart(ChartKind::Line));
     for format in OutputFormat::ALL {
         assert_eq!(bytes(&result, format), bytes(&result, format), "{format}");
