@@ -1,10 +1,10 @@
-//! What can go wrong with the embedded Kinesis.
+//! The faults of the embedded Kinesis.
 
 use std::io;
 
 use tokio::time::error::Elapsed;
 
-/// Why there is no server, or no stream in it.
+/// Why a server or a stream is missing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The port is taken, or may not be used.
@@ -15,15 +15,15 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The system does not say which port it gave.
-    #[error("cannot tell the address of the embedded Kinesis")]
+    /// The system does not name the port that it gave.
+    #[error("the address of the embedded Kinesis is not known")]
     Address(#[source] io::Error),
     /// A stream was not created.
     #[error("cannot create the stream {stream} in the embedded Kinesis")]
     Create {
         /// Its name.
         stream: String,
-        /// What the server or the network said.
+        /// The answer of the server, or the fault of the network.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The state of a stream cannot be seen.
@@ -31,10 +31,10 @@ pub enum Error {
     Describe {
         /// Its name.
         stream: String,
-        /// What the server or the network said.
+        /// The answer of the server, or the fault of the network.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A stream that was waited for is going away.
+    /// A stream is being deleted while its start is awaited.
     #[error("the stream {stream} is being deleted")]
     Deleting {
         /// Its name.
@@ -45,7 +45,7 @@ pub enum Error {
     NotActive {
         /// Its name.
         stream: String,
-        /// How long it was waited for.
+        /// The time that was waited.
         source: Elapsed,
     },
 }

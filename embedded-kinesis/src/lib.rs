@@ -1,7 +1,8 @@
 //! A Kinesis inside the process, for the demo, for trying things by hand and for tests.
 //!
 //! It holds its streams in memory only and listens on the loopback interface only. Its client has credentials and a
-//! region of its own: the user's AWS settings are neither read nor used, so nothing can go to a real account by mistake.
+//! region of its own: it neither reads nor uses the user's AWS settings, so no call can reach a real account by
+//! mistake.
 
 mod error;
 mod mended;

@@ -1,4 +1,4 @@
-//! What ferrokinesis 0.7 needs around it to answer as Kinesis does.
+//! Repairs around ferrokinesis 0.7, so that it answers as Kinesis does.
 
 use std::sync::Arc;
 use std::task::ready;
@@ -24,11 +24,11 @@ pub(crate) const BODY_MAX: usize = 7 << 20;
 pub(crate) const JSON: &str = "application/x-amz-json-1.1";
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
-/// Answers requests of any size that Kinesis takes, one at a time, and those for a time as Kinesis does.
+/// Answers requests of any size that Kinesis takes, one at a time, and requests by time as Kinesis does.
 ///
 /// ferrokinesis may wait while it holds a lock of its store; with puts and reads side by side every thread can end up
-/// waiting for that lock. One request at a time cannot. The body of a subscription goes on reading the store after its
-/// request was answered: it takes a turn for each look, and none for the pauses between them.
+/// waiting for that lock. One request at a time cannot. The body of a subscription reads the store after its request
+/// was answered: it takes a turn for each read, and none for the pauses in between.
 pub(crate) fn mended(router: Router, store: Store, positions: Positions) -> Router {
     let turn = Arc::new(Mutex::new(()));
     let router = router.layer(DefaultBodyLimit::max(BODY_MAX));
@@ -66,7 +66,7 @@ fn in_turns(answer: Response, turn: Arc<Mutex<()>>) -> Response {
     Response::from_parts(parts, Body::from_stream(looks))
 }
 
-/// What ferrokinesis is to do with a request.
+/// How ferrokinesis is to treat a request.
 enum Way {
     /// Answer this one.
     Ask(Request),
@@ -74,10 +74,10 @@ enum Way {
     Answered(Response),
 }
 
-/// ferrokinesis takes a time behind the newest record for the start of the shard. Nothing lies there yet: it is the tip.
-/// Its arrival times are of whole seconds, so a time is taken to the start of its second: a record that came later in
-/// that second must not be passed over. And it drops all of a subscription's position but the kind before it looks at it:
-/// so it is asked where it takes the position whole.
+/// ferrokinesis takes a time behind the newest record for the start of the shard, although it is the tip. Its arrival
+/// times are whole seconds, so a time is rounded down to its second: a record later in that second must not be skipped.
+/// It also drops everything but the kind of a subscription's position before it checks it; so the request goes where
+/// the whole position is used.
 async fn way(request: Request, store: &Store) -> Result<Way, StatusCode> {
     let operation = operation(&request);
     if !matches!(operation.as_str(), "GetShardIterator" | "SubscribeToShard") {
@@ -85,7 +85,7 @@ async fn way(request: Request, store: &Store) -> Result<Way, StatusCode> {
     }
     let (mut parts, body) = request.into_parts();
     let body = to_bytes(body, BODY_MAX).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-    // What is not JSON, such as CBOR, is left as it is.
+    // A body that is not JSON, such as CBOR, is left as it is.
     let Ok(asked) = serde_json::from_slice::<Value>(&body) else {
         return Ok(Way::Ask(Request::from_parts(parts, Body::from(body))));
     };
@@ -102,13 +102,13 @@ async fn way(request: Request, store: &Store) -> Result<Way, StatusCode> {
     Ok(Way::Ask(Request::from_parts(parts, Body::from(asked.to_string()))))
 }
 
-/// The operation that a request is for; empty when it names none.
+/// The operation of a request; empty when it names none.
 pub(crate) fn operation(request: &Request) -> String {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
     target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned()
 }
 
-/// A request for what arrived from a time on.
+/// A request for records that arrived from a time on.
 struct AskedByTime {
     /// The position is in an object of its own.
     subscribes: bool,
@@ -118,7 +118,7 @@ struct AskedByTime {
 }
 
 impl AskedByTime {
-    /// `None` when it is no such request, or one that is refused: for a time to come.
+    /// `None` for any other request, and for one that is refused because its time lies in the future.
     fn of(operation: &str, request: &Value) -> Option<Self> {
         let subscribes = operation == "SubscribeToShard";
         let (position, kind) =
@@ -152,7 +152,7 @@ impl AskedByTime {
     }
 }
 
-/// The stream's name: given as such, or in its ARN or that of a consumer.
+/// The stream's name: given as such, in its ARN or in a consumer's ARN.
 fn stream(request: &Value) -> Option<String> {
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     let in_arn = |arn: &str| arn.split_once(":stream/")?.1.split('/').next().map(ToOwned::to_owned);

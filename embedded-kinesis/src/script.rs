@@ -1,4 +1,4 @@
-//! Faults by script: for tests of what reads from a Kinesis.
+//! Scripted faults, for tests of readers of a Kinesis.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ type Look = dyn Fn(&str, &[u8]) -> Option<&'static str> + Send + Sync;
 pub struct Script(Arc<Look>);
 
 impl Script {
-    /// `look` is given the operation and the body, and gives the code of the error that is to be answered.
+    /// `look` takes the operation and the body, and gives the error code to answer with.
     pub fn new(look: impl Fn(&str, &[u8]) -> Option<&'static str> + Send + Sync + 'static) -> Self {
         Self(Arc::new(look))
     }
@@ -51,7 +51,7 @@ async fn seen(request: Request, script: &Script) -> Result<Request, Response> {
     let body = to_bytes(body, BODY_MAX).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
     match (script.0)(&operation, &body) {
         Some(code) => {
-            let answer = format!(r#"{{"__type":"{code}","message":"as told"}}"#);
+            let answer = format!(r#"{{"__type":"{code}","message":"as scripted"}}"#);
             Err((StatusCode::BAD_REQUEST, [(CONTENT_TYPE, JSON)], answer).into_response())
         }
         None => Ok(Request::from_parts(parts, Body::from(body))),

@@ -16,18 +16,18 @@ use crate::mended::mended;
 use crate::script::{Script, scripted};
 use crate::streams::{REGION, Shards, client, create_stream, until_active};
 
-/// Open shards that it allows: more than anyone tries on one machine.
+/// The most open shards: more than anyone tries on one machine.
 const SHARD_LIMIT: u32 = 10_000;
 const ACTIVE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How a server is to be; by default as Kinesis is, on a free port.
+/// The options of a server; by default it is as Kinesis is, on a free port.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
     /// How long a subscription lasts.
     pub subscription: Duration,
-    /// Records that one event of a subscription holds at most.
+    /// The most records of one event of a subscription.
     pub records_an_event: usize,
     /// Whether positions are mended.
     pub positions: Positions,
@@ -47,13 +47,13 @@ impl Default for Options {
     }
 }
 
-/// What becomes of the position that a reader asks for.
+/// How the requested position of a reader is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Positions {
     /// Reading begins there.
     AsKinesis,
     /// ferrokinesis 0.7 drops the sequence number and the time of a starting position, and begins every subscription at
-    /// the start of the shard: what was read before comes again. For tests of a reader that must not mind.
+    /// the start of the shard: records that were read before come again. For tests of readers that must cope with that.
     AsFerrokinesis,
 }
 
@@ -75,7 +75,7 @@ impl EmbeddedKinesis {
         let listener = listener.map_err(|source| Error::Listen { port, source })?;
         let address = listener.local_addr().map_err(Error::Address)?;
         let router = router(options);
-        // Without this, small answers wait for the acknowledgement of what was sent before them.
+        // Without this, small answers wait for the acknowledgement of earlier ones.
         let listener = listener.tap_io(|socket| {
             if let Err(error) = socket.set_nodelay(true) {
                 tracing::debug!(%error, "the embedded Kinesis answers with delay");
@@ -159,7 +159,7 @@ mod tests {
         put.send().await.unwrap();
     }
 
-    /// What two reads from this iterator give.
+    /// The records of two reads from this iterator.
     async fn read(client: &Client, iterator: String) -> Vec<String> {
         let (mut next, mut found) = (Some(iterator), Vec::new());
         for _ in 0..2 {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_time_behind_the_newest_record_is_the_tip_and_not_the_start() {
+    async fn a_time_past_the_newest_record_means_tip() {
         let kinesis = EmbeddedKinesis::start(Options::default()).await.unwrap();
         let shards = Shards { user_events: 1, transaction_events: 1 };
         kinesis.create_streams(shards, |stream| stream.name().to_owned()).await.unwrap();

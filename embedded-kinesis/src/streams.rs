@@ -58,7 +58,7 @@ pub async fn create_stream(client: &Client, name: &str, shards: i32) -> Result<(
     create.send().await.map(drop).map_err(refused)
 }
 
-/// Waits until a stream can be used, however long that takes.
+/// Waits until a stream can be used, without a limit of time.
 ///
 /// # Errors
 /// When the stream is being deleted, or cannot be seen.

@@ -1,4 +1,4 @@
-//! What can go wrong while events are made, put or read back from a journal.
+//! The faults of making and putting events, and of reading a journal.
 
 /// Error of this crate. The cause, where there is one, is the source and is not repeated in the message.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum Error {
         /// Answer of the service.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Kinesis, or the way to it, refused a request for a reason that a retry cannot mend.
+    /// Kinesis, or the way to it, refused a request for a permanent reason.
     #[error("putting records into the Kinesis stream {stream:?} was refused")]
     Refused {
         /// Name of the stream in Kinesis.
@@ -28,7 +28,7 @@ pub enum Error {
         /// Answer of the service or of the SDK.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Attempt after attempt stored not one record.
+    /// Several attempts in a row stored no record.
     #[error(
         "gave up on {records} records for the Kinesis stream {stream:?} after {attempts} attempts without progress"
     )]

@@ -1,8 +1,8 @@
-//! One generated event: bytes for a stream, and what they are meant to be.
+//! One generated event: bytes for a stream, and their intended outcome.
 
 use bluelake_schemas::Stream;
 
-/// What an event is meant to be when it lands.
+/// The intended outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// Must become one row of its table.
@@ -13,7 +13,7 @@ pub enum EventKind {
     Duplicate,
 }
 
-/// Bytes for one Kinesis record, and what the generator knows of them.
+/// Bytes for one Kinesis record, with the generator's knowledge of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedEvent {
     /// Stream that the event is for.
@@ -24,6 +24,6 @@ pub struct GeneratedEvent {
     pub event_id: String,
     /// The record's data: one line of JSON without a line feed. Bad events are often not JSON, sometimes not UTF-8.
     pub bytes: Vec<u8>,
-    /// What the event is meant to be.
+    /// The intended outcome of the event.
     pub kind: EventKind,
 }

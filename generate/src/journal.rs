@@ -1,7 +1,7 @@
 //! The journal: one NDJSON line for every answer of a put, the oracle of fault tests.
 //!
-//! An event whose put was answered has the shard and sequence number it got. An event whose answer was lost has none:
-//! it may be in the stream or not. Such an event is put again, so one event can have several entries.
+//! An event with an answer has its shard and sequence number. An event whose answer was lost has none: it may be in the
+//! stream or not. Such an event is put again, so one event can have several entries.
 
 use std::io::{self, BufRead, Write};
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, EventKind, GeneratedEvent, PutOutcome};
 
-/// What the event of a [`JournalEntry`] is meant to be; see [`EventKind`].
+/// The intended outcome of the event of a [`JournalEntry`]; see [`EventKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JournalKind {
@@ -30,7 +30,7 @@ pub struct JournalEntry {
     pub event_id: String,
     /// Stream it was put into.
     pub stream: Stream,
-    /// What it is meant to be.
+    /// Its intended outcome.
     pub kind: JournalKind,
     /// Expected reason code, for a bad event.
     #[serde(default, skip_serializing_if = "Option::is_none")]

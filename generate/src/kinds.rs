@@ -5,7 +5,7 @@ use std::fmt;
 use bluelake_schemas::Stream;
 use serde::{Deserialize, Serialize};
 
-/// What a user is in the community.
+/// The role of a user in the community.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserKind {
@@ -121,7 +121,7 @@ impl fmt::Display for EventType {
 pub enum UserStatus {
     /// May act.
     Active,
-    /// Acts no more; keeps its balance.
+    /// Does not act any more; keeps its balance.
     Deactivated,
 }
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_types_are_known_to_the_json_schema_of_the_contract() {
+    fn kinds_and_types_are_in_the_json_schema() {
         let contract = Contract::embedded().unwrap();
         for stream in Stream::ALL {
             let schema = contract.json_schema(stream).to_string();

@@ -2,8 +2,9 @@
 //!
 //! A [`Generator`] plays a small world from a seed: users join, meet officers, give and spend points, and leave. It
 //! yields the bytes that producers would put, some of them bad and some repeated on purpose, and keeps the [`Truth`]:
-//! what the lake must say once all has landed. A [`Producer`] puts the events into Kinesis and reports every answer,
-//! so that a [`JournalWriter`] can say later where each event went. The same options give the same bytes everywhere.
+//! what the lake must say when everything has landed. A [`Producer`] puts the events into Kinesis and reports every
+//! answer, so that a [`JournalWriter`] can record where each event went. The same options give the same bytes
+//! everywhere.
 
 mod error;
 mod event;

@@ -1,13 +1,13 @@
-//! What a generator is asked for.
+//! The options of a generator.
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use crate::Error;
 
-/// Longest period that can be asked for, in days: keeps the plan of hours small.
+/// The longest period, in days: keeps the plan of hours small.
 const MAX_DAYS: u32 = 3_660;
 
-/// What a [`crate::Generator`] is asked for. Equal options give equal bytes.
+/// The options of a [`crate::Generator`]. Equal options give equal bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GeneratorOptions {
     /// Events to make, bad ones and duplicates included.
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_period_starts_so_many_days_before_its_end() {
+    fn the_period_starts_n_days_before_its_end() {
         assert_eq!(options().checked_start().unwrap().to_rfc3339(), "2026-10-02T00:00:00+00:00");
     }
 

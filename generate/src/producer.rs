@@ -1,8 +1,8 @@
-//! Puts events into Kinesis: full PutRecords requests, several in flight, and only the failed records put again.
+//! Puts events into Kinesis: full PutRecords requests, several in flight. Only failed records are put again.
 //!
-//! The events of one partition key are put in order, because each key belongs to one of the stream's lanes and a lane
-//! has one request in flight; only a retry can break that order. Every answer is reported, also a lost one, so that a
-//! journal can say where an event went. The SDK's own retries are off: they would hide unknown outcomes.
+//! The events of one partition key are put in order, because each key belongs to one lane of the stream and a lane has
+//! one request in flight; only a retry can break that order. Every answer is reported, also a lost one, so that a
+//! journal can record where an event went. The SDK's own retries are off: they would hide unknown outcomes.
 
 mod batch;
 mod kinesis;
@@ -59,10 +59,10 @@ impl Default for StreamNames {
     }
 }
 
-/// How long a request that stores nothing is repeated.
+/// How long a request without a stored record is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Repetitions in a row that store nothing before giving up. Every record stored starts the count anew.
+    /// The most repetitions in a row that store nothing. Every stored record starts the count anew.
     pub limit: usize,
     /// First delay; each further one is twice as long, with jitter.
     pub first_delay: Duration,
@@ -96,7 +96,7 @@ impl RetryPolicy {
     }
 }
 
-/// What became of the record that an event was put in.
+/// The outcome of the record that an event was put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
     /// In the stream.
@@ -106,7 +106,7 @@ pub enum PutOutcome {
         /// Its sequence number, a decimal number.
         sequence: String,
     },
-    /// In the stream or not: the answer was lost, or the service failed inside. The event is put again.
+    /// It may be in the stream: the answer was lost, or the service failed inside. The event is put again.
     Unknown,
 }
 
@@ -119,7 +119,7 @@ pub struct PutCounts {
     pub bytes: u64,
     /// Events put again because they were throttled or their outcome was unknown.
     pub retried: u64,
-    /// Outcomes that stayed unknown, each of which may be an event in the stream.
+    /// Outcomes that stayed unknown. Each may be an event in the stream.
     pub unknown: u64,
     /// Requests answered or lost.
     pub requests: u64,
@@ -139,7 +139,7 @@ impl Producer {
         Producer { kinesis: Arc::new(Kinesis::new(client, names)), retry, aggregate: None }
     }
 
-    /// Puts so many events into each record, as the Kinesis Producer Library does: `None` puts one, as it is.
+    /// Puts `events` into each record, as the Kinesis Producer Library does. `None` puts one event as it is.
     ///
     /// An aggregate holds events of one shard, by the shards that are open when [`Producer::put`] begins.
     #[must_use]
@@ -176,9 +176,10 @@ impl Producer {
     }
 }
 
-/// Runs a generator on a blocking thread and hands its events over through a channel of so many.
+/// Runs a generator on a blocking thread and hands its events over through a channel of this capacity.
 ///
-/// The thread ends when all events were taken or the receiver is gone, and gives the truth about all yielded by then.
+/// The thread ends when all events were taken or the receiver is gone, and gives the truth about the events yielded by
+/// then.
 pub fn feed(mut generator: Generator, capacity: usize) -> (mpsc::Receiver<GeneratedEvent>, JoinHandle<Truth>) {
     let (sender, receiver) = mpsc::channel(capacity.max(1));
     let truth = tokio::task::spawn_blocking(move || {

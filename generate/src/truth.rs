@@ -155,7 +155,7 @@ impl PointTotals {
     }
 }
 
-/// How many different users took a role in the whole period, by kind of user.
+/// The number of distinct users in a role over the whole period, by kind of user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DistinctMembers {
     /// Users who met someone in an interaction.
@@ -191,7 +191,7 @@ pub struct UserTruth {
     pub redemptions_accepted: u64,
 }
 
-/// What the lake must say when everything has landed, however it was delivered.
+/// What the lake must say when everything has landed, by any way of delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Truth {
     /// Counts of each stream.
@@ -321,7 +321,7 @@ impl Truth {
         *statuses.entry(UserStatus::Deactivated).or_default() += 1;
     }
 
-    /// The user, made known as an active one at its first mention.
+    /// The user; a new one is active.
     fn user(&mut self, party: Party) -> &mut UserTruth {
         let users_by_kind = &mut self.users_by_kind;
         self.users.entry(party.id).or_insert_with(|| {

@@ -24,12 +24,11 @@ use self::recent::Recent;
 use self::rhythm::Rhythm;
 use crate::{Error, EventKind, GeneratedEvent, GeneratorOptions, Observed, Truth};
 
-/// Yields exactly the events asked for, in the order in which they are to be put, and keeps the truth about those
-/// yielded so far.
+/// Yields the requested number of events, in the order in which they are to be put, and keeps the truth about them so
+/// far.
 ///
-/// Users are created before they act and act no more once deactivated; balances are never negative; a bad event or a
-/// duplicate changes nothing but its count. Duplicates come only when there is something to repeat, and are good
-/// events otherwise.
+/// Users are created before they act and stop when deactivated. Balances are never negative. A bad event or a duplicate
+/// changes only its count. Duplicates come only when there is an event to repeat, and are good events otherwise.
 #[derive(Clone, Debug)]
 pub struct Generator {
     options: GeneratorOptions,
@@ -98,7 +97,7 @@ impl Generator {
         event
     }
 
-    /// How often somebody joins now, in thousandths: often at first, seldom at the end.
+    /// The share of newcomers now, in thousandths: high at first, low at the end.
     fn newcomers(&self) -> u32 {
         let left = u128::from(self.options.events - self.yielded) * 1_000 / u128::from(self.options.events.max(1));
         u32::try_from(250 * left * left / 1_000_000).unwrap_or(0) + 10

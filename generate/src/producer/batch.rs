@@ -1,4 +1,4 @@
-//! The records of one request, and which of them are still to be confirmed. Pure.
+//! The records of one request, and which of them are not confirmed yet. Pure.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl PutRecord {
     }
 }
 
-/// What the service said about one record.
+/// The answer of the service about one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RecordAnswer {
     Stored {
@@ -67,7 +67,7 @@ pub(crate) enum RecordAnswer {
     Unknown,
 }
 
-/// One request, as the observer is told of it.
+/// One request, as it is reported to the observer.
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
     pub(crate) outcomes: Vec<(Arc<PutRecord>, PutOutcome)>,
@@ -110,8 +110,8 @@ impl Batch {
         &self.pending
     }
 
-    /// Takes an answer, one entry for each pending record in order; keeps what must be put again. A record without an
-    /// entry has an unknown outcome.
+    /// Takes an answer with one entry for each pending record in order, and keeps the records that must be put again. A
+    /// record without an entry has an unknown outcome.
     pub(crate) fn absorb(&mut self, answers: Vec<RecordAnswer>) -> Answered {
         let mut answers = answers.into_iter();
         let mut answered = Answered::default();
@@ -133,7 +133,7 @@ impl Batch {
         answered
     }
 
-    /// A request of which nothing is known, or that was throttled as a whole.
+    /// A request without an answer, or one that was throttled as a whole.
     pub(crate) fn lost(&self, maybe_stored: bool) -> Answered {
         let unknown = self.pending.iter().filter(|_| maybe_stored);
         Answered {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_not_stored_stays_pending_in_order() {
+    fn only_unstored_events_stay_pending_in_order() {
         let mut batch = batch(&["a", "b", "c", "d"]);
         let answered = batch.absorb(vec![stored(), RecordAnswer::Throttled, stored(), RecordAnswer::Unknown]);
         assert_eq!(pending(&batch), ["b", "d"]);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_an_answer_is_unknown_and_put_again() {
+    fn a_record_without_answer_is_unknown_and_retried() {
         let mut batch = batch(&["a", "b"]);
         let answered = batch.absorb(vec![stored()]);
         assert_eq!(answered.outcomes[1].1, PutOutcome::Unknown);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_request_reports_every_record_and_a_throttled_one_none() {
+    fn a_lost_request_leaves_unknowns_but_throttling_none() {
         let batch = batch(&["a", "b"]);
         assert_eq!(batch.lost(true).outcomes.len(), 2);
         assert_eq!((batch.lost(false).outcomes.len(), batch.lost(false).left), (0, 2));

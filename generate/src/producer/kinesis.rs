@@ -1,4 +1,4 @@
-//! PutRecords of the real SDK, with its errors sorted by what the producer can do about them.
+//! PutRecords of the real SDK, with errors typed by what the producer can do about them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::Error;
 /// A request that failed as a whole.
 #[derive(Debug)]
 pub(crate) enum PutFailure {
-    /// Nothing was stored; worth another attempt later.
+    /// No record was stored; another attempt may succeed later.
     Throttled(Box<dyn std::error::Error + Send + Sync>),
-    /// Any of its records may be stored; worth another attempt.
+    /// Any of its records may be stored; another attempt may succeed.
     Unknown(Box<dyn std::error::Error + Send + Sync>),
-    /// Another attempt would end the same.
+    /// Another attempt would fail too.
     Final(Error),
 }
 
@@ -143,7 +143,7 @@ fn refused(stream: &str, source: impl Into<Box<dyn std::error::Error + Send + Sy
     Error::Refused { stream: stream.to_owned(), source: source.into() }
 }
 
-/// Codes by which Kinesis, KMS and the common front of the services say *later*.
+/// Codes of Kinesis, KMS and the common front of the services that mean *later*.
 fn is_throttling(code: &str) -> bool {
     matches!(
         code,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_landed_is_unknown_and_what_cannot_is_not() {
+    fn only_what_may_have_landed_is_unknown() {
         let throttled = ProvisionedThroughputExceededException::builder()
             .meta(ErrorMetadata::builder().code("ProvisionedThroughputExceededException").build())
             .build();

@@ -15,14 +15,14 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Lane<T> {
     pub(crate) stream: Stream,
     pub(crate) transport: Arc<T>,
-    /// Makes the delays of one row of attempts.
+    /// Makes the delays of one series of attempts.
     pub(crate) delays: ExponentialBuilder,
     pub(crate) batches: mpsc::Receiver<Vec<PutRecord>>,
     pub(crate) answers: mpsc::Sender<Answered>,
 }
 
 impl<T: PutRecords> Lane<T> {
-    /// Puts batch after batch until there are no more.
+    /// Puts batch after batch until none are left.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         while let Some(records) = self.batches.recv().await {
             self.put(Batch::new(records)).await?;

@@ -1,4 +1,4 @@
-//! Events into records: each its own, or aggregates of the events of one shard. Pure.
+//! Packs events into records: one each, or aggregates of the events of one shard. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::GeneratedEvent;
 
 /// Most bytes of an aggregate. Kinesis takes 1 MiB by default.
 const MOST_AGGREGATE_BYTES: usize = 900 * 1_024;
-/// What a sub-record takes beside its data and key, at most.
+/// The most bytes of a sub-record beside its data and key.
 const OVERHEAD: usize = 64;
 
 /// How events become records.
@@ -19,8 +19,9 @@ pub(crate) enum Packing {
     /// One event a record.
     #[default]
     Plain,
-    /// So many events a record, all of one shard, so that a repeated event meets its original there. Hash keys of the
-    /// open shards, both ends included; a stream that is resharded meanwhile gets sub-records outside of their shard.
+    /// `events` events a record, all of one shard, so that a repeated event meets its original there. `shards` has the
+    /// hash keys of the open shards, both ends included; a stream that is resharded meanwhile gets sub-records outside
+    /// of their shard.
     Aggregated { events: usize, shards: BTreeMap<Stream, Vec<(u128, u128)>> },
 }
 
@@ -42,7 +43,7 @@ impl Aggregates {
         };
         let hash = hash_key(&event.partition_key);
         let mut ranges = shards.get(&event.stream).into_iter().flatten();
-        // Without a shard for it the aggregate goes where the event itself would.
+        // Without a shard the aggregate goes where the event itself would go.
         let first = ranges.find(|(first, last)| (*first..=*last).contains(&hash)).map_or(hash, |(first, _)| *first);
         let open = self.0.entry(first).or_default();
         let size = event.bytes.len() + event.partition_key.len() + OVERHEAD;
@@ -50,7 +51,7 @@ impl Aggregates {
         let full = is_over.then(|| std::mem::take(open).finish(first));
         open.writer.push(&event.partition_key, None, &event.bytes);
         open.events.push(event);
-        // What was just begun anew is not full: were one event all that is wanted, none would have waited.
+        // A new aggregate is not full: if one event were enough, no aggregate would have waited.
         if full.is_none() && open.events.len() >= *most {
             return self.0.remove(&first).map(|open| open.finish(first));
         }
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_aggregate_holds_events_of_one_shard_in_their_order() {
+    fn an_aggregate_holds_one_shards_events_in_order() {
         let mut aggregates = Aggregates::default();
         let packing = halves(3);
         let keys: Vec<String> = (0..50).map(|number| format!("key-{number}")).collect();

@@ -1,4 +1,4 @@
-//! Deals events out to the lanes of their stream by partition key, in full batches.
+//! Distributes events to the lanes of their stream by partition key, in full batches.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,7 +14,7 @@ use crate::{Error, GeneratedEvent};
 
 /// Events taken from the channel at a time.
 const TAKEN: usize = 256;
-/// When no event came for so long, batches that are not full are put too.
+/// When no event came for this time, batches that are not full are put too.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// One lane's next batch, and the way to the lane.
@@ -43,7 +43,7 @@ impl Router {
         self.outlets.entry(stream).or_default().push(outlet);
     }
 
-    /// Deals until the channel is closed or a lane has ended; the lane then says why.
+    /// Distributes until the channel is closed or a lane has ended; the lane then says why.
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<GeneratedEvent>) -> Result<(), Error> {
         let mut taken = Vec::with_capacity(TAKEN);
         loop {

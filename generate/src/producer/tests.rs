@@ -12,7 +12,7 @@ use crate::{EventKind, GeneratorOptions, JournalWriter, read_journal};
 const QUICK: RetryPolicy =
     RetryPolicy { limit: 12, first_delay: Duration::from_millis(1), longest_delay: Duration::from_millis(2), seed: 0 };
 
-/// What the twin does with a request.
+/// The twin's treatment of a request.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Store,
@@ -22,7 +22,7 @@ enum Act {
     NoStream,
 }
 
-/// Keeps what was stored, by stream; follows its script, then stores everything.
+/// Keeps stored records by stream; follows its script, then stores everything.
 #[derive(Debug, Default)]
 struct Twin {
     script: Mutex<VecDeque<Act>>,
@@ -90,7 +90,7 @@ fn generator(events: u64) -> Generator {
     .unwrap()
 }
 
-/// Puts so many generated events; gives the result, and the journal.
+/// Puts `events` generated events; gives the result, and the journal.
 async fn put(twin: &Arc<Twin>, events: u64) -> (Result<PutCounts, Error>, Vec<crate::JournalEntry>) {
     put_packed(twin, Packing::Plain, events).await
 }
@@ -125,7 +125,7 @@ fn by_key(events: &[GeneratedEvent]) -> BTreeMap<&str, Vec<&[u8]>> {
 }
 
 #[tokio::test]
-async fn every_event_is_stored_once_in_full_requests_and_in_order_of_its_key() {
+async fn every_event_is_stored_once_in_key_order() {
     let twin = Twin::scripted([]);
     let (result, journal) = put(&twin, 9_000).await;
     let counts = result.unwrap();
@@ -154,7 +154,7 @@ async fn only_the_failed_records_are_put_again() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_journalled_as_unknown_and_the_events_put_again() {
+async fn a_lost_answer_is_journalled_and_put_again() {
     let twin = Twin::scripted([Act::StoreAndLose]);
     let (result, journal) = put(&twin, 3_000).await;
     let counts = result.unwrap();
@@ -169,7 +169,7 @@ async fn a_lost_answer_is_journalled_as_unknown_and_the_events_put_again() {
 }
 
 #[tokio::test]
-async fn a_missing_stream_stops_the_producer_and_the_generator() {
+async fn a_missing_stream_stops_producer_and_generator() {
     let twin = Arc::new(Twin { forever: Some(Act::NoStream), ..Twin::default() });
     let (result, _) = put(&twin, 50_000).await;
     assert!(matches!(result, Err(Error::StreamNotFound { .. })), "{result:?}");
@@ -212,7 +212,7 @@ async fn an_idle_source_does_not_hold_events_back() {
 }
 
 #[tokio::test]
-async fn aggregates_are_put_again_whole_and_each_event_is_journalled_with_its_record() {
+async fn aggregates_are_retried_whole_and_journalled_by_event() {
     let middle = 1 << 127;
     let ranges = vec![(0, middle - 1), (middle, u128::MAX)];
     let shards = Stream::ALL.into_iter().map(|stream| (stream, ranges.clone())).collect();

@@ -1,8 +1,8 @@
-//! The community: decides what happens next and remembers what did.
+//! The community: decides what happens next and remembers the past.
 //!
-//! Drafting only draws from the dice; [`Community::apply`] is what changes balances, memberships and encounters. A draft
-//! that is spoiled or dropped therefore leaves no trace. Events that mint points, and updates of users, may be late;
-//! events that spend are in time, so no balance is negative in the order of arrival or in the order of `occurred_at`.
+//! Drafting only draws from the dice; [`Community::apply`] changes balances, memberships and encounters. A draft that
+//! is spoiled or dropped therefore leaves no trace. Events that mint points, and updates of users, may be late; events
+//! that spend are in time, so no balance is negative in the order of arrival or in the order of `occurred_at`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -40,7 +40,7 @@ impl Community {
         Community { roster: Roster::default(), encounters: Encounters::default(), dice }
     }
 
-    /// Something that could happen at this time; `newcomers` of a thousand times somebody joins.
+    /// An event that could happen at this time; `newcomers` in a thousand are new members.
     pub(crate) fn draft(&mut self, at: DateTime<Utc>, newcomers: u32) -> Draft {
         let (occurred_at, deed) = match self.roster.wanting() {
             Some(kind) => (at, self.join(kind)),
@@ -274,7 +274,7 @@ fn phone(place: Place, dice: &mut Dice) -> String {
     format!("+1-{}-555-{:04}", place.area_code, dice.between(100, 199))
 }
 
-/// Up to four entries that so many points can buy.
+/// Up to four entries that `affordable` points can buy.
 fn basket(mut affordable: i64, dice: &mut Dice) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for _ in 0..=dice.below(4) {

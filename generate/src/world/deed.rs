@@ -1,4 +1,4 @@
-//! What members do, before it is written down: self-contained, so that it can be encoded, spoiled or applied.
+//! The deeds of members before they are written: self-contained, so that they can be encoded, spoiled or applied.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -33,7 +33,7 @@ pub(crate) struct Envelope {
 pub(crate) enum TimeStyle {
     /// RFC 3339 in UTC.
     Utc,
-    /// RFC 3339 with an offset of so many minutes.
+    /// RFC 3339 with an offset of N minutes.
     Offset(i32),
     /// Milliseconds since 1970.
     EpochMillis,

@@ -1,4 +1,4 @@
-//! Everything random, from one seed, in integers only: the same draws on every machine.
+//! All randomness from one seed, in integers only: the same draws on every machine.
 
 use chrono::TimeDelta;
 use rand::{Rng, SeedableRng};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// Resolution of a ranked draw.
 const ONE: u64 = 1 << 20;
-/// Flattens the top of the ranking, so that nobody gets an absurd share.
+/// Flattens the top of the ranking, so that the first ranks do not get absurd shares.
 const SHIFT: u64 = ONE / 10;
 
 /// The seeded source of every random choice.
@@ -36,7 +36,7 @@ impl Dice {
         if bound == 0 { 0 } else { u128::from(self.rng.random::<u64>()) % bound }
     }
 
-    /// True in so many of a thousand draws.
+    /// True in `per_mille` of a thousand draws.
     pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
         self.rng.random_range(0..1_000) < per_mille
     }
@@ -51,8 +51,8 @@ impl Dice {
         list.get(self.below(list.len())).copied().unwrap_or_default()
     }
 
-    /// A rank from `0..bound`, low ranks often: the law of Zipf and Mandelbrot with exponent 2/3, by inverting its
-    /// distribution (a shifted cube). The top hundredth gets a seventh of the draws, the top tenth two fifths.
+    /// A rank from `0..bound` that favours low ranks: the law of Zipf and Mandelbrot with exponent 2/3, by inverting
+    /// its distribution (a shifted cube). The top hundredth gets a seventh of the draws, the top tenth two fifths.
     pub(crate) fn ranked(&mut self, bound: usize) -> usize {
         const FLOOR: u64 = SHIFT * SHIFT * SHIFT;
         const SPAN: u64 = ((ONE + SHIFT) * (ONE + SHIFT) * (ONE + SHIFT) - FLOOR) >> 28;
@@ -68,7 +68,7 @@ impl Dice {
         uuid::Builder::from_random_bytes(self.rng.random()).into_uuid()
     }
 
-    /// How late an event arrives that is late: mostly minutes, sometimes hours, never more than twelve.
+    /// The delay of a late event: mostly minutes, sometimes hours, at most twelve hours.
     pub(crate) fn lateness(&mut self) -> TimeDelta {
         let seconds = if self.chance(800) { self.between(30, 3_600) } else { self.between(3_600, 43_200) };
         TimeDelta::seconds(seconds)
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_stay_in_bounds_and_low_ones_come_often() {
+    fn ranks_stay_in_bounds_and_favour_low() {
         let mut dice = Dice::new(7);
         let mut hits = vec![0_u32; 1_000];
         for _ in 0..100_000 {

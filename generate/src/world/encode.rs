@@ -1,4 +1,4 @@
-//! Drafts as JSON, written straight into a buffer that is used again.
+//! Writes drafts as JSON straight into a buffer that is used again.
 
 use std::io::Write;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::deed::{Change, Deed, Draft, Interaction, Item, Profile, Redemption, T
 use super::names::Place;
 use crate::{Party, UserStatus};
 
-/// One event as JSON, and where the value of each of its members lies.
+/// One event as JSON, with the place of each member's value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Encoded {
     bytes: Vec<u8>,
@@ -27,7 +27,7 @@ impl Encoded {
         self.members.iter().map(|(name, range)| (*name, self.bytes.get(range.clone()).unwrap_or_default()))
     }
 
-    /// Replaces what is held by this draft.
+    /// Replaces the held event by this draft.
     pub(crate) fn encode(&mut self, draft: &Draft) {
         self.bytes.clear();
         self.members.clear();
@@ -184,7 +184,7 @@ impl Encoded {
         self.member(name, |out| write_number(format_args!("{value}"), out));
     }
 
-    /// A number with so many digits after the point, given as a whole number of its last digit's unit.
+    /// A number with N digits after the point, given as a whole number of its last digit's unit.
     fn decimal(&mut self, name: &'static str, value: i64, digits: usize) {
         let unit = if digits == 1 { 10 } else { 1_000_000 };
         let sign = if value < 0 { "-" } else { "" };

@@ -1,4 +1,4 @@
-//! Who met whom lately: a civilian connects with one officer once in a UTC day, save for a small share of cheats.
+//! Recent encounters: a civilian connects with one officer once in a UTC day, except for a small share of cheats.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::roster::Member;
 
-/// Days remembered: lateness is less than a day, so an event is of today or yesterday.
+/// Days remembered. Events are late by less than a day, so an event belongs to today or yesterday.
 const DAYS: usize = 3;
 /// Encounters kept for repetition.
 const LATEST: usize = 64;
@@ -32,7 +32,7 @@ impl Encounters {
         (date == at.date_naive()).then_some((civilian, officer))
     }
 
-    /// Remembers an encounter and forgets those that are too old to matter.
+    /// Remembers an encounter and forgets old ones.
     pub(crate) fn remember(&mut self, civilian: &Member, officer: &Member, at: DateTime<Utc>) {
         let date = at.date_naive();
         let pair = (civilian.index, officer.index);

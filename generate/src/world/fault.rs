@@ -1,4 +1,4 @@
-//! Bad events: good ones with exactly one thing wrong, so that the reason code is known.
+//! Bad events: good ones with exactly one fault, so that the reason code is known.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use super::dice::Dice;
 use super::encode::Encoded;
 
-/// Spoils one event. `None`: it cannot be spoiled in this way.
+/// Spoils one event. `None`: the event cannot have this fault.
 type Fault = fn(&mut Patient<'_>) -> Option<Vec<u8>>;
 
-/// Reason codes, and what brings them about.
+/// Reason codes, and the faults that cause them.
 const FAULTS: [(&str, Fault); 26] = [
     (NOT_JSON, |patient| Some(patient.truncated())),
     (NOT_JSON, |patient| Some(patient.truncated())),
@@ -69,7 +69,7 @@ pub(super) fn spoil(good: &Encoded, occurred_at: DateTime<Utc>, dice: &mut Dice)
     (patient.truncated(), NOT_JSON)
 }
 
-/// Members of an event in the course of being edited.
+/// Members of an event while it is edited.
 type Members<'a> = Vec<(&'static str, Cow<'a, [u8]>)>;
 
 struct Patient<'a> {
@@ -208,7 +208,7 @@ impl Patient<'_> {
         self.with(name, value)
     }
 
-    /// With the first of these members that there is set to a value.
+    /// Sets the first of these members that is present to a value.
     fn with_any(&self, names: &[&str], value: &str) -> Option<Vec<u8>> {
         names.iter().find_map(|name| self.with(name, value))
     }

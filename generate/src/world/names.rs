@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zip_codes_have_five_digits_and_lie_in_the_united_states() {
+    fn zip_codes_are_five_digits_within_the_states() {
         for place in PLACES {
             assert!(place.zip_code.len() == 5 && place.zip_code.bytes().all(|byte| byte.is_ascii_digit()));
             assert!((24_000_000..49_000_000).contains(&place.latitude), "{}", place.town);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{EventKind, GeneratedEvent};
 
-/// A duplicate repeats one of so many latest items of its stream, so that it falls into any deduplication window.
+/// A duplicate repeats one of the latest N items of its stream, so that it falls into any deduplication window.
 pub(crate) const REACH: u64 = 200;
 
 /// Good events among the last [`REACH`] items of one stream.
@@ -15,7 +15,7 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    /// Notes an item of the stream; copies it if it is good.
+    /// Counts an item of the stream; copies it if it is good.
     pub(crate) fn remember(&mut self, event: &GeneratedEvent) {
         self.items += 1;
         while self.good.front().is_some_and(|(item, _)| item + REACH <= self.items) {
@@ -26,7 +26,7 @@ impl Recent {
         }
     }
 
-    /// How many events can be repeated.
+    /// The number of events that can be repeated.
     pub(crate) fn len(&self) -> usize {
         self.good.len()
     }

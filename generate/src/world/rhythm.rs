@@ -13,7 +13,7 @@ const BY_HOUR: [u64; 24] = [4, 2, 2, 1, 2, 5, 14, 30, 44, 50, 54, 60, 72, 66, 60
 /// Relative activity by local day of the week, from Monday.
 const BY_WEEKDAY: [u64; 7] = [80, 84, 88, 92, 112, 130, 96];
 
-/// Spreads the events over the period. Every event gets a time not before that of the event before it.
+/// Spreads the events over the period. Times never go back from one event to the next.
 #[derive(Clone, Debug)]
 pub(crate) struct Rhythm {
     start: DateTime<Utc>,
@@ -22,7 +22,7 @@ pub(crate) struct Rhythm {
     /// Sum of `hours` × milliseconds of an hour: the length of the period in weighted milliseconds.
     length: u128,
     events: u128,
-    /// Hour that was reached, and the weighted milliseconds before it.
+    /// The current hour, and the weighted milliseconds before it.
     hour: usize,
     before_hour: u128,
 }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn evenings_and_saturdays_are_busier_than_nights_and_mondays() {
+    fn evenings_and_saturdays_are_the_busiest_times() {
         let local: Vec<_> = times(20_000, 14).into_iter().map(|at| at - TimeDelta::hours(HOURS_BEHIND_UTC)).collect();
         let hour = |hour: u32| local.iter().filter(|at| at.hour() == hour).count();
         let weekday = |day: u32| local.iter().filter(|at| at.weekday().num_days_from_monday() == day).count();

@@ -1,4 +1,4 @@
-//! Who there is: every user, who of each kind is active, and what each holds.
+//! The roster: every user, the active users of each kind, and all balances.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use super::dice::Dice;
 use super::names::Place;
 use crate::{Party, UserKind};
 
-/// Fewest active users of each kind, so that every role can always be filled.
+/// The fewest active users of each kind, so that every role can always be filled.
 pub(crate) const FEWEST_OF_A_KIND: usize = 2;
 
 /// A user as a deed needs it: a copy, so that a deed stands for itself.
@@ -37,7 +37,7 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    /// A kind of which there are too few, if any.
+    /// A kind with too few users, if any.
     pub(crate) fn wanting(&self) -> Option<UserKind> {
         UserKind::ALL.into_iter().find(|kind| self.active(*kind).len() < FEWEST_OF_A_KIND)
     }
@@ -66,12 +66,12 @@ impl Roster {
         self.members.get(*index).copied()
     }
 
-    /// An active user of a kind who holds at least so many points; `None` if several draws find nobody.
+    /// An active user of a kind who holds at least `points`; `None` if several draws find nobody.
     pub(crate) fn draw_holding(&self, kind: UserKind, points: i64, dice: &mut Dice) -> Option<Member> {
         (0..8).find_map(|_| self.draw(kind, dice).filter(|member| member.balance >= points))
     }
 
-    /// Adds a user at a random rank; who had that rank moves to the end.
+    /// Adds a user at a random rank; the user with that rank moves to the end.
     pub(crate) fn add(&mut self, profile: &Profile, at: DateTime<Utc>, dice: &mut Dice) {
         let index = self.members.len();
         self.members.push(Member {
@@ -89,7 +89,7 @@ impl Roster {
         ranks.swap(rank, last);
     }
 
-    /// Notes that an event about the user itself happened.
+    /// Records an event about the user itself.
     pub(crate) fn change(&mut self, user: &Member, place: Place, at: DateTime<Utc>) {
         if let Some(member) = self.members.get_mut(user.index) {
             member.place = place;

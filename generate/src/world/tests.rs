@@ -1,4 +1,4 @@
-//! The world from outside: what any consumer of its bytes may rely on.
+//! The world from outside: the guarantees for any consumer of its bytes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -103,7 +103,7 @@ fn good(events: &[GeneratedEvent]) -> Vec<Read> {
     events.iter().filter(|event| event.kind == EventKind::Good).map(Read::of).collect()
 }
 
-/// Plays good events in the order given: nobody acts before joining or after leaving, nobody owes.
+/// Plays good events in this order and checks that users act only between joining and leaving, and never owe.
 fn assert_playable<'a>(reads: impl IntoIterator<Item = &'a Read>) -> HashMap<String, i64> {
     let mut kinds: HashMap<String, String> = HashMap::new();
     let mut left: HashSet<String> = HashSet::new();
@@ -129,20 +129,20 @@ fn assert_playable<'a>(reads: impl IntoIterator<Item = &'a Read>) -> HashMap<Str
 }
 
 #[test]
-fn the_same_options_give_the_same_bytes_and_another_seed_others() {
+fn options_determine_the_bytes_and_seeds_differ() {
     let first = run(options(4_000, 1));
     assert_eq!(first, run(options(4_000, 1)));
     assert_ne!(first.0, events(options(4_000, 2)));
 }
 
 #[test]
-fn good_events_can_be_played_in_the_order_of_the_stream() {
+fn good_events_can_be_played_in_stream_order() {
     let balances = assert_playable(&good(&events(options(40_000, 3))));
     assert!(balances.values().filter(|balance| **balance > 0).count() > 500);
 }
 
 #[test]
-fn balances_stay_whole_in_the_order_of_time_too() {
+fn balances_stay_whole_in_time_order_too() {
     let mut reads = good(&events(options(40_000, 4)));
     reads.sort_by_key(|read| read.at);
     let mut balances: HashMap<String, i64> = HashMap::new();
@@ -269,7 +269,7 @@ fn the_truth_counts_every_event_of_every_stream() {
 }
 
 #[test]
-fn duplicates_repeat_a_good_event_among_the_last_two_hundred_of_their_stream() {
+fn duplicates_repeat_one_of_the_latest_events() {
     let events = events(options(20_000, 9));
     let mut repeated = 0;
     for stream in Stream::ALL {
@@ -289,7 +289,7 @@ fn duplicates_repeat_a_good_event_among_the_last_two_hundred_of_their_stream() {
 }
 
 #[test]
-fn bad_events_have_one_line_a_known_reason_and_are_varied() {
+fn bad_events_are_varied_and_have_known_reasons() {
     let bad_only = GeneratorOptions { bad_rate: 0.5, ..options(20_000, 10) };
     let mut reasons: BTreeMap<&str, u32> = BTreeMap::new();
     for event in events(bad_only) {
@@ -330,7 +330,7 @@ fn bad_events_have_one_line_a_known_reason_and_are_varied() {
 }
 
 #[test]
-fn an_event_has_about_four_hundred_and_fifty_bytes() {
+fn an_event_has_about_450_bytes() {
     let clean = GeneratorOptions { bad_rate: 0.0, duplicate_rate: 0.0, ..options(20_000, 11) };
     let events = events(clean);
     let mean = events.iter().map(|event| event.bytes.len()).sum::<usize>() / events.len();
@@ -338,7 +338,7 @@ fn an_event_has_about_four_hundred_and_fifty_bytes() {
 }
 
 #[test]
-fn a_few_events_are_late_and_the_rest_ascend_within_the_period() {
+fn few_events_are_late_and_others_ascend() {
     let options = options(40_000, 12);
     let reads = good(&events(options));
     let start = options.end - TimeDelta::days(30);
@@ -357,7 +357,7 @@ fn a_few_events_are_late_and_the_rest_ascend_within_the_period() {
 }
 
 #[test]
-fn a_pair_meets_once_a_day_save_for_a_small_share() {
+fn most_pairs_meet_only_once_a_day() {
     let reads = good(&events(options(60_000, 13)));
     let mut pairs: HashMap<(String, String, NaiveDate), u32> = HashMap::new();
     for read in reads.iter().filter(|read| read.event_type == "interaction") {
@@ -389,7 +389,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_small_world_has_its_count_and_can_be_played(
+    fn any_small_world_can_be_played(
         count in 0_u64..600,
         seed: u64,
         days in 1_u32..40,
