@@ -1,5 +1,5 @@
-//! What the exactly-once protocol costs a commit: a batch through [`StreamTable::commit`] (read back, document, fence, `txn`)
-//! against the same file added by a bare Delta commit, in turns, into two lakes on one disk.
+//! The cost of the exactly-once protocol for a commit. In turns, a batch goes through [`StreamTable::commit`] (read
+//! back, document, fence, `txn`), and the same file through a bare Delta commit, into two lakes on one disk.
 //!
 //!     cargo bench --workspace --bench commit
 
@@ -70,7 +70,7 @@ fn shard(number: u32) -> String {
     format!("shardId-{number:012}")
 }
 
-/// The file that every commit adds: its content does not matter, only that it is uploaded and described.
+/// The file that every commit adds. Its content does not matter; it is uploaded and described.
 fn file(id: Uuid) -> NewFile {
     NewFile {
         path: format!("event_type=donation/event_date=2026-01-01/{id}-00000.parquet"),

@@ -1,4 +1,4 @@
-//! Pauses between tries, and where their chance comes from.
+//! Pauses between tries, and their source of randomness.
 
 use std::{
     fmt,
@@ -9,10 +9,10 @@ use std::{
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-/// First limit and longest pause of those who wait for each other's commits.
+/// First limit and longest pause of writers that wait for each other's commits.
 const CONFLICT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(6_400));
 
-/// Where pauses get their randomness: handed in, so that a test can have the same pauses again. Clones share it.
+/// The randomness of pauses. It is passed in, so that a test can repeat the same pauses. Clones share it.
 #[derive(Clone)]
 pub struct Chance(Arc<Mutex<StdRng>>);
 
@@ -33,7 +33,7 @@ impl Chance {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
-    /// A number of the range, each as likely as any other.
+    /// A number of the range, uniformly distributed.
     #[must_use]
     pub fn number(&self, range: RangeInclusive<u32>) -> u32 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).random_range(range)
@@ -59,7 +59,7 @@ impl fmt::Debug for Chance {
 }
 
 impl Backoff {
-    /// Pauses anywhere between nothing and the limit (full jitter): for many that would come back together.
+    /// Pauses anywhere from zero to the limit (full jitter): for many callers that would come back together.
     #[must_use]
     pub fn spread(first: Duration, longest: Duration, chance: &Chance) -> Self {
         Self { first, longest, at_least_half: false, failures: 0, chance: chance.clone() }
@@ -71,14 +71,14 @@ impl Backoff {
         Self { at_least_half: true, ..Self::spread(first, longest, chance) }
     }
 
-    /// Pauses of those who wait for each other's commits.
+    /// Pauses of writers that wait for each other's commits.
     #[must_use]
     pub fn of_conflicts(chance: &Chance) -> Self {
         let (first, longest) = CONFLICT_PAUSES;
         Self::spread(first, longest, chance)
     }
 
-    /// How long to wait after one more failure.
+    /// The pause after one more failure.
     pub fn pause(&mut self) -> Duration {
         let limit = self.first.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
@@ -86,7 +86,7 @@ impl Backoff {
         self.chance.duration(least..=limit)
     }
 
-    /// Waits before a try, counted from 0: the first is not waited for.
+    /// Waits before a try, counted from 0; there is no wait before the first.
     pub async fn before(&mut self, attempt: usize) {
         if attempt > 0 {
             tokio::time::sleep(self.pause()).await;
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_are_spread() {
+    fn pauses_double_to_a_limit_and_spread() {
         let chance = Chance::seeded(5);
         let spread = pauses(Backoff::spread(FIRST, LONGEST, &chance));
         let steady = pauses(Backoff::steady(FIRST, LONGEST, &chance));

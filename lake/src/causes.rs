@@ -1,7 +1,7 @@
 //! An error and its causes in one line, for logs, reports and the last line of a command.
 
-/// An error and each of its causes in one line without repeats: code and message stand for the XML that S3 answers
-/// with, and line feeds are blanks. What the AWS SDK lists of everything that it tried is left out.
+/// An error and each of its causes in one line without repeats. Code and message replace the XML of S3's answers, and
+/// blanks replace line feeds. The AWS SDK's list of its attempts is left out.
 #[must_use]
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -31,7 +31,7 @@ fn without_xml(text: &str) -> String {
     let mut rest = text;
     while let Some(start) = [rest.find("<?xml"), rest.find("<Error>")].into_iter().flatten().min() {
         let (before, document) = rest.split_at(start);
-        // A document without an end was cut off: nothing of the text follows it.
+        // A document without an end was cut off: the text ends with it.
         let end = document.find("</Error>").map_or(document.len(), |end| end + "</Error>".len());
         let (document, after) = document.split_at(end);
         result.push_str(before);
@@ -58,7 +58,7 @@ fn said(document: &str) -> String {
     }
 }
 
-/// The text that was written with the five entities that XML has by itself.
+/// The text with the five entities of XML resolved.
 fn unescaped(text: &str) -> String {
     let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
     entities.iter().fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
@@ -78,24 +78,24 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_once_and_without_what_the_sdk_tried() {
+    fn causes_are_printed_once_without_sdk_attempts() {
         let text = causes(&store_fault(std::io::Error::other("no credentials Attempted:\n  Environment: none")));
         assert!(text.starts_with("cannot read 'x': ") && text.ends_with("no credentials"), "{text}");
         assert_eq!(text.matches("no credentials").count(), 1, "{text}");
     }
 
     #[test]
-    fn the_answer_of_s3_is_its_code_and_message_in_one_line() {
+    fn an_s3_answer_becomes_one_line() {
         let answer = "403 Forbidden: <?xml version=\"1.0\"?>\n<Error>\n<Code>AccessDenied</Code>\
                       <Message>not &lt;you&gt; &amp;\nnobody</Message>\n</Error>\r\n after";
         let text = causes(&store_fault(std::io::Error::other(answer)));
-        let told = "403 Forbidden: AccessDenied: not <you> & nobody after";
-        assert!(text.ends_with(told), "{text}");
+        let expected = "403 Forbidden: AccessDenied: not <you> & nobody after";
+        assert!(text.ends_with(expected), "{text}");
         assert!(text.matches("AccessDenied").count() == 1 && !text.contains("<?xml"), "{text}");
     }
 
     #[test]
-    fn an_answer_that_was_cut_off_or_says_nothing_is_told_as_such() {
+    fn an_unreadable_answer_is_reported_as_such() {
         let cases = [
             ("<Error><Code>SlowDown</Code><Mess", "SlowDown"),
             ("500: <?xml version=\"1.0\"?>", "500: an answer without code and message"),
@@ -106,8 +106,8 @@ mod tests {
             ("a < b and <Errors> are text", "a < b and <Errors> are text"),
             ("two\r\n\n  lines  of text\n", "two lines  of text"),
         ];
-        for (text, told) in cases {
-            assert_eq!(one_line(text), told);
+        for (text, expected) in cases {
+            assert_eq!(one_line(text), expected);
         }
     }
 }

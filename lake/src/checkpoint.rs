@@ -1,4 +1,4 @@
-//! What a checkpoint document says, and what follows from it. Pure.
+//! The content of a checkpoint document, and the decisions that follow from it. Pure.
 
 pub(crate) mod advance;
 pub(crate) mod data_file;

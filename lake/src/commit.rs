@@ -1,4 +1,4 @@
-//! The one moment: documents and Delta commits, and what follows each.
+//! Commits: documents, Delta commits, and the work after each.
 
 pub(crate) mod attempt;
 pub(crate) mod chain;

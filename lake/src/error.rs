@@ -1,4 +1,4 @@
-//! What can go wrong with the lake, named by what the caller can do about it.
+//! The faults of the lake, named by what the caller can do about them.
 
 use std::fmt;
 
@@ -69,7 +69,7 @@ pub enum LakeError {
         #[source]
         source: Box<DeltaTableError>,
     },
-    /// A self-check failed: writing on would risk the numbers.
+    /// A self-check failed: further writes would risk wrong numbers.
     #[error("table '{table}': refusing to write: {check}; {remedy}")]
     Refused {
         /// The table's name.
@@ -95,7 +95,7 @@ pub enum LakeError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A commit found no quiet moment within its attempts.
+    /// A commit lost all its attempts to others.
     #[error("table '{table}': gave up after {attempts} attempts to commit")]
     Contention {
         /// The table's name.
@@ -106,15 +106,15 @@ pub enum LakeError {
         #[source]
         source: Option<Box<LakeError>>,
     },
-    /// An older state was asked for that the table's log does not have (any more).
+    /// The table's log does not have a requested older state, or no longer.
     #[error("table '{table}': {reason}")]
     NoSuchVersion {
         /// The table's name.
         table: String,
-        /// What was asked for and what there is.
+        /// The requested state and the available ones.
         reason: String,
     },
-    /// A data file is not what its batch says it is.
+    /// A data file does not match its batch.
     #[error("data file '{path}': {reason}")]
     DataFile {
         /// Path below the table.
@@ -140,7 +140,7 @@ impl LakeError {
         move |source| Self::File { operation, path, source }
     }
 
-    /// Whether an error of reading an archived object is about this object, and says nothing of others.
+    /// Whether an error of reading an archived object is about this object alone.
     #[must_use]
     pub fn is_of_one_object(&self) -> bool {
         use object_store::Error;
@@ -183,7 +183,7 @@ fn store_fault_passes(error: &object_store::Error) -> bool {
     )
 }
 
-/// A conflict, an unreachable store or a log that could not be read may pass; a refusal by the protocol does not.
+/// A conflict, an unreachable store or an unreadable log may pass; a refusal by the protocol does not.
 fn table_fault_passes(error: &DeltaTableError) -> bool {
     match error {
         DeltaTableError::ObjectStore { source } => store_fault_passes(source),
@@ -193,7 +193,7 @@ fn table_fault_passes(error: &DeltaTableError) -> bool {
                 | TransactionError::MaxCommitAttempts(_)
                 | TransactionError::LogStoreError { .. }
         ),
-        // In errors of reading the log what the store said is a text at best. After a commit that landed they come too.
+        // Errors of reading the log hold the store's answer only as a text. They also occur after a commit that landed.
         DeltaTableError::VersionAlreadyExists(_)
         | DeltaTableError::KernelError(_)
         | DeltaTableError::Kernel { .. }
@@ -207,7 +207,7 @@ fn table_fault_passes(error: &DeltaTableError) -> bool {
 }
 
 fn hint(source: &object_store::Error) -> &'static str {
-    // The code is more exact than the kind: S3 answers 403 to a wrong key too.
+    // The code is more exact than the kind: S3 also answers a wrong key with 403.
     match (advice(&causes(source)), source) {
         ("", object_store::Error::NotFound { .. }) => ": it does not exist (bucket or folder missing?)",
         ("", object_store::Error::PermissionDenied { .. }) => DENIED,
@@ -246,7 +246,7 @@ const ADVICE: [(&str, &str); 15] = [
     ("SlowDown", ": the bucket is throttled; run it again later"),
 ];
 
-/// What to do about the first code of S3 that the text holds, after a colon; nothing if it holds none.
+/// The advice for the first code of S3 in the text, after a colon; empty without a code.
 fn advice(text: &str) -> &'static str {
     let found = |code: &str| text.split(' ').any(|word| word.strip_suffix(':').unwrap_or(word) == code);
     ADVICE.iter().find(|(code, _)| found(code)).map_or("", |(_, advice)| advice)
@@ -274,8 +274,8 @@ mod tests {
     }
 
     #[test]
-    fn what_to_do_is_told_of_the_store_and_of_the_log_alike() {
-        for (code, told) in [
+    fn store_and_log_errors_give_the_same_advice() {
+        for (code, advice_given) in [
             ("AccessDenied", "check the policy"),
             ("InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
             ("NoSuchBucket", "bluelake lake init"),
@@ -287,13 +287,13 @@ mod tests {
             let log = DeltaTableError::ObjectStore { source: refused(&answer) };
             let table = LakeError::Table { table: "x".to_owned(), operation: "read", source: Box::new(log) };
             for text in [causes(&store), causes(&table)] {
-                assert!(text.contains(told) && text.contains(code), "{text}");
+                assert!(text.contains(advice_given) && text.contains(code), "{text}");
             }
         }
     }
 
     #[test]
-    fn what_is_not_a_code_of_s3_gives_no_advice() {
+    fn only_s3_codes_give_advice() {
         for text in ["s3://NoSuchBucket/x: gone", "", "NoSuchBuckets: gone"] {
             assert_eq!(advice(text), "", "{text}");
         }
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_gets_every_text_back_as_one_word() {
+    fn shell_words_come_back_unchanged() {
         for text in [
             "",
             "my lake",

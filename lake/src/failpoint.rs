@@ -1,5 +1,4 @@
-//! Named points at which a fault can be made to happen, for fault tests. Without the feature `failpoints` they are
-//! nothing.
+//! Named points at which fault tests can inject faults. Without the feature `failpoints` they have no effect.
 //!
 //! The environment variable `FAILPOINTS` sets them, in the syntax of the crate `fail`, with one of our actions as the
 //! value returned: `before_document=return(abort)`, `after_delta_commit=2*off->1*return(err)->off`.
@@ -13,13 +12,13 @@
 
 use crate::error::LakeError;
 
-/// Reads the settings of the environment. To be called once, before anything else.
+/// Reads the settings of the environment. Call it once, before anything else.
 pub fn setup() {
     #[cfg(feature = "failpoints")]
     std::mem::forget(fail::FailScenario::setup());
 }
 
-/// Passes the point `name`, or does there what is set for it.
+/// Passes the point `name`, or takes the action that is set for it.
 ///
 /// # Errors
 /// [`LakeError::Store`], as of a store that fails, when `err` is set.
@@ -29,7 +28,7 @@ pub async fn pass(_name: &'static str) -> Result<(), LakeError> {
     Ok(())
 }
 
-/// Passes the point `name`, or does there what is set for it.
+/// Passes the point `name`, or takes the action that is set for it.
 ///
 /// # Errors
 /// [`LakeError::Store`], as of a store that fails, when `err` is set.
@@ -39,7 +38,7 @@ pub async fn pass(name: &'static str) -> Result<(), LakeError> {
     let Some(action) = action else { return Ok(()) };
     match action.split_once(' ').unwrap_or((&action, "")) {
         ("abort", _) => {
-            // As sudden as a kill from outside: nothing is flushed, nothing is dropped.
+            // As sudden as a kill from outside: without flushing or dropping anything.
             let me = std::process::id().to_string();
             let _ = std::process::Command::new("kill").args(["-KILL", &me]).status();
             std::future::pending().await

@@ -1,4 +1,4 @@
-//! The names of what lies in a lake.
+//! The names of tables and folders in a lake.
 
 use bluelake_schemas::Stream;
 
@@ -11,7 +11,7 @@ pub(crate) const WORKERS: &str = "_workers";
 /// Folder of what was verified, beside the tables.
 pub(crate) const VERIFIED: &str = "_verify";
 
-/// The application under which the table of a stream keeps the number of its document in force.
+/// The application id under which the table of a stream keeps the number of its document in force.
 pub(crate) fn app_id(stream: Stream) -> String {
     format!("bluelake/{stream}")
 }

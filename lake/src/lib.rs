@@ -1,8 +1,8 @@
 //! The tables of the lake: opening, creating and evolving them, and the commit that lands a batch exactly once.
 //!
-//! Guarantees: a batch happens at one Delta commit or not at all; its positions and its files travel together; a
-//! writer whose view of a shard is stale is fenced; nothing is written to a table that fails its self-check.
-//! Leaves to others: what an event is (`schemas`), how bytes become rows (`transform`), when to commit (`ingest`).
+//! Guarantees: a batch happens at one Delta commit or not at all; its positions and its files travel together; a writer
+//! with a stale view of a shard is fenced; a table that fails its self-check is not written to. Leaves to others: the
+//! definition of events (`schemas`), how bytes become rows (`transform`), when to commit (`ingest`).
 
 mod backoff;
 mod causes;

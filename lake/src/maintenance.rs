@@ -1,5 +1,5 @@
-//! Changes of files that stand in a table already (compaction, erasure, expiry, repair, undo), and what they agree on:
-//! each is a task with a numbered record, and happens at one fenced Delta commit.
+//! Changes of files that are in a table already: compaction, erasure, expiry, repair and undo. Each is a task with a
+//! numbered record, and happens at one fenced Delta commit.
 
 pub(crate) mod attempt;
 pub(crate) mod files;

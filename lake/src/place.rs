@@ -1,4 +1,4 @@
-//! Where bytes stand: folders, buckets, the lake's own objects, archives and exports.
+//! The places of bytes: folders, buckets, the lake's own objects, archives and exports.
 
 pub(crate) mod archive;
 pub(crate) mod bucket;

@@ -1,4 +1,4 @@
-//! What readers see: versions, where rows come from, inspections.
+//! Reading: versions, the origins of rows, inspections.
 
 pub(crate) mod expired;
 pub(crate) mod inspect;

@@ -1,8 +1,8 @@
 //! Proves the invariants of a lake from the lake alone: its Delta logs, checkpoint documents and data files. Reads only,
 //! unless what was read is to be remembered.
 //!
-//! What is proved is what one snapshot of an event table and the document that it names say; `rejected_events` is loaded
-//! after them, and what later documents gave to it is left out. So it may run beside an ingest.
+//! It proves one snapshot of an event table and the document that it names; `rejected_events` is loaded after them, and
+//! files from later documents are left out. So it may run beside an ingest.
 //!
 //! Memory: 64 documents or maintenance records at a time; an entry for every document, every active file, every shard that
 //! a document names, every rejected file and every file that a batch of no known document wrote; and the rows of some
@@ -47,7 +47,7 @@ use rows::Memory;
 /// How a lake is verified.
 #[derive(Clone, Debug)]
 pub struct VerifyOptions {
-    /// The deduplication window that ingest ran with; zero: it ran without.
+    /// The deduplication window of ingest; zero: it had none.
     pub window: Duration,
     /// The part of the data files whose bodies are read, above 0 and up to 1; `None` reads all.
     pub sample: Option<f64>,
@@ -55,7 +55,7 @@ pub struct VerifyOptions {
     pub seed: u64,
     /// Rows that are held in memory at a time.
     pub rows_per_pass: u64,
-    /// Decode every column of the files, and not only those that the checks look at.
+    /// Decode every column of the files, and not only those of the checks.
     pub deep: bool,
     /// Version of the contract; what is remembered is bound to it.
     pub contract_version: i32,
@@ -83,8 +83,8 @@ impl Default for VerifyOptions {
 /// Verifies both streams of a lake.
 ///
 /// # Errors
-/// When the lake cannot be looked into: no tables, an unreadable Delta log, a store that refuses. What is wrong *in* the
-/// lake, also a document or data file that is missing, is in the report.
+/// When the lake cannot be inspected: no tables, an unreadable Delta log, a store that refuses. Faults *in* the lake,
+/// also missing documents or data files, are in the report.
 pub async fn verify(lake: &Lake, options: &VerifyOptions) -> Result<VerifyReport, LakeError> {
     let started = Instant::now();
     let mut streams = Vec::new();
@@ -112,7 +112,7 @@ struct Subject {
     /// Number of the document in force.
     number: Option<u64>,
     document: Option<CheckpointDocument>,
-    /// What was wrong with the table's reference to its document.
+    /// The faults of the table's reference to its document.
     chain_findings: Findings,
 }
 
@@ -206,7 +206,7 @@ impl Subject {
     }
 }
 
-/// A document or record; one that is missing or at fault is a finding, an unreachable store an error.
+/// A document or record. A missing or faulty one is a finding, an unreachable store an error.
 fn readable<T>(read: Result<T, LakeError>, findings: &mut Findings) -> Result<Option<T>, LakeError> {
     match read {
         Ok(value) => Ok(Some(value)),
@@ -218,7 +218,7 @@ fn readable<T>(read: Result<T, LakeError>, findings: &mut Findings) -> Result<Op
     }
 }
 
-/// Rows by the log's statistics against those that the document says.
+/// Compares the rows by the log's statistics with those of the document.
 fn row_check(subject: &Subject, active: &[ActiveFile]) -> Check {
     let mut findings = Findings::default();
     let mut rows: u64 = 0;
@@ -243,7 +243,7 @@ fn row_check(subject: &Subject, active: &[ActiveFile]) -> Check {
     findings.into_check("rows")
 }
 
-/// Replays the records of the event table, and says what follows for its batches, its records and its versions.
+/// Replays the records of the event table, and checks its batches, its records and its versions by them.
 async fn maintenance_checks(
     lake: &Lake,
     subject: &Subject,
@@ -263,8 +263,8 @@ async fn maintenance_checks(
     Ok((batches, std::mem::take(&mut past.findings).into_check("maintenance"), versions))
 }
 
-/// Every file that maintenance did not write is of a batch that a document commits, and those of a batch hold, or held, the
-/// rows that its document counts.
+/// Checks that every file that maintenance did not write belongs to a batch of a document, and that the files of a
+/// batch hold, or held, the rows that its document counts.
 fn batch_check(table: &str, history: &History, past: &PastFiles) -> Check {
     let mut findings = Findings::default();
     let mut unknown = 0;
@@ -293,14 +293,14 @@ fn batch_check(table: &str, history: &History, past: &PastFiles) -> Check {
     };
     let note = note.filter(|_| broken.is_none());
     let check = findings.into_check("batches").with_note(note);
-    // Past a fault in a chain nothing can be said of the files.
+    // Beyond a fault in a chain the files cannot be checked.
     match broken {
         Some(reason) => Check::not_checked("batches", reason),
         None => check,
     }
 }
 
-/// Gaps are no fault of the lake, and yet records may be missing from it.
+/// Gaps are no fault of the lake, but records may be missing from it.
 fn gap_warnings(document: Option<&CheckpointDocument>) -> Findings {
     let mut warnings = Findings::default();
     for gap in document.iter().flat_map(|document| &document.gaps) {

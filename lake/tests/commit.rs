@@ -1,4 +1,4 @@
-//! What a commit does, and what it refuses to do twice.
+//! The effects of a commit, each of which happens once.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn is_committed(outcome: &CommitOutcome) -> bool {
 }
 
 #[tokio::test]
-async fn rows_and_position_land_together_and_are_found_again() {
+async fn rows_and_position_commit_together() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -32,7 +32,7 @@ async fn rows_and_position_land_together_and_are_found_again() {
 }
 
 #[tokio::test]
-async fn a_batch_that_starts_from_a_stale_position_is_fenced() {
+async fn a_batch_from_a_stale_position_is_fenced() {
     let fixture = Fixture::new().await;
     let mut winner = fixture.open().await;
     pin(&mut winner, SHARD).await;
@@ -84,7 +84,7 @@ async fn different_shards_commit_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_at_any_put_leads_to_one_commit() {
+async fn a_lost_answer_still_gives_one_commit() {
     let cases = [
         ("_delta_log/0000", Fault::LoseAnswer),
         ("_delta_log/0000", Fault::SayAlreadyExists),
@@ -110,7 +110,7 @@ async fn a_lost_answer_at_any_put_leads_to_one_commit() {
 }
 
 #[tokio::test]
-async fn a_batch_whose_files_are_over_an_hour_old_is_dropped_and_the_records_can_be_read_again() {
+async fn a_batch_over_an_hour_old_is_dropped() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -140,7 +140,7 @@ async fn committing_the_same_batch_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_next_worker_brings_rejected_events_up_to_date_before_it_reads() {
+async fn the_next_worker_completes_rejected_events_first() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -171,7 +171,7 @@ async fn a_document_without_its_commit_is_skipped() {
 }
 
 #[tokio::test]
-async fn a_log_checkpoint_is_written_now_and_then_and_the_table_goes_on_from_it() {
+async fn a_table_resumes_from_its_log_checkpoint() {
     let fixture = Fixture::new().await;
     let housekeeping = Housekeeping { log_checkpoint_every: 20, ..Housekeeping::default() };
     let mut table = fixture.open().await.with_housekeeping(housekeeping);

@@ -1,4 +1,4 @@
-//! Files as readers find them: those of before, without numbers and without partition columns, and those of today.
+//! Files for readers: old ones without numbers and without partition columns, and today's.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::fixture::{Fixture, RowShape, STREAM, advance, after, batch, empty, pi
 
 const SHARD: &str = "shardId-0";
 
-/// Rows as files had them before: the partition columns only in the folder's name, and no numbers.
+/// Rows of old files: the partition columns only in the folder's name, and no numbers.
 fn as_before(rows: &RecordBatch, partitions: &[&str]) -> RecordBatch {
     let schema = Arc::new(Schema::new(without_field_ids(&rows.schema())));
     let plain = rows.columns().iter().zip(schema.fields());
@@ -27,7 +27,7 @@ fn as_before(rows: &RecordBatch, partitions: &[&str]) -> RecordBatch {
     RecordBatch::try_new(schema, columns).unwrap().project(&kept).unwrap()
 }
 
-/// A batch like that of [`batch`], with files of before.
+/// A batch like that of [`batch`], with old files.
 async fn batch_of_before(table: &StreamTable, from: Position, sequences: std::ops::RangeInclusive<u32>) -> Batch {
     let rows: Vec<u32> = sequences.collect();
     let stored = u64::try_from(rows.len()).unwrap();
@@ -85,7 +85,7 @@ async fn partition_values_are_those_of_the_log() {
     let rows = rows_of(&table_schema(), SHARD, &[1, 2, 3], RowShape::default());
     let part = Partitions::plan(vec![rows], TableLayout::EVENTS, 1_000).unwrap().next().unwrap().unwrap();
     assert_eq!(part.text_value, "donation");
-    // Inside they say donation, and the day before.
+    // The rows themselves have donation, and the previous day.
     let part = PartitionRows { text_value: "transfer".to_owned(), date_value: part.date_value + 1, rows: part.rows };
     let file = encode(&part, TableLayout::EVENTS).unwrap();
     batch.files = vec![upload_file(&table.event_uploader(), batch.id, 0, file).await];

@@ -36,10 +36,10 @@ impl Fixture {
         Self { folder, lake, contract }
     }
 
-    /// A lake in memory: nothing is synced, so that much can happen in a short time. Its folders stay empty.
+    /// A lake in memory: without syncs, so that many commits take little time. Its folders stay empty.
     pub(crate) async fn in_memory() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Before a log is read, its folder is looked for where the URL says.
+        // Before a log is read, its folder is looked for at the URL.
         for table in Stream::ALL.map(Stream::table).into_iter().chain(["rejected_events"]) {
             std::fs::create_dir(folder.path().join(table)).unwrap();
         }
@@ -147,16 +147,16 @@ pub(crate) async fn batch(
     batch_of(table, (shard, from), sequences, rejected, RowShape::default()).await
 }
 
-/// How the rows of a batch differ from plain ones.
+/// The difference of a batch's rows from plain ones.
 #[derive(Clone, Copy)]
 pub(crate) struct RowShape {
     /// The id of each event is its sequence number less this.
     pub(crate) id_offset: u32,
-    /// Days since the epoch that the rows say they are of.
+    /// The date of the rows, in days since the epoch.
     pub(crate) event_date: i32,
     /// Days after New Year on which they happened.
     pub(crate) happened: i64,
-    /// Seconds that they arrived after New Year.
+    /// Their arrival, in seconds after New Year.
     pub(crate) arrived: i64,
     /// Sub-sequence number of each event.
     pub(crate) sub_sequence: i32,

@@ -1,4 +1,4 @@
-//! Looking at a stream without touching it.
+//! Inspecting a stream without touching it.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -37,14 +37,14 @@ async fn look(fixture: &Fixture) -> StreamInspection {
 }
 
 #[tokio::test]
-async fn a_lake_without_commits_has_no_document_and_no_fault() {
+async fn an_empty_lake_has_no_document_or_fault() {
     let found = look(&Fixture::new().await).await;
     assert!(found.document.is_none() && found.faults.is_empty() && !found.rejected_behind);
     assert_eq!((found.table_version, found.committed_at), (Some(0), None));
 }
 
 #[tokio::test]
-async fn the_document_in_force_is_found_and_nothing_is_touched() {
+async fn inspection_finds_the_document_and_touches_nothing() {
     let fixture = with_rows().await;
     let before = files(fixture.folder.path());
     let found = look(&fixture).await;
@@ -56,7 +56,7 @@ async fn the_document_in_force_is_found_and_nothing_is_touched() {
 }
 
 #[tokio::test]
-async fn rejected_events_that_are_not_in_their_table_yet_are_told() {
+async fn rejected_events_outside_their_table_are_reported() {
     let fixture = Fixture::new().await;
     let faulty = fixture.faulty("rejected_events/_delta_log", Fault::Fail, usize::MAX);
     let mut table = fixture.try_open(&faulty).await.unwrap();
@@ -69,7 +69,7 @@ async fn rejected_events_that_are_not_in_their_table_yet_are_told() {
 }
 
 #[tokio::test]
-async fn what_a_worker_would_refuse_is_told_among_the_faults() {
+async fn what_workers_would_refuse_is_a_fault() {
     let fixture = with_rows().await;
     let folder = fixture.folder.path().join("transactions");
     let log = folder.join("_delta_log");

@@ -1,5 +1,4 @@
-//! What a maintenance commit does, and what it never does: rows are neither doubled nor lost, whoever else writes and
-//! wherever it is killed.
+//! Maintenance commits: rows are neither doubled nor lost, beside any other writer and after a kill in any step.
 
 mod claims;
 mod expiry;
@@ -27,7 +26,7 @@ use rewrite::{active, rewrite};
 const SHARD: &str = "shardId-0";
 const REQUEST: Uuid = Uuid::from_u128(5);
 
-/// Commits so many batches of two rows each, and gives the table.
+/// Commits `batches` batches of two rows each, and gives the table.
 async fn with_batches(fixture: &Fixture, batches: u32) -> StreamTable {
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -76,8 +75,8 @@ async fn log(lake: &Lake, table: &str, version: u64) -> Option<Vec<serde_json::V
     Some(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
-/// Checks that at every version the rows of the log are those that the document of that version says, and gives how many
-/// versions maintenance committed.
+/// Checks that at every version the rows of the log are those of that version's document. Gives the number of versions
+/// that maintenance committed.
 async fn check_versions(lake: &Lake) -> usize {
     let (mut rows, mut expected, mut maintained) = (std::collections::BTreeMap::new(), 0, 0);
     let table = lake.table(STREAM.table()).await.unwrap();
@@ -108,7 +107,7 @@ async fn check_versions(lake: &Lake) -> usize {
     maintained
 }
 
-/// Checks that nothing is wrong with the lake, and that nothing of it could not be told.
+/// Checks that the lake has no faults, and that every check was possible.
 async fn expect_sound(lake: &Lake) {
     let report = verify(lake, &VerifyOptions::default()).await.unwrap();
     for stream in report.streams {
@@ -119,7 +118,7 @@ async fn expect_sound(lake: &Lake) {
 }
 
 #[tokio::test]
-async fn a_compaction_lands_in_one_version_and_changes_no_row() {
+async fn a_compaction_is_one_version_without_row_changes() {
     let fixture = Fixture::new().await;
     let mut ingest = with_batches(&fixture, 3).await;
     let before = fixture.sequences().await;
@@ -141,7 +140,7 @@ async fn a_compaction_lands_in_one_version_and_changes_no_row() {
 }
 
 #[tokio::test]
-async fn an_erasure_counts_its_rows_in_the_same_version() {
+async fn an_erasure_counts_rows_in_its_version() {
     let fixture = Fixture::new().await;
     let mut ingest = with_batches(&fixture, 2).await;
     let mut table = maintained(&fixture.lake).await;
@@ -164,7 +163,7 @@ async fn an_erasure_counts_its_rows_in_the_same_version() {
 }
 
 #[tokio::test]
-async fn of_two_tasks_on_the_same_inputs_one_lands() {
+async fn only_one_task_on_shared_inputs_lands() {
     let fixture = Fixture::in_memory().await;
     let mut ingest = with_batches(&fixture, 1).await;
     let (mut left, mut right) = (maintained(&fixture.lake).await, maintained(&fixture.lake).await);
@@ -187,7 +186,7 @@ async fn of_two_tasks_on_the_same_inputs_one_lands() {
 }
 
 #[tokio::test]
-async fn rows_that_leave_beside_ingest_are_counted_at_every_version() {
+async fn rows_leaving_beside_ingest_are_always_counted() {
     let fixture = Fixture::in_memory().await;
     let mut ingest = with_batches(&fixture, 1).await;
     let mut table = maintained(&fixture.lake).await;
@@ -217,7 +216,7 @@ async fn rows_that_leave_beside_ingest_are_counted_at_every_version() {
 }
 
 #[tokio::test]
-async fn a_task_is_lost_an_hour_after_it_began() {
+async fn a_task_is_lost_after_an_hour() {
     let fixture = Fixture::new().await;
     with_batches(&fixture, 2).await;
     let mut table = maintained(&fixture.lake).await;
@@ -231,7 +230,7 @@ async fn a_task_is_lost_an_hour_after_it_began() {
 }
 
 #[tokio::test]
-async fn a_table_with_documents_of_an_older_format_is_maintained() {
+async fn a_table_of_an_older_format_is_maintained() {
     let fixture = Fixture::new().await;
     with_batches(&fixture, 2).await;
     let folder = fixture.folder.path().join("transactions/_checkpoints/transaction-events");
@@ -269,7 +268,7 @@ async fn a_table_of_another_protocol_is_refused() {
 }
 
 #[tokio::test]
-async fn a_table_with_rows_of_another_program_is_refused() {
+async fn a_table_with_foreign_rows_is_refused() {
     let fixture = Fixture::new().await;
     with_batches(&fixture, 2).await;
     let folder = fixture.folder.path().join("transactions/_delta_log");

@@ -1,4 +1,4 @@
-//! Reading back where rows came from: of a large file only the parts that matter, and never all of it at once.
+//! Reading back the origins of rows: only the needed parts of a large file, and never all of it at once.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ const MINUTE: i64 = 60;
 const GROUPS: u32 = 48;
 const GROUP_ROWS: u32 = 20_000;
 
-/// Adds up the bytes that are read of Parquet files.
+/// Adds up the bytes read from Parquet files.
 struct Counting(Arc<AtomicU64>);
 
 #[async_trait]
@@ -70,7 +70,7 @@ async fn with_a_day_in_one_file(fixture: &Fixture) -> u64 {
 }
 
 #[tokio::test]
-async fn of_a_day_in_one_file_only_the_wanted_row_groups_are_read() {
+async fn only_the_wanted_row_groups_are_read() {
     let fixture = Fixture::new().await;
     let size = with_a_day_in_one_file(&fixture).await;
     let bytes = Arc::new(AtomicU64::new(0));

@@ -1,4 +1,4 @@
-//! What is refused rather than guessed.
+//! Refusals in place of guesses.
 
 use bluelake_lake::{Lake, LakeError, Position, StreamTable, Writer};
 use bluelake_schemas::Millis;
@@ -57,7 +57,7 @@ async fn a_document_of_a_newer_format_is_refused() {
 }
 
 #[tokio::test]
-async fn of_two_streams_that_race_for_a_new_table_one_has_it_for_good() {
+async fn one_of_two_racing_streams_gets_the_table() {
     let fixture = Fixture::new().await;
     let of_stream = |arn: &str| Writer {
         worker: "test".to_owned(),
@@ -66,7 +66,7 @@ async fn of_two_streams_that_race_for_a_new_table_one_has_it_for_good() {
         contract_version: fixture.contract.version(),
     };
     let open = |arn: &'static str| StreamTable::open(&fixture.lake, &fixture.contract, STREAM, of_stream(arn));
-    // Both find a table that no stream has.
+    // Both find a table without a stream.
     let (mut first, mut second) = (open("arn:first").await.unwrap(), open("arn:second").await.unwrap());
     pin(&mut first, SHARD).await;
     let step = advance(SHARD, None, Position::TrimHorizon, 0, 0);
@@ -107,7 +107,7 @@ async fn a_table_that_was_rolled_back_is_refused() {
 }
 
 #[tokio::test]
-async fn a_table_that_forgets_how_far_it_is_is_refused() {
+async fn a_table_that_forgets_its_position_is_refused() {
     let (fixture, folder) = with_rows().await;
     let log = folder.join("_delta_log");
     let first = std::fs::read_to_string(log.join(format!("{:020}.json", 0))).unwrap();
@@ -156,7 +156,7 @@ fn changed_contract(from: &str, to: &str) -> bluelake_schemas::Contract {
 }
 
 #[tokio::test]
-async fn other_words_in_a_description_are_no_change_of_the_table() {
+async fn a_reworded_description_changes_no_table() {
     let mut fixture = Fixture::new().await;
     fixture.contract = changed_contract("description = \"", "description = \"In other words: ");
     fixture.open().await;

@@ -16,7 +16,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
 };
 
-/// What a store does otherwise than the one below it. What a concern does not say is passed on.
+/// The difference of a store from the one below it. Calls without an override are passed on.
 #[async_trait]
 pub(crate) trait Concern: Send + Sync + 'static {
     async fn put(
@@ -127,13 +127,13 @@ impl<C: Concern> ObjectStore for Over<C> {
 pub(crate) enum Fault {
     /// The put lands, its answer is an error.
     LoseAnswer,
-    /// The put lands, its answer says that the object was there already.
+    /// The put lands, its answer says that the object exists already.
     SayAlreadyExists,
-    /// Nothing lands, the answer is an error.
+    /// The put does not land, the answer is an error.
     Fail,
     /// A create overwrites.
     IgnoreCreate,
-    /// Nothing lands and no answer comes.
+    /// The put does not land, and no answer comes.
     HangBefore,
     /// The put lands, its answer never comes.
     HangAfter,
@@ -143,7 +143,7 @@ pub(crate) enum Fault {
 pub(crate) struct Faulty {
     pub(crate) pattern: &'static str,
     pub(crate) fault: Fault,
-    /// Puts left that meet the fault.
+    /// Puts that still meet the fault.
     pub(crate) left: AtomicUsize,
 }
 

@@ -1,4 +1,4 @@
-//! Replays and archives in the chain of documents, foreign commits seen while a table is open, and what is cleared away.
+//! Replays and archives in the chain of documents, foreign commits while a table is open, and housekeeping.
 
 use std::{path::Path, time::Duration};
 
@@ -24,7 +24,7 @@ fn archive(object: &str, rows: u64) -> ArchiveRange {
     ArchiveRange { object: object.to_owned(), version: "v1".to_owned(), from: 0, to: 10, ended: true, counts }
 }
 
-/// Turns a batch that was made for a shard into one that stands beside the shards' progress.
+/// Turns a batch for a shard into one beside the shards' progress.
 fn beside(table: &StreamTable, mut batch: Batch, archive_ranges: Vec<ArchiveRange>) -> Batch {
     let mut counts = ControlTotals::default();
     for step in batch.shards.drain(..) {
@@ -35,7 +35,7 @@ fn beside(table: &StreamTable, mut batch: Batch, archive_ranges: Vec<ArchiveRang
     batch
 }
 
-/// Commits so many rows of their own, one commit each, from sequence number `from` on.
+/// Commits N rows, one commit each, from sequence number `from` on.
 async fn commits(table: &mut StreamTable, from: u32, count: u32) {
     for sequence in from..from + count {
         let start = if sequence == 1 { Position::TrimHorizon } else { after(sequence - 1) };
@@ -44,7 +44,7 @@ async fn commits(table: &mut StreamTable, from: u32, count: u32) {
     }
 }
 
-/// Adds the last commit's files to the log once more, as a program would that knows nothing of the documents.
+/// Adds the last commit's files to the log again, as a program without knowledge of the documents would.
 fn commit_by_another_hand(folder: &Path, version: u64) {
     let log = folder.join("transactions/_delta_log");
     let last = std::fs::read_to_string(log.join(format!("{:020}.json", version - 1))).unwrap();
@@ -54,7 +54,7 @@ fn commit_by_another_hand(folder: &Path, version: u64) {
 }
 
 #[tokio::test]
-async fn rows_that_another_program_adds_to_an_open_table_are_refused_at_the_next_look() {
+async fn foreign_rows_in_an_open_table_are_refused() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -70,7 +70,7 @@ async fn rows_that_another_program_adds_to_an_open_table_are_refused_at_the_next
 }
 
 #[tokio::test]
-async fn commits_of_another_worker_pass_the_check_of_an_open_table() {
+async fn other_workers_commits_pass_the_check() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -81,7 +81,7 @@ async fn commits_of_another_worker_pass_the_check_of_an_open_table() {
 }
 
 #[tokio::test]
-async fn a_replay_beside_a_worker_lands_once_and_fences_another_replay() {
+async fn a_replay_beside_a_worker_lands_once() {
     let fixture = Fixture::new().await;
     let mut worker = fixture.open().await;
     pin(&mut worker, SHARD).await;
@@ -117,7 +117,7 @@ async fn a_replay_beside_a_worker_lands_once_and_fences_another_replay() {
 }
 
 #[tokio::test]
-async fn archive_ranges_are_found_again_past_other_commits_and_lost_numbers() {
+async fn archive_ranges_are_found_past_other_commits() {
     let fixture = Fixture::new().await;
     let lake = fixture.faulty("_checkpoints", Fault::SayAlreadyExists, 1);
     let mut table = fixture.try_open(&lake).await.unwrap();
@@ -149,14 +149,14 @@ fn documents(fixture: &Fixture) -> Vec<u64> {
     numbers
 }
 
-/// Everything but the newest few documents is old.
+/// Treats all but the newest `documents` documents as old.
 fn eager(documents: usize) -> Housekeeping {
     let ages = Housekeeping { document_age: Duration::ZERO, log_age: None, ..Housekeeping::default() };
     Housekeeping { every: 1, documents, log_checkpoint_every: 20, ..ages }
 }
 
 #[tokio::test]
-async fn old_documents_go_and_those_with_archive_ranges_stay() {
+async fn old_documents_go_except_archive_ranges() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -175,7 +175,7 @@ async fn old_documents_go_and_those_with_archive_ranges_stay() {
 }
 
 #[tokio::test]
-async fn documents_that_never_were_committed_do_not_count_as_the_chain() {
+async fn uncommitted_documents_are_not_in_the_chain() {
     let fixture = Fixture::new().await;
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -202,7 +202,7 @@ async fn documents_that_rejected_events_still_needs_stay() {
 }
 
 #[tokio::test]
-async fn the_delta_log_is_cleared_up_to_a_log_checkpoint_only() {
+async fn log_clearing_stops_at_a_log_checkpoint() {
     let fixture = Fixture::new().await;
     let everything = Housekeeping { log_age: Some(Duration::ZERO), ..eager(1_000) };
     let mut table = fixture.open().await.with_housekeeping(everything);

@@ -1,4 +1,4 @@
-//! Files that are put part by part: in bounded memory, whole or not at all, and never in the place of another.
+//! Files that are put part by part: in bounded memory, whole or not at all, and without replacing another.
 
 use std::{
     collections::BTreeMap,
@@ -129,7 +129,7 @@ fn part(byte: u8, bytes: usize) -> Bytes {
     Bytes::from(vec![byte; bytes])
 }
 
-/// Puts a file of so many parts, each of its own byte.
+/// Puts a file of N parts, each of its own byte.
 async fn put(uploader: &Uploader, name: &str, parts: &[(u8, usize)]) -> std::result::Result<u64, LakeError> {
     let mut upload = uploader.begin(name.to_owned()).unwrap();
     for (byte, bytes) in parts {
@@ -247,7 +247,7 @@ fn random_rows(random: &mut u64, rows: usize, time: i64) -> RecordBatch {
         .unwrap()
 }
 
-/// Writes a file of so many batches of 8,192 rows through the uploader; gives its size and the most bytes that were held.
+/// Writes a file of N batches of 8,192 rows through the uploader; gives its size and the most bytes that were held.
 async fn stream(uploader: &Uploader, seen: &Seen, batches: i64) -> (u64, usize) {
     let options = FileOptions::large(1, BTreeMap::from([("donor_id".to_owned(), 0.001)]));
     let mut random = 0x9E37_79B9_7F4A_7C15;
@@ -287,7 +287,7 @@ async fn a_300_mb_file_takes_bounded_memory() {
     assert!(large > 300_000_000 && small < large / 7, "{small} {large} bytes");
     let parts = seen.parts.lock().unwrap().clone();
     assert!(parts.iter().filter(|part| **part == 16 << 20).count() >= 20, "{parts:?}");
-    // A row group, and the parts on their way; nothing that grows with the file.
+    // A row group, and the parts on their way: no memory grows with the file.
     assert!(
         large_held < 160 << 20 && large_held < small_held + (48 << 20),
         "{small_held} {large_held} bytes were held"

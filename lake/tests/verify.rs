@@ -1,4 +1,4 @@
-//! A good lake passes; one that is damaged in one way fails in that one check.
+//! A good lake passes. A lake with one kind of damage fails in one check.
 
 mod archives;
 mod memory;
@@ -76,7 +76,7 @@ fn unchecked(report: &StreamReport) -> Vec<&'static str> {
     report.checks.iter().filter(unchecked).map(|check| check.name).collect()
 }
 
-/// Fails the test unless this check alone failed and the rest passed, and its first example holds `words`.
+/// Fails the test unless only this check failed, the rest passed, and its first example holds `words`.
 #[track_caller]
 fn expect_alone(report: &StreamReport, name: &str, words: &str) {
     assert_eq!((failed(report), unchecked(report)), (vec![name], vec![]), "{:#?}", report.checks);
@@ -101,7 +101,7 @@ fn document(fixture: &Fixture, number: u64) -> CheckpointDocument {
     CheckpointDocument::read(&std::fs::read(document_path(fixture, number)).unwrap(), number).unwrap()
 }
 
-/// Puts documents in the place of those of their numbers (which must end with the newest), with digests that hold.
+/// Replaces documents by others of the same numbers (which must end with the newest), with valid digests.
 fn forge(fixture: &Fixture, documents: &mut [CheckpointDocument]) {
     let mut digest = None;
     for document in documents {
@@ -152,7 +152,7 @@ async fn commit(table: &mut StreamTable, batch: &Batch) {
 }
 
 #[tokio::test]
-async fn verify_passes_a_good_lake_and_counts_what_it_read() {
+async fn verify_passes_a_good_lake_with_counts() {
     let (fixture, _) = good().await;
     let report = report(&fixture).await;
     assert_eq!((failed(&report), unchecked(&report)), (vec![], vec![]), "{:#?}", report.checks);
@@ -170,7 +170,7 @@ async fn verify_passes_a_lake_without_a_commit() {
 }
 
 #[tokio::test]
-async fn verify_passes_a_split_whose_parent_was_folded_away() {
+async fn verify_passes_a_split_without_its_parent() {
     let (fixture, mut table) = good().await;
     let mut end = advance(SHARD, Some(after(8)), after(8), 0, 0);
     end.ended = true;
@@ -215,7 +215,7 @@ async fn verify_names_a_missing_document() {
 }
 
 #[tokio::test]
-async fn verify_names_a_document_that_was_replaced_by_another_with_a_right_digest() {
+async fn verify_names_a_replaced_document() {
     let (fixture, _) = good().await;
     let mut other = document(&fixture, 2);
     other.head.worker = "somebody else".to_owned();
@@ -266,7 +266,7 @@ async fn verify_names_ranges_with_a_hole_between_them() {
 }
 
 #[tokio::test]
-async fn verify_names_a_child_that_is_pinned_before_its_parent_ended() {
+async fn verify_names_a_child_pinned_too_early() {
     let (fixture, mut table) = good().await;
     let mut child = advance(CHILD, None, Position::TrimHorizon, 0, 0);
     child.parents = vec![SHARD.into()];
@@ -308,7 +308,7 @@ async fn verify_names_totals_that_do_not_add_up() {
 }
 
 #[tokio::test]
-async fn verify_names_rows_that_the_documents_do_not_count() {
+async fn verify_names_rows_missing_in_the_documents() {
     let (fixture, _) = good().await;
     let mut forged = document(&fixture, 3);
     forged.tally.erased = 1;
@@ -351,7 +351,7 @@ async fn verify_names_a_truncated_and_a_garbled_file() {
 }
 
 #[tokio::test]
-async fn verify_names_a_file_with_other_rows_than_the_log_says() {
+async fn verify_names_files_unlike_the_log() {
     let (fixture, _) = good().await;
     let edit = |from: &'static str, to: &'static str| move |line: &str| Some(line.replace(from, to));
     edit_log(&fixture, "transactions", 2, edit("\\\"numRecords\\\":5", "\\\"numRecords\\\":4"));
@@ -372,7 +372,7 @@ async fn verify_names_a_file_under_another_partition() {
 }
 
 #[tokio::test]
-async fn verify_names_rows_of_another_date_than_their_partition() {
+async fn verify_names_rows_outside_their_partition() {
     let (fixture, mut table) = good().await;
     let shape = RowShape { event_date: 20_455, ..RowShape::default() };
     let rows = batch_of(&table, (SHARD, after(8)), 9..=10, 0, shape).await;
@@ -393,7 +393,7 @@ async fn verify_names_doubled_rows_of_a_foreign_commit() {
 }
 
 #[tokio::test]
-async fn verify_names_rows_that_were_committed_twice_in_any_number_of_passes() {
+async fn verify_names_rows_committed_twice() {
     let (fixture, mut table) = good().await;
     let mut again = batch(&table, SHARD, after(8), 1..=5, 0).await;
     again.shards[0].to_inclusive = after(9);
@@ -409,7 +409,7 @@ async fn verify_names_rows_that_were_committed_twice_in_any_number_of_passes() {
 }
 
 #[tokio::test]
-async fn verify_names_a_repeated_id_within_the_window_and_warns_beyond_it() {
+async fn verify_names_repeated_ids_by_the_window() {
     let (fixture, mut table) = good().await;
     let shape = RowShape { id_offset: 8, arrived: 60, ..RowShape::default() };
     let rows = batch_of(&table, (SHARD, after(8)), 9..=10, 0, shape).await;
@@ -421,7 +421,7 @@ async fn verify_names_a_repeated_id_within_the_window_and_warns_beyond_it() {
 }
 
 #[tokio::test]
-async fn verify_warns_of_an_id_that_an_unrelated_shard_repeats() {
+async fn verify_warns_of_ids_repeated_across_shards() {
     let (fixture, mut table) = good().await;
     pin(&mut table, CHILD).await;
     let rows = batch(&table, CHILD, Position::TrimHorizon, 1..=3, 0).await;
@@ -448,7 +448,7 @@ async fn verify_names_an_id_that_a_child_repeats() {
 }
 
 #[tokio::test]
-async fn verify_names_rows_after_the_position_and_of_unknown_shards() {
+async fn verify_names_rows_past_position_or_known_shards() {
     let (fixture, mut table) = good().await;
     let mut rows = batch(&table, SHARD, after(8), 9..=12, 0).await;
     rows.shards[0].to_inclusive = after(10);

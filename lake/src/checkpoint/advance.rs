@@ -1,6 +1,6 @@
-//! The checkpoint algebra: what a batch claims, and how it moves a document forward or is fenced. Pure.
+//! The checkpoint algebra: the claims of a batch, and how it moves a document forward or is fenced. Pure.
 //!
-//! | the document says of the shard | the batch starts from | result |
+//! | the shard in the document | the batch starts from | result |
 //! | --- | --- | --- |
 //! | nothing | nothing (a pin) | pinned |
 //! | an older incarnation | nothing (a pin) | pinned; its totals retire |
@@ -9,8 +9,9 @@
 //! | this incarnation, or a newer one | nothing (a pin) | fenced |
 //! | any state, other erasure epoch | any | fenced |
 //!
-//! A gap is an advance to where the shard already is: found, it stops the shard; accepted, it lets it go on (or ends it,
-//! when the shard has vanished). A replay or backfill moves no shard; it is fenced by any other of its kind.
+//! A gap is an advance to the shard's present position. A gap that is found stops the shard; an accepted one lets it go
+//! on, or ends it when the shard has vanished. A replay or backfill moves no shard; it is fenced by any other of its
+//! kind.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -28,7 +29,7 @@ use crate::checkpoint::{
     totals::ControlTotals,
 };
 
-/// What one batch did to one shard.
+/// The effect of one batch on one shard.
 #[derive(Clone, Debug)]
 pub struct ShardAdvance {
     /// Shard id.
@@ -37,7 +38,7 @@ pub struct ShardAdvance {
     pub starting_sequence: SequenceNumber,
     /// Shard ids of the parents.
     pub parents: Vec<ShardId>,
-    /// Where the batch started; `None` pins a shard that the table does not have yet.
+    /// Where the batch started; `None` pins a shard that is new to the table.
     pub from_exclusive: Option<Position>,
     /// Where it ended.
     pub to_inclusive: Position,
@@ -45,9 +46,9 @@ pub struct ShardAdvance {
     pub ended: bool,
     /// Arrival time of the newest record read.
     pub arrived_at: Option<Micros>,
-    /// When it was known that nothing unread lay behind ([`ShardState::drained_at`]).
+    /// When the shard was known to be drained ([`ShardState::drained_at`]).
     pub drained_at: Option<Millis>,
-    /// Of a pin and an accepted gap: from when the shard's age counts ([`ShardState::pinned_at`]).
+    /// For a pin or an accepted gap: the time from which the shard's age counts ([`ShardState::pinned_at`]).
     pub pinned_at: Option<Millis>,
     /// Control totals of the range.
     pub counts: ControlTotals,
@@ -58,7 +59,7 @@ pub struct ShardAdvance {
 /// Rows that a replay or a backfill adds beside the shards' progress.
 #[derive(Clone, Debug)]
 pub struct Supplement {
-    /// [`CheckpointDocument::supplements`] at the time when it was planned.
+    /// [`CheckpointDocument::supplements`] at the time of planning.
     pub base: u64,
     /// Control totals of the rows.
     pub counts: ControlTotals,
@@ -66,7 +67,7 @@ pub struct Supplement {
     pub archive_ranges: Vec<ArchiveRange>,
 }
 
-/// What one commit adds: positions and files together, so that they cannot drift apart.
+/// The content of one commit: positions and files together, so that they cannot drift apart.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// UUIDv7; part of the name of every file of the batch.
@@ -79,7 +80,7 @@ pub struct Batch {
     pub shards: Vec<ShardAdvance>,
     /// Shards whose entries may be folded into the retired totals: ended, their children under way, and unlisted.
     pub retire: Vec<ShardId>,
-    /// What a replay or a backfill adds.
+    /// The supplement of a replay or a backfill.
     pub supplement: Option<Supplement>,
     /// Uploaded files for the event table.
     pub files: Vec<DataFile>,
@@ -87,27 +88,27 @@ pub struct Batch {
     pub rejected_files: Vec<DataFile>,
 }
 
-/// Who writes: named in every document.
+/// The writer, named in every document.
 #[derive(Clone, Debug)]
 pub struct Writer {
     /// The worker's id.
     pub worker: String,
-    /// The stream's ARN; empty for a backfill, which need not know it.
+    /// The stream's ARN; empty for a backfill, which may not know it.
     pub stream_arn: String,
-    /// When the stream was created, as far as the server says it.
+    /// When the stream was created, if the server says so.
     pub stream_created_at: Option<Millis>,
     /// Version of the contract in force.
     pub contract_version: i32,
 }
 
-/// A shard that is not where a batch started.
+/// A shard that is no longer where a batch started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovedShard {
     /// Shard id.
     pub shard: ShardId,
-    /// Where the table stands; `None` when it does not have the shard.
+    /// The position of the table; `None` when it does not have the shard.
     pub stands_at: Option<Position>,
-    /// Where the batch started; `None` of a pin.
+    /// Where the batch started; `None` for a pin.
     pub expected: Option<Position>,
 }
 
@@ -120,10 +121,10 @@ impl fmt::Display for MovedShard {
     }
 }
 
-/// What stands against a batch: the table has moved on since it was begun.
+/// Why a batch is fenced: the table has moved on since it was begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fence {
-    /// Shards that are not where the batch started; of another erasure epoch, all its shards.
+    /// Shards that are no longer where the batch started; all its shards if the erasure epoch differs.
     pub shards: Vec<MovedShard>,
     /// The erasure epochs of the table and of the batch, when they differ.
     pub erasure_epochs: Option<(u64, u64)>,
@@ -132,7 +133,7 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Whether nothing stands against the batch.
+    /// Whether the batch may pass.
     #[must_use]
     pub fn lets_pass(&self) -> bool {
         *self == Self::default()
@@ -162,7 +163,8 @@ pub enum Refusal {
 /// Applies a batch to the newest document and gives the next one, not yet sealed.
 ///
 /// # Errors
-/// [`Refusal::Fenced`] says where the table stands and what the batch expected; [`Refusal::Inconsistent`] says what does not add up.
+/// [`Refusal::Fenced`] with the table's positions and those that the batch expected; [`Refusal::Inconsistent`] with the
+/// contradiction.
 pub fn advance(
     current: Option<&CheckpointDocument>,
     number: u64,
@@ -180,7 +182,7 @@ pub fn advance(
     for step in &batch.shards {
         apply(&mut next.shards, &mut next.tally.retired, step);
         if let Some(gap) = &step.gap {
-            // One entry a gap: accepting it takes the place of finding it.
+            // A gap has one entry: its acceptance replaces its finding.
             next.gaps.retain(|known| known.accepted || known.shard != gap.shard);
             next.gaps.push(gap.as_ref().clone());
         }
@@ -188,7 +190,7 @@ pub fn advance(
     next.commit.ranges = batch.shards.iter().map(range).collect();
     retire(&mut next, &batch.retire);
     if let Some(supplement) = &batch.supplement {
-        // A backfill need not know the stream.
+        // A backfill may not know the stream.
         if let Some(current) = current {
             next.head.stream_arn.clone_from(&current.head.stream_arn);
             next.head.stream_created_at = current.head.stream_created_at;
@@ -207,7 +209,8 @@ pub fn advance(
     Ok(next)
 }
 
-/// The next document as far as it does not depend on a batch: all that is carried on, nothing that is of one commit.
+/// The part of the next document that does not depend on a batch: everything that is carried on, without the facts of
+/// one commit.
 pub(crate) fn successor(current: Option<&CheckpointDocument>, number: u64, writer: &Writer) -> CheckpointDocument {
     let carried = current.cloned().unwrap_or_else(CheckpointDocument::empty);
     let head = Head {
@@ -229,8 +232,8 @@ pub(crate) fn successor(current: Option<&CheckpointDocument>, number: u64, write
     CheckpointDocument { head, commit: Commit::default(), links, ..carried }
 }
 
-/// Folds shards into the retired totals that have ended and whose children are all under way. Others stay: the worker
-/// that asked for it may have seen an older document.
+/// Folds shards that have ended, and whose children are all under way, into the retired totals. Others stay: the
+/// requesting worker may have seen an older document.
 fn retire(document: &mut CheckpointDocument, wanted: &[ShardId]) {
     for id in wanted {
         let mut children = document.shards.values().filter(|state| state.parents.contains(id));
@@ -286,7 +289,7 @@ fn check_batch(batch: &Batch) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What stands against a batch.
+/// Why a batch is fenced.
 fn fence(current: Option<&CheckpointDocument>, batch: &Batch) -> Fence {
     let epoch = current.map_or(0, |document| document.head.erasure_epoch);
     let supplements = current.map_or(0, |document| document.tally.supplements);
@@ -311,7 +314,7 @@ fn starts_from(step: &ShardAdvance, state: Option<&ShardState>) -> bool {
     let same_incarnation = |state: &ShardState| state.starting_sequence == step.starting_sequence;
     match (&step.from_exclusive, state) {
         (None, None) => true,
-        // Only forward: a worker with an old list of shards must not bring an old incarnation back.
+        // Incarnations only move forward: a worker with an old list of shards must not bring an old one back.
         (None, Some(state)) => step.starting_sequence > state.starting_sequence,
         (Some(_), None) => false,
         (Some(from), Some(state)) => same_incarnation(state) && !state.ended && state.position == *from,

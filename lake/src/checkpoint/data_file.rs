@@ -1,4 +1,4 @@
-//! A Parquet file of a batch or task, as the checkpoint document and the Delta log name it.
+//! A Parquet file of a batch or task, as in the checkpoint document and the Delta log.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// An uploaded data file. Serialises the same way each time, so that a document's digest holds.
+/// An uploaded data file. It always serialises in the same way, so that a document's digest holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataFile {
@@ -28,8 +28,7 @@ pub struct DataFile {
 }
 
 impl DataFile {
-    /// What the path should start with and does not: the folder that its partition values name, and the id of what wrote it,
-    /// where that is given.
+    /// The expected start of a misplaced path: the folder of its partition values, and the id of its writer, if given.
     pub(crate) fn misplaced(&self, columns: [&str; 2], id: Option<Uuid>) -> Option<String> {
         let mut expected = folder_of(&self.partition_values, columns);
         expected.extend(id.map(|id| id.to_string()));
@@ -66,10 +65,10 @@ pub(crate) fn folder_of(values: &BTreeMap<String, String>, columns: [&str; 2]) -
     columns.map(|column| format!("{column}={}/", value(column))).concat()
 }
 
-/// Least and greatest value of a column; `None` where nobody knows.
+/// Least and greatest value of a column; `None` if unknown.
 pub(crate) type Range<T> = (Option<T>, Option<T>);
 
-/// What the log's statistics of a file tell of the range of each column.
+/// The range of each column, by the log's statistics of a file.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct ColumnRanges {
     #[serde(rename = "minValues", default)]
@@ -79,19 +78,19 @@ pub(crate) struct ColumnRanges {
 }
 
 impl ColumnRanges {
-    /// Reads them; `None` for what is no statistics.
+    /// Reads them; `None` for any other text.
     pub(crate) fn read(statistics: &str) -> Option<Self> {
         serde_json::from_str(statistics).ok()
     }
 
-    /// Those of a column of times.
+    /// The range of a column of times.
     pub(crate) fn times(&self, column: &str) -> Range<Micros> {
         let (least, greatest) = self.texts(column);
         let time = |text: Option<&str>| text?.parse::<DateTime<Utc>>().ok().map(Micros::from);
         (time(least), time(greatest))
     }
 
-    /// Those of a column of texts.
+    /// The range of a column of texts.
     pub(crate) fn texts(&self, column: &str) -> Range<&str> {
         (self.least.get(column).and_then(Value::as_str), self.greatest.get(column).and_then(Value::as_str))
     }

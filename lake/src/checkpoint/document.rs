@@ -1,5 +1,5 @@
-//! The checkpoint document: how far a table has each shard of its stream, in numbered, immutable,
-//! chained JSON documents. Pure: building, checking and reading bytes; no I/O.
+//! The checkpoint document: the progress of a table in each shard of its stream, in numbered, immutable, chained JSON
+//! documents. Pure: builds, checks and reads bytes; no I/O.
 
 mod stored;
 
@@ -23,16 +23,16 @@ use crate::{
     error::LakeError,
 };
 
-/// Version of the document's format that this code writes. It reads this one and those before it, which lack fields.
+/// The version of the document's format that this code writes. It also reads earlier ones, which lack fields.
 pub(crate) const DOCUMENT_FORMAT: u32 = 5;
 
 /// How far a shard is in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Position {
-    /// Pinned at the oldest record that Kinesis holds; nothing is committed yet.
+    /// Pinned at the oldest record that Kinesis holds, before any commit.
     TrimHorizon,
-    /// Pinned at an arrival time; nothing is committed yet.
+    /// Pinned at an arrival time, before any commit.
     AtTimestamp(Millis),
     /// Every record up to and including this one is committed.
     After(SequenceNumber),
@@ -52,7 +52,7 @@ impl fmt::Display for Position {
 }
 
 impl Position {
-    /// Whether moving from `self` to `other` goes forward or stays.
+    /// Whether a move from `self` to `other` goes forward or stays.
     #[must_use]
     pub fn reaches(&self, other: &Self) -> bool {
         match (self, other) {
@@ -77,19 +77,19 @@ pub struct ShardState {
     pub ended: bool,
     /// Arrival time of the newest committed record.
     pub arrived_at: Option<Micros>,
-    /// When it was last known that nothing unread lay behind: the shard was seen drained; of a child that was just pinned, what
-    /// was known of its parents.
+    /// When the shard was last known to be drained. For a child just pinned, the time up to which its parents were
+    /// known.
     pub drained_at: Option<Millis>,
-    /// From when the shard's age counts while nothing newer of it is known: its pin, or that of the ancestors that it follows,
-    /// or the acceptance of a gap. What lay there before may still be unread. `None` in documents of
-    /// format 1 and 2, which have that in `drained_at`.
+    /// The time from which the shard's age counts while nothing newer is known: its pin, the pin of its ancestors, or
+    /// the acceptance of a gap. Earlier records may still be unread. `None` in documents of format 1 and 2, which have
+    /// that time in `drained_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_at: Option<Millis>,
     /// Control totals since the pin.
     pub totals: ControlTotals,
 }
 
-/// What one commit took from one shard.
+/// The range that one commit took from one shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRange {
     /// Shard id.
@@ -112,8 +112,8 @@ pub enum GapCause {
     Vanished,
 }
 
-/// Records that Kinesis may have discarded before they were read, of a shard or of those that follow from it. The shard
-/// stands still until the gap is accepted.
+/// Records of a shard or its descendants that Kinesis may have discarded before they were read. The shard stands still
+/// until the gap is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gap {
@@ -125,8 +125,8 @@ pub struct Gap {
     pub after: Position,
     /// Records that arrived after this time may be missing; `None`: since the shard began.
     pub from: Option<Millis>,
-    /// Records that arrived before this time may be missing; `None`: to the shard's end.
-    /// When the gap is accepted, that moment: what was unread then may be discarded before it is read.
+    /// Records that arrived before this time may be missing; `None`: to the shard's end. For an accepted gap this is
+    /// the moment of acceptance: records unread by then may be discarded before they are read.
     pub until: Option<Millis>,
     /// When it was found.
     pub found_at: Millis,
@@ -142,7 +142,7 @@ pub struct Gap {
 pub struct ArchiveRange {
     /// The object's URL or path.
     pub object: String,
-    /// Version id, or ETag where the bucket has no versions, or size and time of a file.
+    /// Version id; the ETag if the bucket has no versions; size and time for a file.
     pub version: String,
     /// First byte (of the decompressed content).
     pub from: u64,
@@ -154,21 +154,21 @@ pub struct ArchiveRange {
     pub counts: ControlTotals,
 }
 
-/// What the rows of an archived object have for a shard; their sequence number is the byte at which their record begins.
+/// The shard of the rows of an archived object. Their sequence number is the first byte of their record.
 #[must_use]
 pub fn archive_shard(object: &str, version: &str) -> ShardId {
     format!("archive:{object}#{version}").into()
 }
 
 impl ArchiveRange {
-    /// What the rows of the object have for a shard.
+    /// The shard of the object's rows.
     #[must_use]
     pub fn shard(&self) -> ShardId {
         archive_shard(&self.object, &self.version)
     }
 }
 
-/// Part of a shard whose records an object of the raw archive holds.
+/// The part of a shard whose records are in an object of the raw archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawRange {
@@ -180,7 +180,7 @@ pub struct RawRange {
     pub to_inclusive: Position,
 }
 
-/// An object of the raw archive: the records of a commit as they came. One that no document names is an orphan.
+/// An object of the raw archive: the records of a commit as they came. An object without a document is an orphan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawObject {
@@ -194,8 +194,8 @@ pub struct RawObject {
     pub ranges: Vec<RawRange>,
 }
 
-/// Names the Parquet file with the positions of the rejected events that a commit repaired. `rejected_events` holds them no
-/// more.
+/// Names the Parquet file with the positions of the rejected events that a commit repaired and that left
+/// `rejected_events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RepairSidecar {
@@ -205,7 +205,7 @@ pub struct RepairSidecar {
     pub sha256: String,
 }
 
-/// Which document this is, who wrote it, and of which stream it tells.
+/// The identity of a document: its number, its writer and its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Format version; [`DOCUMENT_FORMAT`].
@@ -226,19 +226,18 @@ pub struct Head {
     pub contract_version: i32,
     /// The stream's ARN; empty before its first commit, when only backfills wrote.
     pub stream_arn: String,
-    /// When the stream was created; `None` in documents before format 4, and where the server does
-    /// not say it.
+    /// When the stream was created; `None` in documents before format 4, and if the server does not say so.
     pub stream_created_at: Option<Millis>,
-    /// Rises with each erasure; a batch from before cannot land after.
+    /// Rises with each erasure; an earlier batch cannot land after it.
     pub erasure_epoch: u64,
-    /// The newest entry of the registry of erased persons that the epoch stands for; 0: none.
+    /// The newest entry of the registry of erased persons that the epoch covers; 0: none.
     pub erasure_registry: u64,
 }
 
-/// What the commit of a document did, and no later document repeats.
+/// The facts of one commit; later documents do not repeat them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commit {
-    /// What this commit took from each of its shards.
+    /// The range that this commit took from each of its shards.
     pub ranges: Vec<ShardRange>,
     /// Files that this batch gives to `rejected_events`.
     pub rejected_files: Vec<DataFile>,
@@ -252,7 +251,7 @@ pub struct Commit {
     pub maintenance: Option<Predecessor>,
 }
 
-/// What was counted so far, beside the totals of the shards.
+/// The counts so far, beside the totals of the shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Totals of shards that left the stream.
@@ -271,14 +270,15 @@ pub struct Tally {
     pub expired_before: Option<NaiveDate>,
 }
 
-/// Where earlier documents are that hold what this one does not.
+/// Links to earlier documents with facts that this one lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Links {
     /// The newest document up to this one that has such files.
     pub last_rejected: Option<u64>,
     /// The newest document up to this one that has archive ranges. Those are never pruned.
     pub last_archive: Option<u64>,
-    /// `last_archive` of the document that this one builds on: the chain of archive ranges can be followed with nothing else.
+    /// `last_archive` of the document that this one builds on, so that the chain of archive ranges can be followed
+    /// alone.
     pub previous_archive: Option<u64>,
     /// The newest document up to this one that repaired rejected events. Those are never pruned.
     pub last_repair: Option<u64>,
@@ -300,12 +300,12 @@ pub struct CheckpointDocument {
     pub tally: Tally,
     /// Every gap found so far; those not accepted stop their shards.
     pub gaps: Vec<Gap>,
-    /// Earlier documents that matter to it.
+    /// Links to earlier documents.
     pub links: Links,
 }
 
 impl CheckpointDocument {
-    /// A document that says nothing yet: no shard, no row, no document before it.
+    /// The empty document: no shard, no row, no document before it.
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -331,8 +331,8 @@ impl CheckpointDocument {
         }
     }
 
-    /// Sum of the control totals of all shards, with those retired, and of replays and backfills; repaired events count as
-    /// what they became.
+    /// The sum of the control totals of all shards, retired ones included, and of replays and backfills. Repaired
+    /// events count by their new outcome.
     #[must_use]
     pub fn totals(&self) -> ControlTotals {
         let mut sum = self.tally.retired;
@@ -350,7 +350,7 @@ impl CheckpointDocument {
         self.totals().stored.checked_sub(self.tally.erased)?.checked_sub(self.tally.expired)
     }
 
-    /// Events that were rejected so far, also those that were repaired since: the rows that `rejected_events` was given.
+    /// Events rejected so far, repaired ones included: all rows that were added to `rejected_events`.
     #[must_use]
     pub fn rejected_so_far(&self) -> u64 {
         let shards = self.shards.values().map(|state| &state.totals);

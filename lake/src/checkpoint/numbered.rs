@@ -1,5 +1,5 @@
-//! What a chain consists of: numbered JSON objects, each put once, with the digest of its own content and of the one that
-//! it builds on. Pure.
+//! The objects of a chain: numbered JSON objects, each put once, with the digest of its own content and of its
+//! predecessor. Pure.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::LakeError;
 
-/// Points at the object of a chain that another builds on, or names.
+/// Points at an object of a chain on which another builds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Predecessor {
     /// Its number.
@@ -23,16 +23,16 @@ impl Predecessor {
     }
 }
 
-/// A kind of object of which a chain consists.
+/// A kind of object of a chain.
 pub(crate) trait Numbered: Clone + Serialize + DeserializeOwned {
-    /// What it is called in messages.
+    /// Its name in messages.
     const NAME: &'static str;
-    /// Version of the format that this code writes. It reads this one and those before it.
+    /// The version of the format that this code writes. It also reads earlier ones.
     const FORMAT: u32;
 
     /// Its number.
     fn number(&self) -> u64;
-    /// The one that it builds on.
+    /// The object that it builds on.
     fn previous(&self) -> Option<&Predecessor>;
     /// The batch or task that it commits.
     fn commits(&self) -> Uuid;
@@ -40,13 +40,13 @@ pub(crate) trait Numbered: Clone + Serialize + DeserializeOwned {
     fn digest(&self) -> &str;
     /// Where its digest is kept.
     fn digest_mut(&mut self) -> &mut String;
-    /// Gives it another number, also where it names itself.
+    /// Gives it another number, also in its references to itself.
     fn renumber(&mut self, number: u64);
     /// An error about the object at `path`.
     fn fault(path: String, reason: String) -> LakeError;
 
-    /// Takes the first number that is free, when its own is taken: perhaps by itself, its answer lost. A number is cheap.
-    /// `highest` is the highest that was found in use.
+    /// Takes the first free number when its own is taken, perhaps by itself with a lost answer. A number is cheap.
+    /// `highest` is the highest number in use.
     fn take_free(&mut self, highest: Option<u64>) {
         self.renumber(highest.unwrap_or(self.number()).max(self.number()) + 1);
     }
@@ -65,7 +65,7 @@ pub enum DocumentFault {
         /// The newest format that is known.
         known: u32,
     },
-    /// It is no such object at all.
+    /// It is not an object of this kind.
     #[error("it is not a {name} ({at})")]
     Malformed {
         /// What it should be.
@@ -76,7 +76,7 @@ pub enum DocumentFault {
     /// Its digest does not match its content.
     #[error("its digest does not match its content: it was altered after it was written")]
     Altered,
-    /// It stands under another number.
+    /// It has another number than its name.
     #[error("it says that it is number {found}")]
     Misplaced {
         /// The number inside.

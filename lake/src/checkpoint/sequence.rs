@@ -13,7 +13,7 @@ impl SequenceNumber {
     /// Takes a sequence number from its decimal text.
     ///
     /// # Errors
-    /// The text itself when it is empty or holds anything but digits.
+    /// The text itself when it is empty or holds other characters than digits.
     pub fn parse(text: &str) -> Result<Self, NotASequenceNumber> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NotASequenceNumber);

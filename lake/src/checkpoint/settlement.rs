@@ -1,5 +1,5 @@
-//! What to do about a batch whose commit is not settled yet. Pure: the table as it was just read back in, the next act
-//! out. Whoever carries the acts out (a table in a store, a simulated one) decides nothing.
+//! What to do about a batch whose commit is not settled yet. Pure: the table as just read back in, the next act out.
+//! The drivers (a table in a store, a simulated one) carry the acts out and decide nothing.
 //!
 //! | read back | then |
 //! | --- | --- |
@@ -26,19 +26,19 @@ const MAX_BATCH_AGE: Duration = Duration::from_secs(3600);
 pub enum Trace {
     /// It does: it happened.
     Found,
-    /// None does, back to the one that it started from.
+    /// None does, back to the one from which the batch started.
     Absent,
-    /// The one of this number has to be asked.
+    /// The object of this number must be read.
     Before(u64),
 }
 
-/// Looks for a batch in one document of the chain. To be asked from the document in force back.
+/// Looks for a batch in one document of the chain. Call it from the document in force back.
 #[must_use]
 pub fn trace(document: &CheckpointDocument, batch: &Batch) -> Trace {
     trace_back(document, batch.base, batch.id)
 }
 
-/// Looks for what has `id`, and started from object `base`, in one object of a chain.
+/// Looks in one object of a chain for the batch or task `id`, which started from object `base`.
 pub(crate) fn trace_back<T: Numbered>(object: &T, base: u64, id: Uuid) -> Trace {
     if object.number() <= base {
         return Trace::Absent;
@@ -50,18 +50,18 @@ pub(crate) fn trace_back<T: Numbered>(object: &T, base: u64, id: Uuid) -> Trace 
     }
 }
 
-/// What comes next for a batch.
+/// The next act for a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum NextAct {
     /// Nothing: it happened.
     Done,
     /// Nothing: it can never happen, because the table has moved on.
     Fenced(Fence),
-    /// Put this document, under its number or the next free one, then commit from the same snapshot of the table.
+    /// Put this document under its number or the next free one, then commit from the same snapshot of the table.
     Put(Box<CheckpointDocument>),
 }
 
-/// Decides what comes next for a batch. `current` is the document in force as just read, `found` whether the chain holds
+/// Decides the next act for a batch. `current` is the document in force as just read, `found` whether the chain holds
 /// the batch already.
 ///
 /// # Errors
@@ -84,8 +84,8 @@ pub(crate) fn next_act(
 }
 
 impl Batch {
-    /// Whether the batch waited for too long to be committed by a document that was put at `written_at` (milliseconds
-    /// since the epoch): then its files may be taken for orphans.
+    /// Whether the batch is too old for a document that was put at `written_at`: its files may then be taken for
+    /// orphans.
     #[must_use]
     pub fn is_too_old(&self, written_at: Millis) -> bool {
         let uploaded = self.files.iter().chain(&self.rejected_files).map(|file| file.modified_at).min();
@@ -94,14 +94,14 @@ impl Batch {
 }
 
 impl CheckpointDocument {
-    /// Takes the first number that is free, when its own is taken: perhaps by itself, its answer lost. A number is cheap.
-    /// `highest` is the highest that was found in use.
+    /// Takes the first free number when its own is taken, perhaps by itself with a lost answer. A number is cheap.
+    /// `highest` is the highest number in use.
     pub fn take_free_number(&mut self, highest: Option<u64>) {
         self.take_free(highest);
     }
 
-    /// The newest document, this one or before it, whose files `rejected_events` lacks when it has those of all documents
-    /// up to `followed`.
+    /// The newest document up to this one whose files `rejected_events` lacks, if it has those of all documents up to
+    /// `followed`.
     #[must_use]
     pub fn rejected_after(&self, followed: u64) -> Option<u64> {
         self.links.last_rejected.filter(|number| *number > followed)
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_found_behind_the_document_that_it_started_from() {
+    fn a_batch_is_found_behind_its_base_document() {
         let pin = put(None, &batch(1, 0, step(None, Position::TrimHorizon)));
         let moved = batch(2, 1, step(Some(Position::TrimHorizon), after("5")));
         let first = put(Some(&pin), &moved);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_did_not_happen_is_tried_again_or_fenced() {
+    fn a_missing_batch_is_retried_or_fenced() {
         let pin = put(None, &batch(1, 0, step(None, Position::TrimHorizon)));
         let mine = batch(2, 1, step(Some(Position::TrimHorizon), after("5")));
         let act = next_act(Some(&pin), false, &mine, &writer()).unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_taken_gives_way_to_the_next_free_one() {
+    fn a_taken_number_yields_the_next_free_one() {
         let mut document = put(None, &batch(1, 0, step(None, Position::TrimHorizon)));
         document.links.last_rejected = Some(1);
         document.take_free_number(None);

@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt, ops::Deref};
 
 use serde::{Deserialize, Serialize};
 
-/// The id of a Kinesis shard, such as `shardId-000000000003`, or what the rows of an archived object have for one
+/// The id of a Kinesis shard, such as `shardId-000000000003`, or its substitute in the rows of an archived object
 /// ([`ArchiveRange::shard`](crate::ArchiveRange::shard)). In JSON it is the bare text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -44,7 +44,7 @@ impl Deref for ShardId {
     }
 }
 
-/// A map of shards is asked by text too.
+/// A map of shards can be searched by text too.
 impl Borrow<str> for ShardId {
     fn borrow(&self) -> &str {
         &self.0

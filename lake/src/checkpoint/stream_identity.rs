@@ -1,13 +1,13 @@
-//! Which Kinesis stream a table holds: one for good, by its ARN and the time of its creation. Pure.
+//! The Kinesis stream of a table: always the same one, by its ARN and its time of creation. Pure.
 //!
-//! | the table's document says | the stream is | result |
+//! | the table's document has | the stream is | result |
 //! | --- | --- | --- |
 //! | no ARN (only a backfill wrote) | any | taken |
 //! | ARN A | A, created at the same time or later | taken; created later it is a new incarnation |
 //! | ARN A | A, created before | refused: the document is of a later incarnation |
 //! | ARN A | B | refused |
 //!
-//! A time that either side does not know is not compared.
+//! A time that one side does not know is not compared.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use crate::{
     error::LakeError,
 };
 
-/// Some servers cut the time of creation to the second.
+/// Some servers round the time of creation down to the second.
 const CUT: Duration = Duration::from_secs(1);
 /// What an operator can do.
 const REMEDY: &str = "correct the name of the stream ([streams] in bluelake.toml), or use another lake";
 
 impl CheckpointDocument {
-    /// Why a stream is not the one that the table holds; `None` when it is.
+    /// Why a stream is not the table's; `None` when it is.
     #[must_use]
     pub fn other_stream(&self, arn: &str, created_at: Option<Millis>) -> Option<String> {
         if self.head.stream_arn.is_empty() || arn.is_empty() {
@@ -44,7 +44,7 @@ impl CheckpointDocument {
         }
     }
 
-    /// As [`CheckpointDocument::other_stream`], by a name or ARN alone, for those who do not ask Kinesis.
+    /// As [`CheckpointDocument::other_stream`], by a name or ARN alone, for callers that do not ask Kinesis.
     #[must_use]
     pub fn other_stream_by_name(&self, given: &str) -> Option<String> {
         let name = self.head.stream_arn.rsplit_once('/').map_or(self.head.stream_arn.as_str(), |(_, name)| name);
@@ -54,7 +54,7 @@ impl CheckpointDocument {
     }
 }
 
-/// Refuses to write what comes from another stream than the table holds.
+/// Refuses to write from another stream than the table's.
 pub(crate) fn check(table: &str, document: Option<&CheckpointDocument>, writer: &Writer) -> Result<(), LakeError> {
     let other = document.and_then(|document| document.other_stream(&writer.stream_arn, writer.stream_created_at));
     other.map_or(Ok(()), |check| Err(other_stream(table, check)))
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_the_same_by_its_arn_and_is_not_older_than_the_one_held() {
+    fn a_stream_is_the_same_by_its_arn() {
         let second = 1_000;
         let held = document(ARN, Some(Millis::new(10 * second)));
         let same = |arn: &str, created_at| held.other_stream(arn, created_at).is_none();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn without_kinesis_a_name_is_compared_with_that_of_the_arn() {
+    fn without_kinesis_the_arns_name_is_compared() {
         let held = document(ARN, None);
         for same in ["points", ARN] {
             assert_eq!(held.other_stream_by_name(same), None);

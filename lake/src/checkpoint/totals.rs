@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-/// How many events came in and what became of them. Units: events.
+/// The number of events received, and their outcomes. Units: events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlTotals {
     /// Events read from the stream.
@@ -15,7 +15,7 @@ pub struct ControlTotals {
     pub rejected: u64,
     /// Events dropped because their id was seen within the window.
     pub duplicate: u64,
-    /// Events dropped because they are of an erased person. Documents before format 5 have none.
+    /// Events dropped because they belong to an erased person. Documents before format 5 have none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub suppressed: u64,
 }
@@ -39,7 +39,7 @@ impl ControlTotals {
         parts.into_iter().try_fold(0_u64, u64::checked_add) == Some(self.received)
     }
 
-    /// The sum; `None` when a count of it is no number.
+    /// The sum; `None` when a count overflows.
     #[must_use]
     pub(crate) fn checked_add(&self, other: &Self) -> Option<Self> {
         self.each(other, u64::checked_add)
@@ -72,7 +72,7 @@ impl AddAssign for ControlTotals {
     }
 }
 
-/// What became of rejected events that were judged once more. Units: events.
+/// The outcomes of rejected events that were judged again. Units: events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repaired {
@@ -89,7 +89,7 @@ impl Repaired {
         *self == Self::default()
     }
 
-    /// Moves the events out of the rejected ones; `None` when a count is no number or there were not so many.
+    /// Moves the events out of the rejected ones; `None` when a count overflows or fewer were rejected.
     #[must_use]
     pub(crate) fn applied_to(&self, totals: &ControlTotals) -> Option<ControlTotals> {
         Some(ControlTotals {

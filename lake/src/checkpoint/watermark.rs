@@ -1,17 +1,17 @@
-//! Up to which arrival time a table has its stream complete. Pure.
+//! The arrival time up to which a table has its stream complete. Pure.
 //!
 //! | the shard's entry | it is complete up to |
 //! | --- | --- |
-//! | open, just seen at its tip from the position that is committed | that moment |
-//! | open in the document, closed in Kinesis | the newest of its committed records, and not when it was last seen drained: its children may have been filling by then |
+//! | open, just seen at its tip from the committed position | that moment |
+//! | open in the document, closed in Kinesis | its newest committed record, and not the time when it was last seen drained: its children may have been filling by then |
 //! | open, with committed records | the newest of them, or when it was last seen drained |
 //! | open, nothing committed, pinned at a time | that time, or when it was last seen drained |
 //! | open, nothing committed, pinned at the trim horizon | when it was last seen drained, or the end of its parents; without parents, nothing is known |
-//! | ended, with all its children in the document | does not count: the children tell |
-//! | ended, without some of them | its newest record: what the missing child holds is not in the table yet |
+//! | ended, with all its children in the document | does not count: the children do |
+//! | ended, without some of them | its newest record: records of the missing child are not in the table yet |
 //!
-//! A stream is complete up to the smallest of these. In documents of format 1 and 2 `drained_at` does not count: there it also says
-//! when a shard was pinned or a gap was accepted, and then older records are still unread behind the position.
+//! A stream is complete up to the smallest of these. In documents of format 1 and 2 `drained_at` does not count: it may
+//! also be the time of a pin or of an accepted gap, when older records are still unread behind the position.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,20 +25,20 @@ use crate::checkpoint::{
     shard_id::ShardId,
 };
 
-/// What was just seen of a stream in Kinesis.
+/// The state of a stream in Kinesis, as just seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeenInKinesis {
     /// Shards at their tip from the position in the document, and when.
     pub at_tip: BTreeMap<ShardId, Millis>,
     /// Listed shards that the document does not have, with their parents.
     pub unpinned: BTreeMap<ShardId, Vec<ShardId>>,
-    /// Shards that are closed: their children may hold what came since.
+    /// Shards that are closed: their children may hold newer records.
     pub closed: BTreeSet<ShardId>,
 }
 
 impl SeenInKinesis {
-    /// Takes in that nothing lay behind a shard's position at a time. When the position is
-    /// older than the retention, what lay there may have been discarded: then it says nothing.
+    /// Records that a shard was at its tip at a time. If the position is older than the retention, records behind it
+    /// may have been discarded, so this proves nothing.
     pub fn take_tip(&mut self, shard: &ShardId, state: &ShardState, at: Millis, retention: Duration) {
         if state.safe_until().is_some_and(|known| known >= at.earlier(retention)) {
             self.at_tip.insert(shard.to_owned(), at);
@@ -47,15 +47,15 @@ impl SeenInKinesis {
 }
 
 impl ShardState {
-    /// Records that arrived up to here are committed, or were never there, or were never promised: milliseconds since the
-    /// epoch; `None` when that is not known. The shard loses records when this becomes older than the retention.
+    /// The time up to which records are committed, or never existed, or were never promised; `None` when that is not
+    /// known. The shard loses records when this becomes older than the retention.
     #[must_use]
     pub fn safe_until(&self) -> Option<Millis> {
         self.read_until().max(self.pinned_at)
     }
 
-    /// Records that arrived up to here are committed, or were never there, or are part of a gap: milliseconds since the
-    /// epoch; `None` when nothing is known. Not after [`ShardState::safe_until`].
+    /// The time up to which records are committed, or never existed, or are part of a gap; `None` when that is not
+    /// known. Not after [`ShardState::safe_until`].
     #[must_use]
     pub fn read_until(&self) -> Option<Millis> {
         arrived(self).max(self.drained_at)
@@ -67,9 +67,8 @@ fn arrived(state: &ShardState) -> Option<Millis> {
 }
 
 impl CheckpointDocument {
-    /// The arrival time up to which the table has every record of the stream; `None` when
-    /// nothing is known. Without `seen`, the document alone tells. Records lost in a gap that was accepted are not waited
-    /// for.
+    /// The arrival time up to which the table has every record of the stream; `None` when it is not known. Without
+    /// `seen`, the document alone decides. Records lost in an accepted gap are not waited for.
     #[must_use]
     pub fn watermark(&self, seen: Option<&SeenInKinesis>) -> Option<Millis> {
         if seen.is_some_and(|seen| self.has_unpinned_roots(seen)) {
@@ -90,13 +89,13 @@ impl CheckpointDocument {
         least
     }
 
-    /// Shards of whose records nothing is known, not even what came before them.
+    /// Whether there are shards without any known records, not even of their ancestors.
     fn has_unpinned_roots(&self, seen: &SeenInKinesis) -> bool {
         let known = |parent: &ShardId| self.shards.contains_key(parent) || seen.unpinned.contains_key(parent);
         seen.unpinned.values().any(|parents| !parents.iter().any(known))
     }
 
-    /// Whether the document has all the children of an ended shard: after a merge one, after a split two.
+    /// Whether the document has all children of an ended shard: one after a merge, two after a split.
     fn is_followed(&self, id: &ShardId, seen: Option<&SeenInKinesis>) -> bool {
         let mut children = self.shards.values().filter(|state| state.parents.contains(id)).peekable();
         match seen {
@@ -108,7 +107,7 @@ impl CheckpointDocument {
         }
     }
 
-    /// `depth` bounds the way up to the ancestors: entries that name each other as parents must not hold up a monitor.
+    /// `depth` bounds the way up to the ancestors: entries that are each other's parents must not hold up a monitor.
     fn complete_until(&self, state: &ShardState, depth: usize) -> Option<Millis> {
         let drained = state.drained_at.filter(|_| state.pinned_at.is_some());
         match (&state.position, arrived(state).max(drained)) {
@@ -170,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_seen_at_its_tip_is_complete_up_to_that_moment() {
+    fn a_shard_is_complete_up_to_its_tip() {
         let document = document([("a", read(700)), ("b", read(300))]);
         assert_eq!(document.watermark(Some(&at_tip([("b", 5_000)]))), Some(Millis::new(700)));
         assert_eq!(document.watermark(Some(&at_tip([("a", 5_001), ("b", 5_000)]))), Some(Millis::new(5_000)));
     }
 
     #[test]
-    fn a_tip_behind_a_position_older_than_the_retention_says_nothing() {
+    fn a_tip_past_the_retention_proves_nothing() {
         let mut seen = SeenInKinesis::default();
         let old = ShardState { drained_at: None, ..read(300) };
         seen.take_tip(&"a".into(), &old, Millis::new(1_301), Duration::from_secs(1));
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_was_seen_drained_is_complete_up_to_then() {
+    fn a_drained_shard_is_complete_until_then() {
         let drained = |state: ShardState| ShardState {
             drained_at: Some(Millis::new(800)),
             pinned_at: Some(Millis::new(100)),
@@ -205,15 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn in_older_documents_the_time_of_a_pin_or_of_an_accepted_gap_claims_nothing() {
-        // `drained_at` of every state here is 9,999, newer than all that is committed.
+    fn drained_times_of_older_documents_claim_nothing() {
+        // `drained_at` of every state here is 9,999, newer than everything committed.
         assert_eq!(offline([("a", read(300))]), Some(300));
         assert_eq!(offline([("a", state(Position::TrimHorizon, None, false, &[]))]), None);
         assert_eq!(offline([("a", state(Position::AtTimestamp(Millis::new(200)), None, false, &[]))]), Some(200));
     }
 
     #[test]
-    fn an_ended_shard_counts_until_both_children_of_a_split_are_in_the_table() {
+    fn an_ended_shard_counts_until_both_children_exist() {
         let after = || Position::After(SequenceNumber::parse("5").unwrap());
         let parent = || ("parent", state(after(), Some(400), true, &[]));
         let child = |arrived| state(after(), Some(arrived), false, &["parent"]);
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kinesis_lists_and_the_table_does_not_have_is_not_complete() {
+    fn listed_shards_missing_in_the_table_are_incomplete() {
         let after = || Position::After(SequenceNumber::parse("5").unwrap());
         let parent = state(after(), Some(400), true, &[]);
         let left = state(after(), Some(800), false, &["parent"]);
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_is_closed_in_kinesis_is_complete_up_to_its_newest_record_whatever_was_claimed_of_it() {
+    fn closed_shards_are_complete_to_their_newest_record() {
         let drained = ShardState { drained_at: Some(Millis::new(800)), pinned_at: Some(Millis::new(100)), ..read(300) };
         let closed = SeenInKinesis { closed: BTreeSet::from(["a".into()]), ..at_tip([("a", 5_000)]) };
         let document = document([("a", drained.clone())]);
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_waits_for_the_parent_that_ended_first() {
+    fn a_merge_waits_for_its_earlier_parent() {
         let after = || Position::After(SequenceNumber::parse("5").unwrap());
         let left = state(after(), Some(400), true, &[]);
         let right = state(after(), Some(500), true, &[]);
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_safe_up_to_what_is_committed_or_was_seen_drained() {
+    fn records_are_safe_up_to_committed_or_drained() {
         assert_eq!(read(300).safe_until(), Some(Millis::new(9_999)));
         assert_eq!(ShardState { drained_at: None, ..read(300) }.safe_until(), Some(Millis::new(300)));
     }

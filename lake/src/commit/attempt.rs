@@ -1,19 +1,19 @@
-//! The steps of one try to commit a batch, from reading the table back to the Delta commit. Pure: it is told what came of
-//! a step and says which comes next. The table in a store drives it (`stream_table.rs`), and so does the simulated one:
-//! both take the same steps in the same order.
+//! The steps of one try to commit a batch, from reading the table back to the Delta commit. Pure: the outcome of a step
+//! in, the next step out. The table in a store (`stream_table.rs`) and the simulated table both drive it, and so take
+//! the same steps in the same order.
 //!
-//! | step | what came of it | next |
+//! | step | outcome | next |
 //! | --- | --- | --- |
 //! | read the table back | the chain holds the batch | done |
 //! | | the table has moved on | fenced |
 //! | | else | put the document |
 //! | put the document | it is put | ask for its age, when the batch has files; else commit |
 //! | | its number is taken | put it under the next free number |
-//! | | nobody knows | read the table back |
+//! | | unknown | read the table back |
 //! | ask when the document was written | the batch is too old by then | expired |
 //! | | else | commit |
 //! | commit files and number to the Delta log | they are committed | done |
-//! | | another commit came first, or nobody knows | read the table back |
+//! | | another commit came first, or unknown | read the table back |
 
 use bluelake_schemas::Millis;
 
@@ -23,7 +23,7 @@ use crate::checkpoint::{
     settlement::{NextAct, next_act},
 };
 
-/// What a try to commit a batch does next.
+/// The next step of a try to commit a batch.
 #[derive(Clone, Debug)]
 pub enum Attempt {
     /// Read the table and its document in force back, and look for the batch in the chain: [`Attempt::decide`].
@@ -32,13 +32,13 @@ pub enum Attempt {
     Put(Box<CheckpointDocument>),
     /// Ask the store when it wrote the document: [`Attempt::written`].
     Age(Box<CheckpointDocument>),
-    /// Commit the files and the document's number to the Delta log, as the next version of what was read.
+    /// Commit the files and the document's number to the Delta log, as the next version after the one read.
     Commit(Box<CheckpointDocument>),
     /// Nothing: the batch happened.
     Done,
-    /// Nothing: the batch can never happen.
+    /// None: the batch can never happen.
     Fenced(Fence),
-    /// Nothing: the batch waited for too long, and its files may be taken for orphans.
+    /// None: the batch is too old, and its files may be taken for orphans.
     Expired,
 }
 
@@ -67,7 +67,7 @@ impl Attempt {
         if has_files { Self::Age(document) } else { Self::Commit(document) }
     }
 
-    /// The document's number is taken, perhaps by itself, its answer lost; `highest` is the highest number in use.
+    /// The document's number is taken, perhaps by itself with a lost answer; `highest` is the highest number in use.
     #[must_use]
     pub fn taken(mut document: Box<CheckpointDocument>, highest: Option<u64>) -> Self {
         document.take_free_number(highest);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_expires_when_its_document_was_written_an_hour_after_its_first_file() {
+    fn a_batch_expires_an_hour_after_upload() {
         let batch = batch(Some(1_000));
         let hour = 3_600_000;
         assert!(matches!(Attempt::written(document(), &batch, Millis::new(1_000 + hour)), Attempt::Commit(_)));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_number_gives_way_to_the_next_free_one() {
+    fn a_taken_number_gives_way_to_the_next() {
         let Attempt::Put(document) = Attempt::taken(document(), Some(7)) else { panic!("another step") };
         assert_eq!(document.head.number, 8);
     }

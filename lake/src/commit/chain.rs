@@ -1,5 +1,5 @@
-//! A chain in the store: numbered objects, each put once and never changed. Checkpoint documents form one for a stream,
-//! maintenance records one for a table.
+//! A chain in the store: numbered objects, each put once and never changed. The checkpoint documents of a stream form a
+//! chain, and the maintenance records of a table.
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     place::lake::Lake,
 };
 
-/// How many races for a number a put may lose before it gives up.
+/// The most races for a number that a put may lose.
 const MAX_LOST_RACES: usize = 50;
 
 /// An object of a chain in a listing of the store.
@@ -30,7 +30,7 @@ pub(crate) struct Listed {
     pub(crate) written_at: Millis,
 }
 
-/// How often an object that came altered is read: what the network did to it may not happen again.
+/// How often an altered object is read: the network may not alter it again.
 const READS: usize = 3;
 
 /// Reads and writes the objects of one chain.
@@ -42,20 +42,20 @@ pub(crate) struct Chain<T> {
     kind: PhantomData<T>,
 }
 
-/// Objects read at once by who reads a chain back.
+/// Objects that are read at once when a chain is read back.
 const READ_AHEAD: usize = 64;
 
-/// A chain that is read back from an object: those before it are read ahead, as it can be guessed which they are.
+/// A chain that is read back from an object. Earlier objects are read ahead, because their numbers can be guessed.
 pub(crate) struct ReadingBack<T> {
     chain: Chain<T>,
-    /// By number, descending. Those that were never committed are among them.
+    /// In descending order of numbers, including objects that were never committed.
     ahead: BoxStream<'static, (u64, Result<T, LakeError>)>,
-    /// The one of `ahead` that was read last and not asked for.
+    /// The last object of `ahead` that was read and not requested.
     next: Option<(u64, Result<T, LakeError>)>,
 }
 
 impl<T: Numbered + Send + Sync + 'static> ReadingBack<T> {
-    /// As [`Chain::get`]. To be asked for numbers that fall.
+    /// As [`Chain::get`]. Call it with falling numbers.
     pub(crate) async fn get(&mut self, number: u64) -> Result<T, LakeError> {
         loop {
             let next = match self.next.take() {
@@ -82,7 +82,7 @@ impl DocumentChain {
         Self::at(lake, lake.table_path(stream.table()).join("_checkpoints").join(stream.name()))
     }
 
-    /// The parts of archived objects that `document` and those before it brought in, newest first.
+    /// The parts of archived objects that `document` and earlier ones brought in, newest first.
     pub(crate) async fn archive_ranges(&self, document: &CheckpointDocument) -> Result<Vec<ArchiveRange>, LakeError> {
         let mut ranges = document.commit.archive_ranges.clone();
         let own =
@@ -102,7 +102,7 @@ impl<T: Numbered> Chain<T> {
         Self { store: lake.root().clone(), described: lake.describe(&folder), folder, kind: PhantomData }
     }
 
-    /// Reads back what lies before object `number`.
+    /// Reads the chain back from before object `number`.
     pub(crate) async fn before(&self, number: u64) -> Result<ReadingBack<T>, LakeError>
     where
         T: Send + Sync + 'static,
@@ -170,7 +170,8 @@ impl<T: Numbered> Chain<T> {
         }
     }
 
-    /// Number of the object that commits what has this id: `newest`, or one that it builds on, back to number `base`.
+    /// The number of the object that commits the batch or task of this id: `newest`, or one before it, back to number
+    /// `base`.
     pub(crate) async fn find(&self, newest: Option<&T>, base: u64, id: Uuid) -> Result<Option<u64>, LakeError> {
         let Some(mut object) = newest.cloned() else { return Ok(None) };
         loop {
@@ -182,7 +183,7 @@ impl<T: Numbered> Chain<T> {
         }
     }
 
-    /// Refuses to run for numbers for ever.
+    /// Gives up after too many lost races.
     pub(crate) fn check_races(&self, lost: usize, number: u64) -> Result<(), LakeError> {
         if lost < MAX_LOST_RACES {
             return Ok(());
@@ -219,7 +220,7 @@ impl<T: Numbered> Chain<T> {
             .map_err(LakeError::store("list", &self.described))
     }
 
-    /// Deletes an object; one that is gone already is no error.
+    /// Deletes an object; a missing one is no error.
     pub(crate) async fn delete(&self, number: u64) -> Result<(), LakeError> {
         match self.store.delete(&self.path(number)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

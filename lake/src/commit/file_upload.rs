@@ -1,8 +1,8 @@
-//! A data file that is put part by part, as it is written: what is held of it are the parts under way.
+//! A data file that is put part by part, as it is written: only the parts under way are held.
 //!
-//! The file is seen whole or not at all, and never in the place of another: a store that can refuses a name that is taken.
-//! A failed upload is over. Who tries again begins a file of another name: what may have landed of this one is unreferenced,
-//! and nobody overwrites it.
+//! The file is visible whole or not at all, and never replaces another: the store refuses a taken name if it can. A
+//! failed upload is over. Another try begins a file of another name: any landed parts of this one are unreferenced and
+//! not overwritten.
 
 use std::{fmt, sync::Arc};
 
@@ -18,10 +18,10 @@ use crate::{
 
 /// Parts on their way at once: one is sent while the next is written.
 const PARTS_AT_ONCE: usize = 2;
-/// S3 takes no smaller part but the last.
+/// S3 takes smaller parts only at the end.
 const LEAST_PART: usize = 5 << 20;
 
-/// What is known of a file when its last part is there.
+/// What is known of a file with its last part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEnd {
     /// Partition column and value.
@@ -32,14 +32,15 @@ pub struct FileEnd {
     pub statistics: String,
 }
 
-/// A data file under way. One that is dropped is given up.
+/// A data file under way. Dropping it gives the file up.
 pub struct FileUpload {
     store: Arc<dyn ObjectStore>,
     location: Path,
     /// Below the table.
     path: String,
     size: u64,
-    /// The newest part: the first waits for a second, since a file of one part is put in one call, and the last may be small.
+    /// The newest part. The first waits for a second, because a file of one part is put in one call; the last may be
+    /// small.
     newest: Option<Bytes>,
     parts: Option<Parts>,
 }
@@ -58,14 +59,14 @@ impl fmt::Debug for FileUpload {
 }
 
 impl FileUpload {
-    /// A file of this path below the table. Nothing is sent yet.
+    /// A file of this path below the table. It sends nothing yet.
     pub(crate) fn new(store: Arc<dyn ObjectStore>, path: String) -> Result<Self, LakeError> {
         let location = Path::parse(&path)
             .map_err(|error| LakeError::DataFile { path: path.clone(), reason: error.to_string() })?;
         Ok(Self { store, location, path, size: 0, newest: None, parts: None })
     }
 
-    /// Takes the next part and waits until there is room on the way. All parts but the last have at least 5 MiB.
+    /// Takes the next part and waits for a free upload. All parts but the last have at least 5 MiB.
     ///
     /// # Errors
     /// [`LakeError::Store`] when a part could not be put, [`LakeError::DataFile`] for a part that is too small. The upload is
@@ -83,7 +84,7 @@ impl FileUpload {
         }
     }
 
-    /// Sends the part that was the newest.
+    /// Sends the previous newest part.
     async fn send_newest(&mut self, part: Bytes) -> Result<(), LakeError> {
         self.size += u64::try_from(part.len()).unwrap_or(u64::MAX);
         let Some(before) = self.newest.replace(part) else { return failpoint::pass("before_upload").await };
@@ -108,7 +109,7 @@ impl FileUpload {
         parts.put(part).await.map_err(LakeError::store("write", &self.path))
     }
 
-    /// Puts what is left, and gives the file its name.
+    /// Puts the rest, and gives the file its name.
     ///
     /// # Errors
     /// [`LakeError::Store`] when it failed, also when the name is taken; [`LakeError::DataFile`] when the store has another
@@ -156,7 +157,7 @@ impl FileUpload {
         let create = PutOptions::from(PutMode::Create);
         let put = self.store.put_opts(&self.location, PutPayload::from_bytes(whole.clone()), create).await;
         match put {
-            // After a lost answer the store's own client tries again, and meets what it has put.
+            // After a lost answer the store's own client tries again, and meets its own file.
             Err(object_store::Error::AlreadyExists { .. }) if self.is_there(&whole).await? => Ok(()),
             put => put.map(|_| ()).map_err(LakeError::store("write", &self.path)),
         }
@@ -167,9 +168,9 @@ impl FileUpload {
         Ok(found.bytes().await.map_err(LakeError::store("read", &self.path))? == *whole)
     }
 
-    // Mutable, so that the upload is shared with nobody while it waits and may move to another thread.
-    /// S3 lets a multipart upload be completed over what is there. Names hold the id of what wrote them, so whoever has this
-    /// one was there before, and is seen here.
+    // It is mutable, so that the upload is not shared while it waits and may move to another thread.
+    /// S3 lets a multipart upload overwrite an existing object. Names hold the id of their writer, so an existing
+    /// object of this name is older, and is seen here.
     async fn refuse_taken(&mut self) -> Result<(), LakeError> {
         match self.store.head(&self.location).await {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -182,7 +183,7 @@ impl FileUpload {
         }
     }
 
-    /// Gives the file up: the parts that were sent are taken away again. Best effort.
+    /// Gives the file up and removes its sent parts. Best effort.
     pub async fn abort(mut self) {
         if let Some(parts) = &mut self.parts {
             parts.abort().await;
@@ -191,7 +192,7 @@ impl FileUpload {
 }
 
 impl Parts {
-    /// Begins to send a part when fewer than the most are under way.
+    /// Begins to send a part once fewer than the limit are under way.
     async fn put(&mut self, part: Bytes) -> object_store::Result<()> {
         while self.sending.len() >= PARTS_AT_ONCE {
             self.one_sent().await?;

@@ -17,7 +17,7 @@ use crate::{
     error::LakeError,
 };
 
-/// Documents deleted in one go: each is read first. A fleet commits about 1,400 a day and worker, and one of it deletes
+/// Documents deleted in one round: each is read first. A fleet commits about 1,400 a day and worker, and one of it deletes
 /// them.
 const AT_ONCE: usize = 2_000;
 /// Documents read and deleted side by side.
@@ -25,16 +25,16 @@ const READS: usize = 64;
 /// Versions looked at for the document that was in force at one of them: nearly all are commits of ingest.
 const LOOKED_BACK: u64 = 1_000;
 
-/// What is kept, and how often the rest is cleared away.
+/// What is kept, and how often the rest is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Housekeeping {
     /// Commits between two rounds, about.
     pub every: u32,
     /// Younger documents are kept.
     pub document_age: Duration,
-    /// So many documents of the chain are kept, the newest.
+    /// The number of newest documents of the chain that are kept.
     pub documents: usize,
-    /// Younger files of a Delta log are kept; `None`: as the table's own property says, 30 days by default.
+    /// Younger files of a Delta log are kept; `None`: by the table's own property, 30 days by default.
     pub log_age: Option<Duration>,
     /// Versions from one log checkpoint to the next, at least.
     pub log_checkpoint_every: u64,
@@ -103,7 +103,7 @@ impl Housekeeping {
         let Some(oldest_kept) = nth_newest(chain, current, &listed, self.documents).await? else { return Ok(0) };
         let below = bounds.below.min(oldest_kept);
         let numbers = candidates(&listed, &Bounds { below, ..bounds });
-        // Those that stay, because they hold archive ranges or repairs, must not hide those behind them for ever.
+        // Documents that stay for their archive ranges or repairs must not hide earlier ones for ever.
         let places = numbers.len().saturating_sub(AT_ONCE) + 1;
         let skipped = usize::try_from(current.head.number).unwrap_or(0) % places;
         let mut done = futures::stream::iter(numbers.into_iter().skip(skipped).take(AT_ONCE))
@@ -174,16 +174,17 @@ fn candidates(listed: &[Listed], bounds: &Bounds) -> Vec<u64> {
     numbers.into_iter().collect()
 }
 
-/// The first document that the table or `rejected_events` may still ask for.
+/// The first document that the table or `rejected_events` may still need.
 fn needed_from(current: &CheckpointDocument, followed: Option<u64>) -> u64 {
     match current.links.last_rejected {
-        // Its files may not be in the table yet, and the way to them leads over every document up to the current one.
+        // Its files may not be in the table yet, and the links to them lead over every document up to the current one.
         Some(newest) => newest.min(followed.unwrap_or(0)),
         None => current.head.number,
     }
 }
 
-/// Number of the `count`-th newest document of the chain; `None` when it is not so long, or cannot be followed so far.
+/// The number of the `count`-th newest document of the chain; `None` when the chain is shorter, or cannot be followed
+/// that far.
 async fn nth_newest(
     chain: &DocumentChain,
     current: &CheckpointDocument,
@@ -202,7 +203,7 @@ async fn nth_newest(
         let document = loop {
             match read.next().await {
                 Some((number, document)) if number == wanted => break document?,
-                // A document that was never committed is not of the chain.
+                // A document that was never committed is not part of the chain.
                 Some((number, _)) if number > wanted => {}
                 _ => return Ok(None),
             }
@@ -218,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_old_and_below_every_need_may_go() {
+    fn only_old_unneeded_documents_may_go() {
         let listed: Vec<_> = (1..=6)
             .map(|number| Listed { number, written_at: Millis::new(i64::try_from(number).unwrap_or(0) * 10) })
             .collect();

@@ -1,4 +1,4 @@
-//! `rejected_events` follows the event tables: the documents name its files, and any worker may add them.
+//! Lets `rejected_events` follow the event tables: the documents name its files, and any worker may add them.
 
 use deltalake::{
     DeltaTable,
@@ -65,12 +65,12 @@ impl RejectedFollower {
         &self.table
     }
 
-    /// How far the table is known to be; `None` before the first look.
+    /// The known progress of the table; `None` before the first look.
     pub(crate) fn reached(&self) -> Option<u64> {
         self.reached
     }
 
-    /// Adds the files of every document up to `document` that the table does not have yet, in one commit.
+    /// Adds all missing files of documents up to `document`, in one commit.
     pub(crate) async fn follow(&mut self, document: &CheckpointDocument) -> Result<(), LakeError> {
         let Some(newest) = document.links.last_rejected else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What must hold before anything is written: refuse rather than guess.
+//! The checks before any write: refuse rather than guess.
 
 use bluelake_schemas::Stream;
 use deltalake::table::state::DeltaTableState;

@@ -1,7 +1,7 @@
 //! One stream's event table together with `rejected_events`, and the exactly-once commit over both.
 //!
-//! The Delta commit of the event table is the one moment at which a batch happens, for all its shards and
-//! both tables (`docs/protocol.md`, P16). Everything before it is unreferenced, everything after it is repeatable.
+//! A batch happens at the Delta commit of the event table, for all its shards and both tables (`docs/protocol.md`,
+//! P16). Everything before it is unreferenced, everything after it is repeatable.
 
 mod steps;
 
@@ -30,15 +30,15 @@ use crate::{
     place::lake::Lake,
 };
 
-/// Tries of one commit, each on a fresh snapshot, before it is given up as contended.
+/// The most tries of one commit, each on a fresh snapshot; then it is contended.
 const COMMIT_ATTEMPTS: usize = 12;
-/// Retries inside deltalake: few, because each works on an older and older read of the table.
+/// Retries inside deltalake: few, because they use an ever older read of the table.
 const INNER_RETRIES: usize = 3;
 
 /// Rounds of clearing away that a worker leaves to the one whose they are before it does one itself.
 const ROUNDS_LEFT_TO_OTHERS: u32 = 9;
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
     /// It happened: the new document is in force.
@@ -46,13 +46,13 @@ pub enum CommitOutcome {
         /// Delta version of the event table.
         version: u64,
     },
-    /// It can never happen: the table has moved on. Drop the batch, go on from the table.
+    /// It can never happen: the table has moved on. Drop the batch and go on from the table.
     Fenced(Fence),
-    /// It waited too long and was dropped; nothing was committed.
+    /// It was too old and was dropped without a commit.
     Expired,
 }
 
-/// The event table of a stream, open for writing. One owner; nobody else refreshes it.
+/// The event table of a stream, open for writing. It has one owner, which alone refreshes it.
 #[derive(Debug)]
 pub struct StreamTable {
     stream: Stream,
@@ -62,11 +62,11 @@ pub struct StreamTable {
     rejected: RejectedFollower,
     writer: Writer,
     app_id: String,
-    /// Version that was checked against its document, or that a commit of ours made out of such a one.
+    /// The version that was checked against its document, or that our commit made from a checked one.
     checked: Option<u64>,
     housekeeping: Housekeeping,
     housekeeper: Housekeeper,
-    /// Commits until old documents and log files are cleared away.
+    /// Commits until old documents and log files are removed.
     commits_until_round: u32,
     /// Rounds that were left to another worker since the last one.
     rounds_left: u32,
@@ -76,7 +76,7 @@ pub struct StreamTable {
 
 impl StreamTable {
     /// Opens the table for writing: probes the store, adds new columns of the contract, checks the table against its
-    /// documents, and brings `rejected_events` up to date.
+    /// documents, and updates `rejected_events`.
     ///
     /// # Errors
     /// [`LakeError::NotALake`] without tables; [`LakeError::Refused`] when a self-check fails.
@@ -111,7 +111,7 @@ impl StreamTable {
         Ok(table)
     }
 
-    /// Sets what is kept of old documents and logs, and how often the rest is cleared away.
+    /// Sets what is kept of old documents and logs, and how often the rest is removed.
     #[must_use]
     pub fn with_housekeeping(mut self, housekeeping: Housekeeping) -> Self {
         self.commits_until_round = housekeeping.next_round(&self.chance);
@@ -169,10 +169,10 @@ impl StreamTable {
         self.rejected.table()
     }
 
-    /// The parts of archived objects that backfills brought in so far, newest first.
+    /// The parts of archived objects from backfills so far, newest first.
     ///
     /// # Errors
-    /// When a document that holds some cannot be read.
+    /// When a document with such parts cannot be read.
     pub async fn archive_ranges(&self) -> Result<Vec<ArchiveRange>, LakeError> {
         match &self.current {
             Some(document) => self.chain.archive_ranges(document).await,
@@ -180,11 +180,10 @@ impl StreamTable {
         }
     }
 
-    /// Loads the newest version and its document, and checks them against each other when others moved the table.
+    /// Loads the newest version and its document, and checks them against each other if others moved the table.
     ///
     /// # Errors
-    /// When the log or the document cannot be read or is not what it should be, and [`LakeError::Refused`] when the check
-    /// fails.
+    /// When the log or the document cannot be read or is invalid, and [`LakeError::Refused`] when the check fails.
     pub async fn reload(&mut self) -> Result<DeltaTableState, LakeError> {
         self.events
             .update_incremental(None)
@@ -208,10 +207,10 @@ impl StreamTable {
         Ok(state)
     }
 
-    /// Commits a batch exactly once, or tells that it never will be.
+    /// Commits a batch exactly once, or reports that it can never happen.
     ///
     /// # Errors
-    /// When neither could be settled: the batch may then be tried again as it is, with the same files.
+    /// When the outcome could not be settled: the batch may then be tried again as it is, with the same files.
     pub async fn commit(&mut self, batch: &Batch) -> Result<CommitOutcome, LakeError> {
         check_files(batch)?;
         let mut last_error = None;
@@ -279,7 +278,7 @@ impl StreamTable {
         let keeps = |table: &str| is_turn || self.housekeeper.keeps(table);
         let (events, rejected) = (keeps(self.stream.table()), keeps(REJECTED_EVENTS));
         self.rounds_left = if events { 0 } else { self.rounds_left + 1 };
-        // It was just put: the store's clock says what time it is.
+        // It was just put, so its time is the store's time.
         let now = self.chain.written_at(current.head.number).await?;
         let (mut documents, mut log_files) = (0, 0);
         if events {

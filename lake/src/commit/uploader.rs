@@ -1,4 +1,4 @@
-//! Data files: where they are put, and what they may be called.
+//! Data files: their places and names.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Uploader {
     /// Begins a file that is put part by part, at this path below the table.
     ///
     /// # Errors
-    /// [`LakeError::DataFile`] when the path is none.
+    /// [`LakeError::DataFile`] when the path is invalid.
     pub fn begin(&self, path: String) -> Result<FileUpload, LakeError> {
         FileUpload::new(Arc::clone(&self.store), path)
     }
@@ -51,7 +51,7 @@ impl Uploader {
     /// Uploads one Parquet file.
     ///
     /// # Errors
-    /// [`LakeError::Store`] when the upload failed; what may have landed is unreferenced.
+    /// [`LakeError::Store`] when the upload failed; a landed file is unreferenced.
     pub async fn upload(&self, file: NewFile) -> Result<DataFile, LakeError> {
         let path = file.path;
         let location = Path::parse(&path)
@@ -77,7 +77,7 @@ impl Uploader {
     }
 }
 
-/// Every file must stand in the folder that its partition values name, under a name that is the batch's own.
+/// Checks that every file is in the folder of its partition values, with the batch's id in its name.
 pub(crate) fn check_files(batch: &Batch) -> Result<(), LakeError> {
     let tables = [(&batch.files, EVENT_PARTITIONS), (&batch.rejected_files, REJECTED_PARTITIONS)];
     for (files, columns) in tables {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_stands_in_its_partition_under_a_name_of_its_batch() {
+    fn a_files_name_carries_partition_and_batch() {
         let (kind, day) = (("event_type", "transfer"), ("event_date", "2026-01-01"));
         let own = format!("event_type=transfer/event_date=2026-01-01/{ID}-00000.parquet");
         assert!(check_files(&batch(&own, &[kind, day])).is_ok());

@@ -2,22 +2,22 @@
 //! step and says which comes next. The table in a store drives it (`table/steps.rs`), and so does the simulated one: both
 //! take the same steps in the same order.
 //!
-//! | step | what came of it | next |
+//! | step | outcome | next |
 //! | --- | --- | --- |
 //! | read the table back | the chain holds the task | done |
-//! | | something stands against it | lost |
+//! | | the task is blocked or outrun | lost |
 //! | | else | put the record |
 //! | put the record | it is put | ask for its age |
 //! | | its number is taken | put it under the next free number |
-//! | | nobody knows | read the table back |
+//! | | unknown | read the table back |
 //! | ask when the record was written | the task is too old by then, or a claim stands | lost |
 //! | | rows change | put the document, which names the record |
 //! | | else | commit |
 //! | put the document | it is put | commit |
 //! | | its number is taken | put it under the next free number |
-//! | | nobody knows | read the table back |
+//! | | unknown | read the table back |
 //! | commit files and numbers to the Delta log | they are committed | done |
-//! | | another commit came first, or nobody knows | read the table back |
+//! | | another commit came first, or unknown | read the table back |
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -41,7 +41,7 @@ use crate::{
 /// A task that began longer ago than this by the store's clock is lost.
 const MAX_TASK_AGE: Duration = Duration::from_secs(3600);
 
-/// A file that the table consists of.
+/// A file of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundFile {
     /// Size in bytes by the log.
@@ -52,33 +52,33 @@ pub struct FoundFile {
     pub has_deletions: bool,
 }
 
-/// A table as it was just read, as far as a task asks: all of one snapshot.
+/// The part of a table that a task needs, as just read: all from one snapshot.
 #[derive(Clone, Debug)]
 pub struct TableView {
     /// The table's name.
     pub table: &'static str,
     /// The record in force.
     pub record: Option<MaintenanceRecord>,
-    /// The document in force of each stream that the table holds.
+    /// The document in force of each stream of the table.
     pub documents: BTreeMap<Stream, Option<CheckpointDocument>>,
-    /// Those of the task's files that are in the table, by path.
+    /// The task's files that are in the table, by path.
     pub files: BTreeMap<String, FoundFile>,
     /// What only an undo asks for.
     pub undo: UndoView,
 }
 
-/// A record and, when rows change, the document that goes with it.
+/// A record and, if rows change, its document.
 #[derive(Clone, Debug)]
 pub struct Proposal {
     /// The record.
     pub record: MaintenanceRecord,
     /// The document.
     pub document: Option<CheckpointDocument>,
-    /// The claim of another that stands against the task unless it has lapsed.
+    /// The claim of another that blocks the task unless it has lapsed.
     pub claim: Option<Claim>,
 }
 
-/// What a try to commit a task does next.
+/// The next step of a try to commit a task.
 #[derive(Clone, Debug)]
 pub enum TaskAttempt {
     /// Read the table and its record in force back, and look for the task in the chain: [`TaskAttempt::decide`].
@@ -89,11 +89,11 @@ pub enum TaskAttempt {
     Age(Box<Proposal>),
     /// Put the document unless its number is taken: [`TaskAttempt::document_put`], [`TaskAttempt::document_taken`].
     PutDocument(Box<Proposal>),
-    /// Commit the files and the numbers to the Delta log, as the next version of what was read.
+    /// Commit the files and the numbers to the Delta log, as the next version after the one read.
     Commit(Box<Proposal>),
-    /// Nothing: the task happened, with the record of this number.
+    /// None: the task happened, with the record of this number.
     Done(u64),
-    /// Nothing: the task can never happen.
+    /// None: the task can never happen.
     Lost(Lost),
 }
 
@@ -114,7 +114,7 @@ impl TaskAttempt {
     /// Decides from the table as just read; `found` is the record of the chain that commits the task already.
     ///
     /// # Errors
-    /// What the task says that cannot be.
+    /// The contradiction in the task.
     pub fn decide(view: &TableView, found: Option<u64>, task: &Task, worker: &str) -> Result<Self, String> {
         if let Some(number) = found {
             return Ok(Self::Done(number));
@@ -132,7 +132,7 @@ impl TaskAttempt {
         Self::Age(proposal)
     }
 
-    /// The record's number is taken, perhaps by itself, its answer lost; `highest` is the highest number in use.
+    /// The record's number is taken, perhaps by itself with a lost answer; `highest` is the highest number in use.
     #[must_use]
     pub fn record_taken(mut proposal: Box<Proposal>, highest: Option<u64>) -> Self {
         proposal.record.take_free(highest);
@@ -164,7 +164,7 @@ impl TaskAttempt {
         Self::Commit(proposal)
     }
 
-    /// The document's number is taken, perhaps by itself, its answer lost; `highest` is the highest number in use.
+    /// The document's number is taken, perhaps by itself with a lost answer; `highest` is the highest number in use.
     #[must_use]
     pub fn document_taken(mut proposal: Box<Proposal>, highest: Option<u64>) -> Self {
         if let Some(document) = &mut proposal.document {
@@ -174,11 +174,11 @@ impl TaskAttempt {
     }
 }
 
-/// What stands against a task.
+/// Why a task is lost.
 enum Against {
     /// The table.
     Table(Lost),
-    /// What it says cannot be.
+    /// It contradicts itself.
     Itself(String),
 }
 

@@ -1,4 +1,4 @@
-//! The files of a table, as its log has them, and their rows.
+//! The files of a table by its log, and their rows.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct TableFile {
     pub size: u64,
     /// Rows.
     pub rows: u64,
-    /// When it was written, by the clock of who wrote it: of our files, the store's.
+    /// When it was written, by its writer's clock; for our files, by the store's.
     pub written_at: Millis,
     /// Partition column → value.
     pub partition_values: BTreeMap<String, String>,
@@ -34,7 +34,7 @@ pub struct TableFile {
     pub last: Option<Micros>,
 }
 
-/// A file that the log does not tell enough of, or of which it hides rows: it stays as it is.
+/// A file without enough facts in the log, or with rows that the log hides: it stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OddFile {
     /// Path below the table.
@@ -44,7 +44,7 @@ pub struct OddFile {
 }
 
 impl MaintainedTable {
-    /// The files of the table as last loaded, in no order; and those that stay as they are, with the reason.
+    /// The files of the table as last loaded, in no order, and the files that stay as they are, with the reason.
     ///
     /// # Errors
     /// When the log cannot be read.

@@ -1,5 +1,5 @@
-//! The maintenance record: which files a task took out of a table and which it put in, in numbered, immutable, chained JSON
-//! objects beside the table's data. The table's own `txn` says which is in force. Pure.
+//! The maintenance record: the files that a task removed from a table and added to it, in numbered, immutable, chained
+//! JSON objects beside the table's data. The table's own `txn` names the one in force. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,31 +20,31 @@ use crate::{
     error::LakeError,
 };
 
-/// Version of the record's format that this code writes. It reads this one and those before it.
+/// The version of the record's format that this code writes. It also reads earlier ones.
 pub(crate) const RECORD_FORMAT: u32 = 1;
 
 /// What a task is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TaskKind {
-    /// The same rows in other files.
+    /// Rows move to other files.
     Compact,
-    /// Rows of erased persons are changed, or go.
+    /// Rows of erased persons are changed or removed.
     Erase {
         /// The request.
         request: Uuid,
     },
-    /// Rows of days before this one go.
+    /// Rows of days before this one are removed.
     Expire {
         /// The first day that stays.
         before: NaiveDate,
     },
-    /// Rows of `rejected_events` go that a batch repaired.
+    /// Rows of `rejected_events` that a batch repaired are removed.
     Repair {
         /// The batch.
         batch: Uuid,
     },
-    /// What a version of the table changed is changed back.
+    /// The change of a version of the table is undone.
     Undo {
         /// The version.
         version: u64,
@@ -52,16 +52,16 @@ pub enum TaskKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         record: Option<u64>,
     },
-    /// An erasure claims partitions, or goes on with its claim. Changes no file.
+    /// An erasure claims partitions, or renews its claim. Changes no file.
     Claim(Claim),
-    /// An erasure gives its claim back. Changes no file.
+    /// An erasure returns its claim. Changes no file.
     Release {
         /// The request that claimed.
         request: Uuid,
     },
-    /// Older versions are promised no more, and records up to a number are purged. Changes no file.
+    /// Older versions are no longer promised, and records up to a number are purged. Changes no file.
     Floor {
-        /// The oldest version that can be read.
+        /// The oldest readable version.
         readable_from: u64,
         /// The newest record whose removed files were deleted.
         purged_to: u64,
@@ -72,7 +72,7 @@ impl TaskKind {
     /// Name of an undo.
     pub(crate) const UNDO: &'static str = "undo";
 
-    /// The kind alone, as messages and the Delta log name it.
+    /// The kind alone, for messages and the Delta log.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -94,7 +94,7 @@ impl TaskKind {
     }
 }
 
-/// Partitions that an erasure keeps others out of.
+/// Partitions that an erasure reserves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -102,7 +102,7 @@ pub struct Claim {
     pub request: Uuid,
     /// Folders below the table; `None`: all.
     pub partitions: Option<BTreeSet<String>>,
-    /// By the store's clock: when it lapses. Each commit of the request puts it off.
+    /// When it lapses, by the store's clock. Each commit of the request extends it.
     pub until: Millis,
 }
 
@@ -122,18 +122,18 @@ pub struct RemovedFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowChange {
-    /// In the files that it removes.
+    /// Rows in the files that it removes.
     pub before: u64,
-    /// In the files that it adds.
+    /// Rows in the files that it adds.
     pub after: u64,
 }
 
-/// The sum of the 128-bit hashes of rows: equal for the same rows in any order and any files.
+/// The sum of the 128-bit hashes of rows: equal for equal rows in any order and any files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ContentDigest(u128);
 
-/// A text that is no [`ContentDigest`].
+/// A text that is not a [`ContentDigest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest of content has 32 lower-case hexadecimal digits")]
 pub struct NotAContentDigest;
@@ -197,21 +197,21 @@ pub struct ContentChange {
 pub struct RowsLeft {
     /// By erasures.
     pub erased: u64,
-    /// By expiry, less what was undone.
+    /// By expiry, less undone expiries.
     pub expired: u64,
     /// By repairs.
     pub repaired: u64,
 }
 
 impl RowsLeft {
-    /// All of them; `None` when that is no number.
+    /// All of them; `None` on overflow.
     #[must_use]
     pub fn sum(&self) -> Option<u64> {
         self.erased.checked_add(self.expired)?.checked_add(self.repaired)
     }
 }
 
-/// What all tasks of the table did so far.
+/// The counts of all tasks of the table so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskCounts {
@@ -229,7 +229,7 @@ pub struct TaskCounts {
     pub rows_left: BTreeMap<Stream, RowsLeft>,
 }
 
-/// What holds from record to record until one changes it.
+/// The facts that hold from record to record until one changes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Standing {
@@ -280,10 +280,10 @@ pub struct MaintenanceRecord {
     /// Rows in these files, by stream.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rows: BTreeMap<Stream, RowChange>,
-    /// The content of these files, where it was added up.
+    /// The content of these files, if it was added up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentChange>,
-    /// What was done so far, this record included.
+    /// The counts so far, this record included.
     pub counts: TaskCounts,
     /// What holds from here on.
     pub standing: Standing,

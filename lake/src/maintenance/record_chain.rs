@@ -1,4 +1,4 @@
-//! Where the maintenance records of a table stand, and which of them is in force.
+//! The chain of a table's maintenance records, and the one in force.
 
 use crate::{
     commit::chain::Chain,
@@ -10,7 +10,7 @@ use crate::{
     place::lake::Lake,
 };
 
-/// The application under which a table keeps the number of its record in force.
+/// The application id under which a table keeps the number of its record in force.
 pub(crate) const MAINTENANCE: &str = "bluelake/maintenance";
 /// Folder of the records, beside the partitions.
 pub(crate) const FOLDER: &str = "_maintenance";

@@ -1,4 +1,4 @@
-//! What must hold of a table before maintenance changes its files: refuse rather than guess.
+//! The checks of a table before maintenance changes its files: refuse rather than guess.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::{
     layout::REJECTED_EVENTS, maintenance::record::MaintenanceRecord,
 };
 
-/// Column by whose value the files of `rejected_events` belong to a stream.
+/// The column whose value assigns files of `rejected_events` to a stream.
 const STREAM_COLUMN: &str = "stream";
-/// The protocol with which tables are made: file paths and columns are plain, and no row is hidden.
+/// The protocol of our tables: plain file paths and columns, and no hidden rows.
 const PROTOCOL: (i32, i32) = (1, 2);
 
-/// Refuses a table whose files do not mean what they mean in ours, such as one with deletion vectors or mapped columns.
+/// Refuses a table whose files have another meaning than ours, such as one with deletion vectors or mapped columns.
 pub(crate) fn check_protocol(table: &str, state: &DeltaTableState) -> Result<(), LakeError> {
     let protocol = state.protocol();
     let found = (protocol.min_reader_version(), protocol.min_writer_version());
@@ -29,8 +29,8 @@ pub(crate) fn check_protocol(table: &str, state: &DeltaTableState) -> Result<(),
     })
 }
 
-/// Checks that `rejected_events` holds of each stream the rows that its documents and records say. `followed` are the
-/// documents that it follows; of a stream that it does not follow yet there are none.
+/// Checks that `rejected_events` has the rows of each stream by its documents and records. `followed` are the documents
+/// that it follows; a stream that it does not follow yet has none.
 pub(crate) fn check_rejected(
     state: &DeltaTableState,
     followed: &BTreeMap<Stream, CheckpointDocument>,

@@ -1,4 +1,5 @@
-//! What follows from a task: the next record of the table, and the next document of a stream whose rows change. Pure.
+//! The successors after a task: the next record of the table, and the next document of a stream whose rows change.
+//! Pure.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,13 +19,13 @@ use crate::{
     },
 };
 
-/// An erasure that makes no progress for so long loses its claim.
+/// An erasure loses its claim after this time without progress.
 pub(crate) const CLAIM_LASTS: Duration = Duration::from_secs(24 * 3600);
 
 /// The record that follows `current` when the task happens, not yet sealed.
 ///
 /// # Errors
-/// [`Lost::Outrun`] when the table is further already than the task would bring it.
+/// [`Lost::Outrun`] when the table is already further than the task.
 pub(crate) fn record(
     current: Option<&MaintenanceRecord>,
     task: &Task,
@@ -82,7 +83,7 @@ fn count(counts: &mut TaskCounts, task: &Task) -> Result<(), Lost> {
     Ok(())
 }
 
-/// Rows that left by now; `None` when more would come back than left.
+/// Rows that left so far; `None` when more would come back than left.
 pub(crate) fn rows_left(mut left: RowsLeft, kind: &TaskKind, rows: &RowChange) -> Option<RowsLeft> {
     let fewer = rows.before.checked_sub(rows.after);
     match kind {
@@ -134,13 +135,13 @@ fn outrun(reason: &str) -> Lost {
     Lost::Outrun { reason: reason.to_owned() }
 }
 
-/// The claim that keeps a task out, lapsed or not: of another request, and over one of its partitions or, for a claim,
-/// over anything.
+/// The claim that blocks a task, lapsed or not: it belongs to another request and covers one of the task's partitions,
+/// or any partition if the task is a claim.
 pub(crate) fn claim_against(claim: &Claim, task: &Task) -> bool {
     let own = match &task.kind {
         TaskKind::Erase { request } | TaskKind::Release { request } => Some(*request),
         TaskKind::Claim(claim) => Some(claim.request),
-        // What was repaired is in another table already; a floor changes no file.
+        // Repaired rows are in another table already; a floor changes no file.
         TaskKind::Repair { .. } | TaskKind::Floor { .. } => return false,
         TaskKind::Compact | TaskKind::Expire { .. } | TaskKind::Undo { .. } => None,
     };

@@ -1,7 +1,7 @@
 //! One table, open for maintenance: the fenced commit of a task.
 //!
-//! The Delta commit is the one moment at which a task happens: files leave and come, the record and, when rows change, the
-//! document of the stream get in force, all in one version. Everything before it is unreferenced.
+//! A task happens at the Delta commit: files leave and come, and the record and, if rows change, the document of the
+//! stream come into force, all in one version. Everything before it is unreferenced.
 
 mod steps;
 pub(crate) mod undo;
@@ -32,12 +32,12 @@ use crate::{
     place::lake::Lake,
 };
 
-/// What became of a task.
+/// The outcome of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskOutcome {
     /// It happened.
     Committed {
-        /// Delta version: its own, or, when it was found to have happened, that of the table as it was read then.
+        /// Its Delta version; if the task was found to have happened already, the version of the table as read then.
         version: u64,
         /// Number of its record.
         record: u64,
@@ -51,18 +51,18 @@ pub enum TaskOutcome {
 struct Held {
     stream: Stream,
     chain: DocumentChain,
-    /// The event table, when that is another one: it names the document in force.
+    /// The event table, if that is another one: it names the document in force.
     events: Option<DeltaTable>,
 }
 
-/// A table that is open for maintenance. One owner; nobody else refreshes it.
+/// A table that is open for maintenance. It has one owner, which alone refreshes it.
 #[derive(Debug)]
 pub struct MaintainedTable {
     lake: Lake,
     name: &'static str,
     table: DeltaTable,
     records: RecordChain,
-    /// The streams whose events it holds: one, or of `rejected_events` all.
+    /// The streams whose events it holds: one, or all for `rejected_events`.
     streams: Vec<Held>,
     current: Option<MaintenanceRecord>,
     documents: BTreeMap<Stream, Option<CheckpointDocument>>,
@@ -75,7 +75,7 @@ pub struct MaintainedTable {
 }
 
 impl MaintainedTable {
-    /// Opens a table, which is one of a stream or `rejected_events`, and checks it against its documents and records.
+    /// Opens an event table or `rejected_events`, and checks it against its documents and records.
     ///
     /// # Errors
     /// [`LakeError::NotALake`] without the table; [`LakeError::Refused`] when a check fails.
@@ -161,11 +161,11 @@ impl MaintainedTable {
         Uploader::of(&self.table)
     }
 
-    /// Begins a task on the table as last loaded, without files yet. It is asked for before the first upload: what the task
-    /// writes is an orphan an hour later.
+    /// Begins a task on the table as last loaded, without files yet. Call it before the first upload: files of the task
+    /// are orphans an hour later.
     ///
     /// # Errors
-    /// When the store cannot be asked for its time.
+    /// When the store does not give its time.
     pub async fn begin(&self, kind: TaskKind) -> Result<Task, LakeError> {
         let epoch =
             |document: &Option<CheckpointDocument>| document.as_ref().map_or(0, |document| document.head.erasure_epoch);
@@ -184,10 +184,10 @@ impl MaintainedTable {
         })
     }
 
-    /// Commits a task exactly once, or tells that it never will be.
+    /// Commits a task exactly once, or reports that it can never happen.
     ///
     /// # Errors
-    /// When neither could be settled: the task may then be tried again as it is, with the same files.
+    /// When the outcome could not be settled: the task may then be tried again as it is, with the same files.
     pub async fn commit(&mut self, task: &Task) -> Result<TaskOutcome, LakeError> {
         let mut last_error = None;
         let mut backoff = Backoff::of_conflicts(self.lake.chance());
@@ -215,11 +215,11 @@ impl MaintainedTable {
         Err(LakeError::Contention { table, attempts: TaskAttempt::TRIES, source: last_error })
     }
 
-    /// Loads the newest version with its record and documents, and checks them against each other when the table moved.
+    /// Loads the newest version with its record and documents, and checks them against each other if the table moved.
     ///
     /// # Errors
-    /// When the log, a record or a document cannot be read or is not what it should be, and [`LakeError::Refused`] when a
-    /// check fails.
+    /// When the log, a record or a document cannot be read or is invalid, and [`LakeError::Refused`] when a check
+    /// fails.
     pub async fn reload(&mut self) -> Result<(), LakeError> {
         self.read_back().await.map(drop)
     }
@@ -262,8 +262,8 @@ impl MaintainedTable {
         Ok(())
     }
 
-    /// The rows of `rejected_events` are those of the documents that it follows; the epochs are those of the documents in
-    /// force, which its event tables name.
+    /// The rows of `rejected_events` are those of the documents that it follows. The epochs are those of the documents
+    /// in force, which the event tables name.
     async fn check_rejected(&mut self, state: &DeltaTableState) -> Result<(), LakeError> {
         let mut followed = BTreeMap::new();
         for Held { stream, chain, events } in &mut self.streams {
@@ -284,7 +284,7 @@ impl MaintainedTable {
         Ok(())
     }
 
-    /// The table as a task asks for it.
+    /// The view of the table for a task.
     fn view(&self, state: &DeltaTableState, task: &Task) -> TableView {
         let inputs = task.inputs.iter().map(|file| file.path.as_str());
         let wanted: BTreeSet<&str> = inputs.chain(task.outputs.iter().map(|file| file.path.as_str())).collect();
@@ -305,7 +305,7 @@ impl MaintainedTable {
     }
 }
 
-/// Document `number`, which may be the one that is known.
+/// Document `number`, which may be known already.
 async fn document(
     chain: &DocumentChain,
     number: Option<u64>,

@@ -1,4 +1,4 @@
-//! A task of maintenance: what it takes out of a table and puts in, and what it may not contradict. Pure.
+//! A task of maintenance: the files that it removes from a table and adds, and its consistency rules. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use crate::{
     maintenance::record::{ContentChange, RowChange, TaskKind},
 };
 
-/// A file that a task takes out of the table.
+/// A file that a task removes from the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputFile {
     /// Path below the table, not percent-encoded.
@@ -26,7 +26,7 @@ pub struct InputFile {
     pub rows: u64,
 }
 
-/// A change of files that is worked out and uploaded, and happens when it is committed.
+/// A change of files that is uploaded, and happens when it is committed.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// UUIDv7; part of the name of every file that the task wrote.
@@ -66,17 +66,17 @@ pub struct UndoTerms {
 /// Why a task can never be committed. Its files are orphans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// A file that it would take out is not in the table any more.
+    /// A file that it would remove is no longer in the table.
     InputGone {
         /// Below the table.
         path: String,
     },
-    /// A file that it would take out is another one now, or the log hides some of its rows.
+    /// A file that it would remove is another one now, or the log hides some of its rows.
     InputChanged {
         /// Below the table.
         path: String,
     },
-    /// A file that it would put in is in the table already.
+    /// A file that it would add is in the table already.
     OutputThere {
         /// Below the table.
         path: String,
@@ -106,9 +106,9 @@ pub enum Lost {
         /// Rows that it should hold; `None`: that is no number.
         expected: Option<u64>,
     },
-    /// The table is promised only from a later version on, or is further already.
+    /// The table is promised only from a later version on, or is already further.
     Outrun {
-        /// What stands against it.
+        /// The claim that blocks it.
         reason: String,
     },
 }
@@ -159,7 +159,7 @@ impl Task {
         paths.map(|path| folder_and_name(path).0).collect()
     }
 
-    /// What the task says that cannot be; `table` is its table, which holds `streams`.
+    /// The contradiction in the task, if any; `table` is its table, which holds `streams`.
     pub(crate) fn contradiction(&self, table: &str, streams: &[Stream]) -> Option<String> {
         let rows = || self.rows_contradict(table, streams);
         self.files_contradict(table).or_else(rows).or_else(|| self.days_contradict(table)).or_else(|| {
@@ -181,7 +181,7 @@ impl Task {
         if inputs.len() != self.inputs.len() || outputs.len() != self.outputs.len() || !inputs.is_disjoint(&outputs) {
             return Some("it names a file twice".to_owned());
         }
-        // What an undo puts in was written by others.
+        // Others wrote the files that an undo adds.
         let id = if matches!(self.kind, TaskKind::Undo { .. }) { None } else { Some(self.id) };
         let columns = if table == REJECTED_EVENTS { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
         let misplaced = self.outputs.iter().find_map(|file| Some((file, file.misplaced(columns, id)?)));
@@ -269,7 +269,7 @@ pub(crate) mod tests {
         InputFile { path: format!("{FOLDER}/{name}.parquet"), size: 5, rows }
     }
 
-    /// A task that makes one file of two, with as many rows as are left.
+    /// A task that makes one file of two, with the remaining rows.
     pub(crate) fn task(kind: TaskKind, rows_after: u64) -> Task {
         let id = Uuid::from_u128(9);
         let digest = ContentDigest::new(1);

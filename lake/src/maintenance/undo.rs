@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_missing_falls_back_to_expiries_that_hold() {
+    fn missing_days_fall_back_to_valid_expiries() {
         let fallen = |kinds: &[TaskKind], wanted| look(&chain(kinds), wanted).0.unwrap().expired_before;
         assert_eq!(fallen(&[expire(3)], 1), None);
         assert_eq!(fallen(&[expire(3), expire(5)], 2), Some(day(3)));

@@ -1,7 +1,7 @@
-//! An archive: objects of a bucket or files of a folder that hold records, such as Firehose leaves them. Only read.
+//! An archive: objects of a bucket or files of a folder with records, such as those of Firehose. It is only read.
 //!
-//! Keys and names are taken as they are, whatever stands in them. An object that cannot be read, for what its name is or who
-//! may read it, is told and keeps none of the others from being read.
+//! Keys and names are taken as they are, with any characters. An object that cannot be read because of its name or its
+//! permissions is reported, and the others are read.
 
 mod folder;
 mod objects;
@@ -20,7 +20,7 @@ use crate::{
     place::location::{LakeLocation, Place},
 };
 
-/// A folder of a Delta table that no archive has.
+/// A folder of a Delta table, which archives do not have.
 const DELTA_LOG: &str = "_delta_log";
 
 /// A place with archived objects. Cheap to clone.
@@ -41,7 +41,8 @@ enum Source {
 pub struct ArchivedObject {
     /// Its URL, or its path.
     pub name: String,
-    /// Tells its content from that of another object of the same name: the ETag in a bucket, size and time of a file.
+    /// Distinguishes its content from that of another object of the same name: the ETag in a bucket, size and time of a
+    /// file.
     pub version: String,
     /// Bytes, as stored.
     pub size: u64,
@@ -50,14 +51,14 @@ pub struct ArchivedObject {
     at: ObjectPlace,
 }
 
-/// How an object is asked for.
+/// How an object is requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ObjectPlace {
     File(PathBuf),
     Key { key: String, e_tag: Option<String> },
 }
 
-/// An object that is there and cannot be read.
+/// An object that exists and cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableObject {
     /// Its URL, or its path, as far as it can be written.
@@ -76,7 +77,7 @@ pub struct ArchiveListing {
 }
 
 impl ArchivedObject {
-    /// One without content, for tests of what is decided by names, versions and times.
+    /// An object without content, for tests of decisions by names, versions and times.
     #[doc(hidden)]
     #[must_use]
     pub fn new(name: &str, version: &str, modified_at: Millis) -> Self {
@@ -108,7 +109,7 @@ impl Archive {
         Ok(Self { given: location.to_string(), source })
     }
 
-    /// Its objects: all below the folder, or the one that the place names. Empty ones and those whose name begins with `_`
+    /// Its objects: all below the folder, or the one that the place names. Empty objects and names that begin with `_`
     /// or `.`, such as `_SUCCESS`, hold no records and are left out.
     ///
     /// # Errors
@@ -156,7 +157,7 @@ impl Archive {
     }
 }
 
-/// What was found, before it is judged as a whole.
+/// The listing before it is judged as a whole.
 #[derive(Default)]
 struct Listed {
     is_empty: bool,
@@ -164,7 +165,7 @@ struct Listed {
     listing: ArchiveListing,
 }
 
-/// A body that must be as long as its object was listed.
+/// A body that must have the listed length.
 struct Remaining {
     parts: BoxStream<'static, Result<Bytes, LakeError>>,
     bytes: u64,
@@ -192,7 +193,7 @@ impl Remaining {
     }
 }
 
-/// Whether an object of this name is one with records.
+/// Whether an object of this name may hold records.
 fn holds_records(name: &str) -> bool {
     !name.starts_with('_') && !name.starts_with('.')
 }

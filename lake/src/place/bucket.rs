@@ -1,5 +1,5 @@
-//! S3: the bucket itself (aws-sdk-s3), and the object store over it with the same credentials chain
-//! as every other AWS call of the program.
+//! S3: the bucket itself (aws-sdk-s3), and the object store over it, with the credentials chain of all other AWS calls
+//! of the program.
 
 pub(crate) mod lifecycle;
 pub(crate) mod tiers;
@@ -32,16 +32,16 @@ use crate::{
     error::LakeError,
 };
 
-/// Credentials are renewed so long before they expire.
+/// Credentials are renewed this time before they expire.
 const RENEWED_AHEAD: Duration = Duration::from_secs(60);
-/// Those that do not say when they expire are asked for again after so long.
+/// Credentials without a time of expiry are renewed after this time.
 const KEPT_AT_MOST: Duration = Duration::from_secs(15 * 60);
 
-/// Tries of a call on a bucket on which another is under way: half a minute together.
+/// Tries of a call while another call on the bucket is under way: half a minute in all.
 const TURNS: usize = 12;
 
-/// Hands the SDK's credentials to object_store. The chain asks its source (a service, a program) anew each time, and
-/// object_store asks before each call: they are kept until they are about to expire.
+/// Passes the SDK's credentials to object_store. The chain asks its source (a service, a program) anew each time, and
+/// object_store asks before each call, so credentials are kept until they are about to expire.
 #[derive(Debug)]
 struct ChainCredentials {
     provider: SharedCredentialsProvider,
@@ -59,7 +59,7 @@ impl CredentialProvider for ChainCredentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        // Held while the source is asked: who comes meanwhile waits for that answer.
+        // It is held while the source is asked: other callers wait for that answer.
         let mut kept = self.kept.lock().await;
         let now = SystemTime::now();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.until > now) {
@@ -78,7 +78,7 @@ impl CredentialProvider for ChainCredentials {
     }
 }
 
-/// A source that is slow or fails may answer the next time; where there is none, nothing will change that.
+/// A slow or failing source may answer the next time; a missing one will not.
 fn not_provided(error: CredentialsError) -> object_store::Error {
     match error {
         CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
@@ -134,7 +134,7 @@ pub(crate) fn client(aws: &SdkConfig) -> aws_sdk_s3::Client {
 /// Whether the bucket exists.
 ///
 /// # Errors
-/// [`LakeError::Bucket`] when that cannot be told, for example without permission.
+/// [`LakeError::Bucket`] when that cannot be found out, for example without permission.
 pub(crate) async fn exists(client: &aws_sdk_s3::Client, bucket: &str) -> Result<bool, LakeError> {
     match client.head_bucket().bucket(bucket).send().await {
         Ok(_) => Ok(true),
@@ -143,7 +143,7 @@ pub(crate) async fn exists(client: &aws_sdk_s3::Client, bucket: &str) -> Result<
     }
 }
 
-/// Makes the bucket with encryption on and public access blocked. One that is there already is left as it is.
+/// Makes the bucket with encryption on and public access blocked. An existing one is left as it is.
 ///
 /// # Errors
 /// [`LakeError::Bucket`] names the call that failed.
@@ -161,7 +161,7 @@ pub(crate) async fn create(
     });
     let request = client.create_bucket().bucket(bucket).set_create_bucket_configuration(placement);
     if let Err(error) = in_turn(chance, || request.clone().send()).await {
-        // Another one has just made it.
+        // Another program has just made it.
         let is_there = match error.code() {
             Some("BucketAlreadyOwnedByYou") => true,
             Some("BucketAlreadyExists") => exists(client, bucket).await.unwrap_or(false),
@@ -173,7 +173,7 @@ pub(crate) async fn create(
     Ok(true)
 }
 
-/// Repeats a call while another one is under way on the bucket.
+/// Repeats a call while another call on the bucket is under way.
 async fn in_turn<T, E, Call>(chance: &Chance, call: impl Fn() -> Call) -> Result<T, SdkError<E>>
 where
     E: ProvideErrorMetadata,
@@ -222,7 +222,7 @@ async fn protect(client: &aws_sdk_s3::Client, bucket: &str, chance: &Chance) -> 
     tolerate_missing(bucket, "PutBucketEncryption", encrypted.map(|_| ()))
 }
 
-/// Some S3 implementations have no such call: that is said and left to the operator, not failed on.
+/// Some S3 implementations lack this call: it is logged and left to the operator, and is no failure.
 fn tolerate_missing<E>(bucket: &str, operation: &'static str, outcome: Result<(), SdkError<E>>) -> Result<(), LakeError>
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,

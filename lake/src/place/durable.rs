@@ -1,7 +1,7 @@
 //! A local object store whose puts are on disk, file and directory, before they are acknowledged.
 //!
-//! Everything but puts is left to object_store's own `LocalFileSystem`. A put is a [`WholeFile`], so that a commit never
-//! refers to bytes that a power failure can take back; what is put in parts goes the same way (`durable_parts`).
+//! Everything but puts is left to object_store's own `LocalFileSystem`. A put is a [`WholeFile`], so that a commit
+//! never refers to bytes that a power failure can lose; puts in parts are treated alike (`durable_parts`).
 
 use std::{
     fmt, io,
@@ -26,7 +26,7 @@ use crate::place::{
 #[derive(Debug)]
 pub(crate) struct DurableFileSystem {
     inner: Arc<LocalFileSystem>,
-    /// Of what is put in parts.
+    /// The disk of puts in parts.
     disk: Arc<dyn Disk>,
 }
 
@@ -88,7 +88,7 @@ impl ObjectStore for DurableFileSystem {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         if !options.attributes.is_empty() {
-            // A folder keeps none; the error is its own.
+            // A folder keeps no attributes; the error is its own.
             return self.inner.put_multipart_opts(location, options).await;
         }
         let create = options.extensions.get::<CreateOnly>().is_some();
@@ -138,7 +138,7 @@ mod tests {
     use object_store::ObjectStoreExt as _;
 
     #[tokio::test]
-    async fn of_two_creators_one_wins_and_no_temporary_file_is_seen() {
+    async fn one_creator_wins_without_visible_temporary_files() {
         let folder = tempfile::tempdir().unwrap();
         let store = DurableFileSystem::new();
         let path = Path::from_absolute_path(folder.path().join("a/b/c.json")).unwrap();

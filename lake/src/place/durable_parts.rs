@@ -1,7 +1,8 @@
-//! A file that comes in parts, in a folder: written under a hidden name, and given its own when all of it is on disk.
+//! A file that comes in parts, in a folder: it is written under a hidden name, and gets its own when all of it is on
+//! disk.
 //!
-//! object_store's own `LocalFileSystem` renames without a sync: after a power failure the name may stand over bytes that are
-//! not there. Data files of many parts come this way, and Delta's log checkpoints above 10 MiB.
+//! object_store's own `LocalFileSystem` renames without a sync: after a power failure the name may exist without its
+//! bytes. Data files of many parts come this way, and Delta's log checkpoints above 10 MiB.
 
 use std::{
     fmt, fs, io,
@@ -22,12 +23,11 @@ use crate::place::{
     whole_file::{create_folders_of, give_name, sync_folder_of, unlisted},
 };
 
-/// What a store may be told beside a multipart upload: the object must not be there yet. Stores of object_store's own pass
-/// over it; a folder holds to it.
+/// An option of a multipart upload: the object must not exist yet. Stores of object_store ignore it; a folder obeys it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CreateOnly;
 
-/// What makes a file outlast a power failure, in the order of the methods.
+/// The steps by which a file survives a power failure, in the order of the methods.
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// The file's bytes are on disk when this returns.
     fn sync_file(&self, file: &fs::File) -> io::Result<()>;
@@ -55,7 +55,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// A file under way. One that is dropped before it is complete is taken away.
+/// A file under way. If it is dropped before it is complete, it is removed.
 #[derive(Debug)]
 pub(crate) struct DurableUpload {
     file: Arc<Hidden>,
@@ -73,12 +73,12 @@ struct Hidden {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     file: fs::File,
-    /// Bytes of the parts that are written whole.
+    /// Bytes of the completely written parts.
     written: AtomicU64,
 }
 
 impl DurableUpload {
-    /// Begins a file that shall stand at `target`, and makes the folders that it needs. Blocks.
+    /// Begins a file for `target`, and makes the folders that it needs. Blocks.
     pub(crate) fn begin(target: PathBuf, create: bool, disk: Arc<dyn Disk>) -> io::Result<Self> {
         let path = unlisted(&target)?;
         create_folders_of(&target)?;
@@ -87,7 +87,7 @@ impl DurableUpload {
         Ok(Self { file, target, create, offset: 0, ended: false })
     }
 
-    /// Takes the hidden file away, as far as it is there.
+    /// Removes the hidden file, if it exists.
     fn remove(&mut self) -> io::Result<()> {
         self.ended = true;
         match fs::remove_file(&self.file.path) {
@@ -160,7 +160,7 @@ impl MultipartUpload for DurableUpload {
 impl Drop for DurableUpload {
     fn drop(&mut self) {
         if !self.ended {
-            // Nobody is left to be told; what stays is invisible to readers.
+            // No caller is left to report to; remaining files are invisible to readers.
             let _ = self.remove();
         }
     }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use crate::place::durable::DurableFileSystem;
 
-    /// Writes down what is asked of the disk, and fails at one step.
+    /// Records the calls of the disk, and fails at one step.
     #[derive(Debug, Default)]
     struct WatchedDisk {
         steps: Mutex<Vec<String>>,
@@ -185,8 +185,8 @@ mod tests {
     }
 
     impl WatchedDisk {
-        fn step(&self, name: &str, told: String) -> io::Result<()> {
-            self.steps.lock().unwrap().push(told);
+        fn step(&self, name: &str, call: String) -> io::Result<()> {
+            self.steps.lock().unwrap().push(call);
             if self.fails == Some(name) { Err(io::Error::other("the disk failed")) } else { Ok(()) }
         }
 
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_that_fails_is_told() {
+    async fn a_step_that_fails_is_reported() {
         for (fails, steps, named) in [("sync", 1, false), ("name", 2, false), ("folder", 3, true)] {
             let folder = tempfile::tempdir().unwrap();
             let disk = watched(Some(fails));
@@ -302,7 +302,7 @@ mod tests {
         let disk = watched(None);
         let store = Arc::new(DurableFileSystem::on(disk.clone()));
         let path = Path::from_absolute_path(folder.path().join("a/00000000000000000020.checkpoint.parquet")).unwrap();
-        // As the log's checkpoints are written: in parts above 10 MiB.
+        // As log checkpoints are written: in parts above 10 MiB.
         let mut writer = BufWriter::new(store.clone(), path.clone());
         for _ in 0..11 {
             writer.write_all(&vec![7; 1 << 20]).await.unwrap();

@@ -1,9 +1,9 @@
-//! Files that are not tables, such as exported reports: laid aside first, and given their names when all are complete.
+//! Files that are not tables, such as exported reports: staged first, and named when all are complete.
 //!
-//! A reader sees a file under its name whole or not at all. In a folder a file is written and synced under a hidden name
-//! beside its own, then renamed. In a bucket it is a multipart upload, which shows nothing until it is completed. What was
-//! laid aside and is not published is taken away again; a process that is killed may leave hidden `.…partial` files or
-//! uploads that were not completed, which nothing reads.
+//! A reader sees a file under its name whole or not at all. In a folder a file is written and synced under a hidden
+//! name beside its own, then renamed. In a bucket it is a multipart upload, which is invisible until it is completed.
+//! Staged files that are not published are removed. A killed process may leave hidden `.…partial` files or incomplete
+//! uploads, which are not read.
 
 use std::{
     fs, io,
@@ -30,9 +30,9 @@ use crate::{
     },
 };
 
-/// Size of the parts of an upload. S3 takes no smaller ones but the last, and at most 10,000.
+/// Size of the parts of an upload. S3 takes at most 10,000 parts, and smaller ones only at the end.
 const PART: usize = 16 << 20;
-/// Longest time that S3 lets a link be good for.
+/// The longest validity of a link in S3.
 pub const LINK_VALID_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A place for files: a folder, or a prefix of a bucket. Paths below it are separated by `/`.
@@ -47,7 +47,7 @@ enum FilePlace {
     Bucket { store: Box<AmazonS3>, client: aws_sdk_s3::Client, bucket: String, prefix: Path },
 }
 
-/// A file that is complete and does not have its name yet.
+/// A complete file without its name yet.
 #[derive(Debug)]
 pub struct StagedFile {
     held: Held,
@@ -81,7 +81,7 @@ impl FileStore {
         Ok(Self { place })
     }
 
-    /// A file as a user would write it: a path, or a URL.
+    /// A file in the notation of users: a path, or a URL.
     #[must_use]
     pub fn name(&self, path: &str) -> String {
         match &self.place {
@@ -90,7 +90,7 @@ impl FileStore {
         }
     }
 
-    /// A file's content, if it is there.
+    /// A file's content, if the file exists.
     ///
     /// # Errors
     /// [`LakeError::File`] or [`LakeError::Store`] when it cannot be read.
@@ -109,7 +109,7 @@ impl FileStore {
                 let fail = |error| LakeError::store("read", self.name(path))(error);
                 match store.get(&below(prefix, path)).await {
                     Ok(found) => found.bytes().await.map(Some).map_err(fail),
-                    // S3 answers so for what may be listed and is not there, and refuses when it may not be listed.
+                    // S3 answers so for a missing object that may be listed, and refuses the call otherwise.
                     Err(object_store::Error::NotFound { .. }) => Ok(None),
                     Err(error) => Err(fail(error)),
                 }
@@ -117,10 +117,10 @@ impl FileStore {
         }
     }
 
-    /// Writes a file so that only its name is missing.
+    /// Writes a file completely, except for its name.
     ///
     /// # Errors
-    /// [`LakeError::File`] or [`LakeError::Store`], with nothing left behind.
+    /// [`LakeError::File`] or [`LakeError::Store`]; no files are left behind.
     pub async fn stage(&self, path: &str, content: Bytes, media_type: &'static str) -> Result<StagedFile, LakeError> {
         let held = match &self.place {
             FilePlace::Folder(folder) => {
@@ -144,10 +144,10 @@ impl FileStore {
         Ok(StagedFile { held })
     }
 
-    /// Gives a file its name; one of that name is replaced.
+    /// Gives a file its name; an existing file of that name is replaced.
     ///
     /// # Errors
-    /// [`LakeError::File`] or [`LakeError::Store`]; a store may have done it all the same.
+    /// [`LakeError::File`] or [`LakeError::Store`]; a store may have done it nevertheless.
     pub async fn publish(&self, staged: StagedFile) -> Result<(), LakeError> {
         match staged.held {
             Held::File { file, .. } => {
@@ -164,7 +164,7 @@ impl FileStore {
         }
     }
 
-    /// Takes a file away that is not to be published. Best effort.
+    /// Removes a file that is not to be published. Best effort.
     pub async fn discard(&self, staged: StagedFile) {
         match staged.held {
             Held::File { file, created } => {
@@ -172,14 +172,14 @@ impl FileStore {
                     drop(file);
                     created.iter().rev().try_for_each(fs::remove_dir)
                 });
-                // Another file may stand in a folder that was made for this one.
+                // Another file may be in a folder that was made for this one.
                 let _ = removed.await;
             }
             Held::Upload { upload, at } => abort(upload, &at).await,
         }
     }
 
-    /// Deletes a file; one that is not there is as good as deleted.
+    /// Deletes a file; a missing one counts as deleted.
     ///
     /// # Errors
     /// [`LakeError::File`] or [`LakeError::Store`] when it cannot be deleted.
@@ -201,8 +201,8 @@ impl FileStore {
         }
     }
 
-    /// A link by which anybody can get a file of a bucket for so long, at most [`LINK_VALID_MAX`]; `None` for a folder.
-    /// It ends sooner when the credentials that sign it do.
+    /// A link by which anybody can get a file of a bucket for the time `valid`, at most [`LINK_VALID_MAX`]; `None` for
+    /// a folder. It expires sooner if its signing credentials do.
     ///
     /// # Errors
     /// [`LakeError::Bucket`] when it cannot be signed.
@@ -217,7 +217,7 @@ impl FileStore {
     }
 }
 
-/// Letter for letter, as in a folder; what a path of a store cannot have in it, it does not have by its making.
+/// The path letter for letter, as in a folder. Its construction excludes what a path of a store cannot contain.
 fn below(prefix: &Path, path: &str) -> Path {
     let joined = format!("{prefix}/{path}");
     Path::parse(&joined).unwrap_or_else(|_| Path::from(joined))
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_seen_when_it_is_published_and_not_before() {
+    async fn a_file_is_visible_only_once_published() {
         let folder = tempfile::tempdir().unwrap();
         let files = store(folder.path());
         let staged = files.stage("a/b.csv", "one".into(), "text/csv").await.unwrap();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_discarded_leaves_nothing_not_even_its_folders() {
+    async fn discarding_removes_files_and_folders() {
         let folder = tempfile::tempdir().unwrap();
         let files = store(folder.path());
         let staged = files.stage("a/b/c.csv", "one".into(), "text/csv").await.unwrap();

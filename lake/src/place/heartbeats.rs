@@ -1,5 +1,5 @@
-//! Heartbeats of workers: one object each under `_workers/`, rewritten by its owner alone. They are hints about who is
-//! alive and who reads what; nothing that is promised rests on them.
+//! Heartbeats of workers: one object each under `_workers/`, rewritten by its owner alone. They are hints about which
+//! workers are alive and what they read; no guarantee rests on them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,12 +17,12 @@ use crate::{checkpoint::shard_id::ShardId, error::LakeError, layout::WORKERS, pl
 /// Heartbeats read at once.
 const READS_AT_ONCE: usize = 16;
 
-/// What a worker says of itself.
+/// A worker's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// The worker's id, unique among those that run.
+    /// The worker's id, unique among running workers.
     pub worker: String,
-    /// Of this run of the worker: two at once under one id are told apart by it.
+    /// The id of this run of the worker: it distinguishes two runs at once under one id.
     pub incarnation: Uuid,
     /// Rises with each beat.
     pub beat: u64,
@@ -32,9 +32,9 @@ pub struct Heartbeat {
     pub version: String,
     /// Streams that it reads.
     pub streams: BTreeSet<String>,
-    /// It takes at most so many shards.
+    /// The most shards that it takes.
     pub max_shards: Option<usize>,
-    /// Stream → shards that it reads or has not committed yet: nobody else should start on them.
+    /// Stream → shards that it reads or has not committed yet: other workers should not start on them.
     pub holds: BTreeMap<String, BTreeSet<ShardId>>,
 }
 
@@ -70,7 +70,7 @@ impl Heartbeats {
         (1..=100).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(plain)
     }
 
-    /// Writes a worker's heartbeat in the place of its last one.
+    /// Replaces a worker's heartbeat.
     ///
     /// # Errors
     /// [`LakeError::Store`] when it cannot be written.
@@ -82,7 +82,7 @@ impl Heartbeats {
         Ok(())
     }
 
-    /// Every heartbeat that can be read. One that cannot (half written, of another version, just removed) is passed over.
+    /// Every readable heartbeat. Others (half written, of another version, just removed) are skipped.
     ///
     /// # Errors
     /// [`LakeError::Store`] when the folder cannot be listed.
@@ -112,7 +112,7 @@ impl Heartbeats {
     /// Removes a worker's heartbeat.
     ///
     /// # Errors
-    /// [`LakeError::Store`] when it cannot be removed; that it is not there is no error.
+    /// [`LakeError::Store`] when it cannot be removed; a missing one is no error.
     pub async fn remove(&self, worker: &str) -> Result<(), LakeError> {
         let path = self.path(worker);
         match self.store.delete(&path).await {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_heartbeat_is_replaced_found_and_removed_and_garbage_is_passed_over() {
+    async fn a_heartbeat_is_replaced_found_and_removed() {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::at(&folder.path().to_str().unwrap().parse::<LakeLocation>().unwrap(), None).unwrap();
         let heartbeats = Heartbeats::of(&lake);

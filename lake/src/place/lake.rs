@@ -88,21 +88,21 @@ impl Lake {
         }
     }
 
-    /// Puts a store of the caller's own in the place of the one that the location implies, for a decorator that adds
-    /// a concern (limits, faults in tests). "/" of the new store must be the same as of the old.
+    /// Replaces the store of the location by the caller's, for a decorator that adds a concern (limits, faults in
+    /// tests). "/" of the new store must be the same place as "/" of the old.
     #[must_use]
     pub fn with_store(mut self, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
         self.root = decorate(self.root);
         self
     }
 
-    /// As it is, with randomness of the caller's own.
+    /// The same lake with the caller's randomness.
     #[must_use]
     pub fn with_chance(self, chance: Chance) -> Self {
         Self { chance, ..self }
     }
 
-    /// Where pauses between tries get their randomness from.
+    /// The randomness of the pauses between tries.
     #[must_use]
     pub fn chance(&self) -> &Chance {
         &self.chance
@@ -114,10 +114,10 @@ impl Lake {
         &self.location
     }
 
-    /// Makes what is missing of the lake: the bucket or folder, and the tables of the contract.
+    /// Makes the missing parts of the lake: the bucket or folder, and the tables of the contract.
     ///
     /// # Errors
-    /// Any [`LakeError`]; what was made before it stays and is found by the next try.
+    /// Any [`LakeError`]; parts made before it stay and are found by the next try.
     pub async fn init(&self, contract: &Contract) -> Result<InitOutcome, LakeError> {
         let place_created = match (&self.bucket, self.location.folder()) {
             (Some((client, bucket, region)), _) => {
@@ -165,7 +165,7 @@ impl Lake {
     /// Loads a table.
     ///
     /// # Errors
-    /// [`LakeError::NotALake`] when the table is not there.
+    /// [`LakeError::NotALake`] when the table does not exist.
     pub async fn table(&self, name: &str) -> Result<DeltaTable, LakeError> {
         self.find_table(name).await?.ok_or_else(|| LakeError::NotALake {
             url: self.location.to_string(),
@@ -173,10 +173,10 @@ impl Lake {
         })
     }
 
-    /// Loads a table if it is there.
+    /// Loads a table if it exists.
     ///
     /// # Errors
-    /// When the place cannot be read, or what is there is not a readable Delta table.
+    /// When the place cannot be read, or holds no readable Delta table.
     pub async fn find_table(&self, name: &str) -> Result<Option<DeltaTable>, LakeError> {
         let mut table = self.unloaded(name)?;
         let found = table.log_store().is_delta_table_location().await;
@@ -193,7 +193,7 @@ impl Lake {
         Ok(Some(table))
     }
 
-    /// Adds the columns of `schema` that the table does not have yet, and gives it back reloaded.
+    /// Adds the columns of `schema` that the table lacks, and gives it back reloaded.
     ///
     /// # Errors
     /// [`LakeError::Refused`] when a column exists with another type, or would be required.
@@ -216,7 +216,7 @@ impl Lake {
             let properties = quiet_commit(0);
             match table.add_columns().with_fields(missing).with_commit_properties(properties).await {
                 Ok(table) => return Ok(table),
-                // A commit came between, or the answer was lost: the table itself tells.
+                // A commit came between, or the answer was lost: the table itself decides.
                 Err(error) => last_error = Some(Box::new(LakeError::table(name, "add columns")(error))),
             }
             table = self.table(name).await?;
@@ -224,7 +224,7 @@ impl Lake {
         Err(LakeError::Contention { table: name.to_owned(), attempts: SCHEMA_ATTEMPTS, source: last_error })
     }
 
-    /// Makes sure that the store refuses to create what exists: the one thing that commits rest on.
+    /// Makes sure that the store refuses to create an existing object: commits rest on that.
     ///
     /// # Errors
     /// [`LakeError::Refused`] when it does not.
@@ -246,7 +246,7 @@ impl Lake {
         }
     }
 
-    /// What time it is by the store's clock: when it says that an object was written that is put and deleted for that.
+    /// The time by the store's clock: the write time of an object that is put and deleted for that.
     ///
     /// # Errors
     /// When the store cannot be written to.
@@ -267,7 +267,7 @@ impl Lake {
         &self.root
     }
 
-    /// A path of the store as a user would write it.
+    /// A path of the store in the notation of users.
     pub(crate) fn describe(&self, path: &Path) -> String {
         match &self.bucket {
             Some((_, bucket, _)) => format!("s3://{bucket}/{path}"),
@@ -313,7 +313,7 @@ impl Lake {
                 outcome.tables_created.push(name.to_owned());
                 Ok(())
             }
-            // Another one has just made it, or this one did and the answer was lost.
+            // Another process has just made it, or this one did and the answer was lost.
             Err(error) => match self.made_table(name).await? {
                 Some(table) => self.with_columns_of(name, table, schema).await.map(drop),
                 None => Err(LakeError::table(name, "create it")(error)),
@@ -321,7 +321,7 @@ impl Lake {
         }
     }
 
-    /// Loads a table if it is there. One that another makes at this moment is there and cannot be loaded yet.
+    /// Loads a table if it exists. A table in the making by another process exists and cannot be loaded yet.
     async fn made_table(&self, name: &str) -> Result<Option<DeltaTable>, LakeError> {
         let mut backoff = Backoff::of_conflicts(&self.chance);
         for _ in 1..SCHEMA_ATTEMPTS {
@@ -337,8 +337,8 @@ impl Lake {
     }
 }
 
-/// The columns as the log has them. Their numbers are for the files alone: by Delta's rules a table whose schema has them
-/// is one whose columns are read by number.
+/// The columns of the log. Only files have their numbers: by Delta's rules the columns of a table with numbers in its
+/// schema are read by number.
 fn kernel_fields(table: &str, schema: &SchemaRef) -> Result<Vec<StructField>, LakeError> {
     without_field_ids(schema)
         .iter()
@@ -391,7 +391,7 @@ fn missing_columns(name: &str, table: &DeltaTable, schema: &SchemaRef) -> Result
     Ok(missing)
 }
 
-/// Whether two types are equal but for descriptions and other metadata of nested fields.
+/// Whether two types are equal, except for descriptions and other metadata of nested fields.
 fn same_type(left: &DataType, right: &DataType) -> bool {
     match (left, right) {
         (DataType::Array(left), DataType::Array(right)) => {

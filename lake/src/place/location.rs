@@ -1,7 +1,7 @@
 //! Where a lake is: a local folder or a prefix of an S3 bucket.
 //!
-//! What follows the bucket in `s3://bucket/prefix` is the beginning of the keys, letter for letter, as the tools of AWS take
-//! it: nothing in it is encoded, and `%20` is three characters. Only a file URL is percent-encoded.
+//! In `s3://bucket/prefix` the prefix is the beginning of the keys, letter for letter, as in the tools of AWS: it is
+//! not encoded, and `%20` is three characters. Only a file URL is percent-encoded.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -49,11 +49,11 @@ impl LakeLocation {
         &self.place
     }
 
-    /// The same place, if tables can stand there.
+    /// The same place, if it can hold tables.
     ///
     /// # Errors
-    /// [`LakeError::Location`] for a place whose name the Delta library takes for another one: it reads `%20` in the names
-    /// that a store lists as a blank, and a backslash in a file's as a slash.
+    /// [`LakeError::Location`] for a place whose name the Delta library takes for another: it reads `%20` in listed
+    /// names as a blank, and a backslash in a file's name as a slash.
     pub fn fit_for_tables(self) -> Result<Self, LakeError> {
         let unfit = match &self.place {
             Place::Folder(folder) => folder.to_string_lossy().chars().find(|character| "%\\".contains(*character)),
@@ -133,8 +133,8 @@ impl FromStr for LakeLocation {
     }
 }
 
-/// What stands before `://`, or before a colon as the scheme of a URL does: neither is the beginning of a folder's name,
-/// for `s3:/bucket` and `file:lake` were meant as URLs.
+/// The text before `://`, or before a colon like the scheme of a URL. Neither begins a folder's name, because
+/// `s3:/bucket` and `file:lake` were meant as URLs.
 fn scheme(given: &str) -> Option<&str> {
     let given = given.trim_start();
     if let Some((before, _)) = given.split_once("://") {
@@ -159,7 +159,7 @@ fn file_path(given: &str) -> Result<PathBuf, String> {
     url.to_file_path().map_err(|()| absolute.to_owned())
 }
 
-/// Refuses what is no name of a bucket, and says what it was meant as.
+/// Refuses an invalid name of a bucket, and says what it was probably meant to be.
 fn check_bucket(bucket: &str) -> Result<(), String> {
     if bucket.is_empty() {
         return Err("the bucket is missing; write s3://bucket/prefix".to_owned());
@@ -176,7 +176,7 @@ fn check_bucket(bucket: &str) -> Result<(), String> {
     if is_name { Ok(()) } else { Err(format!("'{bucket}' is no name of a bucket")) }
 }
 
-/// Refuses a prefix that no store can be asked for, or that was meant as something else.
+/// Refuses a prefix that stores cannot have, or that was meant as something else.
 fn check_prefix(prefix: &str) -> Result<(), String> {
     if let Some(control) = prefix.chars().find(|character| character.is_ascii_control()) {
         return Err(format!("a control character stands in it ({})", control.escape_default()));
@@ -194,7 +194,7 @@ fn check_prefix(prefix: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether it ends like the query of a URL, with `?name=`: nobody names a folder so.
+/// Whether it ends like the query of a URL, with `?name=`: folders do not have such names.
 fn has_query(prefix: &str) -> bool {
     let name = prefix.rsplit_once('?').and_then(|(_, query)| query.split_once('='));
     let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_and_its_file_url_are_the_same_lake() {
+    fn a_folder_equals_its_file_url() {
         let folder: LakeLocation = "/data/x/../lake/".parse().unwrap();
         let url: LakeLocation = "file:///data/lake".parse().unwrap();
         assert_eq!(folder.url(), url.url());
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_bucket_is_the_key_letter_for_letter() {
+    fn a_key_is_taken_letter_for_letter() {
         for (given, prefix, url) in [
             ("s3://bucket/sp ace/x", "sp ace/x", "s3://bucket/sp%20ace/x/"),
             ("s3://bucket/ünï/", "ünï", "s3://bucket/%C3%BCn%C3%AF/"),
@@ -250,7 +250,7 @@ mod tests {
             let location: LakeLocation = given.parse().unwrap();
             let Place::Bucket { prefix: found, .. } = location.place() else { panic!("{given}") };
             assert_eq!((found.as_str(), location.url().as_str()), (prefix, url), "{given}");
-            // What the libraries make of the URL is the key again.
+            // The libraries turn the URL back into the key.
             let path = object_store::path::Path::from_url_path(location.url().path()).unwrap();
             assert_eq!(path, object_store::path::Path::parse(prefix).unwrap(), "{given}");
             assert_eq!(path.as_ref(), prefix);
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_whose_name_the_delta_library_takes_for_another_is_unfit_for_tables() {
+    fn names_that_delta_misreads_are_unfit() {
         for (given, is_fit) in [
             ("s3://bucket/sp ace/ünï/{}#", true),
             ("s3://bucket/a%20b", false),

@@ -14,7 +14,7 @@ use parquet::{
     file::metadata::{ParquetMetaData, ParquetMetaDataReader},
 };
 
-/// An object no larger than this is read in one call: footer, metadata and columns would each be one more.
+/// An object up to this size is read in one call: footer, metadata and columns would each take another.
 pub(crate) const SMALL: u64 = 256 << 10;
 
 /// A Parquet object of known size.
@@ -23,7 +23,7 @@ pub(crate) struct ParquetObject {
     store: Arc<dyn ObjectStore>,
     pub(crate) path: Path,
     pub(crate) size: u64,
-    /// All of it, once it was read.
+    /// The whole object, once it was read.
     whole: Option<Bytes>,
 }
 
@@ -33,7 +33,7 @@ impl ParquetObject {
         Self { store, path, size, whole: None }
     }
 
-    /// All of a small object; `None` of another.
+    /// The whole of a small object; `None` for a larger one.
     async fn whole(&mut self) -> Result<Option<Bytes>> {
         if self.whole.is_none() && self.size <= SMALL {
             let object = self.store.get(&self.path).await.map_err(external)?;
@@ -42,8 +42,8 @@ impl ParquetObject {
         Ok(self.whole.clone())
     }
 
-    /// A reader of the file, with types by its Parquet schema alone. Engines that rewrite files may add a schema of their
-    /// own, which says how they hold a text and not what it is.
+    /// A reader of the file, with types by its Parquet schema alone. Engines that rewrite files may add a schema of
+    /// their own, which describes their form of a text and not its type.
     pub(crate) async fn reader(self) -> Result<ParquetRecordBatchStreamBuilder<Self>> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         ParquetRecordBatchStreamBuilder::new_with_options(self, options).await

@@ -1,4 +1,4 @@
-//! One data file, read in its order and a part at a time: memory follows a row group, and never the file.
+//! One data file, read in its order and in parts: memory follows a row group, never the file.
 
 use arrow::array::RecordBatch;
 use bluelake_schemas::Micros;
@@ -22,7 +22,7 @@ impl StoredFile {
     /// Reads the footer.
     ///
     /// # Errors
-    /// [`LakeError::Store`] when the object cannot be read, [`LakeError::DataFile`] when it is no Parquet file.
+    /// [`LakeError::Store`] when the object cannot be read, [`LakeError::DataFile`] when it is not a Parquet file.
     pub(crate) async fn open(object: ParquetObject) -> Result<Self, LakeError> {
         let path = object.path.to_string();
         match object.reader().await {
@@ -37,13 +37,13 @@ impl StoredFile {
         u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or_default()
     }
 
-    /// Bytes of its rows as they are decoded, about.
+    /// The approximate decoded bytes of its rows.
     #[must_use]
     pub fn decoded_bytes(&self) -> u64 {
         self.builder.metadata().row_groups().iter().map(decoded_bytes).fold(0, u64::saturating_add)
     }
 
-    /// Rows of which so many bytes are decoded at once, about: at least one, and at most `most`.
+    /// The number of rows that decode to about `bytes` at once: at least one, and at most `most`.
     #[must_use]
     pub fn rows_within(&self, bytes: u64, most: usize) -> usize {
         let groups = self.builder.metadata().row_groups().iter();
@@ -52,14 +52,14 @@ impl StoredFile {
         usize::try_from(rows).unwrap_or(most).clamp(1, most.max(1))
     }
 
-    /// Only these columns; one that the file does not have is left out.
+    /// Reads only these columns; columns that the file lacks are left out.
     pub(crate) fn with_columns(mut self, columns: &[&str]) -> Self {
         let mask = ProjectionMask::columns(self.builder.parquet_schema(), columns.iter().copied());
         self.builder = self.builder.with_projection(mask);
         self
     }
 
-    /// Only the row groups that are wanted.
+    /// Reads only the wanted row groups.
     pub(crate) fn with_row_groups(mut self, wanted: impl Fn(&RowGroupMetaData) -> bool) -> Self {
         let groups = self.builder.metadata().row_groups().iter().enumerate();
         let chosen = groups.filter(|(_, group)| wanted(group)).map(|(index, _)| index).collect();
@@ -67,10 +67,10 @@ impl StoredFile {
         self
     }
 
-    /// The rows, at most so many at once.
+    /// The rows, at most `rows` at once.
     ///
     /// # Errors
-    /// As [`Self::open`], also while the rows are read.
+    /// Those of [`Self::open`], also while the rows are read.
     pub fn read(self, rows: usize) -> Result<impl Stream<Item = Result<RecordBatch, LakeError>> + Send, LakeError> {
         let Self { path, builder } = self;
         let failed = path.clone();
@@ -79,7 +79,7 @@ impl StoredFile {
     }
 }
 
-/// Bytes of a row group's values: a text that a dictionary holds once is decoded as often as it stands there.
+/// Bytes of a row group's values: a text of a dictionary is decoded once for each row.
 fn decoded_bytes(group: &RowGroupMetaData) -> u64 {
     let chunks = group.columns().iter().map(|chunk| {
         let texts = chunk.unencoded_byte_array_data_bytes().unwrap_or_default();
@@ -109,7 +109,7 @@ pub(crate) fn texts<'a>(group: &'a RowGroupMetaData, column: &str) -> Range<&'a 
     let chunk = group.columns().iter().find(|chunk| chunk.column_path().string() == column);
     let text = |bytes: Option<&'a [u8]>| bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
     match chunk.and_then(|chunk| chunk.statistics()) {
-        // What is deprecated was compared by signed bytes.
+        // Deprecated statistics compare signed bytes.
         Some(values @ Statistics::ByteArray(_)) if !values.is_min_max_deprecated() => {
             (text(values.min_bytes_opt()), text(values.max_bytes_opt()))
         }

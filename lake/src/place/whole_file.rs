@@ -1,8 +1,8 @@
-//! A local file that has its name when it is complete and on disk, and not before.
+//! A local file that gets its name only when it is complete and on disk.
 //!
-//! It is written beside its place, synced, and named by a rename (one of that name is replaced) or by a link (one of that
-//! name stays, and that is an error). Then the folder is synced, so that a power failure takes back neither the bytes nor
-//! the name. What is not named is removed when it is dropped.
+//! It is written beside its place, synced, and named by a rename (which replaces an existing file) or by a link (which
+//! fails for an existing file). Then the folder is synced, so that a power failure loses neither the bytes nor the
+//! name. A file without a name is removed when it is dropped.
 
 use std::{
     fs,
@@ -23,10 +23,10 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Starts to write what will be `target`, under a hidden name in the same folder, which must be there.
+    /// Starts to write the future `target` under a hidden name in the same folder, which must exist.
     ///
     /// # Errors
-    /// When the file cannot be made there.
+    /// When the file cannot be made.
     pub fn create(target: &Path) -> io::Result<Self> {
         let (folder, name) = place_of(target)?;
         Self::create_as(target, folder.join(format!(".{name}.{}.partial", Uuid::new_v4().simple())))
@@ -35,7 +35,7 @@ impl WholeFile {
     /// As [`Self::create`], under a name that object_store leaves out of its listings: one that ends with `#` and digits.
     ///
     /// # Errors
-    /// When the file cannot be made there.
+    /// When the file cannot be made.
     pub(crate) fn create_unlisted(target: &Path) -> io::Result<Self> {
         Self::create_as(target, unlisted(target)?)
     }
@@ -51,10 +51,10 @@ impl WholeFile {
         &self.target
     }
 
-    /// Brings all of it to the disk. Nothing can be written after that.
+    /// Brings all of it to the disk and ends writing.
     ///
     /// # Errors
-    /// When the disk does not take it.
+    /// When the disk fails.
     pub fn sync(&mut self) -> io::Result<()> {
         match self.writer.take() {
             Some(writer) => writer.into_inner().map_err(IntoInnerError::into_error)?.sync_all(),
@@ -62,18 +62,18 @@ impl WholeFile {
         }
     }
 
-    /// Gives it its name; a file of that name is replaced.
+    /// Gives it its name; an existing file of that name is replaced.
     ///
     /// # Errors
-    /// When that fails. Before the name is given, what was there is unchanged.
+    /// When that fails. An existing file is unchanged until the name is given.
     pub fn publish(self) -> io::Result<()> {
         self.publish_as(false)
     }
 
-    /// Gives it its name if there is none of that name.
+    /// Gives it its name if no file has that name.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] when there is, and when the file cannot be named.
+    /// [`io::ErrorKind::AlreadyExists`] for a taken name; other errors when the file cannot be named.
     pub(crate) fn publish_new(self) -> io::Result<()> {
         self.publish_as(true)
     }
@@ -99,7 +99,7 @@ impl Write for WholeFile {
 impl Drop for WholeFile {
     fn drop(&mut self) {
         if !self.named {
-            // Nobody reads what is left over; failing to remove it must not hide the outcome.
+            // Left-overs are not read; a failure to remove them must not hide the outcome.
             let _ = fs::remove_file(&self.partial);
         }
     }
@@ -121,7 +121,7 @@ pub(crate) fn unlisted(target: &Path) -> io::Result<PathBuf> {
     Ok(folder.join(format!("{name}#{}", Uuid::new_v4().as_u128())))
 }
 
-/// Gives a file its name; `create` refuses one that is taken, else a file of that name is replaced.
+/// Gives a file its name; `create` refuses a taken name, else an existing file is replaced.
 pub(crate) fn give_name(hidden: &Path, target: &Path, create: bool) -> io::Result<()> {
     if !create {
         return fs::rename(hidden, target);
@@ -157,7 +157,7 @@ pub(crate) fn sync_folder_of(target: &Path) -> io::Result<()> {
     target.parent().map_or(Ok(()), sync_folder)
 }
 
-/// Makes the names in a folder outlive a power failure. An empty path is the folder that the process is in.
+/// Makes the names in a folder survive a power failure. An empty path is the folder of the process.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     let here = Path::new(".");
     File::open(if folder.as_os_str().is_empty() { here } else { folder })?.sync_all()
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_given_up_leaves_nothing_behind() {
+    fn an_abandoned_file_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("result.csv");
         fs::write(&path, "before").unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_takes_no_name_that_is_taken() {
+    fn a_new_file_overwrites_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.json");
         let write = |text: &[u8]| {

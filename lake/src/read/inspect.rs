@@ -1,4 +1,4 @@
-//! What the lake says of a stream, for those who only look: nothing is written, created or repaired.
+//! The facts of the lake about a stream, for commands that only look: they write, create and repair nothing.
 
 use bluelake_schemas::{Millis, Stream};
 
@@ -23,18 +23,18 @@ pub struct StreamInspection {
     pub committed_at: Option<Millis>,
     /// Delta version of `rejected_events`.
     pub rejected_version: Option<u64>,
-    /// Documents whose rejected events are not in `rejected_events` yet; the next commit or start brings them there.
+    /// Whether rejected events of documents are not in `rejected_events` yet; the next commit or start adds them.
     pub rejected_behind: bool,
-    /// What does not hold that should: why a worker would refuse to write.
+    /// Broken invariants: why a worker would refuse to write.
     pub faults: Vec<String>,
 }
 
 impl Lake {
-    /// Looks at a stream's table, the document in force and the invariants that can be seen from these.
+    /// Inspects a stream's table, its document in force and the invariants that follow from these.
     ///
     /// # Errors
-    /// [`LakeError::NotALake`] without tables, or when the place cannot be read. What is read and is not as it should be
-    /// is no error but among the faults.
+    /// [`LakeError::NotALake`] without tables, or when the place cannot be read. A readable fault is no error but among
+    /// the faults.
     pub async fn inspect(&self, stream: Stream) -> Result<StreamInspection, LakeError> {
         let name = stream.table();
         let table = self.table(name).await?;
@@ -68,7 +68,7 @@ impl Lake {
     }
 }
 
-/// What an inspection is for is not its failure: a refusal and an unusable document are told among the faults.
+/// A refused check is a finding, not an error: refusals and unusable documents are among the faults.
 fn fault<T>(result: Result<T, LakeError>, found: &mut StreamInspection) -> Result<Option<T>, LakeError> {
     match result {
         Ok(value) => Ok(Some(value)),

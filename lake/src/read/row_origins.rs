@@ -1,5 +1,5 @@
-//! Reads back where the rows of the tables came from: for the deduplication window of a worker, and for replays and
-//! backfills, which add only what is missing.
+//! Reads back the origins of the rows of the tables: for the deduplication window of a worker, and for replays and
+//! backfills, which add only missing rows.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -61,12 +61,12 @@ const EVENT_COLUMNS: &[&str] = &["event_id", "stream_shard", "stream_sequence", 
 const REJECTED_COLUMNS: &[&str] = &["stream_shard", "stream_sequence", "stream_sub_sequence", "arrived_at"];
 const ID_COLUMNS: &[&str] = &["event_id"];
 
-/// Which rows are wanted: for each shard the range of arrival times.
+/// The wanted rows: for each shard the range of arrival times.
 pub type RecentRanges = BTreeMap<ShardId, RangeInclusive<Micros>>;
 
 /// Files read at once, …
 const FILES_AT_ONCE: usize = 8;
-/// … and small ones, of which each is waited for more than it is read.
+/// … and small ones, which take more time to wait for than to read.
 const SMALL_FILES_AT_ONCE: usize = 32;
 /// Rows of a file that are decoded at once.
 const PART_ROWS: usize = 8_192;
@@ -154,7 +154,7 @@ struct Scan<'a> {
     name: &'a str,
     table: &'a DeltaTable,
     columns: &'static [&'static str],
-    /// Which rows are wanted; `None`: all.
+    /// The wanted rows; `None`: all.
     wanted: Option<Arc<RecentRanges>>,
 }
 
@@ -190,7 +190,7 @@ impl Scan<'_> {
         self.read(large, FILES_AT_ONCE, take).await
     }
 
-    /// Reads files side by side, each in a task of its own, which ends with this. A task is no more than a part ahead.
+    /// Reads files side by side, each in a task of its own, which ends with this. A task is at most one part ahead.
     async fn read(
         &self,
         objects: Vec<ParquetObject>,
@@ -211,7 +211,7 @@ impl Scan<'_> {
                 reading.spawn(read_file(object, self.columns, self.wanted.clone(), sender.clone()));
             }
             if reading.is_empty() {
-                // What the last one sent.
+                // The last task's answer.
                 while let Ok(part) = parts.try_recv() {
                     take(part)?;
                 }
@@ -229,13 +229,13 @@ impl Scan<'_> {
     }
 }
 
-/// False only when the statistics of a file in the log prove that no row of it is wanted.
+/// False only if the statistics of a file in the log prove that none of its rows is wanted.
 fn file_may_hold(statistics: Option<&str>, wanted: &RecentRanges) -> bool {
     let ranges = statistics.and_then(ColumnRanges::read).unwrap_or_default();
     may_hold(ranges.times("arrived_at"), ranges.texts("stream_shard"), wanted)
 }
 
-/// Sends some columns of a file, a part at a time, without the row groups that hold no wanted row.
+/// Sends some columns of a file in parts, without the row groups that hold no wanted row.
 async fn read_file(
     object: ParquetObject,
     columns: &'static [&'static str],
@@ -251,20 +251,20 @@ async fn read_file(
     let mut rows = std::pin::pin!(file.read(PART_ROWS)?);
     while let Some(batch) = rows.try_next().await? {
         if parts.send((path.clone(), batch)).await.is_err() {
-            // Who does not listen any more has an error of its own.
+            // A receiver that is gone has an error of its own.
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// False only when the statistics of a row group prove that no row of it is wanted. A file that was merged spans all
-/// shards and a whole day; its row groups do not.
+/// False only if the statistics of a row group prove that none of its rows is wanted. A merged file spans all shards
+/// and a whole day; its row groups do not.
 fn group_may_hold(group: &RowGroupMetaData, wanted: &RecentRanges) -> bool {
     may_hold(times(group, "arrived_at"), texts(group, "stream_shard"), wanted)
 }
 
-/// False only when rows of these ranges cannot be wanted.
+/// False only if rows of these ranges cannot be wanted.
 fn may_hold((oldest, newest): Range<Micros>, (first, last): Range<&str>, wanted: &RecentRanges) -> bool {
     wanted.iter().any(|(shard, range)| {
         let arrives =
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_passed_over_only_when_its_statistics_prove_that_nothing_is_wanted() {
+    fn a_file_is_skipped_only_by_proof() {
         let wanted: RecentRanges =
             [(ShardId::from("shardId-5"), Micros::new(1_767_225_600_000_000)..=Micros::new(1_767_225_700_000_000))]
                 .into();

@@ -4,9 +4,9 @@
 //! Rows of an expired day that came late are in the table until the next expiry. They are not read: what is counted since a day
 //! would change with them, and change back.
 //!
-//! The reader evaluates a condition that is pushed into it page by page and then reads the other columns of the rows that are left.
-//! For a look-up by id that saves nearly all of the work. A condition such as a day computed from a time keeps most rows; there it
-//! costs more than it saves (docs/performance.md has the figures), so the engine evaluates it on whole batches.
+//! The reader evaluates a pushed condition page by page and then reads the other columns of the remaining rows. For a
+//! look-up by id that saves nearly all of the work. A condition such as a day computed from a time keeps most rows, so
+//! it costs more than it saves (docs/performance.md has the figures), and the engine evaluates it on whole batches.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -44,10 +44,10 @@ impl PlainConditions {
     }
 }
 
-/// Whether a condition computes something of a column before it compares: a cast, a function, a sum.
+/// Whether a condition computes a value from a column before it compares: a cast, a function, a sum.
 fn is_computed(condition: &Expr) -> bool {
     let mut computed = false;
-    // Nothing here can fail: an error would only leave the condition where it is.
+    // No error can occur here; it would only leave the condition where it is.
     let _ = condition.apply(|node| {
         computed |= match node {
             Expr::Cast(_)
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_is_computed_when_a_column_is_changed_before_it_is_compared() {
+    fn a_condition_on_a_changed_column_is_computed() {
         let day = || cast(col("occurred_at"), DataType::Date32);
         for (condition, expected) in [
             (col("user_id").eq(lit("u")), false),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_asked_of_a_table_is_what_it_would_answer_itself() {
+    async fn a_wrapped_table_answers_like_itself() {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         let schema = Arc::new(Schema::new(vec![Field::new("occurred_at", time, false)]));
         let table = PlainConditions::of(Arc::new(MemTable::try_new(Arc::clone(&schema), vec![vec![]]).unwrap()), None);

@@ -1,4 +1,4 @@
-//! The lake as it is read for queries: every table at one version, and what its stream's document says of that version.
+//! The lake for queries: every table at one version, and its stream's document at that version.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
@@ -36,15 +36,15 @@ pub enum AsOf {
     /// The newest of each table.
     #[default]
     Newest,
-    /// Those that were the newest at this time, by the store's clock.
+    /// The newest versions at this time, by the store's clock.
     Time(DateTime<Utc>),
-    /// This version of `transactions`, and of the other tables those that were the newest when it was committed.
+    /// This version of `transactions`, and the newest versions of the other tables when it was committed.
     Version(u64),
-    /// These, by table; of a table that is not named the newest.
+    /// These versions by table; the newest for a table that is not named.
     Versions(BTreeMap<String, u64>),
 }
 
-/// What is wrong with the text of an [`AsOf`].
+/// The fault in the text of an [`AsOf`].
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0:?} is no version and no time: write 2026-11-25T06:00:00Z, 12 (a version of transactions) or transactions@12,user_events@7"
@@ -84,7 +84,7 @@ pub struct LakeReading {
     pub streams: Vec<StreamReading>,
 }
 
-/// A table at one version, ready to be asked.
+/// A table at one version, ready for queries.
 #[derive(Debug)]
 pub struct TableReading {
     /// Name of the table.
@@ -99,7 +99,7 @@ pub struct TableReading {
     pub provider: Arc<dyn TableProvider>,
 }
 
-/// What a table's own document says of its stream, at the version that is read.
+/// The facts of a table's document about its stream, at the read version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamReading {
     /// The stream.
@@ -114,11 +114,11 @@ pub struct StreamReading {
     pub expected_rows: Option<u64>,
     /// Rows of the stream that `rejected_events` was given and does not show: they expired.
     pub rejected_gone: u64,
-    /// Records that Kinesis may have discarded unread: how many gaps were found.
+    /// The number of gaps found: Kinesis may have discarded records unread.
     pub gaps: usize,
 }
 
-/// An [`AsOf`] by table: the version that is named, or else the newest of the time, or else the newest.
+/// An [`AsOf`] by table: the named version, else the newest of the time, else the newest.
 #[derive(Debug, Default)]
 struct Wanted {
     versions: BTreeMap<String, u64>,
@@ -143,10 +143,10 @@ impl Lake {
                 Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, &expired, session).await?))
             }
         });
-        // Each to its end: what is dropped in the middle of a read of the log ends in a panic of its own threads.
+        // Each read runs to its end: dropping a read of the log makes its own threads panic.
         let read = join_all(streams).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let (mut streams, mut tables): (Vec<_>, Vec<_>) = read.into_iter().unzip();
-        // After those that it follows: so it is not behind them because it was read before.
+        // It is read after the tables that it follows, so that an early read does not make it look behind.
         let rejected = self.wanted_table(REJECTED_EVENTS, &wanted).await?;
         let expired = Expired::of(self, REJECTED_EVENTS, &rejected).await?;
         for reading in &mut streams {
@@ -224,7 +224,7 @@ impl Lake {
         let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?.clone();
         let number = document_number(name, table, &state, &format!("bluelake/{stream}")).await?;
         let document = match number {
-            // An older document may have been cleared away; then less is known, and the rows are what they are.
+            // An older document may have been removed; then less is known, and the rows are unchanged.
             Some(number) => DocumentChain::new(self, stream).get(number).await.ok(),
             None => None,
         };
@@ -263,9 +263,9 @@ async fn table_reading(
     })
 }
 
-/// How files are read. Conditions on columns as they are go into the reader (see `scan`). Text is read as it is and not as views into the pages that it came in: every
-/// part of a batch, in which such views are, would count as all of those pages, and a sort of a small part of a day's files would
-/// take gigabytes.
+/// The settings for reading files. Conditions on plain columns go into the reader (see `scan`). Text is copied and not
+/// read as views into its pages: every part of a batch with such views would count as all of those pages, and a sort of
+/// a small part of a day's files would take gigabytes.
 fn scan_session() -> Arc<SessionState> {
     let mut config = SessionConfig::new();
     let parquet = &mut config.options_mut().execution.parquet;
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_state_is_named_by_time_by_version_or_by_the_versions_of_tables() {
+    fn older_states_are_named_by_time_or_version() {
         assert_eq!("12".parse::<AsOf>().unwrap(), AsOf::Version(12));
         let time = "2026-11-25T06:00:00+01:00".parse::<AsOf>().unwrap();
         assert_eq!(time.to_string(), "2026-11-25T05:00:00+00:00");

@@ -1,5 +1,6 @@
-//! The chain of documents, read from the one in force to the first: that it is whole, and that every document follows
-//! from its predecessor by the rules of [`crate::checkpoint::advance::advance`]. The rules themselves ([`replay`]) are pure.
+//! The chain of documents, read from the one in force to the first. Checks that it is complete, and that every document
+//! follows from its predecessor by the rules of [`crate::checkpoint::advance::advance`]. The rules themselves
+//! ([`replay`]) are pure.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +18,10 @@ use crate::{
     error::LakeError,
 };
 
-/// So many documents of the chain are never pruned.
+/// The number of newest documents of the chain that are never pruned.
 const NEVER_PRUNED: u64 = 1_000;
 
-/// What each check of the documents found.
+/// The findings of each check of the documents.
 #[derive(Debug, Default)]
 pub(super) struct DocumentFindings {
     pub(super) chain: Findings,
@@ -50,7 +51,7 @@ pub(super) async fn walk(
             Ok(previous) => previous,
             Err(error @ LakeError::Document { .. }) => {
                 let missing = !chain.is_there(predecessor.number).await?;
-                // What is pruned lies before the newest document with rejected events.
+                // Pruned documents are older than the newest one with rejected events.
                 let prunable = newest.links.last_rejected.is_none_or(|last| predecessor.number < last);
                 if missing && prunable && history.documents >= NEVER_PRUNED {
                     history.reach = Reach::Pruned(document.head.number);
@@ -90,7 +91,7 @@ pub(super) async fn walk(
     Ok((history, found))
 }
 
-/// Documents with parts of archives outlive the others: each names the one before.
+/// Checks documents with parts of archives, which outlive the others: each names the one before.
 async fn walk_archives(
     chain: &DocumentChain,
     oldest: &CheckpointDocument,
@@ -116,7 +117,7 @@ async fn walk_archives(
     Ok(())
 }
 
-/// The checks of the documents. Past a fault in the chain nothing is known, so no check passes.
+/// The checks of the documents. Beyond a fault in the chain nothing is known, so no check passes.
 pub(super) fn checks(found: DocumentFindings, history: &History) -> Vec<Check> {
     let broken = match &history.reach {
         Reach::Broken(reason) => Some(reason.clone()),
@@ -128,17 +129,17 @@ pub(super) fn checks(found: DocumentFindings, history: &History) -> Vec<Check> {
     std::iter::once(found.chain.into_check("chain").with_note(note.clone())).chain(others).collect()
 }
 
-/// Rows that the event table must hold; `None` when that is no number.
+/// Rows that the event table must hold; `None` on overflow.
 pub(super) fn expected_rows(document: &CheckpointDocument) -> Option<u64> {
     totals(document)?.stored.checked_sub(document.tally.erased)?.checked_sub(document.tally.expired)
 }
 
-/// As [`CheckpointDocument::totals`], for documents that may hold anything.
+/// As [`CheckpointDocument::totals`], for documents with arbitrary content.
 pub(super) fn totals(document: &CheckpointDocument) -> Option<ControlTotals> {
     document.tally.repaired.applied_to(&unrepaired(document)?)
 }
 
-/// As [`CheckpointDocument::rejected_so_far`], for documents that may hold anything.
+/// As [`CheckpointDocument::rejected_so_far`], for documents with arbitrary content.
 pub(super) fn rejected_so_far(document: &CheckpointDocument) -> Option<u64> {
     unrepaired(document).map(|totals| totals.rejected)
 }
@@ -149,7 +150,7 @@ fn unrepaired(document: &CheckpointDocument) -> Option<ControlTotals> {
     parts.try_fold(ControlTotals::default(), |sum, counts| sum.checked_add(counts))
 }
 
-/// What must hold inside a document.
+/// The invariants inside a document.
 fn check_balance(document: &CheckpointDocument, totals: &mut Findings) {
     let shards = document.shards.iter().map(|(id, state)| (format!("shard {id}"), &state.totals));
     let ranges =
@@ -175,7 +176,7 @@ fn check_balance(document: &CheckpointDocument, totals: &mut Findings) {
 
 /// Checks that `next` follows from `previous` by the rules by which commits advance a table.
 pub(super) fn replay(previous: Option<&CheckpointDocument>, next: &CheckpointDocument, found: &mut DocumentFindings) {
-    // The walk balances the newest document; every other one is somebody's predecessor.
+    // The walk balances the newest document; every other one is a predecessor.
     if let Some(previous) = previous {
         check_balance(previous, &mut found.totals);
     }
@@ -325,7 +326,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Shards without a range stay as they are, or retire.
+    /// Checks that shards without a range stay as they are, or retire.
     fn unmoved(&mut self, moved: &BTreeSet<&str>, found: &mut DocumentFindings) {
         let number = self.next.head.number;
         for (id, before) in self.previous.into_iter().flat_map(|previous| &previous.shards) {
@@ -366,7 +367,7 @@ impl Replay<'_> {
         }
     }
 
-    /// A shard may leave the document when it has ended and its children are under way.
+    /// Checks that a shard leaves the document only when it has ended and its children are under way.
     fn check_retired(&self, shard: &ShardId, ended: bool, positions: &mut Findings) {
         let mut children = self.next.shards.values().filter(|state| state.parents.contains(shard));
         let under_way = children.all(|child| matches!(child.position, Position::After(_)) || child.ended);
@@ -380,7 +381,7 @@ impl Replay<'_> {
         }
     }
 
-    /// A child is pinned when its parents have ended or are gone, and no parent is pinned after its child.
+    /// Checks that a child is pinned only when its parents have ended or are gone, and no parent after its child.
     fn check_parents(&self, shard: &ShardId, pinned: &ShardState, lineage: &mut Findings) {
         let number = self.next.head.number;
         for parent in &pinned.parents {
@@ -390,7 +391,7 @@ impl Replay<'_> {
         }
         let known = self.previous.into_iter().flat_map(|previous| &previous.shards);
         for (child, state) in known {
-            // A child of the same name from before a stream was made anew begins before its namesake's parent.
+            // A child of the same name from before the stream was recreated begins before its namesake's parent.
             let is_child = state.parents.iter().any(|parent| parent == shard);
             if is_child && state.starting_sequence > pinned.starting_sequence {
                 lineage.add(|| format!("document {number}: shard {shard} is pinned after its child {child}"));
@@ -399,7 +400,7 @@ impl Replay<'_> {
     }
 }
 
-/// Whether a range starts at the state that the shard was in.
+/// Whether a range starts at the previous state of the shard.
 fn range_starts(
     range: &ShardRange,
     before: Option<&ShardState>,

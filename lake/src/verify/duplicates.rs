@@ -7,7 +7,7 @@ use bluelake_schemas::Micros;
 use super::history::History;
 use crate::checkpoint::shard_id::ShardId;
 
-/// Place of a shard that no document names: related to nothing.
+/// The index of a shard without a document: it is related to no other.
 pub(super) const UNKNOWN_SHARD: u32 = u32::MAX;
 
 /// A row, by the order of its file and its place in the file.
@@ -29,9 +29,9 @@ pub(super) struct PositionEntry {
 pub(super) struct IdEntry {
     pub(super) id: u128,
     pub(super) arrived_at: Micros,
-    /// Half of the position's hash: tells the same record from another.
+    /// Half of the position's hash: distinguishes records.
     pub(super) position: u64,
-    /// The shard's place in the history; [`UNKNOWN_SHARD`] for one that no document names.
+    /// The shard's index in the history; [`UNKNOWN_SHARD`] for one without a document.
     pub(super) shard: u32,
     pub(super) place: RowPlace,
 }
@@ -68,7 +68,7 @@ pub(super) fn repeated_ids(
 ) {
     entries.sort_unstable();
     for group in entries.chunk_by(|left, right| left.id == right.id).filter(|group| group.len() > 1) {
-        // The newest row of each shard so far: whatever is older is farther from the window.
+        // The newest row of each shard so far: older rows are farther from the window.
         let mut newest: HashMap<u32, IdEntry> = HashMap::new();
         for later in group {
             let others = newest.values().filter(|earlier| earlier.position != later.position);
@@ -89,10 +89,10 @@ pub(super) fn repeated_ids(
     }
 }
 
-/// Which shards are ancestors of which.
+/// The ancestors of each shard.
 #[derive(Debug)]
 pub(super) struct Lineage {
-    /// All ancestors of each shard, itself not among them.
+    /// All ancestors of each shard, without itself.
     ancestors: Vec<Vec<u32>>,
 }
 
@@ -122,7 +122,7 @@ impl Lineage {
     }
 }
 
-/// The pass that a hash falls to.
+/// The pass of a hash.
 pub(super) fn pass_of(hash: u128, passes: u32) -> u32 {
     u32::try_from(hash % u128::from(passes.max(1))).unwrap_or_default()
 }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_repeated_within_the_window_on_a_shard_and_its_ancestors() {
+    fn ids_repeat_within_a_shard_and_its_ancestors() {
         for (rows, expected, case) in [
             (vec![row(0, 0, 1), row(0, 100, 2)], (1, 0), "same shard, the window's last microsecond"),
             (vec![row(0, 0, 1), row(0, 101, 2)], (0, 1), "same shard, past the window"),

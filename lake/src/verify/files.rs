@@ -1,4 +1,4 @@
-//! The files that a Delta log refers to: there, of the size that the log says, under the partition that it says.
+//! Checks the files of a Delta log: they must exist, with the log's size, and in the log's partition.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use super::{partitions_of, report::Findings};
 use crate::{error::LakeError, layout::REJECTED_EVENTS, place::lake::Lake};
 
-/// A file that a table consists of, as its log says.
+/// A file of a table, by its log.
 #[derive(Debug)]
 pub(super) struct ActiveFile {
     /// The table's name.
@@ -25,9 +25,9 @@ pub(super) struct ActiveFile {
     /// Rows by the log's statistics.
     pub(super) rows: Option<u64>,
     pub(super) partition: BTreeMap<String, Option<String>>,
-    /// The log hides some of its rows, which nothing of Bluelake does.
+    /// The log hides some of its rows, which Bluelake never does.
     has_deletions: bool,
-    /// It is there and of the right size: worth reading.
+    /// It exists with the right size, and is worth reading.
     pub(super) usable: bool,
     /// What the store says by which it would be seen that the object is another one: its ETag, or else when it was written.
     pub(super) stamp: String,
@@ -93,7 +93,7 @@ pub(super) async fn active_files(
     Ok(files)
 }
 
-/// Checks the files against the store, without reading them. Those that fail are no longer usable.
+/// Checks the files against the store without reading them. Files that fail are no longer usable.
 pub(super) async fn check_log(lake: &Lake, files: &mut [ActiveFile]) -> Result<Findings, LakeError> {
     let mut findings = Findings::default();
     for file in files.iter() {
@@ -164,7 +164,7 @@ async fn found(lake: &Lake, files: &[ActiveFile]) -> Result<Vec<Option<ObjectMet
         };
         listing.await.map_err(failed)?;
     }
-    // A listing may write a path otherwise than the log does; the store itself decides.
+    // A listing may write a path differently from the log; the store itself decides.
     for (file, object) in files.iter().zip(&mut found).filter(|(_, object)| object.is_none()) {
         *object = match file.store.head(&file.path).await {
             Ok(object) => Some(object),

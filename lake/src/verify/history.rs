@@ -1,4 +1,4 @@
-//! What is left of the documents once they were read: the shards, batches, archives and rejected files that they name. Pure.
+//! The result of reading the documents: their shards, batches, archives and rejected files. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
@@ -14,7 +14,7 @@ use crate::checkpoint::{
     shard_id::ShardId,
 };
 
-/// How far back the documents go.
+/// How far the documents reach back.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// To the first commit.
@@ -33,34 +33,34 @@ pub(super) struct NamedFile {
     pub(super) size: u64,
 }
 
-/// What the documents say of a shard, all its incarnations together.
+/// The facts of the documents about a shard, for all its incarnations together.
 #[derive(Debug, Default)]
 pub(super) struct ShardHistory {
     /// Its place among the shards.
     pub(super) index: u32,
     pub(super) parents: BTreeSet<ShardId>,
-    /// Nothing after it is committed; `None`: nothing is.
+    /// The highest committed number; `None` without a commit.
     pub(super) highest: Option<SequenceNumber>,
 }
 
-/// What is left of the documents after the walk.
+/// The facts of the documents after the walk.
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) documents: u64,
     pub(super) reach: Reach,
     pub(super) shards: BTreeMap<ShardId, ShardHistory>,
     pub(super) rejected: BTreeMap<String, NamedFile>,
-    /// What came of archived objects, by what their rows have for a shard.
+    /// The facts of archived objects, by the shard of their rows.
     pub(super) archives: BTreeMap<ShardId, ArchiveHistory>,
     /// What each batch stored.
     pub(super) batches: BTreeMap<Uuid, BatchHistory>,
-    /// What the documents that name a maintenance record say of it, by the number of the record.
+    /// The facts of documents that name a maintenance record, by the number of the record.
     pub(super) maintained: BTreeMap<u64, MaintainedHistory>,
-    /// Rows that the event table must hold, by the number of the document; `None` where that is no number.
+    /// Rows that the event table must hold, by the number of the document; `None` on overflow.
     pub(super) rows: BTreeMap<u64, Option<u64>>,
 }
 
-/// What a document says of the maintenance record that it names.
+/// The facts of a document about its maintenance record.
 #[derive(Debug)]
 pub(super) struct MaintainedHistory {
     pub(super) document: u64,
@@ -72,7 +72,7 @@ pub(super) struct MaintainedHistory {
     pub(super) tally: Tally,
 }
 
-/// What a document says of the batch that it commits.
+/// The facts of a document about its batch.
 #[derive(Debug)]
 pub(super) struct BatchHistory {
     pub(super) document: u64,
@@ -80,7 +80,7 @@ pub(super) struct BatchHistory {
     pub(super) stored: u64,
 }
 
-/// The part of an archived object that the documents read so far say was brought in.
+/// The part of an archived object that was brought in, by the documents read so far.
 #[derive(Debug)]
 pub(super) struct ArchiveHistory {
     pub(super) from: u64,
@@ -105,7 +105,7 @@ impl History {
         Self { reach: Reach::Broken("the document in force cannot be read".to_owned()), ..Self::empty() }
     }
 
-    /// Why the documents do not tell all; `None` when they do.
+    /// Why the documents are incomplete; `None` when they are complete.
     pub(super) fn gap(&self) -> Option<String> {
         match &self.reach {
             Reach::Whole => None,
@@ -140,7 +140,7 @@ impl History {
         }
     }
 
-    /// Takes in what a document adds to the one before it.
+    /// Takes in the difference of a document from its predecessor.
     pub(super) fn take_in_batch(
         &mut self,
         previous: Option<&CheckpointDocument>,
@@ -168,7 +168,7 @@ impl History {
         }
     }
 
-    /// Takes in the ranges of a document older than those before: each part of an object must end where the next begins.
+    /// Takes in the ranges of an older document: each part of an object must end where the next begins.
     pub(super) fn take_in_archives(&mut self, document: &CheckpointDocument, positions: &mut Findings) {
         for range in &document.commit.archive_ranges {
             let goes_back = range.from > range.to;
@@ -190,7 +190,7 @@ impl History {
         }
     }
 
-    /// Every object must have been read from its beginning.
+    /// Checks that every object was read from its beginning.
     pub(super) fn check_archives(&self, positions: &mut Findings) {
         for (shard, archive) in self.archives.iter().filter(|(_, archive)| archive.from > 0) {
             positions.add(|| format!("{shard}: nothing says what became of what lies before byte {}", archive.from));

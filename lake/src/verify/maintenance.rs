@@ -1,6 +1,6 @@
 //! The chain of maintenance records of a table, read from the one in force to the first and replayed backwards on the
-//! table's files: what a record put in must be there, then what it took out takes its place. What is left at the end are the
-//! files that batches wrote. The replay ([`Replay`]) is pure.
+//! table's files: files that a record added must exist, and the files that it removed replace them. The files of
+//! batches remain at the end. The replay ([`Replay`]) is pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// A file that the table consisted of at some moment.
+/// A file of the table at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PastFile {
     /// `None`: the log has no count.
@@ -33,7 +33,7 @@ pub(super) struct PastFile {
     pub(super) size: u64,
 }
 
-/// What one record did to the table.
+/// The effect of one record on the table.
 #[derive(Clone, Debug)]
 pub(super) struct RecordSummary {
     pub(super) digest: String,
@@ -47,10 +47,10 @@ pub(super) struct RecordSummary {
     pub(super) expired_before: Option<NaiveDate>,
 }
 
-/// What is left of the records once they were replayed.
+/// The result of replaying the records.
 #[derive(Debug, Default)]
 pub(super) struct PastFiles {
-    /// Files that no record explains, by path. Those of known batches are summed up instead.
+    /// Files without a record, by path. Files of known batches are summed up instead.
     pub(super) open: BTreeMap<String, PastFile>,
     /// Files that another program put in, and an undo has taken out.
     pub(super) undone: BTreeSet<String>,
@@ -60,7 +60,7 @@ pub(super) struct PastFiles {
     pub(super) records: BTreeMap<u64, RecordSummary>,
     /// The record in force.
     pub(super) newest: Option<MaintenanceRecord>,
-    /// Why the records do not tell all.
+    /// Why the records are incomplete.
     pub(super) broken: Option<String>,
     pub(super) findings: Findings,
 }
@@ -71,7 +71,7 @@ pub(super) struct Maintained<'a> {
     pub(super) chain: RecordChain,
     /// The record in force by the table's own `txn`.
     pub(super) number: Option<u64>,
-    /// Batches whose files are summed up; none of `rejected_events`, whose files the documents name.
+    /// Batches whose files are summed up; `None` for `rejected_events`, whose files the documents name.
     pub(super) batches: Option<&'a BTreeMap<Uuid, BatchHistory>>,
 }
 
@@ -127,7 +127,7 @@ pub fn replay_records(
     (replay.past.open.into_keys().collect(), replay.past.findings.found())
 }
 
-/// Pure: the files of a table on their way back.
+/// Pure: the files of a table while they are replayed backwards.
 struct Replay<'a> {
     table: &'static str,
     batches: Option<&'a BTreeMap<Uuid, BatchHistory>>,
@@ -137,7 +137,7 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// A file that was in the table at this moment.
+    /// Takes in a file that was in the table at this moment.
     fn take_in(&mut self, path: &str, file: PastFile) {
         if let Some(id) = self.known_batch(path).filter(|_| !self.past.undone.contains(path)) {
             let rows = self.past.batches.entry(id).or_default();
@@ -147,12 +147,12 @@ impl Replay<'_> {
         }
     }
 
-    /// The batch that a file's name says wrote it, if a document commits that.
+    /// The batch in a file's name, if a document commits it.
     fn known_batch(&self, path: &str) -> Option<Uuid> {
         batch_id(path).filter(|id| self.batches.is_some_and(|batches| batches.contains_key(id)))
     }
 
-    /// Goes back behind a record: what it put in leaves, what it took out comes back.
+    /// Goes back behind a record: its added files leave, and its removed files come back.
     fn undo(&mut self, record: &MaintenanceRecord) {
         let number = record.number;
         self.meets_undo(record);
@@ -239,7 +239,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Checks that `next` follows from `previous` by the rules by which tasks are committed.
+    /// Checks that `next` follows from `previous` by the rules of committing tasks.
     fn follows(&mut self, previous: Option<&MaintenanceRecord>, next: &MaintenanceRecord) {
         let number = next.number;
         let streams = self.streams();
@@ -292,7 +292,7 @@ pub(super) fn batch_id(path: &str) -> Option<Uuid> {
     Uuid::parse_str(name.get(..uuid::fmt::Hyphenated::LENGTH)?).ok()
 }
 
-/// The task that a record says was done.
+/// The task of a record.
 fn task_of(record: &MaintenanceRecord) -> Task {
     let inputs = record.removed_files().map(|(path, file)| InputFile { path, size: file.size, rows: file.rows });
     Task {
@@ -310,7 +310,7 @@ fn task_of(record: &MaintenanceRecord) -> Task {
     }
 }
 
-/// What documents and records of an event table say of each other: rows leave by both, in the same version.
+/// Compares documents and records of an event table: rows leave by both, in the same version.
 pub(super) fn check_documents(stream: Stream, past: &mut PastFiles, history: &History, left: Option<(u64, u64)>) {
     let recorded = past.newest.as_ref().and_then(|record| record.counts.rows_left.get(&stream)).copied();
     let recorded = recorded.unwrap_or_default();

@@ -1,4 +1,5 @@
-//! `rejected_events` against the documents: exactly the files that they name, up to where the table follows them.
+//! Compares `rejected_events` with the documents: it must have exactly the files that they name, as far as it follows
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,7 @@ use crate::{
     place::lake::Lake,
 };
 
-/// Checks the stream's part of the table, and gives its files: those that later documents gave it are left out.
+/// Checks the stream's part of the table, and gives its files, without those of later documents.
 pub(super) async fn check(
     lake: &Lake,
     subject: &Subject,
@@ -64,10 +65,10 @@ pub(super) async fn check(
 struct Seen {
     /// The document that it follows.
     follows: u64,
-    /// Files that documents after the one in force give to it.
+    /// Its files from documents after the one in force.
     later: BTreeSet<String>,
     files: Vec<ActiveFile>,
-    /// What it consisted of before maintenance.
+    /// Its files before maintenance.
     past: PastFiles,
 }
 
@@ -91,14 +92,15 @@ impl Seen {
         Ok(Self { follows, later, files, past })
     }
 
-    /// Whether maintenance has put rows that are later than what is judged into other files.
+    /// Whether maintenance has moved rows that are later than the judged state into other files.
     fn hides_later(&self) -> bool {
         let active: BTreeSet<&str> = self.files.iter().map(|file| file.path.as_ref()).collect();
         self.later.iter().any(|path| !active.contains(path.as_str()))
     }
 }
 
-/// The newest version of the table that follows no later document than the one in force; `None` when the log does not say it.
+/// The newest version of the table that follows no document after the one in force; `None` when the log does not say
+/// so.
 async fn version_before(subject: &Subject, table: &DeltaTable) -> Result<Option<u64>, LakeError> {
     let in_force = subject.number.unwrap_or(0);
     let mut found = None;
@@ -119,13 +121,13 @@ fn is_of(path: &str, stream: Stream) -> bool {
     starts(stream) || !Stream::ALL.into_iter().any(starts)
 }
 
-/// A file of no stream that is known is anybody's: every stream reports it.
+/// Every stream reports a file of an unknown stream.
 fn belongs_to(file: &ActiveFile, stream: Stream) -> bool {
     let value = file.partition.get("stream").and_then(Option::as_deref);
     value == Some(stream.name()) || !Stream::ALL.iter().any(|stream| value == Some(stream.name()))
 }
 
-/// Files that the documents after the one in force name, up to the one that the table follows.
+/// Files of the documents after the one in force, up to the one that the table follows.
 async fn later_files(
     lake: &Lake,
     subject: &Subject,
@@ -137,7 +139,7 @@ async fn later_files(
     if follows <= in_force {
         return Ok(later);
     }
-    // Other tables only follow: what is not in the event table now was lost from it.
+    // Other tables only follow: events that are not in the event table now were lost from it.
     let name = subject.stream.table();
     let now = lake.table(name).await?;
     let state = now.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
@@ -157,12 +159,12 @@ async fn later_files(
     Ok(later)
 }
 
-/// Pure: the files that no maintenance wrote against those that documents name up to `follows`.
+/// Pure: compares the files that maintenance did not write with those that documents name up to `follows`.
 fn compare(past: &PastFiles, history: &History, follows: u64, findings: &mut Findings) {
     for (path, file) in past.open.iter().filter(|(path, _)| !past.undone.contains(*path)) {
         match history.rejected.get(path).filter(|named| named.document <= follows) {
             Some(named) => same(path, *file, named, findings),
-            // Documents that were pruned, or cannot be read, may have named it.
+            // Pruned or unreadable documents may have named it.
             None if history.reach == Reach::Whole => {
                 findings.add(|| format!("{REJECTED_EVENTS}/{path}: no document names it"));
             }
@@ -177,7 +179,7 @@ fn compare(past: &PastFiles, history: &History, follows: u64, findings: &mut Fin
     }
 }
 
-/// Pure: rows of all the files, and those that records took out, against the document in force.
+/// Pure: compares the rows of all files, and the rows that records removed, with the document in force.
 fn count_rows(files: &[ActiveFile], subject: &Subject, past: &PastFiles, findings: &mut Findings) {
     let (rejected, repaired) = match (&subject.document, subject.number) {
         (Some(document), _) => (rejected_so_far(document), document.tally.repaired),

@@ -1,8 +1,8 @@
-//! What was found: checks by name, each with its outcome and a few examples.
+//! The report of a verification: checks by name, each with its outcome and a few examples.
 
 use serde::{Deserialize, Serialize};
 
-/// Examples that are kept of what one check finds.
+/// Examples that are kept of one check's findings.
 const EXAMPLES: usize = 5;
 
 /// The result of verifying a lake.
@@ -12,7 +12,7 @@ pub struct VerifyReport {
     pub lake: String,
     /// No check failed.
     pub holds: bool,
-    /// The deduplication window that was looked for repeated ids, seconds.
+    /// The deduplication window in which repeated ids are faults, seconds.
     pub window_seconds: u64,
     /// The part of the data files whose bodies were read; `None` is all.
     pub sample: Option<f64>,
@@ -24,7 +24,7 @@ pub struct VerifyReport {
     pub streams: Vec<StreamReport>,
 }
 
-/// What was found of one stream: its event table and its part of `rejected_events`.
+/// The findings of one stream: its event table and its part of `rejected_events`.
 #[derive(Clone, Debug, Serialize)]
 pub struct StreamReport {
     /// The stream.
@@ -47,7 +47,7 @@ pub struct StreamReport {
     pub partitions: PartitionCounts,
     /// How long it took.
     pub seconds: f64,
-    /// What is no failure and yet worth a look.
+    /// Findings that are no failures but worth a look.
     pub warnings: Found,
     /// Every check, in the order in which they are described.
     pub checks: Vec<Check>,
@@ -76,20 +76,20 @@ pub struct PartitionCounts {
     pub memory_faults: Found,
 }
 
-/// One check and what came of it.
+/// One check and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Its name.
     pub name: &'static str,
-    /// What came of it.
+    /// Its outcome.
     #[serde(flatten)]
     pub outcome: CheckOutcome,
-    /// What it did not cover, or found that is no failure.
+    /// What it did not cover, or findings that are no failures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// What came of a check.
+/// The outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum CheckOutcome {
@@ -97,19 +97,19 @@ pub enum CheckOutcome {
     Passed,
     /// It does not hold.
     Failed(Found),
-    /// It could not be told.
+    /// It could not be checked.
     NotChecked {
         /// Why not.
         reason: String,
     },
 }
 
-/// How much was found, and the first of it.
+/// The number of findings, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// How often.
     pub found: u64,
-    /// The first ones, at most five. They hold names and positions, never values of an event but its id.
+    /// The first ones, at most five. They hold names, positions and event ids, never other values of an event.
     pub examples: Vec<String>,
 }
 
@@ -143,14 +143,14 @@ impl From<Found> for Findings {
 pub(super) struct Findings(Found);
 
 impl Findings {
-    /// Counts one more; `example` is called only for those that are kept.
+    /// Counts one more; `example` is called only for kept examples.
     pub(super) fn add(&mut self, example: impl FnOnce() -> String) {
         if self.count() {
             self.show(example());
         }
     }
 
-    /// Counts one more; whether it is among the first, which are shown.
+    /// Counts one more. Gives whether it is among the first, which are shown.
     pub(super) fn count(&mut self) -> bool {
         self.0.found += 1;
         usize::try_from(self.0.found).is_ok_and(|found| found <= EXAMPLES)

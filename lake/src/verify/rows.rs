@@ -28,7 +28,7 @@ pub(super) use partitions::by_partition;
 use partitions::groups;
 use run::Run;
 
-/// What the rows showed.
+/// The findings in the rows.
 #[derive(Debug, Default)]
 pub(super) struct RowFindings {
     pub(super) files_read: usize,
@@ -102,7 +102,7 @@ pub(super) async fn check(
         history,
         options,
         lineage: Lineage::of(history),
-        // Without a window no repeat is a fault, not even one at the same moment.
+        // Without a window a repeat is no fault, even at the same moment.
         window: (!options.window.is_zero()).then_some(options.window),
         memory,
         positions: Fingerprints::with_room(room),

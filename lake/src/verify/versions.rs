@@ -23,11 +23,11 @@ use crate::{
     },
 };
 
-/// What a version did.
+/// The effect of a version.
 #[derive(Clone, Debug, Default)]
 struct Version {
     number: u64,
-    /// Rows of the files that it added, by the log; `None` when one has no count.
+    /// Rows of its added files, by the log; `None` when one has no count.
     rows_added: Option<u64>,
     files_added: usize,
     files_removed: usize,
@@ -39,7 +39,7 @@ struct Version {
     record: Option<u64>,
 }
 
-/// Replays the versions back to the first record. `rows` are those of the table as loaded.
+/// Replays the versions back to the first record. `rows` are the rows of the table as loaded.
 pub(super) async fn check(
     table: (Stream, &DeltaTable),
     history: &History,
@@ -63,7 +63,7 @@ pub(super) async fn check(
         let version = Version::of(stream, &version);
         let is_first = version.record == Some(first);
         let goes_on = replay.version(&version);
-        // Two documents further back lies the one that was in force before the first record.
+        // The document in force before the first record is two documents further back.
         if !goes_on || (is_first && replay.undecided.is_empty() && replay.undone.is_empty()) {
             break;
         }
@@ -104,11 +104,11 @@ struct Undone {
     is_foreign: bool,
 }
 
-/// Pure: the rows of the table on their way back.
+/// Pure: the rows of the table while versions are replayed backwards.
 struct Replay<'a> {
     history: &'a History,
     records: &'a BTreeMap<u64, RecordSummary>,
-    /// Rows at the version that comes next; `None` once they cannot be told.
+    /// Rows at the next version; `None` once they are not known.
     rows: Option<u64>,
     /// Versions whose document is named by an older one, with the rows that it should say.
     undecided: Vec<(u64, Option<u64>)>,
@@ -123,7 +123,7 @@ impl<'a> Replay<'a> {
         Self { history, records, rows, undecided, undone, findings }
     }
 
-    /// Judges a version and goes back behind it; false when nothing can be told of what is older.
+    /// Judges a version and goes back behind it; false when older versions cannot be judged.
     fn version(&mut self, version: &Version) -> bool {
         let Some(rows) = self.rows else { return false };
         self.undecided.push((version.number, self.counted(rows)));
@@ -219,7 +219,7 @@ impl<'a> Replay<'a> {
     /// The undecided versions had this document in force.
     fn decide(&mut self, document: u64) {
         for (version, rows) in self.undecided.drain(..) {
-            // Of a document that was pruned nothing is known.
+            // A pruned document is unknown.
             let Some(expected) = self.history.rows.get(&document) else { continue };
             if rows.is_none() || *expected != rows {
                 let words = |rows: Option<u64>| rows.map_or_else(|| "no number".to_owned(), |rows| rows.to_string());
@@ -255,7 +255,7 @@ mod tests {
         }
     }
 
-    /// What is found in versions, the newest first, of a table that holds 8 rows.
+    /// The findings in versions, the newest first, of a table with 8 rows.
     fn found(versions: &[Version], record: RecordSummary) -> Vec<String> {
         let mut history = History::empty();
         history.rows = BTreeMap::from([(1, Some(10)), (2, Some(8))]);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_leave_with_their_document_are_as_it_says() {
+    fn leaving_rows_match_their_document() {
         assert_eq!(found(&[erasing(), adding()], record(10, 8, ERASE)), [""; 0]);
     }
 
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_does_what_its_record_says_and_says_so() {
+    fn a_version_matches_its_record() {
         let more = Version { files_removed: 3, ..erasing() };
         assert_eq!(found(&[more], record(10, 8, ERASE)), ["version 5: it changed other files than its record says"]);
         let quiet = Version { quiet: 1, ..erasing() };

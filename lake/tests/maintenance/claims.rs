@@ -10,7 +10,7 @@ async fn commit_of(table: &mut MaintainedTable, kind: TaskKind) -> TaskOutcome {
 }
 
 #[tokio::test]
-async fn a_claim_keeps_a_compaction_out_until_it_is_given_back() {
+async fn a_claim_blocks_compactions_until_returned() {
     let fixture = Fixture::new().await;
     with_batches(&fixture, 2).await;
     let mut table = maintained(&fixture.lake).await;

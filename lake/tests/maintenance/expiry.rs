@@ -172,7 +172,7 @@ async fn a_lost_answer_leads_to_one_expiry() {
 }
 
 #[tokio::test]
-async fn an_expiry_that_is_killed_is_done_by_the_next() {
+async fn the_next_expiry_finishes_a_killed_one() {
     for (pattern, fault) in
         PUTS.into_iter().flat_map(|pattern| [Fault::HangBefore, Fault::HangAfter].map(|fault| (pattern, fault)))
     {
@@ -234,7 +234,7 @@ async fn days_leave_beside_ingest_at_every_version() {
 }
 
 #[tokio::test]
-async fn an_expiry_and_a_compaction_do_not_bring_rows_back() {
+async fn expiry_and_compaction_bring_no_rows_back() {
     let fixture = Fixture::new().await;
     let mut ingest = with_days(&fixture, 2).await;
     add_day(&mut ingest, 2, 0).await;

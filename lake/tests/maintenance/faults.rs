@@ -18,7 +18,7 @@ async fn prepared(table: &MaintainedTable, erases: bool) -> Task {
 }
 
 #[tokio::test]
-async fn a_lost_answer_at_any_put_leads_to_one_commit() {
+async fn a_lost_answer_still_gives_one_commit() {
     for erases in [false, true] {
         for (pattern, fault) in PUTS
             .into_iter()
@@ -40,7 +40,7 @@ async fn a_lost_answer_at_any_put_leads_to_one_commit() {
 }
 
 #[tokio::test]
-async fn a_task_that_is_killed_in_any_step_is_done_by_the_next() {
+async fn the_next_task_finishes_a_killed_one() {
     let upload = "event_type=donation";
     for erases in [false, true] {
         for (pattern, fault) in PUTS
@@ -73,7 +73,7 @@ async fn a_task_that_is_killed_in_any_step_is_done_by_the_next() {
     }
 }
 
-/// What somebody else does at the first put whose path holds a pattern.
+/// An intervention of another program at the first put whose path holds a pattern.
 type Intervention = Box<dyn FnOnce() + Send>;
 
 struct Intervening {
@@ -99,7 +99,8 @@ impl Concern for Intervening {
     }
 }
 
-/// Puts a copy of the file of version 2 in its place, as another program's compaction would: no row changes, no txn.
+/// Replaces the file of version 2 by a copy, as another program's compaction would: without changed rows, without a
+/// txn.
 pub(crate) fn compact_by_another_hand(folder: &std::path::Path, version: u64) {
     let log = folder.join("transactions/_delta_log");
     let text = std::fs::read_to_string(log.join(format!("{:020}.json", 2))).unwrap();
@@ -114,7 +115,7 @@ pub(crate) fn compact_by_another_hand(folder: &std::path::Path, version: u64) {
 }
 
 #[tokio::test]
-async fn a_foreign_compaction_between_read_and_commit_loses_the_task() {
+async fn a_foreign_compaction_in_between_fails_the_task() {
     let puts = ["transactions/_maintenance", "transactions/_delta_log/0000"];
     for (pattern, erases) in puts.into_iter().flat_map(|pattern| [(pattern, false), (pattern, true)]) {
         let fixture = Fixture::new().await;
@@ -126,7 +127,7 @@ async fn a_foreign_compaction_between_read_and_commit_loses_the_task() {
         let mut table = maintained(&lake).await;
         let mut task = prepared(&table, erases).await;
         if erases {
-            // The file that the other program takes, whichever comes first.
+            // The file that the other program takes: the first to come.
             let taken = log(&lake, STREAM.table(), 2).await.unwrap();
             let taken = taken.iter().find_map(|action| action["add"]["path"].as_str()).unwrap().to_owned();
             let input = active(&table).into_iter().filter(|file| file.path == taken).collect();
@@ -141,7 +142,7 @@ async fn a_foreign_compaction_between_read_and_commit_loses_the_task() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_batch_that_comes_between_read_and_commit_costs_another_try() {
+async fn a_batch_in_between_costs_another_try() {
     let fixture = Fixture::new().await;
     let mut ingest = with_batches(&fixture, 2).await;
     let next = batch(&ingest, SHARD, after(4), 5..=6, 0).await;

@@ -1,10 +1,10 @@
-//! Maintenance of `rejected_events`, which follows the documents of both streams and has none of its own.
+//! Maintenance of `rejected_events`, which follows the documents of both streams and has no documents of its own.
 
 use bluelake_lake::REJECTED_EVENTS;
 
 use super::*;
 
-/// Commits so many batches with one row and two rejected events each.
+/// Commits `batches` batches with one row and two rejected events each.
 async fn with_rejected(fixture: &Fixture, batches: u32) -> StreamTable {
     let mut table = fixture.open().await;
     pin(&mut table, SHARD).await;
@@ -43,7 +43,7 @@ async fn rejected_events_are_compacted_and_followed_on() {
 }
 
 #[tokio::test]
-async fn rows_that_left_rejected_events_are_counted_by_the_records() {
+async fn rows_gone_from_rejected_events_are_counted() {
     let fixture = Fixture::new().await;
     let mut ingest = with_rejected(&fixture, 3).await;
     let mut table = rejected(&fixture.lake).await;
@@ -58,7 +58,7 @@ async fn rows_that_left_rejected_events_are_counted_by_the_records() {
     add_rejected(&mut ingest, 4).await;
     assert_eq!(fixture.rejected_rows().await, 5);
     rejected(&fixture.lake).await;
-    // No document says that one of them was repaired: that alone is told.
+    // No document says that one of them was repaired: only that is reported.
     let report = verify(&fixture.lake, &VerifyOptions::default()).await.unwrap();
     let checks = report.streams.into_iter().flat_map(|stream| stream.checks);
     let failed: Vec<_> = checks.filter(|check| check.outcome != bluelake_lake::CheckOutcome::Passed).collect();
@@ -67,7 +67,7 @@ async fn rows_that_left_rejected_events_are_counted_by_the_records() {
 }
 
 #[tokio::test]
-async fn rows_of_rejected_events_that_another_program_took_are_refused() {
+async fn rejected_events_taken_by_another_program_are_refused() {
     let fixture = Fixture::new().await;
     with_rejected(&fixture, 2).await;
     let log = fixture.folder.path().join("rejected_events/_delta_log");

@@ -30,8 +30,8 @@ pub(crate) fn active(table: &MaintainedTable) -> Vec<InputFile> {
     files
 }
 
-/// A task that writes the rows of `inputs`, which stand in one partition, to one file, without those whose number is among
-/// `dropped`. A file without rows is not written.
+/// A task that writes the rows of `inputs`, all of one partition, to one file, without the row numbers in `dropped`. A
+/// file without rows is not written.
 pub(crate) async fn rewrite(
     table: &MaintainedTable,
     kind: TaskKind,

@@ -54,7 +54,7 @@ async fn eventful() -> Fixture {
 }
 
 #[tokio::test]
-async fn each_version_says_what_it_was_and_who_did_it() {
+async fn each_version_names_its_act_and_its_actor() {
     let fixture = eventful().await;
     let found = all(&fixture.lake, TABLE).await;
     let expected =
@@ -166,7 +166,7 @@ async fn rejected_events_tell_whose_events_came() {
 }
 
 #[tokio::test]
-async fn a_difference_tells_what_came_left_changed_and_moved() {
+async fn a_difference_shows_added_removed_and_changed_rows() {
     let fixture = eventful().await;
     let between = async |from, to| diff(&fixture.lake, TABLE, from, to).await.unwrap();
     let whole = between(1, 7).await;

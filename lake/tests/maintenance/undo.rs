@@ -138,7 +138,7 @@ async fn a_foreign_delete_that_calls_itself_quiet_is_undone() {
 }
 
 #[tokio::test]
-async fn a_foreign_compaction_is_undone_without_a_change_of_data() {
+async fn a_foreign_compaction_is_undone_without_data_changes() {
     let fixture = Fixture::new().await;
     with_batches(&fixture, 3).await;
     let before = logged(&fixture).await;

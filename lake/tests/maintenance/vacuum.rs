@@ -198,7 +198,7 @@ impl Concern for Killed {
 }
 
 #[tokio::test]
-async fn a_vacuum_that_is_killed_in_any_step_is_finished_by_the_next() {
+async fn the_next_vacuum_finishes_one_killed_anywhere() {
     // Two puts of each floor, before and after each; six files; the marker of the search for orphans.
     let mut killed = 0;
     for steps in 0.. {
@@ -224,7 +224,7 @@ async fn a_vacuum_that_is_killed_in_any_step_is_finished_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_at_any_put_of_a_vacuum_changes_nothing() {
+async fn a_lost_answer_changes_nothing_for_a_vacuum() {
     for pattern in ["transactions/_maintenance/0", "transactions/_delta_log/0000"] {
         for fault in [Fault::LoseAnswer, Fault::SayAlreadyExists, Fault::Fail] {
             for times in [1, 3] {
@@ -241,7 +241,7 @@ async fn a_lost_answer_at_any_put_of_a_vacuum_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_delete_that_fails_is_told_and_done_by_the_next() {
+async fn a_failed_delete_is_reported_and_repeated() {
     struct Refusing;
     #[async_trait]
     impl Concern for Refusing {
@@ -277,7 +277,7 @@ async fn two_vacuums_at_once_do_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_vacuum_beside_ingest_compaction_and_a_reader_takes_nothing_away() {
+async fn a_vacuum_beside_others_removes_nothing_needed() {
     let fixture = Arc::new(Fixture::new().await);
     let mut ingest = with_batches(&fixture, 2).await;
     let over = Arc::new(std::sync::atomic::AtomicBool::new(false));

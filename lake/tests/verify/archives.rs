@@ -1,8 +1,8 @@
-//! Archives and rejected events in a proof, and a proof beside a worker.
+//! Verification of archives and rejected events, and beside a worker.
 
 use super::*;
 
-/// Commits rows of an archived object, which begin at these bytes, as the part `bytes` of it.
+/// Commits rows of an archived object that begin at these bytes, as its part `bytes`.
 async fn commit_archived(table: &mut StreamTable, rows: RangeInclusive<u32>, bytes: Range<u64>, ended: bool) {
     let counts = u64::try_from(rows.clone().count()).unwrap();
     let counts = ControlTotals { received: counts, stored: counts, ..ControlTotals::default() };
@@ -28,7 +28,7 @@ async fn verify_passes_archives_whose_parts_join() {
 }
 
 #[tokio::test]
-async fn verify_names_parts_of_an_archive_that_overlap_or_leave_a_hole() {
+async fn verify_names_overlaps_and_holes_of_archives() {
     for (first, second, words) in [
         (0..200, 150..300, "overlap or leave a hole"),
         (0..200, 250..300, "overlap or leave a hole"),
@@ -42,14 +42,14 @@ async fn verify_names_parts_of_an_archive_that_overlap_or_leave_a_hole() {
 }
 
 #[tokio::test]
-async fn verify_names_a_row_of_an_archive_that_was_not_read_there() {
+async fn verify_names_archive_rows_read_elsewhere() {
     let (fixture, mut table) = good().await;
     commit_archived(&mut table, 101..=105, 0..103, true).await;
     expect_alone(&report(&fixture).await, "reach", "was not read at byte 105");
 }
 
 #[tokio::test]
-async fn verify_names_rejected_files_that_the_documents_do_not_name() {
+async fn verify_names_rejected_files_without_a_document() {
     let (fixture, _) = good().await;
     add_copy(&fixture, "rejected_events", 2);
     let report = report(&fixture).await;
@@ -76,7 +76,7 @@ async fn verify_calls_a_follower_behind_no_failure() {
 }
 
 #[tokio::test]
-async fn verify_reads_the_same_sample_for_the_same_seed() {
+async fn verify_samples_alike_for_a_seed() {
     let (fixture, mut table) = good().await;
     for sequence in 9..=30 {
         let rows = batch(&table, SHARD, after(sequence - 1), sequence..=sequence, 0).await;

@@ -1,4 +1,4 @@
-//! Maintenance in a proof: what our own did is always told right, what others did is told.
+//! Verification of maintenance: our own changes always pass, foreign changes are reported.
 
 use bluelake_lake::{
     ContentDigest, InputFile, MaintainedTable, MaintenanceRecord, REJECTED_EVENTS, TaskKind, TaskOutcome,
@@ -24,7 +24,7 @@ async fn maintain(fixture: &Fixture, table: &str, kind: TaskKind, dropped: &[usi
     assert!(matches!(outcome, TaskOutcome::Committed { .. }), "{outcome:?}");
 }
 
-/// The good lake, whose events were compacted and of which then one row was erased.
+/// The good lake after a compaction of its events and the erasure of one row.
 async fn maintained_lake() -> (Fixture, StreamTable) {
     let (fixture, mut table) = good().await;
     maintain(&fixture, "transactions", TaskKind::Compact, &[]).await;
@@ -40,7 +40,7 @@ fn record_path(fixture: &Fixture, number: u64) -> PathBuf {
     folder(fixture).join(format!("_maintenance/{number:020}.json"))
 }
 
-/// Changes a record; its digest holds.
+/// Changes a record and gives it a valid digest.
 fn forge_record(fixture: &Fixture, number: u64, change: impl Fn(&mut MaintenanceRecord)) {
     let bytes = std::fs::read(record_path(fixture, number)).unwrap();
     let mut record = MaintenanceRecord::read(&bytes, number).unwrap();
@@ -157,7 +157,7 @@ async fn verify_names_a_foreign_compaction() {
 }
 
 #[tokio::test]
-async fn verify_names_a_foreign_rewrite_of_what_maintenance_wrote() {
+async fn verify_names_foreign_rewrites_of_maintained_files() {
     let (fixture, _) = good().await;
     maintain(&fixture, "transactions", TaskKind::Compact, &[]).await;
     let InputFile { path, .. } = active(&maintained(&fixture, "transactions").await).remove(0);
@@ -209,7 +209,7 @@ async fn verify_names_records_that_do_not_follow() {
 }
 
 #[tokio::test]
-async fn verify_names_inputs_that_a_record_does_not_have() {
+async fn verify_names_inputs_without_a_record() {
     let (fixture, _) = good().await;
     maintain(&fixture, "transactions", TaskKind::Compact, &[]).await;
     forge_record(&fixture, 1, |record| {

@@ -94,7 +94,7 @@ fn writer() -> Writer {
     Writer { worker: "test".to_owned(), stream_arn: "arn".to_owned(), stream_created_at: None, contract_version: 1 }
 }
 
-/// The document that follows, sealed as it would be stored.
+/// The next document, sealed as it would be stored.
 fn follow(current: Option<&CheckpointDocument>, batch: &Batch) -> Result<CheckpointDocument, Refusal> {
     let number = current.map_or(0, |document| document.head.number) + 1;
     let mut next = advance(current, number, batch, &writer())?;
@@ -102,7 +102,7 @@ fn follow(current: Option<&CheckpointDocument>, batch: &Batch) -> Result<Checkpo
     Ok(next)
 }
 
-/// A document of one shard that has come to 9 with five rows.
+/// A document of one shard at position 9 with five rows.
 fn started() -> CheckpointDocument {
     let pinned = follow(None, &batch(vec![step(SHARD, None, Position::TrimHorizon, 0)])).unwrap();
     follow(Some(&pinned), &batch(vec![step(SHARD, Some(Position::TrimHorizon), after(9), 5)])).unwrap()
@@ -114,7 +114,7 @@ fn ended() -> CheckpointDocument {
 }
 
 #[test]
-fn a_gap_stands_open_until_it_is_accepted_and_leaves_one_entry() {
+fn a_gap_stays_open_until_accepted() {
     let started = started();
     let found = ShardAdvance {
         gap: Some(gap(after(9), GapCause::Retention, false)),
@@ -138,7 +138,7 @@ fn a_gap_stands_open_until_it_is_accepted_and_leaves_one_entry() {
 }
 
 #[test]
-fn a_second_gap_of_a_shard_stands_beside_an_accepted_one() {
+fn a_second_gap_stands_beside_an_accepted_one() {
     let one = ShardAdvance {
         gap: Some(gap(after(9), GapCause::Retention, true)),
         ..step(SHARD, Some(after(9)), after(9), 0)
@@ -208,7 +208,7 @@ fn a_batch_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_shard_retires_only_when_it_has_ended_and_its_children_are_under_way() {
+fn a_shard_retires_after_its_children_start() {
     let retire = Batch { retire: vec![SHARD.into()], ..batch(Vec::new()) };
     let open = started();
     assert!(follow(Some(&open), &retire).unwrap().shards.contains_key(SHARD), "still open");
@@ -228,7 +228,7 @@ fn a_shard_retires_only_when_it_has_ended_and_its_children_are_under_way() {
 }
 
 #[test]
-fn a_supplement_adds_to_the_totals_and_moves_no_shard() {
+fn a_supplement_adds_totals_and_moves_no_shard() {
     let started = started();
     let next = follow(Some(&started), &supplement(0, 3, Vec::new())).unwrap();
     assert_eq!(next.shards, started.shards);
@@ -237,7 +237,7 @@ fn a_supplement_adds_to_the_totals_and_moves_no_shard() {
 }
 
 #[test]
-fn a_supplement_is_fenced_by_another_and_by_an_erasure_but_not_by_a_worker() {
+fn supplements_and_erasures_fence_a_supplement() {
     let started = started();
     let plan = supplement(0, 3, Vec::new());
     let read_on = follow(Some(&started), &batch(vec![step(SHARD, Some(after(9)), after(10), 1)])).unwrap();
@@ -254,7 +254,7 @@ fn a_supplement_is_fenced_by_another_and_by_an_erasure_but_not_by_a_worker() {
 }
 
 #[test]
-fn an_erasure_fences_every_shard_of_a_batch_by_name() {
+fn an_erasure_fences_every_shard_by_name() {
     let mut erased = started();
     erased.head.erasure_epoch = 1;
     let stale = batch(vec![step(SHARD, Some(after(9)), after(10), 1)]);
@@ -281,7 +281,7 @@ fn the_totals_of_a_supplement_must_add_up() {
 }
 
 #[test]
-fn documents_with_archive_ranges_are_linked_past_those_without() {
+fn archive_documents_are_linked_past_the_others() {
     let first = follow(None, &supplement(0, 2, vec![archive(0, 10, 2)])).unwrap();
     assert_eq!((first.links.last_archive, first.links.previous_archive), (Some(1), None));
     let between = follow(Some(&first), &batch(vec![step(SHARD, None, Position::TrimHorizon, 0)])).unwrap();
@@ -292,7 +292,7 @@ fn documents_with_archive_ranges_are_linked_past_those_without() {
 }
 
 #[test]
-fn what_care_wrote_is_carried_on_and_what_was_of_one_commit_is_not() {
+fn lasting_facts_of_care_are_carried_on() {
     let mut current = advance(None, 1, &batch(vec![step(SHARD, None, Position::TrimHorizon, 0)]), &writer()).unwrap();
     current.head.erasure_registry = 4;
     current.tally.repaired = crate::checkpoint::totals::Repaired { stored: 1, duplicate: 2 };

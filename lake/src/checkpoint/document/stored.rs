@@ -1,4 +1,4 @@
-//! The document as it is stored: one flat JSON object, whose fields keep their order, as its digest is taken over them.
+//! The stored document: one flat JSON object with a fixed order of fields, because its digest covers them.
 
 use std::collections::BTreeMap;
 

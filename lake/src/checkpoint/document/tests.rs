@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 
-/// A document as a version that knew format 1 wrote it, with its digest left open.
+/// A document of a version with format 1, without its digest.
 const FORMAT_1: &str = concat!(
     r#"{"format":1,"digest":"DIGEST","number":3,"previous":{"number":2,"digest":"ab"},"#,
     r#""batch_id":"018f0000-0000-7000-8000-000000000001","worker":"w","bluelake_version":"0.1.0","#,
@@ -22,14 +22,14 @@ fn with_digest(text: &str) -> String {
 }
 
 #[test]
-fn a_document_of_format_1_is_read_with_the_digest_that_it_was_given() {
+fn format_1_is_read_with_its_digest() {
     let document = CheckpointDocument::read(with_digest(FORMAT_1).as_bytes(), 3).unwrap();
     assert_eq!(document.expected_rows(), Some(2));
     assert_eq!((document.gaps.len(), document.tally.supplements, document.links.last_archive), (0, 0, None));
 }
 
 #[test]
-fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_takes_it_in_with_the_next_commit() {
+fn stream_creation_is_learnt_from_format_4_on() {
     let text = FORMAT_1.replace(r#""format":1"#, r#""format":3"#);
     let document = CheckpointDocument::read(with_digest(&text).as_bytes(), 3).unwrap();
     assert_eq!((document.head.stream_arn.as_str(), document.head.stream_created_at), ("arn", None));
@@ -54,13 +54,13 @@ fn a_document_before_format_4_does_not_know_when_its_stream_was_created_and_take
     let bytes = next.seal().unwrap();
     let next = CheckpointDocument::read(&bytes, 4).unwrap();
     assert_eq!((next.head.format, next.head.stream_created_at), (5, Some(Millis::new(1_700_000_000_000))));
-    // A server that does not say it takes nothing away.
+    // A server that does not say so removes nothing.
     let silent = crate::checkpoint::advance::Writer { stream_created_at: None, ..writer };
     let after = crate::checkpoint::advance::advance(Some(&next), 5, &batch, &silent).unwrap();
     assert_eq!(after.head.stream_created_at, next.head.stream_created_at);
 }
 
-/// A document as a version that knew format 4 wrote it, with every field of that format.
+/// A document of a version with format 4, with every field of that format.
 const FORMAT_4: &str = concat!(
     r#"{"format":4,"digest":"DIGEST","number":3,"previous":{"number":2,"digest":"ab"},"#,
     r#""batch_id":"018f0000-0000-7000-8000-000000000001","worker":"w","bluelake_version":"0.1.0","#,
@@ -72,7 +72,7 @@ const FORMAT_4: &str = concat!(
 );
 
 #[test]
-fn a_document_of_format_4_keeps_its_bytes_and_has_no_later_field() {
+fn format_4_keeps_its_bytes_and_fields() {
     let text = with_digest(FORMAT_4);
     let document = CheckpointDocument::read(text.as_bytes(), 3).unwrap();
     assert_eq!(serde_json::to_string(&document).unwrap(), text);
@@ -97,7 +97,7 @@ fn repaired_events_count_as_what_they_became() {
 }
 
 #[test]
-fn a_document_that_gives_way_keeps_pointing_at_itself() {
+fn a_renumbered_document_still_points_at_itself() {
     let mut document = CheckpointDocument::read(with_digest(FORMAT_4).as_bytes(), 3).unwrap();
     document.links = Links { last_rejected: Some(3), last_archive: Some(2), last_repair: Some(3), ..document.links };
     document.renumber(8);
@@ -112,7 +112,7 @@ fn an_altered_document_of_format_1_is_refused() {
 }
 
 #[test]
-fn formats_that_are_not_known_are_refused_before_anything_else() {
+fn unknown_formats_are_refused_first() {
     for format in [0, DOCUMENT_FORMAT + 1, 1_000] {
         let text = format!(r#"{{"format":{format},"what":"ever"}}"#);
         let fault = DocumentFault::UnknownFormat { found: u64::from(format), known: 5 };
@@ -160,7 +160,7 @@ fn archive_ranges() -> impl Strategy<Value = Vec<ArchiveRange>> {
     proptest::collection::vec(range, 0..3)
 }
 
-/// What a commit says that no version before format 5 could say.
+/// Facts of a commit that exist only since format 5.
 fn commits() -> impl Strategy<Value = Commit> {
     let object = ("\\PC{0,20}", any::<u64>(), position()).prop_map(|(path, size, to_inclusive)| RawObject {
         path,

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_a_log_is_known_by_its_name() {
+    fn a_log_file_is_known_by_its_name() {
         for (name, file) in [
             ("00000000000000000012.json", Some(LogFile::Commit(12))),
             ("00000000000000000012.checkpoint.parquet", Some(LogFile::Checkpoint(12))),

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_goes_up_to_a_log_checkpoint() {
+    fn old_logs_go_up_to_a_checkpoint() {
         let (files, now) = log(100, 20);
         let found = Prunable::of(&files, Some(80), now.earlier(Duration::from_secs(50 * 60)), now);
         // Version 49 is the oldest that is young.

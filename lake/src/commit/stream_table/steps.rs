@@ -1,4 +1,4 @@
-//! One try to commit a batch, as [`Attempt`] says it, on the table in its store.
+//! One try to commit a batch, by the steps of [`Attempt`], on the table in its store.
 
 use bluelake_schemas::EVENT_PARTITIONS;
 use deltalake::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl StreamTable {
-    /// After an error that will not pass: it may still hide a success.
+    /// After a permanent error, which may still hide a success.
     pub(super) async fn settle(&mut self, batch: &Batch, error: LakeError) -> Result<CommitOutcome, LakeError> {
         match self.reload().await {
             Ok(state) if self.chain_holds(batch).await.unwrap_or(false) => {
@@ -100,12 +100,12 @@ impl StreamTable {
             .await
             .map_err(LakeError::table(self.stream.table(), "commit"))?;
         self.events.state = Some(finished.snapshot());
-        // With commits of others between the two versions, the next load checks.
+        // If others committed between the two versions, the next load checks.
         self.checked = (finished.version() == state.version() + 1).then_some(finished.version());
         Ok(finished.version())
     }
 
-    /// Whether the batch is in the chain between the document in force and the one that it started from.
+    /// Whether the chain has the batch between the document in force and the one from which the batch started.
     async fn chain_holds(&self, batch: &Batch) -> Result<bool, LakeError> {
         Ok(self.chain.find(self.current.as_ref(), batch.base, batch.id).await?.is_some())
     }

@@ -88,7 +88,7 @@ fn a_record_says_what_leaves_and_what_comes() {
 }
 
 #[test]
-fn records_build_on_each_other_and_carry_on_what_stands() {
+fn a_record_builds_on_its_predecessor() {
     let mut view = view();
     let erase = task(TaskKind::Erase { request: REQUEST }, 3);
     let mut first = after(&view, &erase);
@@ -118,7 +118,7 @@ fn a_task_of_the_chain_has_happened() {
 }
 
 #[test]
-fn an_input_that_is_gone_or_another_loses_the_task() {
+fn a_lost_or_changed_input_fails_the_task() {
     let compact = task(TaskKind::Compact, 5);
     let path = compact.inputs[1].path.clone();
     let mut gone = view();
@@ -145,7 +145,7 @@ fn an_erasure_since_loses_the_task() {
 }
 
 #[test]
-fn a_task_is_lost_an_hour_after_it_began() {
+fn a_task_is_lost_after_an_hour() {
     let compact = task(TaskKind::Compact, 5);
     let at = |millis| TaskAttempt::written(proposal(&view(), &compact), Millis::new(1_000 + millis));
     assert!(matches!(at(HOUR), TaskAttempt::Commit(_)));
@@ -153,7 +153,7 @@ fn a_task_is_lost_an_hour_after_it_began() {
 }
 
 #[test]
-fn rows_that_leave_are_counted_by_a_document_that_names_the_record() {
+fn leaving_rows_are_counted_with_their_record() {
     for (kind, left) in
         [(TaskKind::Erase { request: REQUEST }, (5, 0)), (TaskKind::Expire { before: chrono::NaiveDate::MAX }, (0, 5))]
     {
@@ -207,7 +207,7 @@ fn undo_of_expiry() -> Task {
 }
 
 #[test]
-fn an_undone_expiry_brings_rows_back_and_no_more() {
+fn an_undone_expiry_restores_exactly_its_rows() {
     let found = proposal(&expired(), &undo_of_expiry());
     let day = chrono::NaiveDate::from_ymd_opt(2026, 1, 1);
     let document = found.document.unwrap();
@@ -239,7 +239,7 @@ fn an_undo_takes_back_what_the_chain_says() {
 }
 
 #[test]
-fn an_undo_leads_to_the_rows_that_the_documents_say() {
+fn an_undo_restores_the_rows_of_its_documents() {
     let mut view = view();
     view.undo.rows = BTreeMap::from([(STREAM, Some(6))]);
     // The document counts 9 rows; another program has taken 3 out, and put 5 in.
@@ -269,7 +269,7 @@ fn an_undo_takes_files_out_that_were_never_counted() {
 }
 
 #[test]
-fn a_taken_number_gives_way_to_the_next_free_one() {
+fn a_taken_number_gives_way_to_the_next() {
     let taken = TaskAttempt::record_taken(proposal(&view(), &task(TaskKind::Compact, 5)), Some(5));
     assert!(matches!(&taken, TaskAttempt::PutRecord(proposal) if proposal.record.number == 6), "{taken:?}");
 }
@@ -302,7 +302,7 @@ fn a_claim_keeps_others_out_until_it_lapses() {
 }
 
 #[test]
-fn an_erasure_puts_its_own_claim_off_and_gives_it_back() {
+fn an_erasure_renews_and_returns_its_claim() {
     let claim = Claim { request: REQUEST, partitions: None, until: Millis::new(2_000) };
     let record = after(&view(), &of_no_file(TaskKind::Claim(claim)));
     let claimed = TableView { record: Some(record), ..view() };

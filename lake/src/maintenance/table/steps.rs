@@ -1,4 +1,4 @@
-//! One try to commit a task, as [`TaskAttempt`] says it, on the table in its store.
+//! One try to commit a task, by the steps of [`TaskAttempt`], on the table in its store.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 impl MaintainedTable {
-    /// After an error that will not pass: it may still hide a success.
+    /// After a permanent error, which may still hide a success.
     pub(super) async fn settle(&mut self, task: &Task, error: LakeError) -> Result<TaskOutcome, LakeError> {
         let Ok(state) = self.read_back().await else { return Err(error) };
         match self.records.find(self.current.as_ref(), task.base, task.id).await {

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_came_and_left_between_is_no_difference() {
+    fn a_file_in_between_is_no_difference() {
         let batch = (version(2, &[], &[("b1", 7)], false), None);
         let merged = (version(3, &["b1"], &[("b2", 7)], true), None);
         let [a, b] = changes(&[batch, merged]);

@@ -18,7 +18,7 @@ use crate::error::LakeError;
 /// Bytes of a file that are read at once.
 const PART: usize = 256 << 10;
 
-/// All files below the folder, or the one that it is. Links are followed.
+/// All files below the folder, or the one file that it is. Links are followed.
 pub(super) async fn list(folder: PathBuf) -> Result<Listed, LakeError> {
     let path = folder.display().to_string();
     let walked = tokio::task::spawn_blocking(move || walk(&folder)).await;
@@ -56,7 +56,7 @@ fn walk(folder: &Path) -> io::Result<Listed> {
     Ok(listed)
 }
 
-/// Takes what is no folder, if it may hold records.
+/// Takes an entry other than a folder, if it may hold records.
 fn take(entry: &DirEntry, listed: &mut Listed) {
     let name = entry.path().display().to_string();
     if !holds_records(&entry.file_name().to_string_lossy()) {
@@ -69,7 +69,7 @@ fn take(entry: &DirEntry, listed: &mut Listed) {
     }
 }
 
-/// A file with something in it; why it cannot be read otherwise.
+/// A file that is not empty, or why it cannot be read.
 fn object(entry: &DirEntry) -> Result<Option<ArchivedObject>, String> {
     if !entry.file_type().is_file() {
         return Err("it is no regular file".to_owned());
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_are_taken_as_they_are_and_what_cannot_be_read_keeps_none_of_the_others() {
+    async fn unreadable_entries_do_not_hide_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["a b", "a%20b", "a#1", "ünï", "{x}\"'", "a?b", "back\\slash", "line\nfeed", "x/y..", "tail "];
         fs::create_dir(folder.path().join("x")).unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_grew_or_went_since_it_was_listed_is_told() {
+    async fn a_changed_file_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "one").unwrap();
         let archive = archive(&folder.path().join("a"));

@@ -1,7 +1,7 @@
 //! Archived objects of a bucket.
 //!
-//! The bucket is listed by the SDK, which gives keys as they are; the object store refuses a whole page of keys for one with
-//! an empty segment or `..` in it. Objects of such keys are read by the SDK as well.
+//! The SDK lists the bucket, because it gives keys as they are; the object store refuses a whole page of keys if one
+//! has an empty segment or `..`. The SDK also reads objects with such keys.
 
 use std::sync::Arc;
 
@@ -47,8 +47,8 @@ impl ArchiveBucket {
         Ok(listed)
     }
 
-    /// Takes the object whose key the prefix is. It is listed like any other, so that its version is told alike; of the
-    /// keys that begin so it is the first.
+    /// Takes the object whose key is the prefix. It is listed like any other, so that its version has the same form; it
+    /// is the first of the keys with this prefix.
     async fn take_one(&self, listed: &mut Listed) -> Result<(), LakeError> {
         let key = self.prefix.as_ref();
         let first = self.client.list_objects_v2().bucket(&self.bucket).prefix(key).max_keys(1).send().await;

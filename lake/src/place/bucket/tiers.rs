@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_others_that_harms_the_lake_is_named() {
+    fn a_foreign_rule_harming_the_lake_is_named() {
         let within = foreign("sweep", "lake/transactions/_delta_log/");
         let slow = Transition::builder().days(1).storage_class(TransitionStorageClass::DeepArchive).build();
         let all =
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_lake_has_an_id_of_its_own() {
+    fn a_long_lake_has_its_own_id() {
         let long = |end: &str| TableFiles::new("transactions", &format!("{}{end}", "x".repeat(300)), "event_type").id;
         assert!(long("a").len() <= ID_MAX && long("a") != long("b"));
     }

@@ -47,7 +47,7 @@ async fn undos(lake: &Lake) -> usize {
 }
 
 #[tokio::test]
-async fn a_lost_answer_at_any_put_leads_to_one_undo() {
+async fn a_lost_answer_still_gives_one_undo() {
     for victim in VICTIMS {
         for (pattern, fault) in PUTS
             .into_iter()
@@ -64,7 +64,7 @@ async fn a_lost_answer_at_any_put_leads_to_one_undo() {
 }
 
 #[tokio::test]
-async fn an_undo_that_is_killed_in_any_step_is_done_by_the_next() {
+async fn the_next_undo_finishes_one_killed_anywhere() {
     for victim in VICTIMS {
         for (pattern, fault) in
             PUTS.into_iter().flat_map(|pattern| [Fault::HangBefore, Fault::HangAfter].map(|fault| (pattern, fault)))

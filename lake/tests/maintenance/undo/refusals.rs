@@ -60,7 +60,7 @@ async fn a_version_that_was_given_up_is_refused() {
 }
 
 #[tokio::test]
-async fn files_that_do_not_stand_there_as_they_were_are_refused() {
+async fn changed_files_are_refused_by_an_undo() {
     type Damage = (fn(&std::path::Path), &'static str);
     let damages: [Damage; 3] = [
         (|path| std::fs::remove_file(path).unwrap(), "was deleted"),

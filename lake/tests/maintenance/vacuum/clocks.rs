@@ -27,7 +27,7 @@ impl Concern for Clock {
 }
 
 #[tokio::test]
-async fn a_machine_whose_clock_is_a_day_off_deletes_nothing_too_early() {
+async fn a_wrong_clock_deletes_nothing_too_early() {
     for hours in [-24, 24] {
         let fixture = Fixture::new().await;
         compacted_twice(&fixture).await;

@@ -112,7 +112,7 @@ async fn a_torn_log_checkpoint_is_not_relied_on() {
 }
 
 #[tokio::test]
-async fn log_checkpoints_are_thinned_and_every_version_can_be_read() {
+async fn thinned_log_checkpoints_keep_every_version_readable() {
     let fixture = Fixture::new().await;
     let mut ingest = with_batches(&fixture, 0)
         .await
@@ -146,7 +146,7 @@ async fn log_checkpoints_are_thinned_and_every_version_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_worker_leaves_the_log_to_the_one_whose_it_is() {
+async fn a_worker_clears_only_its_own_logs() {
     let fixture = Fixture::new().await;
     let ingest = with_batches(&fixture, 0).await;
     let mut others = ingest.with_housekeeping(eager(3)).with_housekeeper(Housekeeper::new(|_| false));

@@ -56,7 +56,7 @@ async fn what_nothing_refers_to_goes_at_its_age() {
 }
 
 #[tokio::test]
-async fn the_first_search_tells_and_the_next_ones_come_weekly() {
+async fn the_first_search_reports_and_others_come_weekly() {
     let fixture = Fixture::new().await;
     with_batches(&fixture, 1).await;
     let orphan = put(&fixture, name_of(8 * DAY), 8 * DAY);
@@ -74,7 +74,7 @@ async fn the_first_search_tells_and_the_next_ones_come_weekly() {
 }
 
 #[tokio::test]
-async fn files_of_records_and_of_versions_that_are_promised_are_no_orphans() {
+async fn promised_or_recorded_files_are_no_orphans() {
     let fixture = Fixture::new().await;
     compacted_twice(&fixture).await;
     let mut table = maintained(&fixture.lake).await;
@@ -94,7 +94,7 @@ async fn files_of_records_and_of_versions_that_are_promised_are_no_orphans() {
 }
 
 #[tokio::test]
-async fn a_batch_that_waits_for_its_commit_is_no_orphan() {
+async fn a_batch_awaiting_its_commit_is_no_orphan() {
     let fixture = Fixture::new().await;
     let mut ingest = with_batches(&fixture, 1).await;
     let mut waiting = batch(&ingest, SHARD, after(2), 3..=4, 0).await;
@@ -120,7 +120,7 @@ impl Concern for Partial {
 }
 
 #[tokio::test]
-async fn a_listing_that_leaves_files_out_deletes_no_file_of_the_table() {
+async fn an_incomplete_listing_deletes_no_table_file() {
     let fixture = Fixture::new().await;
     compacted_twice(&fixture).await;
     let orphans = [put(&fixture, name_of(8 * DAY), 8 * DAY), put(&fixture, name_of(8 * DAY), 8 * DAY)];
@@ -133,7 +133,7 @@ async fn a_listing_that_leaves_files_out_deletes_no_file_of_the_table() {
 }
 
 #[tokio::test]
-async fn a_listing_of_the_log_that_is_behind_is_refused() {
+async fn a_stale_listing_of_the_log_is_refused() {
     // The newest versions, one in the middle, and all records.
     for missing in [&[8_u64, 9][..], &[9], &[6], &[2]] {
         let fixture = Fixture::new().await;
@@ -152,7 +152,7 @@ async fn a_listing_of_the_log_that_is_behind_is_refused() {
 }
 
 #[tokio::test]
-async fn leftovers_of_puts_in_a_folder_go_with_the_orphans() {
+async fn leftovers_of_puts_go_with_the_orphans() {
     let fixture = Fixture::new().await;
     with_batches(&fixture, 1).await;
     let root = fixture.folder.path().join("transactions");

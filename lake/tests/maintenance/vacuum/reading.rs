@@ -18,7 +18,7 @@ fn versions(version: u64) -> AsOf {
 }
 
 #[tokio::test]
-async fn a_version_below_the_floor_is_refused_and_told_since_when() {
+async fn a_version_below_the_floor_is_refused() {
     let fixture = Fixture::new().await;
     compacted_twice(&fixture).await;
     let log = fixture.folder.path().join("transactions/_delta_log");
@@ -49,7 +49,7 @@ async fn a_version_below_the_floor_is_refused_and_told_since_when() {
 }
 
 #[tokio::test]
-async fn the_time_of_a_floor_is_that_of_the_first_record_above_the_version() {
+async fn a_floor_has_its_next_records_time() {
     let fixture = Fixture::new().await;
     let mut ingest = compacted_twice(&fixture).await;
     run(&fixture.lake, &at_once()).await;
@@ -97,7 +97,7 @@ async fn sum(lake: &Lake, as_of: &AsOf) -> std::result::Result<i64, String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_query_under_which_files_are_deleted_fails_or_is_right() {
+async fn a_query_beside_deletes_fails_or_is_right() {
     let (mut right, mut told, mut vanished) = (0, 0, 0);
     for round in 0..100 {
         let fixture = Fixture::new().await;

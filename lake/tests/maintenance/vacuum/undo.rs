@@ -104,7 +104,7 @@ async fn what_an_undo_put_back_stays_for_older_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_an_undo_and_a_vacuum_at_once_the_first_decides() {
+async fn the_first_of_undo_and_vacuum_decides() {
     let mut undone = 0;
     for _ in 0..40 {
         let fixture = Fixture::new().await;

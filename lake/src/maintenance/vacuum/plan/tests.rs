@@ -82,7 +82,7 @@ fn what_left_below_the_floor_is_retired() {
 }
 
 #[test]
-fn what_was_put_back_stays_for_the_versions_that_have_it() {
+fn restored_files_stay_for_their_versions() {
     let first = record(None, &["a", "b"], 1);
     let past = Past {
         records: vec![first],
@@ -138,7 +138,7 @@ fn only_paths_that_mean_one_object_are_deleted() {
 }
 
 #[test]
-fn an_orphan_has_one_of_our_names_and_is_old_by_both_clocks() {
+fn an_orphan_has_our_name_and_is_old() {
     let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 1_000, 0));
     let folder = "event_type=a/event_date=2026-01-01";
     let ours = format!("{folder}/{id}-00003.parquet");
