@@ -1,4 +1,4 @@
-//! The columns of a table with their numbers, for the files that are written.
+//! The columns of a table with their numbers, for new files.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,8 +8,8 @@ use bluelake_schemas::{Contract, FIELD_ID_KEY, Stream, rejected_events_schema};
 
 use crate::error::CareError;
 
-/// The columns of the table as last loaded, also those that this contract does not know: a worker with a newer one has added
-/// them. Numbers are those of the contract; a column that it does not know has none.
+/// The columns of the table as last loaded, also those that this contract does not know, from a worker with a newer
+/// one. Numbers are those of the contract; a column that it does not know has none.
 pub(crate) fn numbered(table: &MaintainedTable, contract: &Contract) -> Result<SchemaRef, CareError> {
     let own = match Stream::ALL.into_iter().find(|stream| stream.table() == table.name()) {
         Some(stream) => contract.stream(stream).table_schema(),
@@ -21,7 +21,7 @@ pub(crate) fn numbered(table: &MaintainedTable, contract: &Contract) -> Result<S
     Ok(Arc::new(Schema::new(columns.collect::<Vec<_>>())))
 }
 
-/// The field with the number of the known one, and so for what it holds. Its type stays the table's.
+/// The field with the number of the known one; the same for its nested fields. Its type stays the table's.
 fn with_number(field: &Field, known: Option<&Field>) -> Field {
     let data_type = match (field.data_type(), known.map(Field::data_type)) {
         (DataType::List(entry), Some(DataType::List(known))) => DataType::List(with_number(entry, Some(known)).into()),
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_from_the_contract_and_types_from_the_table() {
+    fn numbers_come_from_contract_types_from_table() {
         let number = |id: &str| HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_owned())]);
         let inner = |id: Option<&str>, name: &str| {
             Field::new(name, DataType::Int64, true).with_metadata(id.map(number).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Compaction of one table: what is due is planned from the log, rewritten and committed, task after task.
+//! Compaction of one table: due merges are planned from the log, rewritten and committed, task after task.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,38 +18,38 @@ use crate::{
     status::FileCounts,
 };
 
-/// Tasks in a row that may be lost before the table is left for another time.
+/// Tasks in a row that may be lost before the table is left alone for now.
 pub(crate) const LOST_IN_A_ROW: usize = 3;
 
-/// What is to be compacted, and with what.
+/// The options of a compaction.
 #[derive(Clone, Debug)]
 pub struct CompactionOptions {
     /// Only this partition: its folder, `<column>=<value>/<column>=<value>`, or the first part of it.
     pub partition: Option<String>,
-    /// Everything, also what is not due and what is full.
+    /// Compact everything, also full files and files that are not due.
     pub full: bool,
-    /// Only say what would be done.
+    /// Only report the planned merges.
     pub dry_run: bool,
-    /// Target of the operator's, in bytes; by the table's size if not given.
+    /// The operator's target size in bytes; by the table's size if not given.
     pub target: Option<u64>,
-    /// Bytes that it may hold, about.
+    /// The approximate memory limit in bytes.
     pub memory: usize,
-    /// Bytes of files that are read a second, at most; `None`: as fast as it goes.
+    /// The most bytes of files read per second; `None`: unlimited.
     pub rate: Option<u64>,
     /// Name of the worker in the records.
     pub worker: String,
 }
 
-/// What compaction did to a table.
+/// The outcome of a compaction.
 #[derive(Clone, Debug)]
 pub struct Compaction {
     /// The table.
     pub table: &'static str,
-    /// Files and bytes of the table before and after, those of the partitions that were not wanted too.
+    /// Files and bytes of the table before and after, all partitions included.
     pub before: Extent,
     /// As `before`.
     pub after: Extent,
-    /// Merges that were committed, or in a dry run would be.
+    /// Merges that were committed, or in a dry run planned.
     pub merges: Vec<MergedPartition>,
     /// Commits.
     pub commits: usize,
@@ -90,17 +90,17 @@ pub struct MergedPartition {
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Files that were merged, of those that are due.
+    /// Due files that were merged.
     pub files: usize,
     /// As `files`.
     pub of: usize,
 }
 
-/// Compacts a table until nothing is due any more.
+/// Compacts a table until no merge is due.
 ///
 /// # Errors
-/// When the table cannot be read or committed to. What was committed before stays. A file that cannot be merged is no error:
-/// it is in the summary.
+/// When the table cannot be read or committed to. Earlier commits stay. A file that cannot be merged is no error: it is
+/// in the summary.
 pub async fn compact(
     lake: &Lake,
     name: &str,
@@ -123,13 +123,13 @@ pub(crate) struct Run<'a> {
     found: Compaction,
     /// The files as last looked at.
     counts: FileCounts,
-    /// Files that are rewritten whatever they are, because an operator wants it: those that were there at first.
+    /// Files that are rewritten in any case on the operator's request: those of the start.
     todo: Option<BTreeSet<String>>,
     /// Files that went into merges so far.
     merged: usize,
 }
 
-/// What is due of a table as it was looked at.
+/// The due merges of a table as last seen.
 struct Due {
     /// Those of most files first.
     merges: Vec<Merge>,
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         Ok(Self { lake, table, layout, contract, options, found, counts, todo: None, merged: 0 })
     }
 
-    /// Compacts what is due of the partitions that are `wanted`, as far as one task goes; `None` when nothing is.
+    /// Commits one task of due merges in the `wanted` partitions; `None` when none is due.
     pub(crate) async fn one_task(
         &mut self,
         wanted: &(dyn Fn(&str) -> bool + Sync),
@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
         if due.merges.is_empty() { Ok(None) } else { self.task(due).await }
     }
 
-    /// The merges that were committed since this was asked last.
+    /// The merges committed since the last call.
     pub(crate) fn take_merges(&mut self) -> Vec<MergedPartition> {
         std::mem::take(&mut self.found.merges)
     }
@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Loads the table, and plans what is due.
+    /// Loads the table, and plans the due merges.
     async fn look(&mut self) -> Result<Due, CareError> {
         self.table.reload().await?;
         let (files, odd) = self.table.files()?;
@@ -259,7 +259,7 @@ impl<'a> Run<'a> {
                 Err(CareError::Lake(LakeError::Store {
                     path, source: object_store::Error::NotFound { .. }, ..
                 })) => {
-                    // Another one has merged it and its files were cleared away.
+                    // Another worker has merged it, and its files were removed.
                     return Ok(Some(self.lost(Lost::InputGone { path })));
                 }
                 Err(error) => return Err(error),
@@ -292,8 +292,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The merges that are due, those of most files first. Files that are `left` stay as they are; with `todo` just these are
-/// due, whatever they are. Pure.
+/// The due merges, those of most files first. Files in `left` stay as they are; with `todo` exactly these files are
+/// due. Pure.
 fn plan(
     partitions: BTreeMap<String, Vec<TableFile>>,
     policy: &Policy,
@@ -315,7 +315,7 @@ fn plan(
     due
 }
 
-/// Why each file of a merge stays as it is: one of them does not fit, and of the others nobody knows.
+/// Why each file of a merge stays as it is: one of them does not fit, and the others are not known.
 fn left(merge: &Merge, error: &CareError) -> Vec<(String, String)> {
     let reason = bluelake_lake::causes(error);
     match error {
@@ -324,7 +324,7 @@ fn left(merge: &Merge, error: &CareError) -> Vec<(String, String)> {
     }
 }
 
-/// The merges of one task: the first, and others as long as all together stay within the limits of one merge.
+/// The merges of one task: the first, and others as long as their sum is within the limits of one merge.
 fn first_of(due: Due) -> Vec<Merge> {
     let (mut bytes, mut files) = (0_u64, 0_usize);
     let mut chosen: Vec<Merge> = Vec::new();
@@ -405,7 +405,7 @@ mod tests {
         let mut todo: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
         let (mut rewritten, mut tasks) = (0, 0);
         loop {
-            // What ingest commits meanwhile is not waited for.
+            // Commits of ingest in the meantime are not waited for.
             files.push(file(format!("new-{tasks}")));
             let partitions = by_partition(files.clone(), None);
             let merges = plan(partitions, &policy, (&BTreeMap::new(), Some(&todo)), Millis::new(0));

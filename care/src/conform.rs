@@ -1,7 +1,8 @@
-//! Rows of a file as the table has them: its columns in their order, with null where the file is from before a column. Pure.
+//! Rows of a file in the form of the table: its columns in their order, with null where a file is older than a column.
+//! Pure.
 //!
-//! Nothing is guessed: a column that the table does not have, or a value that its type cannot hold, is an error, and the
-//! file stays as it is.
+//! There are no guesses: a column that the table lacks, or a value that its type cannot hold, is an error, and the file
+//! stays as it is.
 
 use std::sync::Arc;
 
@@ -18,20 +19,20 @@ use chrono::NaiveDate;
 
 use crate::error::CareError;
 
-/// Values of the partition columns, which the folder says and not the file.
+/// Values of the partition columns, which are in the folder's name and not in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct PartitionValues {
-    /// Column and value of the text one.
+    /// Column and value of the text column.
     pub(crate) text: (String, String),
-    /// Column and days since the epoch of the date.
+    /// Column and days since the epoch of the date column.
     pub(crate) date: (String, i32),
 }
 
 impl PartitionValues {
-    /// Those of a file, as the log has them.
+    /// The values of a file, by the log.
     ///
     /// # Errors
-    /// [`CareError::Column`] when the log does not have them.
+    /// [`CareError::Column`] when the log lacks them.
     pub(crate) fn of(file: Option<&TableFile>, layout: TableLayout) -> Result<Self, CareError> {
         let value = |column: &str| {
             let value = file.and_then(|file| file.partition_values.get(column)).cloned();
@@ -48,7 +49,7 @@ impl PartitionValues {
 /// The rows in the columns of the table.
 ///
 /// # Errors
-/// [`CareError::Column`] for a column that the table does not have, or whose values it cannot hold.
+/// [`CareError::Column`] for a column that the table lacks, or whose values it cannot hold.
 pub(crate) fn conform(
     rows: &RecordBatch,
     table: &SchemaRef,
@@ -120,7 +121,7 @@ fn of_type(values: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef, Car
     Ok(same)
 }
 
-/// Whether two types say the same in other words.
+/// Whether two types are equivalent.
 fn holds_the_same(from: &DataType, to: &DataType) -> bool {
     use DataType::{Binary, BinaryView, Dictionary, LargeBinary, LargeUtf8, Timestamp, Utf8, Utf8View};
     match (from, to) {
@@ -130,7 +131,7 @@ fn holds_the_same(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// The values in another type, when they come back as they were.
+/// The values in another type, if the conversion can be reversed.
 fn exactly(values: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef, CareError> {
     let changed = cast(values, field.data_type())?;
     if changed.null_count() == values.null_count() && cast(&changed, values.data_type())?.to_data() == values.to_data()
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_from_before_a_column_has_null_there() {
+    fn a_column_is_null_in_files_before_it() {
         let user: ArrayRef = Arc::new(StringArray::from(vec!["u"]));
         let old = rows(vec![("occurred_at", micros(5)), ("items", lists(&["price"])), ("user_id", user)]);
         let batch = conform(&old, &table(), &partition()).unwrap();
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_and_times_of_other_engines_keep_their_values() {
+    fn texts_and_times_of_other_engines_are_kept() {
         let nanos = |value| Arc::new(TimestampNanosecondArray::from(vec![value]).with_timezone("UTC")) as ArrayRef;
         for user in [
             Arc::new(LargeStringArray::from(vec!["u"])) as ArrayRef,

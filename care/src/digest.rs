@@ -1,8 +1,8 @@
-//! What rows hold, whatever their order and files: their number and a sum over them. Pure.
+//! The content of rows in any order and any files: their number and a sum over them. Pure.
 //!
-//! Each row becomes bytes by its columns in the order of their names, with null, NaN, −0.0 and empty lists each as what it
-//! is (Arrow's row format). The sum of 128 bits of SHA-256 of each, in wrapping arithmetic, is the same for the same rows in
-//! any order, and a row that is lost, doubled or changed moves it.
+//! Each row becomes bytes by its columns in the order of their names, with null, NaN, −0.0 and empty lists distinct
+//! (Arrow's row format). The wrapping sum of 128 bits of each row's SHA-256 is the same for the same rows in any order;
+//! a lost, doubled or changed row changes it.
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -23,7 +23,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Nothing yet. Both sides of a comparison must have the same columns and types; their order may differ.
+    /// Starts empty. Both sides of a comparison must have the same columns and types; their order may differ.
     ///
     /// # Errors
     /// For a type that has no row format.
@@ -123,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_rows_in_any_order_and_cut_have_one_content(
+        fn equal_rows_have_one_digest_in_any_order(
             rows in prop::collection::vec(row(), 1..40), cut in 0_usize..40, seed in any::<u64>(),
         ) {
             let whole = batch(&rows);

@@ -1,4 +1,4 @@
-//! What can go wrong while the lake is looked after.
+//! The faults of caring for the lake.
 
 use arrow::error::ArrowError;
 use bluelake_lake::{LakeError, Lost};
@@ -17,7 +17,7 @@ pub enum CareError {
     /// Rows could not be merged.
     #[error("rows cannot be merged")]
     Rows(#[from] ArrowError),
-    /// A column of a file is not what the table says.
+    /// A column of a file does not match the table.
     #[error("column '{column}': {reason}")]
     Column {
         /// The column.
@@ -62,7 +62,7 @@ pub enum CareError {
         /// The day that it is.
         today: NaiveDate,
     },
-    /// Other commits came first again and again.
+    /// Other commits came first each time.
     #[error("table '{table}': {times} tasks in a row were overtaken, the last because {reason}; run it again")]
     Lost {
         /// The table.
@@ -82,7 +82,7 @@ pub enum CareError {
         /// Why not.
         reason: String,
     },
-    /// What was written is not what was read.
+    /// The written rows differ from the rows read.
     #[error(
         "{files} files hold {log} rows by the log, {read} were read, and {written} came back from what was written, or with other values: nothing was changed"
     )]
@@ -93,13 +93,13 @@ pub enum CareError {
         log: u64,
         /// Rows that were read.
         read: u64,
-        /// Rows of what was written.
+        /// Rows of the written files.
         written: u64,
     },
 }
 
 impl CareError {
-    /// Whether it is about what a file holds, and says nothing of others.
+    /// Whether it is about the content of one file alone.
     pub(crate) fn is_of_a_file(&self) -> bool {
         matches!(
             self,
@@ -112,7 +112,7 @@ impl CareError {
         )
     }
 
-    /// As it is, with the file that it is about.
+    /// The same error, with its file.
     pub(crate) fn of_file(self, path: &str) -> Self {
         match self {
             Self::Column { column, reason } => Self::File { path: path.to_owned(), column, reason },

@@ -1,5 +1,4 @@
-//! Compaction by itself, beside ingest: a task now and then, of the partitions that are this worker's, and none while ingest
-//! has enough to do.
+//! Automatic compaction beside ingest: a task now and then, in this worker's partitions, and none while ingest is busy.
 
 use std::time::Duration;
 
@@ -12,17 +11,18 @@ use crate::{
     status::FileCounts,
 };
 
-/// Shortest and longest time between two looks at a table. A table has one maintenance commit a minute at most of a worker.
+/// Shortest and longest time between two looks at a table. A worker makes at most one maintenance commit a minute in a
+/// table.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(75));
-/// Looks for which a table is left alone after as many tasks in a row were lost as give up a compaction by hand.
+/// Looks for which a table is left alone after too many lost tasks in a row: as many as end a manual compaction.
 const LEFT_ALONE: usize = 10;
 
-/// What the keeper asks of who runs it.
+/// What the keeper needs from its caller.
 pub trait Surroundings: Send + Sync {
-    /// Whether this worker is the one that compacts a partition: a folder below the lake.
+    /// Whether this worker compacts a partition, which is a folder below the lake.
     fn is_mine(&self, partition: &str) -> bool;
 
-    /// Whether ingest needs the machine for itself now.
+    /// Whether ingest needs the whole machine now.
     fn is_pressed(&self) -> bool;
 
     /// How the files of a table stand, each time that it was looked at.
@@ -32,15 +32,15 @@ pub trait Surroundings: Send + Sync {
 /// A table of the lake.
 struct Kept<'a> {
     name: &'static str,
-    /// Open since the last look that went well.
+    /// It is open since the last successful look.
     run: Option<Run<'a>>,
-    /// Looks that it is left alone for.
+    /// Looks for which it is left alone.
     rest: usize,
     /// Tasks in a row that failed or were lost.
     lost: usize,
 }
 
-/// Compacts the tables of a lake for as long as it runs. It never ends by itself: what fails is logged and tried again.
+/// Compacts the tables of a lake as long as it runs. It never ends by itself: failures are logged and tried again.
 pub async fn keep_compact(
     lake: Lake,
     contract: Contract,

@@ -1,8 +1,8 @@
-//! Rows of many sorted files in one order, with memory for the files that overlap and not for all of them.
+//! Merges the rows of many sorted files, with memory only for files that overlap.
 //!
-//! A file is opened when the merge reaches its first row, and not before there is room for it: beyond the room a file waits
-//! for another to end, and its rows come late in the order. So do those of a file that is not sorted, as other engines may
-//! write it. No row is lost or doubled by either; who writes the rows sees that their order is broken.
+//! A file is opened when the merge reaches its first row and there is room for it. Without room it waits for another
+//! file to end, and its rows come late in the order. So do the rows of an unsorted file, as other engines may write it.
+//! Rows are neither lost nor doubled in both cases; the writer of the rows notices the broken order.
 
 use std::{
     cmp::Reverse,
@@ -19,9 +19,9 @@ use futures::future::BoxFuture;
 
 use crate::error::CareError;
 
-/// A file whose rows are wanted.
+/// A file to merge.
 pub(crate) trait Input: Send {
-    /// The least value of the column that it is sorted by; `None` when nobody knows.
+    /// The least value of the column that it is sorted by; `None` if unknown.
     fn first(&self) -> Option<Micros>;
 
     /// Bytes that it takes while it is open.
@@ -33,7 +33,7 @@ pub(crate) trait Input: Send {
 
 /// A merge under way.
 pub(crate) struct MergedRows<I> {
-    /// Place of the column by which the inputs are sorted.
+    /// Index of the column by which the inputs are sorted.
     column: usize,
     waiting: VecDeque<I>,
     open: Vec<Option<Open<I>>>,
@@ -43,7 +43,7 @@ pub(crate) struct MergedRows<I> {
     taken: usize,
 }
 
-/// An input that is open, with a part that has rows left.
+/// An open input, with a part that has rows left.
 struct Open<I> {
     input: I,
     part: RecordBatch,
@@ -51,13 +51,13 @@ struct Open<I> {
 }
 
 impl<I: Input> MergedRows<I> {
-    /// Merges inputs whose rows have a time in `column`, holding so many bytes of them open at once, about.
+    /// Merges inputs whose rows have a time in `column`, with about `room` bytes of open files at once.
     pub(crate) fn new(mut inputs: Vec<I>, column: usize, room: usize) -> Self {
         inputs.sort_by_key(Input::first);
         Self { column, waiting: inputs.into(), open: Vec::new(), next: BinaryHeap::new(), room, taken: 0 }
     }
 
-    /// The next rows: as many as `rows`, fewer at the end or when they have so many bytes; `None` behind the end.
+    /// The next rows: `rows` of them, fewer at the end or at the limit of bytes; `None` after the end.
     ///
     /// # Errors
     /// When an input cannot be read.
@@ -85,7 +85,7 @@ impl<I: Input> MergedRows<I> {
             gathered = gathered.saturating_add((end - open.row).saturating_mul(row_bytes));
             order.extend((open.row..end).map(|row| (place, row)));
             open.row = end;
-            // Another part of the input has another place.
+            // Another part of the input has another index.
             let left = open.row < open.part.num_rows();
             if let Some(known) = places.get_mut(index) {
                 *known = left.then_some(place);
@@ -99,7 +99,7 @@ impl<I: Input> MergedRows<I> {
         Ok(Some(interleave_record_batch(&parts, &order)?))
     }
 
-    /// Up to where the input with the least row may be taken: to the next row of another.
+    /// The limit for the input with the least row: the next row of another input.
     fn limit(&self) -> i64 {
         let open = self.next.peek().map(|Reverse((key, _))| *key);
         let waiting = self.waiting.front().filter(|input| self.has_room_for(*input)).and_then(Input::first);
@@ -111,7 +111,7 @@ impl<I: Input> MergedRows<I> {
         self.taken == 0 || self.taken.saturating_add(input.weight()) <= self.room
     }
 
-    /// Opens inputs until the first that begins behind the least row, or has no room.
+    /// Opens inputs until the first that begins after the least row, or has no room.
     async fn open_those_reached(&mut self) -> Result<(), CareError> {
         loop {
             let least = self.next.peek().map(|Reverse((key, _))| *key);
@@ -132,7 +132,7 @@ impl<I: Input> MergedRows<I> {
         }
     }
 
-    /// Puts an input back in the queue, with its next part if it needs one; an input that has ended is closed.
+    /// Puts an input back in the queue, with its next part if it needs one. An input that has ended is closed.
     async fn go_on(&mut self, index: usize) -> Result<(), CareError> {
         let Some(slot) = self.open.get_mut(index) else { return Ok(()) };
         let Some(open) = slot.as_mut() else { return Ok(()) };
@@ -171,7 +171,7 @@ async fn next_part<I: Input>(input: &mut I) -> Result<Option<RecordBatch>, CareE
     }
 }
 
-/// The row behind the last that may be taken: at least one, and none that lies behind the limit.
+/// The end of the rows that may be taken: at least one row, and none after the limit.
 fn run_end<I>(open: &Open<I>, column: usize, limit: i64, most: usize) -> Result<usize, CareError> {
     let times = times(&open.part, column)?;
     let last = open.part.num_rows().min(open.row.saturating_add(most));
@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// An input in memory, which counts how many are open.
+    /// An input in memory that counts the open ones.
     struct Part {
         times: Vec<i64>,
         at: usize,
@@ -256,12 +256,12 @@ mod tests {
         RecordBatch::try_new(Arc::new(schema), vec![Arc::new(ids), Arc::new(times)]).unwrap()
     }
 
-    /// The rows of a merge of such inputs, and how many were open at once.
+    /// The rows of a merge of such inputs, and the most that were open at once.
     fn merged(inputs: &[Vec<i64>], cut: usize, room: usize, known: bool) -> (Vec<(i64, i64)>, usize) {
         merged_within(usize::MAX, inputs, cut, (room, known))
     }
 
-    /// As [`merged`], with so many bytes of rows at once.
+    /// As [`merged`], with a limit of bytes of rows at once.
     fn merged_within(
         bytes: usize,
         inputs: &[Vec<i64>],
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_follow_each_other_are_open_one_at_a_time() {
+    fn consecutive_files_are_open_one_at_a_time() {
         let inputs: Vec<Vec<i64>> = (0..20).map(|day| (day * 100..day * 100 + 50).collect()).collect();
         let (rows, open) = merged(&inputs, 8, usize::MAX, true);
         assert_eq!((rows, open), (expected(&inputs), 1));

@@ -1,4 +1,4 @@
-//! Reads no faster than is allowed.
+//! Limits the rate of reading.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// A rate that all readers of a task share.
 pub(crate) struct Pace {
-    /// Bytes a second; `None`: as fast as it goes.
+    /// Bytes a second; `None`: unlimited.
     rate: Option<u64>,
     /// When the next bytes may be read.
     next: Mutex<Instant>,
@@ -17,7 +17,7 @@ impl Pace {
         Self { rate: rate.map(|rate| rate.max(1)), next: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until so many bytes may be read.
+    /// Waits until `bytes` may be read.
     pub(crate) async fn admit(&self, bytes: u64) {
         let Some(rate) = self.rate else { return };
         let mut next = self.next.lock().await;
@@ -26,7 +26,7 @@ impl Pace {
     }
 }
 
-/// How long so many bytes take at a rate of bytes a second.
+/// The time of `bytes` at a rate in bytes a second.
 fn time_of(bytes: u64, rate: u64) -> Duration {
     let micros = u128::from(bytes) * 1_000_000 / u128::from(rate);
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_is_held_to_its_rate_and_one_without_is_not() {
+    async fn only_a_task_with_a_rate_is_slowed() {
         let (slow, free) = (Pace::new(Some(1_000)), Pace::new(None));
         let started = Instant::now();
         for _ in 0..1_000 {

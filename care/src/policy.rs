@@ -1,8 +1,8 @@
-//! Which files of a partition are merged, and when. Pure: files and times in, merges out.
+//! Decides which files of a partition are merged, and when. Pure: files and times in, merges out.
 //!
-//! The rule was tried in a simulation of 16 workers (`policy/tests.rs`): the longest run of small files, the smallest
-//! first, whose sum is at least eight times its largest. Each merge then puts a byte into a file at least eight times as
-//! large as any that it came from, so what is written grows with the logarithm of the file size and not with the number of
+//! The rule takes the longest run of small files, the smallest first, whose sum is at least eight times its largest. It
+//! was tried in a simulation of 16 workers (`policy/tests.rs`). Each merge puts a byte into a file at least eight times
+//! as large as its source, so the bytes written grow with the logarithm of the file size and not with the number of
 //! files. A cost for each file, as ClickHouse adds, drags large files into merges of tiny ones and is left out.
 
 use std::time::Duration;
@@ -11,47 +11,48 @@ use bluelake_lake::TableFile;
 use bluelake_schemas::{Micros, Millis};
 use chrono::NaiveDate;
 
-/// A table is cut into about so many files: 1 TB gives files of 256 MiB.
+/// The approximate number of files of a table: 1 TB gives files of 256 MiB.
 const FILES_OF_A_TABLE: u64 = 4_000;
 const TARGET_MIN: u64 = 256 << 20;
 const TARGET_MAX: u64 = 1 << 30;
 
-/// What a file of a large row group takes while it is read, at most, and what the rows of any that are decoded at once do.
+/// The most memory of a file with a large row group while it is read, and of the rows of any file that are decoded at
+/// once.
 const OPEN_FILE_BYTES: u64 = 80 << 20;
 pub(crate) const DECODED_BYTES: u64 = 4 << 20;
-/// A file of this size is read whole: each of its columns' decoders would take more than its rows. Rows weigh about so many
-/// times what they do in a file.
+/// Files up to this size are read whole: each of their columns' decoders would take more than their rows. Rows in
+/// memory weigh about `UNPACKED` times as much as in a file.
 pub(crate) const SMALL_FILE: u64 = 256 << 10;
 const UNPACKED: u64 = 8;
 
 /// Sizes and times of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Size of a file that is worth keeping as it is, in bytes. One of 0.7 of it counts.
+    /// Size in bytes of a file that is kept as it is; a file of 0.7 of it counts as full.
     pub target: u64,
-    /// Sum of a run over its largest file, at least.
+    /// The least ratio of a run's sum to its largest file.
     pub ratio: u64,
-    /// Files of a run, at least.
+    /// The fewest files of a run.
     pub run: usize,
-    /// Files that are not full after which a partition is merged at once, …
+    /// A partition with this many files that are not full is merged at once, …
     pub many: usize,
-    /// … and age of the oldest of fewer.
+    /// … and one with fewer when the oldest has this age.
     pub fresh: Duration,
-    /// A day that is over is closed when nothing came for so long.
+    /// A day that is over is closed after this time without new files.
     pub quiet: Duration,
-    /// Files that come later are left for so long.
+    /// Files that come later are left alone for this time.
     pub late: Duration,
-    /// What is left of a closed day is tidied after so long.
+    /// The remaining files of a closed day are tidied after this time.
     pub tidy: Duration,
-    /// Bytes of the files of one merge, at most.
+    /// The most bytes of the files of one merge.
     pub merge_bytes: u64,
-    /// Files of one merge, at most.
+    /// The most files of one merge.
     pub merge_files: usize,
-    /// Bytes of files that are open at once while they are merged, at most.
+    /// The most bytes of files that are open at once while they are merged.
     pub open_bytes: u64,
 }
 
-/// What a file was written as, by its name.
+/// The role in which a file was written, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// By ingest, a replay, a backfill or another engine.
@@ -73,7 +74,7 @@ pub struct Merge {
     pub cause: Cause,
     /// The files, by their first row.
     pub files: Vec<TableFile>,
-    /// How many files become of them.
+    /// The number of files that they become.
     pub outputs: u64,
     /// What they are written as.
     pub role: Role,
@@ -100,14 +101,14 @@ pub enum Cause {
     Run,
     /// The day is over.
     Close,
-    /// What came after the day was closed, or was left over, is joined with it.
+    /// Files that came after the day was closed, or were left over, are joined with it.
     Tidy,
     /// An operator wants it.
     Full,
 }
 
 impl Policy {
-    /// The policy for a table of so many bytes. The target grows with the table, so that its log does not.
+    /// The policy for a table of `bytes`. The target grows with the table, so that its log does not.
     #[must_use]
     pub fn of_table(bytes: u64) -> Self {
         Self::with_target((bytes / FILES_OF_A_TABLE).clamp(TARGET_MIN, TARGET_MAX))
@@ -131,13 +132,13 @@ impl Policy {
         }
     }
 
-    /// The policy for a merge that may hold so many bytes: half of them for open files.
+    /// The policy for a merge with this `memory`: half of it for open files.
     #[must_use]
     pub fn within(self, memory: usize) -> Self {
         Self { open_bytes: u64::try_from(memory / 2).unwrap_or(u64::MAX), ..self }
     }
 
-    /// Bytes from which on a file is full.
+    /// The least bytes of a full file.
     #[must_use]
     pub fn full(&self) -> u64 {
         self.target / 10 * 7
@@ -149,7 +150,7 @@ impl Policy {
         matches!(Role::of(&file.path), Role::Full | Role::ClosedFull) || file.size >= self.full()
     }
 
-    /// The merges that are due in a partition. `day` is its date in UTC, `None` if it is none: that day is never over.
+    /// The due merges of a partition. `day` is its date in UTC; without one the day is never over.
     #[must_use]
     pub fn merges(&self, files: &[TableFile], day: Option<NaiveDate>, now: Millis) -> Vec<Merge> {
         let small: Vec<&TableFile> = files.iter().filter(|file| !self.is_full(file)).collect();
@@ -172,14 +173,14 @@ impl Policy {
         if small.len() >= self.many || (small.len() >= self.run && old) { self.longest_run(small) } else { Vec::new() }
     }
 
-    /// Merges of everything that is not full, whatever its age; with `rewrite`, of full files too.
+    /// Merges of all files that are not full, of any age; with `rewrite`, of full files too.
     #[must_use]
     pub fn everything(&self, files: &[TableFile], rewrite: bool) -> Vec<Merge> {
         let chosen: Vec<_> = files.iter().filter(|file| rewrite || !self.is_full(file)).collect();
         if chosen.len() > 1 || (rewrite && !chosen.is_empty()) { self.all(chosen, Cause::Full) } else { Vec::new() }
     }
 
-    /// The longest run of files, the smallest first, whose sum is large enough for its largest.
+    /// The longest run of files, the smallest first, whose sum is large enough for its largest file.
     fn longest_run(&self, mut files: Vec<&TableFile>) -> Vec<Merge> {
         files.sort_by(|left, right| (left.size, &left.path).cmp(&(right.size, &right.path)));
         let (mut sum, mut longest) = (0_u64, 0);
@@ -199,7 +200,7 @@ impl Policy {
         if files.len() < self.run { Vec::new() } else { vec![self.merge(files, Cause::Run)] }
     }
 
-    /// Merges of all these files, as few as their limits allow. A part of one file is left out.
+    /// Merges of all these files, as few as the limits allow. A single file is left out.
     fn all(&self, mut files: Vec<&TableFile>, cause: Cause) -> Vec<Merge> {
         files.sort_by(|left, right| (left.first, &left.path).cmp(&(right.first, &right.path)));
         let mut merges = Vec::new();
@@ -231,7 +232,7 @@ impl Policy {
             (Cause::Run | Cause::Full, false) => Role::Merged,
             (Cause::Run | Cause::Full, true) => Role::Full,
         };
-        // As many as are full: none is then merged again because it was cut too small.
+        // The number of full outputs, so that no file is merged again because it was cut too small.
         let outputs = (bytes / self.full().max(1)).clamp(1, bytes.div_ceil(self.target).max(1));
         Merge { cause, files: files.into_iter().cloned().collect(), outputs, role }
     }
@@ -250,7 +251,7 @@ impl Role {
         }
     }
 
-    /// That of a file by its path.
+    /// The role of a file by its path.
     #[must_use]
     pub fn of(path: &str) -> Self {
         let name = path.strip_suffix(".parquet").unwrap_or_default();
@@ -259,12 +260,12 @@ impl Role {
     }
 }
 
-/// Bytes that a file takes while it is read: the rows of a small one; of a large one, its largest row group.
+/// The memory of a file while it is read: the rows of a small one, the largest row group of a large one.
 pub(crate) fn open_bytes(file_bytes: u64) -> u64 {
     if file_bytes <= SMALL_FILE { file_bytes * UNPACKED } else { file_bytes.min(OPEN_FILE_BYTES) + DECODED_BYTES }
 }
 
-/// Bytes of the files that overlap, at the time where most do: so many are open at once when they are merged in order.
+/// The most bytes of files that overlap at one time, and so are open at once when they are merged in order.
 fn open_at_once(files: &[&TableFile]) -> u64 {
     let mut ends: Vec<(i64, bool, u64)> = Vec::with_capacity(files.len() * 2);
     for file in files {

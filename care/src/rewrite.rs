@@ -1,7 +1,7 @@
-//! Rewrites the files of one merge: reads, merges, writes, uploads, and reads back what was written.
+//! Rewrites the files of one merge: reads, merges, writes, uploads, and reads back the result.
 //!
-//! Nothing refers to the new files when this ends. The content of what was read and of what was written is added up apart:
-//! from the rows as they were decoded, and from the objects as they are in the store.
+//! The new files are unreferenced when this ends. The contents of inputs and outputs are added up apart: from the
+//! decoded rows, and from the objects in the store.
 
 use arrow::{
     array::RecordBatch,
@@ -26,7 +26,7 @@ use crate::{
     policy::{Cause, DECODED_BYTES, Merge, SMALL_FILE, open_bytes},
 };
 
-/// Rows that are decoded at once, and rows that are written at once. A rejected event may have some MiB, so that their bytes
+/// Rows that are decoded at once, and rows that are written at once. A rejected event may have some MiB, so their bytes
 /// are bounded too.
 const ROWS_AT_ONCE: usize = 8_192;
 const BYTES_AT_ONCE: usize = 4 << 20;
@@ -37,7 +37,7 @@ const FALSE_POSITIVES: (f64, f64) = (0.001, 0.01);
 /// The id that names no person.
 const EVENT_ID: &str = "event_id";
 
-/// What is rewritten, and with what.
+/// The context of a rewrite.
 pub(crate) struct Rewriter<'a> {
     pub(crate) table: &'a MaintainedTable,
     pub(crate) layout: TableLayout,
@@ -45,7 +45,7 @@ pub(crate) struct Rewriter<'a> {
     pub(crate) schema: SchemaRef,
     /// Bytes of files that may be open at once.
     pub(crate) room: u64,
-    /// Task that the files belong to.
+    /// The task of the files.
     pub(crate) task: Uuid,
     pub(crate) pace: Pace,
 }
@@ -67,7 +67,7 @@ struct StoredInput<'a> {
     file: &'a TableFile,
     schema: SchemaRef,
     partition: PartitionValues,
-    /// What was read of all inputs.
+    /// The content of all inputs so far.
     content: &'a Mutex<Content>,
     pace: &'a Pace,
     rows: Option<Rows>,
@@ -100,11 +100,11 @@ impl Input for StoredInput<'_> {
 }
 
 impl Rewriter<'_> {
-    /// Rewrites the files of a merge, all of one partition. `number` is that of the task's next file.
+    /// Rewrites the files of a merge, all of one partition. `number` is the number of the task's next file.
     ///
     /// # Errors
-    /// When a file cannot be read or does not fit the table, or what was read back is not what was read: nothing refers to
-    /// what was written.
+    /// When a file cannot be read or does not fit the table, or the content read back differs from the inputs. The new
+    /// files are then unreferenced.
     pub(crate) async fn run(&self, merge: &Merge, number: &mut usize) -> Result<Rewritten, CareError> {
         let partition = PartitionValues::of(merge.files.first(), self.layout)?;
         let content = Mutex::new(Content::new(&self.schema)?);
@@ -144,7 +144,7 @@ impl Rewriter<'_> {
         })
     }
 
-    /// Writes the rows as so many files of about one size.
+    /// Writes the rows as N files of about one size.
     async fn write<I: Input>(
         &self,
         merge: &Merge,
@@ -170,7 +170,8 @@ impl Rewriter<'_> {
         Ok(written)
     }
 
-    /// Writes one file of about `most` rows: those that are `left`, and what follows. All of its bytes are on their way.
+    /// Writes one file of about `most` rows: those that are `left`, and the next ones. All of its bytes are on their
+    /// way then.
     async fn write_one<I: Input>(
         &self,
         mut upload: FileUpload,
@@ -210,13 +211,13 @@ impl Rewriter<'_> {
         let ids = self.schema.fields().iter().filter(|field| field.name().ends_with("_id"));
         let (person, other) = FALSE_POSITIVES;
         let filters = ids.map(|field| (field.name().clone(), if field.name() == EVENT_ID { other } else { person }));
-        // What was rejected is bytes, each other ones.
+        // Rejected events are bytes, all different.
         let bytes = self.schema.fields().iter().filter(|field| *field.data_type() == DataType::Binary);
         let heavy = bytes.map(|field| field.name().clone()).collect();
         FileOptions { heavy, ..FileOptions::large(level, filters.collect()) }
     }
 
-    /// The content of files as they are in the store.
+    /// The content of files in the store.
     async fn read_back(&self, files: &[DataFile], partition: &PartitionValues) -> Result<Content, CareError> {
         let mut content = Content::new(&self.schema)?;
         for file in files {

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_too_large_for_a_commit_is_split() {
+    fn a_day_too_large_is_split_over_commits() {
         let found = departures(files(&[(0, 1), (1, 5), (2, 1)]), day(3), 2);
         // Its rows may be missing from the first part on.
         assert_eq!(said(&found), [(day(1), 1), (day(2), 2), (day(2), 2), (day(3), 2)]);

@@ -53,7 +53,7 @@ fn the_target_grows_with_the_table() {
 }
 
 #[test]
-fn small_files_are_merged_when_they_are_many_or_old() {
+fn small_files_are_merged_when_many_or_old() {
     for (files, minutes, expected) in
         [(63, 1, None), (64, 1, Some(64)), (8, 14, None), (8, 15, Some(8)), (7, 60, None), (0, 60, None)]
     {
@@ -63,7 +63,7 @@ fn small_files_are_merged_when_they_are_many_or_old() {
 }
 
 #[test]
-fn a_run_ends_before_a_file_that_is_too_large_for_it() {
+fn a_run_ends_before_a_too_large_file() {
     let mut files = many(10, 1_000, 20);
     files.push(file("large", 2_000_000, 30));
     assert_eq!(merges(&files), [(Cause::Run, 10)]);
@@ -75,14 +75,14 @@ fn a_run_ends_before_a_file_that_is_too_large_for_it() {
 fn full_files_are_left_alone() {
     let mut files = many(10, policy().full(), 20);
     assert_eq!(merges(&files), []);
-    // Full at the time when it was written, although the target has grown since.
+    // It was full when it was written, although the target has grown since.
     files = (0..10).map(|number| file(&format!("f{number}-full"), 200 << 20, 20)).collect();
     let larger = Policy::of_table(50 << 40);
     assert_eq!(larger.merges(&files, day("2026-01-02"), Millis::new(NOW)), []);
 }
 
 #[test]
-fn a_day_is_closed_once_when_it_is_over_and_quiet() {
+fn a_day_is_closed_once_over_and_quiet() {
     let mut files = vec![file("a", 5_000_000, 121), file("b", 10, 125)];
     let over = |files: &[TableFile]| sizes(&policy().merges(files, day("2026-01-01"), Millis::new(NOW)));
     assert_eq!(over(&files), [(Cause::Close, 2)]);
@@ -108,7 +108,7 @@ fn merges_stay_within_their_limits() {
     let over = |files: &[TableFile]| policy().merges(files, day("2026-01-01"), Millis::new(NOW));
     assert_eq!(sizes(&over(&files)), [(Cause::Close, 512), (Cause::Close, 512), (Cause::Close, 176)]);
     assert_eq!(merges(&files), [(Cause::Run, 512)]);
-    // One after the other, so that one is open at a time.
+    // They follow each other, so that one is open at a time.
     files = (0..30).map(|number| file(&format!("f{number}"), 100 << 20, 200 + number)).collect();
     let closed = over(&files);
     assert_eq!(sizes(&closed), [(Cause::Close, 20), (Cause::Close, 10)]);
@@ -125,10 +125,10 @@ fn files_that_overlap_are_merged_within_the_memory() {
     assert_eq!(over(&many(6, 50 << 20, 200)), [(Cause::Close, 2); 3]);
     let apart: Vec<_> = (0..6).map(|number| file(&format!("f{number}"), 50 << 20, 200 + number)).collect();
     assert_eq!(over(&apart), [(Cause::Close, 6)]);
-    // Eight that are open at once do not fit, and fewer are no run.
+    // Eight open files do not fit, and fewer are no run.
     let pressed = policy.merges(&many(8, 50 << 20, 20), day("2026-01-02"), Millis::new(NOW));
     assert_eq!(pressed, [], "they stay as they are");
-    // A file of which nobody knows the times may overlap with each.
+    // A file with unknown times may overlap with each.
     let mut unknown = apart;
     unknown.iter_mut().for_each(|file| file.last = None);
     assert_eq!(over(&unknown), [(Cause::Close, 2); 3]);
@@ -153,7 +153,7 @@ fn an_operator_may_have_everything_merged() {
 }
 
 #[test]
-fn a_name_says_what_a_file_was_written_as() {
+fn a_file_name_says_its_role() {
     for role in [Role::Landed, Role::Merged, Role::Full, Role::Closed, Role::ClosedFull] {
         assert_eq!(Role::of(&format!("event_type=x/0192-00000{}.parquet", role.suffix())), role);
     }
@@ -187,8 +187,8 @@ proptest! {
     }
 }
 
-/// Sixteen workers that commit once a minute: what is written over what came in, and the most files of a partition of
-/// today at any time.
+/// Sixteen workers that commit once a minute: the ratio of written to received bytes, and the most files of a partition
+/// of today at any time.
 fn simulated(events_a_second: f64, hours: i64) -> (f64, usize) {
     const WORKERS: i64 = 16;
     const SHARES: [(&str, f64); 5] =
@@ -227,7 +227,7 @@ fn simulated(events_a_second: f64, hours: i64) -> (f64, usize) {
             }
             for merge in policy().merges(files, Some(date), Millis::new(now)) {
                 files.retain(|file| !merge.files.contains(file));
-                // What files cost apart from their rows is saved.
+                // The cost of files apart from their rows is saved.
                 let rows: u64 = merge.files.iter().map(|file| file.size - 5_000).sum();
                 for output in 0..merge.outputs {
                     number += 1;
@@ -247,7 +247,7 @@ fn simulated(events_a_second: f64, hours: i64) -> (f64, usize) {
 }
 
 #[test]
-fn sixteen_workers_write_each_byte_a_few_times_and_keep_a_day_small() {
+fn sixteen_workers_write_little_and_keep_days_small() {
     for events_a_second in [100.0, 1_000.0] {
         let (amplification, most) = simulated(events_a_second, 30);
         println!("{events_a_second} events/s: written {amplification:.1} times, {most} files of a day at most");
