@@ -29,8 +29,8 @@ use crate::session::former_lake;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::logging;
 
-/// Threads for encoding and for files: at most one encoder a stream waits for uploads, and those always find a thread.
-/// More would not be faster, and each keeps memory of its own in the allocator.
+/// Threads for encoding and for files. At most one encoder a stream waits for uploads, which always find a thread. More
+/// threads would not be faster, and each keeps memory of its own in the allocator.
 const BLOCKING_THREADS: usize = 4;
 
 /// Lands Kinesis event streams exactly once in a Delta lake, and answers questions from it.
@@ -47,7 +47,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the command line of this process; where it is wrong, or asks for help, that is printed and the process ends.
+    /// Reads the command line of this process. If it is wrong, or asks for help, a text is printed and the process
+    /// ends.
     pub(crate) fn parse() -> Self {
         let matches = command().get_matches();
         let read = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command()));
@@ -77,7 +78,7 @@ AWS credentials, region and endpoints come from the usual AWS variables and prof
 /// Behind the flags of settings.
 const LAST: usize = 100;
 
-/// Options that every command takes and that are no settings.
+/// Options of every command that are not settings.
 #[derive(Debug, Args)]
 struct Global {
     /// Configuration file [default: bluelake.toml in the working folder, if there is one]
@@ -122,7 +123,7 @@ enum Command {
     DevKinesis(dev_kinesis::DevKinesisArguments),
 }
 
-/// What a command is given besides its own arguments.
+/// The input of a command besides its own arguments.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// The checked configuration.
@@ -147,8 +148,8 @@ impl Session {
     /// Where the lake is.
     ///
     /// # Errors
-    /// [`WrongUsage`] when the URL cannot be used, or when nobody named a lake and the one that there is stands where
-    /// earlier versions looked for it.
+    /// [`WrongUsage`] when the URL cannot be used, or when no lake is named and there is only one at the default place
+    /// of earlier versions.
     pub(crate) fn location(&self) -> Result<LakeLocation> {
         if self.config.lake_is_default() {
             former_lake::check(Path::new("."))?;
@@ -159,10 +160,10 @@ impl Session {
         })
     }
 
-    /// The lake, not looked into yet. The AWS configuration is loaded only for a bucket.
+    /// The lake, not opened yet. The AWS configuration is loaded only for a bucket.
     ///
     /// # Errors
-    /// As [`Session::location`], and when there is no region or there are no credentials for a bucket.
+    /// Those of [`Session::location`], and a bucket without a region or credentials.
     pub(crate) async fn lake(&self) -> Result<Lake> {
         let location = self.location()?;
         let aws = if location.is_bucket() { Some(aws::sdk_config().await?) } else { None };
@@ -170,10 +171,10 @@ impl Session {
     }
 }
 
-/// Runs the command that was asked for.
+/// Runs the requested command.
 ///
 /// # Errors
-/// Whatever keeps the command from being done; see [`crate::terminal::failure::exit_code`].
+/// Any failure of the command; see [`crate::terminal::failure::exit_code`].
 pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
     let Arguments { global, command, settings } = arguments;
     let config = Config::load(global.config.as_deref(), settings)?;
@@ -203,9 +204,9 @@ fn block_on(command: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
         .build()
         .context("cannot start the runtime")?;
     let outcome = runtime.block_on(Box::pin(command));
-    // What is still running (an abandoned upload, a server) must not hold up the end of the process, and ends with it. To
-    // shut the runtime down before would take from the threads that read a table's log the tasks that they wait for: they
-    // panic then.
+    // Running work (an abandoned upload, a server) must not hold up the end of the process, and ends with it. A
+    // shutdown of the runtime before that would drop tasks that threads reading a table's log wait for: they would
+    // panic.
     std::mem::forget(runtime);
     outcome
 }
@@ -214,9 +215,9 @@ fn block_on(command: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
 mod tests {
     use super::*;
 
-    /// A help text is wrapped to the width of the terminal; a line that was wrapped before would be wrapped twice.
+    /// A help text is wrapped to the width of the terminal; a line break in the source would wrap it twice.
     #[test]
-    fn no_sentence_of_a_help_text_is_broken_into_lines() {
+    fn no_sentence_of_help_is_broken() {
         fn look(command: &clap::Command) {
             let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')) {

@@ -1,7 +1,7 @@
 //! Configuration: built-in defaults < `bluelake.toml` < `BLUELAKE_…` variables < flags.
 //!
-//! Every setting keeps where it came from, so that an error and `config show` can say it. Unknown keys are errors,
-//! because a misspelt setting that is ignored is worse than one that is refused.
+//! Every setting keeps its origin, for errors and `config show`. Unknown keys are errors, because an ignored misspelt
+//! setting is worse than a refused one.
 
 mod layers;
 mod machine;
@@ -38,12 +38,12 @@ pub(crate) use settings::{DEFAULT_LAKE, SETTINGS};
 /// The file that is read from the working folder when `--config` names none.
 pub(crate) const DEFAULT_FILE: &str = "bluelake.toml";
 
-/// Where reading of a shard begins that the lake does not know yet.
+/// Where reading of a shard that is new to the lake begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StartPosition {
     /// The oldest record that the stream still holds.
     TrimHorizon,
-    /// What arrives from now on.
+    /// Records that arrive from now on.
     Latest,
     /// Records that arrived at this time or later.
     At(DateTime<Utc>),
@@ -59,12 +59,12 @@ impl From<StartPosition> for bluelake_ingest::StartPosition {
     }
 }
 
-/// Everything that can be set, checked and typed.
+/// All settings, checked and typed.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// A folder or an `s3://bucket/prefix` URL.
     pub(crate) lake: String,
-    /// Folder of the contract's TOML files; the built-in contract when none.
+    /// Folder of the contract's TOML files; `None`: the built-in contract.
     pub(crate) contract: Option<PathBuf>,
     /// The zone in which a report's day begins at midnight.
     pub(crate) time_zone: Tz,
@@ -72,9 +72,9 @@ pub(crate) struct Config {
     pub(crate) user_events: String,
     /// Name or ARN of the Kinesis stream for transaction events.
     pub(crate) transaction_events: String,
-    /// How a batch is bounded and where reading starts.
+    /// The bounds of a batch and the start of reading.
     pub(crate) ingest: IngestSettings,
-    /// How the lake is looked after.
+    /// The care of the lake.
     pub(crate) care: CareSettings,
     /// What the store charges.
     pub(crate) prices: Prices,
@@ -82,32 +82,32 @@ pub(crate) struct Config {
     pub(crate) retention: RetentionSettings,
     /// When files get cheaper.
     pub(crate) tiers: TierSettings,
-    /// Which reports there are, and which are run on a schedule.
+    /// The reports, and those that are run on a schedule.
     pub(crate) reports: ReportSettings,
     /// Limits of a query.
     pub(crate) sql: SqlSettings,
-    /// What is logged and how.
+    /// The settings of the log.
     pub(crate) log: LogSettings,
     /// The raw values with their origins, for `config show`.
     pub(crate) layers: Layers,
 }
 
-/// How a batch is bounded and where reading starts.
+/// The bounds of a batch and the start of reading.
 #[derive(Debug, Clone)]
 pub(crate) struct IngestSettings {
     /// Memory that ingest may take.
     pub(crate) memory_budget: ByteSize,
-    /// A batch is committed when its files come to this many bytes.
+    /// A batch is committed when its files have this many bytes.
     pub(crate) file_size: ByteSize,
-    /// A batch is committed when its rows come to this many bytes of memory.
+    /// A batch is committed when its rows have this many bytes in memory.
     pub(crate) buffer_size: Option<ByteSize>,
     /// A batch is committed at this age.
     pub(crate) buffer_age: Duration,
     /// Where reading of a new shard begins.
     pub(crate) start: StartPosition,
-    /// An event id seen within this time of a shard's arrivals is a duplicate; zero: none is.
+    /// An event id seen within this time of a shard's arrivals is a duplicate; zero: there are no duplicates.
     pub(crate) dedup_window: Duration,
-    /// Time for the last commit once told to stop.
+    /// Time for the last commit after a request to stop.
     pub(crate) shutdown_timeout: Duration,
     /// The worker's name in the fleet, if one was given.
     pub(crate) worker_id: Option<String>,
@@ -123,12 +123,12 @@ pub(crate) struct IngestSettings {
     pub(crate) listen: Option<SocketAddr>,
 }
 
-/// How the lake is looked after.
+/// The care of the lake.
 #[derive(Debug, Clone)]
 pub(crate) struct CareSettings {
     /// Whether ingest compacts the tables beside it.
     pub(crate) auto_compact: bool,
-    /// Bytes of files that it reads for that a second.
+    /// Bytes of files that compaction reads per second.
     pub(crate) rate: ByteSize,
     /// Size of the files that compaction makes, if not by the table's size.
     pub(crate) target_file_size: Option<ByteSize>,
@@ -167,7 +167,7 @@ pub(crate) enum Retention {
     Days(u32),
 }
 
-/// Which reports there are, and which are run on a schedule.
+/// The reports, and those that are run on a schedule.
 #[derive(Debug, Clone)]
 pub(crate) struct ReportSettings {
     /// Folder of the user's own.
@@ -185,17 +185,17 @@ pub(crate) struct SqlSettings {
     pub(crate) memory_limit: ByteSize,
     /// Time after which a query is stopped.
     pub(crate) time_limit: Duration,
-    /// Where results are spilled that do not fit into memory, if not in the system's place for temporary files.
+    /// Folder for results that do not fit into memory, if not the system's place for temporary files.
     pub(crate) spill_directory: Option<PathBuf>,
     /// Disk that spilled results may take.
     pub(crate) spill_limit: ByteSize,
-    /// Where the shell keeps what was typed.
+    /// Where the shell keeps its history.
     pub(crate) history: HistoryFile,
     /// The command through which the shell shows long results, if one was given.
     pub(crate) pager: Option<String>,
 }
 
-/// Where the shell keeps what was typed.
+/// Where the shell keeps its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HistoryFile {
     /// In the user's folder for state, if there is one.
@@ -207,16 +207,16 @@ pub(crate) enum HistoryFile {
 }
 
 impl Config {
-    /// Reads the file (`--config`, `BLUELAKE_CONFIG` or `bluelake.toml` if it exists) and the environment, lays the
-    /// flags over them, and checks every value.
+    /// Reads the file (`--config`, `BLUELAKE_CONFIG` or `bluelake.toml` if it exists), the environment and the flags,
+    /// in rising precedence, and checks every value.
     ///
     /// # Errors
-    /// [`WrongUsage`] for a file that is missing or not TOML, an unknown key or variable, or a value that does not fit.
+    /// [`WrongUsage`] for a file that is missing or not TOML, an unknown key or variable, or an invalid value.
     pub(crate) fn load(file: Option<&Path>, flags: Vec<Override>) -> Result<Self> {
         Self::resolve(Layers::load(file, std::env::vars_os(), flags)?)
     }
 
-    /// Whether nobody said where the lake is.
+    /// Whether the place of the lake is the default.
     pub(crate) fn lake_is_default(&self) -> bool {
         self.layers.get(settings::LAKE.about.key).is_some_and(|value| value.origin == layers::Origin::Default)
     }
@@ -229,7 +229,7 @@ impl Config {
         }
     }
 
-    /// The stream's name: what follows the last `/` of an ARN.
+    /// The stream's name: the part after the last `/` of an ARN.
     pub(crate) fn stream_name(&self, stream: Stream) -> &str {
         let stream = self.stream(stream);
         stream.rsplit_once('/').map_or(stream, |(_, name)| name)
@@ -302,7 +302,7 @@ impl CareSettings {
         self.target_file_size.map(|size| size.as_u64())
     }
 
-    /// What is due of all tables, as fast as it goes.
+    /// Compaction of all tables, without a limit of its rate.
     pub(crate) fn compaction(&self) -> CompactionOptions {
         CompactionOptions {
             partition: None,
@@ -339,13 +339,13 @@ impl SqlSettings {
     }
 }
 
-/// Turns a reader's complaint into an error that names the setting and where its value came from.
+/// Turns a reader's error into one that names the setting and the origin of its value.
 fn complaint(setting: &str, value: &Value, detail: impl Display) -> anyhow::Error {
     WrongUsage::new(format!("{setting} = {:?} ({}): {detail}", value.text, value.origin)).into()
 }
 
-/// One stream cannot be both: the events of one are bad events of the other. A name and an ARN that mean the same stream are
-/// told apart when Kinesis is asked ([`crate::session::streams`]).
+/// One stream cannot be both: the events of one are bad events of the other. A name and an ARN of the same stream are
+/// recognised with the help of Kinesis ([`crate::session::streams`]).
 fn streams_differ(layers: &Layers) -> Result<()> {
     const KEYS: [&str; 2] = [settings::STREAMS_USER_EVENTS.about.key, settings::STREAMS_TRANSACTION_EVENTS.about.key];
     let [users, transactions] = KEYS.map(|key| layers.get(key));
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_environment_and_that_over_the_file() {
+    fn flags_beat_environment_and_that_the_file() {
         let file = "lake = 'from-file'\n[ingest]\nbuffer-size = '1MiB'\nbuffer-age = '5s'\n";
         let environment = [("BLUELAKE_LAKE", "from-environment"), ("BLUELAKE_INGEST_BUFFER_SIZE", "2MiB")];
         let config = resolve(file, &environment, &[("lake", "from-flag", "--lake")]).unwrap();
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_and_variables_are_named_with_the_nearest_known_one() {
+    fn unknown_settings_get_the_nearest_known_one() {
         let message = format!("{:#}", resolve("[ingest]\nbufer-size = '1MiB'", &[], &[]).unwrap_err());
         assert!(message.contains("ingest.bufer-size") && message.contains("ingest.buffer-size"), "{message}");
         let message = format!("{:#}", resolve("", &[("BLUELAKE_LAEK", "x")], &[]).unwrap_err());
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_not_set_and_a_foreign_one_is_left_alone() {
+    fn empty_and_foreign_variables_set_nothing() {
         let config = resolve("lake = 'here'", &[("BLUELAKE_LAKE", ""), ("BLUE", "x")], &[]).unwrap();
         assert_eq!(config.lake, "here");
     }

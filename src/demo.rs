@@ -1,7 +1,7 @@
 //! The demo: generate, put, ingest, report, and compare with the truth.
 //!
-//! Its streams live in memory and are gone when the process ends. The lake knows what has landed, and the generator
-//! makes the same events again from its seed; so an interrupted demo goes on by putting the events that are missing.
+//! Its streams live in memory and are gone when the process ends. The lake knows which events have landed, and the
+//! generator makes the same events again from its seed, so an interrupted demo goes on with the missing events.
 
 mod checks;
 mod landing;
@@ -29,7 +29,7 @@ const REPORTS: [&str; 3] = ["interactions", "donations", "redemptions"];
 
 const REJECTED: &str = "SELECT stream, reason, count(*) AS events FROM rejected_events GROUP BY 1, 2 ORDER BY 1, 2";
 
-/// One demo: where it is and what it makes.
+/// One demo: its place and its events.
 #[derive(Debug)]
 pub(crate) struct Demo<'a> {
     session: &'a Session,
@@ -39,7 +39,7 @@ pub(crate) struct Demo<'a> {
     state: DemoState,
 }
 
-/// Runs the demo, or goes on with the one that is there.
+/// Runs the demo, or goes on with an earlier one.
 ///
 /// # Errors
 /// When a part of it fails, or a total differs from the truth.
@@ -64,7 +64,7 @@ pub(crate) async fn run(session: &Session, fresh: bool, events: Option<u64>) -> 
 }
 
 impl Demo<'_> {
-    /// Puts and ingests what has not landed yet; `None` when everything has.
+    /// Puts and ingests missing events; `None` when everything has landed.
     async fn land(&mut self, again: bool) -> Result<Option<Landed>> {
         let events = output::grouped(self.state.events);
         let folder = self.folder.display();
@@ -174,7 +174,7 @@ impl Demo<'_> {
         }))
     }
 
-    /// Says something to a person; not when a program listens.
+    /// Prints a text for people; not for programs.
     fn say(&self, text: impl AsRef<str>) -> Result<()> {
         if self.session.json { Ok(()) } else { output::line(text) }
     }

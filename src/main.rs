@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use crate::cli::Arguments;
 
 fn main() -> ExitCode {
-    terminal::panics::tell_in_one_line();
+    terminal::panics::report_in_one_line();
     bluelake_lake::failpoint::setup();
     let arguments = Arguments::parse();
     match session::environment::without_empty_variables().and_then(|()| cli::run(arguments)) {
@@ -25,8 +25,8 @@ fn main() -> ExitCode {
 
 /// Prints the error and its causes once, in one line, to standard error.
 fn report(error: &anyhow::Error) -> ExitCode {
-    if !terminal::failure::is_told(error) {
-        // Nobody is left to tell when standard error is closed as well.
+    if !terminal::failure::is_reported(error) {
+        // There is no other place to report to if standard error is closed as well.
         let _ = writeln!(std::io::stderr(), "{}", terminal::failure::last_line(error, terminal::logging::format()));
     }
     terminal::failure::exit_code(error)

@@ -1,4 +1,4 @@
-//! What runs for long: ingest with its health and its endpoints.
+//! Long-running work: ingest with its health and its endpoints.
 
 pub(crate) mod beside;
 pub(crate) mod files;

@@ -1,4 +1,4 @@
-//! What a command opens: the lake and its settings for AWS, the streams, a query.
+//! The resources of a command: the lake and its settings for AWS, the streams, a query.
 
 pub(crate) mod aws;
 pub(crate) mod environment;

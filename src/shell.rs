@@ -1,8 +1,8 @@
 //! `bluelake sql` without a statement: a shell on a terminal, a reader of statements otherwise.
 //!
-//! What it reads goes through the same guard and limits as any query. An error ends a script (and its process, with exit
-//! code 1) but never the shell; Ctrl-C ends the query and not the shell. Tables stay at the versions that they were
-//! opened at until `\refresh`.
+//! Its statements go through the same guard and limits as any query. An error ends a script (and its process, with exit
+//! code 1) but never the shell; Ctrl-C ends the query and not the shell. Tables stay at their opened versions until
+//! `\refresh`.
 
 mod answer;
 mod commands;
@@ -33,7 +33,7 @@ use answer::Collected;
 pub(crate) use display::show_wide;
 use reader::{Line, LineReader};
 
-/// What the user can switch.
+/// Switches of the user.
 #[derive(Debug, Clone)]
 struct Display {
     format: OutputFormat,
@@ -44,7 +44,7 @@ struct Display {
     draws_charts: bool,
 }
 
-/// Whether more is to be read.
+/// Whether to read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Continue,
@@ -58,21 +58,21 @@ struct Shell<'a> {
     queries: QuerySession,
     dictionary: Dictionary,
     display: Display,
-    /// The next result is drawn so.
+    /// The form of the next result's chart.
     next_chart: Option<ChartForm>,
     /// The next result goes there.
     next_output: Option<PathBuf>,
-    /// The last result, as far as it was shown.
+    /// The shown part of the last result.
     last: Option<Collected>,
-    /// How long the last statement was computed, without the time in the pager.
+    /// The time of the last statement, without the time in the pager.
     computed: Option<Duration>,
-    /// Ctrl-C, for a shell on a terminal; a script is ended by it.
+    /// Ctrl-C, for a shell on a terminal; it ends a script.
     interrupts: Option<Signal>,
-    /// Files that `\i` is reading, one inside of the other.
+    /// Nested files that `\i` is reading.
     files_open: usize,
 }
 
-/// Whether a person reads and writes.
+/// Whether input and output are a terminal.
 pub(crate) fn is_on_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
@@ -136,7 +136,7 @@ impl Shell<'_> {
         }
     }
 
-    /// Runs a command, or the statements of a text one after the other; what follows an error is not run.
+    /// Runs a command, or the statements of a text in sequence up to the first error.
     async fn obey(&mut self, text: &str) -> Result<Flow> {
         if let Request::Command(command) = Request::parse(text)? {
             return self.command(command).await;
@@ -184,8 +184,8 @@ impl Shell<'_> {
     }
 }
 
-/// Tells of an error that does not end the shell.
+/// Reports an error that does not end the shell.
 fn complain(error: &anyhow::Error) {
-    // The terminal is gone when this cannot be written, and the next read says so.
+    // If this cannot be written, the terminal is gone, and the next read reports that.
     let _ = writeln!(std::io::stderr(), "error: {}", failure::describe(error));
 }

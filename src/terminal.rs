@@ -1,4 +1,4 @@
-//! What a person sees: output, progress, failures, logs.
+//! Output for people: results, progress, failures, logs.
 
 pub(crate) mod dictionary;
 pub(crate) mod failure;

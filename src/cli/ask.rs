@@ -1,4 +1,4 @@
-//! Questions to the lake in SQL, and what can be asked.
+//! Queries of the lake in SQL, and the tables and views for them.
 
 pub(super) mod describe;
 pub(super) mod sql;

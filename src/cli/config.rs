@@ -1,4 +1,4 @@
-//! `bluelake config`: what is set, and by whom.
+//! `bluelake config`: the settings and their origins.
 
 use anyhow::Result;
 use clap::Subcommand;

@@ -59,7 +59,7 @@ fn announce(session: &Session, endpoint: &str) -> Result<()> {
     let streams = Stream::ALL.map(|stream| session.config.stream_name(stream));
     if session.json {
         let started = Started { endpoint, region: REGION, access_key: ACCESS_KEY, secret_key: ACCESS_KEY, streams };
-        // On one line, so that a program can read it while the server goes on.
+        // It is on one line, so that a program can read it while the server runs.
         return output::line(serde_json::to_string(&started)?);
     }
     output::line(format!("Kinesis listens on {endpoint} with the streams {} and {}.", streams[0], streams[1]))?;

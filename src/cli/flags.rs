@@ -1,4 +1,4 @@
-//! The flags that set settings: made from the list of settings, put onto the commands that take them, and read back.
+//! The flags of settings: made from the list of settings, added to their commands, and read back.
 
 use clap::{Arg, ArgMatches, Command};
 
@@ -18,10 +18,10 @@ pub(super) fn add_to(command: Command) -> Command {
     })
 }
 
-/// The settings that were given by flags, wherever on the command line.
+/// The settings given by flags, anywhere on the command line.
 pub(super) fn given(matches: &ArgMatches) -> Vec<Override> {
     let own = with_flags().filter_map(|(setting, flag)| {
-        // A command does not know the flags of another one.
+        // A command does not know the flags of others.
         let text = matches.try_get_one::<String>(setting.key).ok().flatten()?;
         Some(Override::new(setting.key, text, flag.name))
     });
@@ -33,7 +33,7 @@ fn with_flags() -> impl Iterator<Item = (&'static About, &'static Flag)> {
     SETTINGS.iter().filter_map(|setting| Some((setting, setting.flag.as_ref()?)))
 }
 
-/// `command` with an argument more at the command below it to which the path leads.
+/// `command` with one more argument at the subcommand of the path.
 fn at(command: Command, path: &[&str], argument: Arg) -> Command {
     match path {
         [] => command.arg(argument),
@@ -75,14 +75,14 @@ mod tests {
             ("bluelake report run-all --for 2026 --destination x", ("reports.destination", "x", "--destination")),
         ];
         for (line, (key, text, flag)) in cases {
-            // A flag of all commands is found at each on the way.
+            // A flag of all commands is present at each command of the path.
             let given = given(line);
             assert!(!given.is_empty() && given.iter().all(|one| *one == Override::new(key, text, flag)), "{line}");
         }
     }
 
     #[test]
-    fn what_is_not_given_or_is_no_setting_sets_nothing() {
+    fn unset_flags_and_other_flags_set_nothing() {
         for line in ["bluelake ingest --once", "bluelake report run donations --destination x", "bluelake config show"]
         {
             assert_eq!(given(line), [], "{line}");
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_a_command_does_not_take_is_refused() {
+    fn a_flag_foreign_to_a_command_is_refused() {
         for line in
             ["bluelake status --buffer-age 5s", "bluelake report list --time-zone UTC", "bluelake ingest --start"]
         {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_of_a_flag_ends_with_the_default_of_its_setting() {
+    fn a_flags_help_ends_with_its_default() {
         let mut command = command();
         let help = command.find_subcommand_mut("ingest").unwrap().render_long_help().to_string();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");

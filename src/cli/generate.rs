@@ -99,7 +99,7 @@ fn end_of_period(text: &str) -> Result<DateTime<Utc>, String> {
         .map_err(|_| "neither a day such as 2026-11-01 nor a time such as 2026-11-01T12:00:00Z".to_owned())
 }
 
-/// Makes the events and sends them where they were wanted.
+/// Makes the events and sends them to their target.
 pub(crate) async fn run(session: &Session, arguments: GenerateArguments) -> Result<Outcome> {
     check(&arguments)?;
     let generator = generator(&arguments)?;
@@ -216,7 +216,7 @@ struct Summary {
     seconds: f64,
     /// Records put again because they were throttled or their answer was lost.
     retried: u64,
-    /// Records of which it is not known whether they are in the stream once more.
+    /// Records that may be in the stream once more.
     unknown: u64,
 }
 

@@ -51,7 +51,7 @@ Examples:
 const INTERRUPTED: i32 = 130;
 const TERMINATED: i32 = 143;
 
-/// Ingests until done or told to stop.
+/// Ingests until it is done or is to stop.
 pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result<Outcome> {
     let contract = session.contract()?;
     let lake = session.lake().await?;
@@ -107,8 +107,8 @@ fn compaction(session: &Session, once: bool) -> Option<CompactionOptions> {
     (is_wanted && !once).then(|| CompactionOptions { rate: Some(care.rate.as_u64()), ..care.compaction() })
 }
 
-/// Asks for an orderly end on the first SIGINT or SIGTERM. A second one ends the process as usual: what is not
-/// committed then is read again.
+/// Requests an orderly end on the first SIGINT or SIGTERM. A second one ends the process as usual: uncommitted records
+/// are read again.
 async fn cancel_on_signal(shutdown: CancellationToken) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -119,13 +119,13 @@ async fn cancel_on_signal(shutdown: CancellationToken) -> Result<()> {
         }
     };
     next().await;
-    tracing::info!("told to stop: committing what is buffered");
+    tracing::info!("stopping: committing what is buffered");
     shutdown.cancel();
     let code = next().await;
     std::process::exit(code)
 }
 
-/// What was read, as a table and a line about speed.
+/// Shows the counts as a table, and a line about speed.
 pub(crate) fn describe(result: &IngestResult) -> String {
     let header = ["stream", "received", "stored", "rejected", "duplicate", "commits", "files"];
     let rows = result.streams.iter().map(|stream| {

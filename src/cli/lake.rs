@@ -1,4 +1,4 @@
-//! `bluelake lake`: creating and looking after the lake.
+//! `bluelake lake`: creates and maintains the lake.
 
 mod compact;
 mod diff;

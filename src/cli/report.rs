@@ -1,4 +1,4 @@
-//! `bluelake report`: the reports that come with Bluelake, and those of the user's own.
+//! `bluelake report`: the built-in reports, and the user's own.
 
 mod conditions;
 mod export;

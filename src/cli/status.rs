@@ -54,10 +54,10 @@ fn time(text: &str) -> Result<Duration, String> {
     config::duration(text).map_err(|error| format!("{error:#}"))
 }
 
-/// Looks at the lake and at Kinesis, and judges.
+/// Inspects the lake and Kinesis, and judges.
 pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result<Outcome> {
     let lake = session.lake().await?;
-    // Without a region Kinesis cannot be asked, and the lake can.
+    // Without a region Kinesis cannot be queried, but the lake can.
     let kinesis = if arguments.offline { None } else { Some(aws::kinesis_client(&aws::sdk_config().await?)) };
     let client = kinesis.as_ref().and_then(|client| client.as_ref().ok());
     let unasked = kinesis.as_ref().and_then(|client| client.as_ref().err()).map(|error| format!("{error:#}"));
@@ -90,12 +90,12 @@ async fn files(session: &Session, lake: &Lake, streams: &[Stream]) -> Result<Vec
     Ok(counts.iter().filter(|counts| !left_out.contains(&counts.table)).map(table_files).collect())
 }
 
-/// That Kinesis cannot be asked is told with each stream.
+/// A failure of Kinesis is reported with each stream.
 fn is_one_for_both(asked: Result<()>) -> Result<()> {
     asked.or_else(|error| if error.is::<WrongUsage>() { Err(error) } else { Ok(()) })
 }
 
-/// How one stream stands. Without a client, the lake alone tells.
+/// How one stream stands; by the lake alone without a client.
 pub(crate) async fn look(
     session: &Session,
     lake: &Lake,
@@ -120,13 +120,13 @@ pub(crate) async fn look(
         (_, Some(document)) => document.other_stream_by_name(name),
         (_, None) => None,
     };
-    // What another stream says of its shards says nothing of these.
+    // The shards of another stream say nothing about these.
     let asked = if other.is_some() { Asked::Offline } else { asked };
     found.faults.extend(other.map(|check| other_stream(stream.table(), check).to_string()));
     Ok(StreamStatus::new(name, found, asked, Utc::now().into()))
 }
 
-/// The workers that have a heartbeat, dead ones too until the living clear them away.
+/// The workers with a heartbeat, also dead ones until the living remove them.
 async fn workers(lake: &Lake) -> Result<Vec<WorkerStatus>> {
     let mut found: Vec<WorkerStatus> = Heartbeats::of(lake).list().await?.into_iter().map(worker).collect();
     found.sort_by(|left, right| left.worker.cmp(&right.worker));

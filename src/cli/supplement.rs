@@ -1,4 +1,4 @@
-//! Commands that add what is missing, beside the progress of the shards.
+//! Commands that add missing events, beside the progress of the shards.
 
 pub(super) mod backfill;
 pub(super) mod replay;

@@ -1,4 +1,4 @@
-//! Layers of raw values: which text a setting has and where it came from.
+//! Layers of raw values: the text of each setting and its origin.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use super::setting::VARIABLE_PREFIX;
 use super::{About, DEFAULT_FILE, DefaultValue, SETTINGS, ScheduledReport, Setting, complaint, scheduled};
 use crate::terminal::failure::WrongUsage;
 
-/// Names the file to read, as `--config` does.
+/// Names the file to read, like `--config`.
 const FILE_VARIABLE: &str = "BLUELAKE_CONFIG";
 
 /// Where a value came from.
@@ -20,7 +20,7 @@ const FILE_VARIABLE: &str = "BLUELAKE_CONFIG";
 pub(crate) enum Origin {
     /// Built in.
     Default,
-    /// Worked out from what the machine has, as these words say.
+    /// Computed from the machine, with an explanation.
     Machine(String),
     /// This file.
     File(PathBuf),
@@ -74,7 +74,7 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// Lays file, environment and flags over the defaults.
+    /// Combines defaults, file, environment and flags.
     ///
     /// # Errors
     /// [`WrongUsage`] for a file that cannot be read, or for unknown keys and variables.
@@ -177,10 +177,10 @@ impl Layers {
     }
 }
 
-/// Our variables that are not empty.
+/// The variables of Bluelake that are not empty.
 #[derive(Debug, Default)]
 struct Variables {
-    /// Name and text of each that should be a setting.
+    /// Name and text of each variable of a setting.
     settings: Vec<(String, String)>,
     /// The file that one of them names.
     file: Option<PathBuf>,
@@ -210,7 +210,7 @@ fn flatten<'a>(table: &'a toml::Table, prefix: &str, found: &mut Vec<(String, &'
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
             toml::Value::Table(inner) if !inner.is_empty() => flatten(inner, &key, found),
-            // An empty section sets nothing if it is one of ours; otherwise it is an unknown key like any other.
+            // An empty section of ours has no effect; any other is an unknown key.
             toml::Value::Table(_) if is_section(&key) => {}
             _ => found.push((key, value)),
         }
@@ -221,7 +221,7 @@ fn is_section(key: &str) -> bool {
     SETTINGS.iter().any(|setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// The text of a value that is no list and no table.
+/// The text of a value other than a list or table.
 pub(super) fn scalar(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),

@@ -1,18 +1,18 @@
-//! How much memory there is for this process: the machine's, or less where a control group says so.
+//! The memory for this process: the machine's, or less by the limit of a control group.
 
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 
-/// A query may hold this part of the memory.
+/// The fraction of the memory for a query (one in N).
 const QUERIES_PER_MACHINE: u64 = 4;
-/// And never less than this, by default.
+/// The least default for a query.
 const QUERY_LEAST: ByteSize = ByteSize::gib(1);
 
-/// A default that was worked out, and from what.
+/// A computed default, and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Worked {
-    /// Of a size that can be read back.
+    /// The text of a size that can be read back.
     pub(super) text: String,
     /// In words.
     pub(super) from: String,
@@ -32,12 +32,12 @@ fn worked(found: Option<(u64, &'static str)>) -> Worked {
             from: format!("a quarter of the {} of {whose}", whole(bytes)),
         },
         Some((bytes, whose)) => Worked { text: least, from: format!("the least: {whose} has {}", whole(bytes)) },
-        None => Worked { text: least, from: "the least: the system does not tell its memory".to_owned() },
+        None => Worked { text: least, from: "the least: the system does not report its memory".to_owned() },
     }
 }
 
-/// The least of the machine's memory and the limits of the control groups that this process is in, and whose it is. `None` where
-/// the system does not tell. Below `root` are the files of the system.
+/// The least of the machine's memory and the limits of this process's control groups, and its source. `None` if the
+/// system does not report it. The files of the system are below `root`.
 fn memory_bytes(root: &Path) -> Option<(u64, &'static str)> {
     let machine = machine_bytes(root).map(|bytes| (bytes, "this machine"));
     let group = group_bytes(root).map(|bytes| (bytes, "the control group"));
@@ -51,7 +51,7 @@ fn machine_bytes(root: &Path) -> Option<u64> {
     kibibytes.checked_mul(1024)
 }
 
-/// The least limit on the way from this process's group to the root of all, of both versions of control groups.
+/// The least limit from this process's group up to the root group, in both versions of control groups.
 fn group_bytes(root: &Path) -> Option<u64> {
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let limits = groups.lines().filter_map(|line| {
@@ -69,7 +69,7 @@ fn group_bytes(root: &Path) -> Option<u64> {
 fn least_limit(mount: &Path, group: &str, file: &str) -> Option<u64> {
     let inside: PathBuf = Path::new(group.trim_start_matches('/')).to_path_buf();
     let folders = inside.ancestors().map(|folder| mount.join(folder));
-    // In a container the path is the one outside of it, and the group's own files are at the mount.
+    // In a container this is the path outside of it, and the group's own files are at the mount.
     let limit = |folder: PathBuf| std::fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
     folders.filter_map(limit).min()
 }
@@ -91,11 +91,11 @@ mod tests {
 
     const MACHINE: (&str, &str) = ("proc/meminfo", "MemTotal:       25165824 kB\nMemFree: 1 kB\n");
 
-    /// Files with their contents, and the memory with where it is said.
+    /// Files with their contents, and the memory with its source.
     type Case = (&'static [(&'static str, &'static str)], Option<(u64, &'static str)>);
 
     #[test]
-    fn the_memory_is_the_least_of_the_machine_s_and_of_the_control_groups_limits() {
+    fn the_memory_is_the_lowest_of_limits() {
         let gib = |count: u64| count << 30;
         let cases: [Case; 7] = [
             (&[], None),
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_query_may_hold_a_quarter_and_a_gibibyte_at_least() {
+    fn a_query_may_hold_a_quarter_of_memory() {
         let shown = |found| {
             let Worked { text, from } = worked(found);
             format!("{text}: {from}")
         };
         assert_eq!(shown(Some((24 << 30, "this machine"))), "6144MiB: a quarter of the 24576MiB of this machine");
         assert_eq!(shown(Some((2 << 30, "the control group"))), "1024MiB: the least: the control group has 2048MiB");
-        assert_eq!(shown(None), "1024MiB: the least: the system does not tell its memory");
+        assert_eq!(shown(None), "1024MiB: the least: the system does not report its memory");
     }
 }

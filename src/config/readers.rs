@@ -1,5 +1,5 @@
-//! Readers of settings: each makes a value of a text, or says what is wrong with the text. [`super::Layers`] adds the
-//! key and the origin of the text.
+//! Readers of settings: each parses a text, or reports its fault. [`super::Layers`] adds the key and the origin of the
+//! text.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use chrono_tz::Tz;
 use super::{HistoryFile, Retention, StartPosition};
 use crate::terminal::logging::LogFormat;
 
-/// Sizes and times stay so small that sums of them, and moments that lie so far ahead, can be told.
+/// The largest sizes and times: sums of them and moments that far ahead do not overflow.
 const SIZE_MAX: ByteSize = ByteSize::pib(1);
 const SPAN_MAX: Duration = Duration::from_secs(3_650 * 24 * 3_600);
 
@@ -43,7 +43,7 @@ pub(super) fn memory_budget(text: &str) -> Result<ByteSize> {
     at_least(text, ByteSize(u64::try_from(MemoryBudget::MINIMUM.0)?))
 }
 
-/// With less than this not even a short list can be sorted.
+/// Less memory is not enough to sort even a short list.
 pub(super) fn query_memory(text: &str) -> Result<ByteSize> {
     at_least(text, ByteSize::mib(16))
 }
@@ -62,7 +62,7 @@ pub(super) fn price(text: &str) -> Result<f64> {
     Ok(price)
 }
 
-/// With less than this no two large files can be open.
+/// Less memory is not enough for two large open files.
 pub(super) fn care_memory(text: &str) -> Result<ByteSize> {
     at_least(text, ByteSize::mib(64))
 }

@@ -16,9 +16,9 @@ pub(crate) struct ScheduledReport {
     pub(crate) name: String,
     /// Parameters besides the period.
     pub(crate) parameters: BTreeMap<String, String>,
-    /// What is exported; empty: the usual formats.
+    /// The exported formats; empty: the usual ones.
     pub(crate) formats: Vec<OutputFormat>,
-    /// Where to, when not to where the others go.
+    /// Its destination, if it differs from the common one.
     pub(crate) destination: Option<String>,
 }
 
@@ -36,7 +36,7 @@ struct Written {
 /// Reads the value of `report` in a configuration file.
 ///
 /// # Errors
-/// [`WrongUsage`] when it is no list of tables with these keys; it names the file and the place in the list.
+/// [`WrongUsage`] when it is not a list of tables with these keys; it names the file and the place in the list.
 pub(super) fn read(value: toml::Value, path: &Path) -> Result<Vec<ScheduledReport>> {
     let toml::Value::Array(tables) = value else {
         return Err(fault(path, "report must be a list: write [[report]] above each").into());
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_reports_says_what_is_run_with_what_and_where_to() {
+    fn a_list_names_reports_parameters_and_destinations() {
         let text = "[[report]]\nname = 'donations'\nparameters = { by = 'week' }\nformats = ['csv', 'xlsx']\n\
                     [[report]]\nname = 'top_items'\nparameters = { top = 5 }\ndestination = 's3://b/p'\n";
         let list = parsed(text).unwrap();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_names_the_file_and_the_place_in_the_list() {
+    fn each_fault_names_file_and_place() {
         let cases = [
             ("report = 'donations'", "bluelake.toml: report must be a list"),
             ("[[report]]\nnam = 'x'", "bluelake.toml: [[report]] number 1: unknown field"),

@@ -1,52 +1,52 @@
-//! What is known of one setting. Everything that shows a setting (`--help`, `config show`, `docs/configuration.md`) or
+//! The definition of one setting. Everything that shows a setting (`--help`, `config show`, `docs/configuration.md`) or
 //! reads it is made from this.
 //!
-//! Texts are written in Markdown, of which only backticks are used; on a terminal they are left out.
+//! Texts are Markdown with backticks only; on a terminal these are left out.
 
 use anyhow::Result;
 
 use super::machine::Worked;
 
-/// What every environment variable of ours begins with.
+/// The prefix of all our environment variables.
 pub(super) const VARIABLE_PREFIX: &str = "BLUELAKE_";
 
-/// One setting, as it can be written in the file, the environment and (some) as a flag, and how it is read.
+/// One setting: its forms in the file, in the environment and (for some) as a flag, and its reader.
 #[derive(Debug)]
 pub(crate) struct Setting<T> {
-    /// What can be shown of it.
+    /// Its description.
     pub(super) about: About,
-    /// Makes a value of its text. The error says what is wrong with the text; [`super::Layers`] adds the setting's key.
+    /// Parses its text. The error names the fault; [`super::Layers`] adds the setting's key.
     pub(super) reader: fn(&str) -> Result<T>,
 }
 
-/// What can be shown of a setting.
+/// The description of a setting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About {
     /// Dotted key of the file, for example `ingest.buffer-size`.
     pub(crate) key: &'static str,
-    /// What holds when nobody sets it.
+    /// Its default.
     pub(crate) default: DefaultValue,
     /// The flag that sets it, if there is one.
     pub(crate) flag: Option<Flag>,
-    /// One line, as it stands in `config show` and `--help`.
+    /// One line for `config show` and `--help`.
     meaning: &'static str,
-    /// More of it, as it stands in `docs/configuration.md`.
+    /// A longer meaning for `docs/configuration.md`.
     details: Option<&'static str>,
 }
 
-/// What holds when nobody sets a setting.
+/// The default of a setting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum DefaultValue {
     /// This text.
     Text(&'static str),
-    /// A text that is worked out from what the machine has.
+    /// A text that is computed from the machine.
     Worked {
         /// Works it out.
         by: fn() -> Worked,
-        /// What comes out, in words.
+        /// The result, in words.
         words: &'static str,
     },
-    /// No text. What happens then, in words that can stand before `if not set`.
+    /// No text. The words describe the effect and fit before `if not set`.
     Unset(&'static str),
 }
 
@@ -55,11 +55,11 @@ pub(crate) enum DefaultValue {
 pub(crate) struct Flag {
     /// With its dashes.
     pub(crate) name: &'static str,
-    /// What its value is called in `--help`.
+    /// The name of its value in `--help`.
     pub(crate) value_name: &'static str,
-    /// Which commands take it, such as `sql` or `report run`. All of them, if none is named.
+    /// Its commands, such as `sql` or `report run`; empty: all of them.
     pub(crate) commands: &'static [&'static str],
-    /// What the flag means without a value. Must have a value if `None`.
+    /// The value of the bare flag; `None`: a value is required.
     pub(crate) alone: Option<&'static str>,
 }
 
@@ -85,7 +85,7 @@ impl<T> Setting<T> {
         self
     }
 
-    /// With a value that the flag has when none is written.
+    /// Adds the value of the bare flag.
     pub(super) const fn flag_alone(mut self, value: &'static str) -> Self {
         if let Some(flag) = &mut self.about.flag {
             flag.alone = Some(value);
@@ -93,7 +93,7 @@ impl<T> Setting<T> {
         self
     }
 
-    /// With a meaning for the documentation that says more.
+    /// Adds a longer meaning for the documentation.
     pub(super) const fn details(mut self, details: &'static str) -> Self {
         self.about.details = Some(details);
         self

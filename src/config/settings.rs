@@ -28,7 +28,7 @@ use super::readers::{
 use super::{About, HistoryFile, Retention, Setting, StartPosition, machine};
 use crate::terminal::logging::{LogFilter, LogFormat};
 
-/// Where the lake is when nobody says it.
+/// The default place of the lake.
 pub(crate) const DEFAULT_LAKE: &str = "./bluelake-data";
 
 /// Commands that take a flag.
@@ -38,7 +38,7 @@ const QUERIES: &[&str] = &["sql", "report run", "report run-all", "report reconc
 const CATALOGUE: &[&str] = &["report run", "report run-all", "report list"];
 const RUN_ALL: &[&str] = &["report run-all"];
 
-/// Makes a constant of each entry, and the list of what can be shown of them.
+/// Makes a constant of each entry, and the list of their descriptions.
 macro_rules! settings {
     ($($name:ident: $type:ty = $setting:expr;)*) => {
         $(pub(super) const $name: Setting<$type> = $setting;)*
@@ -89,12 +89,12 @@ settings! {
         .details("an event id seen within this time of a shard's arrivals, on it or its ancestors, is a duplicate; \
                   with `0s` none is. `replay` and `lake verify` go by it too");
     INGEST_SHUTDOWN_TIMEOUT: Duration = Setting::new("ingest.shutdown-timeout", Text("90s"), duration,
-        "time to commit what is buffered once told to stop; what is not committed by then is read again")
+        "time to commit what is buffered after a request to stop; uncommitted records are read again")
         .flag("--shutdown-timeout", "TIME", INGEST)
-        .details("time to commit what is buffered once told to stop; then the worker ends with exit code 1 and says \
-                  in which step each stream was, and what is not committed is read again");
+        .details("time to commit what is buffered after a request to stop; then the worker ends with exit code 1 and \
+                  reports the step of each stream, and uncommitted records are read again");
     INGEST_START: StartPosition = Setting::new("ingest.start", Text("trim-horizon"), start_position,
-        "where to start in a stream that the lake does not know yet: `trim-horizon`, `latest` or an RFC 3339 time")
+        "where to start in a stream that is new to the lake: `trim-horizon`, `latest` or an RFC 3339 time")
         .flag("--start", "POSITION", INGEST);
     INGEST_SHARD_RATE: ByteSize = Setting::new("ingest.shard-rate", Text("2MB"), byte_size,
         "bytes a second that polling takes of a shard; Kinesis gives 2 MB to all that poll it together")
@@ -111,10 +111,10 @@ settings! {
         .details("name of the worker among those that share the lake's streams: 1 to 100 letters, digits, `.`, `_` \
                   and `-`");
     INGEST_MAX_SHARDS: usize = Setting::new("ingest.max-shards", Unset("an even share"), positive,
-        "number of shards that this worker reads at most, over all streams")
+        "the most shards that this worker reads, over all streams")
         .flag("--max-shards", "NUMBER", INGEST);
     INGEST_ON_GAP: OnGap = Setting::new("ingest.on-gap", Text("stop"), on_gap,
-        "what a shard does whose records Kinesis may have discarded unread: `stop` or `continue`")
+        "what a shard does if Kinesis may have discarded unread records of it: `stop` or `continue`")
         .flag("--on-gap", "ACTION", INGEST);
     INGEST_LISTEN: SocketAddr = Setting::new("ingest.listen", Unset("none"), address,
         "address and port of `/metrics`, `/healthz` and `/readyz`, such as `127.0.0.1:9464`")
@@ -126,9 +126,9 @@ settings! {
                   that are its by rendezvous hashing, a task a minute and table at most, and none while rows wait to be \
                   committed; a run with `--once` compacts nothing");
     CARE_RATE: ByteSize = Setting::new("care.rate", Text("32MiB"), byte_size,
-        "bytes of files that compaction beside ingest reads a second, at most");
+        "the most bytes of files that compaction beside ingest reads per second");
     CARE_TARGET_FILE_SIZE: ByteSize = Setting::new("care.target-file-size", Unset("by the table's size"), byte_size,
-        "size of the files that compaction makes, about; `256MiB` up to a table of 1 TB, then growing with it to `1GiB`");
+        "approximate size of the files that compaction makes; `256MiB` up to a table of 1 TB, then growing with it to `1GiB`");
     CARE_MEMORY: ByteSize = Setting::new("care.memory", Text("256MiB"), care_memory,
         "memory that compaction may take, at least `64MiB`");
     CARE_TIME_TRAVEL: Duration = Setting::new("care.time-travel", Text("7d"), duration,
@@ -163,7 +163,7 @@ settings! {
         "class of storage of older files: `STANDARD_IA`, `INTELLIGENT_TIERING` or `GLACIER_IR`");
 
     REPORTS_FOLDER: PathBuf = Setting::new("reports.folder", Unset("none"), path,
-        "folder with reports of your own, one SQL file each, beside those that are built in")
+        "folder with your own reports, one SQL file each, beside the built-in ones")
         .flag("--reports", "DIR", CATALOGUE);
     REPORTS_DESTINATION: String = Setting::new("reports.destination", Unset("none"), not_empty,
         "folder or `s3://bucket/prefix` that `report run-all` exports to, unless a report names another")
@@ -180,13 +180,13 @@ settings! {
         "time after which a query is stopped, such as `30s`")
         .flag("--time-limit", "TIME", QUERIES);
     SQL_SPILL_LIMIT: ByteSize = Setting::new("sql.spill-limit", Text("4GiB"), spill_limit,
-        "disk space for spilled results: those of a query that do not fit into its memory");
+        "disk space for spilled results of queries, which do not fit into memory");
     SQL_SPILL_DIRECTORY: PathBuf = Setting::new("sql.spill-directory", Unset("the system's temporary folder"), path,
         "folder for spilled results")
         .details("folder for spilled results; a private folder is made in it, and removed at the end");
     SQL_HISTORY_FILE: HistoryFile = Setting::new("sql.history-file",
         Unset("`$XDG_STATE_HOME/bluelake/history`, or `~/.local/state/bluelake/history`"), history_file,
-        "file in which the SQL shell keeps what was typed, or `none`");
+        "file for the history of the SQL shell, or `none`");
     SQL_PAGER: String = Setting::new("sql.pager", Unset("`PAGER`, or `less -FRX -S`"), not_empty,
         "command that shows long results in the SQL shell");
 

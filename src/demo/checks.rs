@@ -1,4 +1,4 @@
-//! Totals of the lake against what the generator knows.
+//! Compares totals of the lake with the generator's truth.
 
 use std::fmt;
 
@@ -11,24 +11,24 @@ use bluelake_queries::{QuerySession, ReportResult};
 use bluelake_schemas::Stream;
 use serde::Serialize;
 
-/// One total, as it should be and as it is.
+/// One total: expected and found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Check {
     name: String,
     expected: i64,
     found: i64,
-    /// Part of another check; of interest to a person only when it differs.
+    /// It is part of another check, and shown to people only if it differs.
     #[serde(skip)]
     detail: bool,
 }
 
 impl Check {
-    /// Whether a person wants to see it.
+    /// Whether it is shown to people.
     pub(crate) fn is_worth_showing(&self) -> bool {
         !self.detail || !self.holds()
     }
 
-    /// Whether the lake tells the truth.
+    /// Whether the total is right.
     pub(crate) fn holds(&self) -> bool {
         self.expected == self.found
     }

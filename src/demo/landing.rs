@@ -28,19 +28,19 @@ const SHARDS: Shards = Shards { user_events: 2, transaction_events: 4 };
 /// Streams, tables and queries share one small machine here.
 const BUFFER_SIZE: ByteSize = ByteSize::mib(32);
 
-/// What was put and ingested.
+/// The events that were put and ingested.
 #[derive(Debug, Serialize)]
 pub(crate) struct Landed {
     put: u64,
     bytes: u64,
     put_seconds: f64,
-    /// Events that were not put because an earlier run had landed them.
+    /// Events that were skipped because an earlier run had landed them.
     pub(super) skipped: u64,
     /// What ingest read and stored.
     pub(super) ingested: IngestResult,
 }
 
-/// Puts what is missing into new streams and ingests it. `again`: an earlier run may have landed a part.
+/// Puts missing events into new streams and ingests them. `again`: an earlier run may have landed some.
 pub(super) async fn run(demo: &Demo<'_>, again: bool) -> Result<Landed> {
     let kinesis = EmbeddedKinesis::start(Options::default()).await?;
     kinesis.create_streams(SHARDS, |stream| stream.name().to_owned()).await?;
@@ -103,12 +103,12 @@ async fn ingest(demo: &Demo<'_>, kinesis: &EmbeddedKinesis, events: u64) -> Resu
     result
 }
 
-/// What an earlier run has landed.
+/// The events landed by an earlier run.
 #[derive(Debug, Default)]
 struct Present {
     /// Ids of the rows.
     rows: HashSet<Uuid>,
-    /// How often each rejected event of a stream is there; bad events may have equal bytes, and need not have an id.
+    /// The number of each rejected event of a stream; bad events may have equal bytes, and may lack an id.
     rejected: HashMap<(Stream, Vec<u8>), u64>,
 }
 
@@ -118,7 +118,8 @@ impl Present {
         // The interruption may have come before the tables were made.
         demo.lake.init(&demo.contract).await?;
         for stream in Stream::ALL {
-            // Opening brings `rejected_events` up to date: the kill may have come between an event table's commit and it.
+            // Opening updates `rejected_events`: the kill may have come between the commit of an event table and that
+            // update.
             let writer = Writer {
                 worker: "demo".to_owned(),
                 stream_arn: String::new(),
@@ -144,7 +145,7 @@ impl Present {
         Ok(present)
     }
 
-    /// Passes on what is missing, and gives the number of the others.
+    /// Passes missing events on, and gives the number of the others.
     async fn pass_missing(
         mut self,
         mut made: mpsc::Receiver<GeneratedEvent>,
@@ -177,7 +178,7 @@ impl Present {
     }
 }
 
-/// The first column as texts, whatever layout the engine chose for them.
+/// The first column as texts, in any layout of the engine.
 fn texts(batch: &RecordBatch) -> Result<Box<dyn Iterator<Item = &str> + '_>> {
     let column = batch.columns().first().context("the query gave no column")?;
     if let Some(texts) = column.as_string_opt::<i32>() {
@@ -187,7 +188,7 @@ fn texts(batch: &RecordBatch) -> Result<Box<dyn Iterator<Item = &str> + '_>> {
     Ok(Box::new(texts.iter().flatten()))
 }
 
-/// The first column as bytes, whatever layout the engine chose for them.
+/// The first column as bytes, in any layout of the engine.
 fn binaries(batch: &RecordBatch) -> Result<Box<dyn Iterator<Item = &[u8]> + '_>> {
     let column = batch.columns().first().context("the query gave no column")?;
     if let Some(bytes) = column.as_binary_opt::<i32>() {

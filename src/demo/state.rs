@@ -1,4 +1,4 @@
-//! What a demo leaves beside the tables, so that the next run can go on: `_demo/demo.json` and `_demo/truth.json`.
+//! The state of a demo beside the tables, so that the next run can go on: `_demo/demo.json` and `_demo/truth.json`.
 
 use std::path::{Path, PathBuf};
 
@@ -24,12 +24,12 @@ const EVENTS: u64 = 200_000;
 const SEED: u64 = 1;
 const DAYS: u32 = 30;
 
-/// What a demo makes, and how far it is.
+/// The options of a demo, and its progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DemoState {
     /// Events to make.
     pub(crate) events: u64,
-    /// End of the period that they are about.
+    /// The end of the period of the events.
     pub(crate) end: DateTime<Utc>,
     /// Everything has landed.
     pub(crate) complete: bool,
@@ -41,7 +41,7 @@ impl DemoState {
     /// The state that an earlier demo left in this lake.
     ///
     /// # Errors
-    /// When it is there but cannot be read.
+    /// When it exists but cannot be read.
     pub(crate) fn find(folder: &Path) -> Result<Option<Self>> {
         let path = state_file(folder);
         let text = match std::fs::read(&path) {
@@ -54,7 +54,7 @@ impl DemoState {
         Ok(Some(state))
     }
 
-    /// A new demo, marked as such before anything else is made.
+    /// A new demo; its mark is made before anything else.
     ///
     /// # Errors
     /// [`WrongUsage`] when the folder holds another lake.
@@ -70,7 +70,7 @@ impl DemoState {
         Ok(state)
     }
 
-    /// The same state, unless another number of events is wanted.
+    /// The same state, unless another number of events is requested.
     ///
     /// # Errors
     /// [`WrongUsage`] when it is.
@@ -92,7 +92,7 @@ impl DemoState {
         write(&state_file(folder), self)
     }
 
-    /// What the generator is asked for.
+    /// The options of the generator.
     pub(crate) fn options(&self) -> GeneratorOptions {
         GeneratorOptions {
             events: self.events,
@@ -113,7 +113,7 @@ pub(crate) fn save_truth(folder: &Path, truth: &Truth) -> Result<()> {
     write(&truth_file(folder), truth)
 }
 
-/// What the generator knew.
+/// The generator's truth.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -124,8 +124,8 @@ pub(crate) fn read_truth(folder: &Path) -> Result<Truth> {
         .with_context(|| format!("{} is not what a demo wrote; --fresh starts again", path.display()))
 }
 
-/// Removes the lake of an earlier demo: its tables by name, and nothing else, because the folder may hold other things.
-/// The mark goes last, so that an interrupted removal can be repeated.
+/// Removes the lake of an earlier demo: only its tables by name, because the folder may hold other files. The mark goes
+/// last, so that an interrupted removal can be repeated.
 ///
 /// # Errors
 /// [`WrongUsage`] when the folder holds a lake that no demo made.
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lake_that_no_demo_made_is_neither_used_nor_removed() {
+    fn only_a_demos_own_lake_is_used() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("transactions")).unwrap();
         assert!(DemoState::start(folder.path(), None).is_err());
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn fresh_removes_the_tables_of_a_demo_and_leaves_what_else_is_in_the_folder() {
+    fn fresh_removes_only_a_demos_tables() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("src")).unwrap();
         clear(folder.path()).unwrap();

@@ -1,4 +1,5 @@
-//! Ingest as the compaction beside it sees it: whose a partition is, and whether ingest needs the machine for itself.
+//! Ingest as seen by the compaction beside it: whether a partition is this worker's, and whether ingest needs the
+//! machine for itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,9 +9,9 @@ use bluelake_ingest::{Fleet, ProgressReport};
 
 use crate::operate::health::Health;
 
-/// Time between two looks at the lag: a page that came late is no trend.
+/// Time between two looks at the lag: a single late page is no trend.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(50);
-/// Lag that no look minds: the time of a few pages.
+/// The most lag that is ignored: the time of a few pages.
 const SMALL_LAG: Duration = Duration::from_secs(10);
 
 /// The ingest workers of this process.
@@ -85,7 +86,7 @@ mod tests {
             (60, 3_000, false),
             (120, 3_000, false),
             (180, 3_001, true),
-            // Too soon after the last look: what was seen holds.
+            // It is too soon after the last look: its finding still holds.
             (190, 1, true),
             (240, 2_000, false),
             (300, 0, false),

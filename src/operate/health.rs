@@ -1,4 +1,4 @@
-//! Whether the workers of this process are ready and healthy, told to whoever asks and, once a change, to the log.
+//! Whether the workers of this process are ready and healthy: answered on request, and logged once for each change.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use bluelake_schemas::Stream;
 
 use crate::operate::files::FilesSeen;
 
-/// How often the workers are looked at.
+/// How often the workers are checked.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The workers of this process.
@@ -21,7 +21,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Of workers for these streams, which should commit what they read within `commit_interval`.
+    /// The health of workers for these streams, which should commit their reads within `commit_interval`.
     pub(crate) fn new(expected: Vec<Stream>, commit_interval: Duration) -> Self {
         Self {
             expected,
@@ -31,7 +31,7 @@ impl Health {
         }
     }
 
-    /// A worker has opened its table: watch it from now on.
+    /// Watches a worker that has opened its table.
     pub(crate) fn watch(&self, worker: Arc<Progress>) {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
     }
@@ -47,12 +47,12 @@ impl Health {
         workers.iter().map(|worker| worker.report()).collect()
     }
 
-    /// What is wrong now; nothing when all is well.
+    /// The present concerns; none when all is well.
     pub(crate) fn concerns(&self) -> Vec<Concern> {
         self.reports().iter().flat_map(|report| examine(report, &self.limits)).collect()
     }
 
-    /// Why it is not ready now; nothing when every stream's worker has opened its table and runs.
+    /// Why it is not ready now; empty when every stream's worker has opened its table and runs.
     pub(crate) fn unready(&self) -> Vec<String> {
         let reports = self.reports();
         let missing = |stream: &Stream| {
@@ -67,20 +67,20 @@ impl Health {
         self.expected.iter().filter_map(missing).collect()
     }
 
-    /// Looks at the workers from time to time and tells the log what has changed. `each_time` is called as often.
+    /// Checks the workers from time to time and logs changes. `each_time` is called each time.
     pub(crate) async fn run(self: Arc<Self>, each_time: impl Fn()) {
         let mut ticks = tokio::time::interval(INTERVAL);
         let mut known = Vec::new();
         loop {
             ticks.tick().await;
             each_time();
-            known = tell_changes(known, self.concerns());
+            known = log_changes(known, self.concerns());
         }
     }
 }
 
-/// Logs concerns that are new and those that have passed, and gives those that are known now.
-fn tell_changes(known: Vec<Concern>, now: Vec<Concern>) -> Vec<Concern> {
+/// Logs new concerns and those that have passed, and gives the present ones.
+fn log_changes(known: Vec<Concern>, now: Vec<Concern>) -> Vec<Concern> {
     let (new, passed) = changes(&known, &now);
     for concern in new {
         tracing::error!(%concern, "unhealthy");
@@ -91,7 +91,7 @@ fn tell_changes(known: Vec<Concern>, now: Vec<Concern>) -> Vec<Concern> {
     now
 }
 
-/// Concerns that are new, and those that have passed. One that goes on is neither, however long it lasts.
+/// New concerns, and those that have passed. A lasting concern is neither.
 fn changes<'a>(known: &'a [Concern], now: &'a [Concern]) -> (Vec<&'a Concern>, Vec<&'a Concern>) {
     let without = |these: &'a [Concern], others: &[Concern]| {
         these.iter().filter(|concern| !others.iter().any(|other| other.is_like(concern))).collect()
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_concern_is_told_once_however_long_it_lasts() {
+    fn a_lasting_concern_is_logged_once() {
         let waiting =
             |seconds| Concern::NotCommitting { stream: Stream::UserEvents, oldest: Duration::from_secs(seconds) };
         let ended = Concern::Ended { stream: Stream::UserEvents };
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_not_ready_before_every_table_is_open() {
+    fn readiness_waits_until_every_table_is_open() {
         let health = Health::new(Stream::ALL.to_vec(), Duration::from_secs(60));
         let reasons = health.unready();
         assert_eq!(reasons.len(), Stream::ALL.len());

@@ -25,12 +25,12 @@ use crate::operate::serve::MetricsServer;
 
 /// How often the list of a stream's shards is read again.
 const LINEAGE_INTERVAL: Duration = Duration::from_secs(30);
-/// How long it is tried to take the heartbeat away.
+/// The time limit for removing the heartbeat.
 const LEAVE: Duration = Duration::from_secs(5);
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is read, into what, and how.
+/// The settings of a run: streams, lake and options.
 #[derive(Debug)]
 pub(crate) struct Ingestion {
     /// Where the streams are.
@@ -45,7 +45,7 @@ pub(crate) struct Ingestion {
     pub(crate) settings: IngestSettings,
     /// Stop at the tip of every shard.
     pub(crate) once: bool,
-    /// Make what is missing of the lake.
+    /// Make missing parts of the lake.
     pub(crate) init: bool,
     /// How the tables are looked after beside it, if they are.
     pub(crate) compaction: Option<CompactionOptions>,
@@ -53,7 +53,7 @@ pub(crate) struct Ingestion {
     pub(crate) compacts: bool,
 }
 
-/// What one stream gave.
+/// The result of one stream.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct StreamResult {
     pub(crate) stream: Stream,
@@ -76,15 +76,15 @@ pub(crate) struct StreamResult {
     pub(crate) file_bytes: u64,
     /// Batches that were dropped because another worker had moved the shard.
     pub(crate) fenced: u64,
-    /// A deduplication window held too many ids and was shorter than asked for.
+    /// A deduplication window held too many ids and was shorter than set.
     pub(crate) window_shortened: bool,
     /// Shards that stand still because Kinesis may have discarded records unread.
     pub(crate) open_gaps: usize,
-    /// Shards that nobody has read to their tip, when only that was wanted.
+    /// Shards that were not read to their tip, in a run that ends there.
     pub(crate) unread: Vec<ShardId>,
 }
 
-/// What one run gave.
+/// The result of one run.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct IngestResult {
     pub(crate) streams: Vec<StreamResult>,
@@ -100,17 +100,17 @@ impl IngestResult {
 }
 
 impl Ingestion {
-    /// Checks that the streams are there, opens (or makes) the lake, and reads until done or told to stop.
-    /// `show` is called now and then with the number of events read.
+    /// Checks that the streams exist, opens (or makes) the lake, and reads until it is done or is to stop. `show` is
+    /// called now and then with the number of events read.
     ///
     /// # Errors
-    /// The first error that is not waited out; what was committed before it stays committed.
+    /// The first error that is not waited out. Earlier commits stay.
     pub(crate) async fn run(self, shutdown: CancellationToken, show: impl Fn(u64)) -> Result<IngestResult> {
         let streams = self.streams.iter().map(|(stream, _)| *stream).collect();
         let health = Arc::new(Health::new(streams, self.settings.buffer_age));
         let mut background = self.watch_over(&health).await?;
         let started = Instant::now();
-        // Until something is read there is nothing to commit: a shutdown ends it at once.
+        // Before the first read there is nothing to commit: a shutdown ends it at once.
         let stopped = || Ok(IngestResult { streams: Vec::new(), seconds: started.elapsed().as_secs_f64() });
         let worker = self.settings.worker_id.clone().unwrap_or_else(worker_name);
         let fleet = tokio::select! {
@@ -144,7 +144,7 @@ impl Ingestion {
         let summaries = tokio::select! {
             ended = running => ended?,
             steps = out_of_time => bail!(
-                "told to stop, and what is buffered could not be committed within {} (--shutdown-timeout): it will be read again{steps}",
+                "stopped, and what is buffered could not be committed within {} (--shutdown-timeout): it will be read again{steps}",
                 humantime::format_duration(limit)
             ),
         };
@@ -152,9 +152,9 @@ impl Ingestion {
         Ok(IngestResult { streams, seconds: started.elapsed().as_secs_f64() })
     }
 
-    /// Looks at the streams, makes the lake when that is wanted, and takes a place in the fleet.
+    /// Checks the streams, makes the lake if that is requested, and joins the fleet.
     async fn join(&self, worker: &str) -> Result<Option<Fleet>> {
-        // Before the lake is made or touched: a misspelt stream must not leave an empty lake behind.
+        // This is before the lake is made or touched: a misspelt stream must not leave an empty lake behind.
         for (_, name) in &self.streams {
             self.source(name).describe().await?;
         }
@@ -168,7 +168,7 @@ impl Ingestion {
     /// Opens the tables side by side.
     async fn open(&self, worker: &str, fleet: Option<&Fleet>, health: &Health) -> Result<Vec<StreamWorker>> {
         let budget = MemoryBudget(bytes(self.settings.memory_budget));
-        // One for all: a stream that has little to read leaves its room to the other.
+        // One for all streams: a stream with little to read leaves its room to the other.
         let admission = Admission::new(budget.page_bytes());
         let options = self.options(budget, admission);
         let opening = self.streams.iter().map(|(stream, name)| {
@@ -183,8 +183,8 @@ impl Ingestion {
         futures::future::try_join_all(opening).await
     }
 
-    /// A run to the tip reads every shard by itself: it ends, and then nobody would read the share of those that are
-    /// away. Given a name it takes part like any other.
+    /// A run to the tip reads every shard by itself: when it ends, the share of absent workers would be left unread.
+    /// With a name it takes part like any other.
     async fn join_fleet(&self, worker: &str) -> Result<Option<Fleet>> {
         if self.once && self.settings.worker_id.is_none() {
             return Ok(None);
@@ -204,7 +204,7 @@ impl Ingestion {
         }
     }
 
-    /// Starts the watchdog and, if it is wanted, the server of metrics and health; both end when the set is dropped.
+    /// Starts the watchdog and, if set, the server of metrics and health; both end when the set is dropped.
     async fn watch_over(&self, health: &Arc<Health>) -> Result<JoinSet<()>> {
         let mut background = JoinSet::new();
         let recorded = match self.settings.listen {
@@ -239,7 +239,7 @@ impl Ingestion {
         async move { match kept.await {} }
     }
 
-    /// Options of one worker: the streams share out what is set for the process.
+    /// The options of one worker: the streams share the limits of the process.
     fn options(&self, budget: MemoryBudget, admission: Admission) -> IngestOptions {
         let streams = self.streams.len().max(1);
         let batch_bytes = match self.settings.buffer_size {
@@ -268,12 +268,12 @@ impl Ingestion {
     }
 }
 
-/// What an address cannot reach is refused where settings are read.
+/// The readers of settings refuse sizes that an address cannot reach.
 fn bytes(size: ByteSize) -> usize {
     usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
-/// Takes the heartbeat away; when that takes long, the others see it expire.
+/// Removes the heartbeat; if that takes long, the others see it expire.
 async fn leave(fleet: Option<Fleet>) {
     if let Some(fleet) = fleet
         && tokio::time::timeout(LEAVE, fleet.leave()).await.is_err()
@@ -282,12 +282,12 @@ async fn leave(fleet: Option<Fleet>) {
     }
 }
 
-/// Comes when a shutdown takes too long, and says in which steps. To end in the middle of a commit is as safe as to be
-/// killed there.
+/// Ends when a shutdown takes too long, and names the steps under way. An end in the middle of a commit is as safe as a
+/// kill there.
 async fn out_of_time(shutdown: CancellationToken, limit: Duration, progress: &[Arc<Progress>]) -> String {
     shutdown.cancelled().await;
     tokio::time::sleep(limit).await;
-    // Now: a worker that is dropped has failed, and is in no step.
+    // This is read now: a dropped worker has failed, and has no step.
     under_way(progress)
 }
 
@@ -299,7 +299,7 @@ fn under_way(progress: &[Arc<Progress>]) -> String {
     if steps.is_empty() { String::new() } else { format!("; {}", steps.join(", ")) }
 }
 
-/// A name that a person can find: the machine's, where it is known, and the process's number.
+/// A name that people can find: the machine's, if known, and the process's number.
 fn worker_name() -> String {
     let machine = std::env::var("HOSTNAME").ok().filter(|name| Heartbeats::is_valid_id(name));
     format!("{}-{}", machine.as_deref().unwrap_or("worker"), std::process::id())

@@ -1,7 +1,7 @@
-//! The last bound on memory: what the system gives to this process at all.
+//! The last bound on memory: the system's limit for this process.
 //!
-//! The bounds of `queries` stop a query that takes too much, and the process goes on. They cannot stop one that asks for
-//! hundreds of gigabytes in a single step. With this bound such a step ends the process, and not its neighbours. The
+//! The bounds of `queries` stop a query that takes too much, and the process goes on. They cannot stop a single step
+//! that asks for hundreds of gigabytes. With this bound such a step ends this process, and not its neighbours. The
 //! shell is then started again (`shell::supervisor`).
 
 use bluelake_queries::process_bytes;
@@ -11,8 +11,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 const LIMITS: u64 = 4;
 const ALLOWANCE_BYTES: u64 = 1 << 30;
 
-/// Bounds the private memory of this process to what it has now, four times the limit of queries, and 1 GiB. That is
-/// well above the point at which a query is stopped. Where the system has no such bound, there is none.
+/// Bounds the private memory of this process to its present size, four times the limit of queries, and 1 GiB. A query
+/// is stopped well below that. Systems without such a bound have none.
 pub(crate) fn bound_process(memory_limit: ByteSize) {
     let most = process_bytes("VmData:")
         .and_then(|bytes| u64::try_from(bytes).ok())
@@ -31,7 +31,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_system_tells_how_much_the_process_has() {
+    fn the_system_reports_the_memory_of_processes() {
         assert!(process_bytes("VmData:").is_some_and(|bytes| bytes > 1 << 20));
     }
 }

@@ -1,7 +1,8 @@
-//! Metrics and health over HTTP: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever restarts or routes.
+//! Metrics and health over HTTP: `/metrics` for Prometheus, `/healthz` and `/readyz` for supervisors and load
+//! balancers.
 //!
-//! One task serves every connection. A client that is slow, or never reads, costs one of a few places for a few seconds,
-//! and nothing of the work: reports are taken without waiting for anything.
+//! One task serves every connection. A client that is slow, or never reads, takes one of a few places for a few
+//! seconds, and does not disturb the work: reports are taken without waiting.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ const BUCKETS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const BUILD_INFO: &str = "bluelake_build_info";
 
-/// What clients may take.
+/// The limits of clients.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     /// Connections served at once; others wait to be accepted.
@@ -49,7 +50,7 @@ impl Default for Limits {
     }
 }
 
-/// Begins to keep what is recorded when it happens, for the rest of the process.
+/// Begins to keep metrics that are recorded when they happen, for the rest of the process.
 ///
 /// # Errors
 /// When that was begun before.
@@ -70,7 +71,7 @@ pub(crate) struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Takes the address; nothing is answered before [`MetricsServer::run`].
+    /// Takes the address; requests are answered only by [`MetricsServer::run`].
     ///
     /// # Errors
     /// When the address cannot be taken.
@@ -99,12 +100,12 @@ impl MetricsServer {
                         connections.push(tokio::time::timeout(limits.connection, connection));
                     }
                     Err(error) => {
-                        // Out of file handles, for example: that passes, and must not make the loop hot.
+                        // Out of file handles, for example: such a fault passes, and must not make the loop hot.
                         tracing::warn!(%error, "a connection to the metrics could not be accepted");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 },
-                // However it ended: the next one comes on a connection of its own.
+                // The end of a connection does not matter: the next request has its own.
                 Some(_) = connections.next(), if !connections.is_empty() => {}
             }
         }
@@ -127,7 +128,7 @@ fn router(health: Arc<Health>, recorded: PrometheusHandle) -> Router {
         .route("/readyz", get(move || async move { verdict("ready", "not ready", ready.unready()) }))
 }
 
-/// What is recorded when it happens, and all that the reports say now.
+/// Metrics that are recorded when they happen, and those of the present reports.
 fn render(health: &Health, recorded: &PrometheusHandle) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
@@ -147,7 +148,7 @@ fn render(health: &Health, recorded: &PrometheusHandle) -> String {
     text
 }
 
-/// 200 when there is nothing against it, else 503 with the reasons; JSON either way.
+/// 200 without reasons, else 503 with the reasons; JSON in both cases.
 fn verdict(good: &str, bad: &str, reasons: Vec<String>) -> impl IntoResponse {
     let (code, status) =
         if reasons.is_empty() { (StatusCode::OK, good) } else { (StatusCode::SERVICE_UNAVAILABLE, bad) };
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_that_say_nothing_or_never_read_make_room_in_time() {
+    async fn silent_clients_make_room_in_time() {
         let short = Duration::from_millis(300);
         let address = start(Limits { connections: 2, request: short, connection: short }).await;
         let mut held = Vec::new();

@@ -1,5 +1,5 @@
-//! One AWS configuration for everything that talks to AWS: the SDK's own chain of variables, profiles, SSO, web
-//! identity and instance roles, with `AWS_ENDPOINT_URL…` as usual.
+//! One AWS configuration for all calls to AWS: the SDK's own chain of variables, profiles, SSO, web identity and
+//! instance roles, with `AWS_ENDPOINT_URL…` as usual.
 
 mod checks;
 
@@ -9,15 +9,15 @@ use anyhow::{Result, bail};
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 
-/// Every answer begins within this, or the call is given up: the SDK itself would wait for ever. How long an answer then
-/// takes is bounded by the SDK, which gives up one that stalls.
+/// Every answer must begin within this time, or the call is given up: the SDK itself would wait for ever. The SDK
+/// bounds the rest of an answer and gives up one that stalls.
 const ANSWER_BEGINS: Duration = Duration::from_secs(30);
 
-/// Loads the usual chain. Nothing is contacted before the first request, except to find the region of an instance.
+/// Loads the usual chain. It makes no call before the first request, except to find the region of an instance.
 ///
 /// # Errors
-/// [`crate::terminal::failure::WrongUsage`] when a variable or profile has a value that it cannot have: the SDK takes some of those
-/// for nothing, and panics on others.
+/// [`crate::terminal::failure::WrongUsage`] when a variable or profile has an invalid value: the SDK ignores some of
+/// those, and panics on others.
 pub(crate) async fn sdk_config() -> Result<SdkConfig> {
     checks::variables(std::env::vars_os())?;
     checks::profiles().await?;

@@ -1,4 +1,4 @@
-//! Environment variables that libraries read for themselves. An empty one counts as not set, as for our own; several
+//! Environment variables that libraries read themselves. An empty one counts as not set, like our own; several
 //! libraries take it for a value, and fail or panic on it.
 
 use std::ffi::OsString;
@@ -9,17 +9,17 @@ use anyhow::Result;
 
 use crate::terminal::failure::WrongUsage;
 
-/// What the variables of the AWS SDK begin with.
+/// The prefix of the AWS SDK's variables.
 const AWS: &str = "AWS_";
-/// Others: places, and what a client of HTTP is told.
+/// Other variables: places, and settings of HTTP clients.
 const OTHERS: [&str; 8] =
     ["HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
 
-/// Goes on without the empty ones. Only a process that is started anew can lose a variable: this one becomes it, with its
+/// Goes on without the empty ones. Only a new process can lose a variable: this process replaces itself, and keeps its
 /// number, its arguments and its files.
 ///
 /// # Errors
-/// [`WrongUsage`] that names them when that cannot be done.
+/// [`WrongUsage`] that names them when that is impossible.
 pub(crate) fn without_empty_variables() -> Result<()> {
     let empty = empty(std::env::vars_os());
     if empty.is_empty() {

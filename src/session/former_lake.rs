@@ -1,4 +1,4 @@
-//! The place of the default lake in earlier versions. Whoever has a lake there and names none is told of it before
+//! The place of the default lake in earlier versions. A user with a lake there who names none gets a message before
 //! anything is read or made: an empty new lake beside the old one would look like lost events.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::terminal::failure::WrongUsage;
 /// The default lake of earlier versions.
 const FORMER_LAKE: &str = "./lake";
 
-/// Refuses to go on with the default lake when it is not there and the former one is, both seen from `folder`.
+/// Refuses to go on with the default lake when it does not exist and the former one does, both seen from `folder`.
 ///
 /// # Errors
 /// [`WrongUsage`] that says how to name either lake.
@@ -28,7 +28,7 @@ pub(crate) fn check(folder: &Path) -> Result<()> {
     .into())
 }
 
-/// Whether one of our tables is there. The folder may be a source folder of the same name.
+/// Whether one of our tables exists. The folder may be a source folder of the same name.
 fn has_tables(lake: &Path) -> bool {
     let mut tables = Stream::ALL.map(Stream::table).into_iter().chain([REJECTED_EVENTS]);
     tables.any(|table| lake.join(table).join("_delta_log").is_dir())
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_former_lake_without_a_new_one_is_told() {
+    fn only_a_sole_former_lake_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let make = |name: &str| std::fs::create_dir_all(folder.path().join(name)).unwrap();
         assert!(check(folder.path()).is_ok(), "nothing is there");
@@ -48,8 +48,8 @@ mod tests {
         make("lake/transactions");
         assert!(check(folder.path()).is_ok(), "no table");
         make("lake/transactions/_delta_log");
-        let told = check(folder.path()).unwrap_err().to_string();
-        assert!(told.contains("--lake ./lake") && told.contains("rename"), "{told}");
+        let message = check(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("--lake ./lake") && message.contains("rename"), "{message}");
         make("bluelake-data");
         assert!(check(folder.path()).is_ok(), "the default lake is there");
     }

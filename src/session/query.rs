@@ -9,7 +9,7 @@ use crate::config::Config;
 /// Opens all tables of the lake, each at the wanted version.
 ///
 /// # Errors
-/// When the place holds no lake or cannot be read, or does not have the version (any more).
+/// When the place holds no lake or cannot be read, or does not have the version, or no longer.
 pub(crate) async fn open(lake: &Lake, config: &Config, as_of: &AsOf) -> Result<QuerySession> {
     let options = QueryOptions {
         memory_limit_bytes: usize::try_from(config.sql.memory_limit.as_u64()).unwrap_or(usize::MAX),

@@ -1,4 +1,4 @@
-//! That the two streams of the configuration are two. One of them may be given by its name and one by its ARN: then only
+//! Checks that the two streams of the configuration are distinct. If one is given by its name and one by its ARN, only
 //! Kinesis knows.
 
 use anyhow::Result;
@@ -12,7 +12,7 @@ use crate::terminal::failure::WrongUsage;
 /// Refuses one stream for both.
 ///
 /// # Errors
-/// [`WrongUsage`] when both are the same stream; else when Kinesis cannot be asked.
+/// [`WrongUsage`] when both are the same stream; another error when Kinesis does not answer.
 pub(crate) async fn ensure_two(kinesis: &Client, config: &Config) -> Result<()> {
     if !may_be_one(config) {
         return Ok(());
@@ -27,7 +27,7 @@ pub(crate) async fn ensure_two(kinesis: &Client, config: &Config) -> Result<()> 
     }
 }
 
-/// As [`ensure_two`], for those who take the name of an ARN for the name of a stream.
+/// As [`ensure_two`], for callers that take the name in an ARN for the name of a stream.
 ///
 /// # Errors
 /// [`WrongUsage`] when both have the same name.

@@ -15,7 +15,7 @@ use tokio::signal::unix::Signal;
 use super::{Shell, display};
 use crate::terminal::output;
 
-/// Bytes of a result that are held to be shown.
+/// The most bytes of a result that are held for display.
 const SHOWN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A result, or its beginning, in memory.
@@ -29,7 +29,7 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    /// Reads until there is no more, or as much as a terminal is shown.
+    /// Reads to the end, or as much as a terminal shows.
     async fn read(stream: &mut QueryStream) -> Result<Self> {
         let mut collected = Self { schema: stream.schema(), batches: Vec::new(), rows: 0, is_cut: false };
         let mut bytes = 0;
@@ -63,7 +63,7 @@ impl Collected {
         Ok(text)
     }
 
-    /// The result as a picture, as wide as the terminal. Of a result that was cut, it says so.
+    /// The result as a picture, as wide as the terminal. The picture says if the result was cut.
     pub(super) fn chart(&self, form: ChartForm) -> Result<String> {
         let mut drawn = Points::read(&self.schema, &self.batches)?.draw(form, display::width())?;
         if self.is_cut {
@@ -81,7 +81,7 @@ impl Collected {
     }
 }
 
-/// Bytes of the rows that the batch shows, not of all that its buffers hold.
+/// Bytes of the batch's own rows, not of its whole buffers.
 fn sliced_bytes(column: &arrow::array::ArrayRef) -> usize {
     column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
 }
@@ -128,7 +128,7 @@ impl Shell<'_> {
             output::publish(file)?;
             return self.note(&format!("{rows} rows written to {} as {format}", path.display()));
         }
-        // Inside of a statement the signals are with the caller, so the terminal is asked for.
+        // Within a statement the caller has the signals, so this checks the terminal.
         if !display::is_terminal() {
             return self.stream(stream).await;
         }
@@ -139,7 +139,7 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// For programs: everything, as it comes.
+    /// For programs: all rows as they come.
     async fn stream(&mut self, stream: &mut QueryStream) -> Result<()> {
         if self.display.is_expanded || self.display.draws_charts || self.next_chart.is_some() {
             let collected = Collected::read(stream).await?;
@@ -168,17 +168,17 @@ impl Shell<'_> {
         self.show(&String::from_utf8_lossy(&text))
     }
 
-    /// Something about a result, not part of it.
+    /// Prints a remark about a result.
     fn note(&self, text: &str) -> Result<()> {
         if display::is_terminal() { output::line(text) } else { Ok(writeln!(std::io::stderr(), "{text}")?) }
     }
 }
 
-/// Waits for Ctrl-C from now on; forever when it is not listened for.
+/// Waits for Ctrl-C from now on; for ever without a listener.
 async fn interrupted(interrupts: Option<&mut Signal>) {
     match interrupts {
         Some(interrupts) => {
-            // One from before this statement, such as for the pager of the last one.
+            // An earlier Ctrl-C, such as for the pager of the last statement, does not count.
             while interrupts.recv().now_or_never().is_some() {}
             interrupts.recv().await;
         }

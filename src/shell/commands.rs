@@ -1,4 +1,4 @@
-//! What the shell's own commands do.
+//! The shell's own commands.
 
 use anyhow::{Context, Result};
 use bluelake_lake::AsOf;
@@ -9,7 +9,7 @@ use super::{Flow, Shell, display};
 use crate::session::query;
 use crate::terminal::output;
 
-/// Files that `\i` follows inside of each other; more is a file that includes itself.
+/// The most nested files of `\i`; more means that a file includes itself.
 const FILES_OPEN_MAX: usize = 16;
 
 impl Shell<'_> {

@@ -1,4 +1,4 @@
-//! The terminal: how wide it is, and whether a text goes through the pager.
+//! The terminal: its size, and whether a text goes through the pager.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -8,7 +8,7 @@ use comfy_table::Table;
 use super::{Shell, pager};
 use crate::terminal::output;
 
-/// For what is not a terminal, and for terminals that do not say.
+/// The width without a terminal, or for a terminal that does not report it.
 const WIDTH: usize = 80;
 const HEIGHT: usize = 24;
 
@@ -26,12 +26,13 @@ pub(super) fn width() -> usize {
     size().0
 }
 
-/// A table as wide as the terminal at most, with a newline at its end.
+/// A table at most as wide as the terminal, with a newline at its end.
 pub(super) fn fitted(mut table: Table) -> String {
     table.set_width(u16::try_from(width()).unwrap_or(u16::MAX)).to_string() + "\n"
 }
 
-/// Writes a text to standard output; through the pager where it is a terminal that is too narrow for it, and would break its lines.
+/// Writes a text to standard output. On a terminal that is too narrow and would break its lines, the text goes through
+/// the pager.
 ///
 /// # Errors
 /// When standard output cannot be written.

@@ -1,4 +1,4 @@
-//! Where the shell keeps what was typed.
+//! The history of the shell.
 
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config::HistoryFile;
 
-/// Only the user looks into what was typed.
+/// Only the user may read the history.
 const FOLDER_MODE: u32 = 0o700;
 
-/// The file for the history, with its folder made; `None` when there is none, such as without a home.
+/// The file for the history, in an existing folder; `None` if there is none, for example without a home.
 pub(super) fn file(setting: &HistoryFile) -> Option<PathBuf> {
     let path = path(setting, |name| std::env::var_os(name))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_history_is_in_the_users_folder_for_state() {
+    fn the_history_lies_in_the_state_folder() {
         let cases = [
             (Some("/home/ann"), None, Some("/home/ann/.local/state/bluelake/history")),
             (Some("/home/ann"), Some("/state"), Some("/state/bluelake/history")),
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_no_history() {
+    fn an_impossible_folder_means_no_history() {
         assert_eq!(file(&HistoryFile::File("/proc/nowhere/history".into())), None);
     }
 }

@@ -5,15 +5,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-/// Quits at once when all fits, leaves the text on the screen, and scrolls sideways instead of wrapping.
+/// Quits at once if everything fits, leaves the text on the screen, and scrolls sideways instead of wrapping.
 const LESS: &str = "less -FRX -S";
-/// What a shell answers when the command is not there or cannot be run.
+/// A shell's exit codes for a command that is missing or cannot be run.
 const NOT_RUN: [i32; 2] = [126, 127];
 
 /// Shows the text. A pager that quits before its end is no error.
 ///
 /// # Errors
-/// When neither a pager can be run nor the terminal be written.
+/// When neither a pager can be run nor the terminal written.
 pub(super) fn page(text: &str, height: usize, configured: Option<&str>) -> Result<()> {
     let from_environment = std::env::var("PAGER").ok().filter(|command| !command.trim().is_empty());
     let command = configured.map(str::to_owned).or(from_environment);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pager_gets_the_text_and_may_quit_early() {
+    fn a_pager_gets_text_and_may_quit() {
         let folder = tempfile::tempdir().unwrap();
         let seen = folder.path().join("seen");
         let text = "line\n".repeat(100_000);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pager_that_is_not_there_is_told_apart() {
+    fn a_missing_pager_is_distinguished() {
         assert!(!run("no-such-pager-anywhere 2>/dev/null", &"line\n".repeat(100_000)).unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! Lines of the terminal: editing, history, completion, and where a statement is complete.
+//! Lines of the terminal: editing, history, completion, and the end of statements.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use rustyline::{CompletionType, Config, Context, Editor, Helper};
 const PROMPT: &str = "bluelake> ";
 const HISTORY_ENTRIES_MAX: usize = 5_000;
 
-/// What the user entered.
+/// The input of the user.
 pub(super) enum Line {
     /// A command, or text whose last statement is complete.
     Text(String),
@@ -25,7 +25,7 @@ pub(super) enum Line {
     End,
 }
 
-/// Reads from the terminal. What is entered is in the history at once.
+/// Reads from the terminal. Entries are in the history at once.
 pub(super) struct LineReader {
     editor: Editor<SqlHelper, FileHistory>,
     history: Option<PathBuf>,
@@ -46,7 +46,7 @@ impl LineReader {
         let mut editor = Editor::with_config(config).context("cannot use the terminal")?;
         editor.set_helper(Some(SqlHelper::default()));
         if let Some(path) = &history {
-            // A file that is not there yet, or that cannot be read, is no history.
+            // A missing or unreadable file means no history.
             let _ = editor.load_history(path);
         }
         Ok(Self { editor, history })
@@ -73,7 +73,7 @@ impl LineReader {
         }
     }
 
-    /// Written at once, so that a shell that is killed does not forget.
+    /// It is written at once, so that a killed shell loses no entries.
     fn remember(&mut self, text: &str) {
         let added = !text.trim().is_empty() && self.editor.add_history_entry(text.trim_end()).unwrap_or(false);
         if let (true, Some(path)) = (added, &self.history) {
@@ -103,7 +103,7 @@ impl Validator for SqlHelper {
     }
 }
 
-/// Told on a new line of a statement that has no end; no key puts it into the line.
+/// Marks a new line of an unfinished statement; no key can enter it.
 struct GoesOn;
 
 impl Hint for GoesOn {
@@ -127,7 +127,7 @@ impl Hinter for SqlHelper {
 impl Highlighter for SqlHelper {}
 impl Helper for SqlHelper {}
 
-/// Whether Enter ends the input: a command, nothing, or statements that all end with `;`.
+/// Whether Enter ends the input: a command, an empty line, or statements that all end with `;`.
 fn is_complete(text: &str) -> bool {
     let mut rest = text;
     while split(rest).statement.is_some() {

@@ -1,4 +1,4 @@
-//! Statements and commands from a file or a pipe, one after the other, until the first error.
+//! Statements and commands from a file or a pipe, in sequence until the first error.
 
 use std::io::{BufRead, Read as _};
 
@@ -8,14 +8,14 @@ use bluelake_queries::{Refusal, SQL_BYTES_MAX};
 
 use super::{Flow, Shell};
 
-/// Room for the longest statement with what may stand around it.
+/// Room for the longest statement with its surroundings.
 const LINE_BYTES_MAX: usize = 2 * SQL_BYTES_MAX;
 
 impl Shell<'_> {
-    /// Runs what is read. A statement ends with `;` or with the text; a command is a line of its own.
+    /// Runs statements and commands. A statement ends with `;` or with the text; a command is a line of its own.
     ///
     /// # Errors
-    /// The first error, with the name of the text and the line that it was found in.
+    /// The first error, with the name of the text and its line.
     pub(super) async fn read_script(&mut self, name: &str, mut lines: impl BufRead) -> Result<Flow> {
         let mut pending = String::new();
         let mut number = 0_u64;

@@ -1,7 +1,7 @@
-//! A second process that starts the shell again when a query took it down.
+//! A second process that starts the shell again after a query has crashed it.
 //!
-//! The limits of a query are kept by the process that runs it. What they cannot keep (a step that asks for more memory
-//! than there is) ends that process. This one has no query: it waits, says what happened, and starts the next.
+//! The process that runs a query keeps its limits. A step beyond them (which asks for more memory than there is) ends
+//! that process. This process has no query: it waits, reports what happened, and starts the next.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -12,20 +12,20 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::terminal::failure::{AlreadyTold, Outcome};
+use crate::terminal::failure::{AlreadyReported, Outcome};
 use crate::terminal::output;
 
-/// Whoever ends so soon would only end again.
+/// A process that ends sooner is not started again, because it would only end again.
 const LIFE_MIN: Duration = Duration::from_secs(3);
-/// How a process ends that the system gives no more memory to: by its own hand, or by the kernel's.
+/// The signals that end a process without memory: its own abort, or the kernel's kill.
 const OUT_OF_MEMORY: [i32; 2] = [6, 9];
-/// Added to the number of a signal for the exit code of what it ended.
+/// The exit code of a signalled process is this plus the signal's number.
 const SIGNAL_CODE: i32 = 128;
 
 /// Runs this program with the same arguments and this flag, until it ends by itself.
 ///
 /// # Errors
-/// [`AlreadyTold`] with its exit code, if that is not 0.
+/// [`AlreadyReported`] with its exit code, if that is not 0.
 pub(crate) async fn run(flag: &str) -> Result<Outcome> {
     let terminal = tcgetattr(std::io::stdin()).ok();
     loop {
@@ -34,7 +34,7 @@ pub(crate) async fn run(flag: &str) -> Result<Outcome> {
         restore(terminal.as_ref());
         let Some(signal) = status.signal() else { return by_itself(status) };
         if !OUT_OF_MEMORY.contains(&signal) || started.elapsed() < LIFE_MIN {
-            return Err(AlreadyTold(u8::try_from(SIGNAL_CODE + signal).unwrap_or(1)).into());
+            return Err(AlreadyReported(u8::try_from(SIGNAL_CODE + signal).unwrap_or(1)).into());
         }
         output::line("The query took more memory than a process is given here, and the shell ended. It starts again.")?;
     }
@@ -43,14 +43,14 @@ pub(crate) async fn run(flag: &str) -> Result<Outcome> {
 fn by_itself(status: ExitStatus) -> Result<Outcome> {
     match status.code() {
         Some(0) => Ok(Outcome::Done),
-        code => Err(AlreadyTold(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)).into()),
+        code => Err(AlreadyReported(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)).into()),
     }
 }
 
-/// Starts it and waits for its end. Ctrl-C is for it alone; being told to end ends it.
+/// Starts it and waits for its end. Ctrl-C is for it alone; SIGTERM ends it.
 async fn wait(flag: &str) -> Result<ExitStatus> {
     let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
-    let mut told = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut termination = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1)).arg(flag).kill_on_drop(true);
@@ -59,7 +59,7 @@ async fn wait(flag: &str) -> Result<ExitStatus> {
         tokio::select! {
             status = shell.wait() => return status.context("cannot wait for the shell"),
             _ = interrupts.recv() => {}
-            _ = told.recv() => {
+            _ = termination.recv() => {
                 shell.kill().await.context("cannot end the shell")?;
                 return Ok(ExitStatus::from_raw(SignalKind::terminate().as_raw_value()));
             }
@@ -67,7 +67,7 @@ async fn wait(flag: &str) -> Result<ExitStatus> {
     }
 }
 
-/// Gives the terminal back as it was: who was killed while a line was edited could not.
+/// Restores the terminal: a process that was killed during line editing could not.
 fn restore(terminal: Option<&Termios>) {
     if let Some(terminal) = terminal {
         let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, terminal);

@@ -1,4 +1,4 @@
-//! What tables, views and their columns mean: the contract says it of tables, the files of the views of views.
+//! The meanings of tables, views and their columns: from the contract for tables, from the view files for views.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(crate) struct Dictionary {
     columns: BTreeMap<(String, String), Meaning>,
 }
 
-/// What is known of a column beside its type.
+/// The facts of a column beside its type.
 #[derive(Debug, Clone, Default)]
 struct Meaning {
     unit: String,
@@ -27,20 +27,20 @@ struct Meaning {
     description: String,
 }
 
-/// A table or view, with what it means.
+/// A table or view with its meaning.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Described {
     /// Its name in SQL.
     pub(crate) name: String,
     /// `table` or `view`.
     pub(crate) kind: &'static str,
-    /// What one row stands for.
+    /// The meaning of one row.
     pub(crate) grain: String,
     /// The columns, in their order.
     pub(crate) columns: Vec<DescribedColumn>,
 }
 
-/// A column, with what it means.
+/// A column with its meaning.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct DescribedColumn {
     name: String,
@@ -48,7 +48,7 @@ pub(crate) struct DescribedColumn {
     data_type: String,
     /// Whether it may be NULL.
     nullable: bool,
-    /// What its values count or measure; empty when the meaning says it.
+    /// The unit of its values; empty if the meaning says it.
     unit: String,
     /// Whether it holds personal data.
     personal: bool,
@@ -56,7 +56,7 @@ pub(crate) struct DescribedColumn {
 }
 
 impl Dictionary {
-    /// By a contract and the views.
+    /// The dictionary of a contract and the views.
     ///
     /// # Errors
     /// When a view's file is at fault; a test keeps that from being released.
@@ -79,7 +79,7 @@ impl Dictionary {
         for view in describe_views()? {
             grains.insert(view.name.to_owned(), view.header.grain);
             for column in view.header.columns {
-                // A view's column is personal when the column of that name in a table is.
+                // A view's column is personal if the column of that name in a table is.
                 let is_same =
                     |((_, name), meaning): (&(String, String), &Meaning)| *name == column.name && meaning.is_personal;
                 let is_personal = columns.iter().any(is_same);
@@ -90,12 +90,12 @@ impl Dictionary {
         Ok(Self { grains, columns })
     }
 
-    /// What one row stands for; empty when it is not known.
+    /// The meaning of one row; empty if it is not known.
     pub(crate) fn grain(&self, relation: &str) -> &str {
         self.grains.get(relation).map_or("", String::as_str)
     }
 
-    /// A table or view with all that is known of it.
+    /// A table or view with all known facts.
     pub(crate) fn describe(&self, relation: &Relation) -> Described {
         Described {
             name: relation.name.clone(),
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_column_of_a_view_is_personal_when_it_is_in_the_contract() {
+    fn views_mark_the_contracts_personal_columns() {
         let dictionary = Dictionary::of(&Contract::embedded().unwrap()).unwrap();
         let of = |relation: &str, column: &str| {
             dictionary.column(relation, &Field::new(column, arrow::datatypes::DataType::Utf8, true))

@@ -1,4 +1,4 @@
-//! How a command can end, and the exit code of each end.
+//! The outcomes of a command, and their exit codes.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -10,14 +10,14 @@ use serde_json::json;
 use crate::terminal::logging::LogFormat;
 use crate::terminal::output::printable;
 
-/// How a command ended that did not fail.
+/// The outcome of a command that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// All of it is done: exit code 0.
+    /// It is all done: exit code 0.
     Done,
     /// Done, but incomplete by a limit that the caller set, or with a check that failed: exit code 3.
     Incomplete,
-    /// Nothing was done, because the period that was asked for is not complete yet: exit code 4.
+    /// It was not done, because the requested period is not complete yet: exit code 4.
     NotComplete,
 }
 
@@ -31,7 +31,7 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// The caller asked for something that cannot be: wrong flags or configuration. Exit code 2.
+/// The call is wrong: invalid flags or configuration. Exit code 2.
 #[derive(Debug)]
 pub(crate) struct WrongUsage(String);
 
@@ -50,7 +50,8 @@ impl fmt::Display for WrongUsage {
 
 impl std::error::Error for WrongUsage {}
 
-/// Whoever read our standard output has gone (`bluelake sql … | head`). Not a failure: exit code 0, in silence.
+/// The reader of our standard output has gone (`bluelake sql … | head`). This is no failure: exit code 0, without a
+/// message.
 #[derive(Debug)]
 pub(crate) struct ReaderGone;
 
@@ -62,21 +63,21 @@ impl fmt::Display for ReaderGone {
 
 impl std::error::Error for ReaderGone {}
 
-/// A process that this one started has told of its error, and ended with this exit code.
+/// A process that this one started has reported its error, and ended with this exit code.
 #[derive(Debug)]
-pub(crate) struct AlreadyTold(pub(crate) u8);
+pub(crate) struct AlreadyReported(pub(crate) u8);
 
-impl fmt::Display for AlreadyTold {
+impl fmt::Display for AlreadyReported {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "ended with exit code {}", self.0)
     }
 }
 
-impl std::error::Error for AlreadyTold {}
+impl std::error::Error for AlreadyReported {}
 
-/// Whether nobody is to be told of the error.
-pub(crate) fn is_told(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<ReaderGone>().is_some() || error.downcast_ref::<AlreadyTold>().is_some()
+/// Whether the error is reported already, or is to be silent.
+pub(crate) fn is_reported(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ReaderGone>().is_some() || error.downcast_ref::<AlreadyReported>().is_some()
 }
 
 /// The exit code of an error.
@@ -85,7 +86,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    if let Some(AlreadyTold(code)) = error.downcast_ref::<AlreadyTold>() {
+    if let Some(AlreadyReported(code)) = error.downcast_ref::<AlreadyReported>() {
         *code
     } else if error.downcast_ref::<ReaderGone>().is_some() {
         0
@@ -98,11 +99,11 @@ fn code(error: &anyhow::Error) -> u8 {
 
 /// The error and its causes in one line.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
-    // A message can quote data, and data must not drive the reader's terminal.
+    // A message can quote data, and data must not control the reader's terminal.
     printable(&causes(error.as_ref()))
 }
 
-/// The last line of a command that failed: like the lines of the log in its form.
+/// The last line of a failed command, in the form of log lines.
 pub(crate) fn last_line(error: &anyhow::Error, format: Option<LogFormat>) -> String {
     let message = describe(error);
     match format {
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_has_the_form_of_the_log() {
+    fn the_last_line_has_the_logs_form() {
         let error = anyhow!("refused\nby it").context(WrongUsage::new("cannot open"));
         assert_eq!(last_line(&error, Some(LogFormat::Text)), "error: cannot open: refused by it");
         let line = last_line(&error, Some(LogFormat::Json));

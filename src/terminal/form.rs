@@ -1,4 +1,4 @@
-//! How a result is written, and where to: flags, and the file or standard output behind them.
+//! The form of a result and its destination: flags, and the file or standard output behind them.
 
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use clap::Args;
 use crate::terminal::failure::WrongUsage;
 use crate::terminal::output;
 
-/// How a result is written, and where to.
+/// The form of a result and its destination.
 #[derive(Debug, Args)]
 pub(crate) struct Form {
     /// table, csv, json, ndjson, parquet, xlsx, md or html [default: by the name of --output, otherwise table, or json
@@ -24,19 +24,19 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// A format, or the usual one, to a file, or to standard output.
+    /// A format, or the usual one, for a file or standard output.
     pub(crate) fn new(format: Option<OutputFormat>, output: Option<PathBuf>) -> Self {
         Self { format, output }
     }
 
-    /// The format that was asked for, in words or by the file's ending.
+    /// The requested format, by name or by the file's ending.
     pub(crate) fn format(&self, json: bool) -> OutputFormat {
         let ending = || OutputFormat::of_file(self.output.as_deref()?).ok()?;
         let usual = if json { OutputFormat::Json } else { OutputFormat::Table };
         self.format.or_else(ending).unwrap_or(usual)
     }
 
-    /// Refuses a file whose ending says nothing, or something else than `--format`.
+    /// Refuses a file whose ending names no format, or another than `--format`.
     fn check_ending(&self) -> Result<()> {
         let Some(path) = &self.output else { return Ok(()) };
         match (OutputFormat::of_file(path), self.format) {
@@ -50,7 +50,7 @@ impl Form {
         }
     }
 
-    /// Whether a table is shown to somebody who reads it on a terminal.
+    /// Whether a table is shown on a terminal.
     pub(crate) fn is_table_on_terminal(&self, json: bool) -> bool {
         self.format(json) == OutputFormat::Table && self.is_standard_output() && std::io::stdout().is_terminal()
     }
@@ -60,10 +60,10 @@ impl Form {
         self.output.is_none()
     }
 
-    /// Refuses to write bytes that a terminal cannot show, and a file of an ending that does not fit.
+    /// Refuses binary output to a terminal, and a file with a wrong ending.
     ///
     /// # Errors
-    /// [`WrongUsage`] for Parquet or XLSX to a terminal, or for an ending that names no format or another one.
+    /// [`WrongUsage`] for Parquet or XLSX to a terminal, or for an ending of no format or of another one.
     pub(crate) fn check(&self, json: bool) -> Result<()> {
         self.check_ending()?;
         let format = self.format(json);

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 pub(crate) use filter::LogFilter;
 
-/// What is logged and how.
+/// The settings of the log.
 #[derive(Debug, Clone)]
 pub(crate) struct LogSettings {
     /// Which records are written.
@@ -35,11 +35,11 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// The form that was started with.
+/// The form of log lines at the start.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
-/// Starts logging for the rest of the process. Records of the `log` crate are not taken: none of the libraries that write
-/// them is harmless.
+/// Starts logging for the rest of the process. Records of the `log` crate are dropped: the libraries that write them
+/// are not harmless.
 ///
 /// # Errors
 /// When logging was started before.
@@ -56,7 +56,7 @@ pub(crate) fn start(settings: &LogSettings) -> Result<()> {
         }
         LogFormat::Json => set_global_default(registry.with(lines.json().flatten_event(true).with_filter(enabled)))?,
     }
-    // Only the first start of a process comes this far.
+    // Only the first start of a process gets here.
     let _ = FORMAT.set(settings.format);
     if let Some(libraries) = settings.filter.kept_back() {
         tracing::warn!(libraries, "what these libraries log at this level can hold personal data and is never written");
@@ -78,7 +78,7 @@ fn write_field(writer: &mut Writer<'_>, field: &tracing::field::Field, value: &d
     write!(Escaped(writer), "{value:?}")
 }
 
-/// Passes text on with every character escaped that could end the line or drive a terminal.
+/// Passes text on and escapes every character that could end the line or control a terminal.
 struct Escaped<'a, 'writer>(&'a mut Writer<'writer>);
 
 impl fmt::Write for Escaped<'_, '_> {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_line_without_control_characters_whatever_its_fields_hold() {
+    fn a_record_is_one_clean_line() {
         let captured = Captured::default();
         let writer = captured.clone();
         let lines = tracing_subscriber::fmt::layer()

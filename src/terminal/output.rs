@@ -63,10 +63,10 @@ pub(crate) fn note_since(found: Option<&Since>) -> Result<()> {
     }
 }
 
-/// Starts to write what will be the file of this name when it is complete.
+/// Starts to write a file that gets this name when it is complete.
 ///
 /// # Errors
-/// When the file cannot be made there; the error names it.
+/// When the file cannot be made; the error names it.
 pub(crate) fn create(path: &Path) -> Result<WholeFile> {
     WholeFile::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -100,7 +100,7 @@ where
     table
 }
 
-/// The text in one line, with a replacement for every character that a terminal would obey: data must not drive it.
+/// The text in one line, with every control character replaced: data must not control the terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|character| match character {
@@ -111,7 +111,7 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
-/// How fast: `2.1 MB in 0.4 s: 10,000 events/s, 4.5 MB/s`.
+/// The speed: `2.1 MB in 0.4 s: 10,000 events/s, 4.5 MB/s`.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for people")]
 pub(crate) fn rates(events: u64, bytes: u64, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(0.001);

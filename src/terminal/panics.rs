@@ -1,13 +1,13 @@
-//! What is printed of a panic: one line that quotes no data.
+//! The report of a panic: one line that quotes no data.
 
 use std::io::Write as _;
 use std::panic::{self, PanicHookInfo};
 
-/// Has every panic of the process told in one line. Text that was put together when it happened is left out: it can quote
-/// the value that it came from, and values are personal data.
-pub(crate) fn tell_in_one_line() {
+/// Reports every panic of the process in one line. Formatted text is left out: it can quote the value that caused it,
+/// and values are personal data.
+pub(crate) fn report_in_one_line() {
     panic::set_hook(Box::new(|panicked| {
-        // Nobody is left to tell when standard error is closed.
+        // There is no other place to report to if standard error is closed.
         let _ = writeln!(std::io::stderr(), "{}", line(panicked));
     }));
 }

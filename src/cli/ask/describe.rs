@@ -1,4 +1,4 @@
-//! `bluelake describe`: the tables and views that can be asked, and what their columns mean. Needs no lake.
+//! `bluelake describe`: the tables and views that can be queried, and the meanings of their columns. Needs no lake.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ Examples:
 /// Shows one table or view, or the list of all.
 ///
 /// # Errors
-/// [`WrongUsage`] for a name that there is not.
+/// [`WrongUsage`] for an unknown name.
 pub(crate) async fn run(session: &Session, arguments: DescribeArguments) -> Result<Outcome> {
     let contract = session.contract()?;
     let dictionary = Dictionary::of(&contract)?;
@@ -59,7 +59,7 @@ pub(crate) async fn run(session: &Session, arguments: DescribeArguments) -> Resu
     Ok(Outcome::Done)
 }
 
-/// The tables that a lake by this contract has, without rows.
+/// The tables of a lake by this contract, without rows.
 fn empty_tables(contract: &Contract) -> Vec<(String, Arc<dyn TableProvider>)> {
     let empty = |name: &str, schema: SchemaRef| -> (String, Arc<dyn TableProvider>) {
         (name.to_owned(), Arc::new(EmptyTable::new(schema)))

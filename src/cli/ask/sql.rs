@@ -66,7 +66,7 @@ impl SqlArguments {
         }
     }
 
-    /// The format of all results of a shell, which writes to files of its own.
+    /// The format of all results of a shell; a shell writes to its own files.
     fn shell_format(&self, json: bool) -> Result<OutputFormat> {
         let format = self.form.format(json);
         if !self.form.is_standard_output() {

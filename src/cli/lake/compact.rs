@@ -41,7 +41,7 @@ Examples:
   bluelake lake compact --dry-run
   bluelake --lake s3://bucket/lake lake compact --table transactions --partition event_type=donation/event_date=2026-11-01";
 
-/// What was done, for programs.
+/// The outcome, for programs.
 #[derive(Serialize)]
 struct Summary<'a> {
     lake: &'a str,
@@ -78,7 +78,7 @@ struct LeftFile<'a> {
     reason: &'a str,
 }
 
-/// Compacts the tables one after the other.
+/// Compacts the tables in sequence.
 pub(crate) async fn run(session: &Session, arguments: CompactArguments) -> Result<Outcome> {
     let contract = session.contract()?;
     let lake = session.lake().await?;
@@ -114,7 +114,7 @@ fn show(bar: &ProgressBar, step: Step) {
     bar.set_position(u64::try_from(step.files).unwrap_or_default());
 }
 
-/// A folder of partitions as a user may write it.
+/// A folder of partitions in the notation of users.
 fn folder(text: &str) -> Result<String> {
     let folder = text.trim_matches('/');
     if folder.is_empty() || !folder.split('/').all(|part| part.contains('=')) {
@@ -149,7 +149,7 @@ fn summary<'a>(lake: &'a str, dry_run: bool, done: &'a [Compaction]) -> Summary<
     Summary { lake, dry_run, tables: tables.collect() }
 }
 
-/// What was done, for people.
+/// The outcome, for people.
 fn describe(done: &[Compaction], dry_run: bool) -> String {
     let header = ["table", "files before", "after", "size before", "after", "merges", "commits"];
     let rows = done.iter().map(|table| {
@@ -176,7 +176,7 @@ fn describe(done: &[Compaction], dry_run: bool) -> String {
     lines.join("\n")
 }
 
-/// How many files there would be.
+/// The number of files after the plan.
 fn planned(table: &Compaction) -> u64 {
     let (gone, new) = table.merges.iter().fold((0_u64, 0_u64), |(gone, new), merge| {
         (gone + u64::try_from(merge.files).unwrap_or_default(), new + merge.outputs)

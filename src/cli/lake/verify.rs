@@ -73,12 +73,12 @@ pub(crate) async fn run(session: &Session, arguments: VerifyArguments) -> Result
     Ok(if report.holds { Outcome::Done } else { Outcome::Incomplete })
 }
 
-/// Short enough to be typed again.
+/// It is short enough to be typed again.
 fn any_seed() -> u64 {
     u64::from(uuid::Uuid::new_v4().as_fields().0)
 }
 
-/// What was found, for people.
+/// The findings, for people.
 fn describe(report: &VerifyReport) -> String {
     let header = [
         "stream",
@@ -120,7 +120,7 @@ fn describe(report: &VerifyReport) -> String {
     lines.join("\n")
 }
 
-/// Outcome, and what there is to say about it.
+/// The outcome, and remarks about it.
 fn in_words(check: &Check) -> (String, String) {
     let note = check.note.iter().cloned();
     match &check.outcome {

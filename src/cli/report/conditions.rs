@@ -1,4 +1,4 @@
-//! Under which conditions a report is run: which state of the lake, and whether its period must be complete.
+//! The conditions of a report: the state of the lake, and whether its period must be complete.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::cli::Session;
 use crate::session::query;
 use crate::terminal::failure::WrongUsage;
 
-/// How often the lake is looked at while waiting.
+/// How often the lake is checked while waiting.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Flags of every command that runs reports.
 #[derive(Debug, Args)]
 pub(super) struct AnswerFlags {
-    /// Compute it as the lake was: a time, a version of transactions, or versions as a report tells them
+    /// Compute it as the lake was: a time, a version of transactions, or versions as a report shows them
     #[arg(long, value_name = "VERSION|TIME")]
     as_of: Option<String>,
     /// Exit with code 4 and write nothing when events that arrived before the end of the period may still be missing
@@ -38,7 +38,7 @@ pub(super) struct Conditions {
     wait: Duration,
 }
 
-/// What became of a report.
+/// The outcome of a report.
 pub(super) enum Answer {
     /// Its result.
     Result(Box<ReportResult>),
@@ -61,14 +61,14 @@ impl AnswerFlags {
 /// Reads `--as-of`.
 ///
 /// # Errors
-/// [`WrongUsage`] for a text that is no version and no time.
+/// [`WrongUsage`] for a text that is neither a version nor a time.
 pub(super) fn as_of(text: Option<&str>) -> Result<AsOf> {
     let as_of = text.map_or(Ok(AsOf::Newest), str::parse);
     Ok(as_of.map_err(|error: AsOfFault| WrongUsage::new(format!("--as-of: {error}")))?)
 }
 
 impl Conditions {
-    /// Whether an older state was asked for.
+    /// Whether an older state was requested.
     pub(super) fn is_as_of(&self) -> bool {
         self.as_of != AsOf::Newest
     }

@@ -21,7 +21,7 @@ pub(super) struct Destination {
     presign: Option<Duration>,
 }
 
-/// Reads how long links are to be good for.
+/// Reads the validity of links.
 pub(super) fn link_validity(text: &str) -> Result<Duration, String> {
     let valid = humantime::parse_duration(text).map_err(|error| format!("{error}; write a time such as 12h or 7d"))?;
     if valid.as_secs() == 0 {
@@ -35,7 +35,7 @@ pub(super) fn link_validity(text: &str) -> Result<Duration, String> {
 
 impl Destination {
     /// # Errors
-    /// [`WrongUsage`] for a place, a format or links that cannot be.
+    /// [`WrongUsage`] for an invalid place, format or validity of links.
     pub(super) fn new(
         session: &Session,
         destination: &str,
@@ -62,7 +62,7 @@ impl Destination {
         Ok(Self { location, formats: distinct(formats)?, presign })
     }
 
-    /// Writes the files; `is_as_of`: of an older state that was asked for.
+    /// Writes the files; `is_as_of`: of a requested older state.
     ///
     /// # Errors
     /// When the place cannot be written, or a format cannot hold the report.
@@ -80,7 +80,7 @@ impl Destination {
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub(super) fn tell(session: &Session, export: &Export) -> Result<()> {
+pub(super) fn print(session: &Session, export: &Export) -> Result<()> {
     if session.json { output::json(export) } else { output::line(described(export)) }
 }
 

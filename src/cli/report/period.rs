@@ -14,7 +14,7 @@ pub(super) struct Span {
 /// `2026-Q4` or a year `2026`.
 ///
 /// # Errors
-/// What can be written, in words.
+/// The allowed forms, in words.
 pub(super) fn span(text: &str, now: DateTime<Utc>, zone: Tz) -> Result<Span, String> {
     let today = now.with_timezone(&zone).date_naive();
     let found = match text {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_period_is_a_day_week_month_quarter_or_year_by_its_name() {
+    fn a_period_is_given_by_its_name() {
         let now = "2026-03-01T03:00:00Z".parse().unwrap();
         let days = |text: &str, zone| span(text, now, zone).map(|span| format!("{} {}", span.from, span.to)).unwrap();
         for (text, expected) in [

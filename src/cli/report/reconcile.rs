@@ -1,4 +1,4 @@
-//! `bluelake report reconcile`: control totals against what is reported.
+//! `bluelake report reconcile`: compares control totals with reports.
 
 use anyhow::Result;
 use bluelake_queries::{Reconciled, reconcile};
@@ -15,7 +15,7 @@ use crate::terminal::output;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ReconcileArguments {
-    /// Compare as the lake was: a time, a version of transactions, or versions as a report tells them
+    /// Compare as the lake was: a time, a version of transactions, or versions as a report shows them
     #[arg(long, value_name = "VERSION|TIME")]
     as_of: Option<String>,
 }
@@ -29,22 +29,22 @@ Examples:
   bluelake report reconcile --as-of 2026-11-25T06:00:00Z --json";
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct Reconciliation<'a> {
     as_of: Option<String>,
     equal: bool,
     checks: &'a [Reconciled],
 }
 
-/// Compares and tells.
+/// Compares, and prints the result.
 ///
 /// # Errors
-/// When the lake cannot be asked.
+/// When the lake cannot be queried.
 pub(super) async fn run(session: &Session, arguments: ReconcileArguments) -> Result<Outcome> {
     let queries = query::open(&session.lake().await?, &session.config, &as_of(arguments.as_of.as_deref())?).await?;
     let checks = reconcile(&queries, &bluelake_queries::ReportCatalog::embedded()?).await?;
     let equal = checks.iter().all(Reconciled::is_equal);
     if session.json {
-        output::json(&Told { as_of: queries.origin().as_of(), equal, checks: &checks })?;
+        output::json(&Reconciliation { as_of: queries.origin().as_of(), equal, checks: &checks })?;
     } else {
         let rows = checks.iter().map(|check| {
             [

@@ -111,13 +111,13 @@ impl RunArguments {
 /// Runs one report.
 ///
 /// # Errors
-/// When something is wrong with the call, the lake cannot be asked, or the result cannot be written.
+/// When the call is wrong, the lake cannot be queried, or the result cannot be written.
 pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> {
     let target = Target::of(session, &arguments)?;
     let parameters = arguments.parameters()?;
     let catalog = super::catalogue(session)?;
     let report = catalog.get(&arguments.name).map_err(usage)?;
-    // Before the lake is opened, which may take a while.
+    // This is before the lake is opened, which may take a while.
     let question = report.question(&parameters).map_err(usage)?;
     let lake = session.lake().await?;
     let conditions = arguments.answer.conditions()?;
@@ -131,7 +131,7 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
     match target {
         Target::Destination(export) => {
             let export = export.run(&result, conditions.is_as_of()).await?;
-            export::tell(session, &export)?;
+            export::print(session, &export)?;
         }
         Target::One(form) => {
             let written = write(session, &form, &result);
@@ -158,7 +158,7 @@ enum Target {
 }
 
 impl Target {
-    /// Checks all that can be checked before the report runs.
+    /// Makes all checks that are possible before the report runs.
     fn of(session: &Session, arguments: &RunArguments) -> Result<Self> {
         if let Some(destination) = &arguments.destination {
             let export = export::Destination::new(session, destination, &arguments.formats, arguments.presign)?;
@@ -198,7 +198,7 @@ fn write(session: &Session, form: &Form, result: &ReportResult) -> Result<()> {
     sink.finish()
 }
 
-/// What the result rests on, a line each.
+/// The foundation of the result, one line each.
 fn foundation(result: &ReportResult) -> String {
     result.provenance.foundation().iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
 }

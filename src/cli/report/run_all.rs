@@ -55,7 +55,7 @@ struct Job<'a> {
     destination: Destination,
 }
 
-/// What became of a report.
+/// The outcome of a report.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 enum Ended {
@@ -71,14 +71,14 @@ enum Ended {
 }
 
 #[derive(Serialize)]
-struct Told {
+struct ReportRun {
     report: String,
     seconds: f64,
     #[serde(flatten)]
     ended: Ended,
 }
 
-/// Runs all of them, one after another.
+/// Runs all of them in sequence.
 ///
 /// # Errors
 /// When the list or the period is wrong, before the first is run.
@@ -95,13 +95,13 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
     let jobs = scheduled.iter().map(|one| Job::new(session, &catalog, one, span)).collect::<Result<Vec<_>>>()?;
     let conditions = arguments.answer.conditions()?;
     let lake = session.lake().await?;
-    let mut told = Vec::new();
+    let mut runs = Vec::new();
     for job in &jobs {
         let began = Instant::now();
         let ended = job.run(session, &lake, &conditions).await.unwrap_or_else(|error| {
             let reason = failure::describe(&error);
             match error.downcast_ref() {
-                // What the engine says can quote values: for whoever asked, not for the log.
+                // Messages of the engine can quote values: they are for the user, not for the log.
                 Some(ReportError::Query(QueryError::Execution(_))) => {
                     tracing::error!(report = job.question.report().name(), "the query failed; the result says why");
                 }
@@ -109,27 +109,27 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
             }
             Ended::Failed { reason }
         });
-        told.push(Told {
+        runs.push(ReportRun {
             report: job.question.report().name().to_owned(),
             seconds: began.elapsed().as_secs_f64(),
             ended,
         });
     }
     if session.json {
-        output::json(&told)?;
+        output::json(&runs)?;
     } else {
-        let rows = told.iter().map(cells);
+        let rows = runs.iter().map(cells);
         output::line(output::table(&["report", "outcome", "rows", "seconds", "files"], &[2, 3], rows).to_string())?;
     }
-    outcome(&told)
+    outcome(&runs)
 }
 
-fn outcome(told: &[Told]) -> Result<Outcome> {
-    let failed = told.iter().filter(|told| matches!(told.ended, Ended::Failed { .. })).count();
+fn outcome(runs: &[ReportRun]) -> Result<Outcome> {
+    let failed = runs.iter().filter(|run| matches!(run.ended, Ended::Failed { .. })).count();
     if failed > 0 {
-        return Err(anyhow!("{failed} of {} reports failed", told.len()));
+        return Err(anyhow!("{failed} of {} reports failed", runs.len()));
     }
-    let is_missing = told.iter().any(|told| matches!(told.ended, Ended::NotComplete { .. }));
+    let is_missing = runs.iter().any(|run| matches!(run.ended, Ended::NotComplete { .. }));
     Ok(if is_missing { Outcome::NotComplete } else { Outcome::Done })
 }
 
@@ -175,12 +175,12 @@ impl<'a> Job<'a> {
     }
 }
 
-fn cells(told: &Told) -> [String; 5] {
-    let seconds = format!("{:.1}", told.seconds);
-    let (outcome, rows, files) = match &told.ended {
+fn cells(run: &ReportRun) -> [String; 5] {
+    let seconds = format!("{:.1}", run.seconds);
+    let (outcome, rows, files) = match &run.ended {
         Ended::Exported { export } => ("exported", output::grouped(export.manifest.rows), export.folder.clone()),
         Ended::NotComplete { .. } => ("not complete", String::new(), String::new()),
         Ended::Failed { reason } => ("FAILED", String::new(), reason.clone()),
     };
-    [told.report.clone(), outcome.to_owned(), rows, seconds, files]
+    [run.report.clone(), outcome.to_owned(), rows, seconds, files]
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use crate::terminal::output::{grouped, printable, table};
 
-/// With more shards than this only those are listed that deserve a look.
+/// With more shards than this only notable ones are listed.
 const SHARDS_LISTED: usize = 20;
 
 /// The whole report as text.
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_told_in_their_largest_units() {
+    fn durations_are_shown_in_their_largest_units() {
         for (seconds, text) in [(0.4, "0s"), (59.9, "59s"), (61.0, "1m 1s"), (7_320.0, "2h 2m"), (90_000.0, "1d 1h")] {
             assert_eq!(span(Some(seconds)), text);
         }

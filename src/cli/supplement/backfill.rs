@@ -18,9 +18,9 @@ use crate::session::aws;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::{output, progress};
 
-/// The clocks of the archive and of the stream may differ by so much.
+/// The most that the clocks of the archive and of the stream may differ.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
-/// Objects that were not read to their end of which a person is told by name.
+/// The most incomplete objects that are printed by name.
 const DAMAGED_SHOWN: usize = 20;
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
@@ -56,7 +56,7 @@ Examples:
   bluelake backfill s3://archive/points/2026/ --stream transaction-events
   bluelake backfill ./export.ndjson.gz --stream user-events --json";
 
-/// What is printed as JSON.
+/// The result as JSON.
 #[derive(Serialize)]
 struct Backfilled {
     stream: Stream,
@@ -95,7 +95,7 @@ pub(crate) async fn run(session: &Session, arguments: BackfillArguments) -> Resu
     let options = BackfillOptions {
         written_before,
         kinesis: session.config.stream(arguments.stream).to_owned(),
-        // Half of what rows may take: those of the next batch come while one is committed.
+        // Half of the memory for rows: rows of the next batch come while one is committed.
         buffer_bytes: MemoryBudget(memory).row_bytes(1) / 2,
         worker: format!("backfill-{}", std::process::id()),
         received: received.clone(),
@@ -118,7 +118,7 @@ async fn open(location: &LakeLocation) -> Result<Archive> {
     Ok(Archive::at(location, aws.as_ref())?)
 }
 
-/// Up to when ingest has brought every event of the stream. `None` when it never ran, or does not matter.
+/// The time up to which ingest has landed every event of the stream. `None` when it never ran, or does not matter.
 async fn written_before(
     session: &Session,
     lake: &Lake,
@@ -146,7 +146,7 @@ async fn written_before(
     complete_to.checked_sub_signed(CLOCK_SKEW).map(Some).context("the time that ingest has got to is out of range")
 }
 
-/// Awaits while a counter is shown.
+/// Awaits while it shows a counter.
 async fn shown<T>(running: impl Future<Output = T>, received: &AtomicU64) -> T {
     let bar = progress::reading();
     let mut ticks = tokio::time::interval(TICK);

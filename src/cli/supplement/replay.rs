@@ -1,4 +1,4 @@
-//! `bluelake replay`: a range of arrival times once more, only what is missing.
+//! `bluelake replay`: reads a range of arrival times again and adds missing events.
 
 use anyhow::Result;
 use bluelake_ingest::{Clock, KinesisStream, ReplayOptions, ReplaySummary, replay};
@@ -13,7 +13,7 @@ use crate::session::{aws, streams};
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
 
-/// Bytes of missing rows in memory at which they are committed.
+/// Missing rows are committed at this many bytes in memory.
 const BUFFER_BYTES: usize = 64 << 20;
 
 /// Arguments of `bluelake replay`.
@@ -47,14 +47,14 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     time.map_err(|_| "not an RFC 3339 time such as 2026-11-01T12:00:00Z".to_owned())
 }
 
-/// What is printed as JSON.
+/// The result as JSON.
 #[derive(Serialize)]
 struct Replayed {
     stream: Stream,
     table: &'static str,
     read_from: DateTime<Utc>,
     read_to: DateTime<Utc>,
-    /// `read_from` is later than was asked for: what lies before is gone.
+    /// `read_from` is later than requested: earlier records are gone.
     partial: bool,
     shards: usize,
     skipped_shards: Vec<ShardId>,

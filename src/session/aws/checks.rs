@@ -1,4 +1,4 @@
-//! What the AWS SDK reads, looked at before it does: a bad value is refused by the name of its variable or profile.
+//! Checks the input of the AWS SDK before it reads it: a bad value is refused by the name of its variable or profile.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -22,10 +22,10 @@ const RETRY_MODES: [&str; 2] = ["standard", "adaptive"];
 /// The services that are called, by the SDK's names.
 const SERVICES: [&str; 2] = ["S3", "Kinesis"];
 
-/// Looks at every variable of the SDK.
+/// Checks every variable of the SDK.
 ///
 /// # Errors
-/// [`WrongUsage`] that names the first variable with a value that it cannot have.
+/// [`WrongUsage`] that names the first variable with an invalid value.
 pub(super) fn variables(environment: impl Iterator<Item = (OsString, OsString)>) -> Result<()> {
     for (name, text) in environment {
         let Some(name) = name.to_str().filter(|name| name.starts_with("AWS_")) else { continue };
@@ -86,7 +86,7 @@ fn region(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Goes into a header of every call. The value is a secret.
+/// Checks a text that goes into a header of every call. The value is a secret.
 fn credential(text: &str) -> Result<()> {
     ensure!(text.chars().all(|character| character.is_ascii_graphic()), "it holds characters that no credential has");
     Ok(())
@@ -114,18 +114,17 @@ fn yes_or_no(text: &str) -> Result<()> {
 }
 
 fn file(text: &str) -> Result<()> {
-    // The SDK puts the home folder in its place.
+    // The SDK replaces it by the home folder.
     if text.starts_with('~') {
         return Ok(());
     }
     std::fs::read_to_string(Path::new(text)).map(|_| ()).map_err(|error| anyhow!("cannot read {text:?}: {error}"))
 }
 
-/// Looks at the profile files and at what the chosen profile sets.
+/// Checks the profile files and the keys of the chosen profile.
 ///
 /// # Errors
-/// [`WrongUsage`] for files that cannot be read as such, a profile that is not there, or a key with a value that it cannot
-/// have.
+/// [`WrongUsage`] for unreadable files, a missing profile, or a key with an invalid value.
 #[expect(deprecated, reason = "the only name under which this crate shows the files")]
 pub(super) async fn profiles() -> Result<()> {
     let loaded = aws_config::profile::load(&Fs::real(), &Env::real(), &ProfileFiles::default(), None).await;
@@ -155,10 +154,10 @@ pub(super) async fn profiles() -> Result<()> {
     Ok(())
 }
 
-/// Looks at what came of it all: endpoints of services also stand in sections of their own.
+/// Checks the loaded configuration: endpoints of services may also be in sections of their own.
 ///
 /// # Errors
-/// [`WrongUsage`] for an endpoint or region that cannot be.
+/// [`WrongUsage`] for an invalid endpoint or region.
 pub(super) fn loaded(config: &SdkConfig) -> Result<()> {
     if let Some(name) = config.region() {
         region(name.as_ref()).map_err(|fault| refusal("the AWS region (AWS_REGION, or the profile's)", fault))?;
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_refused_by_the_name_of_its_variable() {
+    fn a_bad_value_names_its_variable() {
         for (name, text) in [
             ("AWS_ENDPOINT_URL_S3", "localhost:9000"),
             ("AWS_ENDPOINT_URL", "127.0.0.1"),

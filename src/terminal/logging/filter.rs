@@ -1,8 +1,8 @@
-//! What is logged: what was asked for, within what is proven to hold no personal data and no secret.
+//! The filter of the log: the requested levels, within records that are proven to hold no personal data and no secrets.
 //!
-//! Libraries log what they work on: the AWS SDK the bodies of its calls, the SQL engine literals and the least and
-//! greatest values of files. So a library is silent, whatever is asked for, unless [`LIBRARIES`] names the part of it that
-//! is harmless; one that is new is silent by itself.
+//! Libraries log their data: the AWS SDK the bodies of its calls, the SQL engine literals and the least and greatest
+//! values of files. So a library is silent at every level, unless [`LIBRARIES`] names its harmless part; a new library
+//! is silent by itself.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use bluelake_queries::{did_you_mean, nearest};
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The rooms, by the names under which they log. Their own records are written to hold no event.
+/// The rooms, by the names under which they log. Their own records never hold an event.
 const ROOMS: [&str; 9] = [
     "bluelake",
     "bluelake_care",
@@ -24,13 +24,13 @@ const ROOMS: [&str; 9] = [
     "bluelake_transform",
 ];
 
-/// Parts of libraries whose records were read, up to this level: what they hold is names of files, hosts, profiles and
+/// Parts of libraries whose records were reviewed, up to this level: they hold names of files, hosts, profiles and
 /// settings. The longest name that fits a record counts.
 const LIBRARIES: [(&str, LevelFilter); 7] = [
     ("aws_config", LevelFilter::WARN),
     // Access keys and external ids.
     ("aws_config::profile::credentials", LevelFilter::OFF),
-    // Which provider gave the credentials; not the credentials.
+    // The provider of the credentials, not the credentials.
     ("aws_config::meta", LevelFilter::DEBUG),
     ("aws_config::imds::region", LevelFilter::DEBUG),
     ("aws_runtime::env_config::source", LevelFilter::WARN),
@@ -41,17 +41,17 @@ const LIBRARIES: [(&str, LevelFilter); 7] = [
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Every crate of the program, and so every name that a record can come under.
+/// Every crate of the program, and so every possible target of a record.
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
-/// What is logged.
+/// The filter of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogFilter {
     /// For what no directive names.
     others: LevelFilter,
-    /// Level of a target and what lies below it; a later one of the same target wins.
+    /// The level of a target and everything below it; a later one of the same target wins.
     directives: Vec<(String, LevelFilter)>,
-    /// A level alone speaks of Bluelake: what the libraries say at `info` would bury it.
+    /// A plain level is for Bluelake only: the records of libraries at `info` would bury its own.
     rooms_only: bool,
 }
 
@@ -67,7 +67,7 @@ impl LogFilter {
         self.directives.iter().map(|(_, level)| *level).fold(self.others, LevelFilter::max)
     }
 
-    /// The libraries of which more was asked for than is ever written.
+    /// The libraries with a requested level that is never written.
     pub(crate) fn kept_back(&self) -> Option<String> {
         let more = |(target, level): &&(String, LevelFilter)| *level > harmless(target);
         let names: Vec<_> = self.directives.iter().filter(more).map(|(target, _)| target.as_str()).collect();
@@ -87,7 +87,7 @@ impl LogFilter {
 impl FromStr for LogFilter {
     type Err = anyhow::Error;
 
-    /// `LEVEL`, or directives apart by commas: `LEVEL` for all, `TARGET=LEVEL`, or `TARGET` for all of it.
+    /// `LEVEL`, or directives separated by commas: `LEVEL` for all, `TARGET=LEVEL`, or `TARGET` for all of it.
     fn from_str(text: &str) -> Result<Self> {
         let mut others = None;
         let mut directives = Vec::new();
@@ -115,7 +115,7 @@ fn level(word: &str) -> Result<LevelFilter> {
     }
 }
 
-/// The target, if it is in one of the program's crates; `words` may be meant as well.
+/// The target, if it is in one of the program's crates; `words` are suggested too.
 fn target(name: &str, words: &[&'static str]) -> Result<String> {
     if name.contains(['[', '{', '"']) {
         bail!("{name:?}: records are chosen by level and target only; write for example info,bluelake_ingest=debug");
@@ -134,7 +134,7 @@ fn target(name: &str, words: &[&'static str]) -> Result<String> {
     )
 }
 
-/// Names of the program's crates, as their code is called.
+/// Names of the program's crates, as in code.
 fn crates() -> impl Iterator<Item = String> {
     let names = LOCK.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
     names.map(|name| name.replace('-', "_"))
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_level_is_about_bluelake_and_leaves_the_libraries_at_warn() {
+    fn a_plain_level_is_for_bluelake_only() {
         let debug = filter("debug");
         assert!(debug.enables("bluelake_ingest::round", Level::DEBUG) && debug.enables("bluelake", Level::DEBUG));
         assert!(!debug.enables("bluelake", Level::TRACE));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_directive_counts_and_what_is_not_named_stays_at_warn() {
+    fn the_longest_directive_counts() {
         let some = filter("bluelake_ingest=debug, bluelake_ingest::pages=error,aws_config=debug");
         assert!(some.enables("bluelake_ingest::round", Level::DEBUG));
         assert!(!some.enables("bluelake_ingest::pages", Level::WARN));
@@ -231,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_and_never_written_is_named() {
+    fn a_target_kept_back_is_named() {
         let kept_back = |text| filter(text).kept_back();
         assert_eq!(kept_back("info,hyper=trace,bluelake=trace").as_deref(), Some("hyper"));
         assert_eq!(kept_back("trace"), None);
     }
 
     #[test]
-    fn a_mistyped_level_or_target_is_refused_with_the_nearest() {
+    fn a_mistyped_level_gets_the_nearest() {
         for (text, nearest) in [
             ("inof", "info"),
             ("DEBIG", "debug"),
