@@ -1,4 +1,4 @@
-//! Kills, failing stores and streams, bugs that were brought back.
+//! Kills, failing stores and streams, known bugs.
 
 pub(crate) mod failpoints;
 pub(crate) mod faults_kinesis;

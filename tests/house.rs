@@ -1,4 +1,4 @@
-//! What the documents and the code promise each other.
+//! Documents and code agree.
 
 pub(crate) mod architecture;
 pub(crate) mod known_bugs;

@@ -1,4 +1,4 @@
-//! What is put comes into the lake: streams, partitions, odd records.
+//! Put events land in the lake: streams, partitions, odd records.
 
 pub(crate) mod aggregated;
 pub(crate) mod bad_events;

@@ -1,4 +1,4 @@
-//! What the tests stand on: servers, processes, the oracle.
+//! The base of the tests: servers, processes, the oracle.
 
 pub(crate) mod command;
 pub(crate) mod lake_files;

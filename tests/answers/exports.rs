@@ -1,4 +1,4 @@
-//! Reports as files in folders and buckets: whole, true to their manifest, the same each time, and safe to open.
+//! Reports as files in folders and buckets: complete, true to their manifest, reproducible, and safe to open.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,10 +18,10 @@ const WORKLOAD: Workload = Workload { events: 3_000, seed: 71, bad_rate: 0.01, d
 const BUCKET: &str = "exports-test";
 const FORMATS: &str = "csv,json,ndjson,parquet,xlsx,md,html";
 const EXPORT: &[&str] = &["report", "run", "donations", "--by", "day", "--format", FORMATS, "--destination"];
-/// Where a report without a period goes.
+/// The folder of a report without a period.
 const FOLDER: &str = "donations/from=first_to=last_by=day";
 
-/// A machine with a lake of some days; the bucket of the exports is there.
+/// A machine with a lake of some days, and an existing bucket for the exports.
 async fn with_lake(s3: &S3) -> (Machine, Kinesis) {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis).with_s3(s3);
@@ -35,7 +35,7 @@ fn export<'a>(destination: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [EXPORT, &[destination], more].concat()
 }
 
-/// The files of a folder; none that is hidden or not complete may be among them.
+/// The files of a folder; hidden or incomplete ones fail the test.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let files = entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()));
@@ -63,7 +63,7 @@ fn assert_true(files: &BTreeMap<String, Vec<u8>>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_and_a_bucket_get_the_same_files_each_time() {
+async fn folders_and_buckets_get_the_same_files() {
     let s3 = S3::start().await;
     let (machine, _kinesis) = with_lake(&s3).await;
     machine.succeed(&export("out", &[])).await;
@@ -86,7 +86,7 @@ async fn a_folder_and_a_bucket_get_the_same_files_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_period_has_its_own_folder_and_formats_that_are_dropped_are_removed() {
+async fn each_period_has_its_own_folder() {
     let s3 = S3::start().await;
     let (machine, _kinesis) = with_lake(&s3).await;
     machine.succeed(&export("out", &["--from", "2026-01-01", "--time-zone", "America/Chicago"])).await;
@@ -110,7 +110,7 @@ async fn each_period_has_its_own_folder_and_formats_that_are_dropped_are_removed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workbook_and_a_page_hold_the_numbers_of_the_lake() {
+async fn workbook_and_page_hold_the_lakes_numbers() {
     let s3 = S3::start().await;
     let (machine, _kinesis) = with_lake(&s3).await;
     machine.succeed(&export("out", &[])).await;
@@ -138,7 +138,7 @@ async fn a_workbook_and_a_page_hold_the_numbers_of_the_lake() {
     assert_eq!(rows, sheet.height());
 }
 
-/// Whether every element of a page is closed in its order.
+/// Whether the elements of a page are properly nested.
 fn balanced(page: &str) -> bool {
     let mut open: Vec<&str> = Vec::new();
     for tag in page.split('<').skip(1) {
@@ -158,7 +158,7 @@ fn balanced(page: &str) -> bool {
     open.is_empty()
 }
 
-/// The head and body of what a link gives.
+/// The head and body of a link's answer.
 pub(crate) async fn fetch(url: &str) -> (String, Vec<u8>) {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut socket = TcpStream::connect(host).await.unwrap();
@@ -192,7 +192,7 @@ async fn a_link_gives_the_file_to_anybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_is_refused_before_anything_is_written() {
+async fn the_impossible_is_refused_before_writing() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     let cases: &[(&[&str], &[&str])] = &[
@@ -215,7 +215,7 @@ async fn what_cannot_be_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_that_cannot_be_written_is_named_and_nothing_is_left() {
+async fn an_unwritable_place_is_named_and_clean() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     machine.write("file", "mine");
@@ -231,7 +231,7 @@ async fn a_place_that_cannot_be_written_is_named_and_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_leaves_the_export_that_was_there() {
+async fn a_full_disk_leaves_the_earlier_export() {
     let s3 = S3::start().await;
     let (machine, _kinesis) = with_lake(&s3).await;
     let Some(_disk) = Disk::mount(machine.path("disk"), "512k") else {
@@ -257,7 +257,7 @@ async fn a_full_disk_leaves_the_export_that_was_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_result_of_a_statement_is_safe_in_a_spreadsheet() {
+async fn a_result_is_safe_in_a_spreadsheet() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     let sql = "SELECT '=1+1' AS a, -1 AS b, '|<b>' AS c, '+1' AS \"@d\"";

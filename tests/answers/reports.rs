@@ -1,4 +1,4 @@
-//! Reports that can be trusted: computed again as they were, refused while their period is incomplete, reconciled, run together.
+//! Trustworthy reports: reproducible, refused while their period is incomplete, reconciled, run together.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ async fn with_lake() -> (Machine, Kinesis) {
     (machine, kinesis)
 }
 
-/// A day so many days from today, in UTC.
+/// The day `ahead` days from today, in UTC.
 fn day(ahead: i64) -> String {
     let today = Utc::now().date_naive();
     let days = Days::new(ahead.unsigned_abs());
@@ -33,7 +33,7 @@ fn day(ahead: i64) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_computed_as_of_its_versions_is_the_same_after_more_events() {
+async fn a_report_as_of_its_versions_never_changes() {
     let (machine, _kinesis) = with_lake().await;
     let run = ["report", "run", "points_liability", "--by", "day", "--json"];
     let first = machine.succeed(&run).await;
@@ -60,7 +60,7 @@ async fn a_report_computed_as_of_its_versions_is_the_same_after_more_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_computed_as_of_their_versions_are_the_same_after_more_events_and_a_compaction() {
+async fn files_as_of_versions_survive_a_compaction() {
     const FILES: [&str; 3] = ["liability.csv", "liability.json", "liability.parquet"];
     let (machine, _kinesis) = with_lake().await;
     portion(1).put(&machine).await;
@@ -100,7 +100,7 @@ async fn files_computed_as_of_their_versions_are_the_same_after_more_events_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_incomplete_period_is_refused_with_code_4_and_nothing_is_written() {
+async fn an_incomplete_period_exits_with_code_4() {
     let (machine, _kinesis) = with_lake().await;
     let over = |to: &str| -> Vec<String> {
         let words = [
@@ -126,7 +126,7 @@ async fn an_incomplete_period_is_refused_with_code_4_and_nothing_is_written() {
     let waiting = [over(&day(1)), vec!["--wait".to_owned(), "2s".to_owned()]].concat();
     machine.run(&waiting).await.expect_code(4);
     assert!(began.elapsed() >= Duration::from_secs(2));
-    // Nothing happened since, and a run to the tip has seen that.
+    // There were no events since, and a run to the tip has seen that.
     machine.succeed(&over(&day(-1))).await;
     assert!(machine.path("d.csv").exists());
     let open = ["report", "run", "donations", "--require-complete"];
@@ -134,7 +134,7 @@ async fn an_incomplete_period_is_refused_with_code_4_and_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_that_waits_is_written_once_its_period_is_complete() {
+async fn a_waiting_report_is_written_once_complete() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     machine.succeed(&["lake", "init"]).await;
@@ -150,17 +150,17 @@ async fn a_report_that_waits_is_written_once_its_period_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_totals_tables_views_and_reports_agree_to_the_event() {
+async fn totals_tables_views_and_reports_agree() {
     let (machine, _kinesis) = with_lake().await;
-    let told = machine.run(&["report", "reconcile", "--json"]).await.expect_code(0).json();
-    assert_eq!(told["equal"], true, "{told}");
-    let checks = told["checks"].as_array().unwrap();
+    let report = machine.run(&["report", "reconcile", "--json"]).await.expect_code(0).json();
+    assert_eq!(report["equal"], true, "{report}");
+    let checks = report["checks"].as_array().unwrap();
     let found = |what: &str| -> Vec<i64> {
         let named = checks.iter().filter(|check| check["what"] == what);
         named.map(|check| check["found"].as_i64().unwrap()).collect()
     };
     let sum = |what: &str| found(what).iter().sum::<i64>();
-    assert!(sum("events received") == 2_000 && sum("events rejected") > 50, "{told}");
+    assert!(sum("events received") == 2_000 && sum("events rejected") > 50, "{report}");
     assert!(found("points liability").iter().all(|points| *points > 0));
     let words = machine.succeed(&["report", "reconcile"]).await;
     assert!(!words.contains("DIFFERS") && words.contains("report points_liability, last period"), "{words}");
@@ -194,7 +194,7 @@ SELECT CAST(channel AS BIGINT) AS n FROM transactions WHERE channel IS NOT NULL
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_that_are_listed_run_together_and_one_that_fails_stops_no_other() {
+async fn one_failing_report_stops_no_other() {
     let (machine, _kinesis) = with_lake().await;
     machine.write("bluelake.toml", LIST);
     machine.write("ours/broken.sql", BROKEN);
@@ -202,9 +202,9 @@ async fn reports_that_are_listed_run_together_and_one_that_fails_stops_no_other(
     let finished = machine.run(&run).await.expect_code(1).expect_message(&["1 of 3 reports failed", "broken"]);
     assert!(finished.stdout.contains("FAILED") && finished.stdout.contains("exported"), "{}", finished.stdout);
     let json = machine.run(&[&run[..], &["--json"]].concat()).await.expect_code(1).json();
-    let outcomes: Vec<_> = json.as_array().unwrap().iter().map(|told| told["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<_> = json.as_array().unwrap().iter().map(|report| report["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["exported", "failed", "exported"]);
-    for export in json.as_array().unwrap().iter().filter(|told| told["outcome"] == "exported") {
+    for export in json.as_array().unwrap().iter().filter(|report| report["outcome"] == "exported") {
         let folder = machine.path(export["folder"].as_str().unwrap());
         assert!(folder.join("_manifest.json").exists(), "{}", folder.display());
     }
@@ -243,7 +243,7 @@ async fn a_list_that_is_wrong_runs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_of_ones_own_are_run_listed_and_refused_by_file_and_line() {
+async fn own_reports_are_run_listed_and_checked() {
     let (machine, _kinesis) = with_lake().await;
     let header = "-- title: Mine\n-- question: How many?\n-- audience: me\n-- column: n (count) Events.\n\n";
     machine.write("ours/mine.sql", &format!("{header}SELECT count(*) AS n FROM transactions\n"));

@@ -1,4 +1,4 @@
-//! Answers of SQL over a lake of many files, where filters reach the files: right as PostgreSQL has it.
+//! Answers of SQL over a lake of many files, where filters reach the files: they are those of PostgreSQL.
 
 use std::fmt::Write as _;
 
@@ -34,7 +34,7 @@ fn events() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_and_conditions_are_left_out_only_where_no_row_of_the_answer_is_lost() {
+async fn pruning_loses_no_row_of_an_answer() {
     let machine = Machine::new();
     machine.write("events.ndjson", &events());
     machine.succeed(&["--lake", "./bluelake-data", "lake", "init"]).await;

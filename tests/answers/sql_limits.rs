@@ -1,4 +1,4 @@
-//! Statements that would take a machine down: each is answered or ended by a limit, and the process lives on.
+//! Statements that would overload a machine: each is answered or stopped by a limit, and the process lives on.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -10,10 +10,10 @@ use crate::landing::many_partitions::watch_peak_memory;
 use crate::support::command::Machine;
 
 const MEBIBYTE: u64 = 1024;
-/// With `--memory-limit 128MiB`: twice that and 256 MiB is where a query is stopped; what one step takes comes on top.
+/// With `--memory-limit 128MiB` a query is stopped at twice that and 256 MiB; the memory of one step comes on top.
 const PEAK_MAX: u64 = 1_400 * MEBIBYTE;
 
-/// What each must end with: `Some`: an error with these words; `None`: whatever it is, it ends in time.
+/// Statements with their required ends: `Some`: an error with these words; `None`: any end in time.
 fn statements() -> Vec<(String, Option<&'static str>)> {
     let series = "generate_series(1, 100000000)";
     let or_chain: Vec<_> = (0..20_000).map(|term| format!("v={term}")).collect();
@@ -52,10 +52,10 @@ fn statements() -> Vec<(String, Option<&'static str>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_statement_takes_the_process_down_or_its_memory_far_beyond_the_limit() {
+async fn no_statement_far_exceeds_its_memory_limit() {
     let machine = Machine::new();
     machine.succeed(&["demo", "--events", "3000"]).await;
-    let mut told = String::new();
+    let mut report = String::new();
     for (sql, expected) in statements() {
         let started = Instant::now();
         let arguments = ["sql", "--memory-limit", "128MiB", "--time-limit", "6s", "--format", "csv"];
@@ -76,20 +76,20 @@ async fn no_statement_takes_the_process_down_or_its_memory_far_beyond_the_limit(
         let beginning: String = sql.chars().take(70).collect();
         let words: String = stderr.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(160).collect();
         writeln!(
-            told,
+            report,
             "{:>5} MiB {:>5.1} s code {:?}: {beginning} -> {words}",
             peak / MEBIBYTE,
             started.elapsed().as_secs_f64(),
             output.status.code()
         )
         .unwrap();
-        eprintln!("{}", told.lines().last().unwrap());
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{beginning} took the process down:\n{told}");
+        eprintln!("{}", report.lines().last().unwrap());
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{beginning} took the process down:\n{report}");
         if let Some(expected) = expected {
-            assert_eq!(output.status.code(), Some(1), "{beginning}:\n{told}");
+            assert_eq!(output.status.code(), Some(1), "{beginning}:\n{report}");
             assert!(stderr.contains(expected), "{beginning}: {stderr}");
         }
-        assert!(peak < PEAK_MAX, "{beginning}:\n{told}");
-        assert!(started.elapsed() < Duration::from_secs(60), "{beginning}:\n{told}");
+        assert!(peak < PEAK_MAX, "{beginning}:\n{report}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{beginning}:\n{report}");
     }
 }

@@ -1,4 +1,4 @@
-//! The SQL shell through a pseudo-terminal, as a person uses it, and its statements from a pipe.
+//! The SQL shell through a pseudo-terminal, as people use it, and with statements from a pipe.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use rexpect::session::{PtySession, spawn_with_options};
 use crate::support::command::Machine;
 
 const PROMPT: &str = "bluelake> ";
-/// Long, because the machine may be busy with other tests.
+/// It is long, because the machine may be busy with other tests.
 const PATIENCE_MILLISECONDS: u64 = 60_000;
-/// A query that no machine finishes.
+/// A query that never finishes.
 const RUNAWAY: &str =
     "SELECT sum(a.value % 7 * b.value) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b;";
 
@@ -23,7 +23,7 @@ async fn machine() -> Machine {
     machine
 }
 
-/// A shell on a terminal. What it writes is read as bytes, so words of other alphabets are compared as such.
+/// A shell on a terminal. Its output is read as bytes, so words of other alphabets are compared as bytes.
 struct Terminal(PtySession);
 
 impl Terminal {
@@ -31,7 +31,7 @@ impl Terminal {
         Self::greeted(machine).0
     }
 
-    /// With what was written before the first prompt.
+    /// A shell, and its output before the first prompt.
     fn greeted(machine: &Machine) -> (Self, String) {
         let options = Options::new().timeout_ms(Some(PATIENCE_MILLISECONDS)).strip_ansi_escape_codes(true);
         let mut terminal = Self(spawn_with_options(machine.terminal_command(&["sql"]), options).unwrap());
@@ -39,7 +39,7 @@ impl Terminal {
         (terminal, greeting)
     }
 
-    /// Waits for a text; gives what came before.
+    /// Waits for a text; gives the output before it.
     fn sees(&mut self, text: &str) -> String {
         let needle: String = text.bytes().map(char::from).collect();
         let before = self.0.exp_string(&needle).unwrap_or_else(|error| panic!("never saw {text:?}: {error}"));
@@ -52,7 +52,7 @@ impl Terminal {
         self.0.flush().unwrap();
     }
 
-    /// Enters a line and waits for the next prompt; gives what was written between, the echo included.
+    /// Enters a line and waits for the next prompt; gives the output in between, echo included.
     fn enters(&mut self, line: &str) -> String {
         self.types(&format!("{line}\r"));
         // The echo repeats the prompt, so the line's end is waited for first.
@@ -75,7 +75,7 @@ impl Terminal {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_greets_answers_describes_and_ends_with_control_d() {
+async fn a_session_greets_answers_and_describes() {
     let machine = machine().await;
     let (mut terminal, greeting) = Terminal::greeted(&machine);
     for part in ["Bluelake", "read-only", "time zone UTC", "transactions", "version ", " rows", "\\?"] {
@@ -104,7 +104,7 @@ async fn a_session_greets_answers_describes_and_ends_with_control_d() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_goes_over_lines_and_tab_completes_names() {
+async fn a_statement_may_span_lines_and_be_completed() {
     let machine = machine().await;
     let mut terminal = Terminal::start(&machine);
     terminal.types("SELECT 1\r");
@@ -123,7 +123,7 @@ async fn a_statement_goes_over_lines_and_tab_completes_names() {
     terminal.types("SELECT donor_\t\t");
     terminal.sees("donor_kind");
     terminal.sees(PROMPT);
-    // Ctrl-C clears the line: what follows is a statement of its own. What is typed before the prompt is there may be lost.
+    // Ctrl-C clears the line: the next input is a statement of its own. Input before the prompt may be lost.
     terminal.presses_control('c');
     terminal.sees(PROMPT);
     terminal.types("SELECT 7 * 6 AS fresh;\r");
@@ -135,7 +135,7 @@ async fn a_statement_goes_over_lines_and_tab_completes_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_history_outlives_the_shell_and_belongs_to_the_user() {
+async fn the_history_outlives_the_shell_and_is_private() {
     let machine = machine().await;
     let mut terminal = Terminal::start(&machine);
     terminal.enters("SELECT 1230 + 4 AS remembered;");
@@ -165,7 +165,7 @@ async fn the_history_outlives_the_shell_and_belongs_to_the_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_c_stops_the_work_of_a_query_and_not_the_shell() {
+async fn control_c_stops_the_query_only() {
     let machine = machine().await;
     let mut terminal = Terminal::start(&machine);
     for _ in 0..2 {
@@ -189,7 +189,7 @@ async fn control_c_stops_the_work_of_a_query_and_not_the_shell() {
     assert_eq!(terminal.ends(), 0);
 }
 
-/// Hundredths of a second that the processes in the machine's folder have worked.
+/// Processor time of the processes in the machine's folder, in hundredths of a second.
 fn processor_ticks(machine: &Machine) -> u64 {
     let folder = machine.folder().canonicalize().unwrap();
     let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
@@ -207,10 +207,10 @@ const IMPOSSIBLE: &str = "SELECT l, value FROM (SELECT array_agg(value) AS l FRO
                           generate_series(1, 8192);";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_takes_its_process_down_does_not_take_the_shell() {
+async fn a_crashing_query_leaves_the_shell_running() {
     let machine = machine().await.with("RUST_BACKTRACE", "0");
     let mut terminal = Terminal::start(&machine);
-    // Who dies at once is not started again.
+    // A shell that dies at once is not started again.
     tokio::time::sleep(Duration::from_secs(4)).await;
     terminal.types(&format!("{IMPOSSIBLE}\r"));
     terminal.sees("The query took more memory than a process is given here");
@@ -259,7 +259,7 @@ async fn results_are_drawn_expanded_paged_and_saved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pager_that_quits_or_is_not_there_is_no_error() {
+async fn a_quitting_or_missing_pager_is_no_error() {
     let machine = machine().await.with("BLUELAKE_SQL_PAGER", "head -n 3");
     let mut terminal = Terminal::start(&machine);
     let paged = terminal.enters("SELECT value FROM generate_series(1, 9000);");
@@ -281,7 +281,7 @@ async fn a_pager_that_quits_or_is_not_there_is_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statements_from_a_pipe_run_until_the_first_error() {
+async fn piped_statements_run_until_the_first_error() {
     let machine = machine().await;
     let input = "-- two questions\n\\format csv\nSELECT 1 AS a; SELECT 2\n  AS b;\n\nSELECT 3 AS c";
     let finished = machine.run_with_input(&["sql"], input).await.expect_code(0);
@@ -301,7 +301,7 @@ async fn statements_from_a_pipe_run_until_the_first_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shell_refuses_what_a_query_may_not_do() {
+async fn the_shell_refuses_what_queries_may_not() {
     let machine = machine().await;
     let mut terminal = Terminal::start(&machine);
     let secret = machine.path("secret.csv");

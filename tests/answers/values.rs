@@ -1,4 +1,4 @@
-//! Values that cannot be are refused with what can be, and values that are rare come out whole.
+//! Invalid values are refused with the valid ones, and rare values come out unchanged.
 
 use calamine::{Data, DataType as _, Reader as _, Xlsx, open_workbook};
 use serde_json::json;
@@ -23,7 +23,7 @@ async fn lake_of_one_gift() -> Machine {
 }
 
 #[tokio::test]
-async fn a_value_that_a_parameter_cannot_have_is_refused_with_what_it_can_have() {
+async fn an_impossible_parameter_is_refused_with_its_range() {
     let machine = lake_of_one_gift().await;
     let cases: &[(&str, &[&str], &[&str])] = &[
         ("cohort_retention", &["--parameter", "weeks=80000"], &["parameter weeks", "80000 is not from 0 to 520"]),
@@ -61,7 +61,7 @@ async fn a_value_that_a_parameter_cannot_have_is_refused_with_what_it_can_have()
 }
 
 #[tokio::test]
-async fn what_can_be_is_answered_up_to_its_bounds() {
+async fn parameters_are_answered_up_to_their_bounds() {
     let machine = lake_of_one_gift().await;
     for (report, parameter) in [
         ("cohort_retention", "weeks=520"),
@@ -78,7 +78,7 @@ async fn what_can_be_is_answered_up_to_its_bounds() {
 }
 
 #[tokio::test]
-async fn days_before_the_lake_and_a_lake_that_nobody_follows_are_not_called_complete() {
+async fn unfollowed_lakes_and_earlier_days_are_incomplete() {
     let machine = lake_of_one_gift().await;
     let all = machine.succeed(&["report", "run", "donations"]).await;
     assert!(all.starts_with("Donations (2026-11-03 to 2026-11-03 (all of the lake), by day, days in"), "{all}");
@@ -93,7 +93,7 @@ async fn days_before_the_lake_and_a_lake_that_nobody_follows_are_not_called_comp
 }
 
 #[tokio::test]
-async fn a_state_before_the_lake_began_is_a_message_and_no_panic() {
+async fn a_state_before_the_lake_is_a_message() {
     let machine = lake_of_one_gift().await;
     for _ in 0..8 {
         let as_of = ["report", "run", "donations", "--as-of", "2020-01-01T00:00:00Z"];
@@ -103,7 +103,7 @@ async fn a_state_before_the_lake_began_is_a_message_and_no_panic() {
 }
 
 #[tokio::test]
-async fn a_long_text_of_emoji_fits_into_a_workbook() {
+async fn a_long_emoji_text_fits_a_workbook() {
     let machine = lake_of_one_gift().await;
     let notes = "-- title: Notes\n-- question: What unknown fields came in?\n-- audience: operators\n\
                  -- column: event_id (text) Event.\n-- column: extras (text) Unknown fields.\n\n\
@@ -122,7 +122,7 @@ async fn a_long_text_of_emoji_fits_into_a_workbook() {
 }
 
 #[tokio::test]
-async fn no_part_of_a_csv_field_becomes_a_formula_behind_another_separator() {
+async fn no_part_of_a_csv_field_becomes_formula() {
     let user = |number: u32, name: &str| {
         json!({"event_id": format!("0d000000-0000-4000-8000-0000000000{number}"), "event_type": "user_created",
             "occurred_at": "2026-11-01T10:00:00Z", "user_id": format!("civ-{number}"), "user_kind": "civilian",
@@ -135,7 +135,7 @@ async fn no_part_of_a_csv_field_becomes_a_formula_behind_another_separator() {
 }
 
 #[tokio::test]
-async fn numbers_that_json_does_not_have_are_told_from_null() {
+async fn json_distinguishes_nan_and_infinity_from_null() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     let sql = "SELECT CAST('NaN' AS DOUBLE) AS a, CAST('inf' AS REAL) AS b, -CAST('inf' AS DOUBLE) AS c, \
@@ -149,7 +149,7 @@ async fn numbers_that_json_does_not_have_are_told_from_null() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_before_sql_is_no_part_of_it() {
+async fn a_byte_order_mark_before_sql_is_skipped() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     machine.write("one.sql", "\u{feff}SELECT 42 AS answer");
@@ -173,7 +173,7 @@ async fn a_plan_has_its_lines() {
 }
 
 #[tokio::test]
-async fn the_memory_of_a_query_is_a_part_of_what_there_is_and_that_is_said() {
+async fn a_query_gets_part_of_the_memory() {
     let machine = Machine::new();
     let shown = machine.run(&["config", "show", "--json"]).await.expect_code(0).json();
     let settings = shown.as_array().unwrap();
@@ -185,9 +185,9 @@ async fn the_memory_of_a_query_is_a_part_of_what_there_is_and_that_is_said() {
 }
 
 #[tokio::test]
-async fn without_a_region_status_tells_what_the_lake_knows() {
+async fn status_without_a_region_reports_the_lake() {
     let machine = lake_of_one_gift().await.with("AWS_EC2_METADATA_DISABLED", "true").without("AWS_REGION");
-    let told = machine.run(&["status"]).await.expect_code(3);
-    assert!(told.stdout.contains("Kinesis cannot be asked: no AWS region"), "{}", told.stdout);
-    assert!(told.stdout.contains("--offline asks the lake alone") && told.stdout.contains("transaction-events"));
+    let status = machine.run(&["status"]).await.expect_code(3);
+    assert!(status.stdout.contains("Kinesis cannot be asked: no AWS region"), "{}", status.stdout);
+    assert!(status.stdout.contains("--offline asks the lake alone") && status.stdout.contains("transaction-events"));
 }

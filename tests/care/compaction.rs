@@ -1,4 +1,4 @@
-//! Small files become large ones: the same rows, beside ingest and queries, whatever happens on the way.
+//! Small files become large ones with the same rows, beside ingest and queries, and through faults.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,7 +118,7 @@ async fn ingest_and_queries_go_on_beside_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_compaction_that_is_killed_changes_nothing_or_all_of_it() {
+async fn a_killed_compaction_changes_all_or_nothing() {
     let mut stage = with_small_files(3).await;
     let before = all_rows(&stage).await;
     for step in STEPS {
@@ -142,7 +142,7 @@ async fn two_compactions_at_once_double_no_row() {
     let before = all_rows(&stage).await;
     for _ in 0..3 {
         let (first, second) = tokio::join!(stage.machine.run(&COMPACT), stage.machine.run(&COMPACT));
-        // One may give up, overtaken three times in a row.
+        // One may give up after three lost tasks in a row.
         assert!(first.code == Some(0) || second.code == Some(0), "{first:?}\n{second:?}");
         assert_eq!(all_rows(&stage).await, before);
     }

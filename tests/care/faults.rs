@@ -1,4 +1,4 @@
-//! Faults under a compaction: answers of the bucket that are lost, refused or doubled, and a disk that is full.
+//! Faults under a compaction: lost, refused or doubled answers of the bucket, and a full disk.
 
 use bluelake_fault_proxy::{Action, Answer, When, Which};
 use hyper::{Method, StatusCode};

@@ -78,7 +78,7 @@ async fn what_another_engine_merged_comes_apart_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_undo_that_is_killed_is_done_by_the_next() {
+async fn the_next_undo_finishes_a_killed_one() {
     let mut stage = with_small_files(3).await;
     let before = all_rows(&stage).await;
     for step in STEPS {

@@ -116,7 +116,7 @@ async fn a_lake_in_a_bucket_is_vacuumed_although_answers_are_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vacuum_that_is_killed_is_finished_by_the_next() {
+async fn the_next_vacuum_finishes_a_killed_one() {
     let mut stage = with_merged_files().await;
     for step in STEPS {
         for passes in 0..3 {

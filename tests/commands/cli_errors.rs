@@ -1,18 +1,18 @@
-//! Wrong input and refused services: one clear message that names the thing, the right exit code, nothing half-made.
+//! Wrong input and refused services: one clear message that names the cause, the right exit code, no left-overs.
 
 use crate::support::command::Machine;
 use crate::support::servers::{Kinesis, Refusing, S3, TRANSACTION_EVENTS, USER_EVENTS};
 
 const INGEST: &[&str] = &["ingest", "--once", "--init"];
 
-/// Things in the working folder after a command that must not have made any.
+/// Files in the working folder after a command that must not make any.
 fn left_behind(machine: &Machine) -> Vec<String> {
     let entries = std::fs::read_dir(machine.folder()).unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
 #[tokio::test]
-async fn wrong_usage_is_exit_code_2_and_names_the_word() {
+async fn wrong_usage_exits_2_and_names_the_word() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["ingst"], &["ingst", "ingest"]),
         (&["ingest", "--onse"], &["--onse", "--once"]),
@@ -43,7 +43,7 @@ async fn wrong_usage_is_exit_code_2_and_names_the_word() {
 }
 
 #[tokio::test]
-async fn unknown_settings_are_exit_code_2_with_the_nearest_known_one() {
+async fn unknown_settings_exit_2_with_the_nearest_known() {
     let machine = Machine::new().with("BLUELAKE_BUFFER_SIZE", "1MiB");
     machine
         .run(&["config", "show"])
@@ -62,7 +62,7 @@ async fn unknown_settings_are_exit_code_2_with_the_nearest_known_one() {
 }
 
 #[tokio::test]
-async fn a_faulty_contract_is_named_before_anything_is_made() {
+async fn a_faulty_contract_is_named_first() {
     let machine = Machine::new();
     machine.run(&["--contract", "nowhere", "lake", "init"]).await.expect_code(2).expect_message(&["nowhere"]);
     machine.copy_contract("contract");
@@ -90,7 +90,7 @@ async fn a_stream_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_refused_permission_names_the_stream_and_the_service_s_words() {
+async fn a_refused_permission_names_stream_and_reason() {
     let refusing = Refusing::kinesis(400, "AccessDeniedException", "not authorized to perform this").await;
     let machine = Machine::new().with("AWS_ENDPOINT_URL_KINESIS", &refusing.endpoint);
     machine.run(INGEST).await.expect_code(1).expect_message(&[USER_EVENTS, "AccessDenied"]);
@@ -107,7 +107,7 @@ async fn missing_credentials_and_region_are_said() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_missing_or_refused_is_named() {
+async fn a_missing_or_refused_bucket_is_named() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let s3 = S3::start().await;
     let machine = Machine::new().with_kinesis(&kinesis).with_s3(&s3);
@@ -132,7 +132,7 @@ async fn a_bucket_that_is_missing_or_refused_is_named() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_not_a_lake_is_refused_and_left_alone() {
+async fn a_place_without_a_lake_is_left_alone() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     for command in [
@@ -151,7 +151,7 @@ async fn a_place_that_is_not_a_lake_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_lake_where_earlier_versions_had_it_is_told_before_a_second_one_is_made() {
+async fn a_former_lake_is_reported_before_a_second() {
     let machine = Machine::new();
     machine.succeed(&["--lake", "./lake", "lake", "init"]).await;
     for command in [
@@ -161,8 +161,8 @@ async fn a_lake_where_earlier_versions_had_it_is_told_before_a_second_one_is_mad
         &["ingest", "--once", "--init"],
         &["demo"],
     ] {
-        let told = ["./bluelake-data", "--lake ./lake", "rename"];
-        machine.run(command).await.expect_code(2).expect_message(&told);
+        let words = ["./bluelake-data", "--lake ./lake", "rename"];
+        machine.run(command).await.expect_code(2).expect_message(&words);
     }
     assert_eq!(left_behind(&machine), ["lake"]);
     machine.succeed(&["--lake", "./lake", "sql", "SELECT count(*) FROM transactions"]).await;
@@ -192,7 +192,7 @@ async fn a_question_that_cannot_be_answered_is_refused() {
 }
 
 #[tokio::test]
-async fn a_reader_that_goes_away_ends_the_command_quietly() {
+async fn a_reader_that_leaves_ends_the_command_quietly() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     let mut child = machine.start(&["schema", "describe"]);

@@ -1,4 +1,4 @@
-//! The demo, small: its totals equal the truth, and it goes on where it was.
+//! A small demo: its totals equal the truth, and it resumes where it was.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ fn without_aws() -> Machine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn its_totals_equal_the_truth_and_a_second_run_shows_the_same() {
+async fn totals_equal_the_truth_in_two_runs() {
     let machine = without_aws();
-    // Something else in the folder of the default lake: it is not the demo's to remove.
+    // Another file in the folder of the default lake, which the demo must not remove.
     machine.write("bluelake-data/notes/mine.txt", "mine");
     let text = machine.succeed(&["demo", "--events", "5000"]).await;
     for part in ["Interactions", "Donations", "Redemptions", "Rejected, by reason", "Try next", "equal"] {
@@ -50,7 +50,7 @@ async fn after_a_kill_it_lands_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_between_a_commit_and_its_rejected_events_doubles_none_of_them() {
+async fn a_kill_doubles_no_rejected_events() {
     for passes in [0, 1, 3] {
         let mut machine = without_aws();
         machine.set("FAILPOINTS", &format!("before_follow={passes}*off->return(abort)"));
@@ -63,7 +63,7 @@ async fn a_kill_between_a_commit_and_its_rejected_events_doubles_none_of_them() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_that_no_demo_made_is_not_touched() {
+async fn only_a_demos_lake_is_touched() {
     let machine = without_aws();
     machine.succeed(&["lake", "init"]).await;
     machine.run(&["demo"]).await.expect_code(2).expect_message(&["--lake"]);

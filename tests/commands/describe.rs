@@ -1,11 +1,11 @@
-//! `bluelake describe`: everything that can be asked has its meaning, and no lake is needed for that.
+//! `bluelake describe`: everything that can be queried has a meaning, without a lake.
 
 use serde_json::Value;
 
 use crate::support::command::Machine;
 
 #[tokio::test]
-async fn every_column_of_every_table_and_view_has_a_meaning() {
+async fn every_column_of_tables_and_views_has_meaning() {
     let machine = Machine::new();
     let all: Vec<Value> = serde_json::from_str(&machine.succeed(&["describe", "--json"]).await).unwrap();
     let names: Vec<&str> = all.iter().map(|one| one["name"].as_str().unwrap()).collect();
@@ -25,7 +25,7 @@ async fn every_column_of_every_table_and_view_has_a_meaning() {
 }
 
 #[tokio::test]
-async fn a_table_is_described_to_people_with_units_and_what_is_personal() {
+async fn a_description_has_units_and_personal_columns() {
     let machine = Machine::new();
     let list = machine.succeed(&["describe"]).await;
     assert!(list.contains("points_ledger") && list.contains("view"), "{list}");

@@ -1,4 +1,4 @@
-//! What a person or a program is told when something fails: once, in one line, with what to do.
+//! Messages of failures, for people and programs: once, in one line, with advice.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::command::{Finished, Machine};
 use crate::support::servers::{Kinesis, S3};
 use crate::support::stage::{BUCKET, ONCE, Stage};
 
-/// As some servers write it: over several lines, and with what drives a terminal.
+/// In the form of some servers: over several lines, and with control characters.
 fn denied() -> Answer {
     Answer::s3_error(StatusCode::FORBIDDEN, "AccessDenied", "Access\nDenied\r\n\u{1b}[31m for &lt;you&gt;")
 }
@@ -45,7 +45,7 @@ fn assert_all(line: &str, parts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_of_the_store_is_code_bucket_call_and_advice_in_one_last_line() {
+async fn a_stores_refusal_is_one_last_line() {
     let stage = Stage::on_bucket(1, 1).await;
     stage.machine.succeed(&ONCE).await;
     stage.store().on(When::any(), Which::Every, Action::Answer(denied()));
@@ -71,7 +71,7 @@ async fn a_refusal_of_the_store_is_code_bucket_call_and_advice_in_one_last_line(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_record_tells_the_causes_of_its_error_in_both_forms() {
+async fn a_log_record_has_its_errors_causes() {
     let mut stage = Stage::on_bucket(1, 1).await;
     stage.machine.succeed(&ONCE).await;
     for form in ["text", "json"] {
@@ -87,7 +87,7 @@ async fn a_log_record_tells_the_causes_of_its_error_in_both_forms() {
                 line,
                 &["KMS.DisabledException: the key is disabled", BUCKET, ".parquet", "encryption is disabled"],
             );
-            assert_eq!(line.matches("KMS.DisabledException").count(), 1, "told once: {line}");
+            assert_eq!(line.matches("KMS.DisabledException").count(), 1, "printed once: {line}");
         }
         rule.remove();
     }
@@ -95,7 +95,7 @@ async fn a_log_record_tells_the_causes_of_its_error_in_both_forms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_of_kinesis_is_one_line_in_every_command_and_in_status() {
+async fn a_refusal_of_kinesis_is_one_line_everywhere() {
     let stage = Stage::on_folder(1, 1).await;
     let answer = Answer::kinesis_error(StatusCode::BAD_REQUEST, "AccessDeniedException", "not\nfor \u{1b}[31myou");
     stage.streams.on(When::any(), Which::Every, Action::Answer(answer));
@@ -110,7 +110,7 @@ async fn a_refusal_of_kinesis_is_one_line_in_every_command_and_in_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistyped_level_or_form_of_the_log_is_refused_with_the_nearest_word() {
+async fn a_mistyped_log_level_gets_the_nearest_word() {
     let machine = Machine::new();
     for (arguments, nearest) in [
         (["--log-level", "inof"], "did you mean info?"),
@@ -161,7 +161,7 @@ async fn an_empty_variable_of_aws_is_not_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_variable_or_profile_of_aws_is_refused_by_name_in_one_line() {
+async fn a_bad_aws_setting_is_refused_by_name() {
     let machine = || Machine::new();
     let commands =
         [&["--lake", "s3://bucket/lake", "sql", "SELECT 1"][..], &["--lake", "s3://bucket/lake", "ingest", "--once"]];
@@ -202,7 +202,7 @@ async fn a_bad_variable_or_profile_of_aws_is_refused_by_name_in_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_command_that_fails_while_a_table_is_read_dies_of_a_panic() {
+async fn no_command_panics_while_reading_tables() {
     let stage = Stage::on_bucket(1, 1).await;
     for _ in 0..3 {
         stage.machine.succeed(&ONCE).await;
@@ -233,7 +233,7 @@ async fn no_command_that_fails_while_a_table_is_read_dies_of_a_panic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suggested_command_can_be_pasted_into_a_shell_whatever_the_lake_is_called() {
+async fn a_suggested_command_can_be_pasted() {
     let machine = Machine::new();
     let name = "my lake; $(touch owned) & it's `here`";
     let finished = machine.run(&["--lake", name, "sql", "SELECT 1"]).await.expect_code(1);

@@ -32,12 +32,12 @@ fn states(status: &Value, name: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_agree_with_the_lake_although_clients_never_read() {
+async fn metrics_agree_with_the_lake_despite_silent_clients() {
     let kinesis = Kinesis::with_streams(1, 3).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let worker = Worker::start(&machine, &["--init", "--buffer-age", "1s"]).await;
     worker.until_ready().await;
-    // More of them than there are places: some say nothing, some ask and never read.
+    // More clients than places: some say nothing, some ask and never read.
     let mut idle = Vec::new();
     for number in 0..60 {
         let mut client = TcpStream::connect(&worker.address).await.unwrap();
@@ -69,7 +69,7 @@ async fn metrics_agree_with_the_lake_although_clients_never_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_tells_how_far_the_lake_is_before_during_and_after() {
+async fn status_reports_progress_before_during_and_after() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     machine.run(&["status"]).await.expect_code(1).expect_message(&["./bluelake-data", "lake init"]);
@@ -98,7 +98,7 @@ async fn status_tells_how_far_the_lake_is_before_during_and_after() {
         assert!(age < chrono::TimeDelta::minutes(2), "{age}");
     }
 
-    // Records that nobody reads: the lag grows, and a limit makes it a problem.
+    // Records stay unread: the lag grows, and a limit makes it a problem.
     kinesis.put(TRANSACTION_EVENTS, "key", b"not json").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (code, behind) = status(&machine, &["--max-lag", "1s"]).await;
@@ -136,7 +136,7 @@ async fn status_beside_a_worker_follows_a_split() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_names_what_is_wrong_with_the_lake_or_with_kinesis() {
+async fn status_names_faults_of_lake_and_kinesis() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     WORKLOAD.put(&machine).await;
@@ -162,7 +162,7 @@ async fn status_names_what_is_wrong_with_the_lake_or_with_kinesis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logs_are_one_json_object_a_line_without_any_value_of_an_event() {
+async fn logs_are_json_lines_without_event_values() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let canary = "canary-7f3a@example.org";

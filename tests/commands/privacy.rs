@@ -1,4 +1,4 @@
-//! No log holds what an event holds, whatever is to be logged.
+//! Logs hold no content of events, at any level.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::command::{Finished, Machine};
 use crate::support::servers::{Kinesis, S3, SECRET_KEY, USER_EVENTS};
 
-/// An address that stands in good, rejected, aggregated and compressed records, and in the text of a query.
+/// An address in good, rejected, aggregated and compressed records, and in the text of a query.
 const CANARY: &str = "kingfisher.canary@nest-of-birds.example";
 const GENERATE: [&str; 7] = ["generate", "--events", "40", "--seed", "5", "--to", "kinesis"];
 
@@ -32,7 +32,7 @@ fn gzip(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Every way in which a log may hold the bytes.
+/// Every form in which a log may hold the bytes.
 fn forms(bytes: &[u8]) -> Vec<String> {
     let hex = |upper: bool| {
         bytes.iter().fold(String::new(), |mut text, byte| {
@@ -43,8 +43,8 @@ fn forms(bytes: &[u8]) -> Vec<String> {
     let list = format!("{bytes:?}");
     let mut forms = vec![hex(false), hex(true), bytes.escape_ascii().to_string(), list[1..list.len() - 1].to_owned()];
     forms.extend(std::str::from_utf8(bytes).map(ToOwned::to_owned));
-    // In base64 three bytes are four characters: how the text looks depends on where in a group it begins, and its first
-    // and last group hold neighbours too.
+    // In base64 three bytes are four characters: the form of a text depends on its place in a group, and its first and
+    // last group hold neighbours too.
     for before in 0..3 {
         let whole: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
         let text = STANDARD_NO_PAD.encode(&whole[..whole.len() / 3 * 3]);
@@ -53,10 +53,10 @@ fn forms(bytes: &[u8]) -> Vec<String> {
     forms
 }
 
-/// What must not be in a log, in all its forms.
+/// The secrets that must not be in a log, in all their forms.
 fn secrets() -> Vec<String> {
     let compressed = gzip(&user(4));
-    // Its first bytes are in every file of the kind, its middle is this one's.
+    // Its first bytes are in every file of the kind; its middle is specific to this one.
     let middle = &compressed[20..44];
     [CANARY.as_bytes(), SECRET_KEY.as_bytes(), middle].iter().flat_map(|secret| forms(secret)).collect()
 }
@@ -87,7 +87,7 @@ async fn put(kinesis: &Kinesis) {
     kinesis.put(USER_EVENTS, "d", &gzip(&user(4))).await;
 }
 
-/// Every command that touches events, as it logs by this filter in this form.
+/// Runs every command that touches events, with this filter and this form of log.
 async fn run_all(machine: &Machine, lake: &str, filter: &str, form: &str) -> Vec<(String, Finished)> {
     let literal = format!("SELECT count(*), min(email) FROM user_events WHERE email = '{CANARY}'");
     let wrong = format!("SELECT CAST(email AS BIGINT) FROM user_events WHERE '{CANARY}' = email");
@@ -109,7 +109,7 @@ async fn run_all(machine: &Machine, lake: &str, filter: &str, form: &str) -> Vec
         let all = [&["--lake", lake, "--log-level", filter, "--log-format", form][..], &command].concat();
         finished.push((command.join(" "), machine.run(&all).await.expect_code(code)));
     }
-    // A failed cast tells whoever asked what could not be cast; not the log.
+    // A failed cast names the value to the user, not in the log.
     let all = ["--lake", lake, "--log-level", filter, "--log-format", form, "sql", &wrong];
     let failed = machine.run(&all).await.expect_code(1);
     let lines: Vec<&str> = failed.stderr.lines().collect();
@@ -119,7 +119,7 @@ async fn run_all(machine: &Machine, lake: &str, filter: &str, form: &str) -> Vec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_command_logs_personal_data_or_secrets_when_everything_is_asked_for() {
+async fn no_command_logs_personal_data_or_secrets() {
     let secrets = secrets();
     for (number, form) in ["text", "json"].into_iter().enumerate() {
         let kinesis = Kinesis::with_streams(1, 1).await;
@@ -142,7 +142,7 @@ async fn no_command_logs_personal_data_or_secrets_when_everything_is_asked_for()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_filter_brings_personal_data_or_secrets_into_a_log() {
+async fn no_filter_logs_personal_data_or_secrets() {
     let secrets = secrets();
     let kinesis = Kinesis::with_streams(1, 1).await;
     let s3 = S3::start().await;
@@ -180,7 +180,7 @@ async fn no_filter_brings_personal_data_or_secrets_into_a_log() {
 }
 
 #[test]
-fn the_forms_are_those_in_which_a_log_would_hold_the_bytes() {
+fn searched_forms_are_those_of_logged_bytes() {
     let text = format!("xx{CANARY}yyy");
     for before in 0..3 {
         let encoded = STANDARD_NO_PAD.encode(&text[before..]);

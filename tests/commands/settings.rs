@@ -1,4 +1,4 @@
-//! Configuration from outside: file, environment, flags, and where each value came from.
+//! Configuration from outside: file, environment, flags, and the origin of each value.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! A fault in each step of a commit: the process dies there, or the step fails though it may have happened.
+//! A fault in each step of a commit: the process dies there, or the step fails although it may have happened.
 
 use crate::support::command::Machine;
 use crate::support::oracle::{Workload, verify};
@@ -15,7 +15,7 @@ fn portion(number: u64) -> Workload {
 const INGEST: [&str; 5] = ["ingest", "--once", "--init", "--buffer-size", "64KiB"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_dies_in_any_step_of_a_commit_loses_and_doubles_nothing() {
+async fn dying_in_any_commit_step_loses_nothing() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let mut machine = Machine::new().with_kinesis(&kinesis);
     let mut put = Vec::new();
@@ -32,7 +32,7 @@ async fn a_process_that_dies_in_any_step_of_a_commit_loses_and_doubles_nothing()
         }
         machine.succeed(&INGEST).await;
     }
-    // Committed last, so that the newest document is the one in force.
+    // It is committed last, so that the newest document is the one in force.
     put.push(portion(999));
     portion(999).put(&machine).await;
     machine.succeed(&INGEST).await;
@@ -41,7 +41,7 @@ async fn a_process_that_dies_in_any_step_of_a_commit_loses_and_doubles_nothing()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_fails_though_it_may_have_happened_is_settled_by_reading_back() {
+async fn an_uncertain_step_is_settled_by_reading_back() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let mut machine = Machine::new().with_kinesis(&kinesis);
     machine.succeed(&["lake", "init"]).await;
@@ -49,7 +49,7 @@ async fn a_step_that_fails_though_it_may_have_happened_is_settled_by_reading_bac
     for (number, step) in (100..).zip(STEPS) {
         portion(number).put(&machine).await;
         put.push(portion(number));
-        // Twice in a row, and once more after a step that went well.
+        // Twice in a row, and once more after a successful step.
         machine = machine.with("FAILPOINTS", &format!("{step}=2*return(err)->1*off->1*return(err)->off"));
         machine.succeed(&INGEST).await;
     }

@@ -1,5 +1,5 @@
 //! Faults of Kinesis, made by a proxy before it or by its own calls: throttling, expired iterators, odd answers, shards
-//! that split, merge, hide or come late, and records of every size.
+//! that split, merge, are hidden or come late, and records of every size.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ fn error(code: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_permission_that_is_taken_away_ends_the_worker_with_stream_and_call_named() {
+async fn a_revoked_permission_ends_the_worker() {
     let mut stage = Stage::on_folder(1, 1).await;
     let worker = stage.worker(&[]).await;
     stage.put(300).await;
@@ -40,7 +40,7 @@ async fn a_permission_that_is_taken_away_ends_the_worker_with_stream_and_call_na
 type Shard = (String, String);
 type CallTimes = Arc<Mutex<BTreeMap<Shard, Vec<Instant>>>>;
 
-/// Which stream and shard each iterator belongs to, by the answers that gave it out.
+/// The stream and shard of each iterator, by the answers that gave it out.
 #[derive(Clone, Default)]
 struct Iterators(Arc<Mutex<HashMap<String, Shard>>>);
 
@@ -65,14 +65,14 @@ impl Iterators {
         this
     }
 
-    /// The stream and shard that a GetRecords call asks for.
+    /// The stream and shard of a GetRecords call.
     fn shard_of(&self, call: &Call) -> Option<Shard> {
         self.0.lock().unwrap().get(call.json()["ShardIterator"].as_str()?).cloned()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn throttled_and_failing_reads_are_made_again_until_all_is_there() {
+async fn failing_reads_are_repeated_until_all_is_there() {
     let mut stage = Stage::on_folder(1, 3).await;
     let too_many = error("ProvisionedThroughputExceededException");
     let broken = Answer::kinesis_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", "said the proxy");
@@ -99,7 +99,7 @@ async fn throttled_and_failing_reads_are_made_again_until_all_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shard_that_is_throttled_for_long_backs_off_and_holds_up_no_other() {
+async fn a_throttled_shard_holds_up_no_other() {
     let mut stage = Stage::on_folder(1, 2).await;
     let victim = (TRANSACTION_EVENTS.to_owned(), "shardId-000000000000".to_owned());
     let iterators = Iterators::of(&stage.streams);
@@ -139,7 +139,7 @@ async fn a_shard_that_is_throttled_for_long_backs_off_and_holds_up_no_other() {
         let calls = times.len() as f64;
         let seconds = (times[times.len() - 1] - times[0]).as_secs_f64();
         assert!(calls <= 5.0 * seconds + 2.0, "{shard:?}: {calls} calls in {seconds} s");
-        // Of six calls the last comes a second after the first; the way to the proxy may be longer for some.
+        // The last of six calls comes a second after the first; some may take longer to reach the proxy.
         let spans = times.windows(6).map(|six| six[5] - six[0]);
         assert!(spans.min().is_none_or(|least| least >= Duration::from_millis(750)), "{shard:?}: {times:?}");
     }
@@ -147,7 +147,7 @@ async fn a_shard_that_is_throttled_for_long_backs_off_and_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_was_stopped_for_so_long_that_its_iterators_expired_reads_on_behind_the_last_record() {
+async fn a_worker_with_expired_iterators_reads_on() {
     let mut stage = Stage::on_folder(1, 2).await;
     let worker = stage.worker(&[]).await;
     stage.put(1_500).await;
@@ -155,7 +155,7 @@ async fn a_worker_that_was_stopped_for_so_long_that_its_iterators_expired_reads_
     worker.signal("STOP").await;
     stage.put(1_500).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // All that it has when it wakes up, and later one in three.
+    // All iterators that it has when it wakes up, and later one in three.
     let stale = stage.streams.on(get_records(), Which::First(3), Action::Answer(error("ExpiredIteratorException")));
     let later = stage.streams.on(get_records(), Which::EveryNth(3), Action::Answer(error("ExpiredIteratorException")));
     let renewals: Arc<Mutex<Vec<Value>>> = Arc::default();
@@ -175,7 +175,7 @@ async fn a_worker_that_was_stopped_for_so_long_that_its_iterators_expired_reads_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn empty_answers_are_not_the_end_and_the_same_answer_twice_is_one() {
+async fn empty_or_repeated_answers_lose_and_double_nothing() {
     let mut stage = Stage::on_folder(1, 2).await;
     stage.put(2_000).await;
     let small = |call: &mut Call| {
@@ -187,7 +187,7 @@ async fn empty_answers_are_not_the_end_and_the_same_answer_twice_is_one() {
         let iterator = call.json()["ShardIterator"].clone();
         Answer::json(&json!({"NextShardIterator": iterator, "Records": [], "MillisBehindLatest": 60_000}))
     };
-    // Whoever reads on from there is given the same again.
+    // A reader that goes on from there gets the same records again.
     let twice = |call: &Call, answer: &mut Answer| {
         let mut value = answer.value();
         if value["Records"].as_array().is_some_and(|records| !records.is_empty()) {
@@ -244,7 +244,7 @@ fn list_in_pages(proxy: &Proxy, size: usize) -> [bluelake_fault_proxy::Placed; 2
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shards_that_are_listed_in_pages_and_only_after_throttling_are_all_read() {
+async fn shards_listed_in_throttled_pages_are_all_read() {
     let mut stage = Stage::on_folder(1, 7).await;
     stage.put(1_500).await;
     let listing = When::any().operation("ListShards");
@@ -258,7 +258,7 @@ async fn shards_that_are_listed_in_pages_and_only_after_throttling_are_all_read(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parent_that_is_missing_from_the_list_is_a_gap_its_children_wait_for_it_and_nothing_is_lost() {
+async fn an_unlisted_parent_is_a_gap() {
     let mut stage = Stage::on_folder(1, 1).await;
     stage.put(1_000).await;
     stage.machine.succeed(&ONCE).await;
@@ -279,7 +279,7 @@ async fn a_parent_that_is_missing_from_the_list_is_a_gap_its_children_wait_for_i
     let children = "SELECT count(*) FROM transactions WHERE stream_shard <> 'shardId-000000000000'";
     assert_eq!(stage.machine.number(&stage.lake, children).await, 0, "the children wait");
     hidden.remove();
-    // It is listed again: what it holds was not discarded.
+    // It is listed again: its records were not discarded.
     stage.machine.succeed(&["ingest", "--once", "--on-gap", "continue"]).await;
     stage.machine.succeed(&ONCE).await;
     let document = newest_document(stage.folder(), "transactions", TRANSACTION_EVENTS);
@@ -288,7 +288,7 @@ async fn a_parent_that_is_missing_from_the_list_is_a_gap_its_children_wait_for_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closed_shards_are_left_for_their_children_however_a_server_tells_the_end() {
+async fn closed_shards_are_left_for_their_children() {
     for signal in [EndSignal::EmptyAnswerFirst, EndSignal::Never] {
         let mut stage = Stage::on_folder(1, 1).await;
         let ends = stage.streams.on(When::any().operation("GetRecords"), Which::Every, end_closed_shards_by(signal));
@@ -311,7 +311,7 @@ async fn closed_shards_are_left_for_their_children_however_a_server_tells_the_en
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shards_that_closed_before_a_worker_saw_them_are_read_parents_first() {
+async fn shards_closed_early_are_read_parents_first() {
     let mut stage = Stage::on_folder(1, 2).await;
     stage.put(900).await;
     stage.kinesis.split_lowest(TRANSACTION_EVENTS).await;
@@ -356,7 +356,7 @@ fn transfer(id: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_producer_s_retry_is_one_row_beside_it_after_a_restart_and_in_a_child_shard() {
+async fn a_producers_retry_is_one_row() {
     let stage = Stage::on_folder(1, 1).await;
     let ids = [1, 2, 3].map(|number| format!("3f3c1b7e-0000-4000-8000-00000000000{number}"));
     let put = async |id: &String| {
@@ -383,7 +383,7 @@ async fn a_producer_s_retry_is_one_row_beside_it_after_a_restart_and_in_a_child_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_of_the_largest_size_in_every_shard_stay_within_the_memory_budget() {
+async fn the_largest_records_stay_within_the_memory_budget() {
     const SHARDS: i32 = 16;
     const EACH: usize = 4;
     let stage = Stage::on_folder(1, SHARDS).await;
@@ -414,7 +414,7 @@ async fn records_of_the_largest_size_in_every_shard_stay_within_the_memory_budge
     assert_lake_verifies(&stage.machine, &stage.lake).await;
 }
 
-/// So many records of 1 MiB in every shard of the transaction events.
+/// Puts `each` records of 1 MiB into every shard of the transaction events.
 async fn put_large(kinesis: &Kinesis, each: usize) {
     let data = vec![b'x'; 1 << 20];
     for (_, from, to) in kinesis.open_shards(TRANSACTION_EVENTS).await {

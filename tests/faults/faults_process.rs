@@ -1,5 +1,5 @@
-//! Faults of the process and its machine: stopped in the middle of a commit, many at once, a full disk, signals, another
-//! version, and input that is all wrong.
+//! Faults of the process and its machine: stops in the middle of a commit, many workers at once, a full disk, signals,
+//! another version, and malformed input.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ async fn stop_in_mid_commit(point: &str) {
     stage.put(900).await;
     until_uploaded(&stage).await;
     zombie.signal("STOP").await;
-    // Somebody else reads and commits the same records.
+    // Another worker reads and commits the same records.
     stage.machine.succeed(&ONCE).await;
     zombie.signal("CONT").await;
     zombie.until("it is fenced", |metrics| metrics.all("bluelake_fenced_batches_total") > 0.0).await;
@@ -46,7 +46,7 @@ async fn stop_in_mid_commit(point: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_was_stopped_in_mid_commit_is_fenced_and_goes_on_from_the_table() {
+async fn a_worker_stopped_in_mid_commit_is_fenced() {
     tokio::join!(stop_in_mid_commit("before_document"), stop_in_mid_commit("after_document"));
 }
 
@@ -96,7 +96,7 @@ async fn ten_workers_at_once_all_get_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_stops_a_scheduled_run_and_pauses_a_worker_until_there_is_room() {
+async fn a_full_disk_pauses_only_a_continuous_worker() {
     let Some(mut stage) = Stage::on_disk("16m").await else {
         eprintln!("DID NOT RUN: this process may not mount a small disk");
         return;
@@ -118,13 +118,13 @@ async fn a_full_disk_stops_a_scheduled_run_and_pauses_a_worker_until_there_is_ro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_a_worker_in_order_while_idle_and_while_committing_and_twice_at_once() {
+async fn sigterm_ends_a_worker_in_order() {
     let mut stage = Stage::on_folder(1, 2).await;
     let idle = stage.worker(&[]).await;
     idle.until("it reads", |metrics| metrics.all("bluelake_answers_total") >= 3.0).await;
-    let told = Instant::now();
+    let signalled = Instant::now();
     idle.stop().await.expect_code(0);
-    assert!(told.elapsed() < Duration::from_secs(20), "{:?}", told.elapsed());
+    assert!(signalled.elapsed() < Duration::from_secs(20), "{:?}", signalled.elapsed());
 
     stage.machine.set("FAILPOINTS", "before_document=1*return(delay 3000)->off");
     let committing = stage.worker(&["--stream", TRANSACTION_EVENTS]).await;
@@ -150,7 +150,7 @@ async fn sigterm_ends_a_worker_in_order_while_idle_and_while_committing_and_twic
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_of_a_newer_version_is_refused_and_nothing_starts_from_zero() {
+async fn a_document_of_a_newer_version_is_refused() {
     let mut stage = Stage::on_folder(1, 1).await;
     stage.put(600).await;
     stage.machine.succeed(&ONCE).await;
@@ -171,7 +171,7 @@ async fn a_document_of_a_newer_version_is_refused_and_nothing_starts_from_zero()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn input_that_is_all_malformed_is_kept_and_told_by_the_exit_code() {
+async fn malformed_input_is_kept_and_sets_exit_code() {
     let bad = Workload { events: 12_000, seed: 77, bad_rate: 1.0, duplicate_rate: 0.0, days: 2 };
     let kinesis = Kinesis::with_streams(1, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
@@ -183,7 +183,7 @@ async fn input_that_is_all_malformed_is_kept_and_told_by_the_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_without_committing_is_reported_as_unhealthy_with_the_reason() {
+async fn reading_without_committing_is_unhealthy_with_its_reason() {
     let mut stage = Stage::on_folder(1, 1).await;
     let worker = worker_with_fault(&mut stage, "before_document", "hang").await;
     stage.put(600).await;
@@ -199,7 +199,7 @@ async fn reading_without_committing_is_reported_as_unhealthy_with_the_reason() {
     };
     let words = "transaction-events: reading but not committing";
     assert!(reasons.contains(words), "{reasons}");
-    // The watchdog tells the log as well, at its next look.
+    // The watchdog also logs it, at its next look.
     tokio::time::sleep(Duration::from_secs(6)).await;
     worker.signal("KILL").await;
     let killed = worker.ended().await;
@@ -208,7 +208,7 @@ async fn reading_without_committing_is_reported_as_unhealthy_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_that_another_engine_rewrites_beside_ingest_lose_and_double_nothing() {
+async fn another_engines_rewrite_beside_ingest_loses_nothing() {
     let mut stage = Stage::on_folder(1, 2).await;
     let worker = stage.worker(&[]).await;
     let mut rewritten = 0;
@@ -221,6 +221,6 @@ async fn files_that_another_engine_rewrites_beside_ingest_lose_and_double_nothin
     worker.until_received(stage.events()).await;
     worker.stop().await.expect_code(0);
     assert!(rewritten > 20, "only {rewritten} files were rewritten");
-    // Not `lake verify`: it tells, as it should, that no document names the files of others.
+    // Without `lake verify`: it rightly reports that no document names the files of others.
     stage.compare().await;
 }

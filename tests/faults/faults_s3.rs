@@ -37,12 +37,12 @@ fn slow_down() -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_lost_refused_or_doubled_at_any_put_leads_to_one_commit() {
+async fn a_lost_answer_at_any_put_commits_once() {
     let mut stage = Stage::on_bucket(1, 2).await;
     let conflict = Answer::s3_error(StatusCode::CONFLICT, "ConditionalRequestConflict", "Try again.");
     for (fault, action) in [
         ("the connection ends before the answer", Action::LoseAnswer),
-        // The client of the store tries again by itself, and meets its own success.
+        // The store's own client tries again, and meets its own success.
         ("the answer says 500 although it landed", Action::ReplaceAnswer(internal_error())),
         ("the network delivers it twice", Action::Repeat),
         ("409: another conditional put is under way", Action::Answer(conflict)),
@@ -60,7 +60,7 @@ async fn an_answer_lost_refused_or_doubled_at_any_put_leads_to_one_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_original_that_arrives_after_its_retry_won_is_refused() {
+async fn a_late_original_after_its_retry_is_refused() {
     let mut stage = Stage::on_bucket(1, 1).await;
     let targets: [fn() -> When; 3] = [documents, || commits("/transactions/"), || commits("/rejected_events/")];
     for target in targets {
@@ -77,7 +77,7 @@ async fn an_original_that_arrives_after_its_retry_won_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_original_that_arrives_before_its_retry_is_found_to_be_the_batch_itself() {
+async fn an_original_before_its_retry_is_recognised() {
     let mut stage = Stage::on_bucket(1, 1).await;
     stage.machine.succeed(&ONCE).await;
     stage.put(900).await;
@@ -97,12 +97,12 @@ async fn an_original_that_arrives_before_its_retry_is_found_to_be_the_batch_itse
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_fails_slows_down_and_breaks_off_is_waited_out() {
+async fn a_failing_or_slow_store_is_waited_out() {
     let mut stage = Stage::on_bucket(1, 2).await;
     let worker = stage.worker(&[]).await;
     let faults = [
         (When::any(), Which::Share { share: 0.2, seed: 13 }, Action::Answer(slow_down())),
-        // Of what is left: a tenth of all.
+        // A tenth of all, of the remaining calls.
         (When::any(), Which::Share { share: 0.125, seed: 14 }, Action::Answer(internal_error())),
         (gets("/"), Which::EveryNth(5), Action::Reset(50)),
         (gets("/"), Which::EveryNth(4), Action::Drip(8_000)),
@@ -122,12 +122,12 @@ async fn a_store_that_fails_slows_down_and_breaks_off_is_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_is_cut_short_or_altered_is_made_again() {
+async fn a_short_or_altered_read_is_repeated() {
     let mut stage = Stage::on_bucket(1, 2).await;
     stage.put(900).await;
     stage.machine.succeed(&ONCE).await;
     stage.put(900).await;
-    // The ingest reads logs, documents, and for its deduplication window also the rows.
+    // Ingest reads logs, documents, and for its deduplication window also rows.
     let faults = [
         (gets("/_checkpoints/"), Which::Nth(1), altered()),
         (gets("/_checkpoints/"), Which::Nth(2), Action::Truncate(100)),
@@ -139,14 +139,14 @@ async fn a_read_that_is_cut_short_or_altered_is_made_again() {
     for rule in &rules {
         assert!(rule.taken() > 0, "{rules:?}");
     }
-    // A question is answered in full too.
+    // A query is answered in full too.
     let count = stage.machine.number(&stage.lake, "SELECT count(event_id) FROM transactions").await;
     stage.store().clear();
     assert_eq!(count, stage.machine.number(&stage.lake, "SELECT count(*) FROM transactions").await);
     stage.verify().await;
 }
 
-/// One byte in the middle is another one.
+/// Changes one byte in the middle.
 fn altered() -> Action {
     Action::alter(|_, answer| {
         let mut bytes = answer.body.to_vec();
@@ -157,7 +157,7 @@ fn altered() -> Action {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_retry_can_cure_ends_the_worker_with_bucket_and_call_named() {
+async fn an_incurable_fault_names_bucket_and_call() {
     let denied = Answer::s3_error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied");
     let missing = Answer::s3_error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
     let mut stage = Stage::on_bucket(1, 1).await;
@@ -176,7 +176,7 @@ async fn what_no_retry_can_cure_ends_the_worker_with_bucket_and_call_named() {
         assert!(rule.taken() < 40, "a hot loop: {} calls", rule.taken());
         rule.remove();
     }
-    // A role that may not look has no use in waiting either when it starts.
+    // A role without permission does not wait at its start either.
     for when in [gets("list-type=2"), gets("/_delta_log/")] {
         let rule = stage.store().on(when, Which::Every, Action::Answer(denied.clone()));
         stage.machine.run(&ONCE).await.expect_code(1).expect_message(&[BUCKET, "AccessDenied"]);
@@ -187,7 +187,7 @@ async fn what_no_retry_can_cure_ends_the_worker_with_bucket_and_call_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_that_expired_end_a_scheduled_run_and_are_waited_for_by_a_worker() {
+async fn expired_credentials_end_only_a_scheduled_run() {
     let expired = Answer::s3_error(StatusCode::BAD_REQUEST, "ExpiredToken", "The provided token has expired.");
     let mut stage = Stage::on_bucket(1, 1).await;
     stage.put(300).await;
@@ -202,7 +202,7 @@ async fn credentials_that_expired_end_a_scheduled_run_and_are_waited_for_by_a_wo
     rule.until_taken(6).await;
     let started = std::time::Instant::now();
     let taken = rule.taken();
-    // Files are uploaded side by side: what counts is the rate over several tries.
+    // Files are uploaded side by side: the rate over several tries counts.
     tokio::time::sleep(Duration::from_secs(6)).await;
     let rate = (rule.taken() - taken) as f64 / started.elapsed().as_secs_f64();
     assert!(rate < 20.0, "a hot loop: {rate} calls a second");
@@ -214,7 +214,7 @@ async fn credentials_that_expired_end_a_scheduled_run_and_are_waited_for_by_a_wo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_from_a_program_are_kept_until_they_expire() {
+async fn credentials_from_a_program_last_until_expiry() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut stage = Stage::on_bucket(1, 1).await;
     let expiration = chrono::Utc::now() + chrono::TimeDelta::hours(1);
@@ -234,13 +234,13 @@ async fn credentials_from_a_program_are_kept_until_they_expire() {
     let calls = stage.store().on(When::any().header("x-amz-security-token"), Which::Every, Action::watch(|_, _| {}));
     stage.machine.succeed(&ONCE).await;
     let asked = std::fs::read_to_string(stage.machine.path("asked.txt")).unwrap().lines().count();
-    // Once by the client of each service, and again by who came at the same moment.
+    // Once by the client of each service, and again by a caller at the same moment.
     assert!(calls.taken() > 20 && asked <= 6, "asked {asked} times for {} calls", calls.taken());
     stage.verify().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_lake_cannot_be_reached_reading_waits_the_lag_grows_and_all_of_it_lands_after() {
+async fn an_unreachable_lake_delays_rows_but_loses_none() {
     let mut stage = Stage::on_bucket(1, 1).await;
     // Small pages and small batches fill up soon.
     let small = Action::alter_call(|call| {
@@ -279,7 +279,7 @@ async fn while_the_lake_cannot_be_reached_reading_waits_the_lag_grows_and_all_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_are_never_answered_are_given_up_and_made_again() {
+async fn calls_without_an_answer_are_repeated() {
     let mut stage = Stage::on_bucket(1, 1).await;
     let worker = stage.worker(&[]).await;
     let holes = [uploads().path_contains("/user_events/"), documents().path_contains("/transactions/")];
@@ -297,31 +297,31 @@ async fn calls_that_are_never_answered_are_given_up_and_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_stop_while_the_lake_cannot_be_reached_leaves_within_its_grace_time() {
+async fn a_worker_leaves_in_time_without_a_lake() {
     let mut stage = Stage::on_bucket(1, 1).await;
     let worker = stage.worker(&[]).await;
     let gone = stage.store().on(When::any(), Which::Every, Action::Refuse);
     stage.put(300).await;
     worker.until("it holds rows", |metrics| metrics.all("bluelake_uncommitted_rows") > 0.0).await;
     gone.until_taken(20).await;
-    let told = std::time::Instant::now();
+    let signalled = std::time::Instant::now();
     worker.stop().await.expect_code(1).expect_message(&["cannot write", BUCKET]);
-    assert!(told.elapsed() < Duration::from_secs(100), "{:?}", told.elapsed());
+    assert!(signalled.elapsed() < Duration::from_secs(100), "{:?}", signalled.elapsed());
     stage.verify().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_stop_in_the_middle_of_a_commit_without_an_answer_leaves_within_its_grace_time() {
+async fn a_worker_leaves_in_time_during_a_commit() {
     let mut stage = Stage::on_bucket(1, 1).await;
     let worker = stage.worker(&["--shutdown-timeout", "3s"]).await;
     let landed_unheard = stage.store().on(commits("/transactions/"), Which::Every, Action::LoseAnswer);
     stage.put(300).await;
     landed_unheard.until_taken(1).await;
     let gone = stage.store().on(gets("/transactions/"), Which::Every, Action::Refuse);
-    let told = std::time::Instant::now();
+    let signalled = std::time::Instant::now();
     let step = "transaction-events was committing";
     worker.stop().await.expect_code(1).expect_message(&["within 3s (--shutdown-timeout)", "read again", step]);
-    assert!(told.elapsed() < Duration::from_secs(20), "{:?}", told.elapsed());
+    assert!(signalled.elapsed() < Duration::from_secs(20), "{:?}", signalled.elapsed());
     landed_unheard.remove();
     gone.remove();
     stage.verify().await;

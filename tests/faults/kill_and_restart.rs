@@ -1,4 +1,4 @@
-//! kill -9 at random moments, restarted until done: every event once.
+//! kill -9 at random moments, and restarts until it is done: every event lands once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,21 +13,21 @@ use crate::support::servers::{Kinesis, S3, TRANSACTION_EVENTS};
 
 const KILLS: u64 = 20;
 
-/// What is put before each run, so that every run has something to commit.
+/// The events that are put before each run, so that every run has something to commit.
 fn portion(number: u64) -> Workload {
     Workload { events: 1_500, seed: 100 + number, bad_rate: 0.02, duplicate_rate: 0.02, days: 2 }
 }
 
-/// Another seed may be given to look for trouble at other moments.
+/// Another seed may be given to kill at other moments.
 fn seed() -> u64 {
     std::env::var("KILL_SEED").map_or_else(|_| rand::random(), |text| text.parse().unwrap())
 }
 
-/// Shards of the two streams: many, because what one read of a shard gives is committed at once with a small buffer,
-/// and so a run has many commits to die in.
+/// Shards of the two streams: with many shards and a small buffer each read is committed at once, so a run has many
+/// commits to die in.
 const SHARDS: (i32, i32) = (3, 12);
 
-/// Kills an ingest again and again, lets it finish, and compares the lake with all that was put.
+/// Kills an ingest repeatedly, lets it finish, and compares the lake with all events that were put.
 async fn kill_and_finish(machine: &Machine, lake: &str, folder: &Path) {
     let seed = seed();
     eprintln!("KILL_SEED={seed}");
@@ -36,7 +36,7 @@ async fn kill_and_finish(machine: &Machine, lake: &str, folder: &Path) {
     let mut put = vec![portion(0)];
     portion(0).put(machine).await;
     machine.succeed(&["--lake", lake, "lake", "init"]).await;
-    // One run is left alone, to learn how long a run takes on this machine.
+    // One run is not killed, to learn the time of a run on this machine.
     let started = Instant::now();
     machine.succeed(&ingest).await;
     let mut longest = started.elapsed().mul_f64(1.1);
@@ -51,7 +51,7 @@ async fn kill_and_finish(machine: &Machine, lake: &str, folder: &Path) {
             Some(code) => assert_eq!(code, 0, "{}", finished.stderr),
         }
         if !reached.insert(documents(folder)) {
-            // The more there is, the longer a run takes to its first commit.
+            // With more events a run takes longer to its first commit.
             longest = longest.mul_f64(1.15);
         }
     }
@@ -64,21 +64,21 @@ async fn kill_and_finish(machine: &Machine, lake: &str, folder: &Path) {
     verify(&put, machine, lake, folder).await;
 }
 
-/// How many checkpoint documents there are, committed or not.
+/// The number of checkpoint documents, committed or not.
 fn documents(lake: &Path) -> usize {
     let folder = lake.join("transactions/_checkpoints").join(TRANSACTION_EVENTS);
     std::fs::read_dir(folder).map_or(0, Iterator::count)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_kills_on_a_folder_lose_and_double_nothing() {
+async fn twenty_kills_on_a_folder_lose_nothing() {
     let kinesis = Kinesis::with_streams(SHARDS.0, SHARDS.1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     kill_and_finish(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_kills_on_a_bucket_lose_and_double_nothing() {
+async fn twenty_kills_on_a_bucket_lose_nothing() {
     let kinesis = Kinesis::with_streams(SHARDS.0, SHARDS.1).await;
     let s3 = S3::start().await;
     let machine = Machine::new().with_kinesis(&kinesis).with_s3(&s3);

@@ -1,17 +1,17 @@
-//! A test of the tests: bugs that systems like this one have had are brought back one at a time, and something must see
-//! each. A bug is a patch of `tests/known-bugs/`; `.ci/known-bugs` applies it to a copy of the program, and says so by
-//! `BLUELAKE_KNOWN_BUG`. Without the variable, nothing may be seen in the same scenario.
+//! A test of the tests: known bugs of systems like this one are brought back one at a time, and a test must see each. A
+//! bug is a patch of `tests/known-bugs/`; `.ci/known-bugs` applies it to a copy of the program, and names it in
+//! `BLUELAKE_KNOWN_BUG`. Without the variable the same scenario must not see a bug.
 //!
-//! | bug | here seen by | in the simulation seen as |
+//! | bug | seen here by | seen in the simulation as |
 //! | --- | --- | --- |
 //! | `skip_the_fence` | `lake verify`: positions, uniqueness | a range that starts where the table does not stand |
-//! | `compare_as_text` | – (Kinesis' numbers are of one length today) | records called complete that were passed over |
+//! | `compare_as_text` | – (Kinesis' numbers have one length today) | records called complete that were skipped |
 //! | `position_before_rows` | the self-check after a crash | a position that moved without its events |
 //! | `delete_files_on_unknown_outcome` | `lake verify`: files | a file that is missing |
 //! | `forget_all_rejected` | the oracle: rejected 0 times | a run that never rests |
 //! | `resume_at` | `lake verify`: uniqueness | an event with two fates |
-//! | `children_at_latest` | the oracle: stored 0 times | records called complete that were passed over |
-//! | `renew_from_commit` | the buffer refuses what does not follow | the same, or a shard that stands still |
+//! | `children_at_latest` | the oracle: stored 0 times | records called complete that were skipped |
+//! | `renew_from_commit` | the buffer refuses a chunk that does not follow | the same, or a shard that stands still |
 //! | `follow_without_order` | `lake verify`: rejected | `rejected_events` never has all files |
 //! | `drop_the_extras` | the oracle: the payload differs | – (its events have no fields) |
 //! | `children_before_parents` | `lake verify`: lineage | a child pinned before its parents ended |
@@ -42,8 +42,8 @@ fn portion(number: u64) -> Workload {
     Workload { events: 400, seed: 900 + number, bad_rate: 0.05, duplicate_rate: 0.0, days: 1 }
 }
 
-/// Runs the scenario; `is_seen` says whether the bug was seen in what it gives, in a program that has the bug. In one that
-/// has not, nothing is to be seen.
+/// Runs the scenario. In a program with the bug, `is_seen` must find it in the scenario's output; in one without it,
+/// the output must be empty.
 async fn expect<F: Future<Output = Vec<String>>>(
     bug: &str,
     scenario: impl Fn(Machine, Arc<Kinesis>) -> F,
@@ -82,7 +82,7 @@ async fn failed_checks(machine: &Machine) -> Vec<String> {
     failed
 }
 
-/// What the oracle says, when it says anything.
+/// The findings of the oracle.
 async fn oracle_says(oracle: impl Future<Output = ()>) -> Vec<String> {
     match AssertUnwindSafe(oracle).catch_unwind().await {
         Ok(()) => Vec::new(),
@@ -102,7 +102,7 @@ async fn without_the_fence_a_stale_worker_doubles_rows() {
     let scenario = |machine: Machine, _kinesis: Arc<Kinesis>| async move {
         machine.succeed(&["lake", "init"]).await;
         put(&machine, &[0]).await;
-        // The one reads and uploads, and rests before it commits; meanwhile the other does it all.
+        // One worker reads and uploads, and rests before its commit; meanwhile the other does all the work.
         let machine = machine.with("FAILPOINTS", "after_upload=return(delay 12000)");
         let stale = machine.start(&INGEST);
         let machine = machine.without("FAILPOINTS");
@@ -118,7 +118,7 @@ async fn without_the_fence_a_stale_worker_doubles_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn positions_that_are_committed_before_their_rows_are_refused_after_a_crash() {
+async fn positions_before_their_rows_are_refused() {
     let scenario = |machine: Machine, _kinesis: Arc<Kinesis>| async move {
         put(&machine, &[0]).await;
         let machine = machine.with("FAILPOINTS", "after_position=return(abort)");
@@ -131,7 +131,7 @@ async fn positions_that_are_committed_before_their_rows_are_refused_after_a_cras
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_that_are_deleted_when_a_commit_was_not_acknowledged_are_missed() {
+async fn files_deleted_after_an_unknown_outcome_are_missed() {
     let scenario = |machine: Machine, _kinesis: Arc<Kinesis>| async move {
         put(&machine, &[0]).await;
         let machine = machine.with("FAILPOINTS", "after_delta_commit=return(err)");
@@ -142,7 +142,7 @@ async fn files_that_are_deleted_when_a_commit_was_not_acknowledged_are_missed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_rejected_events_alone_that_is_forgotten_is_missed() {
+async fn a_forgotten_batch_of_rejected_events_is_missed() {
     let scenario = |machine: Machine, _kinesis: Arc<Kinesis>| async move {
         let bad = Workload { events: 50, bad_rate: 1.0, ..portion(0) };
         bad.put(&machine).await;
@@ -153,7 +153,7 @@ async fn a_batch_of_rejected_events_alone_that_is_forgotten_is_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_that_resumes_at_the_position_doubles_its_record() {
+async fn resuming_at_the_position_doubles_its_record() {
     let scenario = |machine: Machine, _kinesis: Arc<Kinesis>| async move {
         for number in 0..3 {
             put(&machine, &[number]).await;
@@ -165,14 +165,14 @@ async fn reading_that_resumes_at_the_position_doubles_its_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn children_that_start_at_the_tip_lose_what_came_before() {
+async fn children_started_at_the_tip_lose_records() {
     let scenario = |machine: Machine, kinesis: Arc<Kinesis>| async move {
         put(&machine, &[0]).await;
         machine.succeed(&INGEST).await;
         kinesis.split_lowest(TRANSACTION_EVENTS).await;
         put(&machine, &[1]).await;
-        // The children are pinned in a run that dies before it has read them, and there is more when the next comes. The
-        // server's arrival times are of whole seconds.
+        // The children are pinned in a run that dies before it has read them, and there are more records for the next
+        // run. The server's arrival times are whole seconds.
         tokio::time::sleep(ARRIVAL_UNIT).await;
         machine.succeed(&["ingest", "--once", "--stream", USER_EVENTS]).await;
         let machine = machine.with("FAILPOINTS", "before_upload=return(abort)");
@@ -188,7 +188,7 @@ async fn children_that_start_at_the_tip_lose_what_came_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_iterator_that_is_renewed_from_the_commit_gives_what_the_buffer_refuses() {
+async fn an_iterator_renewed_from_the_commit_is_refused() {
     let scenario = |machine: Machine, _kinesis: Arc<Kinesis>| async move {
         put(&machine, &[0]).await;
         let finished = machine.run(&INGEST).await;
@@ -198,9 +198,9 @@ async fn an_iterator_that_is_renewed_from_the_commit_gives_what_the_buffer_refus
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_follows_without_order_lacks_what_it_passed_over() {
+async fn a_table_following_without_order_lacks_rows() {
     let scenario = |machine: Machine, kinesis: Arc<Kinesis>| async move {
-        // The parent's commit and those of its children, and nothing follows them in that run.
+        // The parent's commit and those of its children are the last ones of that run.
         put(&machine, &[0]).await;
         kinesis.split_lowest(TRANSACTION_EVENTS).await;
         put(&machine, &[1]).await;
@@ -231,7 +231,7 @@ async fn extras_that_are_dropped_are_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn children_that_are_read_before_their_parents_ended_are_seen() {
+async fn children_read_before_their_parents_are_seen() {
     let scenario = |machine: Machine, kinesis: Arc<Kinesis>| async move {
         put(&machine, &[0]).await;
         kinesis.split_lowest(TRANSACTION_EVENTS).await;
@@ -243,7 +243,7 @@ async fn children_that_are_read_before_their_parents_ended_are_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_shard_that_is_taken_for_its_tip_keeps_its_children_unread() {
+async fn taking_a_closed_shards_tip_starves_its_children() {
     let scenario = |machine: Machine, kinesis: Arc<Kinesis>| async move {
         let proxy = Proxy::start(&kinesis.endpoint).await.unwrap();
         proxy.on(When::any().operation("GetRecords"), Which::Every, end_closed_shards_by(EndSignal::Never));

@@ -1,4 +1,5 @@
-//! The picture of `ARCHITECTURE.md`, held to the code: which room and which folder may know which. Text only, nothing is built.
+//! Holds the code to the picture of `ARCHITECTURE.md`: which rooms and folders may know which. Text only, nothing is
+//! built.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,7 +16,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("embedded-kinesis", &["schemas"]),
     ("tests/fault-proxy", &[]),
 ];
-/// Folders within the rooms, with those that each may know. Files beside the folders (errors, the clock) may be known by all.
+/// Folders within the rooms, with those that each may know. All may know files beside the folders (errors, the clock).
 const FOLDERS: [(&str, &str, &[&str]); 27] = [
     ("transform", "unpack", &["parse", "decode"]),
     ("transform", "parse", &["decode"]),
@@ -45,11 +46,11 @@ const FOLDERS: [(&str, &str, &[&str]); 27] = [
     ("queries", "export", &["header", "output", "report"]),
     ("queries", "shell", &["output", "session", "text"]),
 ];
-/// Rooms in which a folder knows only folders that stand above it in the list.
+/// Rooms in which a folder knows only folders above it in the list.
 const LAYERED: [&str; 2] = ["lake", "queries"];
 const LINES_MAX: usize = 500;
 const FILES_MAX: usize = 12;
-/// What a pure file does not do.
+/// Calls that a pure file must not contain.
 const IMPURE: [&str; 6] = [".await", "thread::sleep", "rand::rng", "Instant::now", "SystemTime::now", "Utc::now"];
 
 fn root() -> &'static Path {
@@ -77,7 +78,7 @@ fn name(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
 }
 
-/// The sources of a room that are built for use, without their tests.
+/// The production sources of a room, without their tests.
 fn room(room: &str) -> BTreeMap<String, String> {
     let is_test = |path: &str| {
         path.split('/')
@@ -95,7 +96,7 @@ fn without_tests(text: &str) -> String {
     code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// Paths below `crate::` that a source names, those of grouped imports one by one.
+/// Paths below `crate::` in a source; grouped imports are listed one by one.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let starts = text
         .match_indices("crate::")
@@ -165,7 +166,7 @@ fn folders<'a>(files: impl Iterator<Item = &'a Vec<String>>) -> BTreeSet<String>
 }
 
 #[test]
-fn rooms_depend_on_each_other_as_the_picture_says() {
+fn rooms_depend_on_each_other_as_pictured() {
     for (room, allowed) in ROOMS {
         let manifest = std::fs::read_to_string(root().join(room).join("Cargo.toml")).unwrap();
         let used = manifest.split("[dev-dependencies]").next().unwrap();
@@ -198,7 +199,7 @@ fn folders_know_those_that_they_may_know() {
 }
 
 #[test]
-fn folders_of_a_layered_room_know_only_those_above_them() {
+fn folders_know_only_those_above_them() {
     for room_name in LAYERED {
         let mut above = BTreeSet::new();
         for (_, folder, allowed) in FOLDERS.into_iter().filter(|(name, ..)| *name == room_name) {
@@ -227,13 +228,13 @@ fn no_ring_goes_through_files_of_different_folders() {
     }
 }
 
-/// What a file names, but for its own parents and children: a folder and its files are one.
+/// The files that a file names, except its own parents and children: a folder and its files are one.
 fn apart(files: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>, file: &[String]) -> Vec<Vec<String>> {
     let known = files.get(file).into_iter().flatten();
     known.filter(|other| !other.starts_with(file) && !file.starts_with(other)).cloned().collect()
 }
 
-/// All that a file names, and what that names.
+/// All files that a file names, directly or indirectly.
 fn reached(files: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>, file: &[String]) -> BTreeSet<Vec<String>> {
     let mut reached = BTreeSet::new();
     let mut next = apart(files, file);
@@ -275,7 +276,7 @@ fn no_type_of_deltalake_leaves_the_lake() {
 }
 
 #[test]
-fn no_file_is_long_and_no_folder_is_full() {
+fn files_are_short_and_folders_small() {
     let mut per_folder: BTreeMap<String, usize> = BTreeMap::new();
     for (path, text) in sources(".").into_iter().filter(|(path, _)| !path.starts_with("target")) {
         let lines = text.lines().count();

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-/// Rules that no test shows yet. A rule leaves this list when it gets one.
+/// Rules without a test. A rule leaves this list when it gets one.
 const WITHOUT_A_TEST: [&str; 1] = ["P12"];
 /// What such a rule says.
 const NO_TEST: &str = "no test yet";
-/// What a rule may be kept by.
+/// The items that may keep a rule.
 const KINDS: [&str; 7] = ["fn", "struct", "enum", "trait", "type", "const", "static"];
 
-/// A numbered rule, with its two lists as they are written.
+/// A numbered rule, with the text of its two lists.
 struct Rule {
     number: String,
     kept_by: String,
@@ -26,7 +26,7 @@ fn rule(text: &str) -> Rule {
     Rule { number, kept_by: entry(text, "- kept by:"), shown_by: entry(text, "- shown by:") }
 }
 
-/// A list entry: what follows the mark, and the indented lines below it.
+/// A list entry: the text after the mark, and the indented lines below it.
 fn entry(text: &str, mark: &str) -> String {
     let mut lines = text.lines().skip_while(|line| !line.starts_with(mark));
     let first = lines.next().and_then(|line| line.strip_prefix(mark)).unwrap_or_default();
@@ -34,7 +34,7 @@ fn entry(text: &str, mark: &str) -> String {
     std::iter::once(first).chain(more).collect::<Vec<_>>().join("\n")
 }
 
-/// What is wrong with the page; the paths in it start at `root`.
+/// The faults of the page; its paths start at `root`.
 fn faults(page: &str, root: &Path) -> Vec<String> {
     let (mut faults, mut before) = (Vec::new(), 0);
     for rule in &rules(page) {
@@ -53,7 +53,7 @@ fn faults(page: &str, root: &Path) -> Vec<String> {
     faults
 }
 
-/// The names of a list that are not there. A list without names is a fault, too.
+/// The missing names of a list. A list without names is a fault too.
 fn missing(list: &str, root: &Path, is_in: fn(&str, &str) -> bool) -> Vec<String> {
     let names: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
     if names.is_empty() {
@@ -101,7 +101,7 @@ fn every_rule_names_code_and_tests_that_exist() {
 }
 
 #[test]
-fn a_rule_whose_code_or_test_is_gone_is_found() {
+fn a_rule_without_its_code_is_found() {
     const SOURCE: &str = "
 /// fn gone
 pub(crate) async fn keep(text: &str) {}

@@ -13,10 +13,10 @@ use crate::support::servers::{Kinesis, TRANSACTION_EVENTS};
 
 const WORKLOAD: Workload = Workload { events: 20_000, seed: 17, bad_rate: 0.03, duplicate_rate: 0.02, days: 5 };
 
-/// What differs between two streams of the same events.
+/// The columns that differ between two streams of the same events.
 const LINEAGE: [&str; 5] = ["stream_shard", "stream_sequence", "stream_sub_sequence", "arrived_at", "arrival_date"];
 
-/// A lake of the events, put with these arguments more.
+/// A lake of the events, put with these additional arguments.
 async fn lake(more: &[&str]) -> Machine {
     let kinesis = Kinesis::with_streams(2, 3).await;
     let machine = Machine::new().with_kinesis(&kinesis);
@@ -46,7 +46,7 @@ fn sorted(rows: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_that_hash_to_another_shard_are_kept_and_counted() {
+async fn events_hashed_to_another_shard_are_counted() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let event = |number: u32| {
@@ -68,7 +68,7 @@ async fn events_that_hash_to_another_shard_are_kept_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aggregated_stream_gives_the_same_rows_as_the_plain_one() {
+async fn an_aggregated_stream_gives_the_same_rows() {
     let (plain, aggregated) = tokio::join!(lake(&[]), lake(&["--aggregate", "100"]));
     let journal = WORKLOAD.journal(&aggregated);
     let put: BTreeSet<[&str; 3]> = journal

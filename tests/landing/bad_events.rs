@@ -1,4 +1,4 @@
-//! Bad input, as raw records in one stream and through one ingest: each ends as `docs/contract.md` says.
+//! Bad input, as raw records in one stream and one ingest: each has the outcome of `docs/contract.md`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::support::command::Machine;
 use crate::support::oracle::bytes;
 use crate::support::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
 
-/// What one event of a record must become.
+/// The required outcome of one event of a record.
 enum Expected {
     /// A row with these values.
     Stored(Vec<(&'static str, Value)>),
@@ -82,13 +82,13 @@ impl Cases {
         self.cases.push(Case { name: name.into(), stream, data: data.into(), expected });
     }
 
-    /// An interaction in which one field has this raw text for a value.
+    /// An interaction with this raw text as the value of one field.
     fn add_raw_field(&mut self, field: &str, raw: &str, expected: Expected) {
         let event = self.interaction();
         self.add(format!("{field}: {raw}"), with_raw_field(&event, field, raw), vec![expected]);
     }
 
-    /// An event in which one field has this value.
+    /// An event with this value of one field.
     fn add_changed(&mut self, mut event: Value, field: &str, value: Value, expected: Expected) {
         let name = format!("{} with {field} = {value}", event["event_type"]);
         let stream = if event.get("user_id").is_some() { USER_EVENTS } else { TRANSACTION_EVENTS };
@@ -97,7 +97,7 @@ impl Cases {
     }
 }
 
-/// The event's text, with a value that `serde_json` would not write.
+/// The event's text with a value that `serde_json` would not write.
 fn with_raw_field(event: &Value, field: &str, raw: &str) -> String {
     let mut event = event.clone();
     event[field] = json!("RAW");
@@ -310,7 +310,7 @@ async fn every_bad_event_ends_as_the_contract_says() {
         put.push((case, at));
     }
     let result = machine.run(&["ingest", "--once", "--init", "--json", "--fail-on-rejected"]).await.expect_code(3);
-    // Values are personal data: no reason and no log line holds one.
+    // Values are personal data: reasons and log lines hold none.
     assert!(!result.stderr.contains("Jos") && !result.stderr.contains("telepathy"), "{}", result.stderr);
 
     let stored = [by_position(&machine, "user_events").await, by_position(&machine, "transactions").await];

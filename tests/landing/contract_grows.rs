@@ -44,7 +44,7 @@ fn interaction(id: &str, event_name: Option<&str>) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_existing_table_gains_the_column_and_old_rows_have_null() {
+async fn a_table_gains_columns_with_null_before() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let ids = ["3f3c1b7e-0000-4000-8000-000000000001", "3f3c1b7e-0000-4000-8000-000000000002"];
@@ -73,7 +73,7 @@ async fn an_existing_table_gains_the_column_and_old_rows_have_null() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_is_dropped_on_arrival_is_checked_in_every_event_type_and_leaves_nothing_behind() {
+async fn a_dropped_list_is_checked_and_leaves_nothing() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     machine.copy_contract("contract");

@@ -10,7 +10,7 @@ use crate::support::servers::{Kinesis, TRANSACTION_EVENTS};
 const WORKLOAD: Workload = Workload { events: 8_000, seed: 11, bad_rate: 0.02, duplicate_rate: 0.02, days: 20 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_event_lands_once_and_a_rerun_reads_nothing_twice() {
+async fn every_event_lands_once_over_reruns() {
     let kinesis = Kinesis::with_streams(2, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     WORKLOAD.put(&machine).await;
@@ -30,7 +30,7 @@ async fn every_event_lands_once_and_a_rerun_reads_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejected_events_are_exit_code_3_only_when_asked_for() {
+async fn rejected_events_exit_3_only_when_asked() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     kinesis.put(TRANSACTION_EVENTS, "key", b"not json").await;
@@ -41,7 +41,7 @@ async fn rejected_events_are_exit_code_3_only_when_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_commits_what_is_buffered_and_ends_with_0() {
+async fn sigterm_commits_the_buffer_and_exits_0() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     WORKLOAD.put(&machine).await;
@@ -51,13 +51,13 @@ async fn sigterm_commits_what_is_buffered_and_ends_with_0() {
     let killed = tokio::process::Command::new("kill").args(["-TERM", &process]).status().await.unwrap();
     assert!(killed.success());
     wait(worker).await.expect_code(0);
-    // What it had not read yet is read by the next one.
+    // The next run reads what this one had not read yet.
     machine.succeed(&["ingest", "--once"]).await;
     WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_land_while_they_are_put_and_across_a_split() {
+async fn events_land_across_a_split() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let worker = machine.start(&["ingest", "--init", "--buffer-age", "1s"]);
@@ -80,7 +80,7 @@ async fn events_land_while_they_are_put_and_across_a_split() {
     assert_eq!(document["shards"]["shardId-000000000000"]["ended"], true);
 }
 
-/// Waits until the worker has pinned its shards: from then on it reads.
+/// Waits until the worker has pinned its shards and so reads.
 async fn until_read(machine: &Machine) {
     let pinned = machine.path("bluelake-data/transactions/_checkpoints/transaction-events");
     while !pinned.is_dir() {
@@ -90,7 +90,7 @@ async fn until_read(machine: &Machine) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn small_buffers_make_more_commits_of_the_same_rows() {
+async fn small_buffers_make_more_equal_commits() {
     let kinesis = Kinesis::with_streams(2, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     WORKLOAD.put(&machine).await;

@@ -20,7 +20,7 @@ async fn rows(machine: &Machine, lake: &str, table: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_holds_the_same_rows_as_a_folder() {
+async fn a_bucket_holds_the_rows_of_a_folder() {
     let kinesis = Kinesis::with_streams(2, 3).await;
     let s3 = S3::start().await;
     let machine = Machine::new().with_kinesis(&kinesis).with_s3(&s3);
@@ -39,7 +39,7 @@ async fn a_bucket_holds_the_same_rows_as_a_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn init_makes_the_bucket_and_goes_on_after_a_first_one() {
+async fn init_makes_the_bucket_and_resumes() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let s3 = S3::start().await;
     let machine = Machine::new().with_kinesis(&kinesis).with_s3(&s3);

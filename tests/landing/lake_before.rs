@@ -1,5 +1,5 @@
-//! A lake that an older version wrote (`tests/lake-before/`): its reports are the same to the byte, and the next version
-//! goes on with it.
+//! A lake of an older version (`tests/lake-before/`): its reports are the same to the byte, and this version goes on
+//! with it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::support::lake_files::{control_totals, parquet_files};
 use crate::support::oracle::Workload;
 use crate::support::servers::{Kinesis, TRANSACTION_EVENTS};
 
-/// Of whom `user_statement` tells.
+/// The user of `user_statement`.
 const USER: &str = "user=00b3be18-a584-4b09-9cf8-d8ba65343847";
 
 fn fixture() -> PathBuf {
@@ -30,7 +30,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_of_a_lake_of_the_version_before_are_the_same_to_the_byte() {
+async fn older_versions_reports_are_the_same_bytes() {
     let machine = Machine::new();
     copy(&fixture().join("lake"), &machine.path("bluelake-data"));
     let mut reports = 0;
@@ -52,7 +52,7 @@ async fn reports_of_a_lake_of_the_version_before_are_the_same_to_the_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_of_the_version_before_is_verified_and_ingested_into() {
+async fn an_older_versions_lake_is_verified_and_used() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let lake = machine.path("bluelake-data");
@@ -71,7 +71,8 @@ async fn a_lake_of_the_version_before_is_verified_and_ingested_into() {
     assert_eq!(added[0]["rows"].as_u64(), Some(after.stored));
 }
 
-/// Files whose columns have numbers and hold the partition, and files whose columns have neither; none has one of both.
+/// Counts files whose columns have numbers and the partition, and files whose columns have neither; a mixed file fails
+/// the test.
 fn kinds(lake: &Path, table: &str, partition: &str) -> (usize, usize) {
     let (mut numbered, mut plain) = (0, 0);
     for name in parquet_files(lake, table) {

@@ -1,4 +1,4 @@
-//! A lake that ingest made proves itself, and one that lost a file says so.
+//! A lake of ingest passes its verification, and a lake with a lost file fails it.
 
 use crate::support::command::Machine;
 use crate::support::lake_files::parquet_files;
@@ -7,7 +7,7 @@ use crate::support::servers::Kinesis;
 
 const WORKLOAD: Workload = Workload { events: 3_000, seed: 21, bad_rate: 0.02, duplicate_rate: 0.02, days: 5 };
 
-/// Fails the test unless `lake verify` passes every check of the lake, none left out.
+/// Fails the test unless `lake verify` makes every check of the lake and passes it.
 pub(crate) async fn assert_lake_verifies(machine: &Machine, lake: &str) {
     let report = machine.run(&["--lake", lake, "lake", "verify", "--json"]).await.expect_code(0).json();
     for stream in report["streams"].as_array().unwrap() {
@@ -47,7 +47,7 @@ async fn a_lake_made_by_ingest_verifies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_data_file_is_named_with_exit_code_3() {
+async fn a_deleted_data_file_is_named() {
     let (_kinesis, machine) = with_lake().await;
     let victim = parquet_files(&machine.path("bluelake-data"), "transactions").remove(0);
     std::fs::remove_file(machine.path("bluelake-data/transactions").join(&victim)).unwrap();
@@ -69,7 +69,7 @@ async fn a_deleted_data_file_is_named_with_exit_code_3() {
 }
 
 #[tokio::test]
-async fn a_place_without_a_lake_fails_with_its_remedy() {
+async fn a_place_without_a_lake_names_its_remedy() {
     Machine::new().run(&["lake", "verify"]).await.expect_code(1).expect_message(&["bluelake lake init"]);
     Machine::new().run(&["lake", "verify", "--sample", "2"]).await.expect_code(2).expect_message(&["--sample"]);
 }

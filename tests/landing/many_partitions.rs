@@ -1,4 +1,5 @@
-//! Thousands of open partitions under a small memory budget: nothing fails, nothing is lost, and memory stays bounded.
+//! Thousands of open partitions under a small memory budget: ingest succeeds, loses no event, and its memory stays
+//! bounded.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ const EVENTS: u64 = 120_000;
 const PUT: u64 = 500;
 const MEBIBYTE: u64 = 1024;
 
-/// Event of this number: types and dates take turns, so that every page holds all of them.
+/// The event of this number: types and dates take turns, so that every page holds all of them.
 fn event(number: u64) -> String {
     let date = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap() + Days::new((number / 4) % DATES);
     let fields = match number % 4 {
@@ -71,7 +72,7 @@ async fn five_thousand_partitions_land_within_the_memory_budget() {
     let kinesis = Kinesis::with_streams(1, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     put(&kinesis).await;
-    // One commit, if memory is not the reason for another.
+    // There is one commit, unless memory causes another.
     let ingest = ["ingest", "--once", "--init", "--memory-budget", "256MiB", "--buffer-age", "1h", "--json"];
     let worker = machine.start(&ingest);
     let watching = watch_peak_memory(worker.id().unwrap());

@@ -1,4 +1,4 @@
-//! A lake holds one stream a table, and two streams are two.
+//! A lake holds one stream per table, and its two streams are distinct.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
 const OTHER: &str = "other-events";
 const VARIABLE: &str = "BLUELAKE_STREAMS_TRANSACTION_EVENTS";
 
-/// A proxy that tells the server a stream's name where it is called by its ARN, which the server does not know.
+/// A proxy that replaces a stream's ARN in calls by its name, because the server does not know ARNs.
 async fn by_arn(kinesis: &Kinesis) -> Proxy {
     let proxy = Proxy::start(&kinesis.endpoint).await.unwrap();
     let name = |call: &mut Call| {
@@ -34,7 +34,7 @@ async fn arn(kinesis: &Kinesis, stream: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_takes_nothing_in_of_another_stream_than_it_holds() {
+async fn a_lake_takes_nothing_of_another_stream() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     kinesis.create_stream(OTHER, 1).await;
     for stream in [TRANSACTION_EVENTS, OTHER] {
@@ -86,7 +86,7 @@ async fn a_lake_takes_nothing_in_of_another_stream_than_it_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_was_made_before_the_one_that_the_lake_holds_is_another() {
+async fn an_earlier_created_stream_is_another_one() {
     let first = Kinesis::with_streams(1, 1).await;
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     let second = Kinesis::with_streams(1, 1).await;
@@ -100,7 +100,7 @@ async fn a_stream_that_was_made_before_the_one_that_the_lake_holds_is_another() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_stream_for_both_kinds_of_events_is_refused_by_every_command() {
+async fn one_stream_for_two_kinds_is_refused() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     kinesis.put(USER_EVENTS, "a", b"not json").await;
     let proxy = by_arn(&kinesis).await;

@@ -1,4 +1,5 @@
-//! The start of a worker: it can be stopped at once, says that it is not ready, and several start at the same time.
+//! The start of a worker: it can be stopped at once, reports that it is not ready, and several can start at the same
+//! time.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::support::servers::{Kinesis, S3};
 use crate::support::stage::{ONCE, Stage};
 use crate::support::worker::Worker;
 
-/// Far less than the minute and more that what is held back would take.
+/// Far less than the minute and more of the calls that are held back.
 const AT_ONCE: Duration = Duration::from_secs(10);
 const TOGETHER: usize = 6;
 
@@ -21,7 +22,7 @@ fn gets(part: &'static str) -> When {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_starts_is_not_ready_and_stops_at_once_whatever_it_waits_for() {
+async fn a_starting_worker_is_unready_and_stoppable() {
     let mut stage = Stage::on_bucket(1, 2).await;
     stage.put(900).await;
     stage.machine.succeed(&ONCE).await;
@@ -37,10 +38,10 @@ async fn a_worker_that_starts_is_not_ready_and_stops_at_once_whatever_it_waits_f
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(worker.get("/readyz").await.map(|(code, _)| code), Some(503), "{held_back}");
         assert_eq!(worker.get("/healthz").await.map(|(code, _)| code), Some(200), "{held_back}");
-        let told = Instant::now();
+        let signalled = Instant::now();
         worker.signal("TERM").await;
         worker.ended().await.expect_code(0);
-        assert!(told.elapsed() < AT_ONCE, "{held_back}: {:?}", told.elapsed());
+        assert!(signalled.elapsed() < AT_ONCE, "{held_back}: {:?}", signalled.elapsed());
         gate.open();
         rule.remove();
     }
@@ -68,7 +69,7 @@ fn all_succeed(finished: Vec<Finished>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_that_make_the_same_lake_at_once_all_succeed() {
+async fn several_that_make_one_lake_all_succeed() {
     let s3 = S3::start().await;
     for (number, lake) in
         ["./bluelake-data", "s3://made-at-once/lake", "s3://made-at-once/another"].into_iter().enumerate()
@@ -81,7 +82,7 @@ async fn several_that_make_the_same_lake_at_once_all_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_that_ingest_into_a_new_lake_at_once_all_succeed_and_log_no_error() {
+async fn several_that_ingest_into_a_new_lake_succeed() {
     const WORKLOAD: Workload = Workload { events: 3_000, seed: 83, bad_rate: 0.02, duplicate_rate: 0.02, days: 2 };
     let kinesis = Kinesis::with_streams(2, 3).await;
     let s3 = S3::start().await;

@@ -20,7 +20,7 @@ const MEBIBYTE: usize = 1 << 20;
 const HEAVY: usize = 60 * MEBIBYTE;
 /// Peak resident memory of ingest with the least memory budget.
 const MOST_MEMORY: u64 = 400;
-/// With all kinds of such records at once, and both streams.
+/// The same with all kinds of such records at once, and both streams.
 const MOST_MEMORY_MIXED: u64 = 450;
 
 fn gzip(data: &[u8]) -> Vec<u8> {
@@ -49,7 +49,7 @@ fn total(result: &Value, count: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forty_records_of_sixty_mebibytes_land_within_the_memory_budget() {
+async fn forty_records_of_sixty_mebibytes_fit_the_budget() {
     const RECORDS: usize = 40;
     let kinesis = Kinesis::with_streams(1, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
@@ -62,7 +62,7 @@ async fn forty_records_of_sixty_mebibytes_land_within_the_memory_budget() {
     assert!(peak > 0 && peak < MOST_MEMORY, "{peak} MiB");
     let result = finished.json();
     assert_eq!((total(&result, "received"), total(&result, "rejected")), (RECORDS as u64, RECORDS as u64));
-    // Each once, whole, and to be read back by every engine of ours.
+    // Each is there once and complete, and our queries can read it.
     let positions = "SELECT count(DISTINCT stream_shard || stream_sequence) FROM rejected_events";
     assert_eq!(machine.number("./bluelake-data", positions).await, RECORDS as i64);
     let bytes = "SELECT sum(octet_length(CAST(event_bytes AS VARCHAR))) FROM rejected_events";
@@ -70,7 +70,7 @@ async fn forty_records_of_sixty_mebibytes_land_within_the_memory_budget() {
     let shortest = "SELECT min(octet_length(CAST(event_bytes AS VARCHAR))) FROM rejected_events";
     assert_eq!(machine.number("./bluelake-data", shortest).await, HEAVY as i64);
     assert_lake_verifies(&machine, "./bluelake-data").await;
-    // Read again, and nothing is added.
+    // Another run adds no rows.
     let from = "2026-01-01T00:00:00Z";
     let replay = [
         "replay",
@@ -89,7 +89,7 @@ async fn forty_records_of_sixty_mebibytes_land_within_the_memory_budget() {
     assert!(peak < MOST_MEMORY, "{peak} MiB");
 }
 
-/// A valid event with a source of so many bytes: the contract sets no limit to it.
+/// A valid event with a source of `source_bytes`: the contract does not limit it.
 fn event(number: usize, source_bytes: usize) -> String {
     let source = "s".repeat(source_bytes);
     format!(
@@ -98,7 +98,7 @@ fn event(number: usize, source_bytes: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_record_that_unpacks_to_much_lands_within_the_memory_budget() {
+async fn every_record_that_unpacks_hugely_fits_the_budget() {
     let kinesis = Kinesis::with_streams(2, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let events: String = (0..50_000).map(|number| event(number, 1_000) + "\n").collect();
@@ -116,14 +116,14 @@ async fn every_kind_of_record_that_unpacks_to_much_lands_within_the_memory_budge
         aggregate,
         gzip(event(1_000_000, HEAVY - 1_000).as_bytes()),
         gzip(escaped.as_bytes()),
-        // Not packed, and yet far more as rows than as a record.
+        // It is not packed, but far larger as rows than as a record.
         "0 ".repeat(99_999).into_bytes(),
     ];
     let (mut stored, mut rejected) = (0, 0);
     for copy in 0..3 {
         for (number, data) in kinds.iter().enumerate() {
             assert!(data.len() < MEBIBYTE, "kind {number}: {} bytes", data.len());
-            // By the same key, so that what is valid and comes again is a duplicate.
+            // They have the same key, so that a valid repeated event is a duplicate.
             put(&kinesis, TRANSACTION_EVENTS, number, data.clone()).await;
             put(&kinesis, USER_EVENTS, number + copy, kinds[1].clone()).await;
             rejected += 100_000;
@@ -143,7 +143,7 @@ async fn every_kind_of_record_that_unpacks_to_much_lands_within_the_memory_budge
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_archive_that_unpacks_to_gigabytes_is_brought_in_within_the_memory_budget() {
+async fn an_archive_of_gigabytes_fits_the_budget() {
     let machine = Machine::new();
     let bomb = STANDARD.encode(gzip(&vec![b'x'; HEAVY]));
     let failed =

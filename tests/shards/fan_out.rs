@@ -10,7 +10,7 @@ const AFTER: Workload = Workload { seed: 32, ..BEFORE };
 const TABLES: [&str; 3] = ["user_events", "transactions", "rejected_events"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fan_out_lands_the_rows_of_polling_over_a_split_too() {
+async fn fan_out_lands_pollings_rows_over_a_split() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     BEFORE.put(&machine).await;
@@ -35,11 +35,11 @@ async fn fan_out_lands_the_rows_of_polling_over_a_split_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_at_the_tip_reads_nothing_old_whichever_way_it_is_read() {
+async fn a_start_at_the_tip_reads_nothing_old() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     kinesis.put(TRANSACTION_EVENTS, "key", b"old").await;
-    // Its arrival times are of whole seconds.
+    // Its arrival times are whole seconds.
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     let rejected = "SELECT count(*) FROM rejected_events";
     let lakes = [("./polled", &[][..]), ("./pushed", &["--fan-out"])];

@@ -10,7 +10,7 @@ use crate::support::command::{Machine, wait};
 use crate::support::oracle::{Workload, verify};
 use crate::support::servers::{Kinesis, TRANSACTION_EVENTS};
 
-/// Events put at a time, so that they flow while shards and workers change.
+/// Events that are put at a time, so that they flow while shards and workers change.
 fn portion(number: u64, events: u64) -> Workload {
     Workload { events, seed: 500 + number, bad_rate: 0.01, duplicate_rate: 0.02, days: 2 }
 }
@@ -19,7 +19,7 @@ fn start(machine: &Machine, id: &str) -> Child {
     machine.start(&["ingest", "--worker-id", id, "--buffer-age", "1s", "--json"])
 }
 
-/// The shards of a stream that a worker says it holds; `None` when it has no heartbeat.
+/// The shards of a stream that a worker holds by its heartbeat; `None` without one.
 fn held(machine: &Machine, worker: &str, stream: &str) -> Option<BTreeSet<String>> {
     let bytes = std::fs::read(machine.path(&format!("bluelake-data/_workers/{worker}.json"))).ok()?;
     let heartbeat: Value = serde_json::from_slice(&bytes).ok()?;
@@ -54,7 +54,7 @@ fn fenced(result: &Value) -> u64 {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_workers_share_the_shards_and_one_that_leaves_hands_over_without_a_record_read_twice() {
+async fn two_workers_share_and_hand_over_shards() {
     let kinesis = Kinesis::with_streams(2, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     machine.succeed(&["lake", "init"]).await;
@@ -87,7 +87,7 @@ async fn two_workers_share_the_shards_and_one_that_leaves_hands_over_without_a_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shards_of_a_worker_that_was_killed_are_taken_over() {
+async fn a_killed_workers_shards_are_taken_over() {
     let kinesis = Kinesis::with_streams(1, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     machine.succeed(&["lake", "init"]).await;
@@ -108,7 +108,7 @@ async fn the_shards_of_a_worker_that_was_killed_are_taken_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kills_splits_and_merges_in_full_flow_lose_and_double_nothing() {
+async fn kills_splits_and_merges_lose_and_double_nothing() {
     // The long form: BLUELAKE_SLOW_TESTS=1 puts 200,000 events, ten times over.
     let slow = std::env::var_os("BLUELAKE_SLOW_TESTS").is_some();
     for round in 0..if slow { 10 } else { 1 } {
@@ -137,12 +137,12 @@ async fn kills_splits_and_merges(events: u64) {
         workers[victim].kill().await.unwrap();
         workers[victim] = start(&machine, &format!("worker-{victim}"));
     }
-    // The one that was started last must be far enough to hear the signal.
+    // The last worker must be far enough to receive the signal.
     tokio::time::sleep(Duration::from_secs(3)).await;
     for worker in workers {
         terminate(worker).await;
     }
-    // Committed last, so that the newest document is the one in force.
+    // It is committed last, so that the newest document is the one in force.
     put.push(portion(PORTIONS, events));
     portion(PORTIONS, events).put(&machine).await;
     machine.succeed(&["ingest", "--once"]).await;
@@ -153,7 +153,7 @@ async fn kills_splits_and_merges(events: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_takes_no_more_shards_than_it_may() {
+async fn a_worker_takes_only_its_allowed_shards() {
     let kinesis = Kinesis::with_streams(1, 4).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     machine.succeed(&["lake", "init"]).await;
@@ -182,7 +182,7 @@ async fn heartbeats_that_lie_cost_work_but_no_rows() {
     let machine = Machine::new().with_kinesis(&kinesis);
     machine.succeed(&["lake", "init"]).await;
     let workers = [start(&machine, "a"), start(&machine, "b")];
-    // Nobody ever sees another: each believes itself alone, and reads every shard.
+    // Workers never see each other: each believes itself alone, and reads every shard.
     let folder = machine.path("bluelake-data/_workers");
     for number in 0..4 {
         portion(number, 1_000).put(&machine).await;

@@ -1,4 +1,4 @@
-//! What Kinesis has discarded unread is reported once, stops the shard, and goes on only when told to.
+//! Records that Kinesis has discarded unread are reported once and stop the shard, which goes on only on request.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn gaps(machine: &Machine) -> Vec<Value> {
     document["gaps"].as_array().cloned().unwrap_or_default()
 }
 
-/// What `lake verify` warns of in the transaction events; gaps are no failure.
+/// The warnings of `lake verify` about the transaction events; gaps are no failure.
 async fn verify_warns(machine: &Machine) -> String {
     let report = machine.run(&["lake", "verify", "--json"]).await.expect_code(0).json();
     report["streams"][1]["warnings"].to_string()
@@ -53,13 +53,13 @@ async fn ingest_later(kinesis: &Kinesis, machine: &Machine, ahead: Duration) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_past_the_retention_is_one_gap_that_stops_its_shard_until_told_to_go_on() {
+async fn a_position_past_the_retention_stops_its_shard() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     BEFORE.put(&machine).await;
     machine.succeed(&["ingest", "--once", "--init"]).await;
     AFTER.put(&machine).await;
-    // Within the retention of a day nothing is missing.
+    // Within the retention of a day no record is missing.
     let rows = machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await;
     for attempt in 0..2 {
         let found = ingest_later(&kinesis, &machine, Duration::from_secs(48 * 3600)).await;
@@ -85,12 +85,12 @@ async fn a_position_past_the_retention_is_one_gap_that_stops_its_shard_until_tol
     assert_eq!(gaps.len(), 2);
     assert!(gaps.iter().all(|gap| gap["accepted"] == true), "{gaps:?}");
     assert!(verify_warns(&machine).await.contains("reading went on behind a gap"));
-    // Nothing was lost in truth, and nothing came twice.
+    // In fact no record was lost or doubled.
     verify(&[BEFORE, AFTER], &machine, "./bluelake-data", &machine.path("bluelake-data")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shard_that_vanished_unfinished_is_a_gap_and_a_stream_made_anew_is_read_from_its_start() {
+async fn a_vanished_unfinished_shard_is_a_gap() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     kinesis.put(TRANSACTION_EVENTS, "a", b"not json").await;
@@ -102,7 +102,7 @@ async fn a_shard_that_vanished_unfinished_is_a_gap_and_a_stream_made_anew_is_rea
     for key in ["a", "b", "c"] {
         kinesis.put(TRANSACTION_EVENTS, key, b"not json either").await;
     }
-    // The other stream has no gap: it is read to its end, however late it comes to it.
+    // The other stream has no gap: it is read to its end, even if late.
     for number in 0..200 {
         kinesis.put(USER_EVENTS, &number.to_string(), b"not json of the other").await;
     }

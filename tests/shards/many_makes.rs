@@ -1,7 +1,7 @@
-//! Kinesis servers of other makes beside the embedded one. Each tells the end of a closed shard in a way of its own, and gives
-//! ListShards, arrival times and fan-out a shape of its own.
+//! Kinesis servers of other makes beside the embedded one. Each has its own way to signal the end of a closed shard,
+//! and its own form of ListShards, arrival times and fan-out.
 //!
-//! `.ci/run` installs them (npm); where they are not, their tests say that they did not run.
+//! `.ci/run` installs them (npm); without them, their tests say that they did not run.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -35,7 +35,7 @@ fn installed() -> PathBuf {
 }
 
 impl Make {
-    /// A server of this make, without streams; `None`, and a word about it, when it cannot be had here.
+    /// A server of this make, without streams; `None`, with a message, if it is not installed.
     async fn start(self) -> Option<Kinesis> {
         let (folder, arguments) = match self {
             Self::Embedded => return Some(Kinesis::empty().await),
@@ -76,7 +76,7 @@ fn portion(number: u64) -> Workload {
     Workload { events: 1_000, seed: 7_000 + number, bad_rate: 0.02, duplicate_rate: 0.02, days: 2 }
 }
 
-/// What `status` says of the transactions, and how many events of both streams are in the lake by its word.
+/// The answer of `status` about the transactions, and its number of events of both streams in the lake.
 struct Said {
     status: Value,
     received: u64,
@@ -99,26 +99,26 @@ impl Said {
         self.status["lag_seconds"].as_f64().unwrap()
     }
 
-    /// Rows of the transactions that arrived before what is called complete.
+    /// Rows of the transactions that arrived before "complete to".
     async fn rows_called_complete(&self, machine: &Machine) -> i64 {
         let Some(complete_to) = self.status["complete_to"].as_str() else { return 0 };
         let sql = format!("SELECT count(*) FROM transactions WHERE arrived_at < '{complete_to}'");
         machine.number("./bluelake-data", &sql).await
     }
 
-    /// That nothing is unread, and the stream complete up to now.
+    /// Checks that no record is unread, and the stream complete up to now.
     fn expect_all_read(&self, put: u64) {
         assert_eq!((self.received, self.lag()), (put, 0.0), "{:#}", self.status);
     }
 
-    /// That what is unread is told as lag and not as complete.
+    /// Checks that unread records count as lag and not as complete.
     fn expect_unread(&self, put: u64) {
         assert!(self.received < put && self.lag() > 0.0, "{} of {put}: {:#}", self.received, self.status);
         assert!(self.status["headroom_seconds"].as_f64().unwrap() < self.status["retention_seconds"].as_f64().unwrap());
     }
 }
 
-/// Shards that were idle before a split and before a merge, read by a run to the tip after each.
+/// Shards that are idle before a split and before a merge, read by a run to the tip after each.
 async fn idle_shards(make: Make, reading: &[&str]) {
     let Some(kinesis) = make.start().await else { return };
     let kinesis = kinesis.and_streams(1, 1).await;

@@ -1,4 +1,4 @@
-//! Archives as they are found: pretty-printed, padded, in parts, in other forms, with odd names, some of them denied.
+//! Archives in the wild: pretty-printed, padded, in parts, in other forms, with odd names, some of them denied.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -57,7 +57,7 @@ async fn with_lake() -> Machine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_malformed_object_among_pretty_printed_ones_is_one_rejected_event() {
+async fn a_malformed_object_is_one_rejected_event() {
     let machine = with_lake().await;
     let malformed = b"{\n  \"event_type\": \"donation\",\n}".to_vec();
     let archive = [pretty(1), malformed.clone(), pretty(2), pretty(3)].concat();
@@ -73,7 +73,7 @@ async fn a_malformed_object_among_pretty_printed_ones_is_one_rejected_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_tools_write_around_compressed_parts_is_passed_over() {
+async fn padding_around_compressed_parts_is_skipped() {
     let machine = with_lake().await;
     let skippable = [&[0x50, 0x2A, 0x4D, 0x18, 4, 0, 0, 0][..], &[1, 2, 3, 4]].concat();
     let objects = [
@@ -94,7 +94,7 @@ async fn what_tools_write_around_compressed_parts_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_of_a_form_that_is_not_read_is_told_by_its_name_and_makes_no_rows() {
+async fn an_unreadable_object_is_named_without_rows() {
     let machine = with_lake().await;
     let utf16: Vec<u8> = String::from_utf8(line(1)).unwrap().encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut tar = vec![0; 512];
@@ -127,8 +127,8 @@ async fn an_object_of_a_form_that_is_not_read_is_told_by_its_name_and_makes_no_r
     let damaged = found["damaged"].as_array().unwrap();
     assert_eq!(damaged.len(), forms.len(), "{found}");
     for (name, _, form) in forms {
-        let told = damaged.iter().find(|told| told["object"].as_str().unwrap().ends_with(name)).unwrap();
-        assert!(told["reason"].as_str().unwrap().contains(form) && told["offset"] == 0, "{told}");
+        let object = damaged.iter().find(|object| object["object"].as_str().unwrap().ends_with(name)).unwrap();
+        assert!(object["reason"].as_str().unwrap().contains(form) && object["offset"] == 0, "{object}");
     }
     let text = machine.run(&["backfill", "archive", "--stream", TRANSACTION_EVENTS]).await.expect_code(3).stdout;
     assert!(text.contains("Not read: ") && text.contains("f.avro: its form is Avro, which is not read"), "{text}");
@@ -136,7 +136,7 @@ async fn an_object_of_a_form_that_is_not_read_is_told_by_its_name_and_makes_no_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_in_lines_of_firehose_are_read_though_their_times_are_texts() {
+async fn firehose_lines_with_text_times_are_read() {
     let machine = with_lake().await;
     let failed = |points: u32, arrived: Value| {
         let raw = STANDARD.encode(donation(points).to_string());
@@ -159,7 +159,7 @@ async fn records_in_lines_of_firehose_are_read_though_their_times_are_texts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_whose_name_cannot_be_written_down_keeps_none_of_the_others() {
+async fn an_unwritable_file_name_hides_no_other_files() {
     let machine = with_lake().await;
     let folder = machine.path("archive");
     std::fs::create_dir(&folder).unwrap();
@@ -177,7 +177,7 @@ async fn a_file_whose_name_cannot_be_written_down_keeps_none_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_odd_or_denied_keeps_none_of_the_others_from_being_read() {
+async fn an_odd_or_denied_key_hides_no_others() {
     let objects: &[(&str, Option<Vec<u8>>)] = &[
         ("p/a.json", Some(line(1))),
         ("p//b.json", Some(line(2))),
@@ -195,7 +195,7 @@ async fn a_key_that_is_odd_or_denied_keeps_none_of_the_others_from_being_read() 
     let found = backfill(&machine, "s3://odd/p", 3).await;
     assert_eq!((&found["stored"], &found["rejected"], &found["objects"]), (&7.into(), &0.into(), &9.into()), "{found}");
     let damaged: Vec<&str> =
-        found["damaged"].as_array().unwrap().iter().map(|told| told["object"].as_str().unwrap()).collect();
+        found["damaged"].as_array().unwrap().iter().map(|object| object["object"].as_str().unwrap()).collect();
     assert_eq!(damaged.len(), 2, "{found}");
     assert!(damaged.contains(&"s3://odd/p/denied.json") && damaged.contains(&"s3://odd/p//denied.json"), "{found}");
     assert!(found["damaged"].to_string().to_lowercase().contains("denied"), "{found}");

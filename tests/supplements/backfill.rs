@@ -1,4 +1,4 @@
-//! Archives become the rows that the stream became, each once.
+//! Archives become the rows of the stream, each once.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn lines<'a>(events: impl IntoIterator<Item = &'a GeneratedEvent>) -> Vec<u8> {
     events.into_iter().flat_map(|event| event.bytes.iter().copied().chain([b'\n'])).collect()
 }
 
-/// What Firehose writes about records that it could not deliver.
+/// Objects of Firehose with records that it could not deliver.
 fn failed<'a>(events: impl IntoIterator<Item = &'a GeneratedEvent>) -> Vec<u8> {
     let line = |event: &GeneratedEvent| {
         let raw = STANDARD.encode(&event.bytes);
@@ -60,7 +60,7 @@ fn archive(folder: &Path, workload: Workload, stream: Stream) {
     write("2026/11/25/empty", Vec::new());
 }
 
-/// Every column that is of the event and not of its way, in the order of the ids.
+/// Every column of the event without its lineage, in the order of the ids.
 async fn events(machine: &Machine, lake: &str, table: &str) -> Vec<Value> {
     let mut rows = machine.query(lake, &format!("SELECT * FROM {table} ORDER BY event_id")).await;
     for row in &mut rows {
@@ -71,7 +71,7 @@ async fn events(machine: &Machine, lake: &str, table: &str) -> Vec<Value> {
     rows
 }
 
-/// What was rejected and why, in order. An empty record leaves nothing in an archive.
+/// The rejected events and their reasons, in order. An empty record leaves no bytes in an archive.
 async fn rejected(machine: &Machine, lake: &str) -> Vec<Value> {
     let sql = "SELECT stream, reason, field_path, event_bytes FROM rejected_events WHERE reason <> 'empty' ORDER BY 1, 2, 3, 4";
     machine.query(lake, sql).await
@@ -82,7 +82,7 @@ async fn backfill(machine: &Machine, lake: &str, archive: &str, stream: &str) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_rebuilt_from_an_archive_equals_the_ingested_one() {
+async fn a_lake_rebuilt_from_archives_equals_the_ingested() {
     let kinesis = Kinesis::with_streams(2, 3).await;
     let s3 = S3::start().await;
     let machine = Machine::new().with_kinesis(&kinesis).with_s3(&s3);
@@ -136,8 +136,8 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backfill_that_is_killed_goes_on_where_it_was() {
-    // So many that they take several commits of the least memory.
+async fn a_killed_backfill_goes_on_where_it_was() {
+    // Enough for several commits with the least memory.
     let workload = Workload { events: 90_000, days: 5, ..WORKLOAD };
     let mut machine = Machine::new().with("BLUELAKE_INGEST_MEMORY_BUDGET", "128MiB");
     machine.succeed(&["lake", "init"]).await;
@@ -166,7 +166,7 @@ async fn a_backfill_that_is_killed_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_that_were_ingested_are_duplicates_and_newer_objects_are_left() {
+async fn ingested_events_are_duplicates_in_a_backfill() {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     let folder = machine.path("archive");
@@ -176,7 +176,7 @@ async fn events_that_were_ingested_are_duplicates_and_newer_objects_are_left() {
     machine.succeed(&["ingest", "--once", "--init"]).await;
     let before = events(&machine, "./bluelake-data", "transactions").await;
 
-    // Written a moment ago: within the margin of what is complete.
+    // It was written a moment ago: within the margin of "complete to".
     let early = backfill(&machine, "./bluelake-data", &place, TRANSACTION_EVENTS).await.expect_code(3).json();
     assert_eq!((early["left"].as_array().unwrap().len(), &early["commits"]), (5, &0.into()), "{early}");
     let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3_600);
@@ -189,14 +189,14 @@ async fn events_that_were_ingested_are_duplicates_and_newer_objects_are_left() {
     machine.succeed(&["lake", "verify"]).await;
     machine.succeed(&["status"]).await;
 
-    // Without Kinesis nobody can say how far ingest is.
+    // Without Kinesis the progress of ingest is unknown.
     drop(kinesis);
     let blind = backfill(&machine, "./bluelake-data", &place, TRANSACTION_EVENTS).await;
     blind.expect_code(1).expect_message(&["cannot tell how far ingest is", "--offline"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_object_gives_what_can_be_read_of_it_and_is_told() {
+async fn a_damaged_object_gives_its_readable_part() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     let events: Vec<GeneratedEvent> =
@@ -213,7 +213,7 @@ async fn a_damaged_object_gives_what_can_be_read_of_it_and_is_told() {
         assert!(damaged["object"].as_str().unwrap().ends_with("a.gz") && damaged["offset"].as_u64().unwrap() > 0);
         assert_eq!(found["stored"].as_u64().unwrap() > 100, stored, "{found}");
     }
-    // Mended: another version of the object, whose first half is known by its ids.
+    // A repaired version of the object, whose first half is known by its ids.
     std::fs::write(machine.path("archive/a.gz"), &whole).unwrap();
     let mended = backfill(&machine, "./bluelake-data", "archive", TRANSACTION_EVENTS).await.expect_code(0).json();
     assert!(mended["duplicate"].as_u64().unwrap() > 100, "{mended}");
@@ -222,7 +222,7 @@ async fn a_damaged_object_gives_what_can_be_read_of_it_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_archive_is_refused_in_one_line() {
+async fn a_place_without_archives_is_refused() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     std::fs::create_dir(machine.path("hollow")).unwrap();

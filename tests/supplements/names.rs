@@ -1,4 +1,4 @@
-//! Places whose names hold what URLs encode: what follows the bucket is the key, letter for letter, and a folder is itself.
+//! Places whose names have characters that URLs encode: a prefix is the key letter for letter, and a folder is itself.
 
 use bluelake_lake::Lake;
 use serde_json::json;
@@ -23,7 +23,7 @@ async fn backfill(machine: &Machine, lake: &str, archive: &str) -> serde_json::V
     machine.run(&arguments).await.expect_code(0).json()
 }
 
-/// Everything that a lake, an archive and a destination of these names are for. `folder` is where `root` keeps its files.
+/// Uses a lake, an archive and a destination of these names. `folder` is where `root` keeps its files.
 async fn live_at(machine: &Machine, root: &str, folder: &std::path::Path) {
     let lake = format!("{root}/{ODD}");
     for tables in [3, 0] {
@@ -40,7 +40,7 @@ async fn live_at(machine: &Machine, root: &str, folder: &std::path::Path) {
     assert_eq!((&first["stored"], &first["read"]), (&1.into(), &1.into()), "{first}");
     let again = backfill(machine, &lake, &format!("{root}/{archived}")).await;
     assert_eq!((&again["present"], &again["commits"]), (&1.into(), &0.into()), "{again}");
-    // Past a log checkpoint, which is found by a name of its own.
+    // Enough commits for a log checkpoint, which has a name of its own.
     for number in 2..24 {
         if number == 20 {
             let same = folder.join(ODD).to_str().unwrap().parse().unwrap();
@@ -89,7 +89,7 @@ async fn live_at(machine: &Machine, root: &str, folder: &std::path::Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefix_is_the_key_letter_for_letter_in_lake_archive_and_destination() {
+async fn a_prefix_is_the_key_letter_for_letter() {
     let s3 = S3::start().await;
     let machine = Machine::new().with_s3(&s3);
     std::fs::create_dir(s3.bucket("names")).unwrap();
@@ -97,14 +97,14 @@ async fn a_prefix_is_the_key_letter_for_letter_in_lake_archive_and_destination()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_of_the_same_names_holds_the_same() {
+async fn a_folder_of_equal_names_holds_the_same() {
     let machine = Machine::new();
     std::fs::create_dir(machine.path("names")).unwrap();
     live_at(&machine, "./names", &machine.path("names")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_of_parameters_name_the_same_folder_in_a_bucket_as_on_a_disk() {
+async fn parameter_values_name_one_folder_everywhere() {
     let s3 = S3::start().await;
     let machine = Machine::new().with_s3(&s3);
     std::fs::create_dir(s3.bucket("names")).unwrap();
@@ -126,7 +126,7 @@ async fn values_of_parameters_name_the_same_folder_in_a_bucket_as_on_a_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_that_was_meant_otherwise_is_refused_before_anything_is_made() {
+async fn a_mistaken_place_is_refused_before_writing() {
     let machine = Machine::new();
     machine.succeed(&["lake", "init"]).await;
     for (place, part) in [

@@ -1,4 +1,4 @@
-//! A range read again adds what is missing, and nothing twice.
+//! A second read of a range adds missing events, and none twice.
 
 use std::time::Duration;
 
@@ -29,11 +29,11 @@ async fn rows(machine: &Machine, table: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_before_the_start_is_added_and_a_second_replay_changes_no_row() {
+async fn a_second_replay_changes_no_row() {
     let kinesis = Kinesis::with_streams(2, 3).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     BEFORE.put(&machine).await;
-    // The server's AT_TIMESTAMP tells seconds apart.
+    // The server's AT_TIMESTAMP distinguishes seconds.
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     let start = Utc::now();
     tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -59,7 +59,7 @@ async fn what_came_before_the_start_is_added_and_a_second_replay_changes_no_row(
         before.push(rows(&machine, table).await);
     }
     for stream in [USER_EVENTS, TRANSACTION_EVENTS] {
-        // A wider range: what the worker read is known too.
+        // A wider range: the records that the worker read are known too.
         let again = replay(&machine, stream, hour_ago, Utc::now()).await;
         let added = (again["stored"].as_i64(), again["rejected"].as_i64(), again["commits"].as_i64());
         assert_eq!(added, (Some(0), Some(0), Some(0)), "{again}");
@@ -67,13 +67,13 @@ async fn what_came_before_the_start_is_added_and_a_second_replay_changes_no_row(
     for (table, before) in tables.into_iter().zip(before) {
         assert_eq!(rows(&machine, table).await, before, "{table}");
     }
-    // The live position never moved: the worker has nothing to read again.
+    // The live position never moved: the worker reads no record again.
     let rest = machine.run(&["ingest", "--once", "--json"]).await.expect_code(0).json();
     assert!(rest["streams"].as_array().unwrap().iter().all(|stream| stream["received"] == 0), "{rest}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_before_the_horizon_fails_unless_a_part_will_do() {
+async fn a_start_before_the_horizon_fails_by_default() {
     let kinesis = Kinesis::with_streams(1, 1).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     kinesis.put(TRANSACTION_EVENTS, "key", b"not json").await;

@@ -13,10 +13,10 @@ use tokio::process::{Child, Command};
 
 use crate::support::servers::{Kinesis, S3, aws_variables};
 
-/// No command of a test takes longer, however slow the machine.
+/// The most time of a test's command, even on a slow machine.
 const GIVE_UP: Duration = Duration::from_secs(300);
 
-/// A fresh machine: an empty working folder, and an environment that holds only what the test put there.
+/// A fresh machine: an empty working folder, and an environment with only the test's variables.
 pub(crate) struct Machine {
     folder: TempDir,
     variables: HashMap<String, String>,
@@ -86,7 +86,7 @@ impl Machine {
         self.variables.insert(variable.to_owned(), value.to_owned());
     }
 
-    /// Takes a variable from the commands to come.
+    /// Removes a variable for the commands to come.
     pub(crate) fn unset(&mut self, variable: &str) {
         self.variables.remove(variable);
     }
@@ -130,7 +130,7 @@ impl Machine {
         command
     }
 
-    /// A command for a terminal: whoever starts it says what its input and output are.
+    /// A command for a terminal: the caller sets its input and output.
     pub(crate) fn terminal_command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bluelake"));
         command.args(arguments).current_dir(self.folder.path()).env_clear().envs(&self.variables);
@@ -146,7 +146,7 @@ impl Machine {
     pub(crate) async fn run_with_input<A: AsRef<OsStr>>(&self, arguments: &[A], input: &str) -> Finished {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        // A command that refuses its input need not read all of it.
+        // A command that refuses its input may not read all of it.
         if let Err(error) = stdin.write_all(input.as_bytes()).await {
             assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
         }

@@ -1,4 +1,4 @@
-//! What a lake's folder says, read without Bluelake.
+//! Facts of a lake's folder, read without Bluelake.
 
 use std::path::Path;
 
@@ -34,8 +34,8 @@ pub(crate) fn control_totals(lake: &Path, table: &str, stream: &str) -> Totals {
     totals
 }
 
-/// The document in force: the one that the newest commit with a `txn` names. A higher number may be that of a batch which
-/// lost to another.
+/// The document in force: the one that the newest commit with a `txn` names. A higher number may belong to a batch that
+/// lost.
 pub(crate) fn newest_document(lake: &Path, table: &str, stream: &str) -> Value {
     let log = lake.join(table).join("_delta_log");
     let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
@@ -70,7 +70,8 @@ pub(crate) fn parquet_files(lake: &Path, table: &str) -> Vec<String> {
     found
 }
 
-/// Rewrites the files of the event tables into fewer, as another engine that shares the lake does; gives how many were rewritten.
+/// Rewrites the files of the event tables into fewer, like another engine that shares the lake. Gives the number of
+/// rewritten files.
 pub(crate) async fn compact(lake: &Path) -> u64 {
     let mut rewritten = 0;
     for (_, table) in STREAMS {

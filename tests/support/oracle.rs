@@ -1,5 +1,5 @@
 //! The oracle of every fault test: each journalled event is exactly once in its table, among the rejected events, or
-//! counted as a duplicate, and what is stored is what was put.
+//! counted as a duplicate, and the stored values equal those that were put.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufReader;
@@ -14,14 +14,14 @@ use serde_json::Value;
 use crate::support::command::Machine;
 use crate::support::lake_files::{Totals, control_totals};
 
-/// What a test generates: the same options, for the command line and for the oracle's own copy of the events.
+/// The workload of a test: the options for the command line and for the oracle's own copy of the events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
     pub(crate) events: u64,
     pub(crate) seed: u64,
     pub(crate) bad_rate: f64,
     pub(crate) duplicate_rate: f64,
-    /// Length of the period; fewer days are fewer partitions, and so fewer files in a commit.
+    /// Length of the period; fewer days mean fewer partitions, and so fewer files in a commit.
     pub(crate) days: u32,
 }
 
@@ -104,8 +104,8 @@ impl Workload {
     }
 }
 
-/// Compares a lake with the journals of all that was put, and its control totals with the truth. `lake` as for
-/// `--lake`; `folder` is where its files are on this machine.
+/// Compares a lake with the journals of all puts, and its control totals with the truth. `lake` is as for `--lake`;
+/// `folder` is where its files are on this machine.
 pub(crate) async fn verify(workloads: &[Workload], machine: &Machine, lake: &str, folder: &Path) {
     let (mut events, mut journal, mut truths) = (Vec::new(), Vec::new(), Vec::new());
     for workload in workloads {
@@ -160,7 +160,7 @@ fn verify_rows(entries: &[&JournalEntry], rows: &[Value], payloads: &HashMap<Str
     for row in rows {
         by_id.entry(row["event_id"].as_str().unwrap()).or_default().push(row);
     }
-    // A retry has the bytes of the original: whichever of them came first is the row.
+    // A retry has the bytes of the original: the first of them is the row.
     let mut puts: BTreeMap<&str, Vec<&JournalEntry>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.kind != JournalKind::Bad) {
         puts.entry(&entry.event_id).or_default().push(entry);
@@ -178,7 +178,8 @@ fn verify_rows(entries: &[&JournalEntry], rows: &[Value], payloads: &HashMap<Str
     assert!(by_id.is_empty(), "stored, but never put as good: {:?}", by_id.keys());
 }
 
-/// Every field that was put is in its column (or in `extras`), and no other field of the contract has a value.
+/// Checks that every field that was put is in its column (or in `extras`), and no other field of the contract has a
+/// value.
 pub(crate) fn verify_payload(row: &Value, payload: &Value) {
     let payload = payload.as_object().unwrap();
     let extras: Value = row["extras"].as_str().map_or(Value::Null, |text| serde_json::from_str(text).unwrap());
@@ -226,7 +227,7 @@ fn verify_rejected(entries: &[&JournalEntry], rejected: &[Value]) {
     assert!(by_position.is_empty(), "rejected, but not put as bad: {by_position:?}");
 }
 
-/// Bytes as the JSON output writes them: hexadecimal.
+/// Bytes from the JSON output, which writes them in hexadecimal.
 pub(crate) fn bytes(value: &Value) -> Vec<u8> {
     let text = value.as_str().unwrap();
     (0..text.len()).step_by(2).map(|start| u8::from_str_radix(&text[start..start + 2], 16).unwrap()).collect()

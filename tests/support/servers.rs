@@ -39,7 +39,7 @@ pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Sends small answers at once, instead of waiting for the acknowledgement of what went before.
+/// Sends small answers at once, instead of waiting for the acknowledgement of earlier ones.
 fn at_once(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
     listener.tap_io(|socket| socket.set_nodelay(true).unwrap())
 }
@@ -51,7 +51,7 @@ pub(crate) struct Kinesis {
     _server: KinesisServer,
 }
 
-/// What answers. It ends when it is dropped.
+/// The server behind it. It ends when it is dropped.
 enum KinesisServer {
     /// Tasks of this process.
     Embedded(#[allow(dead_code)] EmbeddedKinesis),
@@ -66,7 +66,7 @@ impl Kinesis {
         Self { endpoint, client, _server: KinesisServer::Embedded(embedded) }
     }
 
-    /// The one of another make that listens there.
+    /// A server of another make that listens there.
     pub(crate) fn at(address: SocketAddr, server: Child) -> Self {
         let endpoint = format!("http://{address}");
         let client = bluelake_embedded_kinesis::client(&endpoint);
@@ -98,7 +98,7 @@ impl Kinesis {
         self.until_active(stream).await;
     }
 
-    /// The shards that a put can reach now, with the hash keys that they cover, in the order of those.
+    /// The open shards with their ranges of hash keys, in the order of those.
     pub(crate) async fn open_shards(&self, stream: &str) -> Vec<(String, u128, u128)> {
         let answer = self.client.list_shards().stream_name(stream).send().await.unwrap();
         let open = answer.shards().iter().filter(|shard| {
@@ -207,7 +207,7 @@ impl Drop for S3 {
     }
 }
 
-/// A server that answers every request alike, as a service does that refuses.
+/// A server that answers every request alike, like a service that refuses.
 pub(crate) struct Refusing {
     pub(crate) endpoint: String,
     server: JoinHandle<()>,
@@ -249,7 +249,7 @@ impl Drop for Refusing {
     }
 }
 
-/// A bucket of S3 that is only read, with whatever keys. Objects without content are denied.
+/// A read-only bucket of S3 with any keys. Objects without content are denied.
 pub(crate) struct Objects {
     pub(crate) endpoint: String,
     server: JoinHandle<()>,
@@ -337,7 +337,7 @@ pub(crate) fn aws_variables() -> HashMap<String, String> {
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-        // A port that nobody listens on: what a test does not name must not leave the machine.
+        // A port without a listener: calls to unnamed services must not leave the machine.
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
     ]
     .into_iter()

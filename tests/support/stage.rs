@@ -1,4 +1,4 @@
-//! What the fault tests share: a Kinesis and a lake, each behind a proxy that can be made to fail.
+//! The stage of the fault tests: a Kinesis and a lake, each behind a proxy that can inject faults.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,8 @@ pub(crate) const ONCE: [&str; 2] = ["ingest", "--once"];
 pub(crate) const BUCKET: &str = "faulty";
 const SEED: u64 = 9_000;
 
-/// How a Kinesis tells that a closed shard was read to its end. The embedded one gives no iterator with the last records.
+/// How a Kinesis signals that a closed shard was read to its end. The embedded one gives no iterator with the last
+/// records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndSignal {
     /// It answers once more, empty and not behind, before it gives no iterator.
@@ -48,7 +49,7 @@ pub(crate) fn end_closed_shards_by(signal: EndSignal) -> Action {
     })
 }
 
-/// A small disk of its own; taken away when it is dropped.
+/// A small disk of its own; unmounted when it is dropped.
 pub(crate) struct Disk(PathBuf);
 
 impl Disk {
@@ -61,7 +62,7 @@ impl Disk {
         mounted.then_some(Self(folder))
     }
 
-    /// Takes all room of it; gives the file to remove.
+    /// Fills it; gives the file to remove.
     pub(crate) fn fill(&self) -> PathBuf {
         use std::io::Write as _;
         let path = self.0.join("ballast");
@@ -79,7 +80,7 @@ impl Drop for Disk {
     }
 }
 
-/// Servers, proxies, a machine, and what was put so far. Commands of the machine mean the stage's lake.
+/// Servers, proxies, a machine, and the events put so far. Commands of the machine use the stage's lake.
 pub(crate) struct Stage {
     /// Unmounted before the machine's folder is removed.
     pub(crate) disk: Option<Disk>,
@@ -95,7 +96,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// With an empty lake in a bucket, and so many shards of both streams.
+    /// With an empty lake in a bucket, and these numbers of shards of both streams.
     pub(crate) async fn on_bucket(user_shards: i32, transaction_shards: i32) -> Self {
         let s3 = S3::start().await;
         let store = Proxy::start(&s3.endpoint).await.unwrap();
@@ -105,7 +106,7 @@ impl Stage {
         Self::with(shards, machine, format!("s3://{BUCKET}/lake"), folder, Some((s3, store))).await
     }
 
-    /// With an empty lake in a folder, and so many shards of both streams.
+    /// With an empty lake in a folder, and these numbers of shards of both streams.
     pub(crate) async fn on_folder(user_shards: i32, transaction_shards: i32) -> Self {
         let machine = Machine::new();
         let folder = machine.path("bluelake-data");
@@ -146,7 +147,7 @@ impl Stage {
         &self.folder
     }
 
-    /// Puts so many events, other ones each time.
+    /// Puts `events` events, different ones each time.
     pub(crate) async fn put(&mut self, events: u64) {
         let seed = SEED + u64::try_from(self.put.len()).unwrap();
         let workload = Workload { events, seed, bad_rate: 0.03, duplicate_rate: 0.03, days: 2 };
@@ -159,7 +160,7 @@ impl Stage {
         self.put.iter().map(|workload| workload.events).sum()
     }
 
-    /// Starts a worker that runs until it is told to stop, and commits often; waits until it reads.
+    /// Starts a worker that runs until it is stopped, and commits often; waits until it reads.
     pub(crate) async fn worker(&self, more: &[&str]) -> Worker {
         let worker = Worker::start(&self.machine, &[&["--buffer-age", "1s"][..], more].concat()).await;
         worker.until_ready().await;
@@ -170,19 +171,19 @@ impl Stage {
         worker
     }
 
-    /// As [`Stage::compare`], and lets the lake prove itself.
+    /// As [`Stage::compare`], and verifies the lake.
     pub(crate) async fn verify(mut self) {
         self.compare().await;
         assert_lake_verifies(&self.machine, &self.lake).await;
     }
 
-    /// Takes all faults away, lets an ingest finish what is left, and compares the lake with all that was put.
+    /// Removes all faults, lets an ingest finish the rest, and compares the lake with all events that were put.
     pub(crate) async fn compare(&mut self) {
         self.streams.clear();
         if let Some((_, store)) = &self.bucket {
             store.clear();
         }
-        // Committed last, so that the newest document is the one in force.
+        // It is committed last, so that the newest document is the one in force.
         self.put(300).await;
         self.machine.succeed(&ONCE).await;
         verify(&self.put, &self.machine, &self.lake, &self.folder).await;

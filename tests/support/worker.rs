@@ -14,20 +14,20 @@ use crate::support::servers::{TRANSACTION_EVENTS, USER_EVENTS};
 
 /// Each stream with its table.
 pub(crate) const STREAMS: [(&str, &str); 2] = [(USER_EVENTS, "user_events"), (TRANSACTION_EVENTS, "transactions")];
-/// Long, because the machine may be busy with other tests.
+/// It is long, because the machine may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A worker that serves metrics.
 pub(crate) struct Worker {
     pub(crate) address: String,
     process: u32,
-    /// Not here once it was waited for.
+    /// `None` once it was waited for.
     child: Mutex<Option<Child>>,
 }
 
 impl Worker {
     pub(crate) async fn start(machine: &Machine, arguments: &[&str]) -> Self {
-        // Free now, and most likely still free a moment later.
+        // The port is free now, and most likely still free a moment later.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
@@ -37,7 +37,7 @@ impl Worker {
         Self { address, process: child.id().unwrap(), child: Mutex::new(Some(child)) }
     }
 
-    /// Status code and body; `None` when nobody listens.
+    /// Status code and body; `None` without a listener.
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut client = TcpStream::connect(&self.address).await.ok()?;
         client.write_all(format!("GET {path} HTTP/1.1\r\nHost: worker\r\n\r\n").as_bytes()).await.ok()?;
@@ -64,7 +64,7 @@ impl Worker {
         Metrics::parse(&text)
     }
 
-    /// The metrics once the streams' committed events are these together.
+    /// The metrics, once the streams have committed this number of events together.
     pub(crate) async fn until_received(&self, events: u64) -> Metrics {
         let started = Instant::now();
         loop {
@@ -125,7 +125,7 @@ impl Metrics {
         });
         let mut found = HashMap::new();
         for (series, value) in series {
-            assert!(found.insert(series.clone(), value).is_none(), "{series} is told twice");
+            assert!(found.insert(series.clone(), value).is_none(), "{series} is published twice");
         }
         Self(found)
     }
@@ -142,14 +142,14 @@ impl Metrics {
         self.0.keys().filter(of_name).map(|series| self.0[series]).sum()
     }
 
-    /// The sum over all series of a name, whatever their labels.
+    /// The sum over all series of a name, with any labels.
     pub(crate) fn all(&self, name: &str) -> f64 {
         let of_name = |series: &&String| series.split('{').next() == Some(name);
         self.0.keys().filter(of_name).map(|series| self.0[series]).sum()
     }
 
     pub(crate) fn totals(&self, stream: &str) -> Totals {
-        // Before the worker of a stream has opened its table there is nothing to tell of.
+        // Before the worker of a stream has opened its table there are no metrics.
         let count = |name: &str| self.sum(&format!("bluelake_events_{name}_total"), stream) as u64;
         Totals {
             received: count("received"),

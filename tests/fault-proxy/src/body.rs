@@ -27,7 +27,7 @@ pub(crate) fn passed_on(body: Incoming) -> Outgoing {
     body.map_err(io::Error::other).boxed_unsync()
 }
 
-/// At so many bytes a second.
+/// A body at `bytes_per_second`.
 pub(crate) fn dripping(bytes: Bytes, bytes_per_second: usize) -> Outgoing {
     let drop = (bytes_per_second / 20).max(1);
     let drops = stream::unfold(bytes, move |mut rest| async move {
@@ -41,11 +41,11 @@ pub(crate) fn dripping(bytes: Bytes, bytes_per_second: usize) -> Outgoing {
     StreamBody::new(drops).boxed_unsync()
 }
 
-/// So many bytes, then the end of the connection; with a switch, by a reset.
+/// A body of N bytes, then the end of the connection; with a switch, by a reset.
 pub(crate) fn broken_off(bytes: Bytes, after: usize, reset: Option<ResetSwitch>) -> Outgoing {
     let first = stream::iter([Ok(Frame::data(bytes.slice(..after.min(bytes.len()))))]);
     let end = stream::once(async move {
-        // What came before must be on its way first.
+        // The bytes before must be on their way first.
         tokio::time::sleep(DRIP).await;
         if let Some(reset) = reset {
             reset.throw();

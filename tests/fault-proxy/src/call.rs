@@ -1,4 +1,4 @@
-//! A call of the client and an answer of the server, both whole in memory.
+//! A call of the client and an answer of the server, both completely in memory.
 
 use bytes::Bytes;
 use hyper::{
@@ -7,7 +7,7 @@ use hyper::{
 };
 use serde_json::{Value, json};
 
-/// Says which operation of Kinesis is called.
+/// The header with the operation of Kinesis.
 const TARGET: &str = "x-amz-target";
 
 /// A request as the client sent it.
@@ -31,20 +31,20 @@ impl Call {
         target.rsplit('.').next()
     }
 
-    /// The body as JSON; null when it is none.
+    /// The body as JSON; null for any other body.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Puts JSON in the place of the body.
+    /// Replaces the body by JSON.
     pub fn set_json(&mut self, value: &Value) {
         self.body = value.to_string().into();
         self.headers.insert(CONTENT_LENGTH, self.body.len().into());
     }
 }
 
-/// An answer, of the server or in its place.
+/// An answer of the server, or in its place.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
@@ -56,7 +56,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// One with this status, content type and body.
+    /// An answer with this status, content type and body.
     #[must_use]
     pub fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
@@ -69,13 +69,13 @@ impl Answer {
         Self::new(StatusCode::OK, "application/x-amz-json-1.1", value.to_string())
     }
 
-    /// An error as Kinesis tells it.
+    /// An error in the form of Kinesis.
     #[must_use]
     pub fn kinesis_error(status: StatusCode, code: &str, message: &str) -> Self {
         Self { status, ..Self::json(&json!({ "__type": code, "message": message })) }
     }
 
-    /// An error as S3 tells it.
+    /// An error in the form of S3.
     #[must_use]
     pub fn s3_error(status: StatusCode, code: &str, message: &str) -> Self {
         let declaration = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
@@ -83,18 +83,18 @@ impl Answer {
         Self::new(status, "application/xml", body)
     }
 
-    /// The body as JSON; null when it is none.
+    /// The body as JSON; null for any other body.
     #[must_use]
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Puts JSON in the place of the body.
+    /// Replaces the body by JSON.
     pub fn set_value(&mut self, value: &Value) {
         self.set_body(value.to_string());
     }
 
-    /// Puts other bytes in the place of the body; the answer's length follows.
+    /// Replaces the body by other bytes; the answer's length follows.
     pub fn set_body(&mut self, body: impl Into<Bytes>) {
         self.body = body.into();
         self.headers.remove(CONTENT_LENGTH);

@@ -1,4 +1,4 @@
-//! One call and its answer, with what the rules make of them.
+//! One call and its answer, with the effects of the rules.
 
 use std::{
     io,
@@ -62,7 +62,7 @@ impl Exchange {
         }
     }
 
-    /// The watching rules, and the first of the others that takes the call.
+    /// The watching rules, and the first other rule that takes the call.
     fn choose(&self, call: &Call) -> (Vec<Action>, Option<(Arc<InForce>, Action)>) {
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut watching = Vec::new();
@@ -81,7 +81,7 @@ impl Exchange {
         let exchange = self.clone();
         self.tasks.spawn(async move {
             gate.passed().await;
-            // Nobody waits for the answer; the rule counts it.
+            // No client waits for the answer; the rule counts it.
             let _ = exchange.forwarded(&call, Some(&rule), &[]).await;
         });
     }
@@ -177,7 +177,7 @@ fn give(answer: Answer) -> Response<Outgoing> {
     response
 }
 
-/// The answer with its full length, and a body of its own making.
+/// The answer with its full length, and a given body.
 fn in_parts(answer: Answer, body: impl FnOnce(Bytes) -> Outgoing) -> Response<Outgoing> {
     let bytes = answer.body.clone();
     let mut response = give(answer);

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Asks for the reset of one connection.
+/// Requests the reset of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResetSwitch(Arc<AtomicBool>);
 
@@ -25,7 +25,7 @@ impl ResetSwitch {
     }
 }
 
-/// A connection with the client. When its switch is thrown it ends without a farewell: the peer sees a reset.
+/// A connection with the client. Its switch ends it abruptly: the peer sees a reset.
 pub(crate) struct Line {
     socket: TcpStream,
     switch: ResetSwitch,
@@ -44,7 +44,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if self.is_thrown() {
-            // A peer that is gone already cannot be told.
+            // A peer that is gone already cannot be reset.
             let _ = self.socket.set_zero_linger();
         }
     }

@@ -1,4 +1,4 @@
-//! The proxy itself: takes connections, and hands each call to an exchange of its own.
+//! The proxy itself: takes connections, and passes each call to an exchange of its own.
 
 use std::{
     io,
@@ -33,10 +33,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one on a free port, in front of `endpoint` (such as `http://127.0.0.1:4567`).
+    /// Starts a proxy on a free port, in front of `endpoint` (such as `http://127.0.0.1:4567`).
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub async fn start(endpoint: &str) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -48,13 +48,13 @@ impl Proxy {
         Ok(Self { address, rules, tasks, listener })
     }
 
-    /// What clients are to be given in place of the server's own endpoint.
+    /// The endpoint for clients, in place of the server's own.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Adds a rule behind those that are there: of the rules that take a call, the first one acts.
+    /// Adds a rule after the existing ones: of the rules that take a call, the first one acts.
     pub fn add(&self, rule: Rule) -> Placed {
         Placed::new(rule, &self.rules)
     }
@@ -87,7 +87,7 @@ struct Door {
 
 impl Door {
     async fn run(self, listener: TcpListener) {
-        // A connection that was given up before it was taken is no reason to stop.
+        // A connection that was closed before it was accepted is no reason to stop.
         loop {
             if let Ok((socket, _)) = listener.accept().await {
                 let _ = socket.set_nodelay(true);
@@ -104,13 +104,13 @@ impl Door {
         let _ = http1::Builder::new().serve_connection(TokioIo::new(line), service).await;
     }
 
-    /// Runs the exchange in a task of its own: a client that hangs up does not take back what it has sent.
+    /// Runs the exchange in a task of its own: a client that hangs up does not take its call back.
     async fn exchange(self, request: Request<Incoming>, switch: ResetSwitch) -> io::Result<Response<Outgoing>> {
         let Self { upstream, rules, tasks } = self;
         let exchange = Exchange { upstream, rules, tasks: tasks.clone(), switch };
         let (sender, answer) = tokio::sync::oneshot::channel();
         tasks.spawn(async move {
-            // The client may not wait for it any more.
+            // The client may no longer wait for it.
             let _ = sender.send(exchange.run(request).await);
         });
         answer.await.map_err(io::Error::other)?

@@ -1,4 +1,4 @@
-//! Rules: which calls are meant, which of those are taken, and what happens to them.
+//! Rules: the calls that are meant, those that are taken, and what happens to them.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ type ChangeCall = Arc<dyn Fn(&mut Call) + Send + Sync>;
 type ChangeAnswer = Arc<dyn Fn(&Call, &mut Answer) + Send + Sync>;
 type Look = Arc<dyn Fn(&Call, &Answer) + Send + Sync>;
 
-/// Which calls a rule means: those that meet every condition.
+/// The calls that a rule means: those that meet every condition.
 #[derive(Default)]
 pub struct When(Vec<Condition>);
 
@@ -41,7 +41,7 @@ impl When {
         self.that(move |call| call.operation() == Some(name))
     }
 
-    /// Calls in whose path and query this occurs.
+    /// Calls with this part in their path and query.
     #[must_use]
     pub fn path_contains(self, part: &'static str) -> Self {
         self.that(move |call| call.path.contains(part))
@@ -53,13 +53,13 @@ impl When {
         self.that(move |call| call.path.split('?').next().is_some_and(|path| path.ends_with(end)))
     }
 
-    /// Calls with this header, whatever its value.
+    /// Calls with this header and any value.
     #[must_use]
     pub fn header(self, name: &'static str) -> Self {
         self.that(move |call| call.headers.contains_key(name))
     }
 
-    /// Calls of which this holds.
+    /// Calls that meet this condition.
     #[must_use]
     pub fn that(mut self, condition: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Self {
         self.0.push(Box::new(condition));
@@ -71,22 +71,22 @@ impl When {
     }
 }
 
-/// Which of the calls that a rule means it takes.
+/// The calls that a rule takes, of those that it means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Which {
     /// All of them.
     Every,
     /// One of them, counted from 1.
     Nth(usize),
-    /// So many from the first on.
+    /// The first N.
     First(usize),
-    /// One in so many: that one, then its double, and so on.
+    /// Every n-th.
     EveryNth(usize),
     /// A share from 0 to 1, drawn by a seed.
     Share {
         /// The share.
         share: f64,
-        /// Equal seeds take the same of as many calls.
+        /// Equal seeds take the same calls.
         seed: u64,
     },
 }
@@ -108,7 +108,7 @@ impl Gate {
     }
 
     pub(crate) async fn passed(&self) {
-        // An error means that nobody can open it any more; this clone can.
+        // An error means that no clone can open it; this clone can.
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }
 }
@@ -116,17 +116,17 @@ impl Gate {
 /// What happens to a call that a rule takes. *Forwarded* is sent to the server.
 #[derive(Clone)]
 pub enum Action {
-    /// This is answered, nothing is forwarded.
+    /// This is answered; the call is not forwarded.
     Answer(Answer),
-    /// What the function gives is answered, nothing is forwarded.
+    /// The function's result is answered; the call is not forwarded.
     AnswerBy(AnswerBy),
-    /// Nothing is forwarded, the connection is reset.
+    /// The call is not forwarded, and the connection is reset.
     Refuse,
     /// It is neither forwarded nor answered.
     BlackHole,
-    /// It is forwarded; in place of the answer the connection is closed.
+    /// It is forwarded; the connection is closed without the answer.
     LoseAnswer,
-    /// It is forwarded; in place of the server's answer this one is given.
+    /// It is forwarded; this answer replaces the server's.
     ReplaceAnswer(Answer),
     /// It is forwarded twice; the second answer is given.
     Repeat,
@@ -138,17 +138,17 @@ pub enum Action {
     Hold(Gate),
     /// The connection is reset at once, as if the call were lost; it is forwarded when the gate opens.
     DeliverLate(Gate),
-    /// The answer's body comes at so many bytes a second.
+    /// The answer's body comes at N bytes a second.
     Drip(usize),
-    /// Of the answer's body so many bytes come, under the length of the whole; then the connection is closed.
+    /// N bytes of the answer's body come, under the full length; then the connection is closed.
     Truncate(usize),
-    /// Of the answer's body so many bytes come, then the connection is reset.
+    /// N bytes of the answer's body come; then the connection is reset.
     Reset(usize),
     /// The function changes the call before it is forwarded.
     AlterCall(ChangeCall),
     /// The function changes the answer.
     Alter(ChangeAnswer),
-    /// The function sees the answer. It is as if the rule were not there: later rules may take the call too.
+    /// The function sees the answer. Later rules may take the call too.
     Watch(Look),
 }
 
@@ -174,7 +174,7 @@ impl Action {
     }
 }
 
-/// What is to happen to which calls.
+/// An action for some calls.
 pub struct Rule {
     when: When,
     which: Which,
@@ -233,7 +233,7 @@ impl InForce {
         }
     }
 
-    /// Counts how the server answered a call that was taken.
+    /// Counts the server's answer to a taken call.
     pub(crate) fn observe(&self, status: StatusCode) {
         self.counts.send_modify(|counts| counts.forwarded.push(status));
     }
@@ -241,7 +241,7 @@ impl InForce {
 
 pub(crate) type Rules = Arc<Mutex<Vec<Arc<InForce>>>>;
 
-/// A rule that a proxy has: tells what it did, and can be taken away.
+/// A rule in a proxy: it reports its effects, and can be removed.
 pub struct Placed {
     pub(crate) rule: Arc<InForce>,
     rules: Rules,
@@ -254,30 +254,30 @@ impl Placed {
         Self { rule, rules: Arc::clone(rules) }
     }
 
-    /// How many calls it has seen that it means.
+    /// The number of calls that it means and has seen.
     #[must_use]
     pub fn seen(&self) -> usize {
         self.rule.counts.borrow().seen
     }
 
-    /// How many of those it has taken.
+    /// The number of those that it has taken.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.rule.counts.borrow().taken
     }
 
-    /// How the server answered the calls that were taken and forwarded, in the order of the answers.
+    /// The server's answers to taken and forwarded calls, in their order.
     #[must_use]
     pub fn forwarded(&self) -> Vec<StatusCode> {
         self.rule.counts.borrow().forwarded.clone()
     }
 
-    /// Waits until it has taken so many calls.
+    /// Waits until it has taken `calls` calls.
     pub async fn until_taken(&self, calls: usize) {
         self.until(|counts| counts.taken >= calls).await;
     }
 
-    /// Waits until the server has answered so many of the calls that were taken.
+    /// Waits until the server has answered `calls` of the taken calls.
     pub async fn until_forwarded(&self, calls: usize) {
         self.until(|counts| counts.forwarded.len() >= calls).await;
     }
@@ -287,7 +287,7 @@ impl Placed {
         let _ = self.rule.counts.subscribe().wait_for(|counts| reached(counts)).await;
     }
 
-    /// Takes it away; calls that it has taken already go on as it says.
+    /// Removes it; calls that it has taken already keep its action.
     pub fn remove(&self) {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         rules.retain(|rule| !Arc::ptr_eq(rule, &self.rule));

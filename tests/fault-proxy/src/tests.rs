@@ -28,7 +28,7 @@ struct Setup {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// Long enough for a body to be cut in its middle.
+/// A text long enough for a body to be cut in its middle.
 fn text_of(number: usize) -> String {
     format!("answer {number:05}, {}", "x".repeat(1_000))
 }
@@ -92,7 +92,7 @@ async fn serve(listener: TcpListener, arrived: Arc<Mutex<Vec<Call>>>) {
 }
 
 #[tokio::test]
-async fn a_call_that_no_rule_takes_goes_through_unchanged() {
+async fn a_call_without_a_rule_passes_unchanged() {
     let setup = Setup::new().await;
     let unused = setup.proxy.on(When::any().method(Method::DELETE), Which::Every, Action::Refuse);
     let answer = setup.call(Method::PUT, "/bucket/a%20b?x=%2F&y").await;
@@ -104,7 +104,7 @@ async fn a_call_that_no_rule_takes_goes_through_unchanged() {
 }
 
 #[tokio::test]
-async fn a_rule_takes_which_of_the_calls_it_means_and_counts_both() {
+async fn a_rule_counts_calls_meant_and_taken() {
     for (which, expected) in [
         (Which::Every, vec![1, 2, 3, 4, 5, 6]),
         (Which::Nth(2), vec![2]),
@@ -155,7 +155,7 @@ async fn a_share_is_drawn_by_its_seed() {
 }
 
 #[tokio::test]
-async fn of_the_rules_that_mean_a_call_the_first_acts_and_watching_ones_let_it_pass() {
+async fn the_first_rule_meaning_a_call_acts() {
     let setup = Setup::new().await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let look = Arc::clone(&seen);
@@ -204,7 +204,7 @@ async fn calls_are_refused_lost_or_doubled() {
 }
 
 #[tokio::test]
-async fn a_held_call_waits_for_its_gate_and_a_late_one_arrives_after_its_client_has_gone() {
+async fn a_held_call_waits_for_its_gate() {
     let setup = Setup::new().await;
     let (held_gate, late_gate) = (Gate::closed(), Gate::closed());
     let held = setup.proxy.on(When::any().path_contains("held"), Which::Every, Action::Hold(held_gate.clone()));
@@ -216,7 +216,7 @@ async fn a_held_call_waits_for_its_gate_and_a_late_one_arrives_after_its_client_
     });
     assert_eq!(answer.unwrap().1, text_of(1));
 
-    assert_eq!(setup.call(Method::PUT, "/late").await, None, "lost, as far as the client can tell");
+    assert_eq!(setup.call(Method::PUT, "/late").await, None, "lost, as the client sees it");
     assert_eq!(setup.call(Method::PUT, "/late").await.unwrap().1, text_of(2), "its retry");
     late_gate.open();
     late.until_forwarded(1).await;
@@ -224,7 +224,7 @@ async fn a_held_call_waits_for_its_gate_and_a_late_one_arrives_after_its_client_
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_does_not_take_its_call_back() {
+async fn hanging_up_does_not_take_a_call_back() {
     let setup = Setup::new().await;
     let rule = setup.on(Which::Every, Action::DelayCall(Duration::from_millis(200)));
     assert!(tokio::time::timeout(Duration::from_millis(100), setup.call(Method::PUT, "/")).await.is_err());
@@ -233,7 +233,7 @@ async fn a_client_that_hangs_up_does_not_take_its_call_back() {
 }
 
 #[tokio::test]
-async fn bodies_are_cut_short_and_come_drop_by_drop() {
+async fn bodies_are_cut_short_or_drip() {
     let setup = Setup::new().await;
     let truncated = setup.proxy.on(When::any().path_contains("truncated"), Which::Nth(1), Action::Truncate(10));
     let reset = setup.proxy.on(When::any().path_contains("reset"), Which::Nth(1), Action::Reset(10));
@@ -250,7 +250,7 @@ async fn bodies_are_cut_short_and_come_drop_by_drop() {
 }
 
 #[tokio::test]
-async fn a_black_hole_and_a_late_answer_keep_the_client_waiting() {
+async fn black_holes_and_late_answers_delay_the_client() {
     let setup = Setup::new().await;
     setup.proxy.on(When::any().path_contains("hole"), Which::Every, Action::BlackHole);
     let wait = Duration::from_millis(200);

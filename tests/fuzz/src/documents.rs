@@ -2,8 +2,8 @@
 
 use bluelake_lake::CheckpointDocument;
 
-/// Reads a document, as it is and under a digest that fits. What is taken for sound is written as it was read and says the
-/// same again, and questions to it have an answer.
+/// Reads a document, as it is and under a matching digest. An accepted document is written as it was read and reads
+/// back the same, and its methods do not panic.
 ///
 /// # Panics
 /// When that does not hold.

@@ -1,7 +1,7 @@
-//! Fuzz targets. Each takes any bytes, and panics when something does not hold that must hold for all bytes.
+//! Fuzz targets. Each takes any bytes, and panics when an invariant does not hold for them.
 //!
-//! `.ci/fuzz` runs them under libFuzzer, guided by coverage. The ordinary tests run each on its seeds and on changed seeds, so
-//! that the targets themselves stay alive. How to use them: `docs/testing.md`.
+//! `.ci/fuzz` runs them under libFuzzer, guided by coverage. The ordinary tests run each on its seeds and on changed
+//! seeds, so that the targets themselves keep working. How to use them: `docs/testing.md`.
 #![allow(clippy::expect_used, clippy::panic, reason = "to panic is how a target reports")]
 
 #[cfg(feature = "documents")]
@@ -16,7 +16,7 @@ pub use records::{aggregated, records};
 #[cfg(feature = "sql")]
 pub use sql::sql;
 
-/// Inputs to begin from, by the name of the target; `None` for a name that is not known.
+/// Inputs to begin from, by the name of the target; `None` for an unknown name.
 #[must_use]
 pub fn seeds(target: &str) -> Option<Vec<Vec<u8>>> {
     match target {
@@ -90,13 +90,13 @@ mod tests {
 
     #[cfg(feature = "documents")]
     #[test]
-    fn no_bytes_break_what_must_hold_of_checkpoint_documents() {
+    fn no_bytes_break_the_rules_of_documents() {
         try_out("documents", 2_000, documents);
     }
 
     #[cfg(feature = "sql")]
     #[test]
-    fn no_bytes_break_what_must_hold_of_sql_text() {
+    fn no_bytes_break_the_rules_of_sql() {
         try_out("sql", 300, sql);
     }
 }

@@ -22,7 +22,7 @@ static DECODERS: LazyLock<[Arc<Decoder>; 2]> = LazyLock::new(|| {
 /// sub-sequence number of its own, and the same bytes give the same rows.
 ///
 /// # Panics
-/// When one of that does not hold.
+/// When one of these rules does not hold.
 pub fn records(data: &[u8]) {
     for decoder in DECODERS.iter() {
         let first = decode(decoder, data);
@@ -30,8 +30,7 @@ pub fn records(data: &[u8]) {
     }
 }
 
-/// The same for an aggregated record: `data` is its protobuf message, and gets the magic and the digest that it needs to be
-/// opened.
+/// The same for an aggregated record: `data` is its protobuf message, to which the magic and the digest are added.
 ///
 /// # Panics
 /// As [`records`].

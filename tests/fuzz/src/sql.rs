@@ -1,4 +1,4 @@
-//! SQL text as an analyst, or somebody else, may write it.
+//! SQL text by an analyst, or by anybody.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -27,7 +27,7 @@ static LAKE: LazyLock<Lake> = LazyLock::new(|| {
     Lake { runtime, session }
 });
 
-/// Runs a statement. It ends in an answer or a refusal, within its time, and the tables and views are what they were.
+/// Runs a statement. It ends in an answer or a refusal within its time, and leaves tables and views unchanged.
 ///
 /// # Panics
 /// When that does not hold.
