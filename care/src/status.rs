@@ -146,6 +146,8 @@ pub struct TableStatus {
     pub claim: Option<OpenClaim>,
     /// Files that maintenance took out and that are still there.
     pub retired: Objects,
+    /// Files that nothing refers to, old enough to be deleted; `None`: nobody looked for them.
+    pub orphans: Option<Objects>,
     /// Files that ingest wrote in a day, about.
     pub landed_a_day: Objects,
     /// Versions that were committed in a day, about.
@@ -198,6 +200,7 @@ impl TableStatus {
             expired_before: held.standing.expired_before,
             claim,
             retired: held.retired,
+            orphans: None,
             landed_a_day: a_day(landed),
             written_a_day: a_day(held.written),
             faults: held.faults.clone(),

@@ -183,6 +183,9 @@ async fn orphans_are_told_first_and_then_deleted() {
     std::fs::write(&orphan, "12345").unwrap();
     let file = std::fs::File::options().write(true).open(&orphan).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(8 * 24 * 3600)).unwrap();
+    let status = stage.machine.run(&["lake", "status", "--orphans", "--json"]).await.expect_code(0).json();
+    assert_eq!(table(&status, "transactions")["orphans"], serde_json::json!({"objects": 1, "bytes": 5}), "{status}");
+    assert_eq!(table(&status, "user_events")["orphans"]["objects"], 0);
     let text = stage.machine.succeed(&["lake", "vacuum"]).await;
     assert!(text.contains("Orphan: transactions/event_type=donation") && text.contains("--orphans"), "{text}");
     assert!(orphan.exists());

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bluelake_care::{Estimate, FileCounts, Prices, TableStatus, greatest_debt};
-use bluelake_lake::{Heartbeats, Lake, Objects, TableHoldings};
+use bluelake_lake::{Heartbeats, Lake, Objects, OrphanSearch, TableHoldings, VacuumOptions};
 use bluelake_schemas::Millis;
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::table_names;
+use super::{table_names, vacuum};
 use crate::cli::Session;
 use crate::terminal::failure::Outcome;
 use crate::terminal::output::{self, grouped};
@@ -28,6 +28,9 @@ pub(crate) struct StatusArguments {
     /// Look at this table only; may be repeated [default: all]
     #[arg(long = "table", value_name = "NAME", value_parser = table_names())]
     tables: Vec<String>,
+    /// Look for files that nothing refers to as well, as `lake vacuum --dry-run` does; needs to write, to ask the store its time
+    #[arg(long)]
+    orphans: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -36,6 +39,7 @@ Exit code 3 when a table has over 5,000 files that are not full, or over 100,000
 
 Examples:
   bluelake lake status
+  bluelake lake status --orphans
   bluelake --lake s3://bucket/lake lake status --table transactions --json";
 
 /// The tables at one moment.
@@ -63,7 +67,11 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
     for table in table_names() {
         if arguments.tables.is_empty() || arguments.tables.iter().any(|name| name == table) {
             let held = lake.holdings(table, since).await?;
-            tables.push(TableStatus::of(table, &held, target, (since, now)));
+            let mut status = TableStatus::of(table, &held, target, (since, now));
+            if arguments.orphans {
+                status.orphans = Some(orphans(session, &lake, table).await?);
+            }
+            tables.push(status);
         }
     }
     let workers = Heartbeats::of(&lake).list().await?.len();
@@ -78,6 +86,15 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
         output::line(describe(&status))?;
     }
     Ok(if status.ok { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// Files that nothing refers to, with what broken-off puts left.
+async fn orphans(session: &Session, lake: &Lake, table: &str) -> Result<Objects> {
+    let options = VacuumOptions { orphans: OrphanSearch::Now, ..vacuum::options(session, true)? };
+    let found = bluelake_lake::vacuum(lake, table, &options, &|_| {}).await?;
+    let mut orphans = Objects::default();
+    found.orphans.iter().flatten().chain(&found.leftovers).for_each(|file| orphans.add(file.size));
+    Ok(orphans)
 }
 
 /// The files of every table, for who watches them beside something else.
@@ -154,6 +171,7 @@ fn stored_table(status: &LakeStatus<'_>) -> String {
         "documents",
         "records",
         "retired",
+        "orphans",
         "readable from",
         "purged to",
     ];
@@ -167,11 +185,12 @@ fn stored_table(status: &LakeStatus<'_>) -> String {
             objects(table.documents),
             objects(table.records),
             objects(table.retired),
+            table.orphans.map_or_else(|| "?".to_owned(), objects),
             table.readable_from.to_string(),
             table.purged_to.to_string(),
         ]
     });
-    output::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9], rows).to_string()
+    output::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], rows).to_string()
 }
 
 fn debt_table(status: &LakeStatus<'_>) -> Option<String> {

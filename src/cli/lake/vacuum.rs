@@ -72,8 +72,11 @@ struct FilesSummary<'a> {
     paths: Vec<&'a str>,
 }
 
-/// Vacuums the tables one after the other.
-pub(crate) async fn run(session: &Session, arguments: VacuumArguments) -> Result<Outcome> {
+/// How the tables are vacuumed; orphans are looked for when that is due.
+///
+/// # Errors
+/// When files would be deleted under running queries.
+pub(super) fn options(session: &Session, dry_run: bool) -> Result<VacuumOptions> {
     let care = &session.config.care;
     let least = session.config.sql.time_limit.saturating_add(MARGIN);
     if care.time_travel < least {
@@ -85,14 +88,21 @@ pub(crate) async fn run(session: &Session, arguments: VacuumArguments) -> Result
         );
         return Err(WrongUsage::new(message).into());
     }
-    let lake = session.lake().await?;
-    let options = VacuumOptions {
+    Ok(VacuumOptions {
         time_travel: care.time_travel,
         orphan_age: care.orphan_age,
-        orphans: if arguments.orphans { OrphanSearch::Now } else { OrphanSearch::WhenDue },
-        dry_run: arguments.dry_run,
+        orphans: OrphanSearch::WhenDue,
+        dry_run,
         worker: format!("vacuum-{}", std::process::id()),
-    };
+    })
+}
+
+/// Vacuums the tables one after the other.
+pub(crate) async fn run(session: &Session, arguments: VacuumArguments) -> Result<Outcome> {
+    let options = options(session, arguments.dry_run)?;
+    let options =
+        VacuumOptions { orphans: if arguments.orphans { OrphanSearch::Now } else { OrphanSearch::WhenDue }, ..options };
+    let lake = session.lake().await?;
     let wanted = |table: &&str| arguments.tables.is_empty() || arguments.tables.iter().any(|name| name == table);
     let mut done = Vec::new();
     for table in table_names().into_iter().filter(wanted) {
