@@ -259,8 +259,10 @@ impl Estimate {
 
 fn a_day(objects: Objects, seconds: u64) -> Objects {
     const DAY: u128 = 24 * 3_600;
+    // What a few seconds brought says nothing of a day.
+    let seconds = seconds.max(3_600);
     let scale = |number: u64| {
-        let scaled = u128::from(number) * DAY / u128::from(seconds.max(1));
+        let scaled = u128::from(number) * DAY / u128::from(seconds);
         u64::try_from(scaled).unwrap_or(u64::MAX)
     };
     Objects { objects: scale(objects.objects), bytes: scale(objects.bytes) }
@@ -368,6 +370,9 @@ mod tests {
         held.oldest = Some(Millis::new(12 * HOUR));
         let status = TableStatus::of("transactions", &held, None, (since, now));
         assert_eq!((status.landed_a_day, status.written_a_day.objects), (Objects { objects: 4, bytes: 400 }, 16));
+        held.oldest = Some(Millis::new(24 * HOUR - 1));
+        let status = TableStatus::of("transactions", &held, None, (since, now));
+        assert_eq!(status.landed_a_day, Objects { objects: 48, bytes: 4_800 }, "as if it were an hour old");
     }
 
     #[test]
