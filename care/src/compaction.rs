@@ -10,11 +10,10 @@ use bluelake_schemas::{Contract, Millis, Stream};
 use bluelake_transform::TableLayout;
 
 use crate::{
-    columns::numbered,
     error::CareError,
     pace::Pace,
     policy::{Merge, Policy, day_of, folder_of},
-    rewrite::Rewriter,
+    rewrite::{Rewriter, columns::numbered},
     status::FileCounts,
 };
 

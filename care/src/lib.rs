@@ -4,14 +4,10 @@
 //! whole days and counts their rows; a task that was overtaken changes nothing. Leaves to others: how a task is committed and what stands against it (`lake`), how rows
 //! become a file (`transform`).
 
-mod columns;
 mod compaction;
-mod conform;
-mod digest;
 mod error;
 mod expiry;
 mod keeper;
-mod merge;
 mod pace;
 mod policy;
 mod rewrite;
@@ -19,11 +15,11 @@ mod status;
 mod undo;
 
 pub use compaction::{Compaction, CompactionOptions, Extent, MergedPartition, Step, compact};
-pub use digest::Content;
 pub use error::CareError;
 pub use expiry::{Expiry, ExpiryOptions, FILES_A_COMMIT, expire};
 pub use keeper::{Surroundings, keep_compact};
 pub use policy::{Cause, Merge, Policy, Role};
+pub use rewrite::digest::Content;
 pub use status::{
     Estimate, FILES_MAX, FileCounts, OpenClaim, PartitionDebt, Prices, SMALL_FILES_MAX, TableStatus, greatest_debt,
 };

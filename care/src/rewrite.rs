@@ -3,6 +3,11 @@
 //! The new files are unreferenced when this ends. The contents of inputs and outputs are added up apart: from the
 //! decoded rows, and from the objects in the store.
 
+pub(crate) mod columns;
+mod conform;
+pub(crate) mod digest;
+mod merge;
+
 use arrow::{
     array::RecordBatch,
     datatypes::{DataType, SchemaRef},
@@ -17,11 +22,13 @@ use futures::{FutureExt as _, Stream, TryStreamExt as _, future::BoxFuture, stre
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::{
+use self::{
     conform::{PartitionValues, conform},
     digest::Content,
-    error::CareError,
     merge::{Input, MergedRows},
+};
+use crate::{
+    error::CareError,
     pace::Pace,
     policy::{Cause, DECODED_BYTES, Merge, SMALL_FILE, open_bytes},
 };
