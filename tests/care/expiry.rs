@@ -139,8 +139,7 @@ async fn an_archive_brings_no_expired_row_back() {
     let bytes: Vec<u8> = transactions.flat_map(|event| event.bytes.iter().copied().chain([b'\n'])).collect();
     std::fs::create_dir(machine.path("archive")).unwrap();
     std::fs::write(machine.path("archive/a.ndjson"), bytes).unwrap();
-    let backfill =
-        ["backfill", "./archive", "--stream", TRANSACTION_EVENTS, "--offline", "--ahead-of-ingest", "--json"];
+    let backfill = ["backfill", "./archive", "--stream", TRANSACTION_EVENTS, "--ahead-of-ingest", "--json"];
     let done = machine.run(&backfill).await.expect_code(0).json();
     assert!(done.to_string().contains("\"stored\":0"), "{done}");
     assert_eq!(rows(&machine, "transactions").await, before);

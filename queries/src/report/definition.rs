@@ -118,6 +118,4 @@ fn is_cut(tokens: &[Token], header: &ReportHeader) -> bool {
 }
 
 #[cfg(test)]
-mod expired;
-#[cfg(test)]
 mod tests;

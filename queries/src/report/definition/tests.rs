@@ -6,6 +6,8 @@
     clippy::cast_possible_wrap
 )]
 
+mod expired;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::record_batch::RecordBatch;
@@ -36,13 +38,13 @@ impl Numbers {
     }
 }
 
-pub(super) struct World {
-    pub(super) transactions: Vec<Value>,
+struct World {
+    transactions: Vec<Value>,
 }
 
 /// Transactions of all types around two ends of month, a February without a leap day, a daylight-saving change and
 /// midnights.
-pub(super) fn world() -> World {
+fn world() -> World {
     let mut numbers = Numbers(7);
     let start: DateTime<Utc> = "2026-02-20T00:00:00Z".parse().unwrap();
     let mut transactions = Vec::new();

@@ -4,7 +4,6 @@
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::tests::world;
 use super::*;
 use crate::header::parameter::ParameterKind;
 use crate::output::format::OutputFormat;
