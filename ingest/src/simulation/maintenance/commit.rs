@@ -236,7 +236,8 @@ impl TaskCommit {
                 env.count("maintenance commit lost a race");
                 let moved = env.store.log.get(self.snapshot.version + 1..=self.next).unwrap_or_default();
                 let lets_pass = !moved.iter().any(|landed| content.conflicts_with(landed));
-                if lets_pass && self.next - self.snapshot.version <= TaskAttempt::INNER_RETRIES {
+                let tried = self.next - self.snapshot.version;
+                if lets_pass && TaskAttempt::INNER_RETRIES.checked_sub(tried).is_some() {
                     self.next += 1;
                     self.step = TaskAttempt::Commit(Box::new(proposal));
                 }

@@ -70,7 +70,7 @@ impl Vacuum {
                 let listing = env.store.data_files().map(|(path, at)| (path.to_owned(), at)).collect();
                 self.stage = if listed { Stage::Compare(first, listing, env.now) } else { Stage::List(first) };
             }
-            Stage::Compare(first, listing, at) => return self.compare(first, listing, at, table, env),
+            Stage::Compare(first, listing, at) => return self.compare(first, (listing, at), table, env),
         }
         false
     }
@@ -145,8 +145,7 @@ impl Vacuum {
     fn compare(
         &mut self,
         first: Arc<Files>,
-        listing: Vec<(String, i64)>,
-        at: i64,
+        (listing, at): (Vec<(String, i64)>, i64),
         table: &mut KeptTable,
         env: &mut Env,
     ) -> bool {
