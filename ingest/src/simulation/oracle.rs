@@ -34,6 +34,8 @@ pub(super) struct Oracle {
     ledger: Ledger,
     /// Deletions that were looked at.
     seen_deletions: usize,
+    /// Nobody reads any more, so Kinesis discards what is unread.
+    pub(super) is_over: bool,
 }
 
 /// How a shard came into the table.
@@ -95,7 +97,7 @@ impl Oracle {
             self.document(version, env)?;
         }
         self.ledger.count(self.document.as_ref())?;
-        if version.txn.is_some() { self.watermark(env) } else { Ok(()) }
+        if version.txn.is_some() && !self.is_over { self.watermark(env) } else { Ok(()) }
     }
 
     /// The document that a version puts in force.

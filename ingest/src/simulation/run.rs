@@ -144,6 +144,7 @@ impl Run {
             }
         }
         (self.puts_left, self.retries) = (0, Vec::new());
+        self.oracle.is_over = true;
         for slot in &mut self.slots {
             (slot.worker, slot.until) = (None, i64::MAX);
         }

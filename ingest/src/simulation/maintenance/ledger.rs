@@ -73,7 +73,11 @@ impl Ledger {
         };
         let removed = self.remove(number, version)?;
         let added = self.add(number, version, env)?;
-        self.expect((number, version), record.as_ref(), (&removed, &added), env)?;
+        if version.uncounted {
+            self.expect_foreign(number, version, (&removed, &added))?;
+        } else {
+            self.expect(version, record.as_ref(), (&removed, &added), env)?;
+        }
         for item in removed.iter().chain(&added) {
             let count = |rows: &BTreeMap<Place, i64>| rows.get(&item.place).copied().unwrap_or_default();
             let (found, expected) = (count(&self.rows), count(&self.expected));
@@ -200,15 +204,11 @@ impl Ledger {
     /// What the version should change.
     fn expect(
         &mut self,
-        (number, version): (usize, &Version),
+        version: &Version,
         record: Option<&MaintenanceRecord>,
         (removed, added): (&[Item], &[Item]),
         env: &mut Env,
     ) -> Result<(), String> {
-        if version.uncounted {
-            self.met_foreign = true;
-            return self.expect_foreign(number, version, (removed, added));
-        }
         match record.map(|record| &record.kind) {
             None if !removed.is_empty() => return Err("a batch takes rows out".to_owned()),
             None => {
@@ -251,6 +251,7 @@ impl Ledger {
         version: &Version,
         (removed, added): (&[Item], &[Item]),
     ) -> Result<(), String> {
+        self.met_foreign = true;
         for (items, change) in [(removed, -1), (added, 1)] {
             for item in items {
                 *self.expected.entry(item.place.clone()).or_default() += change;
