@@ -132,6 +132,9 @@ pub(super) struct Env {
     /// Tasks that their maintainers were told to have happened, or to be lost.
     pub(super) committed_tasks: BTreeSet<Uuid>,
     pub(super) lost_tasks: BTreeSet<Uuid>,
+    /// No erasure begins before this time: each epoch fences every worker, so there is at most one an hour. An hour is here
+    /// what it is of a day of retention.
+    pub(super) next_erasure: i64,
     /// Faults are over.
     pub(super) calm: bool,
     /// The first fault that was found.
@@ -156,6 +159,7 @@ impl Env {
             last_reader: BTreeMap::new(),
             committed_tasks: BTreeSet::new(),
             lost_tasks: BTreeSet::new(),
+            next_erasure: BEGIN,
             calm: false,
             finding: None,
             instants: Instant::now(),

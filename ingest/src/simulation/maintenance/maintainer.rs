@@ -151,7 +151,11 @@ impl Maintainer {
                 let with_orphans = env.percent(50);
                 self.job = Job::Vacuum(Box::new(Vacuum::new(age, with_orphans)));
             }
-            _ => self.job = Job::Erasure(Box::new(Erasure::new(env))),
+            _ if env.now < env.next_erasure => {}
+            _ => {
+                env.next_erasure = env.now + env.settings.retention / 24;
+                self.job = Job::Erasure(Box::new(Erasure::new(env)));
+            }
         }
         if self.is_idle() {
             self.over(env);
