@@ -14,8 +14,8 @@ mod vacuum;
 use std::time::Duration;
 
 use bluelake_lake::{
-    CheckpointDocument, CommitOutcome, Lake, Lost, MaintainedTable, MaintenanceRecord, Position, StreamTable, Task,
-    TaskKind, TaskOutcome, VerifyOptions, verify,
+    CheckpointDocument, CommitOutcome, Housekeeping, Lake, Lost, MaintainedTable, MaintenanceRecord, Position,
+    StreamTable, Task, TaskKind, TaskOutcome, VerifyOptions, verify,
 };
 use object_store::{ObjectStoreExt as _, path::Path};
 use uuid::Uuid;
@@ -28,7 +28,12 @@ const REQUEST: Uuid = Uuid::from_u128(5);
 
 /// Commits `batches` batches of two rows each, and gives the table.
 async fn with_batches(fixture: &Fixture, batches: u32) -> StreamTable {
-    let mut table = fixture.open().await;
+    with_kept_batches(fixture, batches, Housekeeping::default()).await
+}
+
+/// The same, with this housekeeping.
+async fn with_kept_batches(fixture: &Fixture, batches: u32, housekeeping: Housekeeping) -> StreamTable {
+    let mut table = fixture.open().await.with_housekeeping(housekeeping);
     pin(&mut table, SHARD).await;
     for number in 0..batches {
         add_batch(&mut table, number).await;

@@ -102,9 +102,9 @@ async fn as_many_versions_as_wanted_are_told() {
 #[tokio::test]
 async fn a_log_that_was_cleared_says_where_it_begins() {
     let fixture = Fixture::new().await;
-    let mut ingest = with_batches(&fixture, 22).await;
-    let housekeeping = Housekeeping { every: 1, log_age: Some(Duration::ZERO), ..Housekeeping::default() };
-    ingest = ingest.with_housekeeping(housekeeping);
+    let housekeeping = Housekeeping { log_checkpoint_every: 20, ..Housekeeping::default() };
+    let mut ingest = with_kept_batches(&fixture, 22, housekeeping).await;
+    ingest = ingest.with_housekeeping(Housekeeping { every: 1, log_age: Some(Duration::ZERO), ..housekeeping });
     add_batch(&mut ingest, 22).await;
     let found = all(&fixture.lake, TABLE).await;
     let begins = found.log_begins_at.unwrap();

@@ -324,7 +324,8 @@ async fn a_foreign_change_of_rejected_events_is_undone() {
 #[tokio::test]
 async fn an_undo_reads_what_a_log_checkpoint_kept() {
     let fixture = Fixture::new().await;
-    let mut ingest = with_batches(&fixture, 22).await;
+    let housekeeping = Housekeeping { log_checkpoint_every: 20, ..Housekeeping::default() };
+    let mut ingest = with_kept_batches(&fixture, 22, housekeeping).await;
     let before = logged(&fixture).await;
     let log = fixture.folder.path().join("transactions/_delta_log");
     assert!(log.join(format!("{:020}.checkpoint.parquet", 20)).exists());

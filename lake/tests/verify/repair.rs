@@ -1,6 +1,6 @@
 //! A repair mends what follows from the rest of the lake, and says what to do about everything else.
 
-use bluelake_lake::{RepairReport, repair};
+use bluelake_lake::{Housekeeping, RepairReport, repair};
 
 use super::{partitions::days, *};
 
@@ -48,7 +48,8 @@ async fn expect_mended(fixture: &Fixture, table: &str, words: &str) {
 /// A table of 23 versions with a log checkpoint.
 async fn long() -> Fixture {
     let fixture = Fixture::new().await;
-    let mut table = fixture.open().await;
+    let housekeeping = Housekeeping { log_checkpoint_every: 20, ..Housekeeping::default() };
+    let mut table = fixture.open().await.with_housekeeping(housekeeping);
     pin(&mut table, SHARD).await;
     for sequence in 1..=22 {
         let start = if sequence == 1 { Position::TrimHorizon } else { after(sequence - 1) };

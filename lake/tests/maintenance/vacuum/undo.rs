@@ -33,6 +33,7 @@ async fn undo_of(table: &MaintainedTable, lake: &Lake, version: u64) -> Task {
     task.rows = BTreeMap::from([(STREAM, change)]);
     let digest = ContentDigest::new(1);
     task.content = Some(ContentChange { before: digest, after: digest });
+    task.undo.is_quiet = actions.iter().all(|action| action["remove"]["dataChange"] != true);
     task
 }
 
