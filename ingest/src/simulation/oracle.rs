@@ -285,10 +285,8 @@ impl Oracle {
             None if self.pins.is_empty() => !env.settings.start_latest && !discarded,
             // A root does not promise records older than its pin, if the pin came too late.
             None if env.world.shards[id].listed.parents.is_empty() => record.arrived >= start && !discarded,
-            None => {
-                // Records that Kinesis had discarded before the lake began.
-                record.arrived >= start.max(began.saturating_sub(env.world.retention))
-            }
+            // Nor does a family that was lost sight of promise records from before the lake began.
+            None => record.arrived >= start && !(record.arrived < began && discarded),
         }
     }
 
