@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What maintenance does to a lake beside ingest and queries, and whether other engines still read the same rows.
 
-    pip install duckdb deltalake polars 'pysail' 'pyspark[connect]'
+    pip install duckdb deltalake polars pysail 'pyspark[connect]==4.0.1' 'pandas<3'
     cargo build --release && benches/care.py [FILES]     (default 3,000)
 
 BLUELAKE names the binary (default target/release/bluelake, below CARGO_TARGET_DIR if that is set), RUNS the runs of each
-report (default 3), ALONE the seconds for which commits of ingest are measured without compaction and with it (default 60). An engine that is not installed is named as not asked.
+report (default 3), ALONE the seconds for which commits of ingest are measured without compaction and with it (default
+60). An engine that is not installed is named as not asked.
 
 Brings about FILES small files of transactions into a new lake, times twelve reports, compacts while ingest commits every
 second and four readers ask in a loop, times the reports again. After each operation every engine counts the rows and sums
@@ -36,6 +37,7 @@ READERS = [
 ]
 # Every row that the backfills brought in, whatever ingest adds meanwhile.
 FIRST_ROWS = "stream_shard LIKE 'archive:%'"
+EXPIRE = ["expire", "--table", "transactions", "--keep", "3d", "--accept-changed-balances"]
 WRONG = []
 
 
@@ -129,7 +131,7 @@ class Engines:
     def duckdb(self, table, version):
         import duckdb
         files = [str(table / path) for path in active(table, version)[0]]
-        return duckdb.sql("SELECT count(*), sum(points) FROM read_parquet(?, union_by_name = true)", params=[files]).fetchone()
+        return duckdb.execute("SELECT count(*), sum(points) FROM read_parquet(?, union_by_name = true)", [files]).fetchone()
 
     def deltalake(self, table, version):
         import deltalake
@@ -145,6 +147,7 @@ class Engines:
         if self.spark is None:
             from pysail.spark import SparkConnectServer
             from pyspark.sql import SparkSession
+            os.environ.setdefault("RUST_LOG", "error")
             server = SparkConnectServer("127.0.0.1", 0)
             server.start(background=True)
             _, port = server.listening_address
@@ -171,10 +174,10 @@ def first_rows(table):
     """Rows and a digest of every column of the rows that the backfills brought in, in whatever order and files they are."""
     import duckdb
     files = [str(table / path) for path in active(table)[0]]
-    columns = duckdb.sql("DESCRIBE SELECT * FROM read_parquet(?, union_by_name = true)", params=[files]).fetchall()
+    columns = duckdb.execute("DESCRIBE SELECT * FROM read_parquet(?, union_by_name = true)", [files]).fetchall()
     names = ", ".join(f'"{name}"' for name in sorted(column[0] for column in columns))
     sql = f"SELECT count(*), sum(hash(row({names}))::HUGEINT), bit_xor(hash(row({names}))) FROM read_parquet(?, union_by_name = true) WHERE {FIRST_ROWS}"
-    return duckdb.sql(sql, params=[files]).fetchone()
+    return duckdb.execute(sql, [files]).fetchone()
 
 
 def verify(lake, after):
@@ -300,12 +303,15 @@ def main():
         engines.compare(table, "compact beside ingest")
         verify(lake, "compact")
         after = timed_reports(lake)
-        for operation in [["lake", "compact", "--full"]]:
-            run(["--lake", lake, *operation])
-            engines.compare(table, " ".join(operation))
-            verify(lake, " ".join(operation))
-            if first_rows(table) != rows:
-                wrong(f"the rows of before are others after {' '.join(operation)}")
+        for operation in [["compact", "--full"], ["undo"], ["vacuum"], EXPIRE]:
+            if operation == ["undo"]:
+                operation = ["undo", str(active(table)[1]), "--table", "transactions", "--yes"]
+            run(["--lake", lake, "lake", *operation])
+            name = " ".join(operation)
+            engines.compare(table, name)
+            verify(lake, name)
+            if operation != EXPIRE and first_rows(table) != rows:
+                wrong(f"the rows of before are others after {name}")
         told = next(told for told in summary["tables"] if told["table"] == "transactions")
         print(f"\nCompaction beside {active(table)[1] - commits} other commits: {told['files_before']:,} files to "
               f"{told['files_after']:,} in {seconds:.1f} s, {peak:.0f} MiB at most; readers answered {beside.asked} times, "
