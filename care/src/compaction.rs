@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_lake::{
-    ContentChange, ContentDigest, Lake, LakeError, Lost, MaintainedTable, OddFile, REJECTED_EVENTS, RowChange,
+    ContentChange, ContentDigest, Lake, LakeError, Lost, MaintainedTable, OddFile, REJECTED_EVENTS, RowChange, Step,
     TableFile, Task, TaskKind, TaskOutcome,
 };
 use bluelake_schemas::{Contract, Millis, Stream};
@@ -84,15 +84,6 @@ pub struct MergedPartition {
     pub bytes: u64,
     /// Files that came out.
     pub outputs: u64,
-}
-
-/// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Due files that were merged.
-    pub files: usize,
-    /// As `files`.
-    pub of: usize,
 }
 
 /// Compacts a table until no merge is due.

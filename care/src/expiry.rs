@@ -7,7 +7,7 @@ mod plan;
 use std::collections::BTreeMap;
 
 use bluelake_lake::{
-    InputFile, Lake, Lost, MaintainedTable, REJECTED_EVENTS, RowChange, TableFile, Task, TaskKind, TaskOutcome,
+    InputFile, Lake, Lost, MaintainedTable, REJECTED_EVENTS, RowChange, Step, TableFile, Task, TaskKind, TaskOutcome,
     follow_rejected,
 };
 use bluelake_schemas::Stream;
@@ -15,7 +15,7 @@ use chrono::NaiveDate;
 
 use self::plan::{Departure, departures};
 use crate::{
-    compaction::{Extent, LOST_IN_A_ROW, Step},
+    compaction::{Extent, LOST_IN_A_ROW},
     error::CareError,
     policy::{day_of, folder_of},
 };

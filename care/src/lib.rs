@@ -14,7 +14,7 @@ mod rewrite;
 mod status;
 mod undo;
 
-pub use compaction::{Compaction, CompactionOptions, Extent, MergedPartition, Step, compact};
+pub use compaction::{Compaction, CompactionOptions, Extent, MergedPartition, compact};
 pub use error::CareError;
 pub use expiry::{Expiry, ExpiryOptions, FILES_A_COMMIT, expire};
 pub use keeper::{Surroundings, keep_compact};

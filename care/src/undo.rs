@@ -12,7 +12,7 @@ use bluelake_lake::{
 use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream};
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use crate::error::CareError;
+use crate::{compaction::Extent, error::CareError};
 
 /// Files whose footers are read at once.
 const READS: usize = 16;
@@ -44,17 +44,6 @@ pub struct UndoSummary {
     /// Versions of other programs that still stand afterwards and change the rows of the table: it is refused until they are
     /// undone too.
     pub standing: Vec<u64>,
-}
-
-/// How much there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
-    /// Files.
-    pub files: usize,
-    /// Bytes.
-    pub bytes: u64,
-    /// Rows.
-    pub rows: u64,
 }
 
 impl UndoPlan {
@@ -301,7 +290,7 @@ impl Undo<'_> {
     async fn plan(self, record: Option<&MaintenanceRecord>, mut task: Task) -> Result<UndoPlan, CareError> {
         let standing = self.standing_rows(&mut task).await?;
         let extent = |files: Vec<(u64, u64)>| Extent {
-            files: files.len(),
+            files: u64::try_from(files.len()).unwrap_or(u64::MAX),
             bytes: files.iter().map(|(bytes, _)| bytes).sum(),
             rows: files.iter().map(|(_, rows)| rows).sum(),
         };

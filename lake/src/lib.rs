@@ -49,12 +49,12 @@ pub use maintenance::record::{
 };
 pub use maintenance::table::undo::PastTable;
 pub use maintenance::table::{MaintainedTable, TaskOutcome};
-pub use maintenance::task::{InputFile, Lost, Task, UndoTerms};
+pub use maintenance::task::{InputFile, Lost, Step, Task, UndoTerms};
 pub use maintenance::time::diff::{Change, PartitionDiff, VersionDiff, diff};
 pub use maintenance::time::history::{HistoryEntry, HistoryOptions, TableHistory, history};
 pub use maintenance::time::what::What;
 pub use maintenance::undo::{UndoView, Undone, UndoneSearch};
-pub use maintenance::vacuum::{OrphanSearch, VacuumOptions, VacuumStep, Vacuumed, plan::GoneFile, vacuum};
+pub use maintenance::vacuum::{OrphanSearch, VacuumOptions, Vacuumed, plan::GoneFile, vacuum};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
 pub use place::bucket::lifecycle::Tiers;
 pub use place::bucket::tiers::{NoTierClass, TierChange, TierClass, Tiering};

@@ -69,6 +69,22 @@ fn table_names() -> Vec<&'static str> {
     Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect()
 }
 
+/// The tables that `--table` names, or all.
+fn chosen(names: &[String]) -> impl Iterator<Item = &'static str> {
+    table_names().into_iter().filter(move |table| names.is_empty() || names.iter().any(|name| name == table))
+}
+
+/// What came and what left, such as `+8 −36`; nothing where nothing did, and `?` for what is not known.
+fn change(added: Option<u64>, removed: Option<u64>, write: impl Fn(u64) -> String) -> String {
+    let part = |sign: &str, number: Option<u64>| match number {
+        Some(0) => None,
+        Some(number) => Some(format!("{sign}{}", write(number))),
+        None => Some(format!("{sign}?")),
+    };
+    let parts: Vec<String> = [part("+", added), part("−", removed)].into_iter().flatten().collect();
+    parts.join(" ")
+}
+
 /// Runs one of the commands about the lake.
 pub(crate) async fn run(session: &Session, command: LakeCommand) -> Result<Outcome> {
     match command {
@@ -105,5 +121,19 @@ fn describe(lake: &Lake, made: &InitOutcome) -> String {
         (_, []) => format!("The lake {place} is there already, with all its tables."),
         (true, tables) => format!("Made the lake {place} with the tables {}.", tables.join(", ")),
         (false, tables) => format!("Made the tables {} in {place}.", tables.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_and_left_is_one_text() {
+        let grouped = |added, removed| change(added, removed, output::grouped);
+        assert_eq!(grouped(Some(1_200), Some(0)), "+1,200");
+        assert_eq!(grouped(Some(0), Some(3)), "−3");
+        assert_eq!(grouped(Some(5), None), "+5 −?");
+        assert_eq!(grouped(Some(0), Some(0)), "");
     }
 }

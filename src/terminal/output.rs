@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bluelake_lake::WholeFile;
 use bluelake_queries::{Since, is_obeyed};
+use bytesize::ByteSize;
+use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -118,6 +120,16 @@ pub(crate) fn rates(events: u64, bytes: u64, elapsed: Duration) -> String {
     let megabytes = bytes as f64 / 1e6;
     let per_second = (events as f64 / seconds).round() as u64;
     format!("{megabytes:.1} MB in {seconds:.1} s: {} events/s, {:.1} MB/s", grouped(per_second), megabytes / seconds)
+}
+
+/// A moment for people, in UTC to the second.
+pub(crate) fn instant(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// A size in bytes for people, such as `1.2 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    ByteSize::b(bytes).display().iec().to_string()
 }
 
 /// A whole number with separators: 1,234,567.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use bluelake_lake::Step;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::terminal::output;
@@ -23,6 +24,12 @@ pub(crate) fn files(message: &'static str) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
+}
+
+/// Draws how far the files are.
+pub(crate) fn show(bar: &ProgressBar, step: Step) {
+    bar.set_length(u64::try_from(step.of).unwrap_or_default());
+    bar.set_position(u64::try_from(step.files).unwrap_or_default());
 }
 
 /// A counter of events read, without a known end.

@@ -53,6 +53,15 @@ pub struct Task {
     pub undo: UndoTerms,
 }
 
+/// How far work on files is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Files that are done.
+    pub files: usize,
+    /// Files that are to be done, those that are done among them.
+    pub of: usize,
+}
+
 /// What an undo says beside its files. Of other tasks: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UndoTerms {

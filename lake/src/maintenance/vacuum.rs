@@ -21,7 +21,7 @@ use crate::{
     maintenance::{
         record::TaskKind,
         table::{MaintainedTable, TaskOutcome},
-        task::Lost,
+        task::{Lost, Step},
     },
     place::lake::Lake,
 };
@@ -48,17 +48,8 @@ pub struct VacuumOptions {
     pub worker: String,
 }
 
-/// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VacuumStep {
-    /// Files that were deleted, of those that are to go.
-    pub files: usize,
-    /// As `files`.
-    pub of: usize,
-}
-
 /// Who is told how far it is.
-pub(crate) type Observe<'a> = &'a (dyn Fn(VacuumStep) + Sync);
+pub(crate) type Observe<'a> = &'a (dyn Fn(Step) + Sync);
 
 /// What vacuum did to a table, or in a dry run would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +81,7 @@ pub async fn vacuum(
     lake: &Lake,
     name: &str,
     options: &VacuumOptions,
-    observe: &(dyn Fn(VacuumStep) + Sync),
+    observe: &(dyn Fn(Step) + Sync),
 ) -> Result<Vacuumed, LakeError> {
     let mut table = MaintainedTable::open(lake, name, &options.worker).await?;
     let mut run = Run { lake, table: &mut table, options, observe };

@@ -1,13 +1,11 @@
 //! `bluelake lake compact`: merges small files into large ones, with the same rows.
 
 use anyhow::Result;
-use bluelake_care::{Compaction, CompactionOptions, MergedPartition, Step, compact};
-use bytesize::ByteSize;
+use bluelake_care::{Compaction, CompactionOptions, MergedPartition, compact};
 use clap::Args;
-use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::table_names;
+use super::{chosen, table_names};
 use crate::cli::Session;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::{output, progress};
@@ -85,11 +83,10 @@ pub(crate) async fn run(session: &Session, arguments: CompactArguments) -> Resul
     let partition = arguments.partition.as_deref().map(folder).transpose()?;
     let (full, dry_run) = (arguments.full, arguments.dry_run);
     let options = CompactionOptions { partition: partition.clone(), full, dry_run, ..session.config.care.compaction() };
-    let wanted = |table: &&str| arguments.tables.is_empty() || arguments.tables.iter().any(|name| name == table);
     let mut done = Vec::new();
-    for table in table_names().into_iter().filter(wanted) {
+    for table in chosen(&arguments.tables) {
         let bar = progress::files(table);
-        done.push(compact(&lake, table, &contract, &options, &|step| show(&bar, step)).await?);
+        done.push(compact(&lake, table, &contract, &options, &|step| progress::show(&bar, step)).await?);
         bar.finish_and_clear();
     }
     if let Some(partition) = partition
@@ -107,11 +104,6 @@ pub(crate) async fn run(session: &Session, arguments: CompactArguments) -> Resul
     }
     let whole = done.iter().all(|table| table.left.is_empty());
     Ok(if whole { Outcome::Done } else { Outcome::Incomplete })
-}
-
-fn show(bar: &ProgressBar, step: Step) {
-    bar.set_length(u64::try_from(step.of).unwrap_or_default());
-    bar.set_position(u64::try_from(step.files).unwrap_or_default());
 }
 
 /// A folder of partitions in the notation of users.
@@ -154,13 +146,12 @@ fn describe(done: &[Compaction], dry_run: bool) -> String {
     let header = ["table", "files before", "after", "size before", "after", "merges", "commits"];
     let rows = done.iter().map(|table| {
         let files_after = if dry_run { planned(table) } else { table.after.files };
-        let size = |bytes: u64| ByteSize::b(bytes).display().iec().to_string();
-        let size_after = if dry_run { "–".to_owned() } else { size(table.after.bytes) };
+        let size_after = if dry_run { "–".to_owned() } else { output::size(table.after.bytes) };
         vec![
             table.table.to_owned(),
             output::grouped(table.before.files),
             output::grouped(files_after),
-            size(table.before.bytes),
+            output::size(table.before.bytes),
             size_after,
             table.merges.len().to_string(),
             table.commits.to_string(),

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use bluelake_lake::{Change, VersionDiff, diff};
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::table_names;
@@ -64,17 +63,12 @@ fn describe(diff: &VersionDiff) -> String {
 }
 
 fn row(first: String, second: String, change: &Change) -> Vec<String> {
-    let both = |added: u64, removed: u64, write: &dyn Fn(u64) -> String| {
-        let part = |sign: &str, number: u64| (number > 0).then(|| format!("{sign}{}", write(number)));
-        [part("+", added), part("−", removed)].into_iter().flatten().collect::<Vec<_>>().join(" ")
-    };
-    let size = |bytes: u64| ByteSize::b(bytes).display().iec().to_string();
     let counts = [change.rows_added, change.rows_removed, change.rows_changed, change.rows_moved];
     let mut row = vec![
         first,
         second,
-        both(change.files_added, change.files_removed, &output::grouped),
-        both(change.bytes_added, change.bytes_removed, &size),
+        super::change(Some(change.files_added), Some(change.files_removed), output::grouped),
+        super::change(Some(change.bytes_added), Some(change.bytes_removed), output::size),
     ];
     row.extend(counts.map(output::grouped));
     row

@@ -1,14 +1,14 @@
 //! `bluelake lake expire`: whole days leave a table.
 
 use anyhow::Result;
-use bluelake_care::{CareError, Expiry, ExpiryOptions, FILES_A_COMMIT, Step, expire};
+use bluelake_care::{CareError, Expiry, ExpiryOptions, FILES_A_COMMIT, expire};
 use bluelake_lake::{Lake, REJECTED_EVENTS};
 use bluelake_schemas::Stream;
-use bytesize::ByteSize;
 use chrono::{Days, NaiveDate};
 use clap::Args;
 use serde::Serialize;
 
+use super::table_names;
 use crate::cli::Session;
 use crate::config::Retention;
 use crate::terminal::failure::{Outcome, WrongUsage};
@@ -46,10 +46,6 @@ Examples:
   bluelake lake expire --table rejected_events
   bluelake lake expire --table rejected_events --keep 7d --dry-run
   bluelake --lake s3://bucket/lake lake expire --table transactions --before 2024-01-01 --accept-changed-balances";
-
-fn table_names() -> Vec<&'static str> {
-    Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect()
-}
 
 fn days(text: &str) -> Result<u32, String> {
     match crate::config::retention(text) {
@@ -101,11 +97,7 @@ pub(crate) async fn run(session: &Session, arguments: ExpireArguments) -> Result
         worker: format!("expire-{}", std::process::id()),
     };
     let bar = progress::files("expire");
-    let observe = |step: Step| {
-        bar.set_length(u64::try_from(step.of).unwrap_or_default());
-        bar.set_position(u64::try_from(step.files).unwrap_or_default());
-    };
-    let done = expire(&lake, &arguments.table, &options, &observe).await;
+    let done = expire(&lake, &arguments.table, &options, &|step| progress::show(&bar, step)).await;
     bar.finish_and_clear();
     let done = done.map_err(usage)?;
     if session.json {
@@ -182,7 +174,7 @@ fn describe(options: &ExpiryOptions, done: &Expiry) -> String {
         output::grouped(u64::try_from(done.partitions.len()).unwrap_or_default()),
         output::grouped(done.gone.files),
         output::grouped(done.gone.rows),
-        ByteSize::b(done.gone.bytes).display().iec().to_string(),
+        output::size(done.gone.bytes),
         done.commits.to_string(),
     ];
     let header = ["table", "before", "partitions", "files", "rows", "size", "commits"];

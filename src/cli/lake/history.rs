@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use bluelake_lake::{HistoryEntry, HistoryOptions, TableHistory, history};
-use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::table_names;
+use super::{change, chosen, table_names};
 use crate::cli::Session;
 use crate::cli::supplement::replay::time;
 use crate::terminal::failure::Outcome;
@@ -65,9 +64,8 @@ pub(crate) async fn run(session: &Session, arguments: HistoryArguments) -> Resul
         until: arguments.until.map(Into::into),
         foreign: arguments.foreign,
     };
-    let wanted = |table: &&str| arguments.tables.is_empty() || arguments.tables.iter().any(|name| name == table);
     let mut tables = Vec::new();
-    for table in table_names().into_iter().filter(wanted) {
+    for table in chosen(&arguments.tables) {
         tables.push(history(&lake, table, &options).await?);
     }
     if session.json {
@@ -85,14 +83,12 @@ fn describe(table: &TableHistory) -> String {
     let rows = table.versions.iter().map(|entry| {
         vec![
             entry.version.to_string(),
-            entry.written_at.map(|at| at.format("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default(),
+            entry.written_at.map(output::instant).unwrap_or_default(),
             entry.what.name().to_owned(),
             entry.who.clone().unwrap_or_default(),
             change(count(entry.files_added), count(entry.files_removed), output::grouped),
             change(entry.rows_added, entry.rows_removed, output::grouped),
-            change(Some(entry.bytes_added), entry.bytes_removed, |bytes| {
-                ByteSize::b(bytes).display().iec().to_string()
-            }),
+            change(Some(entry.bytes_added), entry.bytes_removed, output::size),
             number(entry.document),
             number(entry.record),
             remark(entry),
@@ -121,17 +117,6 @@ fn count(files: usize) -> Option<u64> {
     u64::try_from(files).ok()
 }
 
-/// What came and what left; nothing where nothing did.
-fn change(added: Option<u64>, removed: Option<u64>, write: impl Fn(u64) -> String) -> String {
-    let part = |sign: &str, number: Option<u64>| match number {
-        Some(0) => None,
-        Some(number) => Some(format!("{sign}{}", write(number))),
-        None => Some(format!("{sign}?")),
-    };
-    let parts: Vec<String> = [part("+", added), part("−", removed)].into_iter().flatten().collect();
-    parts.join(" ")
-}
-
 fn number(number: Option<u64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
@@ -143,18 +128,4 @@ fn remark(entry: &HistoryEntry) -> String {
     let operation = entry.operation.clone().filter(|_| entry.document.is_none() && entry.record.is_none());
     let parts: Vec<String> = [operation, undoes, undone, entry.remark.clone()].into_iter().flatten().collect();
     parts.join("; ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_came_and_left_is_one_text() {
-        let grouped = |added, removed| change(added, removed, output::grouped);
-        assert_eq!(grouped(Some(1_200), Some(0)), "+1,200");
-        assert_eq!(grouped(Some(0), Some(3)), "−3");
-        assert_eq!(grouped(Some(5), None), "+5 −?");
-        assert_eq!(grouped(Some(0), Some(0)), "");
-    }
 }

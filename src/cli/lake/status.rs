@@ -6,15 +6,14 @@ use anyhow::Result;
 use bluelake_care::{Estimate, FileCounts, Prices, TableStatus, greatest_debt};
 use bluelake_lake::{Heartbeats, Lake, Objects, OrphanSearch, TableHoldings, VacuumOptions};
 use bluelake_schemas::Millis;
-use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::{table_names, vacuum};
+use super::{chosen, table_names, vacuum};
 use crate::cli::Session;
 use crate::terminal::failure::Outcome;
-use crate::terminal::output::{self, grouped};
+use crate::terminal::output::{self, grouped, instant, size};
 
 /// What was written in this time counts for the growth.
 const GROWTH: Duration = Duration::from_secs(24 * 3_600);
@@ -64,15 +63,13 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
     let (since, now) = (Millis::from(at).earlier(GROWTH), Millis::from(at));
     let target = session.config.care.target();
     let mut tables = Vec::new();
-    for table in table_names() {
-        if arguments.tables.is_empty() || arguments.tables.iter().any(|name| name == table) {
-            let held = lake.holdings(table, since).await?;
-            let mut status = TableStatus::of(table, &held, target, (since, now));
-            if arguments.orphans {
-                status.orphans = Some(orphans(session, &lake, table).await?);
-            }
-            tables.push(status);
+    for table in chosen(&arguments.tables) {
+        let held = lake.holdings(table, since).await?;
+        let mut status = TableStatus::of(table, &held, target, (since, now));
+        if arguments.orphans {
+            status.orphans = Some(orphans(session, &lake, table).await?);
         }
+        tables.push(status);
     }
     let workers = Heartbeats::of(&lake).list().await?.len();
     let prices = session.config.prices;
@@ -240,12 +237,4 @@ fn objects(objects: Objects) -> String {
         0 => "–".to_owned(),
         count => format!("{} in {}", size(objects.bytes), grouped(count)),
     }
-}
-
-fn size(bytes: u64) -> String {
-    ByteSize::b(bytes).display().iec().to_string()
-}
-
-fn instant(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }

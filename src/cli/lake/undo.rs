@@ -1,8 +1,7 @@
 //! `bluelake lake undo`: changes back what one version of a table changed.
 
 use anyhow::Result;
-use bluelake_care::{UndoSummary, plan_undo};
-use bytesize::ByteSize;
+use bluelake_care::{Extent, UndoSummary, plan_undo};
 use clap::Args;
 use serde::Serialize;
 
@@ -51,10 +50,10 @@ struct Summary<'a> {
     undone: u64,
     what: &'a str,
     who: Option<&'a str>,
-    files_removed: usize,
+    files_removed: u64,
     bytes_removed: u64,
     rows_removed: u64,
-    files_added: usize,
+    files_added: u64,
     bytes_added: u64,
     rows_added: u64,
     to_be_undone_too: &'a [u64],
@@ -99,15 +98,14 @@ pub(crate) async fn run(session: &Session, arguments: UndoArguments) -> Result<O
 /// What would be done, for people.
 fn describe(undo: &UndoSummary) -> String {
     let who = undo.who.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
-    let extent = |files: usize, rows: u64, bytes: u64| {
-        let files = output::grouped(u64::try_from(files).unwrap_or_default());
-        format!("{files} files with {} rows, {}", output::grouped(rows), ByteSize::b(bytes).display().iec())
+    let extent = |extent: Extent| {
+        let [files, rows] = [extent.files, extent.rows].map(output::grouped);
+        format!("{files} files with {rows} rows, {}", output::size(extent.bytes))
     };
-    let (removes, brings) = (&undo.removes, &undo.brings);
     let mut lines = vec![
         format!("Version {} of {}: {}{who}", undo.version, undo.table, undo.what),
-        format!("  leave:     {}", extent(removes.files, removes.rows, removes.bytes)),
-        format!("  come back: {}", extent(brings.files, brings.rows, brings.bytes)),
+        format!("  leave:     {}", extent(undo.removes)),
+        format!("  come back: {}", extent(undo.brings)),
     ];
     if !undo.standing.is_empty() {
         let versions: Vec<String> = undo.standing.iter().map(ToString::to_string).collect();

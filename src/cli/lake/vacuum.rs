@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bluelake_lake::{GoneFile, OrphanSearch, VacuumOptions, VacuumStep, Vacuumed, vacuum};
-use bytesize::ByteSize;
+use bluelake_lake::{GoneFile, OrphanSearch, VacuumOptions, Vacuumed, vacuum};
 use clap::Args;
-use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::table_names;
+use super::{chosen, table_names};
 use crate::cli::Session;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::{output, progress};
@@ -103,11 +101,10 @@ pub(crate) async fn run(session: &Session, arguments: VacuumArguments) -> Result
     let options =
         VacuumOptions { orphans: if arguments.orphans { OrphanSearch::Now } else { OrphanSearch::WhenDue }, ..options };
     let lake = session.lake().await?;
-    let wanted = |table: &&str| arguments.tables.is_empty() || arguments.tables.iter().any(|name| name == table);
     let mut done = Vec::new();
-    for table in table_names().into_iter().filter(wanted) {
+    for table in chosen(&arguments.tables) {
         let bar = progress::files(table);
-        done.push(vacuum(&lake, table, &options, &|step| show(&bar, step)).await?);
+        done.push(vacuum(&lake, table, &options, &|step| progress::show(&bar, step)).await?);
         bar.finish_and_clear();
     }
     if session.json {
@@ -116,11 +113,6 @@ pub(crate) async fn run(session: &Session, arguments: VacuumArguments) -> Result
         output::line(describe(&done, arguments.dry_run))?;
     }
     Ok(Outcome::Done)
-}
-
-fn show(bar: &ProgressBar, step: VacuumStep) {
-    bar.set_length(u64::try_from(step.of).unwrap_or_default());
-    bar.set_position(u64::try_from(step.files).unwrap_or_default());
 }
 
 fn summary<'a>(lake: &'a str, dry_run: bool, done: &'a [Vacuumed]) -> Summary<'a> {
@@ -154,7 +146,7 @@ fn bytes(files: &[GoneFile]) -> u64 {
 fn describe(done: &[Vacuumed], dry_run: bool) -> String {
     let header = ["table", "files that left", "size", "orphans", "size", "readable from version"];
     let rows = done.iter().map(|table| {
-        let size = |files: &[GoneFile]| ByteSize::b(bytes(files)).display().iec().to_string();
+        let size = |files: &[GoneFile]| output::size(bytes(files));
         let count = |files: usize| output::grouped(u64::try_from(files).unwrap_or_default());
         let (orphans, orphans_size) = match &table.orphans {
             Some(orphans) => {

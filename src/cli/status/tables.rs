@@ -6,10 +6,9 @@ use std::time::Duration;
 use bluelake_ingest::status::{ShardCondition, ShardStatus, StatusReport, StreamStatus};
 use bluelake_lake::{Gap, GapCause};
 use bluelake_schemas::Millis;
-use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 
-use crate::terminal::output::{grouped, printable, table};
+use crate::terminal::output::{self, grouped, printable, size, table};
 
 /// With more shards than this only notable ones are listed.
 const SHARDS_LISTED: usize = 20;
@@ -171,14 +170,13 @@ fn workers(report: &StatusReport) -> String {
 fn files(report: &StatusReport) -> String {
     let rows = report.tables.iter().map(|files| {
         let [all, small] = [files.files, files.small_files].map(grouped);
-        let size = ByteSize::b(files.bytes).display().iec().to_string();
-        [files.table.to_owned(), all, size, small, instant(files.compacted_at)]
+        [files.table.to_owned(), all, size(files.bytes), small, instant(files.compacted_at)]
     });
     table(&["table", "files", "size", "not full", "last compaction"], &[1, 2, 3], rows).to_string()
 }
 
 fn instant(time: Option<DateTime<Utc>>) -> String {
-    time.map(|time| time.format("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
+    time.map(output::instant).unwrap_or_default()
 }
 
 /// A duration in its largest two units.

@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use futures::StreamExt as _;
 use object_store::{ObjectStore as _, path::Path};
 
-use super::{Observe, VacuumStep, plan::GoneFile};
-use crate::{error::LakeError, failpoint, maintenance::table::MaintainedTable};
+use super::{Observe, plan::GoneFile};
+use crate::{
+    error::LakeError,
+    failpoint,
+    maintenance::{table::MaintainedTable, task::Step},
+};
 
 /// Files that are deleted between two looks at the table: as many as S3 takes in one call.
 const AT_ONCE: usize = 1_000;
@@ -25,14 +29,14 @@ pub(super) async fn delete(
 ) -> Result<(), LakeError> {
     let mut done = 0;
     for part in files.chunks(AT_ONCE) {
-        observe(VacuumStep { files: done, of: files.len() });
+        observe(Step { files: done, of: files.len() });
         table.reload().await?;
         let active = active(table)?;
         let gone = part.iter().map(|file| file.path.as_str()).filter(|path| !active.contains(*path));
         delete_part(table, gone.map(Path::from).collect()).await?;
         done += part.len();
     }
-    observe(VacuumStep { files: done, of: files.len() });
+    observe(Step { files: done, of: files.len() });
     Ok(())
 }
 
