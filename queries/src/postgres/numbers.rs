@@ -4,6 +4,7 @@ pub(crate) mod arithmetic;
 pub(crate) mod average;
 pub(crate) mod casts;
 pub(crate) mod ceiling;
+pub(crate) mod double_of;
 pub(crate) mod nearest_whole;
 pub(crate) mod percentile;
 pub(crate) mod round;

@@ -24,6 +24,7 @@ use datafusion::logical_expr_common::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
 
+use crate::postgres::numbers::double_of::DoubleOfDecimal;
 use crate::postgres::numbers::nearest_whole::{NearestWhole, TextOfDouble};
 use crate::postgres::rewrite_expressions;
 
@@ -60,6 +61,11 @@ impl AnalyzerRule for ExactArithmeticOfAllTypes {
         rewrite_expressions(plan, &|expr, schema| {
             Ok(match expr {
                 Expr::BinaryExpr(_) | Expr::Negative(_) => replace(expr, schema),
+                Expr::Cast(Cast { ref field, .. }) | Expr::TryCast(TryCast { ref field, .. })
+                    if *field.data_type() == DataType::Float64 =>
+                {
+                    replace(expr, schema)
+                }
                 other => Transformed::no(other),
             })
         })
@@ -155,7 +161,8 @@ fn is_whole(data_type: Option<&DataType>) -> bool {
     data_type.is_some_and(DataType::is_signed_integer)
 }
 
-/// A value cast to a whole number is rounded first, and a double becomes the decimal that is written like it.
+/// A value cast to a whole number is rounded first, a double becomes the decimal that is written like it, and a decimal
+/// the double that is nearest to it.
 fn before_cast(expr: Box<Expr>, to: &DataType, schema: &DFSchema) -> (Box<Expr>, bool) {
     let Ok(from) = expr.get_type(schema) else { return (expr, false) };
     let is_fraction = matches!(from, DataType::Decimal128(_, 1..) | DataType::Float64 | DataType::Float32);
@@ -164,6 +171,9 @@ fn before_cast(expr: Box<Expr>, to: &DataType, schema: &DFSchema) -> (Box<Expr>,
     }
     if from == DataType::Float64 && matches!(to, DataType::Decimal128(..)) {
         return (Box::new(ScalarUDF::new_from_impl(TextOfDouble::default()).call(vec![*expr])), true);
+    }
+    if matches!(from, DataType::Decimal128(..)) && *to == DataType::Float64 {
+        return (Box::new(ScalarUDF::new_from_impl(DoubleOfDecimal::default()).call(vec![*expr])), true);
     }
     (expr, false)
 }

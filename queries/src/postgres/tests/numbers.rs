@@ -63,6 +63,22 @@ async fn numbers_that_are_too_large_are_errors() {
 }
 
 #[tokio::test]
+async fn a_decimal_becomes_the_nearest_double() {
+    let session = session(&[], &[]).await;
+    let cases = [
+        (
+            "SELECT CAST(CAST(9007199254740993 AS DECIMAL(18, 2)) AS DOUBLE) = CAST(9007199254740992 AS DOUBLE) AS a",
+            "true",
+        ),
+        (
+            "SELECT v + CAST(0 AS DOUBLE) = CAST(9007199254740992 AS DOUBLE) AS a, CAST(w AS DOUBLE) AS b FROM (VALUES (CAST(9007199254740993 AS DECIMAL(18, 2)), 0.1)) t(v, w)",
+            "true,0.1",
+        ),
+    ];
+    assert_answers(&session, &cases).await;
+}
+
+#[tokio::test]
 async fn decimals_are_rounded_as_they_are_written() {
     let session = session(&[], &[]).await;
     let cases = [
