@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     super::{
         env::Env,
-        store::{Fate, Item, Place, Request, Snapshot, Version, event_file},
+        store::{Fate, Item, Place, Request, Version, event_file},
     },
     plans::{by_folder, undo},
 };
@@ -19,9 +19,9 @@ use super::{
 enum Act {
     Rest,
     /// Files that it wants out, and rows that it puts in.
-    Write(Snapshot, Vec<Arc<DataFile>>, Vec<Item>),
+    Write(Vec<Arc<DataFile>>, Vec<Item>),
     Commit(Version),
-    /// The version that is to be taken back, and what takes it back.
+    /// The version that is to be taken back.
     Restore(usize),
 }
 
@@ -48,7 +48,7 @@ impl Foreign {
         match std::mem::replace(&mut self.act, Act::Rest) {
             Act::Rest if ends => {}
             Act::Rest => self.begin(env),
-            Act::Write(snapshot, files, items) => self.write(&snapshot, &files, &items, env),
+            Act::Write(files, items) => self.write(&files, &items, env),
             Act::Commit(content) => self.commit(content, env),
             Act::Restore(version) => self.restore(version, env),
         }
@@ -71,7 +71,7 @@ impl Foreign {
             9 => (Vec::new(), vec![self.row(env)]),
             _ => return,
         };
-        self.act = Act::Write(snapshot.clone(), files, items);
+        self.act = Act::Write(files, items);
     }
 
     /// A row that no stream has.
@@ -82,7 +82,7 @@ impl Foreign {
         Item { place, id, arrived_at: env.now * 1_000, fate: Fate::Stored }
     }
 
-    fn write(&mut self, snapshot: &Snapshot, files: &[Arc<DataFile>], items: &[Item], env: &mut Env) {
+    fn write(&mut self, files: &[Arc<DataFile>], items: &[Item], env: &mut Env) {
         let mut content = Version {
             removes: files.iter().map(|file| file.path.clone()).collect(),
             // A merge changes no data, and nothing else may meet it.
@@ -99,7 +99,6 @@ impl Foreign {
             }
             content.adds = vec![file];
         }
-        let _ = snapshot;
         self.act = Act::Commit(content);
     }
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | rows of the log = stored − expired of the document, and each row is in one file | with each version |
 //! | a compaction or its undo changes no row, an expiry takes whole old days, an undo brings back what left | with each version |
-//! | records build on each other and say what their version did; a task happens once, and never when it was told lost | with each version |
+//! | records build on each other and say what their version did; a task happens once, and never after it was reported as lost | with each version |
 //! | nothing of before an erasure's epoch lands after it; a claim that has not lapsed keeps others out | with each version |
 //! | no file is deleted that a promised version has, and none that was deleted comes back | with each deletion and version |
 //! | the records, replayed backwards as `lake verify` does, lead to the files of the batches | at the end |
@@ -24,7 +24,7 @@ use super::{
         store::{Item, Place, Version},
     },
     kept_table::STREAM,
-    plans::{ORPHAN_AGE, index, keeps_rows},
+    plans::{ORPHAN_AGE, index},
 };
 
 /// A file that was in the table.
@@ -122,14 +122,14 @@ impl Ledger {
             return Err(format!("task {} happened twice", record.task));
         }
         if env.lost_tasks.contains(&record.task) {
-            return Err(format!("task {} was told to be lost, and happened", record.task));
+            return Err(format!("task {} was reported as lost, and happened", record.task));
         }
         let removes: BTreeSet<String> = record.removed_files().map(|(path, _)| path).collect();
         let removed: BTreeSet<String> = version.removes.iter().cloned().collect();
         if record.added != version.adds || removes != removed {
             return Err(format!("record {number} says other files than its version"));
         }
-        if version.txn.is_some() == keeps_rows(&record) {
+        if version.txn.is_some() != record.changes_rows() {
             return Err(format!("record {number}: rows and document do not go together"));
         }
         self.claim(before, &record, number, env)?;
@@ -292,7 +292,10 @@ impl Ledger {
             return Err(format!("what another program did was not taken back: {:?}", self.uncounted));
         }
         if let Some(task) = env.committed_tasks.iter().find(|task| !self.tasks.contains(task)) {
-            return Err(format!("task {task} was told to have happened, and has not"));
+            return Err(format!("task {task} was reported as done, and has not happened"));
+        }
+        if let Some(task) = env.lost_tasks.iter().find(|task| self.tasks.contains(task)) {
+            return Err(format!("task {task} was reported as lost, and has happened"));
         }
         let files = env.store.snapshot().files;
         if let Some(path) = files.keys().find(|path| env.store.file(path).is_none()) {
@@ -316,7 +319,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// After a vacuum of everything: what is left is in the table, promised, or young.
+    /// After a vacuum of everything: every file left is in the table, of a promised version, or young.
     pub(in crate::simulation) fn nothing_is_left(&self, rejected: &BTreeSet<String>, env: &mut Env) {
         let floor = self.records.last().map_or(0, |record| index(record.standing.readable_from));
         let is_needed = |path: &str| {

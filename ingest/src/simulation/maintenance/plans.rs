@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use bluelake_lake::{ContentDigest, DataFile, InputFile, MaintenanceRecord, Standing};
+use bluelake_lake::{ContentDigest, DataFile, InputFile, Standing};
 
 use super::super::store::{Files, Item, Store, Version};
 
@@ -127,9 +127,4 @@ pub(super) fn by_folder(files: &Files) -> BTreeMap<&str, Vec<&Arc<DataFile>>> {
         folders.entry(path.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default().push(file);
     }
     folders
-}
-
-/// Whether a record changes no number of rows.
-pub(super) fn keeps_rows(record: &MaintenanceRecord) -> bool {
-    record.rows.values().all(|rows| rows.before == rows.after)
 }
