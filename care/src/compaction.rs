@@ -1,18 +1,18 @@
 //! Compaction of one table: due merges are planned from the log, rewritten and committed, task after task.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bluelake_lake::{
-    ContentChange, ContentDigest, Lake, LakeError, Lost, MaintainedTable, OddFile, REJECTED_EVENTS, RowChange, Step,
-    TableFile, Task, TaskKind, TaskOutcome,
+    ContentChange, ContentDigest, Lake, LakeError, Lost, MaintainedTable, OddFile, REJECTED_EVENTS, Step, TableFile,
+    TaskKind, TaskOutcome, day_of, folder_of,
 };
-use bluelake_schemas::{Contract, Millis, Stream};
+use bluelake_schemas::{Contract, Millis};
 use bluelake_transform::TableLayout;
 
 use crate::{
     error::CareError,
     pace::Pace,
-    policy::{Merge, Policy, day_of, folder_of},
+    policy::{Merge, Policy},
     rewrite::{Rewriter, columns::numbered},
     status::FileCounts,
 };
@@ -37,6 +37,13 @@ pub struct CompactionOptions {
     pub rate: Option<u64>,
     /// Name of the worker in the records.
     pub worker: String,
+}
+
+impl CompactionOptions {
+    /// What is merged of a table of so many bytes.
+    pub(crate) fn policy(&self, table_bytes: u64) -> Policy {
+        self.target.map_or_else(|| Policy::of_table(table_bytes), Policy::with_target).within(self.memory)
+    }
 }
 
 /// The outcome of a compaction.
@@ -208,18 +215,16 @@ impl<'a> Run<'a> {
         let (files, odd) = self.table.files()?;
         self.found.after = extent(&files, &odd);
         self.found.version = self.table.delta_table().version();
-        let odd_files = odd.len();
+        let policy = self.options.policy(self.found.after.bytes);
+        self.counts = FileCounts::of(self.found.table, (&files, odd.len()), &policy);
+        // What is not in the table any more is not left in it either.
+        let paths: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        self.found.left.retain(|path, _| paths.contains(path.as_str()));
         self.found.left.extend(odd.into_iter().map(|file| (file.path, file.reason.to_owned())));
-        let policy = match self.options.target {
-            Some(target) => Policy::with_target(target),
-            None => Policy::of_table(self.found.after.bytes),
-        };
-        let policy = policy.within(self.options.memory);
         if self.options.full && self.todo.is_none() {
             self.todo = Some(files.iter().map(|file| file.path.clone()).collect());
         }
         let now = self.lake.store_time().await?;
-        self.counts = FileCounts::of(self.found.table, (&files, odd_files), self.options.target, now);
         let partitions = by_partition(files, self.options.partition.as_deref());
         self.found.partitions = partitions.len();
         let merges = plan(partitions, &policy, (&self.found.left, self.todo.as_ref()), now);
@@ -238,11 +243,15 @@ impl<'a> Run<'a> {
         for merge in first_of(due) {
             match rewriter.run(&merge, &mut number).await {
                 Ok(rewritten) => {
-                    add_rows(&mut task, self.found.table, &merge, rewritten.rows);
+                    for file in &merge.files {
+                        task.take_out(file.stream, file.into());
+                    }
+                    // All files of a merge are of one partition.
+                    for (stream, file) in merge.stream().into_iter().cycle().zip(rewritten.outputs) {
+                        task.put_in(stream, file);
+                    }
                     content.0 = content.0.wrapping_add(rewritten.content.before.get());
                     content.1 = content.1.wrapping_add(rewritten.content.after.get());
-                    task.inputs.extend(rewritten.inputs);
-                    task.outputs.extend(rewritten.outputs);
                     merged.push(merge);
                 }
                 Err(error) if error.is_of_a_file() => self.found.left.extend(left(&merge, &error)),
@@ -329,16 +338,6 @@ fn first_of(due: Due) -> Vec<Merge> {
     chosen
 }
 
-fn add_rows(task: &mut Task, table: &str, merge: &Merge, rows: u64) {
-    let named =
-        |stream: &Stream| stream.table() == table || merge.partition().starts_with(&format!("stream={stream}/"));
-    if let Some(stream) = Stream::ALL.into_iter().find(named) {
-        let change = task.rows.entry(stream).or_insert(RowChange { before: 0, after: 0 });
-        change.before += rows;
-        change.after += rows;
-    }
-}
-
 fn extent(files: &[TableFile], odd: &[OddFile]) -> Extent {
     let whole = files.iter().fold(Extent::default(), |sum, file| Extent {
         files: sum.files + 1,
@@ -383,6 +382,7 @@ mod tests {
             rows: 1,
             written_at: Millis::new(0),
             partition_values: BTreeMap::new(),
+            stream: bluelake_schemas::Stream::TransactionEvents,
             first: None,
             last: None,
         }

@@ -7,8 +7,7 @@ mod plan;
 use std::collections::BTreeMap;
 
 use bluelake_lake::{
-    InputFile, Lake, Lost, MaintainedTable, REJECTED_EVENTS, RowChange, Step, TableFile, Task, TaskKind, TaskOutcome,
-    follow_rejected,
+    Lake, MaintainedTable, REJECTED_EVENTS, Step, TableFile, TaskKind, TaskOutcome, day_of, folder_of, follow_rejected,
 };
 use bluelake_schemas::Stream;
 use chrono::NaiveDate;
@@ -17,7 +16,6 @@ use self::plan::{Departure, departures};
 use crate::{
     compaction::{Extent, LOST_IN_A_ROW},
     error::CareError,
-    policy::{day_of, folder_of},
 };
 
 /// Files that leave in one commit, at most: an action of the log and a line of the record each.
@@ -166,10 +164,7 @@ impl Run<'_> {
     async fn task(&mut self, departure: &Departure) -> Result<TaskOutcome, CareError> {
         let mut task = self.table.begin(TaskKind::Expire { before: departure.before }).await?;
         for file in &departure.files {
-            match stream_of(self.found.table, file) {
-                Some(stream) => add(&mut task, stream, file),
-                None => return Ok(TaskOutcome::Lost(Lost::InputChanged { path: file.path.clone() })),
-            }
+            task.take_out(file.stream, file.into());
         }
         let outcome = self.table.commit(&task).await?;
         if matches!(outcome, TaskOutcome::Committed { .. }) {
@@ -189,16 +184,4 @@ impl Run<'_> {
             self.found.commits += 1;
         }
     }
-}
-
-/// The stream whose rows a file holds.
-fn stream_of(table: &str, file: &TableFile) -> Option<Stream> {
-    let named = file.partition_values.get("stream").map(String::as_str);
-    Stream::ALL.into_iter().find(|stream| stream.table() == table || named == Some(stream.name()))
-}
-
-fn add(task: &mut Task, stream: Stream, file: &TableFile) {
-    task.inputs.push(InputFile { path: file.path.clone(), size: file.size, rows: file.rows });
-    let change = task.rows.entry(stream).or_insert(RowChange { before: 0, after: 0 });
-    change.before += file.rows;
 }

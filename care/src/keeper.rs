@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bluelake_lake::{Lake, REJECTED_EVENTS, TaskOutcome};
-use bluelake_schemas::{Contract, Stream};
+use bluelake_lake::{Lake, TaskOutcome, table_names};
+use bluelake_schemas::Contract;
 
 use crate::{
     compaction::{CompactionOptions, LOST_IN_A_ROW, MergedPartition, Run},
@@ -47,8 +47,7 @@ pub async fn keep_compact(
     options: CompactionOptions,
     surroundings: impl Surroundings,
 ) -> std::convert::Infallible {
-    let names = Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]);
-    let mut tables: Vec<Kept<'_>> = names.map(|name| Kept { name, run: None, rest: 0, lost: 0 }).collect();
+    let mut tables: Vec<Kept<'_>> = table_names().map(|name| Kept { name, run: None, rest: 0, lost: 0 }).collect();
     loop {
         let (shortest, longest) = PAUSE;
         tokio::time::sleep(lake.chance().duration(shortest..=longest)).await;

@@ -1,8 +1,8 @@
 //! Cares for the lake: small files become large ones, and files that are no longer needed are removed.
 //!
-//! Guarantees: a compaction leaves the rows of the lake the same, proven by their content before each commit; an expiry takes
-//! whole days and counts their rows; a task that was overtaken changes nothing. Leaves to others: how a task is committed and what stands against it (`lake`), how rows
-//! become a file (`transform`).
+//! Guarantees: a compaction leaves the rows of the lake the same, proven by their content before each commit; an expiry
+//! takes whole days and counts their rows; a task that was overtaken changes nothing. Leaves to others: how a task is
+//! committed and what stands against it, vacuum and repair (`lake`); how rows become a file (`transform`).
 
 mod compaction;
 mod error;

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use bluelake_lake::TableFile;
-use bluelake_schemas::{Micros, Millis};
+use bluelake_lake::{TableFile, folder_of};
+use bluelake_schemas::{Micros, Millis, Stream};
 use chrono::NaiveDate;
 
 /// The approximate number of files of a table: 1 TB gives files of 256 MiB.
@@ -85,6 +85,11 @@ impl Merge {
     #[must_use]
     pub fn partition(&self) -> &str {
         self.files.first().map_or("", |file| folder_of(&file.path))
+    }
+
+    /// The stream of its partition; `None` without files.
+    pub(crate) fn stream(&self) -> Option<Stream> {
+        self.files.first().map(|file| file.stream)
     }
 
     /// Bytes of its files.
@@ -281,16 +286,6 @@ fn open_at_once(files: &[&TableFile]) -> u64 {
         most = most.max(open);
     }
     most
-}
-
-/// The folder of a path.
-pub(crate) fn folder_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// The day of a partition, by its folder.
-pub(crate) fn day_of(partition: &str) -> Option<NaiveDate> {
-    partition.rsplit_once("date=").and_then(|(_, date)| date.parse().ok())
 }
 
 /// Whether a day of UTC is over.

@@ -13,8 +13,7 @@ use arrow::{
     datatypes::{DataType, SchemaRef},
 };
 use bluelake_lake::{
-    ContentChange, ContentDigest, DataFile, FileEnd, FileUpload, InputFile, LakeError, MaintainedTable, StoredFile,
-    TableFile,
+    ContentChange, ContentDigest, DataFile, FileEnd, FileUpload, LakeError, MaintainedTable, StoredFile, TableFile,
 };
 use bluelake_schemas::Micros;
 use bluelake_transform::{FileOptions, FileWriter, FinishedFile, TableLayout};
@@ -60,9 +59,7 @@ pub(crate) struct Rewriter<'a> {
 /// What became of a merge.
 #[derive(Debug)]
 pub(crate) struct Rewritten {
-    pub(crate) inputs: Vec<InputFile>,
     pub(crate) outputs: Vec<DataFile>,
-    pub(crate) rows: u64,
     pub(crate) content: ContentChange,
 }
 
@@ -140,13 +137,7 @@ impl Rewriter<'_> {
             });
         }
         Ok(Rewritten {
-            inputs: merge
-                .files
-                .iter()
-                .map(|file| InputFile { path: file.path.clone(), size: file.size, rows: file.rows })
-                .collect(),
             outputs,
-            rows: total,
             content: ContentChange { before: ContentDigest::new(read.sum()), after: ContentDigest::new(written.sum()) },
         })
     }

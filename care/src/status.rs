@@ -1,13 +1,19 @@
 //! How the files of the tables stand: what is small, what is due, what it costs, and when somebody should look. Pure.
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
-use bluelake_lake::{Objects, TableFile, TableHoldings};
+use bluelake_lake::{Objects, TableFile, TableHoldings, day_of, folder_of};
 use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::policy::{Policy, Role, day_of, folder_of};
+use crate::{
+    compaction::CompactionOptions,
+    policy::{Policy, Role},
+};
 
 /// Files of a table that could be merged, at most, before somebody should look, …
 pub const SMALL_FILES_MAX: u64 = 5_000;
@@ -46,17 +52,21 @@ pub struct PartitionDebt {
     pub files: u64,
     /// Files that are not full.
     pub small: Objects,
-    /// Files that are due now.
-    pub due: u64,
+    /// Files that are due now; `None`: nobody asked.
+    pub due: Option<u64>,
 }
 
 impl FileCounts {
-    /// Counts the files of a table, and how many odd ones stay as they are beside them; `target` is the operator's, if one was
-    /// given.
+    /// Counts the files of a table, and how many odd ones stay as they are beside them, by how it is compacted.
     #[must_use]
-    pub fn of(table: &'static str, (files, odd): (&[TableFile], usize), target: Option<u64>, now: Millis) -> Self {
+    pub fn by(options: &CompactionOptions, table: &'static str, files: (&[TableFile], usize)) -> Self {
+        let bytes = files.0.iter().map(|file| file.size).fold(0, u64::saturating_add);
+        Self::of(table, files, &options.policy(bytes))
+    }
+
+    /// As [`Self::by`], by a policy.
+    pub(crate) fn of(table: &'static str, (files, odd): (&[TableFile], usize), policy: &Policy) -> Self {
         let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-        let policy = target.map_or_else(|| Policy::of_table(bytes), Policy::with_target);
         let compacted_at = files.iter().filter(|file| !is_landed(file)).map(|file| file.written_at).max();
         let mut found = Self {
             table,
@@ -76,16 +86,27 @@ impl FileCounts {
             if small.objects < 2 {
                 continue;
             }
-            let files: Vec<TableFile> = files.into_iter().cloned().collect();
             found.small.objects += small.objects;
             found.small.bytes = found.small.bytes.saturating_add(small.bytes);
-            let due = policy.merges(&files, day_of(partition), now);
-            let due = due.iter().map(|merge| count(merge.files.len())).sum();
             let (partition, files) = (partition.to_owned(), count(files.len()));
-            found.debt.push(PartitionDebt { partition, files, small, due });
+            found.debt.push(PartitionDebt { partition, files, small, due: None });
         }
-        found.debt.sort_by_key(|debt| std::cmp::Reverse(debt.small.objects));
+        found.debt.sort_by_key(|debt| Reverse(debt.small.objects));
         found
+    }
+
+    /// Says how much of the debt is due now.
+    fn with_due(mut self, files: &[TableFile], policy: &Policy, now: Millis) -> Self {
+        let mut partitions: HashMap<&str, Vec<TableFile>> = HashMap::new();
+        for file in files {
+            partitions.entry(folder_of(&file.path)).or_default().push(file.clone());
+        }
+        for debt in &mut self.debt {
+            let files = partitions.remove(debt.partition.as_str()).unwrap_or_default();
+            let due = policy.merges(&files, day_of(&debt.partition), now);
+            debt.due = Some(due.iter().map(|merge| count(merge.files.len())).sum());
+        }
+        self
     }
 
     /// What somebody should look at, in sentences.
@@ -146,7 +167,7 @@ pub struct TableStatus {
     pub claim: Option<OpenClaim>,
     /// Files that maintenance took out and that are still there.
     pub retired: Objects,
-    /// Files that nothing refers to, old enough to be deleted; `None`: nobody looked for them.
+    /// Files that nothing refers to, old enough to be deleted; `None`: not searched.
     pub orphans: Option<Objects>,
     /// Files that ingest wrote in a day, about.
     pub landed_a_day: Objects,
@@ -170,7 +191,14 @@ pub struct OpenClaim {
 impl TableStatus {
     /// How a table stands that was looked at a moment ago, at `now`; what was written since `since` counts for a day.
     #[must_use]
-    pub fn of(table: &'static str, held: &TableHoldings, target: Option<u64>, (since, now): (Millis, Millis)) -> Self {
+    pub fn of(
+        table: &'static str,
+        held: &TableHoldings,
+        options: &CompactionOptions,
+        (since, now): (Millis, Millis),
+    ) -> Self {
+        let policy = options.policy(held.files.iter().map(|file| file.size).fold(0, u64::saturating_add));
+        let counts = FileCounts::of(table, (&held.files, held.odd.len()), &policy);
         let mut landed = Objects::default();
         let fresh = held.data.iter().filter(|file| file.written_at >= since && Role::of(&file.path) == Role::Landed);
         fresh.for_each(|file| landed.add(file.size));
@@ -183,7 +211,7 @@ impl TableStatus {
             until: claim.until.time(),
         });
         Self {
-            counts: FileCounts::of(table, (&held.files, held.odd.len()), target, now),
+            counts: counts.with_due(&held.files, &policy, now),
             version: held.version,
             stored: held.all(),
             log: held.log,
@@ -235,7 +263,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// For tables and so many workers of ingest.
+    /// For these tables and this number of workers of ingest.
     #[must_use]
     pub fn of(tables: &[TableStatus], workers: usize, prices: Prices) -> Self {
         let workers = count(workers);
@@ -284,16 +312,14 @@ fn float(number: u64) -> f64 {
 /// The partitions with the greatest debt of several tables, as `table/partition`.
 #[must_use]
 pub fn greatest_debt(tables: &[TableStatus], most: usize) -> Vec<(String, &PartitionDebt)> {
-    let mut all: BTreeMap<(std::cmp::Reverse<u64>, String), &PartitionDebt> = BTreeMap::new();
-    for table in tables {
-        for debt in table.counts.debt.iter().take(most) {
-            all.insert(
-                (std::cmp::Reverse(debt.small.objects), format!("{}/{}", table.counts.table, debt.partition)),
-                debt,
-            );
-        }
-    }
-    all.into_iter().take(most).map(|((_, path), debt)| (path, debt)).collect()
+    let named = tables.iter().flat_map(|table| {
+        table.counts.debt.iter().map(move |debt| (format!("{}/{}", table.counts.table, debt.partition), debt))
+    });
+    let mut all: Vec<(String, &PartitionDebt)> = named.collect();
+    all.sort_by(|(left, _), (right, _)| left.cmp(right));
+    all.sort_by_key(|(_, debt)| Reverse(debt.small.objects));
+    all.truncate(most);
+    all
 }
 
 #[cfg(test)]
@@ -310,13 +336,20 @@ mod tests {
             rows: 1,
             written_at: Millis::new(10 * HOUR),
             partition_values: BTreeMap::new(),
+            stream: bluelake_schemas::Stream::TransactionEvents,
             first: None,
             last: None,
         }
     }
 
+    fn options(target: Option<u64>) -> CompactionOptions {
+        let (partition, rate, worker) = (None, None, String::new());
+        CompactionOptions { partition, full: false, dry_run: false, target, memory: 256 << 20, rate, worker }
+    }
+
     fn counts(files: &[TableFile]) -> FileCounts {
-        FileCounts::of("transactions", (files, 0), Some(1_000), Millis::new(11 * HOUR))
+        let (options, now) = (options(Some(1_000)), Millis::new(11 * HOUR));
+        FileCounts::by(&options, "transactions", (files, 0)).with_due(files, &options.policy(0), now)
     }
 
     #[test]
@@ -329,12 +362,12 @@ mod tests {
         assert_eq!((found.files, found.bytes, found.compacted_at), (12, 1_110, Millis::new(10 * HOUR + 5).time()));
         assert_eq!(found.small, Objects { objects: 9, bytes: 90 });
         assert_eq!(found.debt.len(), 1);
-        assert_eq!((found.debt[0].partition.as_str(), found.debt[0].files, found.debt[0].due), (first, 11, 9));
+        assert_eq!((found.debt[0].partition.as_str(), found.debt[0].files, found.debt[0].due), (first, 11, Some(9)));
         assert_eq!(found.alarms(), [""; 0]);
     }
 
     #[test]
-    fn too_many_files_are_told_with_the_worst_partitions() {
+    fn too_many_files_name_the_worst_partitions() {
         let days = |day: u64, files: u64| {
             (0..files).map(move |number| file(&format!("event_date=2026-01-0{day}"), &number.to_string(), 10))
         };
@@ -352,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_day_is_told_for_a_day() {
+    fn a_days_growth_is_scaled() {
         let (since, now) = (Millis::new(0), Millis::new(24 * HOUR));
         let data = |name: &str, hour: i64| bluelake_lake::DataObject {
             path: format!("a=b/{name}.parquet"),
@@ -365,13 +398,13 @@ mod tests {
             oldest: Some(Millis::new(-5 * HOUR)),
             ..TableHoldings::default()
         };
-        let status = TableStatus::of("transactions", &held, None, (since, now));
+        let status = TableStatus::of("transactions", &held, &options(None), (since, now));
         assert_eq!((status.landed_a_day, status.written_a_day.objects), (Objects { objects: 2, bytes: 200 }, 8));
         held.oldest = Some(Millis::new(12 * HOUR));
-        let status = TableStatus::of("transactions", &held, None, (since, now));
+        let status = TableStatus::of("transactions", &held, &options(None), (since, now));
         assert_eq!((status.landed_a_day, status.written_a_day.objects), (Objects { objects: 4, bytes: 400 }, 16));
         held.oldest = Some(Millis::new(24 * HOUR - 1));
-        let status = TableStatus::of("transactions", &held, None, (since, now));
+        let status = TableStatus::of("transactions", &held, &options(None), (since, now));
         assert_eq!(status.landed_a_day, Objects { objects: 48, bytes: 4_800 }, "as if it were an hour old");
     }
 
@@ -383,7 +416,7 @@ mod tests {
             oldest: Some(Millis::new(0)),
             ..TableHoldings::default()
         };
-        let table = TableStatus::of("transactions", &held, None, (Millis::new(0), Millis::new(24 * HOUR)));
+        let table = TableStatus::of("transactions", &held, &options(None), (Millis::new(0), Millis::new(24 * HOUR)));
         let prices = Prices { storage: 0.023, writes: 0.005, reads: 0.0004 };
         let idle = Estimate::of(std::slice::from_ref(&table), 0, prices);
         assert_eq!((idle.writes, idle.reads), (60_000, 30_000));

@@ -3,13 +3,13 @@
 //! The plan is worked out from the log, the records and the footers of the files that would come back. Whether it still holds
 //! is judged once more on the snapshot that it is committed on (`lake`).
 
-use std::collections::BTreeMap;
+use std::pin::pin;
 
 use bluelake_lake::{
     ContentChange, DataFile, HistoryOptions, InputFile, Lake, LakeError, LogVersion, LoggedFile, MaintainedTable,
-    MaintenanceRecord, REJECTED_EVENTS, RowChange, Task, TaskKind, TaskOutcome, diff, history,
+    MaintenanceRecord, REJECTED_EVENTS, Task, TaskKind, TaskOutcome, diff, history, partitions_of, stream_of,
 };
-use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream};
+use bluelake_schemas::Stream;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::{compaction::Extent, error::CareError};
@@ -178,20 +178,17 @@ impl Undo<'_> {
         let gone = files.leave.iter().find(|file| !now.contains_key(&file.path));
         let back = files.come.iter().find(|file| now.contains_key(&file.path));
         let newest = self.table.delta_table().version().unwrap_or_default();
-        let (moved, verb) = match (gone, back) {
-            (Some(gone), _) => (gone, "took out"),
-            (None, Some(back)) => (back, "put back"),
+        let moved = match (gone, back) {
+            (Some(gone), _) => Some((gone, "took out")),
+            (None, Some(back)) => Some((back, "put back")),
             (None, None) if MaintainedTable::record_of(&self.logged).is_some() => return Ok(()),
-            (None, None) => {
-                // Files may have gone a second time since an undo: that is another version to be undone.
-                for version in self.table.versions(self.logged.number + 1..=newest).await? {
-                    self.check_not_undone_by(&version).await?;
-                }
-                return Ok(());
-            }
+            // Files may have gone a second time since an undo: that is another version to be undone.
+            (None, None) => None,
         };
-        for version in self.table.versions(self.logged.number + 1..=newest).await? {
+        let mut since = pin!(self.table.versions(self.logged.number + 1..=newest));
+        while let Some(version) = since.try_next().await? {
             self.check_not_undone_by(&version).await?;
+            let Some((moved, verb)) = moved else { continue };
             let is_it = version.removed.iter().any(|file| file.path == moved.path)
                 || version.added.iter().any(|file| file.path == moved.path);
             if is_it {
@@ -199,7 +196,13 @@ impl Undo<'_> {
                 return Err(self.refused(format!("version {number} {verb} '{}' since; undo that first", moved.path)));
             }
         }
-        Err(self.refused(format!("the table is not as it left it: another version {verb} '{}'", moved.path)))
+        match moved {
+            Some((moved, verb)) => {
+                let reason = format!("the table is not as it left it: another version {verb} '{}'", moved.path);
+                Err(self.refused(reason))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn check_not_undone_by(&self, version: &LogVersion) -> Result<(), CareError> {
@@ -226,8 +229,7 @@ impl Undo<'_> {
                 Some(rows) => rows,
                 None => self.footer_rows(file).await?,
             };
-            add_rows(&mut task.rows, self.stream_of(file)?, rows, |change| &mut change.before);
-            task.inputs.push(InputFile { path: file.path.clone(), size: file.size, rows });
+            task.take_out(self.stream_of(file)?, InputFile { path: file.path.clone(), size: file.size, rows });
         }
         let footers = futures::stream::iter(&files.come).map(|file| self.footer_rows(file));
         let counted: Vec<u64> = footers.buffered(READS).try_collect().await?;
@@ -236,8 +238,7 @@ impl Undo<'_> {
                 let said = file.rows.map_or_else(|| "no number".to_owned(), |rows| rows.to_string());
                 return Err(self.refused(format!("'{}' has {rows} rows, the log said {said}", file.path)));
             }
-            add_rows(&mut task.rows, self.stream_of(file)?, rows, |change| &mut change.after);
-            task.outputs.push(self.data_file(file, rows)?);
+            task.put_in(self.stream_of(file)?, self.data_file(file, rows)?);
         }
         // Another program may call quiet what changed rows.
         task.undo.is_quiet = self.logged.is_quiet() && !task.changes_rows();
@@ -263,7 +264,7 @@ impl Undo<'_> {
 
     /// The file as it comes back.
     fn data_file(&self, file: &LoggedFile, rows: u64) -> Result<DataFile, CareError> {
-        let columns = if self.table.name() == REJECTED_EVENTS { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
+        let columns = partitions_of(self.table.name());
         let value = |column: &str| file.partition_values.get(column).cloned().flatten();
         let folder: Option<String> =
             columns.iter().map(|column| Some(format!("{column}={}/", value(column)?))).collect();
@@ -321,7 +322,15 @@ impl Undo<'_> {
         for other in others.into_iter().filter(|other| other.undone_by.is_none() && other.version != self.logged.number)
         {
             let Some(before) = other.version.checked_sub(1) else { continue };
-            let changed = diff(self.lake, self.table.name(), before, other.version).await?;
+            let changed = match diff(self.lake, self.table.name(), before, other.version).await {
+                Err(LakeError::NoSuchVersion { .. }) => {
+                    let other = other.version;
+                    return Err(self.refused(format!(
+                        "version {other} of another program stands too, and the log no longer says what it changed"
+                    )));
+                }
+                changed => changed?,
+            };
             let mut changes = false;
             for partition in changed.partitions {
                 let rows = i64::try_from(partition.change.rows_added)
@@ -329,7 +338,8 @@ impl Undo<'_> {
                     .zip(i64::try_from(partition.change.rows_removed).ok());
                 let Some(net) = rows.map(|(added, removed)| added - removed).filter(|net| *net != 0) else { continue };
                 changes = true;
-                if let Some(stream) = self.stream_of_partition(&partition.partition) {
+                let [first, _] = &partition.partition;
+                if let Some(stream) = stream_of(self.table.name(), Some(first)) {
                     *task.undo.foreign_rows.entry(stream).or_default() += net;
                 }
             }
@@ -341,14 +351,6 @@ impl Undo<'_> {
             ));
         }
         Ok(standing)
-    }
-
-    fn stream_of_partition(&self, values: &[String; 2]) -> Option<Stream> {
-        let is_of = |stream: &Stream| match self.table.name() {
-            REJECTED_EVENTS => values.first().map(String::as_str) == Some(stream.name()),
-            name => stream.table() == name,
-        };
-        Stream::ALL.into_iter().find(is_of)
     }
 }
 
@@ -362,17 +364,6 @@ fn never(kind: &TaskKind) -> Option<&'static str> {
         TaskKind::Claim(_) | TaskKind::Release { .. } => Some("it is a claim of an erasure and changed no file"),
         TaskKind::Floor { .. } => Some("it gave older versions up, and their files may be deleted"),
     }
-}
-
-fn add_rows(
-    rows: &mut BTreeMap<Stream, RowChange>,
-    stream: Stream,
-    count: u64,
-    side: impl Fn(&mut RowChange) -> &mut u64,
-) {
-    let change = rows.entry(stream).or_insert(RowChange { before: 0, after: 0 });
-    let sum = side(change);
-    *sum = sum.saturating_add(count);
 }
 
 fn refused(table: &'static str, version: u64, reason: String) -> CareError {

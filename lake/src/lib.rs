@@ -39,7 +39,7 @@ pub use commit::rejected::follow_rejected;
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
 pub use error::{LakeError, shell_word};
-pub use layout::REJECTED_EVENTS;
+pub use layout::{REJECTED_EVENTS, day_of, folder_of, partitions_of, stream_of, table_names};
 pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
 pub use maintenance::files::{OddFile, TableFile};
 pub use maintenance::holdings::{DataObject, Objects, TableHoldings};

@@ -23,14 +23,14 @@ mod versions;
 
 use std::time::{Duration, Instant};
 
-use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream};
+use bluelake_schemas::Stream;
 use deltalake::{DeltaTable, table::state::DeltaTableState};
 
 use crate::{
     checkpoint::document::CheckpointDocument,
     commit::{chain::DocumentChain, stream_table::document_number},
     error::LakeError,
-    layout::{REJECTED_EVENTS, app_id},
+    layout::{REJECTED_EVENTS, app_id, partitions_of},
     maintenance::record_chain::{MAINTENANCE, RecordChain},
     place::lake::Lake,
 };
@@ -125,7 +125,7 @@ async fn verify_stream(lake: &Lake, stream: Stream, options: &VerifyOptions) -> 
         None => (History::unreadable(), DocumentFindings::default()),
     };
     found.chain.append(std::mem::take(&mut subject.chain_findings));
-    let mut active = files::active_files(stream.table(), &subject.events, &EVENT_PARTITIONS).await?;
+    let mut active = files::active_files(stream.table(), &subject.events, &partitions_of(stream.table())).await?;
     let event_files = active.len();
     let event_rows = row_check(&subject, &active);
     let (batches, maintenance, versions) = maintenance_checks(lake, &subject, &history, &active).await?;
@@ -308,9 +308,4 @@ fn gap_warnings(document: Option<&CheckpointDocument>) -> Findings {
         warnings.add(|| format!("shard {}: {state} a gap: Kinesis may have discarded records unread", gap.shard));
     }
     warnings
-}
-
-/// Partition columns of the table that a file belongs to.
-fn partitions_of(table: &str) -> [&'static str; 2] {
-    if table == REJECTED_EVENTS { REJECTED_PARTITIONS } else { EVENT_PARTITIONS }
 }

@@ -147,7 +147,8 @@ pub(crate) struct Faulty {
     pub(crate) left: AtomicUsize,
 }
 
-fn lost() -> Error {
+/// What a caller sees whose answer was lost.
+pub(crate) fn lost() -> Error {
     Error::Generic { store: "faulty", source: "the answer was lost".into() }
 }
 

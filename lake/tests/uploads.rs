@@ -26,7 +26,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{
     fixture::{Fixture, lake_at},
-    stores::{Concern, Fault, with_concern},
+    stores::{Concern, Fault, lost, with_concern},
 };
 
 const NAME: &str = "event_type=donation/event_date=2026-01-01/0-00000.parquet";
@@ -82,10 +82,6 @@ impl MultipartUpload for WatchedUpload {
         self.by.seen.aborted.fetch_add(1, Ordering::SeqCst);
         self.inner.abort().await
     }
-}
-
-fn lost() -> Error {
-    Error::Generic { store: "watched", source: "the part was lost".into() }
 }
 
 #[async_trait]

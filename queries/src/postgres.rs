@@ -17,7 +17,7 @@ mod sets;
 mod similar;
 mod spelling;
 mod statement;
-mod times;
+pub(crate) mod times;
 
 use std::sync::Arc;
 

@@ -12,8 +12,7 @@ mod vacuum;
 mod verify;
 
 use anyhow::Result;
-use bluelake_lake::{InitOutcome, Lake, REJECTED_EVENTS};
-use bluelake_schemas::Stream;
+use bluelake_lake::{InitOutcome, Lake};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -66,7 +65,7 @@ struct Made<'a> {
 
 /// The tables of a lake, for `--table`.
 fn table_names() -> Vec<&'static str> {
-    Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS]).collect()
+    bluelake_lake::table_names().collect()
 }
 
 /// The tables that `--table` names, or all.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use aws_sdk_kinesis::Client;
 use bluelake_ingest::status::{Asked, Limits, StatusReport, StreamStatus, TableFiles, WorkerStatus};
 use bluelake_ingest::{Clock, KinesisStream, probe};
-use bluelake_lake::{FoundHeartbeat, Heartbeat, Heartbeats, Lake, other_stream};
+use bluelake_lake::{FoundHeartbeat, Heartbeat, Heartbeats, Lake, REJECTED_EVENTS, other_stream};
 use bluelake_schemas::Stream;
 use chrono::Utc;
 use clap::Args;
@@ -84,10 +84,10 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
 
 /// The files of the tables of the streams, and of that of their rejected events.
 async fn files(session: &Session, lake: &Lake, streams: &[Stream]) -> Result<Vec<TableFiles>> {
-    let left_out = Stream::ALL.into_iter().filter(|stream| !streams.is_empty() && !streams.contains(stream));
-    let left_out: Vec<&str> = left_out.map(Stream::table).collect();
-    let counts = lake::status::files(lake, session.config.care.target()).await?;
-    Ok(counts.iter().filter(|counts| !left_out.contains(&counts.table)).map(table_files).collect())
+    let wanted = Stream::ALL.into_iter().filter(|stream| streams.is_empty() || streams.contains(stream));
+    let wanted = wanted.map(Stream::table).chain([REJECTED_EVENTS]);
+    let counts = lake::status::files(lake, wanted, &session.config.care.compaction()).await?;
+    Ok(counts.iter().map(table_files).collect())
 }
 
 /// A failure of Kinesis is reported with each stream.

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bluelake_generate::{GeneratorOptions, Truth};
-use bluelake_lake::REJECTED_EVENTS;
-use bluelake_schemas::Stream;
+use bluelake_lake::table_names;
 use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +136,7 @@ pub(crate) fn clear(folder: &Path) -> Result<()> {
         }
         return Ok(());
     }
-    for name in tables().chain(["_workers", MARK]) {
+    for name in table_names().chain(["_workers", MARK]) {
         let path = folder.join(name);
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -149,12 +148,8 @@ pub(crate) fn clear(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn tables() -> impl Iterator<Item = &'static str> {
-    Stream::ALL.map(Stream::table).into_iter().chain([REJECTED_EVENTS])
-}
-
 fn has_tables(folder: &Path) -> bool {
-    tables().any(|table| folder.join(table).exists())
+    table_names().any(|table| folder.join(table).exists())
 }
 
 fn state_file(folder: &Path) -> PathBuf {

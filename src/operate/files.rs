@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_count_of_each_table_is_told() {
+    fn the_last_count_of_each_table_is_kept() {
         let seen = FilesSeen::default();
         let counts = |table, small| FileCounts {
             table,

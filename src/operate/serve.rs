@@ -14,7 +14,6 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bluelake_ingest::{describe_metrics, publish_metrics, publish_table};
-use bluelake_schemas::Millis;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -138,10 +137,7 @@ fn render(health: &Health, recorded: &PrometheusHandle) -> String {
         for report in health.reports() {
             publish_metrics(&report);
         }
-        for files in health.files().all() {
-            let compacted_at = files.compacted_at.map(Millis::from);
-            publish_table(files.table, files.files, files.small_files, files.bytes, compacted_at);
-        }
+        health.files().all().iter().for_each(publish_table);
     });
     let mut text = recorder.handle().render();
     text.push_str(&recorded.render());

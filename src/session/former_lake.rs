@@ -4,8 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use bluelake_lake::REJECTED_EVENTS;
-use bluelake_schemas::Stream;
+use bluelake_lake::table_names;
 
 use crate::config::DEFAULT_LAKE;
 use crate::terminal::failure::WrongUsage;
@@ -30,8 +29,7 @@ pub(crate) fn check(folder: &Path) -> Result<()> {
 
 /// Whether one of our tables exists. The folder may be a source folder of the same name.
 fn has_tables(lake: &Path) -> bool {
-    let mut tables = Stream::ALL.map(Stream::table).into_iter().chain([REJECTED_EVENTS]);
-    tables.any(|table| lake.join(table).join("_delta_log").is_dir())
+    table_names().any(|table| lake.join(table).join("_delta_log").is_dir())
 }
 
 #[cfg(test)]

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bluelake_lake::TableFile;
+use bluelake_lake::{TableFile, day_of, folder_of};
 use chrono::{Days, NaiveDate};
-
-use crate::policy::{day_of, folder_of};
 
 /// Files that leave in one commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +69,7 @@ mod tests {
             rows: 1,
             written_at: Millis::new(0),
             partition_values: BTreeMap::new(),
+            stream: bluelake_schemas::Stream::TransactionEvents,
             first: None,
             last: None,
         }

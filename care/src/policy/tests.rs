@@ -19,6 +19,7 @@ fn file(name: &str, bytes: u64, minutes_ago: i64) -> TableFile {
         rows: 1,
         written_at: Millis::new(written),
         partition_values: BTreeMap::new(),
+        stream: bluelake_schemas::Stream::TransactionEvents,
         first: Some(Micros::new(written * 1_000)),
         last: Some(Micros::new(written * 1_000)),
     }

@@ -9,6 +9,7 @@ use bluelake_schemas::Stream;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::{ProgressReport, WorkerPhase};
+
 /// With more shards than this in one worker, only series of the stream as a whole are published.
 const MAX_SHARD_SERIES: usize = 1_000;
 
@@ -269,7 +270,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::progress::{ProgressSnapshot, ShardReport, WorkerStep, publish_table};
+    use crate::{
+        progress::{ProgressSnapshot, ShardReport, WorkerStep, publish_table},
+        shards::status::TableFiles,
+    };
 
     /// Keeps what is published, as `name{label=value,…}`.
     #[derive(Clone, Debug, Default)]
@@ -357,9 +361,14 @@ mod tests {
         }
     }
 
+    fn files() -> TableFiles {
+        let compacted_at = chrono::DateTime::from_timestamp_millis(5_500);
+        TableFiles { table: "transactions", files: 7, bytes: 900, small_files: 3, compacted_at, alarms: Vec::new() }
+    }
+
     #[test]
-    fn the_files_of_a_table_are_told() {
-        let published = Published::of(|| publish_table("transactions", 7, 3, 900, Some(Millis::new(5_500))));
+    fn table_files_become_metrics() {
+        let published = Published::of(|| publish_table(&files()));
         for (name, value) in [
             ("bluelake_table_files", 7.0),
             ("bluelake_table_small_files", 3.0),
@@ -427,7 +436,7 @@ mod tests {
         let described: BTreeSet<String> = Published::of(describe_metrics).into_keys().collect();
         let published = Published::of(|| {
             publish_metrics(&report(1));
-            publish_table("transactions", 7, 3, 900, Some(Millis::new(5_500)));
+            publish_table(&files());
             count_fault("GetRecords", "expired_iterator");
             count_retry("commit");
             record_flush(Stream::UserEvents, Duration::from_secs(1));

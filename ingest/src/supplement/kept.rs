@@ -26,7 +26,10 @@ pub(crate) struct KeptDays {
 impl KeptDays {
     /// The events that may be added, how many expired, and how many may have been rejected.
     pub(crate) fn events(&self, events: &RecordBatch) -> Result<(RecordBatch, u64, u64), TransformError> {
-        let kept = filter_record_batch(events, &self.is_kept(events)?)?;
+        let kept = match self.events {
+            Some(_) => filter_record_batch(events, &self.is_kept(events)?)?,
+            None => events.clone(),
+        };
         let decided = self.arrived(&kept)?;
         let fewer = |from: &RecordBatch, to: &RecordBatch| {
             u64::try_from(from.num_rows().saturating_sub(to.num_rows())).unwrap_or(u64::MAX)
@@ -37,13 +40,11 @@ impl KeptDays {
 
     /// Which events are of days that are kept.
     pub(crate) fn is_kept(&self, events: &RecordBatch) -> Result<BooleanArray, TransformError> {
+        let Some(first) = self.events else { return Ok(BooleanArray::from(vec![true; events.num_rows()])) };
         let days = column(events, "event_date")?.as_primitive_opt::<Date32Type>();
         let days = days.ok_or(TransformError::Layout { column: "event_date" })?;
-        let is_kept = |days: Option<i32>| {
-            let day = days.and_then(Date32Type::to_naive_date_opt);
-            self.events.is_none_or(|first| day.is_some_and(|day| day >= first))
-        };
-        Ok(days.iter().map(|days| Some(is_kept(days))).collect())
+        let first = Date32Type::from_naive_date(first);
+        Ok(days.iter().map(|day| Some(day.is_some_and(|day| day >= first))).collect())
     }
 
     /// The rejected events that may be added.

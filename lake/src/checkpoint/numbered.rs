@@ -117,6 +117,10 @@ pub(crate) fn read<T: Numbered>(bytes: &[u8], number: u64) -> Result<T, Document
 fn computed_digest<T: Numbered>(object: &T) -> Result<String, serde_json::Error> {
     let mut unsigned = object.clone();
     unsigned.digest_mut().clear();
-    let hash = Sha256::digest(serde_json::to_vec(&unsigned)?);
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&Sha256::digest(serde_json::to_vec(&unsigned)?)))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

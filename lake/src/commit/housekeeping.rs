@@ -86,7 +86,7 @@ impl Housekeeping {
         chance.number(self.every.div_ceil(2)..=self.every.saturating_add(self.every / 2))
     }
 
-    /// Deletes documents that nobody needs any more.
+    /// Deletes documents that nobody needs any more, as many as one round may.
     pub(crate) async fn prune_documents(
         &self,
         chain: &DocumentChain,
@@ -94,26 +94,43 @@ impl Housekeeping {
         need: &Need,
         now: Millis,
     ) -> Result<usize, LakeError> {
+        let numbers = self.prunable_documents(chain, current, need, now).await?;
+        // Documents that stay for their archive ranges or repairs must not hide earlier ones for ever.
+        let places = numbers.len().saturating_sub(AT_ONCE) + 1;
+        let skipped = usize::try_from(current.head.number).unwrap_or(0) % places;
+        delete_documents(chain, numbers.into_iter().skip(skipped).take(AT_ONCE)).await
+    }
+
+    /// Deletes all documents that nobody needs any more.
+    pub(crate) async fn prune_all_documents(
+        &self,
+        chain: &DocumentChain,
+        current: &CheckpointDocument,
+        need: &Need,
+        now: Millis,
+    ) -> Result<usize, LakeError> {
+        delete_documents(chain, self.prunable_documents(chain, current, need, now).await?.into_iter()).await
+    }
+
+    /// Numbers of documents that nobody needs any more, unless they hold archive ranges or a repair; ascending.
+    async fn prunable_documents(
+        &self,
+        chain: &DocumentChain,
+        current: &CheckpointDocument,
+        need: &Need,
+        now: Millis,
+    ) -> Result<Vec<u64>, LakeError> {
         let listed = chain.list().await?;
         let below = needed_from(current, need.followed).min(need.promised.unwrap_or(u64::MAX));
         let bounds = Bounds { older_than: now.earlier(self.document_age), below };
         if candidates(&listed, &bounds).is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        let Some(oldest_kept) = nth_newest(chain, current, &listed, self.documents).await? else { return Ok(0) };
+        let Some(oldest_kept) = nth_newest(chain, current, &listed, self.documents).await? else {
+            return Ok(Vec::new());
+        };
         let below = bounds.below.min(oldest_kept);
-        let numbers = candidates(&listed, &Bounds { below, ..bounds });
-        // Documents that stay for their archive ranges or repairs must not hide earlier ones for ever.
-        let places = numbers.len().saturating_sub(AT_ONCE) + 1;
-        let skipped = usize::try_from(current.head.number).unwrap_or(0) % places;
-        let mut done = futures::stream::iter(numbers.into_iter().skip(skipped).take(AT_ONCE))
-            .map(|number| delete_unless_kept(chain, number))
-            .buffer_unordered(READS);
-        let mut deleted = 0;
-        while let Some(is_gone) = done.next().await {
-            deleted += usize::from(is_gone?);
-        }
-        Ok(deleted)
+        Ok(candidates(&listed, &Bounds { below, ..bounds }))
     }
 
     /// Deletes files of a Delta log that are older than its retention and lie before a log checkpoint.
@@ -148,6 +165,20 @@ pub(crate) async fn document_at(
         }
     }
     Ok(None)
+}
+
+/// Deletes documents, many at once, and says how many.
+async fn delete_documents(
+    chain: &DocumentChain,
+    numbers: impl Iterator<Item = u64> + Send,
+) -> Result<usize, LakeError> {
+    let mut done =
+        futures::stream::iter(numbers).map(|number| delete_unless_kept(chain, number)).buffer_unordered(READS);
+    let mut deleted = 0;
+    while let Some(is_gone) = done.next().await {
+        deleted += usize::from(is_gone?);
+    }
+    Ok(deleted)
 }
 
 /// Deletes a document, unless it holds archive ranges or a repair; says whether it did.

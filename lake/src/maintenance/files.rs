@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use bluelake_schemas::{EVENT_PARTITIONS, Micros, Millis, REJECTED_PARTITIONS};
+use bluelake_schemas::{Micros, Millis, Stream};
 use deltalake::{kernel::engine::arrow_conversion::TryIntoArrow as _, table::state::DeltaTableState};
 use object_store::path::Path;
 
 use crate::{
     checkpoint::data_file::{ColumnRanges, folder_of},
     error::LakeError,
-    layout::REJECTED_EVENTS,
+    layout::{REJECTED_EVENTS, partitions_of, stream_of},
     maintenance::table::MaintainedTable,
     place::{parquet_object::ParquetObject, stored_file::StoredFile},
 };
@@ -28,6 +28,8 @@ pub struct TableFile {
     pub written_at: Millis,
     /// Partition column → value.
     pub partition_values: BTreeMap<String, String>,
+    /// The stream whose rows it holds.
+    pub stream: Stream,
     /// Least and greatest value of the column that files are sorted by.
     pub first: Option<Micros>,
     /// As `first`.
@@ -79,7 +81,7 @@ impl MaintainedTable {
 /// The files of a table, in no order; and those that stay as they are, with the reason.
 pub(crate) fn table_files(name: &str, state: &DeltaTableState) -> (Vec<TableFile>, Vec<OddFile>) {
     let is_rejected = name == REJECTED_EVENTS;
-    let columns = if is_rejected { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
+    let columns = partitions_of(name);
     let sorted_by = if is_rejected { "arrived_at" } else { "occurred_at" };
     let (mut files, mut odd) = (Vec::new(), Vec::new());
     for file in state.log_data().iter() {
@@ -90,6 +92,7 @@ pub(crate) fn table_files(name: &str, state: &DeltaTableState) -> (Vec<TableFile
             .filter_map(|column| Some(((*column).to_owned(), values.remove(*column).flatten()?)))
             .collect();
         let rows = file.num_records().and_then(|rows| u64::try_from(rows).ok());
+        let stream = stream_of(name, partition_values.get("stream").map(String::as_str));
         let reason = match rows {
             _ if file.deletion_vector_descriptor().is_some() => Some("the log hides some of its rows"),
             _ if partition_values.len() != columns.len() => Some("the log does not say its partition"),
@@ -100,10 +103,10 @@ pub(crate) fn table_files(name: &str, state: &DeltaTableState) -> (Vec<TableFile
             None => Some("the log does not say how many rows it has"),
             Some(_) => None,
         };
-        if let Some(reason) = reason {
-            odd.push(OddFile { path, reason });
+        let Some(stream) = stream.filter(|_| reason.is_none()) else {
+            odd.push(OddFile { path, reason: reason.unwrap_or("it is of no stream that is known") });
             continue;
-        }
+        };
         let ranges = file.stats().and_then(|text| ColumnRanges::read(&text)).unwrap_or_default();
         let (first, last) = ranges.times(sorted_by);
         files.push(TableFile {
@@ -112,6 +115,7 @@ pub(crate) fn table_files(name: &str, state: &DeltaTableState) -> (Vec<TableFile
             rows: rows.unwrap_or_default(),
             written_at: Millis::new(file.modification_time()),
             partition_values,
+            stream,
             first,
             last,
         });

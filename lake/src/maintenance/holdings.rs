@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_schemas::Millis;
 use futures::TryStreamExt as _;
-use object_store::{ObjectMeta, ObjectStoreExt as _, path::Path};
+use object_store::{ObjectMeta, path::Path};
 use serde::Serialize;
 
 use crate::{
-    commit::stream_table::document_number,
+    commit::{log::files::Hint, stream_table::document_number},
     error::LakeError,
     maintenance::{
         files::{OddFile, TableFile, table_files},
         record::{MaintenanceRecord, Standing},
-        record_chain::{MAINTENANCE, RecordChain},
+        record_chain::{FOLDER, MAINTENANCE, RecordChain},
     },
     place::lake::Lake,
 };
 
-/// So many objects of so many bytes.
+/// A number of objects, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Objects {
     /// How many.
@@ -114,34 +114,19 @@ impl Lake {
         while let Some(object) = listed.try_next().await.map_err(LakeError::store("list", self.describe(&folder)))? {
             found.take_in(&folder, &object, since);
         }
-        found.log_checkpoint = self.log_checkpoint(&folder).await?;
+        found.log_checkpoint = Hint::read(name, &table).await?.version();
         let number = document_number(name, &table, state, MAINTENANCE).await?;
         found.take_in_records(&RecordChain::new(self, name), number).await?;
         Ok(found)
     }
 
-    /// The files of a table and nothing else of what it holds: the store is not listed.
+    /// The files of a table by its log, and those that maintenance leaves as they are: the store is not listed.
     ///
     /// # Errors
     /// As [`Lake::holdings`].
-    pub async fn files(&self, name: &str) -> Result<TableHoldings, LakeError> {
+    pub async fn files(&self, name: &str) -> Result<(Vec<TableFile>, Vec<OddFile>), LakeError> {
         let table = self.table(name).await?;
-        let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?;
-        let (files, odd) = table_files(name, state);
-        Ok(TableHoldings { version: table.version(), files, odd, ..TableHoldings::default() })
-    }
-
-    /// The version that the hint of the log names; `None` when there is none that can be read.
-    async fn log_checkpoint(&self, folder: &Path) -> Result<Option<u64>, LakeError> {
-        let path = folder.clone().join("_delta_log").join("_last_checkpoint");
-        let failed = || LakeError::store("read", self.describe(&path));
-        let bytes = match self.root().get(&path).await {
-            Ok(found) => found.bytes().await.map_err(failed())?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(failed()(error)),
-        };
-        let hint: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-        Ok(hint.and_then(|hint| hint.get("version")?.as_u64()))
+        Ok(table_files(name, table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?))
     }
 }
 
@@ -159,7 +144,7 @@ impl TableHoldings {
             "_delta_log" if name.contains(".checkpoint.") => self.log_checkpoints.add(object.size),
             "_delta_log" if name.ends_with(".json") => self.log.add(object.size),
             "_checkpoints" => self.documents.add(object.size),
-            "_maintenance" => self.records.add(object.size),
+            FOLDER if name.ends_with(".json") => self.records.add(object.size),
             _ if !first.starts_with('_') && name.ends_with(".parquet") => {
                 self.data.push(DataObject { path: below.to_owned(), size: object.size, written_at });
             }

@@ -87,6 +87,14 @@ impl TaskKind {
         }
     }
 
+    /// The version that a task of this kind undoes.
+    pub(crate) fn undone_version(&self) -> Option<u64> {
+        match self {
+            Self::Undo { version, .. } => Some(*version),
+            _ => None,
+        }
+    }
+
     /// Whether a task of this kind changes files.
     #[must_use]
     pub fn changes_files(&self) -> bool {
@@ -304,6 +312,12 @@ impl MaintenanceRecord {
     /// A [`DocumentFault`] that says which check failed.
     pub fn read(bytes: &[u8], number: u64) -> Result<Self, DocumentFault> {
         numbered::read(bytes, number)
+    }
+
+    /// Whether it changes the number of rows of a stream.
+    #[must_use]
+    pub fn changes_rows(&self) -> bool {
+        self.rows.values().any(|rows| rows.before != rows.after)
     }
 
     /// The files that left, by their paths below the table.

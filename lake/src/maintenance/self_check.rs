@@ -6,12 +6,13 @@ use bluelake_schemas::Stream;
 use deltalake::table::state::DeltaTableState;
 
 use crate::{
-    checkpoint::document::CheckpointDocument, commit::self_check::FOREIGN_ROWS, error::LakeError,
-    layout::REJECTED_EVENTS, maintenance::record::MaintenanceRecord,
+    checkpoint::document::CheckpointDocument,
+    commit::self_check::FOREIGN_ROWS,
+    error::LakeError,
+    layout::{REJECTED_EVENTS, stream_of},
+    maintenance::record::MaintenanceRecord,
 };
 
-/// The column whose value assigns files of `rejected_events` to a stream.
-const STREAM_COLUMN: &str = "stream";
 /// The protocol of our tables: plain file paths and columns, and no hidden rows.
 const PROTOCOL: (i32, i32) = (1, 2);
 
@@ -62,15 +63,10 @@ fn rejected_rows(state: &DeltaTableState, stream: Stream) -> Option<u64> {
     let log = state.log_data();
     let mut sum: u64 = 0;
     for file in log.iter() {
-        if stream_of(&file.partition_values_map().into_iter().collect()) == Some(stream) {
+        let named = file.partition_values_map().remove("stream").flatten();
+        if stream_of(REJECTED_EVENTS, named.as_deref()) == Some(stream) {
             sum = sum.checked_add(u64::try_from(file.num_records()?).ok()?)?;
         }
     }
     Some(sum)
-}
-
-/// The stream that a file of `rejected_events` is of, by the values of its partition.
-pub(crate) fn stream_of(partition: &BTreeMap<String, Option<String>>) -> Option<Stream> {
-    let value = partition.get(STREAM_COLUMN)?.as_deref()?;
-    Stream::ALL.into_iter().find(|stream| stream.name() == value)
 }

@@ -11,11 +11,12 @@ use crate::{
         document::CheckpointDocument,
         numbered::Predecessor,
     },
+    layout::folder_and_name,
     maintenance::{
         record::{
             Claim, MaintenanceRecord, RECORD_FORMAT, RemovedFile, RowChange, RowsLeft, Standing, TaskCounts, TaskKind,
         },
-        task::{Lost, Task, folder_and_name},
+        task::{Lost, Task},
     },
 };
 

@@ -5,14 +5,16 @@ use std::{
     fmt,
 };
 
-use bluelake_schemas::{EVENT_PARTITIONS, Millis, REJECTED_PARTITIONS, Stream};
-use chrono::NaiveDate;
+use bluelake_schemas::{Millis, Stream};
 use uuid::Uuid;
 
 use crate::{
     checkpoint::data_file::DataFile,
-    layout::REJECTED_EVENTS,
-    maintenance::record::{ContentChange, RowChange, TaskKind},
+    layout::{REJECTED_EVENTS, day_of, folder_of, partitions_of},
+    maintenance::{
+        files::TableFile,
+        record::{ContentChange, RowChange, TaskKind},
+    },
 };
 
 /// A file that a task removes from the table.
@@ -24,6 +26,18 @@ pub struct InputFile {
     pub size: u64,
     /// Rows by the log.
     pub rows: u64,
+}
+
+impl From<&TableFile> for InputFile {
+    fn from(file: &TableFile) -> Self {
+        Self { path: file.path.clone(), size: file.size, rows: file.rows }
+    }
+}
+
+impl From<&DataFile> for InputFile {
+    fn from(file: &DataFile) -> Self {
+        Self { path: file.path.clone(), size: file.size, rows: file.rows }
+    }
 }
 
 /// A change of files that is uploaded, and happens when it is committed.
@@ -144,6 +158,24 @@ impl fmt::Display for Lost {
 }
 
 impl Task {
+    /// Takes a file out, whose rows are of this stream.
+    pub fn take_out(&mut self, stream: Stream, file: InputFile) {
+        let change = self.change(stream);
+        change.before = change.before.saturating_add(file.rows);
+        self.inputs.push(file);
+    }
+
+    /// Puts a file in, whose rows are of this stream.
+    pub fn put_in(&mut self, stream: Stream, file: DataFile) {
+        let change = self.change(stream);
+        change.after = change.after.saturating_add(file.rows);
+        self.outputs.push(file);
+    }
+
+    fn change(&mut self, stream: Stream) -> &mut RowChange {
+        self.rows.entry(stream).or_insert(RowChange { before: 0, after: 0 })
+    }
+
     /// Whether it changes the number of rows of a stream.
     #[must_use]
     pub fn changes_rows(&self) -> bool {
@@ -165,7 +197,7 @@ impl Task {
     #[must_use]
     pub fn folders(&self) -> BTreeSet<&str> {
         let paths = self.inputs.iter().map(|file| &file.path).chain(self.outputs.iter().map(|file| &file.path));
-        paths.map(|path| folder_and_name(path).0).collect()
+        paths.map(|path| folder_of(path)).collect()
     }
 
     /// The contradiction in the task, if any; `table` is its table, which holds `streams`.
@@ -192,7 +224,7 @@ impl Task {
         }
         // Others wrote the files that an undo adds.
         let id = if matches!(self.kind, TaskKind::Undo { .. }) { None } else { Some(self.id) };
-        let columns = if table == REJECTED_EVENTS { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
+        let columns = partitions_of(table);
         let misplaced = self.outputs.iter().find_map(|file| Some((file, file.misplaced(columns, id)?)));
         misplaced.map(|(file, expected)| format!("the path of '{}' should start with '{expected}'", file.path))
     }
@@ -237,20 +269,10 @@ impl Task {
         if table == Stream::UserEvents.table() {
             return Some(format!("rows of {table} never expire"));
         }
-        let is_older = |file: &&InputFile| day_of(folder_and_name(&file.path).0).is_some_and(|day| day < *before);
+        let is_older = |file: &&InputFile| day_of(folder_of(&file.path)).is_some_and(|day| day < *before);
         let younger = self.inputs.iter().find(|file| !is_older(file))?;
         Some(format!("'{}' is of no day before {before}, and it expires", younger.path))
     }
-}
-
-/// The day of a partition, by the path of its folder: its last part is `<column>=<day>`.
-pub(crate) fn day_of(folder: &str) -> Option<NaiveDate> {
-    folder.rsplit('/').next()?.rsplit_once("_date=").and_then(|(_, day)| day.parse().ok())
-}
-
-/// The folder of a path, and the name below it.
-pub(crate) fn folder_and_name(path: &str) -> (&str, &str) {
-    path.rsplit_once('/').unwrap_or(("", path))
 }
 
 #[cfg(test)]

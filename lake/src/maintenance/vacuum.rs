@@ -60,7 +60,7 @@ pub struct Vacuumed {
     pub retired: Vec<GoneFile>,
     /// Files that nobody refers to; `None`: they were not looked for.
     pub orphans: Option<Vec<GoneFile>>,
-    /// Whether the orphans were deleted. Those that are found for the first time are only told.
+    /// Whether the orphans were deleted. Those that are found for the first time are only listed.
     pub orphans_deleted: bool,
     /// What puts that were broken off left in a folder, deleted with the orphans.
     pub leftovers: Vec<GoneFile>,
@@ -143,7 +143,7 @@ impl Run<'_> {
 
     /// Deletes what left the table: floor, files, floor again.
     async fn retire(&mut self, now: Millis, whole: bool) -> Result<Planned, LakeError> {
-        for _ in 1..FLOORS {
+        for _ in 0..FLOORS {
             let planned = self.plan(now, whole).await?;
             if self.options.dry_run || planned.retired.is_empty() {
                 return Ok(planned);
@@ -166,8 +166,7 @@ impl Run<'_> {
 
     /// Plans from the table as it is now.
     async fn plan(&mut self, now: Millis, whole: bool) -> Result<Planned, LakeError> {
-        self.table.reload().await?;
-        past::expect_newest(self.table).await?;
+        past::reload(self.table).await?;
         let (floor, _) = self.standing();
         let (readable_from, first) = past::floor(self.table, floor, now.earlier(self.options.time_travel)).await?;
         let first = if first > floor { first } else { 0 };

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     backoff::{Backoff, Chance},
     error::LakeError,
-    layout::{REJECTED_EVENTS, WORKERS},
+    layout::{REJECTED_EVENTS, WORKERS, partitions_of, table_names},
     place::{
         bucket::{
             self,
@@ -153,10 +153,8 @@ impl Lake {
             let reason = "tiers are of buckets: files in a folder have no class of storage".to_owned();
             return Err(LakeError::Location { url: self.location.to_string(), reason });
         };
-        let events = Stream::ALL.map(|stream| (stream.table(), EVENT_PARTITIONS));
-        let tables = events.into_iter().chain([(REJECTED_EVENTS, REJECTED_PARTITIONS)]);
-        let tables: Vec<TableFiles> = tables
-            .map(|(table, [column, _])| TableFiles::new(table, self.table_path(table).as_ref(), column))
+        let tables: Vec<TableFiles> = table_names()
+            .map(|table| TableFiles::new(table, self.table_path(table).as_ref(), partitions_of(table)[0]))
             .collect();
         let lake = if self.prefix.as_ref().is_empty() { String::new() } else { format!("{}/", self.prefix) };
         lifecycle::set(client, bucket, (&tables, &lake), wanted, dry_run).await
@@ -275,7 +273,8 @@ impl Lake {
         }
     }
 
-    fn unloaded(&self, name: &str) -> Result<DeltaTable, LakeError> {
+    /// A table that is not loaded: it may be one that cannot be.
+    pub(crate) fn unloaded(&self, name: &str) -> Result<DeltaTable, LakeError> {
         let url = self
             .location
             .url()

@@ -1,15 +1,15 @@
-//! What expired of a table, as its maintenance record in force says at the version that is read.
+//! What expired of a table, as its document or its maintenance record in force says at the version that is read.
 
 use std::collections::BTreeMap;
 
-use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream};
+use bluelake_schemas::Stream;
 use chrono::NaiveDate;
 use deltalake::{DeltaTable, table::state::DeltaTableState};
 
 use crate::{
     commit::stream_table::document_number,
     error::LakeError,
-    layout::REJECTED_EVENTS,
+    layout::{partitions_of, stream_of},
     maintenance::record_chain::{MAINTENANCE, RecordChain},
     place::lake::Lake,
 };
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Expired {
     /// Rows of days before this one expired; those that are in the table came late.
     pub(crate) before: Option<NaiveDate>,
-    /// Rows that were erased or expired so far.
+    /// Rows that were erased or expired so far, of `rejected_events`.
     gone: BTreeMap<Stream, u64>,
     /// Rows that came late: the next expiry takes them.
     late: BTreeMap<Stream, u64>,
@@ -33,9 +33,13 @@ impl Expired {
         let record = RecordChain::new(lake, name).get(number).await?;
         let gone = record.counts.rows_left.iter();
         let gone = gone.map(|(stream, left)| (*stream, left.erased.saturating_add(left.expired))).collect();
-        let before = record.standing.expired_before;
+        Ok(Self { gone, ..Self::before(name, state, record.standing.expired_before) })
+    }
+
+    /// Of an event table of which rows of days before this one expired.
+    pub(crate) fn before(name: &str, state: &DeltaTableState, before: Option<NaiveDate>) -> Self {
         let late = before.map(|before| late_rows(name, state, before)).unwrap_or_default();
-        Ok(Self { before, gone, late })
+        Self { before, late, gone: BTreeMap::new() }
     }
 
     /// Rows of a stream that the table once had and does not show.
@@ -62,25 +66,19 @@ pub async fn expired_before(lake: &Lake, name: &str, table: &DeltaTable) -> Resu
     Expired::of(lake, name, table).await.map(|expired| expired.before)
 }
 
-/// The column by whose day a table is partitioned.
-pub(crate) fn day_column(table: &str) -> &'static str {
-    let [_, column] = if table == REJECTED_EVENTS { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
-    column
-}
-
 /// Rows of days before this one, by the log.
 fn late_rows(name: &str, state: &DeltaTableState, before: NaiveDate) -> BTreeMap<Stream, u64> {
     let mut late = BTreeMap::new();
+    let [_, column] = partitions_of(name);
     for file in state.log_data().iter() {
         let mut values = file.partition_values_map();
-        let day = values.remove(day_column(name)).flatten().and_then(|day| day.parse::<NaiveDate>().ok());
+        let day = values.remove(column).flatten().and_then(|day| day.parse::<NaiveDate>().ok());
         if day.is_none_or(|day| day >= before) {
             continue;
         }
         let named = values.remove("stream").flatten();
-        let is_of = |stream: &Stream| stream.table() == name || named.as_deref() == Some(stream.name());
         let rows = file.num_records().and_then(|rows| u64::try_from(rows).ok()).unwrap_or_default();
-        if let Some(stream) = Stream::ALL.into_iter().find(is_of) {
+        if let Some(stream) = stream_of(name, named.as_deref()) {
             let sum: &mut u64 = late.entry(stream).or_default();
             *sum = sum.saturating_add(rows);
         }

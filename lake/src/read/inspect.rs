@@ -6,7 +6,7 @@ use crate::{
     checkpoint::document::CheckpointDocument,
     commit::{chain::DocumentChain, self_check, stream_table::document_number},
     error::LakeError,
-    layout::REJECTED_EVENTS,
+    layout::{REJECTED_EVENTS, app_id},
     place::lake::Lake,
 };
 
@@ -51,7 +51,7 @@ impl Lake {
             rejected_behind: false,
             faults: Vec::new(),
         };
-        let app_id = format!("bluelake/{stream}");
+        let app_id = app_id(stream);
         let chain = DocumentChain::new(self, stream);
         let followed = fault(document_number(REJECTED_EVENTS, &rejected, &rejected_state, &app_id).await, &mut found)?;
         let number = fault(document_number(name, &table, &state, &app_id).await, &mut found)?.flatten();

@@ -21,13 +21,13 @@ use crate::{
         stream_table::document_number,
     },
     error::LakeError,
-    layout::REJECTED_EVENTS,
-    maintenance::record_chain::{MAINTENANCE, RecordChain},
-    place::lake::Lake,
-    read::{
-        expired::{Expired, day_column},
-        scan::PlainConditions,
+    layout::{REJECTED_EVENTS, app_id, partitions_of, table_names},
+    maintenance::{
+        record::MaintenanceRecord,
+        record_chain::{MAINTENANCE, RecordChain},
     },
+    place::lake::Lake,
+    read::{expired::Expired, scan::PlainConditions},
 };
 
 /// Which versions are read.
@@ -62,7 +62,7 @@ impl FromStr for AsOf {
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
             return Ok(Self::Time(time.with_timezone(&Utc)));
         }
-        let tables: Vec<&str> = Stream::ALL.map(Stream::table).into_iter().chain([REJECTED_EVENTS]).collect();
+        let tables: Vec<&str> = table_names().collect();
         let mut versions = BTreeMap::new();
         for part in text.split(',') {
             let (table, version) = part.trim().split_once('@').ok_or_else(fault)?;
@@ -138,8 +138,7 @@ impl Lake {
             let wanted = &wanted;
             async move {
                 let table = self.wanted_table(stream.table(), wanted).await?;
-                let expired = Expired::of(self, stream.table(), &table).await?;
-                let reading = self.stream_reading(stream, &table, &expired).await?;
+                let (reading, expired) = self.stream_reading(stream, &table).await?;
                 Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, &expired, session).await?))
             }
         });
@@ -200,7 +199,8 @@ impl Lake {
         // The first record of this floor or a higher one says since when.
         let oldest = record.standing.readable_from;
         let mut before = chain.before(newest).await?;
-        while let Some(previous) = record.previous.as_ref().map(|previous| previous.number) {
+        let number = |record: &MaintenanceRecord| record.previous.as_ref().map(|previous| previous.number);
+        while let Some(previous) = number(&record).filter(|previous| *previous < record.number) {
             let earlier = before.get(previous).await?;
             if earlier.standing.readable_from <= version {
                 break;
@@ -214,22 +214,22 @@ impl Lake {
         Err(LakeError::NoSuchVersion { table: name.to_owned(), reason })
     }
 
-    async fn stream_reading(
-        &self,
-        stream: Stream,
-        table: &DeltaTable,
-        expired: &Expired,
-    ) -> Result<StreamReading, LakeError> {
+    async fn stream_reading(&self, stream: Stream, table: &DeltaTable) -> Result<(StreamReading, Expired), LakeError> {
         let name = stream.table();
         let state = table.snapshot().map_err(LakeError::table(name, "load its Delta log"))?.clone();
-        let number = document_number(name, table, &state, &format!("bluelake/{stream}")).await?;
+        let number = document_number(name, table, &state, &app_id(stream)).await?;
         let document = match number {
             // An older document may have been removed; then less is known, and the rows are unchanged.
             Some(number) => DocumentChain::new(self, stream).get(number).await.ok(),
             None => None,
         };
+        // The document says what the record in force does; reading that costs another call.
+        let expired = match &document {
+            Some(document) => Expired::before(name, &state, document.tally.expired_before),
+            None => Expired::of(self, name, table).await?,
+        };
         let expected = document.as_ref().and_then(CheckpointDocument::expected_rows);
-        Ok(StreamReading {
+        let reading = StreamReading {
             stream,
             document: document.as_ref().map(|document| document.head.number),
             complete_to: document.as_ref().and_then(|document| document.watermark(None)),
@@ -237,7 +237,8 @@ impl Lake {
             expected_rows: expected.and_then(|expected| expected.checked_sub(expired.late(stream))),
             rejected_gone: 0,
             gaps: document.map_or(0, |document| document.gaps.len()),
-        })
+        };
+        Ok((reading, expired))
     }
 }
 
@@ -253,7 +254,8 @@ async fn table_reading(
         .await
         .map_err(|error| LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string())))?;
     let rows = table.snapshot().ok().and_then(self_check::rows);
-    let since = expired.before.map(|before| (day_column(name), before));
+    let [_, day] = partitions_of(name);
+    let since = expired.before.map(|before| (day, before));
     Ok(TableReading {
         name: name.to_owned(),
         version: table.version(),

@@ -10,8 +10,12 @@ use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 
-use super::{partitions_of, report::Findings};
-use crate::{error::LakeError, layout::REJECTED_EVENTS, place::lake::Lake};
+use super::report::Findings;
+use crate::{
+    error::LakeError,
+    layout::{REJECTED_EVENTS, partitions_of},
+    place::lake::Lake,
+};
 
 /// A file of a table, by its log.
 #[derive(Debug)]

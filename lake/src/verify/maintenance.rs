@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::LakeError,
-    layout::REJECTED_EVENTS,
+    layout::streams_of,
     maintenance::{
         record::{MaintenanceRecord, RowChange, RowsLeft, TaskKind},
         record_chain::RecordChain,
@@ -242,7 +242,7 @@ impl Replay<'_> {
     /// Checks that `next` follows from `previous` by the rules of committing tasks.
     fn follows(&mut self, previous: Option<&MaintenanceRecord>, next: &MaintenanceRecord) {
         let number = next.number;
-        let streams = self.streams();
+        let streams: Vec<Stream> = streams_of(self.table).collect();
         let findings = &mut self.past.findings;
         let names = next.previous.as_ref().map(|named| (named.number, named.digest.as_str()));
         if names != previous.map(|previous| (previous.number, previous.digest.as_str())) {
@@ -267,11 +267,6 @@ impl Replay<'_> {
             Ok(_) => {}
             Err(lost) => findings.add(|| format!("record {number}: {lost}")),
         }
-    }
-
-    fn streams(&self) -> Vec<Stream> {
-        let held = |stream: &Stream| self.table == REJECTED_EVENTS || stream.table() == self.table;
-        Stream::ALL.into_iter().filter(held).collect()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Compares `rejected_events` with the documents: it must have exactly the files that they name, as far as it follows
 //! them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::pin};
 
 use bluelake_schemas::{REJECTED_PARTITIONS, Stream};
 use deltalake::DeltaTable;
+use futures::StreamExt as _;
 
 use super::{
     Subject,
@@ -17,9 +18,9 @@ use super::{
 };
 use crate::{
     checkpoint::totals::Repaired,
-    commit::{log::version::read_version, stream_table::document_number},
+    commit::{log::version::read_versions, stream_table::document_number},
     error::LakeError,
-    layout::REJECTED_EVENTS,
+    layout::{REJECTED_EVENTS, stream_of},
     maintenance::record_chain::{MAINTENANCE, RecordChain},
     place::lake::Lake,
 };
@@ -104,10 +105,12 @@ impl Seen {
 async fn version_before(subject: &Subject, table: &DeltaTable) -> Result<Option<u64>, LakeError> {
     let in_force = subject.number.unwrap_or(0);
     let mut found = None;
-    for number in (1..=table.version().unwrap_or_default()).rev() {
-        let Some(version) = read_version(REJECTED_EVENTS, table, number).await? else { break };
+    let numbers = (1..=table.version().unwrap_or_default()).rev();
+    let mut read = pin!(read_versions(REJECTED_EVENTS, table, numbers, usize::MAX));
+    while let Some(version) = read.next().await {
+        let Some(version) = version? else { break };
         match version.transactions.get(&subject.app_id) {
-            Some(followed) if *followed > in_force => found = Some(number - 1),
+            Some(followed) if *followed > in_force => found = Some(version.number - 1),
             Some(_) => break,
             None => {}
         }
@@ -123,8 +126,8 @@ fn is_of(path: &str, stream: Stream) -> bool {
 
 /// Every stream reports a file of an unknown stream.
 fn belongs_to(file: &ActiveFile, stream: Stream) -> bool {
-    let value = file.partition.get("stream").and_then(Option::as_deref);
-    value == Some(stream.name()) || !Stream::ALL.iter().any(|stream| value == Some(stream.name()))
+    let named = file.partition.get("stream").and_then(Option::as_deref);
+    stream_of(REJECTED_EVENTS, named).is_none_or(|found| found == stream)
 }
 
 /// Files of the documents after the one in force, up to the one that the table follows.

@@ -7,7 +7,7 @@
 mod advice;
 mod log;
 
-use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS, Stream};
+use bluelake_schemas::Stream;
 use serde::Serialize;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     commit::{rejected::RejectedFollower, self_check, stream_table::document_number},
     error::LakeError,
-    layout::{REJECTED_EVENTS, app_id},
+    layout::{REJECTED_EVENTS, app_id, partitions_of, table_names},
     place::lake::Lake,
 };
 pub use advice::Advice;
@@ -68,10 +68,10 @@ pub async fn repair(lake: &Lake, options: &VerifyOptions, dry_run: bool) -> Resu
         remaining: Vec::new(),
         verified: None,
     };
-    for table in tables() {
+    for table in table_names() {
         log::mend(lake, table, dry_run, &mut report).await?;
     }
-    for table in tables() {
+    for table in table_names() {
         if let Err(error @ LakeError::Table { .. }) = lake.table(table).await {
             // In a dry run a damaged log checkpoint is still there.
             let will_be_mended = dry_run && report.mends.iter().any(|mend| mend.table == table);
@@ -84,7 +84,7 @@ pub async fn repair(lake: &Lake, options: &VerifyOptions, dry_run: bool) -> Resu
     for stream in Stream::ALL {
         report.mends.extend(follow(lake, stream, dry_run).await?);
     }
-    for table in tables() {
+    for table in table_names() {
         report.mends.extend(forget(lake, table, options, dry_run).await?);
     }
     let verified = verify(lake, options).await?;
@@ -102,10 +102,6 @@ pub async fn repair(lake: &Lake, options: &VerifyOptions, dry_run: bool) -> Resu
     }
     report.verified = Some(verified);
     Ok(report)
-}
-
-fn tables() -> impl Iterator<Item = &'static str> {
-    Stream::ALL.into_iter().map(Stream::table).chain([REJECTED_EVENTS])
 }
 
 /// Brings `rejected_events` up to the document in force, as the next commit of ingest would.
@@ -141,7 +137,7 @@ async fn is_trusted(subject: &Subject) -> Result<bool, LakeError> {
     }
 }
 
-/// Forgets what was remembered of partitions whose files are others now.
+/// Forgets what was remembered of other files, another contract or another window than those of now.
 async fn forget(
     lake: &Lake,
     name: &'static str,
@@ -152,16 +148,13 @@ async fn forget(
     if memory.listed.is_empty() {
         return Ok(None);
     }
-    let columns = if name == REJECTED_EVENTS { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
-    let mut files = active_files(name, &lake.table(name).await?, &columns).await?;
+    let mut files = active_files(name, &lake.table(name).await?, &partitions_of(name)).await?;
     check_log(lake, &mut files).await?;
     let all: Vec<usize> = (0..files.len()).collect();
     let mut stale = memory.listed.clone();
     for partition in by_partition(&files, &all) {
-        for deep in [false, true] {
-            if let Some((path, _)) = memory.place(&partition.of(&files), deep) {
-                stale.remove(&path);
-            }
+        for (path, _) in memory.places(&partition.of(&files)) {
+            stale.remove(&path);
         }
     }
     if !dry_run {
@@ -169,6 +162,9 @@ async fn forget(
             memory.delete(path).await?;
         }
     }
-    let what = format!("{} remembered results were of files that are others now; forgotten", stale.len());
+    let what = format!(
+        "{} remembered results were of other files, another contract or another window than those of now; forgotten",
+        stale.len()
+    );
     Ok((!stale.is_empty()).then_some(Mend { table: name, what }))
 }

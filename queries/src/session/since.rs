@@ -1,12 +1,13 @@
-//! Since when rows count of which older days expired. Pure.
+//! The first day that a result counts when older days expired. Pure.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use crate::postgres::times::zone::instant;
 use crate::session::origin::TableOrigin;
 
-/// Days expired of the tables that a result was computed from: it tells of the days after these.
+/// Tables that a result was computed from lack old days: it counts `first_day` and later ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Since {
     /// The first whole day that is left, in the time zone of the session.
@@ -50,11 +51,9 @@ pub(crate) fn first_whole_day(day: NaiveDate, zone: Tz) -> NaiveDate {
     if start_of(local, zone).is_some_and(|start| start >= begins) { local } else { local.succ_opt().unwrap_or(local) }
 }
 
-/// The first instant of a day. Where clocks skip midnight, the first that there is.
+/// The first instant of a day, as SQL has it. Where clocks skip midnight, the first that there is.
 pub(crate) fn start_of(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
-    let midnight = day.and_hms_opt(0, 0, 0)?;
-    let tries = (0..=12).map(|quarters| midnight + chrono::TimeDelta::minutes(15 * quarters));
-    tries.filter_map(|at| zone.from_local_datetime(&at).earliest()).map(|at| at.with_timezone(&Utc)).next()
+    instant(zone, day.and_time(NaiveTime::MIN))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bluelake_care::{Estimate, FileCounts, Prices, TableStatus, greatest_debt};
-use bluelake_lake::{Heartbeats, Lake, Objects, OrphanSearch, TableHoldings, VacuumOptions};
+use bluelake_care::{CompactionOptions, Estimate, FileCounts, Prices, TableStatus, greatest_debt};
+use bluelake_lake::{Heartbeats, Lake, LakeError, Objects, OrphanSearch, VacuumOptions};
 use bluelake_schemas::Millis;
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -61,11 +61,11 @@ pub(crate) async fn run(session: &Session, arguments: StatusArguments) -> Result
     let lake = session.lake().await?;
     let at = Utc::now();
     let (since, now) = (Millis::from(at).earlier(GROWTH), Millis::from(at));
-    let target = session.config.care.target();
+    let options = session.config.care.compaction();
     let mut tables = Vec::new();
     for table in chosen(&arguments.tables) {
         let held = lake.holdings(table, since).await?;
-        let mut status = TableStatus::of(table, &held, target, (since, now));
+        let mut status = TableStatus::of(table, &held, &options, (since, now));
         if arguments.orphans {
             status.orphans = Some(orphans(session, &lake, table).await?);
         }
@@ -94,14 +94,18 @@ async fn orphans(session: &Session, lake: &Lake, table: &str) -> Result<Objects>
     Ok(orphans)
 }
 
-/// The files of every table, for who watches them beside something else.
-pub(crate) async fn files(lake: &Lake, target: Option<u64>) -> Result<Vec<FileCounts>> {
-    let mut counts = Vec::new();
-    for table in table_names() {
-        let TableHoldings { files, odd, .. } = lake.files(table).await?;
-        counts.push(FileCounts::of(table, (&files, odd.len()), target, Utc::now().into()));
-    }
-    Ok(counts)
+/// The files of these tables, for who watches them beside something else.
+pub(crate) async fn files(
+    lake: &Lake,
+    tables: impl Iterator<Item = &'static str>,
+    options: &CompactionOptions,
+) -> Result<Vec<FileCounts>> {
+    let counted = tables.map(|table| async move {
+        let (files, odd) = lake.files(table).await?;
+        Ok::<_, LakeError>(FileCounts::by(options, table, (&files, odd.len())))
+    });
+    // Each to its end: dropping a read of the log makes its own threads panic.
+    Ok(futures::future::join_all(counted).await.into_iter().collect::<Result<_, _>>()?)
 }
 
 fn problems(table: &TableStatus) -> Vec<String> {
@@ -149,7 +153,7 @@ fn files_table(status: &LakeStatus<'_>) -> String {
             size(counts.bytes),
             grouped(counts.small.objects),
             size(counts.small.bytes),
-            grouped(counts.debt.iter().map(|debt| debt.due).sum()),
+            due(counts.debt.iter().map(|debt| debt.due).sum()),
             counts.compacted_at.map(instant).unwrap_or_default(),
             size(table.landed_a_day.bytes),
             grouped(table.landed_a_day.objects),
@@ -198,12 +202,17 @@ fn debt_table(status: &LakeStatus<'_>) -> Option<String> {
         .into_iter()
         .map(|(partition, debt)| {
             let small = [grouped(debt.small.objects), size(debt.small.bytes)];
-            [vec![partition, grouped(debt.files)], small.to_vec(), vec![grouped(debt.due)]].concat()
+            [vec![partition, grouped(debt.files)], small.to_vec(), vec![due(debt.due)]].concat()
         })
         .collect();
     let more = if left_out > 0 { format!("\n({left_out} more partitions; --json lists all)") } else { String::new() };
     let header = ["partition with small files", "files", "not full", "their size", "due"];
     (!rows.is_empty()).then(|| format!("{}{more}", output::table(&header, &[1, 2, 3, 4], rows)))
+}
+
+/// Files that are due; a question mark where nobody asked.
+fn due(files: Option<u64>) -> String {
+    files.map_or_else(|| "?".to_owned(), grouped)
 }
 
 /// What stands of a table beyond numbers.

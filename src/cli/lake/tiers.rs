@@ -120,9 +120,7 @@ fn describe(dry_run: bool, tiers: &Tiers) -> String {
         Some(true) => {
             lines.push("Object lock is on: files move all the same, and cannot be deleted while locked.".to_owned())
         }
-        None => {
-            lines.push("Whether object lock is on cannot be told (s3:GetBucketObjectLockConfiguration).".to_owned())
-        }
+        None => lines.push("Whether object lock is on is not known (s3:GetBucketObjectLockConfiguration).".to_owned()),
         Some(false) => {}
     }
     lines.join("\n")

@@ -1,19 +1,25 @@
 //! Log checkpoints: from the newest of them a table is opened. One is due by the distance from the one before, whoever
 //! commits.
 
+use std::pin::pin;
+
 use arrow::array::{Array as _, AsArray as _};
 use deltalake::DeltaTable;
 use futures::TryStreamExt as _;
 use object_store::ObjectStoreExt as _;
-use parquet::{arrow::ProjectionMask, errors::ParquetError};
 
-use super::files::{checkpoint, named_checkpoint};
-use crate::{error::LakeError, place::parquet_object::ParquetObject};
+use super::files::{Hint, checkpoint};
+use crate::{
+    error::LakeError,
+    place::{parquet_object::ParquetObject, stored_file::StoredFile},
+};
 
 /// Versions between two log checkpoints, at least and at most. Between them one is due when so many versions came as
 /// the hundredth part of the table's files: to write it takes as long as there are files, to open a table as there are
 /// versions.
-const DISTANCE: (u64, u64) = (100, 500);
+pub(crate) const DISTANCE: (u64, u64) = (100, 500);
+/// Rows of a log checkpoint that are decoded at once.
+const ROWS: usize = 8_192;
 /// Files of a table for one version of distance.
 const FILES_A_VERSION: u64 = 100;
 
@@ -59,30 +65,39 @@ impl LogCheckpoints {
             return Ok(());
         }
         // Others write them, too.
-        let named = named_checkpoint(name, table).await?.unwrap_or_default();
+        let named = Hint::read(name, table).await?.version().unwrap_or_default();
         if is_near(named, files) {
             self.known = self.known.max(named);
             return Ok(());
         }
         // One that fails is not tried again with each commit.
         self.known = version;
-        let written = deltalake::checkpoints::create_checkpoint(table, None).await;
-        written.map_err(LakeError::table(name, "write a log checkpoint"))
+        write(name, table).await
     }
+}
+
+/// Writes a log checkpoint of the table as last loaded.
+pub(crate) async fn write(name: &str, table: &DeltaTable) -> Result<(), LakeError> {
+    let written = deltalake::checkpoints::create_checkpoint(table, None).await;
+    written.map_err(LakeError::table(name, "write a log checkpoint"))
+}
+
+/// Opens a log checkpoint. The table need not be loaded.
+///
+/// # Errors
+/// [`LakeError::DataFile`] when it is torn, [`LakeError::Store`] when it cannot be read.
+pub(crate) async fn open(name: &str, table: &DeltaTable, version: u64) -> Result<StoredFile, LakeError> {
+    let log = table.log_store();
+    let (store, path) = (log.object_store(None), log.log_path().clone().join(checkpoint(version)));
+    let size = store.head(&path).await.map_err(LakeError::store("look at a log checkpoint of", name))?.size;
+    StoredFile::open(ParquetObject::new(store, path, size)).await
 }
 
 /// Opens a log checkpoint and counts the files that it holds.
 pub(crate) async fn files_of(name: &str, table: &DeltaTable, version: u64) -> Result<u64, LakeError> {
-    let log = table.log_store();
-    let (store, path) = (log.object_store(None), log.log_path().clone().join(checkpoint(version)));
-    let size = store.head(&path).await.map_err(LakeError::store("look at a log checkpoint of", name))?.size;
-    let reason =
-        |error: ParquetError| LakeError::DataFile { path: format!("{name}/{path}"), reason: error.to_string() };
-    let reader = ParquetObject::new(store, path.clone(), size).reader().await.map_err(reason)?;
-    let columns = ProjectionMask::columns(reader.parquet_schema(), ["add.path"]);
-    let mut batches = reader.with_projection(columns).build().map_err(reason)?;
+    let mut batches = pin!(open(name, table, version).await?.with_columns(&["add.path"]).read(ROWS)?);
     let mut files = 0_u64;
-    while let Some(batch) = batches.try_next().await.map_err(reason)? {
+    while let Some(batch) = batches.try_next().await? {
         let Some(add) = batch.column_by_name("add").and_then(|add| add.as_struct_opt()) else { continue };
         let Some(path) = add.column_by_name("path") else { continue };
         let there = (0..add.len()).filter(|row| add.is_valid(*row) && path.is_valid(*row)).count();

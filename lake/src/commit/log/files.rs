@@ -13,7 +13,7 @@ use crate::error::LakeError;
 /// Digits of a version in a name.
 const DIGITS: usize = 20;
 /// Object that names a log checkpoint from which a table can be opened.
-const HINT: &str = "_last_checkpoint";
+pub(crate) const HINT: &str = "_last_checkpoint";
 
 /// What a file of a log is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,9 @@ pub(crate) enum LogFile {
     Commit(u64),
     /// A log checkpoint in one file, as ours are.
     Checkpoint(u64),
-    /// A part of a log checkpoint of another program, or what belongs to a version otherwise.
+    /// A log checkpoint of another program, or a part of it.
+    OtherCheckpoint(u64),
+    /// What belongs to a version otherwise.
     Other(u64),
 }
 
@@ -35,6 +37,7 @@ impl LogFile {
         Some(match ending {
             "json" => Self::Commit(version),
             "checkpoint.parquet" => Self::Checkpoint(version),
+            ending if ending.starts_with("checkpoint.") => Self::OtherCheckpoint(version),
             _ => Self::Other(version),
         })
     }
@@ -47,6 +50,8 @@ pub(crate) struct LogFiles {
     pub(crate) commits: BTreeMap<u64, Millis>,
     /// Log checkpoints in one file.
     pub(crate) checkpoints: BTreeMap<u64, Millis>,
+    /// Whether there are log checkpoints of other programs, in parts or of another form.
+    pub(crate) has_others: bool,
 }
 
 impl LogFiles {
@@ -63,10 +68,15 @@ impl LogFiles {
         let take_in = |files: &mut Self, meta: ObjectMeta| {
             let written_at = Millis::from(meta.last_modified);
             match meta.location.filename().and_then(LogFile::of) {
-                Some(LogFile::Commit(version)) if version >= from => files.commits.insert(version, written_at),
-                Some(LogFile::Checkpoint(version)) if version >= from => files.checkpoints.insert(version, written_at),
-                _ => None,
-            };
+                Some(LogFile::Commit(version)) if version >= from => {
+                    files.commits.insert(version, written_at);
+                }
+                Some(LogFile::Checkpoint(version)) if version >= from => {
+                    files.checkpoints.insert(version, written_at);
+                }
+                Some(LogFile::OtherCheckpoint(version)) if version >= from => files.has_others = true,
+                _ => {}
+            }
         };
         listed
             .try_for_each(|meta| {
@@ -95,20 +105,41 @@ pub(crate) fn checkpoint(version: u64) -> String {
     format!("{version:020}.checkpoint.parquet")
 }
 
-/// The version of the log checkpoint that the log names; `None` without one, or when what names it cannot be read.
-pub(crate) async fn named_checkpoint(name: &str, table: &DeltaTable) -> Result<Option<u64>, LakeError> {
-    #[derive(Deserialize)]
-    struct Hint {
-        version: u64,
+/// Which log checkpoint a log names as its newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// It names none.
+    Missing,
+    /// What names it cannot be read.
+    Torn,
+    /// That of this version.
+    Names(u64),
+}
+
+impl Hint {
+    /// Reads it; the table need not be loaded.
+    pub(crate) async fn read(name: &str, table: &DeltaTable) -> Result<Self, LakeError> {
+        #[derive(Deserialize)]
+        struct Named {
+            version: u64,
+        }
+        let log = table.log_store();
+        let failed = || LakeError::store("read the name of the last log checkpoint of", name);
+        let bytes = match log.object_store(None).get(&log.log_path().clone().join(HINT)).await {
+            Ok(found) => found.bytes().await.map_err(failed())?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(Self::Missing),
+            Err(error) => return Err(failed()(error)),
+        };
+        Ok(serde_json::from_slice::<Named>(&bytes).map_or(Self::Torn, |named| Self::Names(named.version)))
     }
-    let log = table.log_store();
-    let failed = || LakeError::store("read the name of the last log checkpoint of", name);
-    let bytes = match log.object_store(None).get(&log.log_path().clone().join(HINT)).await {
-        Ok(found) => found.bytes().await.map_err(failed())?,
-        Err(object_store::Error::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(failed()(error)),
-    };
-    Ok(serde_json::from_slice::<Hint>(&bytes).ok().map(|hint| hint.version))
+
+    /// The version that it names.
+    pub(crate) fn version(self) -> Option<u64> {
+        match self {
+            Self::Names(version) => Some(version),
+            Self::Missing | Self::Torn => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -120,7 +151,7 @@ mod tests {
         for (name, file) in [
             ("00000000000000000012.json", Some(LogFile::Commit(12))),
             ("00000000000000000012.checkpoint.parquet", Some(LogFile::Checkpoint(12))),
-            ("00000000000000000012.checkpoint.0000000001.0000000002.parquet", Some(LogFile::Other(12))),
+            ("00000000000000000012.checkpoint.0000000001.0000000002.parquet", Some(LogFile::OtherCheckpoint(12))),
             ("00000000000000000012.crc", Some(LogFile::Other(12))),
             ("_last_checkpoint", None),
             ("12.json", None),

@@ -14,7 +14,7 @@ use object_store::ObjectStore as _;
 
 use super::{
     checkpoint::files_of,
-    files::{LogFiles, checkpoint, commit, named_checkpoint},
+    files::{Hint, LogFiles, checkpoint, commit},
     outline,
 };
 use crate::error::LakeError;
@@ -82,7 +82,7 @@ fn thinned(files: &LogFiles, named: Option<u64>, now: Millis) -> Vec<u64> {
 /// Deletes files of a log that may go, and says how many. What lies before a log checkpoint goes only if that can be
 /// opened and has as many files as the table had then.
 pub(crate) async fn prune(name: &str, table: &DeltaTable, age: Duration, now: Millis) -> Result<usize, LakeError> {
-    let named = named_checkpoint(name, table).await?;
+    let named = Hint::read(name, table).await?.version();
     let files = LogFiles::list(name, table, 0).await?;
     let prunable = Prunable::of(&files, named, now.earlier(age), now);
     let mut names: Vec<String> = prunable.thinned.iter().map(|version| checkpoint(*version)).collect();
@@ -165,7 +165,7 @@ mod tests {
         let at = |version: u64| Millis::new(i64::try_from(version).unwrap_or_default() * MINUTE);
         let commits = (0..versions).map(|version| (version, at(version))).collect();
         let checkpoints = (0..versions).step_by(every).skip(1).map(|version| (version, at(version))).collect();
-        (LogFiles { commits, checkpoints }, at(versions - 1))
+        (LogFiles { commits, checkpoints, ..LogFiles::default() }, at(versions - 1))
     }
 
     #[test]

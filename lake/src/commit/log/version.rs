@@ -224,6 +224,11 @@ pub(crate) fn no_such_version(name: &str, committed: &BTreeMap<u64, DateTime<Utc
     LakeError::NoSuchVersion { table: name.to_owned(), reason }
 }
 
+/// That the log does not have this version.
+pub(crate) async fn missing(name: &str, table: &DeltaTable, version: u64) -> Result<LakeError, LakeError> {
+    Ok(no_such_version(name, &commits(name, table).await?, &format!("version {version}")))
+}
+
 /// The table as it was at a version.
 ///
 /// # Errors

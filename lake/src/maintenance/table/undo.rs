@@ -1,6 +1,9 @@
 //! A table that is open for an undo, what it shows of its past, and what an undo asks of it when it is committed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use bluelake_schemas::Stream;
 use deltalake::table::state::DeltaTableState;
@@ -10,16 +13,15 @@ use object_store::{ObjectStoreExt as _, path::Path};
 use super::MaintainedTable;
 use crate::{
     commit::{
-        log::version::{LogVersion, LoggedFile, at_version, commits, logged_files, no_such_version, read_versions},
+        log::version::{LogVersion, LoggedFile, at_version, logged_files, missing, read_version, read_versions},
         stream_table::document_number,
     },
     error::LakeError,
-    layout::{REJECTED_EVENTS, app_id},
+    layout::{REJECTED_EVENTS, app_id, stream_of},
     maintenance::{
         attempt::TaskAttempt,
         record::{MaintenanceRecord, TaskKind},
         record_chain::MAINTENANCE,
-        self_check::stream_of,
         task::{Lost, Task},
         undo::{UndoView, Undone},
     },
@@ -49,27 +51,20 @@ impl MaintainedTable {
     /// # Errors
     /// [`LakeError::NoSuchVersion`] when the log does not have it (any more).
     pub async fn version(&self, number: u64) -> Result<LogVersion, LakeError> {
-        let found = self.versions(std::iter::once(number)).await?.pop();
-        match found {
+        match read_version(self.name, &self.table, number).await? {
             Some(version) => Ok(version),
-            None => {
-                let committed = commits(self.name, &self.table).await?;
-                Err(no_such_version(self.name, &committed, &format!("version {number}")))
-            }
+            None => Err(missing(self.name, &self.table, number).await?),
         }
     }
 
     /// Versions of the log in the order of their numbers, up to the first that it does not have.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn versions(&self, numbers: impl Iterator<Item = u64> + Send) -> Result<Vec<LogVersion>, LakeError> {
-        let numbers: Vec<u64> = numbers.collect();
+    pub fn versions(
+        &self,
+        numbers: RangeInclusive<u64>,
+    ) -> impl futures::Stream<Item = Result<LogVersion, LakeError>> + Send + '_ {
         let read = read_versions(self.name, &self.table, numbers, usize::MAX);
         read.try_take_while(|version| std::future::ready(Ok(version.is_some())))
             .try_filter_map(|version| async move { Ok(version) })
-            .try_collect()
-            .await
     }
 
     /// Its files, as last loaded, by path.
@@ -85,7 +80,7 @@ impl MaintainedTable {
     /// # Errors
     /// [`LakeError::NoSuchVersion`] when the log does not have it (any more).
     pub async fn past(&self, version: u64) -> Result<PastTable, LakeError> {
-        let table = at_version(self.name, self.lake.table(self.name).await?, version).await?;
+        let table = at_version(self.name, self.table.clone(), version).await?;
         let state = table.snapshot().map_err(LakeError::table(self.name, "load its Delta log"))?;
         let mut erasure_epochs = BTreeMap::new();
         for held in &self.streams {
@@ -142,10 +137,8 @@ impl MaintainedTable {
     /// The stream whose rows a file of the table holds, by its partition.
     #[must_use]
     pub fn stream_of(&self, file: &LoggedFile) -> Option<Stream> {
-        if self.name == REJECTED_EVENTS {
-            return stream_of(&file.partition_values);
-        }
-        self.streams.first().map(|held| held.stream)
+        let named = file.partition_values.get("stream").and_then(Option::as_deref);
+        stream_of(self.name, named)
     }
 
     /// Whether the table, as last loaded, would hold the rows that its documents say, by the terms of an undo.
@@ -172,8 +165,8 @@ impl MaintainedTable {
         for held in &self.streams {
             let log = state.log_data();
             let staying = log.iter().filter(|file| {
-                let is_of = self.name != REJECTED_EVENTS
-                    || stream_of(&file.partition_values_map().into_iter().collect()) == Some(held.stream);
+                let named = file.partition_values_map().remove("stream").flatten();
+                let is_of = stream_of(self.name, named.as_deref()) == Some(held.stream);
                 is_of && !leaving.contains(file.object_store_path().as_ref())
             });
             let rows = staying.map(|file| file.num_records().and_then(|rows| u64::try_from(rows).ok()));

@@ -3,15 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bluelake_schemas::{EVENT_PARTITIONS, REJECTED_PARTITIONS};
-use deltalake::DeltaTable;
 use futures::StreamExt as _;
 use serde::Serialize;
 
 use crate::{
-    commit::log::version::{LogVersion, LoggedFile, at_version, commits, logged_files, no_such_version, read_versions},
+    commit::log::version::{LogVersion, LoggedFile, at_version, logged_files, missing, read_versions},
     error::LakeError,
-    layout::REJECTED_EVENTS,
+    layout::partitions_of,
     maintenance::{
         record::TaskKind,
         record_chain::{MAINTENANCE, RecordChain},
@@ -80,7 +78,7 @@ pub async fn diff(lake: &Lake, name: &str, from: u64, to: u64) -> Result<Version
         return Err(missing(name, &table, later).await?);
     }
     let before = logged_files(name, &at_version(name, table.clone(), earlier).await?)?;
-    let columns = if name == REJECTED_EVENTS { REJECTED_PARTITIONS } else { EVENT_PARTITIONS };
+    let columns = partitions_of(name);
     let records = RecordChain::new(lake, name);
     let mut comparison = Comparison::new(before, columns);
     let mut read = std::pin::pin!(read_versions(name, &table, earlier + 1..=later, usize::MAX));
@@ -103,18 +101,13 @@ pub async fn diff(lake: &Lake, name: &str, from: u64, to: u64) -> Result<Version
     Ok(VersionDiff { table: name.to_owned(), from, to, columns, partitions, total })
 }
 
-async fn missing(name: &str, table: &DeltaTable, version: u64) -> Result<LakeError, LakeError> {
-    Ok(no_such_version(name, &commits(name, table).await?, &format!("version {version}")))
-}
-
 /// The version that a version undid.
 async fn undone_version(version: &LogVersion, records: &RecordChain) -> Result<Option<u64>, LakeError> {
     let record = version.transactions.get(MAINTENANCE).filter(|_| version.kind.as_deref() == Some(TaskKind::UNDO));
-    let Some(number) = record else { return Ok(None) };
-    Ok(match records.get(*number).await?.kind {
-        TaskKind::Undo { version, .. } => Some(version),
-        _ => None,
-    })
+    match record {
+        Some(number) => Ok(records.get(*number).await?.kind.undone_version()),
+        None => Ok(None),
+    }
 }
 
 /// The values that name a partition.
@@ -267,7 +260,7 @@ impl Change {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use bluelake_schemas::Millis;
+    use bluelake_schemas::{EVENT_PARTITIONS, Millis};
 
     use super::*;
     use crate::commit::log::version::LoggedRemoval;

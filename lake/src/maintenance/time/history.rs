@@ -20,7 +20,7 @@ use crate::{
         stream_table::document_number,
     },
     error::LakeError,
-    layout::{REJECTED_EVENTS, app_id},
+    layout::{app_id, streams_of},
     maintenance::{
         record::{MaintenanceRecord, TaskKind},
         record_chain::{MAINTENANCE, RecordChain},
@@ -34,13 +34,13 @@ const READS: usize = 32;
 /// Which versions are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct HistoryOptions {
-    /// So many, the newest; `None`: all that the log has.
+    /// This number of them, the newest; `None`: all that the log has.
     pub limit: Option<usize>,
     /// Written at this time or later, by the store's clock.
     pub since: Option<Millis>,
     /// Written at this time or earlier, by the store's clock.
     pub until: Option<Millis>,
-    /// Only those of other programs, and what undid them.
+    /// Only those of other programs.
     pub foreign: bool,
 }
 
@@ -98,7 +98,7 @@ pub struct HistoryEntry {
     pub remark: Option<String>,
 }
 
-/// Tells what the versions of a table did.
+/// Reads what the versions of a table did.
 ///
 /// # Errors
 /// When the table, its log or the store cannot be read. A document or record that is missing or at fault is none.
@@ -150,8 +150,7 @@ async fn wanted(name: &str, table: &DeltaTable, newest: u64, options: &HistoryOp
 }
 
 fn chains(lake: &Lake, name: &str) -> BTreeMap<Stream, DocumentChain> {
-    let held = |stream: &Stream| name == REJECTED_EVENTS || stream.table() == name;
-    Stream::ALL.into_iter().filter(held).map(|stream| (stream, DocumentChain::new(lake, stream))).collect()
+    streams_of(name).map(|stream| (stream, DocumentChain::new(lake, stream))).collect()
 }
 
 fn without_statistics(mut version: LogVersion) -> LogVersion {
@@ -254,10 +253,7 @@ impl Reader<'_> {
             quiet: version.is_quiet(),
             document: document_number,
             record: record_number,
-            undoes: record.and_then(|record| match record.kind {
-                TaskKind::Undo { version, .. } => Some(version),
-                _ => None,
-            }),
+            undoes: record.and_then(|record| record.kind.undone_version()),
             undone_by: None,
             remark,
         })

@@ -29,7 +29,7 @@ const LISTED: &str = "orphans-listed";
 /// Whether orphans are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrphanSearch {
-    /// When a week has passed since the last time. The first time they are only told, and stay.
+    /// When a week has passed since the last time. The first time they are only listed, and stay.
     WhenDue,
     /// Now, and they are deleted.
     Now,
@@ -82,12 +82,10 @@ pub(super) async fn find(
     known_to: u64,
     before: Millis,
 ) -> Result<Vec<GoneFile>, LakeError> {
-    table.reload().await?;
-    past::expect_newest(table).await?;
+    past::reload(table).await?;
     known.extend(sweep::active(table)?);
     let found = list(table, &known, before).await?;
-    table.reload().await?;
-    past::expect_newest(table).await?;
+    past::reload(table).await?;
     // What a task took out or put in meanwhile is named by its record.
     let since = past::named_since(table, known_to).await?;
     let found = plan::without(found, &sweep::active(table)?);

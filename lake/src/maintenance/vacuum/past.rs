@@ -24,9 +24,14 @@ use crate::{
 /// Checkpoint documents below the floor go at this age.
 const DOCUMENT_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Refuses to go on from a version that is not the newest: with a listing that is behind, files of the table would look
-/// as if they were not.
-pub(super) async fn expect_newest(table: &MaintainedTable) -> Result<(), LakeError> {
+/// Loads the newest version, and refuses to go on from one that is not: with a listing that is behind, files of the table
+/// would look as if they were not.
+pub(super) async fn reload(table: &mut MaintainedTable) -> Result<(), LakeError> {
+    table.reload().await?;
+    expect_newest(table).await
+}
+
+async fn expect_newest(table: &MaintainedTable) -> Result<(), LakeError> {
     let log = table.delta_table().log_store();
     let version = table.delta_table().version().unwrap_or_default();
     let next = log.log_path().clone().join(commit(version + 1));
@@ -102,7 +107,7 @@ pub(super) async fn read(table: &MaintainedTable, extent: Extent) -> Result<Past
         }
     }
     if whole {
-        past.unsettled = unsettled(table, purged_to).await?;
+        past.unsettled = unsettled(table, &past).await?;
     }
     Ok(past)
 }
@@ -116,16 +121,17 @@ async fn unpurged(table: &MaintainedTable, purged_to: u64) -> Result<Vec<Mainten
     records.push(newest.clone());
     while let Some(number) = next.filter(|number| *number > purged_to) {
         let record = before.get(number).await?;
-        next = record.previous.as_ref().map(|previous| previous.number);
+        next = record.previous.as_ref().map(|previous| previous.number).filter(|previous| *previous < number);
         records.push(record);
     }
     Ok(records)
 }
 
-/// Files of tasks whose records are there, in the chain or not.
-async fn unsettled(table: &MaintainedTable, purged_to: u64) -> Result<HashSet<String>, LakeError> {
+/// Files of tasks whose records are there and not in the chain.
+async fn unsettled(table: &MaintainedTable, past: &Past) -> Result<HashSet<String>, LakeError> {
+    let chain: HashSet<u64> = past.records.iter().map(|record| record.number).collect();
     let listed = table.records().list().await?.into_iter().map(|listed| listed.number);
-    let mut numbers: Vec<u64> = listed.filter(|number| *number > purged_to).collect();
+    let mut numbers: Vec<u64> = listed.filter(|number| *number > past.purged_to && !chain.contains(number)).collect();
     numbers.sort_unstable_by(|left, right| right.cmp(left));
     let mut before = table.records().before(u64::MAX).await?;
     let mut files = HashSet::new();
@@ -172,13 +178,7 @@ pub(super) async fn prune_documents(table: &MaintainedTable, floor: u64, now: Mi
         let (Some(document), Some(promised)) = (document, promised) else { continue };
         let followed = table.followed_by_rejected(stream).await?;
         let need = Need { followed, promised: Some(promised) };
-        loop {
-            let now_deleted = housekeeping.prune_documents(chain, document, &need, now).await?;
-            deleted += now_deleted;
-            if now_deleted == 0 {
-                break;
-            }
-        }
+        deleted += housekeeping.prune_all_documents(chain, document, &need, now).await?;
     }
     Ok(deleted)
 }

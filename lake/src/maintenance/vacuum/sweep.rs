@@ -31,9 +31,12 @@ pub(super) async fn delete(
     for part in files.chunks(AT_ONCE) {
         observe(Step { files: done, of: files.len() });
         table.reload().await?;
-        let active = active(table)?;
-        let gone = part.iter().map(|file| file.path.as_str()).filter(|path| !active.contains(*path));
-        delete_part(table, gone.map(Path::from).collect()).await?;
+        let state = table.delta_table().snapshot().map_err(LakeError::table(table.name(), "load its Delta log"))?;
+        let mut gone: BTreeSet<&str> = part.iter().map(|file| file.path.as_str()).collect();
+        state.log_data().iter().for_each(|file| {
+            gone.remove(file.object_store_path().as_ref());
+        });
+        delete_part(table, gone.into_iter().map(Path::from).collect()).await?;
         done += part.len();
     }
     observe(Step { files: done, of: files.len() });

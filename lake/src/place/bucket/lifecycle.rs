@@ -26,7 +26,7 @@ pub struct Tiers {
     pub foreign: usize,
     /// What rules of others do to the lake that it cannot bear.
     pub dangers: Vec<String>,
-    /// Whether objects of the bucket are locked against deletion; `None`: that cannot be told.
+    /// Whether objects of the bucket are locked against deletion; `None`: that is not known.
     pub object_lock: Option<bool>,
     /// The rules were written.
     pub written: bool,

@@ -11,6 +11,8 @@ use aws_sdk_s3::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::checkpoint::numbered::hex;
+
 /// How our ids begin.
 const OURS: &str = "bluelake ";
 /// S3 takes no longer ones.
@@ -116,12 +118,8 @@ impl TableFiles {
     /// Of a table by its folder in the bucket and the column that its partitions begin with. One bucket may hold many lakes.
     pub(crate) fn new(table: &'static str, folder: &str, column: &str) -> Self {
         let id = format!("{OURS}{folder}");
-        let id = if id.len() <= ID_MAX && id.is_ascii() {
-            id
-        } else {
-            let digest: String = Sha256::digest(folder).iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{OURS}{digest}")
-        };
+        let id =
+            if id.len() <= ID_MAX && id.is_ascii() { id } else { format!("{OURS}{}", hex(&Sha256::digest(folder))) };
         Self { table, id, keys: format!("{folder}/{column}=") }
     }
 

@@ -1,20 +1,15 @@
 //! What a person must do about a fault that nothing but a choice can mend.
 
 use bluelake_schemas::Stream;
-use deltalake::{kernel::Action, logstore::get_actions};
-use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use crate::{
     error::LakeError,
-    layout::app_id,
-    maintenance::record_chain::MAINTENANCE,
+    maintenance::time::history::{HistoryOptions, history},
     place::lake::Lake,
     verify::report::{Found, StreamReport},
 };
 
-/// Versions read at once.
-const READS: usize = 64;
 /// Versions of other programs that are named.
 const NAMED: usize = 10;
 
@@ -101,48 +96,22 @@ fn advice(check: &str) -> &'static str {
     }
 }
 
-/// Versions of an event table by which another program changed files, the newest first.
+/// Versions of an event table by which another program changed files and that nobody has undone, the newest first.
 pub(super) async fn foreign_versions(lake: &Lake, stream: Stream) -> Result<Vec<Advice>, LakeError> {
     let name = stream.table();
-    let table = lake.table(name).await?;
-    let failed = || LakeError::table(name, "read a version of its Delta log");
-    let (log, own) = (&table.log_store(), [app_id(stream), MAINTENANCE.to_owned()]);
-    let mut entries = futures::stream::iter((0..=table.version().unwrap_or_default()).rev())
-        .map(|version| async move { log.read_commit_entry(version).await.map(|entry| (version, entry)) })
-        .buffered(READS);
-    let mut found = Vec::new();
-    while found.len() < NAMED {
-        let entry = match entries.try_next().await {
-            Ok(Some((version, Some(entry)))) => (version, entry),
-            // What is older was cleared away.
-            Ok(_) | Err(deltalake::DeltaTableError::ObjectStore { source: object_store::Error::NotFound { .. } }) => {
-                break;
-            }
-            Err(error) => return Err(failed()(error)),
-        };
-        let (version, bytes) = entry;
-        let actions = get_actions(version, &bytes).map_err(failed())?;
-        let (mut files, mut is_own, mut who) = (0_usize, false, String::new());
-        for action in actions {
-            match action {
-                Action::Add(_) | Action::Remove(_) => files += 1,
-                Action::Txn(txn) => is_own |= own.contains(&txn.app_id),
-                Action::CommitInfo(info) => {
-                    let parts = [info.operation, info.engine_info];
-                    who = parts.into_iter().flatten().collect::<Vec<_>>().join(" by ");
-                }
-                _ => {}
-            }
+    let options = HistoryOptions { foreign: true, ..HistoryOptions::default() };
+    let versions = history(lake, name, &options).await?.versions.into_iter();
+    let standing = versions.filter(|entry| entry.undone_by.is_none()).take(NAMED);
+    let advice = standing.map(|entry| {
+        let (version, files) = (entry.version, entry.files_added + entry.files_removed);
+        let who = [entry.operation, entry.who].into_iter().flatten().collect::<Vec<_>>().join(" by ");
+        let who = if who.is_empty() { String::new() } else { format!(" ({who})") };
+        Advice {
+            table: name,
+            fault: "foreign commit",
+            found: format!("version {version} changed {files} files and is not Bluelake's{who}"),
+            advice: "lake undo takes it back".to_owned(),
         }
-        if files > 0 && !is_own {
-            let who = if who.is_empty() { String::new() } else { format!(" ({who})") };
-            found.push(Advice {
-                table: name,
-                fault: "foreign commit",
-                found: format!("version {version} changed {files} files and is not Bluelake's{who}"),
-                advice: "lake undo takes it back".to_owned(),
-            });
-        }
-    }
-    Ok(found)
+    });
+    Ok(advice.collect())
 }

@@ -1,40 +1,24 @@
 //! The short cuts of a Delta log: its checkpoints, and the hint that names the newest. All of them follow from the log's
 //! entries, so they can be made anew as long as those are there.
 
-use std::collections::BTreeMap;
-
-use futures::TryStreamExt as _;
-use object_store::{ObjectStoreExt as _, path::Path};
+use deltalake::DeltaTable;
+use object_store::ObjectStoreExt as _;
 
 use super::{Advice, Mend, RepairReport};
 use crate::{
+    commit::log::{
+        checkpoint::{self, DISTANCE},
+        files::{self, HINT, Hint, LogFiles},
+    },
     error::LakeError,
-    place::{lake::Lake, parquet_object::ParquetObject},
+    place::lake::Lake,
 };
 
-/// Without a log checkpoint for more versions than this one is written: readers begin at the first entry.
-const OVERDUE: u64 = 500;
-const HINT: &str = "_last_checkpoint";
-
-/// The files of a log.
-#[derive(Debug, Default)]
+/// The log of a table, which need not be one that can be loaded.
 struct Log {
-    folder: Option<Path>,
-    /// Versions that have an entry, ascending.
-    entries: Vec<u64>,
-    /// Version → path and size of its checkpoint, those of one part.
-    checkpoints: BTreeMap<u64, (Path, u64)>,
-    /// There are checkpoints of several parts or another form, which are left alone.
-    has_others: bool,
+    table: DeltaTable,
     hint: Hint,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Hint {
-    #[default]
-    Missing,
-    Torn,
-    Names(u64),
+    files: LogFiles,
 }
 
 /// Mends the short cuts of a table's log, or says that a person must.
@@ -45,18 +29,18 @@ pub(super) async fn mend(
     report: &mut RepairReport,
 ) -> Result<(), LakeError> {
     let log = Log::look(lake, name).await?;
-    let Some(newest) = log.entries.last().copied() else { return Ok(()) };
-    if log.has_others {
+    let Some(newest) = log.files.commits.last_key_value().map(|(version, _)| *version) else { return Ok(()) };
+    if log.files.has_others {
         return Ok(());
     }
-    let (good, torn) = log.judge(lake).await?;
+    let (good, torn) = log.judge(name).await?;
     if !torn.is_empty() && !log.reaches(good, newest) {
         report.remaining.push(Advice::torn_checkpoint(name, &torn));
         return Ok(());
     }
     let hint_is_wrong = match log.hint {
         Hint::Torn => true,
-        Hint::Names(version) => torn.contains(&version) || !log.checkpoints.contains_key(&version),
+        Hint::Names(version) => torn.contains(&version) || !log.files.checkpoints.contains_key(&version),
         Hint::Missing => false,
     };
     let mut found = Vec::new();
@@ -65,9 +49,9 @@ pub(super) async fn mend(
     }
     found.extend(torn.iter().map(|version| format!("log checkpoint {version} was damaged, and no entry is missing")));
     let since = good.map_or(newest, |good| newest.saturating_sub(good));
-    if found.is_empty() && log.hint == Hint::Missing && (good.is_some() || since > OVERDUE) {
+    if found.is_empty() && log.hint == Hint::Missing && (good.is_some() || since > DISTANCE.1) {
         found.push("nothing named its newest log checkpoint".to_owned());
-    } else if found.is_empty() && since > OVERDUE {
+    } else if found.is_empty() && since > DISTANCE.1 {
         found.push(format!("its log checkpoint was {since} versions old"));
     }
     if found.is_empty() {
@@ -82,52 +66,21 @@ pub(super) async fn mend(
 }
 
 impl Log {
+    /// The hint first: what it names is listed then.
     async fn look(lake: &Lake, name: &str) -> Result<Self, LakeError> {
-        let folder = lake.table_path(name).join("_delta_log");
-        let mut found = Self::default();
-        let mut listed = lake.root().list(Some(&folder));
-        while let Some(object) = listed.try_next().await.map_err(LakeError::store("list", lake.describe(&folder)))? {
-            let file = object.location.filename().unwrap_or_default();
-            let version = |ending: &str| {
-                let digits = file.strip_suffix(ending).filter(|digits| digits.len() == 20)?;
-                digits.parse::<u64>().ok()
-            };
-            if let Some(version) = version(".json") {
-                found.entries.push(version);
-            } else if let Some(version) = version(".checkpoint.parquet") {
-                found.checkpoints.insert(version, (object.location.clone(), object.size));
-            } else {
-                found.has_others |= file.contains(".checkpoint.");
-            }
-        }
-        found.entries.sort_unstable();
-        let path = folder.clone().join(HINT);
-        found.hint = match lake.root().get(&path).await {
-            Ok(hint) => {
-                let bytes = hint.bytes().await.map_err(LakeError::store("read", lake.describe(&path)))?;
-                let hint: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-                hint.and_then(|hint| hint.get("version")?.as_u64()).map_or(Hint::Torn, Hint::Names)
-            }
-            Err(object_store::Error::NotFound { .. }) => Hint::Missing,
-            Err(error) => return Err(LakeError::store("read", lake.describe(&path))(error)),
-        };
-        found.folder = Some(folder);
-        Ok(found)
+        let table = lake.unloaded(name)?;
+        let hint = Hint::read(name, &table).await?;
+        Ok(Self { hint, files: LogFiles::list(name, &table, 0).await?, table })
     }
 
-    /// The newest checkpoint that can be read, and those above it that cannot.
-    async fn judge(&self, lake: &Lake) -> Result<(Option<u64>, Vec<u64>), LakeError> {
+    /// The newest log checkpoint that can be read, and those above it that cannot.
+    async fn judge(&self, name: &str) -> Result<(Option<u64>, Vec<u64>), LakeError> {
         let mut torn = Vec::new();
-        for (version, (path, size)) in self.checkpoints.iter().rev() {
-            let object = ParquetObject::new(lake.root().clone(), path.clone(), *size);
-            match object.reader().await {
+        for version in self.files.checkpoints.keys().rev() {
+            match checkpoint::open(name, &self.table, *version).await {
                 Ok(_) => return Ok((Some(*version), torn)),
-                Err(parquet::errors::ParquetError::External(source)) => {
-                    let store = source.downcast::<object_store::Error>();
-                    let Ok(store) = store else { return Ok((None, torn)) };
-                    return Err(LakeError::store("read", lake.describe(path))(*store));
-                }
-                Err(_) => torn.push(*version),
+                Err(LakeError::DataFile { .. }) => torn.push(*version),
+                Err(error) => return Err(error),
             }
         }
         Ok((None, torn))
@@ -136,23 +89,20 @@ impl Log {
     /// Whether each version after `good`, or from the first, has its entry.
     fn reaches(&self, good: Option<u64>, newest: u64) -> bool {
         let first = good.map_or(0, |good| good + 1);
-        let there: Vec<u64> = self.entries.iter().copied().filter(|version| *version >= first).collect();
-        there.into_iter().eq(first..=newest)
+        self.files.commits.range(first..).map(|(version, _)| *version).eq(first..=newest)
     }
 
     /// Takes away what is damaged, the hint to it first, and writes a log checkpoint.
     async fn renew(&self, lake: &Lake, name: &str, hint_is_wrong: bool, torn: &[u64]) -> Result<(), LakeError> {
-        let mut gone = Vec::new();
-        gone.extend(self.folder.as_ref().filter(|_| hint_is_wrong).map(|folder| folder.clone().join(HINT)));
-        gone.extend(torn.iter().filter_map(|version| self.checkpoints.get(version)).map(|(path, _)| path.clone()));
-        for path in gone {
-            match lake.root().delete(&path).await {
+        let names = hint_is_wrong.then(|| HINT.to_owned()).into_iter();
+        let names = names.chain(torn.iter().map(|version| files::checkpoint(*version)));
+        let log = self.table.log_store();
+        for path in names.map(|name| log.log_path().clone().join(name)) {
+            match log.object_store(None).delete(&path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(LakeError::store("delete", lake.describe(&path))(error)),
+                Err(error) => return Err(LakeError::store("delete", format!("{name}/{path}"))(error)),
             }
         }
-        let table = lake.table(name).await?;
-        let written = deltalake::checkpoints::create_checkpoint(&table, None).await;
-        written.map_err(LakeError::table(name, "write a log checkpoint"))
+        checkpoint::write(name, &lake.table(name).await?).await
     }
 }

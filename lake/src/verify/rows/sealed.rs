@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::file::{Within, within};
 use crate::{
-    checkpoint::sequence::SequenceNumber,
+    checkpoint::{numbered::hex, sequence::SequenceNumber},
     verify::{files::ActiveFile, history::History, report::Found},
 };
 
@@ -175,10 +175,6 @@ fn digest(head: &[u8], fingerprints: &[u8]) -> String {
     hash.update(fingerprints);
     let bytes: [u8; 32] = hash.finalize().into();
     hex(&bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,53 +1,16 @@
 //! Undo and vacuum are ordered by the floor: what an undo puts back is there.
 
-use std::collections::BTreeMap;
-
-use bluelake_lake::{ContentChange, ContentDigest, DataFile, RowChange};
-use bluelake_schemas::Millis;
+use bluelake_care::{CareError, UndoPlan, plan_undo};
 
 use super::*;
 
-/// An undo of a version that took files out and put others in.
-async fn undo_of(table: &MaintainedTable, lake: &Lake, version: u64) -> Task {
-    let actions = log(lake, STREAM.table(), version).await.unwrap();
-    let numbers = actions.iter().filter(|action| action["txn"]["appId"] == "bluelake/maintenance");
-    let record = numbers.filter_map(|action| action["txn"]["version"].as_u64()).next();
-    let mut task = table.begin(TaskKind::Undo { version, record }).await.unwrap();
-    let mut adds = BTreeMap::new();
-    for earlier in 0..=version {
-        for action in log(lake, STREAM.table(), earlier).await.unwrap() {
-            if action["add"].is_object() {
-                adds.insert(action["add"]["path"].as_str().unwrap().to_owned(), action["add"].clone());
-            }
-        }
-    }
-    let removed = actions.iter().filter_map(|action| action["remove"]["path"].as_str());
-    task.outputs = removed.map(|path| data_file(path, &adds[path])).collect();
-    let added = actions.iter().filter_map(|action| action["add"]["path"].as_str());
-    let is_added: BTreeSet<String> = added.map(str::to_owned).collect();
-    task.inputs = active(table).into_iter().filter(|file| is_added.contains(&file.path)).collect();
-    let change = RowChange {
-        before: task.inputs.iter().map(|file| file.rows).sum(),
-        after: task.outputs.iter().map(|file| file.rows).sum(),
-    };
-    task.rows = BTreeMap::from([(STREAM, change)]);
-    let digest = ContentDigest::new(1);
-    task.content = Some(ContentChange { before: digest, after: digest });
-    task.undo.is_quiet = actions.iter().all(|action| action["remove"]["dataChange"] != true);
-    task
-}
-
-fn data_file(path: &str, add: &serde_json::Value) -> DataFile {
-    let statistics = add["stats"].as_str().unwrap().to_owned();
-    let rows: serde_json::Value = serde_json::from_str(&statistics).unwrap();
-    DataFile {
-        path: path.to_owned(),
-        partition_values: serde_json::from_value(add["partitionValues"].clone()).unwrap(),
-        size: add["size"].as_u64().unwrap(),
-        modified_at: Millis::new(add["modificationTime"].as_i64().unwrap()),
-        rows: rows["numRecords"].as_u64().unwrap(),
-        statistics,
-    }
+/// A compacted table, and the undo of that as it is planned.
+async fn planned_undo(batches: u32) -> (Fixture, u64, UndoPlan) {
+    let fixture = Fixture::new().await;
+    with_batches(&fixture, batches).await;
+    let version = compact(&fixture.lake).await;
+    let plan = plan_undo(&fixture.lake, STREAM.table(), version, "undo").await.unwrap();
+    (fixture, version, plan)
 }
 
 fn expect_whole(fixture: &Fixture, table: &MaintainedTable) {
@@ -57,26 +20,20 @@ fn expect_whole(fixture: &Fixture, table: &MaintainedTable) {
 
 #[tokio::test]
 async fn an_undo_below_the_floor_is_lost() {
-    let fixture = Fixture::new().await;
-    with_batches(&fixture, 3).await;
-    let version = compact(&fixture.lake).await;
-    let mut table = maintained(&fixture.lake).await;
-    let late = undo_of(&table, &fixture.lake, version).await;
+    let (fixture, version, late) = planned_undo(3).await;
     run(&fixture.lake, &at_once()).await;
-    let outcome = table.commit(&late).await.unwrap();
-    let TaskOutcome::Lost(lost @ Lost::Outrun { .. }) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(lost.to_string(), "versions before 5 can no longer be read");
+    let lost = late.commit().await.expect_err("must be lost").to_string();
+    assert_eq!(
+        lost,
+        format!("version {version} of 'transactions' cannot be undone: versions before 5 can no longer be read")
+    );
     expect_clean(&fixture, 6).await;
 }
 
 #[tokio::test]
 async fn what_an_undo_put_back_stays() {
-    let fixture = Fixture::new().await;
-    with_batches(&fixture, 3).await;
-    let version = compact(&fixture.lake).await;
-    let mut table = maintained(&fixture.lake).await;
-    let undo = undo_of(&table, &fixture.lake, version).await;
-    expect_committed(&table.commit(&undo).await.unwrap(), 2);
+    let (fixture, _, undo) = planned_undo(3).await;
+    assert_eq!(undo.commit().await.unwrap().1, 2);
     // The files that the compaction took out are in the table again, what it wrote is not.
     let done = run(&fixture.lake, &at_once()).await;
     assert_eq!((done.retired.len(), done.purged_to), (1, 2));
@@ -85,12 +42,8 @@ async fn what_an_undo_put_back_stays() {
 
 #[tokio::test]
 async fn what_an_undo_put_back_stays_for_older_versions() {
-    let fixture = Fixture::new().await;
-    with_batches(&fixture, 3).await;
-    let version = compact(&fixture.lake).await;
-    let mut table = maintained(&fixture.lake).await;
-    let undo = undo_of(&table, &fixture.lake, version).await;
-    expect_committed(&table.commit(&undo).await.unwrap(), 2);
+    let (fixture, version, undo) = planned_undo(3).await;
+    assert_eq!(undo.commit().await.unwrap().1, 2);
     compact(&fixture.lake).await;
     // The first compaction is old; the undo and the second one are not.
     age_log(&fixture, 0..=version, 2 * DAY);
@@ -108,16 +61,13 @@ async fn what_an_undo_put_back_stays_for_older_versions() {
 async fn the_first_of_undo_and_vacuum_decides() {
     let mut undone = 0;
     for _ in 0..40 {
-        let fixture = Fixture::new().await;
-        with_batches(&fixture, 2).await;
-        let version = compact(&fixture.lake).await;
-        let mut table = maintained(&fixture.lake).await;
-        let undo = undo_of(&table, &fixture.lake, version).await;
+        let (fixture, _, undo) = planned_undo(2).await;
         let (lake, options) = (fixture.lake.clone(), at_once());
         let vacuum = tokio::spawn(async move { try_run(&lake, &options).await });
-        let outcome = table.commit(&undo).await.unwrap();
+        let outcome = undo.commit().await;
         vacuum.await.unwrap().unwrap();
-        undone += usize::from(matches!(outcome, TaskOutcome::Committed { .. }));
+        assert!(matches!(outcome, Ok(_) | Err(CareError::Undo { .. })), "{outcome:?}");
+        undone += usize::from(outcome.is_ok());
         let table = maintained(&fixture.lake).await;
         expect_whole(&fixture, &table);
         assert_eq!(fixture.sequences().await.len(), 4);

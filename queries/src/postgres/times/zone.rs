@@ -29,7 +29,7 @@ const SKIPPED_HOURS_MAX: i64 = 25;
 
 /// The instant of a local time. A skipped time is counted on from before the gap. For a time that is shown twice it is
 /// the second, as in PostgreSQL, except for midnight: a day begins at the first.
-pub(in crate::postgres) fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+pub(crate) fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     let found = zone.from_local_datetime(&local);
     let is_midnight = local.time() == NaiveTime::MIN;
     if let Some(instant) = if is_midnight { found.earliest() } else { found.latest() } {
