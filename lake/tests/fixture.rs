@@ -15,7 +15,10 @@ use bluelake_transform::{EncodedFile, Partitions, TableLayout, encode};
 use object_store::{ObjectStore, memory::InMemory};
 use uuid::Uuid;
 
-use crate::stores::{Fault, Faulty, with_concern};
+use crate::{
+    audit::audit_of,
+    stores::{Fault, Faulty, with_concern},
+};
 
 pub(crate) const STREAM: Stream = Stream::TransactionEvents;
 /// 2026-01-01T00:00:00Z in microseconds.
@@ -43,7 +46,8 @@ impl Fixture {
         for table in Stream::ALL.map(Stream::table).into_iter().chain(["rejected_events"]) {
             std::fs::create_dir(folder.path().join(table)).unwrap();
         }
-        let lake = lake_at(folder.path()).with_store(|_| Arc::new(InMemory::new()));
+        let lake =
+            lake_at(folder.path()).with_store(|_| with_concern(Arc::new(InMemory::new()), audit_of(folder.path())));
         let contract = Contract::embedded().unwrap();
         lake.init(&contract).await.unwrap();
         Self { folder, lake, contract }
@@ -93,7 +97,8 @@ impl Fixture {
 }
 
 pub(crate) fn lake_at(folder: &std::path::Path) -> Lake {
-    Lake::at(&folder.to_str().unwrap().parse().unwrap(), None).unwrap()
+    let lake = Lake::at(&folder.to_str().unwrap().parse().unwrap(), None).unwrap();
+    lake.with_store(|inner| with_concern(inner, audit_of(folder)))
 }
 
 /// The state that a shard is in after `sequence`.
