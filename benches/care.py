@@ -194,12 +194,12 @@ def verify(lake, after):
 class Beside:
     """Ingest that commits every second, something that puts events, and four readers in a loop."""
 
-    def __init__(self, folder, lake):
-        self.lake, self.over, self.asked, self.failures = lake, threading.Event(), [0] * len(READERS), []
+    def __init__(self, folder, lake, readers=len(READERS), auto_compact=False):
+        self.lake, self.over, self.asked, self.failures = lake, threading.Event(), [0] * readers, []
         port, self.metrics_port = free_port(), free_port()
         self.environment = dict(
             os.environ, AWS_ENDPOINT_URL_KINESIS=f"http://127.0.0.1:{port}", AWS_REGION="us-east-1",
-            AWS_ACCESS_KEY_ID="embedded", AWS_SECRET_ACCESS_KEY="embedded", BLUELAKE_CARE_AUTO_COMPACT="false")
+            AWS_ACCESS_KEY_ID="embedded", AWS_SECRET_ACCESS_KEY="embedded", BLUELAKE_CARE_AUTO_COMPACT=str(auto_compact).lower())
         quiet = {"stdout": subprocess.DEVNULL, "stderr": open(folder / "beside.log", "ab")}
         self.kinesis = subprocess.Popen([BLUELAKE, "dev-kinesis", "--port", str(port)], **quiet)
         for _ in range(100):
@@ -211,7 +211,7 @@ class Beside:
             [BLUELAKE, "--lake", lake, "ingest", "--buffer-age", "1s", "--listen", f"127.0.0.1:{self.metrics_port}"],
             env=self.environment, **quiet)
         self.threads = [threading.Thread(target=self.put)]
-        self.threads += [threading.Thread(target=self.read, args=[number]) for number in range(len(READERS))]
+        self.threads += [threading.Thread(target=self.read, args=[number]) for number in range(readers)]
         for thread in self.threads:
             thread.start()
 

@@ -1,6 +1,7 @@
 //! Vacuum: what left the table goes, what a promised version has stays, wherever it is killed and whoever else works.
 
 mod clocks;
+mod cut_off;
 mod documents;
 mod log;
 mod orphans;
