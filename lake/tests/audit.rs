@@ -65,21 +65,43 @@ impl Concern for Arc<Audit> {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let Some((table, version)) = version_of(location) else {
+        let Some((root, table, version)) = version_of(location) else {
             return store.put_opts(location, payload, options).await;
         };
+        let place = Place { store, root, table };
         // One version after the other.
         let mut tables = self.tables.lock().await;
         let put = store.put_opts(location, payload, options).await?;
-        tables.entry(table.to_owned()).or_default().follow(store, table, version).await;
+        tables.entry(table.to_owned()).or_default().follow(place, version).await;
         Ok(put)
     }
 }
 
-/// The table and version of an entry of a log.
-fn version_of(location: &Path) -> Option<(&str, u64)> {
-    let (table, name) = location.as_ref().split_once("/_delta_log/")?;
-    Some((table, name.strip_suffix(".json")?.parse().ok()?))
+/// Where a table is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    store: &'a dyn ObjectStore,
+    /// The lake, with a slash at the end, or nothing.
+    root: &'a str,
+    table: &'a str,
+}
+
+impl Place<'_> {
+    async fn bytes(&self, path: &str) -> Option<bytes::Bytes> {
+        let path = Path::from(format!("{}{path}", self.root));
+        self.store.get(&path).await.ok()?.bytes().await.ok()
+    }
+
+    async fn json(&self, path: &str) -> Option<Value> {
+        serde_json::from_slice(&self.bytes(path).await?).ok()
+    }
+}
+
+/// The lake, table and version of an entry of a log.
+fn version_of(location: &Path) -> Option<(&str, &str, u64)> {
+    let (folder, name) = location.as_ref().split_once("/_delta_log/")?;
+    let (root, table) = folder.split_at(folder.rfind('/').map_or(0, |at| at + 1));
+    Some((root, table, name.strip_suffix(".json")?.parse().ok()?))
 }
 
 impl Audit {
@@ -91,33 +113,35 @@ impl Audit {
 
 impl Table {
     /// Reads what was written since, up to a version.
-    async fn follow(&mut self, store: &dyn ObjectStore, name: &str, to: u64) {
+    async fn follow(&mut self, place: Place<'_>, to: u64) {
         self.is_beyond |= to < self.next;
         while !self.is_beyond && self.next <= to {
-            let Some(entry) = bytes(store, &format!("{name}/_delta_log/{:020}.json", self.next)).await else { return };
+            let Some(entry) = place.bytes(&format!("{}/_delta_log/{:020}.json", place.table, self.next)).await else {
+                return;
+            };
             let actions: Vec<Value> =
                 entry.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-            self.take(store, name, &actions).await;
+            self.take(place, &actions).await;
             self.next += 1;
         }
     }
 
-    async fn take(&mut self, store: &dyn ObjectStore, name: &str, actions: &[Value]) {
+    async fn take(&mut self, place: Place<'_>, actions: &[Value]) {
         let before = self.rows();
         for action in actions {
-            self.change(name, action);
+            self.change(place.table, action);
         }
         let mut ours = false;
         for transaction in actions.iter().filter_map(|action| action.get("txn")) {
             let (id, number) = (transaction["appId"].as_str().unwrap(), transaction["version"].as_u64().unwrap());
             if let Some(object) = id.strip_prefix("bluelake/") {
                 ours = true;
-                self.put_in_force(store, name, object, number).await;
+                self.put_in_force(place, object, number).await;
             }
         }
         let changed = difference(&self.rows(), &before);
         if ours {
-            self.compare(name);
+            self.compare(place.table);
         } else if !changed.is_empty() {
             self.foreign.insert(self.next, changed);
         }
@@ -140,7 +164,8 @@ impl Table {
     }
 
     /// A document or record is in force from this version on.
-    async fn put_in_force(&mut self, store: &dyn ObjectStore, name: &str, object: &str, number: u64) {
+    async fn put_in_force(&mut self, place: Place<'_>, object: &str, number: u64) {
+        let name = place.table;
         if object != "maintenance" {
             // A document of a stream lies beside the table of its events.
             let (table, key) = match object {
@@ -148,7 +173,7 @@ impl Table {
                 _ => ("transactions", "transactions"),
             };
             let path = format!("{table}/_checkpoints/{object}/{number:020}.json");
-            let Some(document) = json(store, &path).await else {
+            let Some(document) = place.json(&path).await else {
                 self.is_beyond = true;
                 return;
             };
@@ -162,7 +187,7 @@ impl Table {
             }
             return;
         }
-        let Some(record) = json(store, &format!("{name}/_maintenance/{number:020}.json")).await else {
+        let Some(record) = place.json(&format!("{name}/_maintenance/{number:020}.json")).await else {
             self.is_beyond = true;
             return;
         };
@@ -223,14 +248,6 @@ fn sum(document: &Value, outcome: &str) -> i64 {
     all.map(|totals| totals[outcome].as_i64().unwrap_or(0)).sum()
 }
 
-async fn bytes(store: &dyn ObjectStore, path: &str) -> Option<bytes::Bytes> {
-    store.get(&Path::from(path)).await.ok()?.bytes().await.ok()
-}
-
-async fn json(store: &dyn ObjectStore, path: &str) -> Option<Value> {
-    serde_json::from_slice(&bytes(store, path).await?).ok()
-}
-
 async fn committed() -> Fixture {
     let fixture = Fixture::in_memory().await;
     let mut table = fixture.open().await;
@@ -254,12 +271,7 @@ async fn a_version_with_more_rows_is_caught() {
     let fixture = committed().await;
     let add = r#"{"add":{"path":"a.parquet","partitionValues":{},"stats":"{\"numRecords\":1}"}}"#;
     let entry = format!("{{\"txn\":{{\"appId\":\"bluelake/{STREAM}\",\"version\":2}}}}\n{add}\n");
-    let path = Path::from("transactions/_delta_log/00000000000000000003.json");
-    // The store of a lake is handed to whoever decorates it.
-    let mut store = None;
-    let _ = fixture.lake.clone().with_store(|inner| {
-        store = Some(Arc::clone(&inner));
-        inner
-    });
-    store.unwrap().put(&path, entry.into()).await.unwrap();
+    let table = fixture.lake.table(STREAM.table()).await.unwrap();
+    let path = Path::from("_delta_log/00000000000000000003.json");
+    table.object_store().put(&path, entry.into()).await.unwrap();
 }

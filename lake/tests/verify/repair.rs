@@ -163,7 +163,12 @@ async fn what_is_remembered_of_other_files_is_forgotten() {
     let remembered =
         || everything(&fixture).into_keys().filter(|path| path.to_str().unwrap().contains("_verify")).count();
     assert_eq!(remembered(), 3);
-    expect_mended(&fixture, "transactions", "1 remembered results were of files that are others now").await;
+    expect_mended(
+        &fixture,
+        "transactions",
+        "1 remembered results were of other files, another contract or another window than those of now",
+    )
+    .await;
     assert_eq!(remembered(), 2);
     assert_eq!(report(&fixture).await.partitions.from_memory, 2);
 }

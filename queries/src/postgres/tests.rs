@@ -173,6 +173,20 @@ async fn a_coarser_sort_key_still_orders_the_rest() {
 }
 
 #[tokio::test]
+async fn a_constant_of_one_side_of_a_join_stays_a_sort_key() {
+    let session = session(&[], &events()).await;
+    // The engine turns a right join into a left one.
+    for join in ["RIGHT", "LEFT", "FULL"] {
+        let statement = format!(
+            "SELECT 900 AS c0, b.k1 AS c1 FROM (SELECT event_id AS k0 FROM donations WHERE points > 0) a \
+             {join} JOIN (SELECT event_id AS k0, DATE '1999-12-31' AS k1 FROM donations) b USING (k0) \
+             UNION ALL SELECT points, DATE '2026-11-05' FROM donations ORDER BY c1, 1 LIMIT 1"
+        );
+        assert_eq!(answer(&session, &statement).await, "900,1999-12-31", "{join}");
+    }
+}
+
+#[tokio::test]
 async fn a_partly_constant_column_stays_a_sort_key() {
     let moved = |points: i64| {
         let fields = json!({"from_officer_id": "a", "to_officer_id": "b", "points": points});

@@ -29,7 +29,7 @@ use datafusion::physical_plan::{ExecutionPlan, PlanProperties, replace_children_
 
 use crate::limits::pass_on::{Manner, PassOn};
 
-/// Physical optimizer rule, before those that use constants.
+/// Physical optimizer rule, after the one that chooses the sides of joins, before those that use constants.
 #[derive(Debug)]
 pub(crate) struct ForgetConstants;
 
@@ -108,7 +108,8 @@ fn sums_up(node: &Arc<dyn ExecutionPlan>) -> bool {
 
 fn differs_in_parts(union: &Arc<dyn ExecutionPlan>) -> bool {
     let constants = union.properties().eq_properties.constants();
-    constants.iter().any(|constant| constant.across_partitions == AcrossPartitions::Heterogeneous)
+    // A value that is not known may be another one in each part.
+    constants.iter().any(|constant| !matches!(constant.across_partitions, AcrossPartitions::Uniform(Some(_))))
 }
 
 /// An operator whose output has no known properties.

@@ -247,8 +247,9 @@ pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Syn
     // which then forget the constant, and its last check refuses the sort. So they are pushed before the sorts are made
     // as well.
     let sorts = rules.iter().position(|rule| rule.name() == EnsureRequirements::new().name());
-    rules.insert(sorts.unwrap_or_default(), Arc::new(ProjectionPushdown::new()));
-    rules.insert(0, Arc::new(ForgetConstants));
+    let sorts = sorts.unwrap_or_default();
+    // After the sides of joins are chosen: what is constant on one side is known only then.
+    rules.splice(sorts..sorts, [Arc::new(ProjectionPushdown::new()) as _, Arc::new(ForgetConstants) as _]);
     rules.push(Arc::new(OneAttempt));
     rules.push(Arc::new(CooperativeJoins));
     rules.push(Arc::new(ShowShared));
