@@ -42,19 +42,17 @@ def peak(arguments):
 def large_partition(folder, lake, gib, files):
     """Interactions of one day, each with a kilobyte and a half that does not compress."""
     care.run(["--lake", lake, "lake", "init"])
-    size = gib * 2**30
-    rounds, event_bytes = 20, 1_500
-    for number in range(rounds):
-        part = folder / f"part-{number}.ndjson"
+    events = gib * 2**30 // files // 1_500
+    for number in range(files):
+        part = folder / "part.ndjson"
         with part.open("wb") as out:
-            for _ in range(size // rounds // event_bytes):
-                noise = base64.b85encode(os.urandom(event_bytes)).decode()
+            for _ in range(events):
+                noise = base64.b64encode(os.urandom(1_500)).decode()
                 out.write(json.dumps({
                     "event_type": "interaction", "event_id": str(uuid.uuid4()), "occurred_at": f"{DAY}T12:00:00Z",
                     "civilian_id": str(uuid.uuid4()), "officer_id": str(uuid.UUID(int=number)), "method": "qr",
                     "points_civilian": 1, "points_officer": 1, "noise": noise}).encode() + b"\n")
-        care.run(["--lake", lake, "--file-size", f"{size // files // 1024}KiB", "backfill", str(part),
-                  "--stream", "transaction-events"])
+        care.run(["--lake", lake, "backfill", str(part), "--stream", "transaction-events"])
         part.unlink()
 
 

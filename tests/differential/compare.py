@@ -124,10 +124,19 @@ def difference(ours, theirs, ordered_by=None):
     if wrong and not same_bag(left, right):
         return f"{len(wrong)} of {len(ours)} rows: {wrong[0][0]!r}, not {wrong[0][1]!r}"
     if ordered_by:
+        ordered_by = decided(ordered_by, ours + theirs)
         for place, (one, other) in enumerate(zip(ours, theirs)):
             if not same_row([one[column] for column in ordered_by], [other[column] for column in ordered_by]):
                 return f"another order: row {place + 1} is {one!r}, not {other!r}"
     return None
+
+
+def decided(ordered_by, rows):
+    """The columns up to the first that holds doubles with a fraction: whether two of these tie is open in their last digit."""
+    for place, column in enumerate(ordered_by):
+        if any(isinstance(row[column], float) and not is_whole(row[column]) for row in rows):
+            return ordered_by[:place + 1]
+    return ordered_by
 
 
 def without_pairs(ours, theirs):

@@ -25,6 +25,13 @@ class Compare(unittest.TestCase):
         self.same([(D("0.0"),), (D("-12.5"),)], [(-0.0,), (-12.5,)])
         self.same([(D("1793468296"),), (D("1793468457"),)], [(1793468457.0,), (1793468296.0,)])
 
+    def test_doubles_that_differ_in_the_last_digit_tie(self):
+        ours = [(decimal.Decimal("12.166666666666668"), 2), (decimal.Decimal("12.166666666666668"), 1)]
+        theirs = [(12.166666666666666, 1), (12.166666666666668, 2)]
+        self.same(ours, theirs, [0, 1])
+        self.differs([(2.5, 1), (1.5, 2)], [(1.5, 2), (2.5, 1)], [0, 1])
+        self.differs([(2.0, 1), (2.0, 2)], [(2.0, 2), (2.0, 1)], [0, 1])
+
     def test_the_order_counts_by_the_columns_that_are_named(self):
         self.same([(1, "b"), (1, "a"), (2, "c")], [(1, "a"), (1, "b"), (2, "c")], [0])
         self.differs([(2,), (1,)], [(1,), (2,)], [0])
