@@ -10,6 +10,7 @@ mod checkpoint;
 mod commit;
 mod error;
 pub mod failpoint;
+mod feed;
 mod layout;
 mod maintenance;
 mod place;
@@ -39,6 +40,9 @@ pub use commit::rejected::follow_rejected;
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
 pub use error::{LakeError, shell_word};
+pub use feed::{
+    Extent, Feed, FeedError, FeedFile, FeedRows, FeedStep, StepBounds, TableChange, Touch, TouchedRow, touched_path,
+};
 pub use layout::{REJECTED_EVENTS, day_of, folder_of, partitions_of, stream_of, table_names};
 pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
 pub use maintenance::files::{OddFile, TableFile};
@@ -54,6 +58,7 @@ pub use maintenance::time::diff::{Change, PartitionDiff, VersionDiff, diff};
 pub use maintenance::time::history::{HistoryEntry, HistoryOptions, TableHistory, history};
 pub use maintenance::time::what::What;
 pub use maintenance::undo::{UndoView, Undone, UndoneSearch};
+pub use maintenance::vacuum::deliveries::{DeliveryHint, DeliveryHints};
 pub use maintenance::vacuum::{OrphanSearch, VacuumOptions, Vacuumed, plan::GoneFile, vacuum};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
 pub use place::bucket::lifecycle::Tiers;
