@@ -10,7 +10,6 @@ mod checkpoint;
 mod commit;
 mod error;
 pub mod failpoint;
-mod feed;
 mod layout;
 mod maintenance;
 mod place;
@@ -40,9 +39,6 @@ pub use commit::rejected::follow_rejected;
 pub use commit::stream_table::{CommitOutcome, StreamTable};
 pub use commit::uploader::{NewFile, Uploader};
 pub use error::{LakeError, shell_word};
-pub use feed::{
-    Extent, Feed, FeedError, FeedFile, FeedRows, FeedStep, StepBounds, TableChange, Touch, TouchedRow, touched_path,
-};
 pub use layout::{REJECTED_EVENTS, day_of, folder_of, partitions_of, stream_of, table_names};
 pub use maintenance::attempt::{FoundFile, Proposal, TableView, TaskAttempt};
 pub use maintenance::files::{OddFile, TableFile};
@@ -70,6 +66,9 @@ pub use place::location::LakeLocation;
 pub use place::stored_file::StoredFile;
 pub use place::whole_file::WholeFile;
 pub use read::expired::expired_before;
+pub use read::feed::{
+    Extent, Feed, FeedError, FeedFile, FeedRows, FeedStep, StepBounds, TableChange, Touch, TouchedRow, touched_path,
+};
 pub use read::inspect::StreamInspection;
 pub use read::row_origins::{
     RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions,

@@ -38,9 +38,8 @@ fn times_that_go_back_promise_more() {
 #[test]
 fn a_slow_target_holds_versions_for_a_while() {
     let times = log(&[10, 20, 30, 40, 50]);
-    let oldest = |slowest, hold| {
-        Cutoff { time_travel: Millis::new(45), slowest, hold: Millis::new(hold) }.oldest(&times, 4)
-    };
+    let oldest =
+        |slowest, hold| Cutoff { time_travel: Millis::new(45), slowest, hold: Millis::new(hold) }.oldest(&times, 4);
     assert_eq!(oldest(None, 5), Some(3));
     assert_eq!(oldest(Some(4), 15), Some(3), "one that is up to date holds nothing");
     assert_eq!(oldest(Some(1), 15), Some(1));

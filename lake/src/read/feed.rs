@@ -81,9 +81,9 @@ impl Extent {
         match self {
             Self::All => true,
             Self::Partitions(partitions) => partitions.contains(partition),
-            Self::Days { from, before } => partition[1]
-                .parse::<NaiveDate>()
-                .is_ok_and(|day| day < *before && from.is_none_or(|from| from <= day)),
+            Self::Days { from, before } => {
+                partition[1].parse::<NaiveDate>().is_ok_and(|day| day < *before && from.is_none_or(|from| from <= day))
+            }
         }
     }
 }
@@ -138,7 +138,7 @@ pub enum FeedError {
     },
     /// Another program changed rows.
     #[error(
-        "table '{table}': version {version} is of another program and changed rows; undo it (`bluelake lake undo {table} --version {version}`), or rebuild the copies to take it in"
+        "table '{table}': version {version} is of another program and changed rows; undo it (`bluelake lake undo {version} --table {table}`), or rebuild the copies to take it in"
     )]
     Foreign {
         /// The table.
@@ -212,8 +212,7 @@ impl Feed {
     /// # Errors
     /// When the log cannot be read.
     pub async fn reload(&mut self) -> Result<(), LakeError> {
-        self.table = self.lake.table(self.name).await?;
-        Ok(())
+        self.table.update_incremental(None).await.map_err(LakeError::table(self.name, "load its Delta log"))
     }
 
     /// The next steps from a version on, in order, of at most a thousand versions; none when it is the newest as last

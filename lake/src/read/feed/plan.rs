@@ -120,7 +120,7 @@ impl Planner {
         for file in &version.added {
             let file = feed_file(file, self.columns).ok_or(Obstacle::Foreign(version.number))?;
             let day = file.partition[1].parse::<NaiveDate>().ok();
-            if !day.zip(self.expired_before).is_some_and(|(day, before)| day < before) {
+            if day.zip(self.expired_before).is_none_or(|(day, before)| day >= before) {
                 files.push(file);
             }
         }
