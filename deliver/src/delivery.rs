@@ -111,7 +111,7 @@ impl<T: Target> Delivery<T> {
     pub async fn run(&mut self, shutdown: &CancellationToken) -> Result<Delivered, DeliverError> {
         self.begin().await?;
         let mut sources = self.sources().await?;
-        let (mut failures, mut failing_since) = (0_u32, None);
+        let (mut failures, mut failing_since, mut held) = (0_u32, None, self.held());
         loop {
             let round = tokio::select! {
                 biased;
@@ -128,6 +128,11 @@ impl<T: Target> Delivery<T> {
                     self.options.interval
                 }
                 Err(error) if error.is_transient() => {
+                    // What was reached between two faults begins the count anew.
+                    let now = self.held();
+                    if now != held {
+                        (failures, failing_since, held) = (0, None, now);
+                    }
                     let since = *failing_since.get_or_insert_with(Instant::now);
                     if self.options.once && since.elapsed() > self.options.patience {
                         return Err(error);
@@ -180,7 +185,7 @@ impl<T: Target> Delivery<T> {
         Ok(verdicts)
     }
 
-    /// How the target stands with each table, without a change of it.
+    /// How the target stands with each table. It makes the target's own tables when they are missing.
     ///
     /// # Errors
     /// When it or the lake cannot be read.
@@ -211,6 +216,10 @@ impl<T: Target> Delivery<T> {
             sources.push(Source::open(&self.lake, table, &self.contract, &self.options.columns).await?);
         }
         Ok(sources)
+    }
+
+    fn held(&self) -> Vec<Option<u64>> {
+        self.progress.tables().into_values().map(|table| table.held).collect()
     }
 
     fn delivered(&self) -> Delivered {

@@ -30,7 +30,11 @@ async fn rows_sums_and_users_are_those_of_the_lake() {
     world.expect_equal(&server, "lake").await;
     world.add_users(60).await;
     world.add_transactions(80).await;
+    let mut told = server.listen("bluelake").await;
     assert_eq!(moved(&deliver(&world, &server).await, "transactions"), (80, 0));
+    let versions = [world.version("user_events").await, world.version("transactions").await];
+    let expected = [format!("lake.user_events {}", versions[0]), format!("lake.transactions {}", versions[1])];
+    assert_eq!([told.recv().await.unwrap(), told.recv().await.unwrap()], expected);
     world.expect_equal(&server, "lake").await;
     // Late events change the state of users, and days that are long over.
     for _ in 0..5 {

@@ -8,8 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt as _;
 use tempfile::TempDir;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 
 pub(crate) const PASSWORD: &str = "s3cret";
 
@@ -123,6 +125,27 @@ impl Server {
 
     pub(crate) async fn client(&self) -> Client {
         self.try_client("postgres", NoTls).await.unwrap()
+    }
+
+    /// What is notified on a channel from now on.
+    pub(crate) async fn listen(&self, channel: &str) -> mpsc::UnboundedReceiver<String> {
+        let address = format!("host=127.0.0.1 port={} user=owner password={PASSWORD} dbname=postgres", self.port);
+        let (client, mut connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notification(told) = message
+                    && sender.send(told.payload().to_owned()).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        client.batch_execute(&format!("LISTEN {channel}")).await.unwrap();
+        // The connection ends with its client.
+        std::mem::forget(client);
+        receiver
     }
 
     pub(crate) fn address(&self) -> String {

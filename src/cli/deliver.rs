@@ -68,8 +68,8 @@ Examples:
 /// Delivers, or says how it stands.
 pub(crate) async fn run(session: &Session, arguments: DeliverArguments) -> Result<Outcome> {
     let outcome = match (arguments.command, arguments.name) {
-        (Some(DeliverCommand::Status), _) => return status(session).await,
-        (Some(DeliverCommand::Verify { name }), _) => return verify(session, &name).await,
+        (Some(DeliverCommand::Status), _) => status(session).await,
+        (Some(DeliverCommand::Verify { name }), _) => verify(session, &name).await,
         (Some(DeliverCommand::Rebuild { name }), _) => deliver(session, &name, true, true).await,
         (None, Some(name)) => deliver(session, &name, arguments.once, false).await,
         (None, None) => return Err(WrongUsage::new("name the target").into()),

@@ -71,6 +71,7 @@ impl Session {
         let mut session = Self { options: options.clone(), client, driver };
         session.check_server().await?;
         session.make_own_tables().await?;
+        session.let_read().await?;
         Ok(session)
     }
 
@@ -113,6 +114,27 @@ impl Session {
             transaction.commit().await.map_err(failed("cannot make the tables of the delivery"))?;
         }
         Ok(())
+    }
+
+    /// Lets the read role read what is there already.
+    async fn let_read(&mut self) -> Result<(), DeliverError> {
+        let options = self.options.clone();
+        let Some(role) = &options.read_role else { return Ok(()) };
+        let about = format!("cannot let {} read", quoted(role));
+        let failed = || options.fault(&about, None);
+        let ask = "SELECT has_schema_privilege($1::text, $2::text, 'USAGE')";
+        let may: bool = self.client.query_one(ask, &[role, &options.schema]).await.map_err(failed())?.get(0);
+        if may {
+            return Ok(());
+        }
+        let transaction = self.client.transaction().await.map_err(failed())?;
+        lock(&transaction, &options.schema).await.map_err(failed())?;
+        let (schema, role) = (quoted(&options.schema), quoted(role));
+        let grant = format!(
+            "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
+        );
+        transaction.batch_execute(&grant).await.map_err(failed())?;
+        transaction.commit().await.map_err(failed())
     }
 
     /// How the target stands with a table.
