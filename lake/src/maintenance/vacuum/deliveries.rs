@@ -51,6 +51,17 @@ impl DeliveryHints {
         Ok(())
     }
 
+    /// Lists what a target refused, in the place of what the list of this name held. It answers where the list is.
+    ///
+    /// # Errors
+    /// [`LakeError::Store`] when it cannot be written.
+    pub async fn put_rejected(&self, target: &str, name: &str, lines: String) -> Result<String, LakeError> {
+        let path = self.folder.clone().join(format!("{target}.rejected")).join(format!("{name}.ndjson"));
+        let described = format!("{}/{target}.rejected/{name}.ndjson", self.described);
+        self.store.put(&path, lines.into_bytes().into()).await.map_err(LakeError::store("write", &described))?;
+        Ok(described)
+    }
+
     /// Every hint that can be read.
     ///
     /// # Errors
