@@ -28,7 +28,7 @@ use crate::{
     target::{Applied, Load, Source, Standing, Target},
 };
 use address::{SearchAddress, SearchAuth};
-use client::{Call, Client};
+use client::{Call, Client, at};
 use indices::Indices;
 use position::{Found, Stop};
 
@@ -216,7 +216,7 @@ impl SearchTarget {
         match outcome {
             Ok(done) => Ok(done),
             Err(Stop::Overtaken) => Ok(overtaken),
-            Err(Stop::Fault(error)) => Err(error),
+            Err(Stop::Fault(error)) => Err(*error),
         }
     }
 }
@@ -257,7 +257,7 @@ impl Target for SearchTarget {
                 Err(Stop::Overtaken) => self.indices.clear(),
                 Err(Stop::Fault(error)) => {
                     self.forget();
-                    return Err(error);
+                    return Err(*error);
                 }
                 Ok(load) => return Ok(load),
             }
@@ -290,17 +290,18 @@ impl Target for SearchTarget {
 
 /// Pure: whether documents can be delivered to a server that says this of itself.
 fn judge_server(said: &Value) -> Result<(), String> {
-    let version = &said["version"];
-    let Some(number) = version["number"].as_str() else {
+    let Some(number) = at(said, "/version/number").as_str() else {
         return Err("it does not say which version it is, as OpenSearch and Elasticsearch do".to_owned());
     };
-    if version["distribution"] == "opensearch" {
+    if at(said, "/version/distribution") == "opensearch" {
         return Ok(());
     }
     let mut parts = number.split('.').map(str::parse::<u64>);
     match (parts.next(), parts.next()) {
         (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST => Ok(()),
-        (Some(Ok(_)), Some(Ok(_))) => Err(format!("its version {number} is too old: 7.10 is the oldest that is delivered to")),
+        (Some(Ok(_)), Some(Ok(_))) => {
+            Err(format!("its version {number} is too old: 7.10 is the oldest that is delivered to"))
+        }
         _ => Err(format!("its version {number:?} is none of OpenSearch or Elasticsearch")),
     }
 }

@@ -130,9 +130,8 @@ fn decoded(text: &str) -> Result<String, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn checked_prefix(prefix: &str) -> Result<(), String> {
-    let is_fine = |character: char| {
-        character.is_ascii_lowercase() || character.is_ascii_digit() || "-_.".contains(character)
-    };
+    let is_fine =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_.".contains(character);
     let begins_well = prefix.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
     if !begins_well || !prefix.chars().all(is_fine) || prefix.len() > 100 {
         return Err(format!(

@@ -181,9 +181,9 @@ fn queries(table: &Table, extent: &Extent, month: &str) -> Vec<Value> {
         Extent::Days { from, before } => {
             let first = format!("{month}-01").parse::<NaiveDate>().ok();
             let is_after = first.is_some_and(|first| first >= *before);
-            let is_before = first.zip(*from).is_some_and(|(first, from)| {
-                (first.year(), first.month()) < (from.year(), from.month())
-            });
+            let is_before = first
+                .zip(*from)
+                .is_some_and(|(first, from)| (first.year(), first.month()) < (from.year(), from.month()));
             if is_after || is_before {
                 return Vec::new();
             }

@@ -58,10 +58,15 @@ impl Answer {
         let error = serde_json::from_slice::<Failure>(&self.body).map(|failure| failure.error).unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match &error {
-            Value::Object(_) => (text(&error["type"]), text(&error["reason"])),
+            Value::Object(_) => (text(at(&error, "/type")), text(at(&error, "/reason"))),
             other => (String::new(), text(other)),
         }
     }
+}
+
+/// What an answer has at a place such as `/hits/hits`; null where it has nothing.
+pub(super) fn at<'a>(answer: &'a Value, place: &str) -> &'a Value {
+    answer.pointer(place).unwrap_or(&Value::Null)
 }
 
 /// What is asked of the server.
@@ -223,10 +228,13 @@ impl Client {
             (401, _) => ("look at the user and password, the key or the AWS credentials of the target", false),
             (403, _) => ("grant what docs/delivery.md lists for it", false),
             (408 | 429 | 500..=599, _) => ("it is busy or in trouble: delivery goes on by itself when it is not", true),
-            (400, "resource_already_exists_exception" | "invalid_alias_name_exception" | "invalid_index_name_exception") => {
-                ("give the target another index_prefix, or take what has the name away", false)
+            (
+                400,
+                "resource_already_exists_exception" | "invalid_alias_name_exception" | "invalid_index_name_exception",
+            ) => ("give the target another index_prefix, or take what has the name away", false),
+            (404 | 405, _) => {
+                ("it must be OpenSearch, or Elasticsearch from 7.10 on, and nothing between may change paths", false)
             }
-            (404 | 405, _) => ("it must be OpenSearch, or Elasticsearch from 7.10 on, and nothing between may change paths", false),
             _ => ("look at the log of the server", false),
         };
         DeliverError::Refused {
@@ -280,7 +288,8 @@ async fn sign_for(
     }
     let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
     let url = request.url().as_str();
-    let signable = SignableRequest::new(request.method().as_str(), url, headers.into_iter(), SignableBody::Bytes(body))?;
+    let signable =
+        SignableRequest::new(request.method().as_str(), url, headers.into_iter(), SignableBody::Bytes(body))?;
     let (instructions, _) = sign(signable, &parameters)?.into_parts();
     let (signed, _) = instructions.into_parts();
     for header in signed {
@@ -314,7 +323,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_signature_names_the_service_and_covers_the_body() {
-        let credentials = aws_credential_types::Credentials::new("AKID", "secret", Some("token".to_owned()), None, "test");
+        let credentials =
+            aws_credential_types::Credentials::new("AKID", "secret", Some("token".to_owned()), None, "test");
         let credentials = SharedCredentialsProvider::new(credentials);
         let signed = async |body: &'static str| {
             let client = reqwest::Client::new();

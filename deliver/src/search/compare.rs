@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 use super::{
     SearchTarget,
     apply::of_partition,
-    client::{Call, Client},
+    client::{Call, Client, at},
     document::{Rows, fingerprint, hash},
     indices::{Indices, alias_members},
-    names::Names,
     position::Position,
     scan::{Scan, count},
 };
@@ -140,7 +139,8 @@ impl SearchTarget {
             partitions.entry(file.partition.clone()).or_default().push(file);
         }
         for (partition, files) in partitions {
-            self.gather_partition(source, table, (&names, held.generation), (partition, files), &mut gathered).await?;
+            let index = names.index(held.generation, &partition[1]);
+            self.gather_partition(source, table, (index, files), &mut gathered).await?;
         }
         for index in &there {
             let (all, compared) = (count(&self.client, index).await?, gathered.compared.get(index).copied());
@@ -163,14 +163,12 @@ impl SearchTarget {
         &self,
         source: &Source,
         table: &Table,
-        (names, generation): (&Names, u64),
-        (partition, files): (Partition, Vec<FeedFile>),
+        (index, files): (String, Vec<FeedFile>),
         gathered: &mut Gathered,
     ) -> Result<(), DeliverError> {
         let client = &self.client;
+        let Some(partition) = files.first().map(|file| file.partition.clone()) else { return Ok(()) };
         let mut rows = read(client, source, table, &files).await?;
-        let [_, day] = &partition;
-        let index = names.index(generation, day);
         let (mut lake, mut target, mut compared) = (Counts::default(), Counts::default(), 0);
         let mut scan = Scan::new(client, &index, of_partition(table, &partition), true);
         loop {
@@ -184,11 +182,7 @@ impl SearchTarget {
             }
         }
         let missing: HashMap<u128, Print> = rows.unmet().collect();
-        let elsewhere = if missing.is_empty() {
-            HashSet::new()
-        } else {
-            elsewhere(client, source, table, &index, &files, &missing).await?
-        };
+        let elsewhere = elsewhere(client, source, table, (&index, &files), &missing).await?;
         for (id, print) in missing {
             if elsewhere.contains(&id) {
                 gathered.repeats += 1;
@@ -223,7 +217,7 @@ fn never_loaded(table: &str) -> TableVerdict {
 
 fn print_of(table: &Table, document: &Value) -> Print {
     let points = table.columns.iter().filter(|column| column.is_points);
-    let points = points.filter_map(|column| document[&column.name].as_i64()).fold(0, i64::saturating_add);
+    let points = points.filter_map(|column| document.get(&column.name)?.as_i64()).fold(0, i64::saturating_add);
     Print { content: fingerprint(document), points }
 }
 
@@ -271,13 +265,12 @@ async fn elsewhere(
     client: &Client,
     source: &Source,
     table: &Table,
-    index: &str,
-    files: &[FeedFile],
+    (index, files): (&str, &[FeedFile]),
     missing: &HashMap<u128, Print>,
 ) -> Result<HashSet<u128>, DeliverError> {
     let mut sought = Vec::new();
     // Without an event's id, rows do not share theirs.
-    if source.name() == REJECTED_EVENTS || missing.len() > SOUGHT {
+    if source.name() == REJECTED_EVENTS || missing.is_empty() || missing.len() > SOUGHT {
         return Ok(HashSet::new());
     }
     each_row(client, source, table, files, |_, _, id| {
@@ -288,19 +281,18 @@ async fn elsewhere(
     })
     .await?;
     let mut found = HashSet::new();
-    let partition = files.first().map(|file| file.partition.clone()).unwrap_or_default();
+    let here = files.first().map(|file| &file.partition);
     let path = format!("/{index}/_mget");
     let about = format!("index '{index}'");
     for ids in sought.chunks(IDS) {
         let body = json!({ "ids": ids });
         let call = Call::new(Method::POST, &path, "look for documents", &about).json(&body);
         let Some(answer) = client.find(&call).await? else { return Ok(found) };
-        for document in answer["docs"].as_array().into_iter().flatten().filter(|document| document["found"] == true) {
-            let [kinds, days] = table.partition;
-            let source = &document["_source"];
-            let is_here = source[kinds] == partition[0].as_str() && source[days] == partition[1].as_str();
-            if let Some(id) = document["_id"].as_str().filter(|_| !is_here) {
-                found.insert(hash(id.as_bytes()));
+        for document in at(&answer, "/docs").as_array().into_iter().flatten() {
+            let text = |place: String| at(document, &place).as_str().unwrap_or_default().to_owned();
+            let there = table.partition.map(|column| text(format!("/_source/{column}")));
+            if at(document, "/found") == true && here != Some(&there) {
+                found.insert(hash(text("/_id".to_owned()).as_bytes()));
             }
         }
     }
@@ -335,13 +327,7 @@ mod tests {
     #[test]
     fn what_is_missing_changed_or_too_many_differs() {
         let rows = [(1, 10), (2, 20), (1, 11)];
-        for documents in [
-            &[(1, 10)][..],
-            &[(1, 12), (2, 20)],
-            &[(1, 10), (2, 20), (3, 30)],
-            &[(1, 20), (2, 10)],
-            &[],
-        ] {
+        for documents in [&[(1, 10)][..], &[(1, 12), (2, 20)], &[(1, 10), (2, 20), (3, 30)], &[(1, 20), (2, 10)], &[]] {
             let (lake, target) = compared(&rows, documents);
             assert_ne!(lake, target, "{documents:?}");
         }

@@ -143,7 +143,8 @@ fn value(values: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<bool, Stri
             number(value, out);
         }
         DataType::Timestamp(..) => {
-            let micros = values.as_primitive_opt::<TimestampMicrosecondType>().ok_or("a time is not in microseconds")?;
+            let micros =
+                values.as_primitive_opt::<TimestampMicrosecondType>().ok_or("a time is not in microseconds")?;
             let time = DateTime::from_timestamp_micros(micros.value(row)).ok_or("a time is out of range")?;
             text(&time.to_rfc3339_opts(SecondsFormat::Micros, true), out);
         }

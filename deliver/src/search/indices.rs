@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    client::{Call, Client},
+    client::{Call, Client, at},
     names::Names,
     shape,
 };
@@ -35,7 +35,7 @@ impl Indices {
         indices.put_template(client).await?;
         for (index, _) in found.iter().filter(|(_, found)| shape::lacks_fields(&indices.mapping, found)) {
             let path = format!("/{index}/_mapping");
-            let body = json!({ "properties": indices.mapping["properties"] });
+            let body = json!({ "properties": at(&indices.mapping, "/properties") });
             let about = format!("index '{index}'");
             client.expect(&Call::new(Method::PUT, &path, "add fields to the mapping", &about).json(&body)).await?;
         }
@@ -53,7 +53,7 @@ impl Indices {
         let about = format!("index template '{name}'");
         let found = client.find(&Call::new(Method::GET, &path, "look at the template", &about)).await?;
         if let Some(found) = &found {
-            let found = &found["index_templates"][0]["index_template"]["template"]["mappings"];
+            let found = at(found, "/index_templates/0/index_template/template/mappings");
             check(client, &about, &self.mapping, found)?;
             if !shape::lacks_fields(&self.mapping, found) {
                 return Ok(());
@@ -100,7 +100,7 @@ impl Indices {
         // Another template of the server may have a hand in it.
         let look = format!("/{index}/_mapping");
         let found = client.expect(&Call::new(Method::GET, &look, "look at the mapping", &about)).await?;
-        check(client, &about, &self.mapping, &found[&index]["mappings"])?;
+        check(client, &about, &self.mapping, at(&found, &format!("/{index}/mappings")))?;
         self.known.insert(index.clone());
         Ok(index)
     }
@@ -181,7 +181,7 @@ async fn mappings(client: &Client, names: &Names) -> Result<BTreeMap<String, Val
     let found = client.find(&Call::new(Method::GET, &path, "look at the indices", &about)).await?;
     let Some(Value::Object(found)) = found else { return Ok(BTreeMap::new()) };
     let own = found.into_iter().filter(|(index, _)| names.parsed(index).is_some());
-    Ok(own.map(|(index, mut found)| (index, found["mappings"].take())).collect())
+    Ok(own.map(|(index, found)| (index, at(&found, "/mappings").clone())).collect())
 }
 
 /// Refuses what is of another shape, or of another table.
@@ -192,7 +192,7 @@ fn check(client: &Client, about: &str, wanted: &Value, found: &Value) -> Result<
         let problem = format!("it is there already with another shape: {}", differences.join("; "));
         return Err(client.options.refused(about, &problem, remedy));
     }
-    let id = |mapping: &Value| mapping["_meta"]["bluelake"]["table_id"].as_str().map(str::to_owned);
+    let id = |mapping: &Value| at(mapping, "/_meta/bluelake/table_id").as_str().map(str::to_owned);
     match id(found) {
         None => Err(client.options.refused(about, "it is there already, and Bluelake did not make it", remedy)),
         Some(found) if Some(&found) != id(wanted).as_ref() => {

@@ -46,7 +46,10 @@ impl Names {
             None => (FIRST, rest),
         };
         let is_month = month.len() == 7
-            && month.bytes().enumerate().all(|(place, byte)| if place == 4 { byte == b'.' } else { byte.is_ascii_digit() });
+            && month
+                .bytes()
+                .enumerate()
+                .all(|(place, byte)| if place == 4 { byte == b'.' } else { byte.is_ascii_digit() });
         (is_month && self.index(generation, month) == index).then(|| (generation, month.replace('.', "-")))
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{
-    client::{Call, Client},
+    client::{Call, Client, at},
     names::progress_index,
 };
 use crate::{digest::Partition, error::DeliverError};
@@ -74,12 +74,12 @@ pub(super) enum Stop {
     /// Another process moved the position.
     Overtaken,
     /// A fault.
-    Fault(DeliverError),
+    Fault(Box<DeliverError>),
 }
 
 impl From<DeliverError> for Stop {
     fn from(error: DeliverError) -> Self {
-        Self::Fault(error)
+        Self::Fault(Box::new(error))
     }
 }
 
@@ -111,9 +111,9 @@ pub(super) async fn read(client: &Client, table: &str) -> Result<Option<Found>, 
     let Some(found) = client.find(&Call::new(Method::GET, &path, "read the position", &about)).await? else {
         return Ok(None);
     };
-    let number = |name: &str| found[name].as_u64();
-    let position = serde_json::from_value(found["_source"].clone());
-    match (position, number("_seq_no"), number("_primary_term")) {
+    let number = |place: &str| at(&found, place).as_u64();
+    let position = serde_json::from_value(at(&found, "/_source").clone());
+    match (position, number("/_seq_no"), number("/_primary_term")) {
         (Ok(position), Some(number), Some(term)) => Ok(Some(Found { position, number, term })),
         _ => Err(client.options.refused(
             &about,
@@ -151,7 +151,7 @@ pub(super) async fn write(
         _ => return Err(client.refusal(&call, &answer)),
     }
     let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    match (said["_seq_no"].as_u64(), said["_primary_term"].as_u64()) {
+    match (at(&said, "/_seq_no").as_u64(), at(&said, "/_primary_term").as_u64()) {
         (Some(number), Some(term)) => Ok(Some(Found { position: to, number, term })),
         _ => Ok(read(client, table).await?.filter(|found| found.position.written_by == to.written_by)),
     }

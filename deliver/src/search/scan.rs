@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{Call, Client};
+use super::client::{Call, Client, at};
 use crate::error::DeliverError;
 
 /// Documents of a page: few at first, since each may be large; then as many as are about this many bytes.
@@ -62,10 +62,10 @@ impl<'a> Scan<'a> {
             return Ok(Vec::new());
         }
         let size = answer.body.len();
-        let page = (answer.status == 200).then(|| read(&answer.body)).ok_or_else(|| self.client.refusal(&call, &answer))?;
-        let (hits, after) = page.map_err(|problem| {
-            self.client.told(&about, 503, "", &format!("cannot look for documents: {problem}"))
-        })?;
+        let page =
+            (answer.status == 200).then(|| read(&answer.body)).ok_or_else(|| self.client.refusal(&call, &answer))?;
+        let (hits, after) = page
+            .map_err(|problem| self.client.told(&about, 503, "", &format!("cannot look for documents: {problem}")))?;
         self.has_ended = u64::try_from(hits.len()).is_ok_and(|found| found < self.size);
         self.after = after;
         if self.with_source {
@@ -77,21 +77,24 @@ impl<'a> Scan<'a> {
 
 /// The documents of a page, and what its last one is sorted by; or why they are not all that there are.
 fn read(body: &[u8]) -> Result<(Vec<Hit>, Option<Value>), String> {
-    let mut page: Value = serde_json::from_slice(body).map_err(|error| format!("its answer cannot be read: {error}"))?;
-    let has_failed = page["_shards"]["failed"].as_u64().is_none_or(|failed| failed > 0);
-    if has_failed || page["timed_out"] == true {
+    let mut page: Value =
+        serde_json::from_slice(body).map_err(|error| format!("its answer cannot be read: {error}"))?;
+    let has_failed = at(&page, "/_shards/failed").as_u64().is_none_or(|failed| failed > 0);
+    if has_failed || at(&page, "/timed_out") == true {
         return Err("some of its shards did not answer".to_owned());
     }
-    let Some(found) = page["hits"]["hits"].as_array_mut() else {
+    let Some(found) = page.pointer_mut("/hits/hits").and_then(Value::as_array_mut) else {
         return Err("its answer is none to a search".to_owned());
     };
-    let after = found.last().map(|hit| hit["sort"].clone());
+    let after = found.last().map(|hit| at(hit, "/sort").clone());
     let mut hits = Vec::with_capacity(found.len());
     for hit in found {
-        let (Some(id), Some(version)) = (hit["_id"].as_str(), hit["_version"].as_u64()) else {
+        let (Some(id), Some(version)) = (at(hit, "/_id").as_str(), at(hit, "/_version").as_u64()) else {
             return Err("its answer has a document without an id or a version".to_owned());
         };
-        hits.push(Hit { id: id.to_owned(), version, source: hit["_source"].take() });
+        let id = id.to_owned();
+        let source = hit.get_mut("_source").map(Value::take).unwrap_or_default();
+        hits.push(Hit { id, version, source });
     }
     Ok((hits, after))
 }
@@ -102,10 +105,10 @@ pub(super) async fn count(client: &Client, index: &str) -> Result<u64, DeliverEr
     let about = format!("index '{index}'");
     let call = Call::new(Method::POST, &path, "count documents", &about).json(&json!({ "query": { "match_all": {} } }));
     let Some(found) = client.find(&call).await? else { return Ok(0) };
-    if found["_shards"]["failed"].as_u64().is_none_or(|failed| failed > 0) {
+    if at(&found, "/_shards/failed").as_u64().is_none_or(|failed| failed > 0) {
         return Err(client.told(&about, 503, "", "cannot count documents: some of its shards did not answer"));
     }
-    Ok(found["count"].as_u64().unwrap_or_default())
+    Ok(at(&found, "/count").as_u64().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -119,7 +122,7 @@ mod tests {
         let page = |failed: u64, hits: &[Value]| {
             json!({ "timed_out": false, "_shards": { "failed": failed }, "hits": { "hits": hits } }).to_string()
         };
-        let (hits, after) = read(page(0, &[hit.clone()]).as_bytes()).unwrap();
+        let (hits, after) = read(page(0, std::slice::from_ref(&hit)).as_bytes()).unwrap();
         assert_eq!(hits, [Hit { id: "a".to_owned(), version: 7, source: json!({ "x": 1 }) }]);
         assert_eq!(after.unwrap(), json!(["s", "49", 0]));
         for bad in [page(1, &[hit]), page(0, &[json!({ "_id": "a" })]), "{}".to_owned(), "{".to_owned()] {

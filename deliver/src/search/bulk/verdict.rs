@@ -142,7 +142,9 @@ fn fate(verb: Verb, item: &Item) -> Fate {
         // It is gone already, perhaps with its index.
         (404, Verb::Delete) => Fate::Settled { changed: false },
         // A disk that is full says 429 or 403, by the server's age.
-        (429 | 403, _) if kind == "cluster_block_exception" => Fate::Stop { status: item.status, kind: kind.to_owned() },
+        (429 | 403, _) if kind == "cluster_block_exception" => {
+            Fate::Stop { status: item.status, kind: kind.to_owned() }
+        }
         (408 | 429 | 500..=599, _) => Fate::Again,
         (400, _) if kind != "index_closed_exception" => Fate::Refused(kind.to_owned()),
         (413, _) => Fate::Refused("content_too_large".to_owned()),
@@ -177,4 +179,5 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::panic)]
 mod tests;
