@@ -10,6 +10,7 @@ mod digest;
 mod error;
 mod postgres;
 mod progress;
+mod search;
 mod target;
 
 pub use columns::{Columns, NotColumns};
@@ -21,4 +22,8 @@ pub use postgres::{
     address::{Address, Surroundings},
 };
 pub use progress::{DELIVERY_METRICS, DeliveryProgress, TableProgress, describe_delivery_metrics};
+pub use search::{
+    RejectedBound, SearchOptions, SearchTarget,
+    address::{SearchAddress, SearchAuth, checked_prefix},
+};
 pub use target::{Applied, Load, Source, Standing, Target};

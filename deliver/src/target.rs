@@ -1,6 +1,8 @@
 //! What a target must do, whatever it is. It stores the version that it holds of each table, and moves it together with the
 //! rows: so a repeated, lost or late answer is settled by reading that version.
 
+mod boxed;
+
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;

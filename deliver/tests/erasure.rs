@@ -21,7 +21,7 @@ use crate::{
 
 /// Erases a user: the first of each three of its events goes, of the others the e-mail and the name are taken out. Gives the
 /// number of rows that went and of those that changed.
-async fn erase(world: &World, user: &str, with_list: bool) -> (u64, u64) {
+pub(crate) async fn erase(world: &World, user: &str, with_list: bool) -> (u64, u64) {
     let stream = Stream::UserEvents;
     let mut table = MaintainedTable::open(&world.lake, stream.table(), "erase").await.unwrap();
     let mut task = table.begin(TaskKind::Erase { request: Uuid::from_u128(1) }).await.unwrap();

@@ -8,5 +8,6 @@ mod hostile;
 mod proof;
 mod proxy;
 mod refusals;
+mod search;
 mod server;
 mod world;

@@ -1,19 +1,18 @@
 //! `bluelake deliver`: the tables in another store, and the proof that it holds the same.
 
+mod target;
+
 use std::time::Duration;
 
 use anyhow::Result;
-use bluelake_deliver::{
-    Address, DeliverError, Delivered, Delivery, DeliveryOptions, PostgresOptions, PostgresTarget, Source, Standing,
-    Surroundings, TableVerdict,
-};
+use bluelake_deliver::{DeliverError, Delivered, Delivery, DeliveryOptions, Source, Standing, TableVerdict, Target};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use super::ingest::cancel_on_signal;
-use crate::config::{TargetKind, TargetSettings};
+use crate::config::TargetSettings;
 use crate::operate::delivery::watch;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
@@ -164,17 +163,9 @@ fn no_target(session: &Session, name: Option<&str>) -> WrongUsage {
     WrongUsage::new(format!("{missing}; bluelake.toml has {}", known.join(", ")))
 }
 
-async fn open(session: &Session, settings: &TargetSettings, once: bool) -> Result<Delivery<PostgresTarget>> {
-    let TargetKind::Postgres = settings.kind;
-    let address = Address::parse(&settings.address.0, &surroundings()).map_err(|problem| {
-        WrongUsage::new(format!("the address of target {:?} cannot be used: {problem}", settings.name))
-    })?;
-    let target = PostgresTarget::new(PostgresOptions {
-        name: settings.name.clone(),
-        address,
-        schema: settings.schema.clone(),
-        read_role: settings.read_role.clone(),
-    });
+async fn open(session: &Session, settings: &TargetSettings, once: bool) -> Result<Delivery<Box<dyn Target>>> {
+    let lake = session.lake().await?;
+    let target = target::target(settings, &lake).await?;
     let options = DeliveryOptions {
         tables: settings.tables.clone(),
         columns: settings.columns.clone(),
@@ -182,24 +173,13 @@ async fn open(session: &Session, settings: &TargetSettings, once: bool) -> Resul
         interval: session.config.deliver.interval,
         patience: PATIENCE,
     };
-    let delivery = Delivery::new(session.lake().await?, session.contract()?, target, options);
+    let delivery = Delivery::new(lake, session.contract()?, target, options);
     let unknown = delivery.unknown_columns();
     if !unknown.is_empty() {
         let message = format!("target {:?}: no table has a column {}", settings.name, unknown.join(", "));
         return Err(WrongUsage::new(message).into());
     }
     Ok(delivery)
-}
-
-/// A password beside the address, as the programs of PostgreSQL find it.
-fn surroundings() -> Surroundings {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let usual = || variable("HOME").map(|home| format!("{home}/.pgpass"));
-    let file = variable("PGPASSFILE").or_else(usual);
-    Surroundings {
-        password: variable("PGPASSWORD"),
-        password_file: file.and_then(|file| std::fs::read_to_string(file).ok()),
-    }
 }
 
 #[derive(Serialize)]

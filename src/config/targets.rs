@@ -1,6 +1,8 @@
 //! The places to which the lake is delivered: `[[target]]` tables of the configuration file.
 
-use std::path::Path;
+mod search;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use bluelake_deliver::Columns;
@@ -9,6 +11,8 @@ use bluelake_schemas::Stream;
 use serde::Deserialize;
 
 use crate::terminal::failure::WrongUsage;
+use search::WrittenSearch;
+pub(crate) use search::{AwsService, SearchSettings};
 
 /// Words that stand where the name of a target could.
 const COMMANDS: [&str; 4] = ["status", "verify", "rebuild", "help"];
@@ -29,18 +33,28 @@ pub(crate) struct TargetSettings {
     pub(crate) tables: Vec<String>,
     /// The columns that it gets.
     pub(crate) columns: Columns,
-    /// The schema that is its own.
-    pub(crate) schema: String,
-    /// A role that may read it.
-    pub(crate) read_role: Option<String>,
 }
 
-/// What a target is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// What a target is, with what only such a target has.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum TargetKind {
     /// PostgreSQL, or Aurora with its protocol.
+    Postgres {
+        /// The schema that is its own.
+        schema: String,
+        /// A role that may read it.
+        read_role: Option<String>,
+    },
+    /// OpenSearch or Elasticsearch.
+    Search(SearchSettings),
+}
+
+/// A kind as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenKind {
     Postgres,
+    Search,
 }
 
 /// A text that is not shown.
@@ -58,12 +72,18 @@ impl std::fmt::Debug for Secret {
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
-    kind: TargetKind,
+    kind: WrittenKind,
     address: Secret,
     tables: Option<Vec<String>>,
     columns: Option<WrittenColumns>,
     schema: Option<String>,
     read_role: Option<String>,
+    index_prefix: Option<String>,
+    aws_service: Option<AwsService>,
+    authorities: Option<PathBuf>,
+    shards: Option<u32>,
+    replicas: Option<u32>,
+    max_rejected: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +135,8 @@ fn read_one(table: toml::Value, number: usize, path: &Path) -> Result<TargetSett
         return Err(wrong("tables is empty; leave it out for all but rejected_events").into());
     }
     let columns = match written.columns {
+        // Whoever searches sees whole documents.
+        None if written.kind == WrittenKind::Search => Columns::WithoutPersonal,
         None => Columns::All,
         Some(WrittenColumns::Word(word)) => word.parse().map_err(|error| wrong(&format!("columns: {error}")))?,
         Some(WrittenColumns::Names(names)) => Columns::Named(names.into_iter().collect()),
@@ -125,12 +147,34 @@ fn read_one(table: toml::Value, number: usize, path: &Path) -> Result<TargetSett
         )
         .into());
     }
-    let schema = written.schema.unwrap_or_else(|| SCHEMA.to_owned());
-    if schema.is_empty() || schema.len() > 63 || schema.starts_with("pg_") || schema.contains('\0') {
-        return Err(wrong(&format!("schema {schema:?} cannot be one: 1 to 63 bytes, not beginning with pg_")).into());
+    let search = WrittenSearch {
+        index_prefix: written.index_prefix,
+        aws_service: written.aws_service,
+        authorities: written.authorities,
+        shards: written.shards,
+        replicas: written.replicas,
+        max_rejected: written.max_rejected,
+    };
+    let kind = match written.kind {
+        WrittenKind::Postgres => postgres(written.schema, written.read_role, &search),
+        WrittenKind::Search if written.schema.is_some() || written.read_role.is_some() => {
+            Err("schema and read_role are keys of kind = \"postgres\"".to_owned())
+        }
+        WrittenKind::Search => search.read().map(TargetKind::Search),
+    };
+    let kind = kind.map_err(|problem| wrong(&problem))?;
+    Ok(TargetSettings { name, kind, address: written.address, tables, columns })
+}
+
+fn postgres(schema: Option<String>, read_role: Option<String>, other: &WrittenSearch) -> Result<TargetKind, String> {
+    if let Some(key) = other.key() {
+        return Err(format!("{key} is a key of kind = \"search\""));
     }
-    let (kind, address, read_role) = (written.kind, written.address, written.read_role);
-    Ok(TargetSettings { name, kind, address, tables, columns, schema, read_role })
+    let schema = schema.unwrap_or_else(|| SCHEMA.to_owned());
+    if schema.is_empty() || schema.len() > 63 || schema.starts_with("pg_") || schema.contains('\0') {
+        return Err(format!("schema {schema:?} cannot be one: 1 to 63 bytes, not beginning with pg_"));
+    }
+    Ok(TargetKind::Postgres { schema, read_role })
 }
 
 fn fault(path: &Path, detail: &str) -> WrongUsage {
@@ -138,7 +182,7 @@ fn fault(path: &Path, detail: &str) -> WrongUsage {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
 
@@ -154,14 +198,40 @@ mod tests {
     fn a_target_needs_a_name_a_kind_and_an_address() {
         let list = parsed(WAREHOUSE).unwrap();
         let target = &list[0];
-        assert_eq!((target.schema.as_str(), &target.columns), ("bluelake", &Columns::All));
+        let kind = |schema: &str, role: Option<&str>| TargetKind::Postgres {
+            schema: schema.to_owned(),
+            read_role: role.map(str::to_owned),
+        };
+        assert_eq!((&target.kind, &target.columns), (&kind("bluelake", None), &Columns::All));
         assert_eq!(target.tables, ["user_events", "transactions"], "rejected events only on request");
         assert!(!format!("{target:?}").contains("s3cret"));
         let more =
             format!("{WAREHOUSE}tables = ['transactions']\ncolumns = ['points']\nschema = 's'\nread_role = 'r'\n");
         let target = &parsed(&more).unwrap()[0];
         assert_eq!(target.columns, Columns::Named(["points".to_owned()].into()));
-        assert_eq!((target.schema.as_str(), target.read_role.as_deref()), ("s", Some("r")));
+        assert_eq!(target.kind, kind("s", Some("r")));
+    }
+
+    const FINDER: &str = "[[target]]\nname = 'finder'\nkind = 'search'\naddress = 'https://me:s3cret@search:9200'\n";
+
+    #[test]
+    fn a_search_target_has_keys_of_its_own_and_no_personal_data() {
+        let target = &parsed(FINDER).unwrap()[0];
+        let TargetKind::Search(settings) = &target.kind else { panic!("{target:?}") };
+        assert_eq!((settings.prefix.as_str(), &target.columns), ("bluelake", &Columns::WithoutPersonal));
+        assert!(!format!("{target:?}").contains("s3cret"));
+        let more = "index_prefix = 'points'\naws_service = 'aoss'\nshards = 2\nreplicas = 0\nmax_rejected = 7\nauthorities = 'ca.pem'\n";
+        let target = &parsed(&format!("{FINDER}{more}columns = 'all'\n")).unwrap()[0];
+        let TargetKind::Search(settings) = &target.kind else { panic!("{target:?}") };
+        let expected = SearchSettings {
+            prefix: "points".to_owned(),
+            aws_service: Some(AwsService::Aoss),
+            authorities: Some("ca.pem".into()),
+            shards: Some(2),
+            replicas: Some(0),
+            max_rejected: bluelake_deliver::RejectedBound { least: 7, share: 0.0 },
+        };
+        assert_eq!((settings, &target.columns), (&expected, &Columns::All));
     }
 
     #[test]
@@ -178,6 +248,12 @@ mod tests {
             (with("columns = 'most'"), "write \"all\", \"without-personal\""),
             (with("columns = 'without-personal'\ntables = ['rejected_events']"), "do not go together"),
             (with("schema = 'pg_mine'"), "not beginning with pg_"),
+            (with("index_prefix = 'x'"), "index_prefix is a key of kind = \"search\""),
+            (format!("{FINDER}read_role = 'r'"), "keys of kind = \"postgres\""),
+            (format!("{FINDER}index_prefix = 'Points'"), "cannot begin the name of an index"),
+            (format!("{FINDER}aws_service = 's3'"), "unknown variant `s3`"),
+            (format!("{FINDER}shards = 0"), "shards must be 1 or more"),
+            (format!("{FINDER}tables = ['rejected_events']"), "do not go together"),
         ];
         for (text, expected) in cases {
             let message = parsed(&text).unwrap_err().to_string();

@@ -18,7 +18,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("tests/fault-proxy", &[]),
 ];
 /// Folders within the rooms, with those that each may know. All may know files beside the folders (errors, the clock).
-const FOLDERS: [(&str, &str, &[&str]); 28] = [
+const FOLDERS: [(&str, &str, &[&str]); 29] = [
     ("transform", "unpack", &["parse", "decode"]),
     ("transform", "parse", &["decode"]),
     ("transform", "decode", &["parse", "unpack"]),
@@ -30,6 +30,7 @@ const FOLDERS: [(&str, &str, &[&str]); 28] = [
     ("lake", "read", &["checkpoint", "commit", "place", "maintenance"]),
     ("lake", "verify", &["checkpoint", "commit", "place", "maintenance"]),
     ("deliver", "postgres", &[]),
+    ("deliver", "search", &[]),
     ("ingest", "memory", &[]),
     ("ingest", "kinesis", &["progress"]),
     ("ingest", "shards", &["kinesis"]),

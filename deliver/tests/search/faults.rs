@@ -229,9 +229,9 @@ async fn a_write_that_comes_late_changes_nothing() {
     let gate = Gate::closed();
     let late = proxy.on(bulk(), Which::Every, Action::DeliverLate(gate.clone()));
     let endpoint = proxy.endpoint();
-    let mut slow = delivery(&world, &endpoint);
+    let (mut slow, shutdown) = (delivery(&world, &endpoint), CancellationToken::new());
     tokio::select! {
-        _ = slow.run(&CancellationToken::new()) => panic!("nothing can be delivered"),
+        _ = slow.run(&shutdown) => panic!("nothing can be delivered"),
         () = async { while late.taken() < 3 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
     }
     drop(slow);

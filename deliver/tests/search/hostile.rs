@@ -68,9 +68,8 @@ async fn a_document_that_no_request_can_hold_is_told_and_passed_over() {
     let proxy = Proxy::start(&server.endpoint()).await.unwrap();
     let mut world = World::new().await;
     // It compresses badly.
-    let large: String = (0..400_000_u64)
-        .map(|number| char::from_u32(0x4E00 + (number.wrapping_mul(2_654_435_761) >> 16) as u32 % 0x5000).unwrap())
-        .collect();
+    let odd = |number: u32| char::from_u32(0x4E00 + (number.wrapping_mul(2_654_435_761) >> 16) % 0x5000).unwrap();
+    let large: String = (0..400_000).map(odd).collect();
     add_hostile(&mut world, &large).await;
     let too_large = When::any().path_ends_with("/_bulk").that(|call| call.body.len() > 200_000);
     let answer = Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "too large");
