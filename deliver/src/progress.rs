@@ -40,7 +40,7 @@ struct Inner {
 }
 
 /// The metrics, with their meanings.
-pub const DELIVERY_METRICS: [(&str, &str); 6] = [
+pub const DELIVERY_METRICS: [(&str, &str); 7] = [
     (
         "bluelake_deliver_behind_seconds",
         "Age of the oldest version of the lake that the target does not hold; 0 when it holds all",
@@ -50,6 +50,7 @@ pub const DELIVERY_METRICS: [(&str, &str); 6] = [
     ("bluelake_deliver_rows_total", "Rows delivered"),
     ("bluelake_deliver_rows_removed_total", "Rows taken away: expired, erased, or loaded anew"),
     ("bluelake_deliver_failures_total", "Tries that failed and were repeated"),
+    ("bluelake_deliver_rejected_total", "Documents that a search server refused, which are listed in the lake"),
 ];
 
 /// Describes the metrics to the recorder in force.

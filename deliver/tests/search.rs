@@ -7,3 +7,4 @@ mod hostile;
 mod opensearch;
 mod proof;
 mod refusals;
+mod server;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::command::{Machine, wait};
 use crate::support::oracle::Workload;
 use crate::support::postgres::{PASSWORD, Server, value};
+use crate::support::search;
 use crate::support::servers::Kinesis;
 
 const LAKE: &str = "bluelake-data";
@@ -116,4 +117,43 @@ async fn a_delivery_that_follows_is_watched_and_ends_in_order() {
     let id = nix::unistd::Pid::from_raw(i32::try_from(running.id().unwrap()).unwrap());
     nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
     wait(running).await.expect_code(0);
+}
+
+/// A search server that a target is described for: that of the tests of delivery.
+fn finder(endpoint: &str, more: &str) -> String {
+    format!(
+        "[[target]]\nname = \"finder\"\nkind = \"search\"\naddress = \"{endpoint}\"\nindex_prefix = \"lake\"\n{more}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_is_delivered_to_a_search_server() {
+    let Some(server) = search::Server::start().await else { return };
+    let kinesis = Kinesis::with_streams(1, 2).await;
+    let machine = Machine::new().with_kinesis(&kinesis);
+    WORKLOAD.put(&machine).await;
+    machine.succeed(&["ingest", "--once", "--init"]).await;
+    machine.write("bluelake.toml", &finder(&server.endpoint(), ""));
+    let delivered = machine.run(&["deliver", "finder", "--once", "--json"]).await.expect_code(0).json();
+    for table in ["user_events", "transactions"] {
+        let lake = machine.number(LAKE, &format!("SELECT count(DISTINCT event_id) FROM {table}")).await;
+        assert_eq!(server.documents(table).await.len(), usize::try_from(lake).unwrap(), "{table}");
+        let told = delivered["tables"].as_array().unwrap().iter().find(|told| told["table"] == table).unwrap();
+        assert_eq!(told["version"], told["newest"], "{told}");
+    }
+    machine.run(&["deliver", "verify", "finder"]).await.expect_code(0);
+    machine.run(&["deliver", "status"]).await.expect_code(0);
+    let documents = server.documents("transactions").await;
+    let path = "/lake-transactions/_delete_by_query?refresh=true";
+    let one = serde_json::json!({ "query": { "ids": { "values": [documents.keys().next().unwrap()] } } });
+    server.must(hyper::Method::POST, path, one).await;
+    let found = machine.run(&["deliver", "verify", "finder"]).await.expect_code(3);
+    assert!(found.stdout.contains("rows are missing") && found.stdout.contains("DIFFERS"), "{}", found.stdout);
+    machine.run(&["deliver", "rebuild", "finder"]).await.expect_code(0);
+    machine.run(&["deliver", "verify", "finder"]).await.expect_code(0);
+    // An address with a user needs a password from somewhere, and a far one a line that is encrypted.
+    machine.write("bluelake.toml", &finder("https://me@search.example", ""));
+    machine.run(&["deliver", "finder", "--once"]).await.expect_code(2).expect_message(&["finder", "SEARCH_PASSWORD"]);
+    machine.write("bluelake.toml", &finder("http://me:s3cret@search.example", ""));
+    machine.run(&["deliver", "finder", "--once"]).await.expect_code(2).expect_message(&["not encrypted"]);
 }

@@ -12,9 +12,9 @@ use crate::session::aws;
 use crate::terminal::failure::WrongUsage;
 
 /// The password of a search server whose address has a user and no password.
-const SEARCH_PASSWORD: &str = "BLUELAKE_SEARCH_PASSWORD";
+const PASSWORD: &str = "SEARCH_PASSWORD";
 /// An API key of a search server, as it was given out.
-const SEARCH_KEY: &str = "BLUELAKE_SEARCH_API_KEY";
+const KEY: &str = "SEARCH_API_KEY";
 
 /// The target of these settings; it connects to nothing yet.
 ///
@@ -77,15 +77,15 @@ async fn auth(
         let credentials = aws.credentials_provider().ok_or_else(|| missing("there are no AWS credentials"))?;
         return Ok(SearchAuth::Aws { service: service.name().to_owned(), region, credentials });
     }
-    if let Some(key) = variable(SEARCH_KEY) {
+    if let Some(key) = variable(KEY) {
         return Ok(SearchAuth::ApiKey(key));
     }
     match user {
         None => Ok(SearchAuth::None),
         Some((user, password)) if !password.is_empty() => Ok(SearchAuth::Basic { user, password }),
         Some((user, _)) => {
-            let ask = format!("the address has a user and no password: set {SEARCH_PASSWORD}");
-            let password = variable(SEARCH_PASSWORD).ok_or_else(|| missing(&ask))?;
+            let ask = format!("the address has a user and no password: set {PASSWORD}");
+            let password = variable(PASSWORD).ok_or_else(|| missing(&ask))?;
             Ok(SearchAuth::Basic { user, password })
         }
     }
