@@ -48,18 +48,20 @@ impl World {
         lake.init(&contract).await.unwrap();
         let mut world = Self { folder, lake, contract, tables: Vec::new(), sequence: 0, chance: 7 };
         for stream in Stream::ALL {
-            let writer = Writer {
-                worker: "test".to_owned(),
-                stream_arn: "arn:test".to_owned(),
-                stream_created_at: None,
-                contract_version: world.contract.version(),
-            };
-            let mut table = StreamTable::open(&world.lake, &world.contract, stream, writer).await.unwrap();
+            let mut table = opened(&world.lake, &world.contract, stream).await;
             let pin = batch(&table, advance(None, Position::TrimHorizon, 0));
             table.commit(&pin).await.unwrap();
             world.tables.push((stream, table));
         }
         world
+    }
+
+    /// Opens the tables anew with another contract.
+    pub(crate) async fn grow(&mut self, contract: Contract) {
+        for (stream, table) in &mut self.tables {
+            *table = opened(&self.lake, &contract, *stream).await;
+        }
+        self.contract = contract;
     }
 
     fn below(&mut self, bound: usize) -> usize {
@@ -237,6 +239,16 @@ impl World {
             assert_eq!(lake.as_deref(), Some(held.as_str()), "{view}");
         }
     }
+}
+
+async fn opened(lake: &Lake, contract: &Contract, stream: Stream) -> StreamTable {
+    let writer = Writer {
+        worker: "test".to_owned(),
+        stream_arn: "arn:test".to_owned(),
+        stream_created_at: None,
+        contract_version: contract.version(),
+    };
+    StreamTable::open(lake, contract, stream, writer).await.unwrap()
 }
 
 fn assert_rows(lake: &[Vec<Option<String>>], held: &[Vec<Option<String>>], what: &str) {

@@ -1,10 +1,10 @@
 //! A target follows the lake: loads, batches, late events, compaction, expiry, undo, erasure, a rebuild.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use bluelake_deliver::{Columns, DeliverError, TableVerdict};
-use bluelake_lake::{Feed, OrphanSearch, VacuumOptions, vacuum};
-use bluelake_schemas::Stream;
+use bluelake_lake::{OrphanSearch, VacuumOptions, vacuum};
+use bluelake_schemas::{CONTRACT_FILES, Contract, Stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -102,8 +102,6 @@ async fn rows_that_are_changed_or_gone_reach_the_target_by_position() {
     let Some(server) = Server::start().await else { return };
     let endpoint = server.endpoint();
     let mut world = World::new().await;
-    let all = || delivery_to(&world, target(&world.lake, &endpoint), Columns::All);
-    drop(all());
     world.add_users(400).await;
     let deliver_all = async |world: &World| {
         let mut delivery = delivery_to(world, target(&world.lake, &endpoint), Columns::All);
@@ -196,34 +194,62 @@ async fn personal_data_stays_away_and_other_columns_need_a_rebuild() {
     assert!(all().verify().await.unwrap().iter().all(TableVerdict::is_equal));
 }
 
+/// The contract with one more field of transactions.
+fn larger_contract(folder: &Path) -> Contract {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/events");
+    for file in CONTRACT_FILES {
+        let mut text = std::fs::read_to_string(source.join(file)).unwrap();
+        if file == "transaction_events.toml" {
+            text.push_str(
+                "\n[[fields]]\nname = \"tip\"\nfield_id = 1999\ntype = \"number\"\noptional_in = [\"transfer\"]\n\
+                 description = \"Of the test.\"\n",
+            );
+        }
+        std::fs::write(folder.join(file), text).unwrap();
+    }
+    Contract::load(folder).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_come_before_their_first_document() {
     let Some(server) = Server::start().await else { return };
     let endpoint = server.endpoint();
     let mut world = World::new().await;
     world.add_transactions(30).await;
-    // An index and a template that were made before the contract had more than this.
-    let id = Feed::open(&world.lake, "transactions").await.unwrap().table_id().unwrap();
-    let mapping = json!({
-        "dynamic": false,
-        "_meta": { "bluelake": { "table": "transactions", "table_id": id } },
-        "properties": { "event_id": { "type": "keyword" } },
-    });
-    let index = "/lake-transactions-2026.01";
-    let body = json!({ "mappings": mapping, "aliases": { "lake-transactions": {} } });
-    server.must(Method::PUT, index, body).await;
-    let template = json!({ "index_patterns": ["lake-transactions-*"], "template": { "mappings": mapping } });
-    server.must(Method::PUT, "/_index_template/lake-transactions", template).await;
+    add_days(&mut world, [-40]).await;
+    deliver(&world, &endpoint).await;
+    let folder = tempfile::tempdir().unwrap();
+    world.grow(larger_contract(folder.path())).await;
+    let transfer = json!({"event_type": "transfer", "from_officer_id": "a", "to_officer_id": "b", "points": 5, "tip": 0.5,
+        "occurred_at": time(0)});
+    world.add(Stream::TransactionEvents, vec![transfer]).await;
     deliver(&world, &endpoint).await;
     expect_equal(&world, &server).await;
-    let found = server.must(Method::GET, &format!("{index}/_mapping"), Value::Null).await;
-    assert!(found.to_string().contains("distance_ft") || found.as_object().unwrap().is_empty(), "{found}");
+    for index in ["2025.11", "2026.01"] {
+        let path = format!("/lake-transactions-{index}/_mapping");
+        let found = server.must(Method::GET, &path, Value::Null).await;
+        let mapping = &found[format!("lake-transactions-{index}")]["mappings"]["properties"]["tip"];
+        assert_eq!(mapping["type"], "double", "{found}");
+    }
     let found = server.must(Method::GET, "/_index_template/lake-transactions", Value::Null).await;
-    assert!(found.to_string().contains("distance_ft"), "{found}");
-    let within = json!({ "query": { "range": { "distance_ft": { "gt": 0 } } } });
-    let found = server.must(Method::POST, "/lake-transactions/_count", within).await;
-    assert!(found["count"].as_u64().unwrap() > 0, "{found}");
-    // What was there before the first load is not what was loaded.
+    assert!(found.to_string().contains("\"tip\""), "{found}");
+    let within = json!({ "query": { "range": { "tip": { "gt": 0 } } } });
+    assert_eq!(server.must(Method::POST, "/lake-transactions/_count", within).await["count"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_the_first_load_is_not_what_was_loaded() {
+    let Some(server) = Server::start().await else { return };
+    let endpoint = server.endpoint();
+    let mut world = World::new().await;
+    world.add_transactions(30).await;
+    deliver(&world, &endpoint).await;
+    // The position is lost, and a document is there that no row is.
+    server.must(Method::DELETE, "/lake-progress", Value::Null).await;
+    let path = "/lake-transactions-2026.01/_doc/old?refresh=true";
+    server.must(Method::PUT, path, json!({ "event_id": "old" })).await;
+    deliver(&world, &endpoint).await;
+    expect_equal(&world, &server).await;
     assert_eq!(names(&server.indices("transactions").await), ["lake-transactions-r2-2026.01"]);
 }
 
