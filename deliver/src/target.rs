@@ -1,8 +1,6 @@
 //! What a target must do, whatever it is. It stores the version that it holds of each table, and moves it together with the
 //! rows: so a repeated, lost or late answer is settled by reading that version.
 
-mod boxed;
-
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
@@ -120,4 +118,44 @@ pub trait Target: Send {
 
     /// Compares what it holds with the lake at the version that it holds.
     async fn verify(&mut self, source: &Source) -> Result<TableVerdict, DeliverError>;
+}
+
+/// One whose kind is known only when the program runs.
+#[async_trait]
+impl Target for Box<dyn Target> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    async fn prepare(&mut self) -> Result<(), DeliverError> {
+        (**self).prepare().await
+    }
+
+    async fn standing(&mut self, source: &Source) -> Result<Standing, DeliverError> {
+        (**self).standing(source).await
+    }
+
+    async fn apply(&mut self, source: &Source, step: &FeedStep) -> Result<Applied, DeliverError> {
+        (**self).apply(source, step).await
+    }
+
+    async fn begin_load(&mut self, source: &Source) -> Result<Load, DeliverError> {
+        (**self).begin_load(source).await
+    }
+
+    async fn load(&mut self, source: &Source, load: &Load, files: &[FeedFile]) -> Result<Applied, DeliverError> {
+        (**self).load(source, load, files).await
+    }
+
+    async fn finish_load(&mut self, source: &Source, load: &Load) -> Result<Applied, DeliverError> {
+        (**self).finish_load(source, load).await
+    }
+
+    async fn abandon_load(&mut self, source: &Source) -> Result<(), DeliverError> {
+        (**self).abandon_load(source).await
+    }
+
+    async fn verify(&mut self, source: &Source) -> Result<TableVerdict, DeliverError> {
+        (**self).verify(source).await
+    }
 }
