@@ -180,8 +180,10 @@ impl SearchTarget {
 
     async fn stand(&mut self, source: &Source) -> Result<Standing, Stop> {
         let table = source.table()?;
+        // Before anything is changed: it may be that of another lake.
+        let found = self.position(source).await?;
         self.look(source, &table).await?;
-        let Some(mut found) = self.position(source).await? else { return Ok(Standing::default()) };
+        let Some(mut found) = found else { return Ok(Standing::default()) };
         if found.position.version.is_some() {
             self.check_columns(source, &found)?;
             found = self.complete_swap(source, found).await?;

@@ -99,10 +99,10 @@ impl SearchTarget {
         let table = source.table()?;
         let name = table.name;
         for _ in 0..TRIES {
-            self.look(source, &table).await?;
             let Some(found) = self.position(source).await? else { return Ok(never_loaded(name)) };
             let Some(version) = found.position.version else { return Ok(never_loaded(name)) };
             self.check_columns(source, &found)?;
+            self.look(source, &table).await?;
             let gathered = self.gather(source, &table, &found.position).await?;
             let now = self.position(source).await?;
             if now.as_ref().map(|now| &now.position) == Some(&found.position) {

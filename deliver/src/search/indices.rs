@@ -37,7 +37,7 @@ impl Indices {
             let path = format!("/{index}/_mapping");
             let body = json!({ "properties": at(&indices.mapping, "/properties") });
             let about = format!("index '{index}'");
-            client.expect(&Call::new(Method::PUT, &path, "add fields to the mapping", &about).json(&body)).await?;
+            client.find(&Call::new(Method::PUT, &path, "add fields to the mapping", &about).json(&body)).await?;
         }
         Ok(indices)
     }
@@ -129,8 +129,16 @@ impl Indices {
         }
         let about = format!("alias '{alias}'");
         let body = json!({ "actions": actions });
-        client.expect(&Call::new(Method::POST, "/_aliases", "move the alias", &about).json(&body)).await?;
-        Ok(())
+        let call = Call::new(Method::POST, "/_aliases", "move the alias", &about).json(&body);
+        let answer = client.answer(&call).await?;
+        // An earlier try may have succeeded, or another process.
+        if answer.status == 200 || alias_members(client, &self.names).await? == wanted {
+            return Ok(());
+        }
+        match answer.status {
+            404 => Err(client.told(&about, 503, "", "cannot move the alias: an index was deleted meanwhile")),
+            _ => Err(client.refusal(&call, &answer)),
+        }
     }
 
     /// Has searches see all that was written to indices.
@@ -138,7 +146,8 @@ impl Indices {
         for index in indices {
             let path = format!("/{index}/_refresh");
             let about = format!("index '{index}'");
-            client.expect(&Call::new(Method::POST, &path, "refresh the index", &about)).await?;
+            // One that is not there was deleted by another process, which was faster.
+            client.find(&Call::new(Method::POST, &path, "refresh the index", &about)).await?;
         }
         Ok(())
     }
