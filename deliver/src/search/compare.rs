@@ -1,7 +1,7 @@
 //! Compares each document of a target with the row of the lake at the version that the target holds. Rows that share an id
 //! are one document, which must be as one of them is.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bluelake_lake::{Extent, FeedFile, REJECTED_EVENTS};
 use reqwest::Method;
@@ -87,6 +87,8 @@ impl Ids {
 struct Gathered {
     lake: BTreeMap<Partition, Counts>,
     target: BTreeMap<Partition, Counts>,
+    /// Those of the lake.
+    partitions: BTreeSet<Partition>,
     /// Index → documents that were compared.
     compared: BTreeMap<String, u64>,
     repeats: u64,
@@ -138,6 +140,7 @@ impl SearchTarget {
         for file in files {
             partitions.entry(file.partition.clone()).or_default().push(file);
         }
+        gathered.partitions = partitions.keys().cloned().collect();
         for (partition, files) in partitions {
             let index = names.index(held.generation, &partition[1]);
             self.gather_partition(source, table, (index, files), &mut gathered).await?;
@@ -184,7 +187,8 @@ impl SearchTarget {
         let missing: HashMap<u128, Print> = rows.unmet().collect();
         let elsewhere = elsewhere(client, source, table, (&index, &files), &missing).await?;
         for (id, print) in missing {
-            if elsewhere.contains(&id) {
+            // A row of that partition has the same id; or somebody moved the document, which is too many there.
+            if elsewhere.get(&id).is_some_and(|there| gathered.partitions.contains(there)) {
                 gathered.repeats += 1;
             } else {
                 print.add_to(&mut lake);
@@ -260,18 +264,18 @@ async fn read(client: &Client, source: &Source, table: &Table, files: &[FeedFile
     Ok(ids)
 }
 
-/// Those of the missing rows whose ids are documents of another partition: a row of it has the same id.
+/// Those of the missing rows whose ids are documents of another partition, with its name.
 async fn elsewhere(
     client: &Client,
     source: &Source,
     table: &Table,
     (index, files): (&str, &[FeedFile]),
     missing: &HashMap<u128, Print>,
-) -> Result<HashSet<u128>, DeliverError> {
+) -> Result<HashMap<u128, Partition>, DeliverError> {
     let mut sought = Vec::new();
     // Without an event's id, rows do not share theirs.
     if source.name() == REJECTED_EVENTS || missing.is_empty() || missing.len() > SOUGHT {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
     each_row(client, source, table, files, |_, _, id| {
         if missing.contains_key(&hash(id.as_bytes())) {
@@ -280,7 +284,7 @@ async fn elsewhere(
         Ok(())
     })
     .await?;
-    let mut found = HashSet::new();
+    let mut found = HashMap::new();
     let here = files.first().map(|file| &file.partition);
     let path = format!("/{index}/_mget");
     let about = format!("index '{index}'");
@@ -292,7 +296,7 @@ async fn elsewhere(
             let text = |place: String| at(document, &place).as_str().unwrap_or_default().to_owned();
             let there = table.partition.map(|column| text(format!("/_source/{column}")));
             if at(document, "/found") == true && here != Some(&there) {
-                found.insert(hash(text("/_id".to_owned()).as_bytes()));
+                found.insert(hash(text("/_id".to_owned()).as_bytes()), there);
             }
         }
     }

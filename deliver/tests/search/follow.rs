@@ -85,7 +85,7 @@ async fn expired_days_and_undone_versions_reach_the_target() {
     assert!(late > 0 && late < 60, "{late}");
     expect_equal(&world, &server).await;
     // … until the expiry is undone: its versions, the last one first.
-    for version in (expired - 20..=expired).rev() {
+    for version in (expired.saturating_sub(20)..=expired).rev() {
         if let Ok(plan) = bluelake_care::plan_undo(&world.lake, "transactions", version, "undo").await
             && plan.summary.what == "expire"
         {
