@@ -2,8 +2,7 @@
 
 mod ask;
 mod config;
-mod demo;
-mod dev_kinesis;
+mod deliver;
 mod flags;
 pub(crate) mod generate;
 pub(crate) mod ingest;
@@ -12,6 +11,7 @@ mod report;
 mod schema;
 mod status;
 mod supplement;
+mod trial;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::ask::{describe, sql};
 use crate::cli::supplement::{backfill, replay};
+use crate::cli::trial::{demo, dev_kinesis};
 use crate::config::{Config, Override};
 use crate::session::aws;
 use crate::session::former_lake;
@@ -104,6 +105,8 @@ enum Command {
     /// Create and look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
+    /// Deliver the tables to another store, exactly once, and prove that it holds the same
+    Deliver(deliver::DeliverArguments),
     /// Show what can be asked: tables and views, and what their columns mean
     Describe(describe::DescribeArguments),
     /// Ask the lake a question in SQL
@@ -187,6 +190,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
         Command::Replay(arguments) => block_on(replay::run(&session, arguments)),
         Command::Backfill(arguments) => block_on(backfill::run(&session, arguments)),
         Command::Lake(command) => block_on(lake::run(&session, command)),
+        Command::Deliver(arguments) => block_on(deliver::run(&session, arguments)),
         Command::Describe(arguments) => block_on(describe::run(&session, arguments)),
         Command::Sql(arguments) => block_on(sql::run(&session, arguments)),
         Command::Report(command) => block_on(report::run(&session, command)),

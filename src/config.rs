@@ -11,6 +11,7 @@ mod readers;
 mod scheduled;
 mod setting;
 mod settings;
+mod targets;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ pub(crate) use readers::{duration, retention};
 pub(crate) use scheduled::ScheduledReport;
 pub(crate) use setting::{About, DefaultValue, Flag, Setting};
 pub(crate) use settings::{DEFAULT_LAKE, SETTINGS};
+pub(crate) use targets::{SearchSettings, TargetKind, TargetSettings};
 
 /// The file that is read from the working folder when `--config` names none.
 pub(crate) const DEFAULT_FILE: &str = "bluelake.toml";
@@ -76,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestSettings,
     /// The care of the lake.
     pub(crate) care: CareSettings,
+    /// Delivery to other stores.
+    pub(crate) deliver: DeliverSettings,
     /// What the store charges.
     pub(crate) prices: Prices,
     /// How long rows are kept.
@@ -138,6 +142,19 @@ pub(crate) struct CareSettings {
     pub(crate) time_travel: Duration,
     /// Age at which files go that nothing refers to.
     pub(crate) orphan_age: Duration,
+}
+
+/// Delivery to other stores.
+#[derive(Debug, Clone)]
+pub(crate) struct DeliverSettings {
+    /// How long vacuum keeps what a target has not read.
+    pub(crate) hold: Duration,
+    /// How often the lake is looked at.
+    pub(crate) interval: Duration,
+    /// Where metrics and health are served, if they are.
+    pub(crate) listen: Option<SocketAddr>,
+    /// The targets: the `[[target]]` tables of the file, in their order.
+    pub(crate) targets: Vec<TargetSettings>,
 }
 
 /// How long rows are kept, at least; they leave when `lake expire` runs.
@@ -251,6 +268,12 @@ impl Config {
                 memory: layers.read(&settings::CARE_MEMORY)?,
                 time_travel: layers.read(&settings::CARE_TIME_TRAVEL)?,
                 orphan_age: layers.read(&settings::CARE_ORPHAN_AGE)?,
+            },
+            deliver: DeliverSettings {
+                hold: layers.read(&settings::DELIVER_HOLD)?,
+                interval: layers.read(&settings::DELIVER_INTERVAL)?,
+                listen: layers.read_optional(&settings::DELIVER_LISTEN)?,
+                targets: layers.targets().to_vec(),
             },
             prices: Prices {
                 storage: layers.read(&settings::PRICES_STORAGE)?,

@@ -1,6 +1,7 @@
-//! Long-running work: ingest with its health and its endpoints.
+//! Long-running work: ingest and delivery with their health and their endpoints.
 
 pub(crate) mod beside;
+pub(crate) mod delivery;
 pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod ingestion;

@@ -1,6 +1,7 @@
 //! Every command from outside: help, errors, settings, logs.
 
 pub(crate) mod cli_errors;
+pub(crate) mod deliver;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod help;

@@ -3,6 +3,8 @@
 pub(crate) mod command;
 pub(crate) mod lake_files;
 pub(crate) mod oracle;
+pub(crate) mod postgres;
+pub(crate) mod search;
 pub(crate) mod servers;
 pub(crate) mod stage;
 pub(crate) mod worker;

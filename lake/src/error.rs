@@ -158,6 +158,12 @@ impl LakeError {
         }
     }
 
+    /// Whether an object is not there.
+    #[must_use]
+    pub fn is_missing_object(&self) -> bool {
+        matches!(self, Self::Store { source: object_store::Error::NotFound { .. }, .. })
+    }
+
     /// Whether trying again later, without any change by an operator, may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -9,6 +9,9 @@ pub const REJECTED_EVENTS: &str = "rejected_events";
 /// Folder of the heartbeats, beside the tables.
 pub(crate) const WORKERS: &str = "_workers";
 
+/// Folder of what targets say that they hold, beside the tables.
+pub(crate) const DELIVERIES: &str = "_deliver";
+
 /// Folder of what was verified, beside the tables.
 pub(crate) const VERIFIED: &str = "_verify";
 

@@ -54,6 +54,7 @@ pub use maintenance::time::diff::{Change, PartitionDiff, VersionDiff, diff};
 pub use maintenance::time::history::{HistoryEntry, HistoryOptions, TableHistory, history};
 pub use maintenance::time::what::What;
 pub use maintenance::undo::{UndoView, Undone, UndoneSearch};
+pub use maintenance::vacuum::deliveries::{DeliveryHint, DeliveryHints};
 pub use maintenance::vacuum::{OrphanSearch, VacuumOptions, Vacuumed, plan::GoneFile, vacuum};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
 pub use place::bucket::lifecycle::Tiers;
@@ -65,6 +66,9 @@ pub use place::location::LakeLocation;
 pub use place::stored_file::StoredFile;
 pub use place::whole_file::WholeFile;
 pub use read::expired::expired_before;
+pub use read::feed::{
+    Extent, Feed, FeedError, FeedFile, FeedRows, FeedStep, StepBounds, TableChange, Touch, TouchedRow, touched_path,
+};
 pub use read::inspect::StreamInspection;
 pub use read::row_origins::{
     RecentEvent, RecentRanges, RejectedPosition, event_ids, recent_events, rejected_positions,

@@ -71,7 +71,7 @@ pub(crate) async fn run(session: &Session, arguments: IngestArguments) -> Result
         compacts: session.config.care.auto_compact,
     };
     let shutdown = CancellationToken::new();
-    let signals = tokio::spawn(cancel_on_signal(shutdown.clone()));
+    let signals = tokio::spawn(cancel_on_signal(shutdown.clone(), "committing what is buffered"));
     let bar = progress::reading();
     let result = ingestion.run(shutdown, |received| bar.set_position(received)).await;
     bar.finish_and_clear();
@@ -108,8 +108,8 @@ fn compaction(session: &Session, once: bool) -> Option<CompactionOptions> {
 }
 
 /// Requests an orderly end on the first SIGINT or SIGTERM. A second one ends the process as usual: uncommitted records
-/// are read again.
-async fn cancel_on_signal(shutdown: CancellationToken) -> Result<()> {
+/// are read again, and an uncommitted step of a delivery is taken again.
+pub(crate) async fn cancel_on_signal(shutdown: CancellationToken, doing: &'static str) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut next = async || {
@@ -119,7 +119,7 @@ async fn cancel_on_signal(shutdown: CancellationToken) -> Result<()> {
         }
     };
     next().await;
-    tracing::info!("stopping: committing what is buffered");
+    tracing::info!("stopping: {doing}");
     shutdown.cancel();
     let code = next().await;
     std::process::exit(code)

@@ -9,7 +9,10 @@ use anyhow::Result;
 use bluelake_queries::nearest;
 
 use super::setting::VARIABLE_PREFIX;
-use super::{About, DEFAULT_FILE, DefaultValue, SETTINGS, ScheduledReport, Setting, complaint, scheduled};
+use super::{
+    About, DEFAULT_FILE, DefaultValue, SETTINGS, ScheduledReport, Setting, TargetSettings, complaint, scheduled,
+    targets,
+};
 use crate::terminal::failure::WrongUsage;
 
 /// Names the file to read, like `--config`.
@@ -71,6 +74,7 @@ impl Override {
 pub(crate) struct Layers {
     values: BTreeMap<&'static str, Value>,
     scheduled: Vec<ScheduledReport>,
+    targets: Vec<TargetSettings>,
 }
 
 impl Layers {
@@ -113,6 +117,11 @@ impl Layers {
         &self.scheduled
     }
 
+    /// The targets that the file lists.
+    pub(super) fn targets(&self) -> &[TargetSettings] {
+        &self.targets
+    }
+
     /// Reads a setting that always has a value.
     pub(super) fn read<T>(&self, setting: &Setting<T>) -> Result<T> {
         let value = self.read_optional(setting)?;
@@ -145,6 +154,9 @@ impl Layers {
         })?;
         if let Some(list) = table.remove("report") {
             self.scheduled = scheduled::read(list, path)?;
+        }
+        if let Some(list) = table.remove("target") {
+            self.targets = targets::read(list, path)?;
         }
         let mut found = Vec::new();
         flatten(&table, "", &mut found);

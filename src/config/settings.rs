@@ -34,6 +34,7 @@ pub(crate) const DEFAULT_LAKE: &str = "./bluelake-data";
 /// Commands that take a flag.
 const ALL: &[&str] = &[];
 const INGEST: &[&str] = &["ingest"];
+const DELIVER: &[&str] = &["deliver"];
 const QUERIES: &[&str] = &["sql", "report run", "report run-all", "report reconcile"];
 const CATALOGUE: &[&str] = &["report run", "report run-all", "report list"];
 const RUN_ALL: &[&str] = &["report run-all"];
@@ -137,6 +138,16 @@ settings! {
                   so far. At least `sql.time-limit` and an hour");
     CARE_ORPHAN_AGE: Duration = Setting::new("care.orphan-age", Text("7d"), orphan_age,
         "`lake vacuum` deletes uploaded files that nothing refers to at this age, at least `1d`");
+
+    DELIVER_HOLD: Duration = Setting::new("deliver.hold", Text("7d"), any_duration,
+        "how long `lake vacuum` keeps files for a target of delivery that has not read them")
+        .details("how long `lake vacuum` keeps the files of versions that a target of delivery has not read, beyond \
+                  `care.time-travel`; a target that falls behind further must be rebuilt ([delivery](delivery.md))");
+    DELIVER_INTERVAL: Duration = Setting::new("deliver.interval", Text("5s"), duration,
+        "how often `deliver` looks for new versions of the lake");
+    DELIVER_LISTEN: SocketAddr = Setting::new("deliver.listen", Unset("none"), address,
+        "address and port of `/metrics`, `/healthz` and `/readyz` of `deliver`, such as `127.0.0.1:9465`")
+        .flag("--listen", "ADDRESS:PORT", DELIVER);
 
     PRICES_STORAGE: f64 = Setting::new("prices.storage", Text("0.023"), price,
         "dollars for a gigabyte (2^30 bytes) and month in the store, for the estimate of `lake status`")

@@ -61,6 +61,34 @@ pub(crate) fn install_recorder() -> Result<PrometheusHandle> {
     Ok(handle)
 }
 
+/// What is served.
+pub(crate) trait Served: Send + Sync + 'static {
+    /// Publishes the metrics of now to the recorder in force, with their descriptions.
+    fn publish(&self);
+    /// Why it is not healthy; empty when it is.
+    fn ills(&self) -> Vec<String>;
+    /// Why it is not ready; empty when it is.
+    fn unready(&self) -> Vec<String>;
+}
+
+impl Served for Health {
+    fn publish(&self) {
+        describe_metrics();
+        for report in self.reports() {
+            publish_metrics(&report);
+        }
+        self.files().all().iter().for_each(publish_table);
+    }
+
+    fn ills(&self) -> Vec<String> {
+        self.concerns().iter().map(ToString::to_string).collect()
+    }
+
+    fn unready(&self) -> Vec<String> {
+        self.unready()
+    }
+}
+
 /// Serves metrics and health.
 #[derive(Debug)]
 pub(crate) struct MetricsServer {
@@ -74,7 +102,7 @@ impl MetricsServer {
     ///
     /// # Errors
     /// When the address cannot be taken.
-    pub(crate) async fn bind(address: SocketAddr, health: Arc<Health>, recorded: PrometheusHandle) -> Result<Self> {
+    pub(crate) async fn bind(address: SocketAddr, health: Arc<dyn Served>, recorded: PrometheusHandle) -> Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
         tracing::info!(%address, "serving /metrics, /healthz and /readyz");
@@ -111,33 +139,24 @@ impl MetricsServer {
     }
 }
 
-fn router(health: Arc<Health>, recorded: PrometheusHandle) -> Router {
+fn router(health: Arc<dyn Served>, recorded: PrometheusHandle) -> Router {
     let (metrics_of, healthy, ready) = (health.clone(), health.clone(), health);
     Router::new()
         .route(
             "/metrics",
-            get(move || async move { ([(header::CONTENT_TYPE, TEXT_FORMAT)], render(&metrics_of, &recorded)) }),
+            get(move || async move { ([(header::CONTENT_TYPE, TEXT_FORMAT)], render(&*metrics_of, &recorded)) }),
         )
-        .route(
-            "/healthz",
-            get(move || async move {
-                verdict("healthy", "unhealthy", healthy.concerns().iter().map(ToString::to_string).collect())
-            }),
-        )
+        .route("/healthz", get(move || async move { verdict("healthy", "unhealthy", healthy.ills()) }))
         .route("/readyz", get(move || async move { verdict("ready", "not ready", ready.unready()) }))
 }
 
 /// Metrics that are recorded when they happen, and those of the present reports.
-fn render(health: &Health, recorded: &PrometheusHandle) -> String {
+fn render(health: &dyn Served, recorded: &PrometheusHandle) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
-        describe_metrics();
         describe_gauge!(BUILD_INFO, "1; its label is the version of Bluelake");
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-        for report in health.reports() {
-            publish_metrics(&report);
-        }
-        health.files().all().iter().for_each(publish_table);
+        health.publish();
     });
     let mut text = recorder.handle().render();
     text.push_str(&recorded.render());

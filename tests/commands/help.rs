@@ -28,6 +28,9 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
             "--listen",
         ],
     ),
+    (&["deliver"], &["Examples:", "--once", "--listen", "status", "verify", "rebuild", "Exit code 3"]),
+    (&["deliver", "verify"], &["<NAME>"]),
+    (&["deliver", "rebuild"], &["<NAME>"]),
     (&["status"], &["Examples:", "--offline", "--max-lag", "--min-headroom", "code 3"]),
     (
         &["lake"],

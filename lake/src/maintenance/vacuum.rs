@@ -5,6 +5,7 @@
 //! put one back is lost, and what a killed vacuum left is found by the next one, which begins from `purged_to` again:
 //! to delete twice does no harm. What is old is told by the store's clock.
 
+pub(crate) mod deliveries;
 mod leftovers;
 mod orphans;
 mod past;
@@ -25,9 +26,10 @@ use crate::{
     },
     place::lake::Lake,
 };
+use deliveries::DeliveryHints;
 pub use orphans::OrphanSearch;
 use past::Extent;
-use plan::{GoneFile, Past};
+use plan::{Cutoff, GoneFile, Past};
 
 /// Floors in a row that others may be faster with.
 const FLOORS: usize = 4;
@@ -37,6 +39,9 @@ const FLOORS: usize = 4;
 pub struct VacuumOptions {
     /// Versions that were the newest within this time stay readable. It must be longer than a query runs.
     pub time_travel: Duration,
+    /// Versions that were the newest within this time stay readable for a target of delivery that is behind; what it has
+    /// not read for longer it must load anew.
+    pub hold: Duration,
     /// What nobody refers to is deleted at this age. It must be longer than a batch or task may wait for its commit, an
     /// hour.
     pub orphan_age: Duration,
@@ -168,7 +173,13 @@ impl Run<'_> {
     async fn plan(&mut self, now: Millis, whole: bool) -> Result<Planned, LakeError> {
         past::reload(self.table).await?;
         let (floor, _) = self.standing();
-        let (readable_from, first) = past::floor(self.table, floor, now.earlier(self.options.time_travel)).await?;
+        let slowest = DeliveryHints::of(self.lake).slowest(self.table.name()).await?;
+        let cutoff = Cutoff {
+            time_travel: now.earlier(self.options.time_travel),
+            slowest,
+            hold: now.earlier(self.options.hold),
+        };
+        let (readable_from, first) = past::floor(self.table, floor, cutoff).await?;
         let first = if first > floor { first } else { 0 };
         let past = past::read(self.table, Extent { floor: readable_from, first, whole }).await?;
         let active: BTreeSet<String> = sweep::active(self.table)?;

@@ -29,6 +29,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 fn at_once() -> VacuumOptions {
     VacuumOptions {
         time_travel: Duration::ZERO,
+        hold: 7 * DAY,
         orphan_age: 7 * DAY,
         orphans: OrphanSearch::WhenDue,
         dry_run: false,

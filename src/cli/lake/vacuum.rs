@@ -88,6 +88,7 @@ pub(super) fn options(session: &Session, dry_run: bool) -> Result<VacuumOptions>
     }
     Ok(VacuumOptions {
         time_travel: care.time_travel,
+        hold: session.config.deliver.hold,
         orphan_age: care.orphan_age,
         orphans: OrphanSearch::WhenDue,
         dry_run,

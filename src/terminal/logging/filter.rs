@@ -12,9 +12,10 @@ use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The rooms, by the names under which they log. Their own records never hold an event.
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 10] = [
     "bluelake",
     "bluelake_care",
+    "bluelake_deliver",
     "bluelake_embedded_kinesis",
     "bluelake_generate",
     "bluelake_ingest",

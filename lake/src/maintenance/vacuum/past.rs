@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use bluelake_schemas::Millis;
 use object_store::ObjectStoreExt as _;
 
-use super::plan::{Past, oldest_promised};
+use super::plan::{Cutoff, Past};
 use crate::{
     commit::{
         housekeeping::{Housekeeping, Need, document_at},
@@ -59,14 +59,14 @@ fn behind(table: &MaintainedTable, what: String) -> LakeError {
 }
 
 /// The floor as it should be, no lower than it is; and the oldest version from there on that the log still has.
-pub(super) async fn floor(table: &MaintainedTable, floor: u64, cutoff: Millis) -> Result<(u64, u64), LakeError> {
+pub(super) async fn floor(table: &MaintainedTable, floor: u64, cutoff: Cutoff) -> Result<(u64, u64), LakeError> {
     let newest = table.delta_table().version().unwrap_or_default();
     let log = LogFiles::list(table.name(), table.delta_table(), floor).await?;
     if let Some(gap) = log.gap(newest) {
         return Err(behind(table, format!("version {gap}")));
     }
     let first = log.commits.first_key_value().map_or(floor, |(version, _)| *version);
-    Ok((oldest_promised(&log, cutoff, newest).unwrap_or(floor).max(floor), first))
+    Ok((cutoff.oldest(&log, newest).unwrap_or(floor).max(floor), first))
 }
 
 /// How much of it is read.

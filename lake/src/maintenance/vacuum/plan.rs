@@ -28,6 +28,26 @@ pub(super) fn oldest_promised(log: &LogFiles, cutoff: Millis, newest: u64) -> Op
     (oldest >= first).then_some(oldest)
 }
 
+/// How far back versions stay readable.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutoff {
+    /// Those that were the newest at this time or later.
+    pub(super) time_travel: Millis,
+    /// Those that the slowest target of delivery does not have yet: all after this one, …
+    pub(super) slowest: Option<u64>,
+    /// … if they were the newest at this time or later.
+    pub(super) hold: Millis,
+}
+
+impl Cutoff {
+    /// The oldest version that stays readable; `None` when the log does not go back so far.
+    pub(super) fn oldest(self, log: &LogFiles, newest: u64) -> Option<u64> {
+        let promised = oldest_promised(log, self.time_travel, newest)?;
+        let Some(slowest) = self.slowest.filter(|slowest| *slowest < promised) else { return Some(promised) };
+        Some(oldest_promised(log, self.hold, newest)?.max(slowest).min(promised))
+    }
+}
+
 /// What is known of a table's past.
 #[derive(Debug, Default)]
 pub(super) struct Past {

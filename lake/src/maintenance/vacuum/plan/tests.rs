@@ -35,6 +35,19 @@ fn times_that_go_back_promise_more() {
     assert_eq!(oldest_promised(&cleared, Millis::new(25), 3), None, "version 1 is not there any more");
 }
 
+#[test]
+fn a_slow_target_holds_versions_for_a_while() {
+    let times = log(&[10, 20, 30, 40, 50]);
+    let oldest =
+        |slowest, hold| Cutoff { time_travel: Millis::new(45), slowest, hold: Millis::new(hold) }.oldest(&times, 4);
+    assert_eq!(oldest(None, 5), Some(3));
+    assert_eq!(oldest(Some(4), 15), Some(3), "one that is up to date holds nothing");
+    assert_eq!(oldest(Some(1), 15), Some(1));
+    assert_eq!(oldest(Some(0), 25), Some(1), "it lets go of what is older than the hold");
+    assert_eq!(oldest(Some(0), 49), Some(3), "and a short hold takes nothing away from time travel");
+    assert_eq!(oldest(Some(0), 5), None, "the log does not say what was the newest then");
+}
+
 /// A record that takes out the files of these names and puts in one of `id`.
 fn record(previous: Option<&MaintenanceRecord>, names: &[&str], id: u128) -> MaintenanceRecord {
     let id = Uuid::from_u128(id);

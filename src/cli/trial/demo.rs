@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Args, value_parser};
 
-use super::Session;
+use crate::cli::Session;
 use crate::demo;
 use crate::terminal::failure::Outcome;
 

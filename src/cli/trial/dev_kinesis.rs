@@ -6,7 +6,7 @@ use bluelake_schemas::Stream;
 use clap::{Args, value_parser};
 use serde::Serialize;
 
-use super::Session;
+use crate::cli::Session;
 use crate::terminal::failure::Outcome;
 use crate::terminal::output;
 

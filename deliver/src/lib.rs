@@ -1,0 +1,29 @@
+//! Delivers the tables of the lake to stores of others, and proves that they hold the same.
+//!
+//! Guarantees: a target holds each row of the lake once, as of one version of each table; its position moves in the same
+//! transaction as the rows; what the lake no longer tells in full is loaded anew and never skipped. Leaves to others: what
+//! happened to the rows (`lake`), when it runs and how it is watched (`src`).
+
+mod columns;
+mod delivery;
+mod digest;
+mod error;
+mod postgres;
+mod progress;
+mod search;
+mod target;
+
+pub use columns::{Columns, NotColumns};
+pub use delivery::{Delivered, Delivery, DeliveryOptions, TableDelivered};
+pub use digest::{Counts, PartitionDifference, TableVerdict};
+pub use error::DeliverError;
+pub use postgres::{
+    PostgresOptions, PostgresTarget,
+    address::{Address, Surroundings},
+};
+pub use progress::{DELIVERY_METRICS, DeliveryProgress, TableProgress, describe_delivery_metrics};
+pub use search::{
+    RejectedBound, SearchOptions, SearchTarget,
+    address::{SearchAddress, SearchAuth, checked_prefix},
+};
+pub use target::{Applied, Load, Source, Standing, Target};
