@@ -4,4 +4,5 @@ pub(crate) mod aws;
 pub(crate) mod environment;
 pub(crate) mod former_lake;
 pub(crate) mod query;
+pub(crate) mod secrets;
 pub(crate) mod streams;

@@ -20,6 +20,7 @@ pub use error::DeliverError;
 pub use postgres::{
     PostgresOptions, PostgresTarget,
     address::{Address, Surroundings},
+    reports::{ReportRows, put_report},
 };
 pub use progress::{DELIVERY_METRICS, DeliveryProgress, TableProgress, describe_delivery_metrics};
 pub use search::{

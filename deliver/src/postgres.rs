@@ -6,6 +6,7 @@ mod compare;
 mod copy;
 mod ddl;
 mod faults;
+pub(crate) mod reports;
 mod session;
 mod shadow;
 mod tls;

@@ -1,6 +1,7 @@
 //! `bluelake report`: the built-in reports, and the user's own.
 
 mod conditions;
+mod database;
 mod export;
 mod period;
 mod reconcile;

@@ -321,7 +321,7 @@ pub(super) async fn make_views(
     transaction.batch_execute(&grants).await.map_err(options.fault(&about, Some(table.name)))
 }
 
-async fn send(
+pub(super) async fn send(
     sink: &mut std::pin::Pin<&mut CopyInSink<Bytes>>,
     bytes: &mut Vec<u8>,
 ) -> Result<(), tokio_postgres::Error> {

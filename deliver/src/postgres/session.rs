@@ -47,6 +47,14 @@ pub(super) struct Position {
 impl Session {
     /// Connects, looks at the server, and makes what is missing of the target's own tables.
     pub(super) async fn connect(options: &PostgresOptions) -> Result<Self, DeliverError> {
+        let mut session = Self::open(options).await?;
+        session.make_own_tables().await?;
+        session.let_read().await?;
+        Ok(session)
+    }
+
+    /// Connects, and looks at the server.
+    pub(super) async fn open(options: &PostgresOptions) -> Result<Self, DeliverError> {
         let mut config = options.address.config.clone();
         config
             .application_name("bluelake")
@@ -68,10 +76,8 @@ impl Session {
                 (client, tokio::spawn(async move { told(connection.await) }))
             }
         };
-        let mut session = Self { options: options.clone(), client, driver };
+        let session = Self { options: options.clone(), client, driver };
         session.check_server().await?;
-        session.make_own_tables().await?;
-        session.let_read().await?;
         Ok(session)
     }
 

@@ -2,13 +2,13 @@
 
 use anyhow::{Context as _, Result};
 use bluelake_deliver::{
-    Address, PostgresOptions, PostgresTarget, SearchAddress, SearchAuth, SearchOptions, SearchTarget, Surroundings,
-    Target,
+    Address, PostgresOptions, PostgresTarget, SearchAddress, SearchAuth, SearchOptions, SearchTarget, Target,
 };
 use bluelake_lake::Lake;
 
 use crate::config::{SearchSettings, TargetKind, TargetSettings};
 use crate::session::aws;
+use crate::session::secrets::{self, variable};
 use crate::terminal::failure::WrongUsage;
 
 /// The password of a search server whose address has a user and no password.
@@ -23,8 +23,8 @@ const KEY: &str = "SEARCH_API_KEY";
 pub(super) async fn target(settings: &TargetSettings, lake: &Lake) -> Result<Box<dyn Target>> {
     match &settings.kind {
         TargetKind::Postgres { schema, read_role } => {
-            let address =
-                Address::parse(&settings.address.0, &surroundings()).map_err(|problem| wrong(settings, &problem))?;
+            let address = Address::parse(&settings.address.0, &secrets::of_postgres())
+                .map_err(|problem| wrong(settings, &problem))?;
             Ok(Box::new(PostgresTarget::new(PostgresOptions {
                 name: settings.name.clone(),
                 address,
@@ -60,10 +60,6 @@ fn wrong(settings: &TargetSettings, problem: &str) -> WrongUsage {
     WrongUsage::new(format!("the address of target {:?} cannot be used: {problem}", settings.name))
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 /// A signature of AWS if that is asked for, else the key, else the user and the password.
 async fn auth(
     settings: &TargetSettings,
@@ -88,15 +84,5 @@ async fn auth(
             let password = variable(PASSWORD).ok_or_else(|| missing(&ask))?;
             Ok(SearchAuth::Basic { user, password })
         }
-    }
-}
-
-/// A password beside the address, as the programs of PostgreSQL find it.
-fn surroundings() -> Surroundings {
-    let usual = || variable("HOME").map(|home| format!("{home}/.pgpass"));
-    let file = variable("PGPASSFILE").or_else(usual);
-    Surroundings {
-        password: variable("PGPASSWORD"),
-        password_file: file.and_then(|file| std::fs::read_to_string(file).ok()),
     }
 }

@@ -1,11 +1,13 @@
-//! `bluelake report run … --destination`: a report as files in a folder or bucket.
+//! `bluelake report run … --destination`: a report as files in a folder or bucket, or as rows of a database.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bluelake_lake::{FileStore, LINK_VALID_MAX, LakeError, LakeLocation};
 use bluelake_queries::{Export, ExportOptions, MANIFEST, OutputFormat, ReportResult, export_report};
+use serde::Serialize;
 
+use super::database::{Database, Written};
 use crate::cli::Session;
 use crate::session::aws;
 use crate::terminal::failure::WrongUsage;
@@ -15,10 +17,46 @@ use crate::terminal::output;
 const USUAL: [OutputFormat; 3] = [OutputFormat::Csv, OutputFormat::Xlsx, OutputFormat::Html];
 
 /// A checked request for an export.
-pub(super) struct Destination {
+pub(super) enum Destination {
+    /// Files in a folder or bucket.
+    Files(Files),
+    /// Rows of a database.
+    Database(Box<Database>),
+}
+
+/// A checked request for files.
+pub(super) struct Files {
     location: LakeLocation,
     formats: Vec<OutputFormat>,
     presign: Option<Duration>,
+}
+
+/// What was exported.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Exported {
+    /// Files.
+    Files(Box<Export>),
+    /// Rows.
+    Rows(Written),
+}
+
+impl Exported {
+    /// Rows of the report.
+    pub(super) fn rows(&self) -> u64 {
+        match self {
+            Self::Files(export) => export.manifest.rows,
+            Self::Rows(written) => written.rows,
+        }
+    }
+
+    /// Where they are, for people.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Files(export) => export.folder.clone(),
+            Self::Rows(written) => written.place(),
+        }
+    }
 }
 
 /// Reads the validity of links.
@@ -42,6 +80,30 @@ impl Destination {
         formats: &[OutputFormat],
         presign: Option<Duration>,
     ) -> Result<Self> {
+        if Database::is_meant(destination) {
+            if !formats.is_empty() || presign.is_some() {
+                let message = "--format and --presign are for files; a database takes the rows of a report as they are";
+                return Err(WrongUsage::new(message).into());
+            }
+            return Ok(Self::Database(Box::new(Database::new(destination, session.location()?.to_string())?)));
+        }
+        Files::new(session, destination, formats, presign).map(Self::Files)
+    }
+
+    /// Exports; `is_as_of`: of a requested older state.
+    ///
+    /// # Errors
+    /// When the place cannot be written, or a format cannot hold the report.
+    pub(super) async fn run(&self, result: &ReportResult, is_as_of: bool) -> Result<Exported> {
+        match self {
+            Self::Files(files) => files.run(result, is_as_of).await.map(Box::new).map(Exported::Files),
+            Self::Database(database) => database.run(result, is_as_of).await.map(Exported::Rows),
+        }
+    }
+}
+
+impl Files {
+    fn new(session: &Session, destination: &str, formats: &[OutputFormat], presign: Option<Duration>) -> Result<Self> {
         let location: LakeLocation = destination.parse().map_err(|error: LakeError| {
             let reason = match error {
                 LakeError::Location { reason, .. } => reason,
@@ -62,11 +124,7 @@ impl Destination {
         Ok(Self { location, formats: distinct(formats)?, presign })
     }
 
-    /// Writes the files; `is_as_of`: of a requested older state.
-    ///
-    /// # Errors
-    /// When the place cannot be written, or a format cannot hold the report.
-    pub(super) async fn run(&self, result: &ReportResult, is_as_of: bool) -> Result<Export> {
+    async fn run(&self, result: &ReportResult, is_as_of: bool) -> Result<Export> {
         let aws = if self.location.is_bucket() { Some(aws::sdk_config().await?) } else { None };
         let store = FileStore::at(&self.location, aws.as_ref())?;
         let options = ExportOptions { formats: self.formats.clone(), presign: self.presign, is_as_of };
@@ -76,12 +134,18 @@ impl Destination {
     }
 }
 
-/// Says which files were written.
+/// Says what was written.
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub(super) fn print(session: &Session, export: &Export) -> Result<()> {
-    if session.json { output::json(export) } else { output::line(described(export)) }
+pub(super) fn print(session: &Session, exported: &Exported) -> Result<()> {
+    if session.json {
+        return output::json(exported);
+    }
+    output::line(match exported {
+        Exported::Files(export) => described(export),
+        Exported::Rows(written) => written.described(),
+    })
 }
 
 /// The formats, each once.

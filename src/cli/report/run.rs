@@ -43,7 +43,8 @@ pub(crate) struct RunArguments {
     /// Write to a file, which appears only when it is complete
     #[arg(long, value_name = "FILE", conflicts_with = "destination")]
     output: Option<PathBuf>,
-    /// Export to a folder or s3://bucket/prefix: a file for each format and a manifest
+    /// Export to a folder or s3://bucket/prefix: a file for each format and a manifest; or to
+    /// postgres://user@host/database/schema: rows of a table
     #[arg(long, value_name = "URL")]
     destination: Option<String>,
     /// Also make links by which anybody can get the exported files for this time, such as 12h; at most 7d
@@ -74,6 +75,7 @@ Exports:
   bluelake report run donations --from 2026-10-01 --to 2026-10-31 --destination ./exports
   bluelake report run donations --by month --format csv,parquet --destination s3://bucket/exports
   bluelake report run redemptions --format xlsx,html --destination s3://bucket/exports --presign 7d
+  bluelake report run donations --by month --destination postgres://bluelake@db.example.org/points/reports
 
 The files of a report with its parameters stand in a folder of their own, with a _manifest.json that lists them with their \
 checksums: the same report run again replaces them. See docs/reports.md.";
@@ -153,7 +155,7 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
 enum Target {
     /// Standard output or a file.
     One(Form),
-    /// A folder or bucket.
+    /// A folder, a bucket or a database.
     Destination(export::Destination),
 }
 

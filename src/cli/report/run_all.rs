@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use bluelake_lake::Lake;
-use bluelake_queries::{Export, QueryError, Question, ReportCatalog, ReportError, ReportParameters};
+use bluelake_queries::{QueryError, Question, ReportCatalog, ReportError, ReportParameters};
 use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
 
 use super::conditions::{Answer, AnswerFlags, Conditions};
-use super::export::Destination;
+use super::export::{Destination, Exported};
 use super::period::{Span, span};
 use super::usage;
 use crate::cli::Session;
@@ -62,7 +62,7 @@ enum Ended {
     /// It was exported.
     Exported {
         #[serde(flatten)]
-        export: Box<Export>,
+        export: Exported,
     },
     /// Its period is not complete.
     NotComplete { reason: String },
@@ -169,7 +169,7 @@ impl<'a> Job<'a> {
                 Ok(Ended::NotComplete { reason })
             }
             Answer::Result(result) => {
-                Ok(Ended::Exported { export: Box::new(self.destination.run(&result, conditions.is_as_of()).await?) })
+                Ok(Ended::Exported { export: self.destination.run(&result, conditions.is_as_of()).await? })
             }
         }
     }
@@ -178,7 +178,7 @@ impl<'a> Job<'a> {
 fn cells(run: &ReportRun) -> [String; 5] {
     let seconds = format!("{:.1}", run.seconds);
     let (outcome, rows, files) = match &run.ended {
-        Ended::Exported { export } => ("exported", output::grouped(export.manifest.rows), export.folder.clone()),
+        Ended::Exported { export } => ("exported", output::grouped(export.rows()), export.place()),
         Ended::NotComplete { .. } => ("not complete", String::new(), String::new()),
         Ended::Failed { reason } => ("FAILED", String::new(), reason.clone()),
     };
