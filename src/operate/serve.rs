@@ -14,6 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bluelake_ingest::{describe_metrics, publish_metrics, publish_table};
+use bluelake_schemas::Millis;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -77,7 +78,10 @@ impl Served for Health {
         for report in self.reports() {
             publish_metrics(&report);
         }
-        self.files().all().iter().for_each(publish_table);
+        for files in self.files().all() {
+            let compacted_at = files.compacted_at.map(Millis::from);
+            publish_table(files.table, files.files, files.small_files, files.bytes, compacted_at);
+        }
     }
 
     fn ills(&self) -> Vec<String> {

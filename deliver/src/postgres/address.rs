@@ -178,7 +178,7 @@ mod tests {
         let verified = |roots: Option<&str>| Encryption::Verified { roots: roots.map(str::to_owned) };
         assert_eq!(encryption("postgres://me@127.0.0.1/points"), Encryption::None);
         assert_eq!(encryption("postgres://me@[::1]/points"), Encryption::None);
-        assert_eq!(encryption("postgres://me@/points?host=/var/run/postgresql"), Encryption::None);
+        assert_eq!(encryption("postgres://me@%2Fvar%2Frun%2Fpostgresql/points"), Encryption::None);
         assert_eq!(encryption("postgres://me@db.example/points"), verified(None));
         assert_eq!(encryption("postgres://me@localhost/points?sslmode=require"), verified(None));
         assert_eq!(encryption("postgres://me@db/points?sslrootcert=/etc/rds.pem"), verified(Some("/etc/rds.pem")));
@@ -191,7 +191,7 @@ mod tests {
             ("db.example/points", "no URL"),
             ("mysql://me@db/points", "postgres://"),
             ("postgres://db/points", "no user"),
-            ("postgres://me@/points", "no host"),
+            ("postgres:///points?user=me", "no host"),
             ("postgres://me@a,b/points", "several hosts"),
             ("postgres://me@db/points?colour=red", "colour"),
         ] {

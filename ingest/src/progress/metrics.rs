@@ -270,10 +270,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        progress::{ProgressSnapshot, ShardReport, WorkerStep, publish_table},
-        shards::status::TableFiles,
-    };
+    use crate::progress::{ProgressSnapshot, ShardReport, WorkerStep, publish_table};
 
     /// Keeps what is published, as `name{label=value,…}`.
     #[derive(Clone, Debug, Default)]
@@ -361,14 +358,13 @@ mod tests {
         }
     }
 
-    fn files() -> TableFiles {
-        let compacted_at = chrono::DateTime::from_timestamp_millis(5_500);
-        TableFiles { table: "transactions", files: 7, bytes: 900, small_files: 3, compacted_at, alarms: Vec::new() }
+    fn publish_files() {
+        publish_table("transactions", 7, 3, 900, Some(Millis::new(5_500)));
     }
 
     #[test]
     fn table_files_become_metrics() {
-        let published = Published::of(|| publish_table(&files()));
+        let published = Published::of(publish_files);
         for (name, value) in [
             ("bluelake_table_files", 7.0),
             ("bluelake_table_small_files", 3.0),
@@ -436,7 +432,7 @@ mod tests {
         let described: BTreeSet<String> = Published::of(describe_metrics).into_keys().collect();
         let published = Published::of(|| {
             publish_metrics(&report(1));
-            publish_table(&files());
+            publish_files();
             count_fault("GetRecords", "expired_iterator");
             count_retry("commit");
             record_flush(Stream::UserEvents, Duration::from_secs(1));
