@@ -193,17 +193,21 @@ impl Sender<'_> {
         while !items.is_empty() {
             self.fence.pass().await?;
             let rest = items.split_off(portion(&items, self.with_pace(|pace| pace.bytes())));
+            let size = items.iter().map(|item| item.lines.len()).sum();
             let (again, fault) = self.send(items, &mut settled).await?;
-            if again.is_empty() && fault.is_none() {
-                self.with_pace(Pace::went_well);
-                (failures, moved) = (0, Instant::now());
-            } else {
-                self.with_pace(Pace::went_badly);
-                failures += 1;
-                if let Some(fault) = fault.filter(|_| moved.elapsed() > PATIENCE) {
-                    return Err(fault.into());
+            match fault {
+                None if again.is_empty() => {
+                    self.with_pace(Pace::went_well);
+                    (failures, moved) = (0, Instant::now());
                 }
-                tokio::time::sleep(pause_after(failures)).await;
+                // A smaller request may be taken at once.
+                None => self.with_pace(|pace| pace.was_too_large(size)),
+                Some(fault) if moved.elapsed() > PATIENCE => return Err(fault.into()),
+                Some(_) => {
+                    self.with_pace(|pace| pace.went_badly(size));
+                    failures += 1;
+                    tokio::time::sleep(pause_after(failures)).await;
+                }
             }
             items = again;
             items.extend(rest);
@@ -211,7 +215,7 @@ impl Sender<'_> {
         Ok(settled)
     }
 
-    /// Sends items once: those that must be sent again, and the fault.
+    /// Sends items once: those that must be sent again, and the fault; without one there were too many of them.
     async fn send(&self, items: Vec<Item>, settled: &mut Settled) -> Result<(Vec<Item>, Option<DeliverError>), Stop> {
         let operation = "write documents";
         let lines: Vec<&[u8]> = items.iter().map(|item| item.lines.as_ref()).collect();

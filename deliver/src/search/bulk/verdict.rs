@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// The largest body of a request.
 pub(super) const BODY_MOST: usize = 5 << 20;
-/// A request is not made smaller than this by halving; it holds one item at least.
+/// A request that the server is too busy for is not made smaller than this; it holds one item at least.
 const BODY_LEAST: usize = 16 << 10;
 /// What a success adds.
 const BODY_STEP: usize = 256 << 10;
@@ -173,8 +173,14 @@ impl Pace {
         self.bytes = self.bytes.saturating_add(BODY_STEP).min(BODY_MOST);
     }
 
-    pub(super) fn went_badly(&mut self) {
-        self.bytes = (self.bytes / 2).max(BODY_LEAST);
+    /// A request of this size was not taken now.
+    pub(super) fn went_badly(&mut self, size: usize) {
+        self.bytes = (self.bytes.min(size) / 2).max(BODY_LEAST);
+    }
+
+    /// A request of this size will never be taken.
+    pub(super) fn was_too_large(&mut self, size: usize) {
+        self.bytes = (self.bytes.min(size) / 2).max(1);
     }
 }
 

@@ -83,10 +83,17 @@ fn a_whole_request_is_judged_too() {
 #[test]
 fn a_request_halves_and_grows_back() {
     let mut pace = Pace::default();
-    pace.went_badly();
+    pace.went_badly(BODY_MOST);
     assert_eq!(pace.bytes(), BODY_MOST / 2);
-    (0..40).for_each(|_| pace.went_badly());
+    pace.went_badly(1 << 20);
+    assert_eq!(pace.bytes(), 1 << 19);
+    (0..40).for_each(|_| pace.went_badly(1 << 20));
     assert_eq!(pace.bytes(), 16 << 10);
+    pace.was_too_large(10_000);
+    assert_eq!(pace.bytes(), 5_000);
+    (0..40).for_each(|_| pace.was_too_large(10_000));
+    assert_eq!(pace.bytes(), 1);
+    (0..40).for_each(|_| pace.went_badly(10_000));
     pace.went_well();
     assert_eq!(pace.bytes(), (16 << 10) + (256 << 10));
     (0..40).for_each(|_| pace.went_well());
