@@ -15,10 +15,7 @@ use bluelake_transform::{EncodedFile, Partitions, TableLayout, encode};
 use object_store::{ObjectStore, memory::InMemory};
 use uuid::Uuid;
 
-use crate::{
-    audit::audit_of,
-    stores::{Fault, Faulty, with_concern},
-};
+use crate::stores::{Fault, Faulty, audit::audit_of, with_concern};
 
 pub(crate) const STREAM: Stream = Stream::TransactionEvents;
 /// 2026-01-01T00:00:00Z in microseconds.

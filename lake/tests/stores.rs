@@ -1,6 +1,8 @@
 //! Object stores of the tests: one over another, with a concern of its own; and one that loses answers, or forgets
 //! put-if-absent, on demand.
 
+pub(crate) mod audit;
+
 use std::{
     fmt,
     sync::{

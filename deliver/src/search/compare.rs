@@ -38,8 +38,9 @@ struct Print {
 }
 
 impl Print {
-    fn add_to(self, counts: &mut Counts) {
-        counts.take_in(&self.content.to_le_bytes(), self.points);
+    /// Counts it under the hash of its id: the contents of two documents cannot be exchanged without a trace.
+    fn add_to(self, id: u128, counts: &mut Counts) {
+        counts.take_in(&[id.to_le_bytes(), self.content.to_le_bytes()].concat(), self.points);
     }
 }
 
@@ -67,12 +68,12 @@ impl Ids {
 
     /// Takes a document in: what the lake and what the target count for it.
     fn meet(&mut self, id: u128, document: Print, lake: &mut Counts, target: &mut Counts) {
-        document.add_to(target);
+        document.add_to(id, target);
         if let Some((print, is_met)) = self.first.get_mut(&id)
             && !std::mem::replace(is_met, true)
         {
             let is_one = *print == document || self.more.get(&id).is_some_and(|more| more.contains(&document));
-            if is_one { document } else { *print }.add_to(lake);
+            if is_one { document } else { *print }.add_to(id, lake);
         }
     }
 
@@ -191,7 +192,7 @@ impl SearchTarget {
             if elsewhere.get(&id).is_some_and(|there| gathered.partitions.contains(there)) {
                 gathered.repeats += 1;
             } else {
-                print.add_to(&mut lake);
+                print.add_to(id, &mut lake);
             }
         }
         gathered.repeats += rows.repeats;
@@ -315,7 +316,7 @@ mod tests {
         let (mut ids, mut lake, mut target) = (Ids::default(), Counts::default(), Counts::default());
         rows.iter().for_each(|(id, content)| ids.add(*id, print(*content)));
         documents.iter().for_each(|(id, content)| ids.meet(*id, print(*content), &mut lake, &mut target));
-        ids.unmet().for_each(|(_, print)| print.add_to(&mut lake));
+        ids.unmet().for_each(|(id, print)| print.add_to(id, &mut lake));
         (lake, target)
     }
 
