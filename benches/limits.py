@@ -51,7 +51,7 @@ def large_partition(folder, lake, gib, files):
                 out.write(json.dumps({
                     "event_type": "interaction", "event_id": str(uuid.uuid4()), "occurred_at": f"{DAY}T12:00:00Z",
                     "civilian_id": str(uuid.uuid4()), "officer_id": str(uuid.UUID(int=number)), "method": "qr",
-                    "points_civilian": 1, "points_officer": 1, "noise": noise}).encode() + b"\n")
+                    "points_civilian": 1, "points_officer": 1, "zip_code": "94110", "noise": noise}).encode() + b"\n")
         care.run(["--lake", lake, "backfill", str(part), "--stream", "transaction-events"])
         part.unlink()
 
@@ -61,6 +61,8 @@ def memory(folder, gib="4", files="2000"):
     large_partition(folder, lake, int(gib), int(files.replace(",", "")))
     found, _ = care.active(folder / "lake" / "transactions")
     partitions = {str(Path(path).parent) for path in found}
+    if not found:
+        sys.exit("no event was stored: the contract has changed")
     print(f"{len(found):,} files in {len(partitions)} partition, {sum(found.values()) / 2**30:.2f} GiB, {os.cpu_count()} cores\n")
     idle, _ = peak(["--lake", lake, "lake", "compact", "--dry-run"])
     highest, seconds = peak(["--lake", lake, "lake", "compact", "--full"])
