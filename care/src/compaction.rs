@@ -247,8 +247,8 @@ impl<'a> Run<'a> {
                         task.take_out(file.stream, file.into());
                     }
                     // All files of a merge are of one partition.
-                    for (stream, file) in merge.stream().into_iter().cycle().zip(rewritten.outputs) {
-                        task.put_in(stream, file);
+                    if let Some(stream) = merge.stream() {
+                        rewritten.outputs.into_iter().for_each(|file| task.put_in(stream, file));
                     }
                     content.0 = content.0.wrapping_add(rewritten.content.before.get());
                     content.1 = content.1.wrapping_add(rewritten.content.after.get());

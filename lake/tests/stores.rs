@@ -124,6 +124,11 @@ impl<C: Concern> ObjectStore for Over<C> {
     }
 }
 
+/// Takes one of what is left; `false` when nothing is.
+pub(crate) fn take_one(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
 /// What happens to a put whose path contains `pattern`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -163,8 +168,7 @@ impl Concern for Faulty {
         payload: PutPayload,
         mut options: PutOptions,
     ) -> Result<PutResult> {
-        let hit = location.as_ref().contains(self.pattern)
-            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let hit = location.as_ref().contains(self.pattern) && take_one(&self.left);
         if !hit {
             return store.put_opts(location, payload, options).await;
         }

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use bluelake_lake::{LakeError, OrphanSearch, REJECTED_EVENTS, VacuumOptions, Vacuumed, vacuum};
 
 use super::{faults::compact_by_another_hand, *};
-use crate::stores::{Concern, Fault, with_concern};
+use crate::stores::{Concern, Fault, take_one, with_concern};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -167,7 +167,7 @@ struct Killed {
 
 impl Killed {
     async fn pass(&self) {
-        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+        if !take_one(&self.left) {
             std::future::pending::<()>().await;
         }
     }

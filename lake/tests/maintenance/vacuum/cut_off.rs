@@ -17,7 +17,7 @@ struct CutOff {
 
 impl CutOff {
     async fn pass(&self, location: &Path) -> object_store::Result<()> {
-        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+        if !take_one(&self.left) {
             // Paths of the store begin at the root of the file system.
             let path = PathBuf::from(format!("/{location}#1"));
             assert!(path.starts_with(&self.folder), "{path:?} is in the lake");
