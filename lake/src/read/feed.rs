@@ -13,13 +13,10 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bluelake_schemas::Millis;
 use chrono::NaiveDate;
 use deltalake::{DeltaTable, kernel::engine::arrow_conversion::TryIntoArrow as _};
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::{
-    commit::{
-        log::version::{LogVersion, at_version, logged_files, read_version, read_versions},
-        stream_table::document_number,
-    },
+    commit::log::version::{LogVersion, at_version, logged_files, read_version, read_versions},
     error::LakeError,
     layout::{day_of, folder_of, partitions_of},
     maintenance::{
@@ -27,12 +24,14 @@ use crate::{
         record_chain::{MAINTENANCE, RecordChain},
     },
     place::lake::Lake,
-    read::expired::Expired,
+    read::expired::{Expired, expired_before},
 };
 use plan::{Obstacle, Seen};
 pub use rows::FeedRows;
 pub use touched::{Touch, TouchedRow, touched_path};
 
+/// Records that are read at once.
+const RECORDS: usize = 32;
 /// Versions that are read for one answer.
 const VERSIONS: u64 = 1_000;
 
@@ -254,16 +253,18 @@ impl Feed {
         to: u64,
         bounds: StepBounds,
     ) -> Result<Result<Vec<FeedStep>, Obstacle>, FeedError> {
-        let mut seen: Vec<Seen> = Vec::new();
-        let mut read = std::pin::pin!(read_versions(self.name, &self.table, from + 1..=to, usize::MAX));
-        for number in from + 1..=to {
-            let version = read.next().await.transpose()?.flatten();
-            let Some(version) = version else {
-                let reason = format!("the log no longer has version {number}");
-                return Err(FeedError::Rebuild { table: self.name.to_owned(), version: from, reason });
-            };
-            seen.push(self.with_record(version).await?);
-        }
+        let read = read_versions(self.name, &self.table, from + 1..=to, usize::MAX);
+        let numbered = read.zip(futures::stream::iter(from + 1..=to));
+        let read = numbered.map(|(version, number)| async move {
+            match version? {
+                Some(version) => self.with_record(version).await,
+                None => {
+                    let reason = format!("the log no longer has version {number}");
+                    Err(FeedError::Rebuild { table: self.name.to_owned(), version: from, reason })
+                }
+            }
+        });
+        let seen: Vec<Seen> = read.buffered(RECORDS).try_collect().await?;
         let expired_before = self.expired_before(&seen, to).await?;
         Ok(plan::plan(&seen, from, partitions_of(self.name), expired_before, bounds))
     }
@@ -288,29 +289,16 @@ impl Feed {
 
     /// Since when days expired before the first of these versions; `to` is the last.
     async fn expired_before(&self, seen: &[Seen], to: u64) -> Result<Option<NaiveDate>, FeedError> {
-        let before = match seen.iter().find_map(|seen| seen.record.as_ref()) {
+        match seen.iter().find_map(|seen| seen.record.as_ref()) {
             Some(MaintenanceRecord { previous: Some(previous), number, .. }) if previous.number < *number => {
-                Some(self.records.get(previous.number).await?)
+                Ok(self.records.get(previous.number).await?.standing.expired_before)
             }
-            Some(_) => None,
-            // None of them has a record: the one in force at the end was so at the beginning.
-            None => self.record_at(to).await?,
-        };
-        Ok(before.and_then(|record| record.standing.expired_before))
-    }
-
-    async fn record_at(&self, version: u64) -> Result<Option<MaintenanceRecord>, LakeError> {
-        let at;
-        let table = if version == self.version() {
-            &self.table
-        } else {
-            at = at_version(self.name, self.table.clone(), version).await?;
-            &at
-        };
-        let state = table.snapshot().map_err(LakeError::table(self.name, "load its Delta log"))?;
-        match document_number(self.name, table, state, MAINTENANCE).await? {
-            Some(number) => self.records.get(number).await.map(Some),
-            None => Ok(None),
+            Some(_) => Ok(None),
+            // None of them has a record: what held at the end did so at the beginning.
+            None => {
+                let at = at_version(self.name, self.table.clone(), to).await?;
+                Ok(expired_before(&self.lake, self.name, &at).await?)
+            }
         }
     }
 
@@ -327,7 +315,11 @@ impl Feed {
         let mut files = Vec::new();
         for file in logged_files(self.name, &at)?.into_values() {
             let Some(found) = plan::feed_file(&file, partitions_of(self.name)) else {
-                return Err(FeedError::Foreign { table: self.name.to_owned(), version });
+                let reason =
+                    "the log does not say its partition or its rows, or hides some of them: another program wrote it; \
+                              `bluelake lake history --foreign` names the version"
+                        .to_owned();
+                return Err(FeedError::Lake(LakeError::DataFile { path: file.path, reason }));
             };
             let day = found.partition[1].parse::<NaiveDate>().ok();
             let is_expired = day.zip(expired_before).is_some_and(|(day, before)| day < before);

@@ -234,6 +234,9 @@ pub(crate) async fn missing(name: &str, table: &DeltaTable, version: u64) -> Res
 /// # Errors
 /// [`LakeError::NoSuchVersion`] when the log does not have it (any more).
 pub(crate) async fn at_version(name: &str, mut table: DeltaTable, version: u64) -> Result<DeltaTable, LakeError> {
+    if table.version() == Some(version) {
+        return Ok(table);
+    }
     let Err(error) = table.load_version(version).await else { return Ok(table) };
     let committed = commits(name, &table).await?;
     if committed.contains_key(&version) {

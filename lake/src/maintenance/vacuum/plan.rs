@@ -33,7 +33,7 @@ pub(super) fn oldest_promised(log: &LogFiles, cutoff: Millis, newest: u64) -> Op
 pub(super) struct Cutoff {
     /// Those that were the newest at this time or later.
     pub(super) time_travel: Millis,
-    /// Those that the slowest target of delivery does not have yet: all after this one, …
+    /// That of the slowest target of delivery and all after it, …
     pub(super) slowest: Option<u64>,
     /// … if they were the newest at this time or later.
     pub(super) hold: Millis,
@@ -44,7 +44,9 @@ impl Cutoff {
     pub(super) fn oldest(self, log: &LogFiles, newest: u64) -> Option<u64> {
         let promised = oldest_promised(log, self.time_travel, newest)?;
         let Some(slowest) = self.slowest.filter(|slowest| *slowest < promised) else { return Some(promised) };
-        Some(oldest_promised(log, self.hold, newest)?.max(slowest).min(promised))
+        let first = *log.commits.first_key_value()?.0;
+        let held = oldest_promised(log, self.hold, newest).map_or(slowest, |held| held.max(slowest));
+        (held >= first).then_some(held.min(promised))
     }
 }
 

@@ -85,10 +85,16 @@ impl Planner {
                 // Rows that came late: a copy has none of them.
                 _ => TableChange::Same,
             }),
-            TaskKind::Erase { .. } => match &seen.touched {
-                Some(touched) => Ok(TableChange::Changed { touched: touched.clone(), files: self.files(version)? }),
-                None => self.replaced(version),
-            },
+            TaskKind::Erase { .. } => {
+                let files = self.files(version)?;
+                match &seen.touched {
+                    // The list names rows of expired days, too: a copy has none of them.
+                    Some(touched) if files.len() == version.added.len() => {
+                        Ok(TableChange::Changed { touched: touched.clone(), files })
+                    }
+                    _ => self.replaced(version),
+                }
+            }
             TaskKind::Undo { .. } if self.expired_before != before => {
                 let from = before.min(self.expired_before);
                 let end = before.max(self.expired_before);

@@ -45,7 +45,10 @@ fn a_slow_target_holds_versions_for_a_while() {
     assert_eq!(oldest(Some(1), 15), Some(1));
     assert_eq!(oldest(Some(0), 25), Some(1), "it lets go of what is older than the hold");
     assert_eq!(oldest(Some(0), 49), Some(3), "and a short hold takes nothing away from time travel");
-    assert_eq!(oldest(Some(0), 5), None, "the log does not say what was the newest then");
+    assert_eq!(oldest(Some(0), 5), Some(0), "all of the log is younger than the hold");
+    let cleared = LogFiles { commits: times.commits.clone().split_off(&1), ..LogFiles::default() };
+    let oldest = Cutoff { time_travel: Millis::new(45), slowest: Some(0), hold: Millis::new(5) }.oldest(&cleared, 4);
+    assert_eq!(oldest, None, "what the target holds is not there any more");
 }
 
 /// A record that takes out the files of these names and puts in one of `id`.
