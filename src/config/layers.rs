@@ -150,7 +150,10 @@ impl Layers {
             }
         };
         let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            WrongUsage::new(format!("{} is not valid TOML: {}", path.display(), error.to_string().trim_end()))
+            // Not the line itself: it may hold a password.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            WrongUsage::new(format!("{} is not valid TOML: line {line}: {}", path.display(), error.message()))
         })?;
         if let Some(list) = table.remove("report") {
             self.scheduled = scheduled::read(list, path)?;
