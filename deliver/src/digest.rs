@@ -9,6 +9,12 @@ use sha2::{Digest as _, Sha256};
 /// The values that name a partition.
 pub(crate) type Partition = [String; 2];
 
+/// 128 bits of the SHA-256 of some bytes.
+pub(crate) fn hash(bytes: &[u8]) -> u128 {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    hash.first_chunk().map_or(0, |part| u128::from_le_bytes(*part))
+}
+
 /// What some rows hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -23,11 +29,9 @@ pub struct Counts {
 impl Counts {
     /// Takes a row in, by the bytes of its values.
     pub(crate) fn take_in(&mut self, row: &[u8], points: i64) {
-        let hash: [u8; 32] = Sha256::digest(row).into();
-        let hash = hash.first_chunk().map_or(0, |part| u128::from_le_bytes(*part));
         self.rows = self.rows.saturating_add(1);
         self.points = self.points.saturating_add(points.into());
-        self.digest = self.digest.wrapping_add(hash);
+        self.digest = self.digest.wrapping_add(hash(row));
     }
 }
 

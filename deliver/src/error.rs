@@ -62,6 +62,18 @@ pub enum DeliverError {
 }
 
 impl DeliverError {
+    /// What a target does not do until an operator changes something: what it is about, the problem and the remedy.
+    pub(crate) fn refused(target: &str, address: &impl std::fmt::Display, [about, problem, remedy]: [&str; 3]) -> Self {
+        Self::Refused {
+            target: target.to_owned(),
+            address: address.to_string(),
+            table: about.to_owned(),
+            problem: problem.to_owned(),
+            remedy: remedy.to_owned(),
+            passes: false,
+        }
+    }
+
     /// Whether trying again later, without any change by an operator, may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -30,6 +30,7 @@ use crate::{
 use address::{SearchAddress, SearchAuth};
 use client::{Call, Client, at};
 use indices::Indices;
+use names::Names;
 use position::{Found, Stop};
 
 /// The oldest Elasticsearch that is delivered to.
@@ -83,14 +84,7 @@ impl RejectedBound {
 
 impl SearchOptions {
     fn refused(&self, about: &str, problem: &str, remedy: &str) -> DeliverError {
-        DeliverError::Refused {
-            target: self.name.clone(),
-            address: self.address.to_string(),
-            table: about.to_owned(),
-            problem: problem.to_owned(),
-            remedy: remedy.to_owned(),
-            passes: false,
-        }
+        DeliverError::refused(&self.name, &self.address, [about, problem, remedy])
     }
 
     fn rebuild(&self, table: &str, reason: String) -> DeliverError {
@@ -120,7 +114,7 @@ impl SearchTarget {
         if let Err(problem) = address::checked_prefix(&options.prefix) {
             return Err(options.refused("index_prefix", &problem, "correct bluelake.toml"));
         }
-        let client = Client::new(Arc::new(options))?;
+        let client = Client::new(Arc::new(options), lake.chance())?;
         Ok(Self { client, lake: lake.clone(), is_prepared: false, indices: BTreeMap::new() })
     }
 
@@ -151,13 +145,19 @@ impl SearchTarget {
         Ok(())
     }
 
+    /// The same, before documents are written.
+    async fn look_to_write(&mut self, source: &Source, table: &Table) -> Result<(), DeliverError> {
+        self.look(source, table).await?;
+        let (client, indices) = self.indices_of(source.name())?;
+        indices.complete(client).await
+    }
+
     /// The indices of a table that was looked at.
     fn indices_of(&mut self, name: &str) -> Result<(&Client, &mut Indices), DeliverError> {
-        let missing = self.options().refused("its indices", "they were not looked at", "run it again");
-        match self.indices.get_mut(name) {
-            Some(indices) => Ok((&self.client, indices)),
-            None => Err(missing),
-        }
+        let Self { client, indices, .. } = self;
+        let client: &Client = client;
+        let missing = || client.options.refused("its indices", "they were not looked at", "run it again");
+        Ok((client, indices.get_mut(name).ok_or_else(missing)?))
     }
 
     /// The position of a table. It refuses one of another lake.
@@ -189,10 +189,15 @@ impl SearchTarget {
             found = self.complete_swap(source, found).await?;
         }
         let alias = self.indices_of(table.name)?.1.names.alias();
+        Ok(self.stands(&found, &alias).await?)
+    }
+
+    /// How it stands by a position, with the documents that an alias shows.
+    async fn stands(&self, found: &Found, alias: &str) -> Result<Standing, DeliverError> {
         Ok(Standing {
             held: found.position.version,
             loading: found.position.loading.as_ref().map(|loading| loading.version),
-            rows: scan::count(&self.client, &alias).await?,
+            rows: scan::count(&self.client, alias).await?,
         })
     }
 
@@ -248,6 +253,15 @@ impl Target for SearchTarget {
         }
     }
 
+    async fn seen(&mut self, source: &Source) -> Result<Standing, DeliverError> {
+        self.check_server().await?;
+        let Some(found) = self.position(source).await? else { return Ok(Standing::default()) };
+        if found.position.version.is_some() {
+            self.check_columns(source, &found)?;
+        }
+        self.stands(&found, &Names::new(&self.options().prefix, source.name()).alias()).await
+    }
+
     async fn apply(&mut self, source: &Source, step: &FeedStep) -> Result<Applied, DeliverError> {
         let outcome = self.take(source, step).await;
         self.judged(outcome, Applied::Overtaken)
@@ -277,11 +291,16 @@ impl Target for SearchTarget {
     }
 
     async fn abandon_load(&mut self, source: &Source) -> Result<(), DeliverError> {
-        let outcome = self.abandon(source).await;
-        self.judged(outcome, ())
+        loop {
+            match self.abandon(source).await {
+                Err(Stop::Overtaken) => self.indices.clear(),
+                outcome => return self.judged(outcome, ()),
+            }
+        }
     }
 
-    async fn verify(&mut self, source: &Source) -> Result<TableVerdict, DeliverError> {
+    async fn verify(&mut self, source: &mut Source) -> Result<TableVerdict, DeliverError> {
+        self.check_server().await?;
         let outcome = self.compare(source).await;
         if outcome.is_err() {
             self.forget();

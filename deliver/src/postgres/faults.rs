@@ -9,14 +9,7 @@ use crate::{error::DeliverError, postgres::ddl::quoted};
 impl PostgresOptions {
     /// What the target does not do.
     pub(super) fn refused(&self, about: &str, problem: &str, remedy: &str) -> DeliverError {
-        DeliverError::Refused {
-            target: self.name.clone(),
-            address: self.address.to_string(),
-            table: about.to_owned(),
-            problem: problem.to_owned(),
-            remedy: remedy.to_owned(),
-            passes: false,
-        }
+        DeliverError::refused(&self.name, &self.address, [about, problem, remedy])
     }
 
     /// What the driver or the server said to an operation on a table, or on the schema.

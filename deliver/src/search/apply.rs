@@ -208,30 +208,41 @@ pub(super) fn of_partition(table: &Table, [kind, day]: &Partition) -> Value {
 impl SearchTarget {
     /// Takes a step.
     pub(super) async fn take(&mut self, source: &Source, step: &FeedStep) -> Result<Applied, Stop> {
-        let Some(found) = self.position(source).await? else { return Err(Stop::Overtaken) };
+        let mut found = self.position(source).await?.ok_or(Stop::Overtaken)?;
         if found.position.version != Some(step.from) {
             return Err(Stop::Overtaken);
         }
         self.check_columns(source, &found)?;
-        let mut next = Position { version: Some(step.to), ..found.position.clone() };
-        let (mut added, mut removed) = (0, 0);
-        if step.change != TableChange::Same {
-            let (settled, whole) = self.change(source, step, &found.position).await?;
-            let refused = u64::try_from(settled.refused.len()).unwrap_or(u64::MAX);
-            (added, removed) = (settled.sent.saturating_sub(refused), settled.deleted + whole);
+        let (settled, whole) = match step.change {
+            TableChange::Same => (Settled::default(), 0),
+            _ => self.change(source, step, &found.position).await?,
+        };
+        let refused = u64::try_from(settled.refused.len()).unwrap_or(u64::MAX);
+        let (added, removed) = (settled.sent.saturating_sub(refused), settled.deleted + whole);
+        loop {
+            let mut next = Position { version: Some(step.to), ..found.position.clone() };
             next.rows += settled.sent;
             next.rejected += refused;
-        }
-        match position::write(&self.client, source.name(), Some(&found), next).await? {
-            Some(_) => Ok(Applied::Done { added, removed }),
-            None => Err(Stop::Overtaken),
+            if position::write(&self.client, source.name(), Some(&found), next).await?.is_some() {
+                return Ok(Applied::Done { added, removed });
+            }
+            // A load beside it moves the position too, and takes nothing from this step.
+            let now = self.position(source).await?.ok_or(Stop::Overtaken)?;
+            if (now.position.version, now.position.generation) != (Some(step.from), found.position.generation) {
+                return Err(Stop::Overtaken);
+            }
+            found = now;
         }
     }
 
     /// Changes the documents; it tells what was settled, and how many left with their index.
     async fn change(&mut self, source: &Source, step: &FeedStep, held: &Position) -> Result<(Settled, u64), Stop> {
         let table = source.table()?;
-        self.look(source, &table).await?;
+        if !matches!(step.change, TableChange::Append(_)) {
+            // What is deleted must be found in indices that others made, too.
+            self.indices.remove(source.name());
+        }
+        self.look_to_write(source, &table).await?;
         let replacing = match &step.change {
             TableChange::Replaced(extent) => {
                 let files = source.feed.files_at(step.to, extent).await;
@@ -268,24 +279,32 @@ impl SearchTarget {
             TableChange::Replaced(extent) => writer.replace(extent, &replacing).await,
         };
         let settled = writer.end();
-        self.keep(source, &format!("{:020}", step.to), &settled).await?;
+        let kept = self.keep(source, &format!("{:020}", step.to), outcome.is_ok(), &settled).await;
         outcome?;
+        kept?;
         Ok((settled, whole))
     }
 
-    /// Lists refused documents in the lake: where the row is, the index and the server's name of the fault. A list is
-    /// written anew when its step is repeated.
-    pub(super) async fn keep(&self, source: &Source, step: &str, settled: &Settled) -> Result<(), DeliverError> {
+    /// Lists refused documents in the lake: where the row is, the index and the server's name of the fault. A list of what
+    /// was not taken says so in its name, since its step is repeated.
+    pub(super) async fn keep(
+        &self,
+        source: &Source,
+        step: &str,
+        is_taken: bool,
+        settled: &Settled,
+    ) -> Result<(), DeliverError> {
         if settled.refused.is_empty() {
             return Ok(());
         }
         let (target, table) = (&self.options().name, source.name());
+        let mark = if is_taken { "" } else { "-not-taken" };
         let mut lines = String::new();
         for refused in &settled.refused {
             lines.push_str(&serde_json::to_string(refused).unwrap_or_default());
             lines.push('\n');
         }
-        let list = DeliveryHints::of(&self.lake).put_rejected(target, &format!("{table}-{step}"), lines).await?;
+        let list = DeliveryHints::of(&self.lake).put_rejected(target, &format!("{table}-{step}{mark}"), lines).await?;
         let count = settled.refused.len();
         tracing::warn!(target, table, count, list, "the server refused documents");
         let labels = [("target", target.clone()), ("table", table.to_owned())];

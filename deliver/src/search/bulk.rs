@@ -13,7 +13,7 @@ use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::json;
 
 use super::{
-    client::{Client, compressed, pause_after},
+    client::{Client, compressed},
     position::{Fence, Stop},
 };
 use crate::error::DeliverError;
@@ -166,7 +166,7 @@ impl<'a> Bulk<'a> {
         kinds.sort_unstable();
         kinds.dedup();
         let problem = format!(
-            "the server refused {} documents ({}), and max_rejected allows {}",
+            "the server refused {} documents ({}), and max_rejected allows {} more",
             self.settled.refused.len(),
             kinds.join(", "),
             self.refused_most
@@ -189,24 +189,24 @@ impl Sender<'_> {
     /// Sends items until each is settled.
     async fn settle(self, mut items: Vec<Item>) -> Result<Settled, Stop> {
         let mut settled = Settled::default();
-        let (mut failures, mut moved) = (0, Instant::now());
+        let (mut backoff, mut moved) = (self.client.backoff(), Instant::now());
         while !items.is_empty() {
             self.fence.pass().await?;
             let rest = items.split_off(portion(&items, self.with_pace(|pace| pace.bytes())));
-            let size = items.iter().map(|item| item.lines.len()).sum();
+            let (size, count) = (items.iter().map(|item| item.lines.len()).sum(), items.len());
             let (again, fault) = self.send(items, &mut settled).await?;
+            if again.len() < count {
+                backoff.reset();
+                moved = Instant::now();
+            }
             match fault {
-                None if again.is_empty() => {
-                    self.with_pace(Pace::went_well);
-                    (failures, moved) = (0, Instant::now());
-                }
+                None if again.is_empty() => self.with_pace(Pace::went_well),
                 // A smaller request may be taken at once.
                 None => self.with_pace(|pace| pace.was_too_large(size)),
                 Some(fault) if moved.elapsed() > PATIENCE => return Err(fault.into()),
                 Some(_) => {
                     self.with_pace(|pace| pace.went_badly(size));
-                    failures += 1;
-                    tokio::time::sleep(pause_after(failures)).await;
+                    tokio::time::sleep(backoff.pause()).await;
                 }
             }
             items = again;

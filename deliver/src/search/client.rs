@@ -7,10 +7,9 @@ use aws_sigv4::{
     http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
-use bluelake_lake::causes;
+use bluelake_lake::{Backoff, Chance, causes};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use rand::Rng as _;
 use reqwest::{
     Method,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue},
@@ -23,8 +22,8 @@ use crate::error::DeliverError;
 
 /// Tries of a call whose fault may pass, with pauses between them that double.
 const TRIES: u32 = 6;
-const PAUSE_LEAST: Duration = Duration::from_millis(200);
-const PAUSE_MOST: Duration = Duration::from_secs(10);
+/// The first limit and the longest of these pauses.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(10));
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// A server that works on 5 MiB of documents answers within a minute, unless it is in trouble.
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
@@ -104,10 +103,11 @@ impl<'a> Call<'a> {
 pub(super) struct Client {
     http: reqwest::Client,
     pub(super) options: Arc<SearchOptions>,
+    chance: Chance,
 }
 
 impl Client {
-    pub(super) fn new(options: Arc<SearchOptions>) -> Result<Self, DeliverError> {
+    pub(super) fn new(options: Arc<SearchOptions>, chance: &Chance) -> Result<Self, DeliverError> {
         let mut builder = reqwest::Client::builder()
             .user_agent("bluelake")
             .connect_timeout(CONNECT_WITHIN)
@@ -123,12 +123,17 @@ impl Client {
         let http = builder.build().map_err(|error| {
             options.refused("the connection", &causes(&error), "look at the certificates of this machine")
         })?;
-        Ok(Self { http, options })
+        Ok(Self { http, options, chance: chance.clone() })
+    }
+
+    /// The pauses between tries.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::steady(PAUSES.0, PAUSES.1, &self.chance)
     }
 
     /// The answer to a call, whatever it says, unless the server cannot be reached or is busy for long.
     pub(super) async fn answer(&self, call: &Call<'_>) -> Result<Answer, DeliverError> {
-        let mut tries = 0;
+        let (mut tries, mut backoff) = (0, self.backoff());
         loop {
             tries += 1;
             let answer = self.once(call).await;
@@ -140,7 +145,7 @@ impl Client {
                     Err(source) => Err(self.unreachable(call.operation, call.about, source)),
                 };
             }
-            tokio::time::sleep(pause_after(tries)).await;
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 
@@ -248,12 +253,6 @@ impl Client {
     }
 }
 
-/// The pause after so many failures in a row: it doubles, and no two processes wait equally long.
-pub(super) fn pause_after(failures: u32) -> Duration {
-    let longest = PAUSE_LEAST.saturating_mul(1 << failures.min(10)).min(PAUSE_MOST);
-    longest.mul_f64(rand::rng().random_range(0.5..1.0))
-}
-
 /// The bytes compressed.
 pub(super) fn compressed(parts: &[&[u8]]) -> std::io::Result<Bytes> {
     let size = parts.iter().map(|part| part.len()).sum::<usize>() / 4;
@@ -312,13 +311,6 @@ mod tests {
         let mut text = String::new();
         flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\ntwo\n");
-    }
-
-    #[test]
-    fn pauses_grow_to_a_bound() {
-        assert!(pause_after(1) <= PAUSE_LEAST * 2);
-        let long = pause_after(40);
-        assert!(long >= PAUSE_MOST / 2 && long <= PAUSE_MOST, "{long:?}");
     }
 
     #[tokio::test]

@@ -11,14 +11,14 @@ use super::{
     SearchTarget,
     apply::of_partition,
     client::{Call, Client, at},
-    document::{Rows, fingerprint, hash},
+    document::{Rows, fingerprint},
     indices::{Indices, alias_members},
     position::Position,
     scan::{Scan, count},
 };
 use crate::{
     columns::Table,
-    digest::{Counts, Partition, TableVerdict},
+    digest::{Counts, Partition, TableVerdict, hash},
     error::DeliverError,
     target::Source,
 };
@@ -105,6 +105,8 @@ impl SearchTarget {
             let Some(found) = self.position(source).await? else { return Ok(never_loaded(name)) };
             let Some(version) = found.position.version else { return Ok(never_loaded(name)) };
             self.check_columns(source, &found)?;
+            // Others may have made indices since the last look.
+            self.indices.remove(name);
             self.look(source, &table).await?;
             let gathered = self.gather(source, &table, &found.position).await?;
             let now = self.position(source).await?;
@@ -147,18 +149,19 @@ impl SearchTarget {
             self.gather_partition(source, table, (index, files), &mut gathered).await?;
         }
         for index in &there {
-            let (all, compared) = (count(&self.client, index).await?, gathered.compared.get(index).copied());
-            if all != compared.unwrap_or_default() {
-                let compared = compared.unwrap_or_default();
+            let all = count(&self.client, index).await?;
+            let compared = gathered.compared.get(index).copied().unwrap_or_default();
+            if all != compared {
                 gathered.faults.push(format!(
                     "the index '{index}' has {all} documents, of which {compared} are of days and kinds that the lake has"
                 ));
             }
         }
-        if held.rejected > 0 {
-            gathered.faults.extend((!gathered.is_equal()).then(|| {
-                format!("the server refused {} documents; the lake's folder _deliver/ has lists of them", held.rejected)
-            }));
+        if held.rejected > 0 && !gathered.is_equal() {
+            gathered.faults.push(format!(
+                "the server refused {} documents; the lake's folder _deliver/ has lists of them",
+                held.rejected
+            ));
         }
         Ok(gathered)
     }

@@ -8,11 +8,10 @@ use arrow::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     columns::{Column, Table},
-    digest::Partition,
+    digest::{Partition, hash},
     error::DeliverError,
 };
 
@@ -207,12 +206,6 @@ pub(super) fn fingerprint(document: &Value) -> u128 {
     let mut bytes = Vec::new();
     canonical(document, &mut bytes);
     hash(&bytes)
-}
-
-/// 128 bits of the hash of some bytes.
-pub(super) fn hash(bytes: &[u8]) -> u128 {
-    let hash: [u8; 32] = Sha256::digest(bytes).into();
-    hash.first_chunk().map_or(0, |part| u128::from_le_bytes(*part))
 }
 
 /// Keys in order, without nulls; a whole number has one form.

@@ -19,10 +19,14 @@ pub(super) struct Indices {
     known: BTreeSet<String>,
     /// The mapping that template and indices have.
     mapping: Value,
+    /// Those that lack fields of it.
+    lacking: Vec<String>,
+    /// Template and indices have all fields.
+    is_complete: bool,
 }
 
 impl Indices {
-    /// Looks at the template and at all indices, gives them the fields that they lack, and refuses those of another shape.
+    /// Looks at all indices, and refuses those of another shape.
     pub(super) async fn look(client: &Client, table: &Table, table_id: &str) -> Result<Self, DeliverError> {
         let names = Names::new(&client.options.prefix, table.name);
         let mapping = shape::mapping(table, table_id);
@@ -31,15 +35,25 @@ impl Indices {
         for (index, found) in &found {
             check(client, &format!("table '{}', index '{index}'", table.name), &mapping, found)?;
         }
-        let indices = Self { names, known: found.keys().cloned().collect(), mapping };
-        indices.put_template(client).await?;
-        for (index, _) in found.iter().filter(|(_, found)| shape::lacks_fields(&indices.mapping, found)) {
+        let lacking = found.iter().filter(|(_, found)| shape::lacks_fields(&mapping, found));
+        let lacking = lacking.map(|(index, _)| index.clone()).collect();
+        Ok(Self { names, known: found.into_keys().collect(), mapping, lacking, is_complete: false })
+    }
+
+    /// Puts the template, and gives the indices the fields that they lack: before the first document that has them.
+    pub(super) async fn complete(&mut self, client: &Client) -> Result<(), DeliverError> {
+        if self.is_complete {
+            return Ok(());
+        }
+        self.put_template(client).await?;
+        let body = json!({ "properties": at(&self.mapping, "/properties") });
+        for index in &self.lacking {
             let path = format!("/{index}/_mapping");
-            let body = json!({ "properties": at(&indices.mapping, "/properties") });
             let about = format!("index '{index}'");
             client.find(&Call::new(Method::PUT, &path, "add fields to the mapping", &about).json(&body)).await?;
         }
-        Ok(indices)
+        self.is_complete = true;
+        Ok(())
     }
 
     /// Whether the table has the columns that it had when this was looked at.
@@ -65,7 +79,7 @@ impl Indices {
         Ok(())
     }
 
-    /// Whether there are indices of a generation.
+    /// The highest generation that has an index.
     pub(super) fn newest_generation(&self) -> Option<u64> {
         self.known.iter().filter_map(|index| Some(self.names.parsed(index)?.0)).max()
     }
@@ -116,13 +130,20 @@ impl Indices {
         Ok(())
     }
 
-    /// Has the alias name the indices of this generation and no others, at once.
+    /// Has the alias name the indices of this generation and none of others, at once.
     pub(super) async fn swap(&self, client: &Client, generation: u64) -> Result<(), DeliverError> {
         let alias = self.names.alias();
         let named = alias_members(client, &self.names).await?;
         let wanted: BTreeSet<String> = self.of(generation).into_keys().collect();
         let mut actions: Vec<Value> = Vec::new();
-        actions.extend(named.difference(&wanted).map(|index| json!({ "remove": { "index": index, "alias": alias } })));
+        // One of this generation that was made since the look stays.
+        let is_other = |index: &&String| self.names.parsed(index).is_none_or(|(of, _)| of != generation);
+        actions.extend(
+            named
+                .difference(&wanted)
+                .filter(is_other)
+                .map(|index| json!({ "remove": { "index": index, "alias": alias } })),
+        );
         actions.extend(wanted.difference(&named).map(|index| json!({ "add": { "index": index, "alias": alias } })));
         if actions.is_empty() {
             return Ok(());

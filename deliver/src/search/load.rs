@@ -1,7 +1,7 @@
 //! A load of a whole table into indices of a new generation beside those in use, which the alias names at the end instead
 //! of the old ones. Each partition is written down as loaded, so a load goes on where it ended.
 
-use bluelake_lake::FeedFile;
+use bluelake_lake::{Extent, FeedFile};
 
 use super::{
     SearchTarget,
@@ -29,7 +29,7 @@ impl SearchTarget {
         }
         // What others made meanwhile must be seen: a number is not used twice.
         self.indices.remove(source.name());
-        self.look(source, &table).await?;
+        self.look_to_write(source, &table).await?;
         let newest = self.indices_of(source.name())?.1.newest_generation();
         let begun = found.as_ref().map(|found| found.position.begun);
         let generation = newest.max(begun).map_or(FIRST, |newest| newest + 1);
@@ -52,7 +52,9 @@ impl SearchTarget {
     /// The position, as long as it has this load.
     async fn loading(&self, source: &Source, load: &Load) -> Result<(Found, Loading), Stop> {
         let found = self.position(source).await?.ok_or(Stop::Overtaken)?;
-        let loading = found.position.loading.clone().filter(|loading| loading.version == load.version);
+        let columns = source.columns.to_string();
+        let is_it = |loading: &Loading| loading.version == load.version && loading.columns == columns;
+        let loading = found.position.loading.clone().filter(is_it);
         Ok((found, loading.ok_or(Stop::Overtaken)?))
     }
 
@@ -65,7 +67,7 @@ impl SearchTarget {
     ) -> Result<Applied, Stop> {
         let (mut found, mut loading) = self.loading(source, load).await?;
         let table = source.table()?;
-        self.look(source, &table).await?;
+        self.look_to_write(source, &table).await?;
         let expected = files.iter().map(|file| file.rows).fold(loading.rows, u64::saturating_add);
         let most = self.options().max_rejected.of(expected).saturating_sub(loading.rejected);
         let about = format!("table '{}'", source.name());
@@ -84,10 +86,12 @@ impl SearchTarget {
         };
         let outcome = writer.write(files, None).await;
         let settled = writer.end();
-        if let Some([kind, day]) = files.first().map(|file| &file.partition) {
-            self.keep(source, &format!("{:020}-{kind}-{day}", load.version), &settled).await?;
-        }
+        // Of the partitions of a group the first gives the list its name.
+        let [kind, day] = files.first().map(|file| file.partition.clone()).unwrap_or_default();
+        let name = format!("{:020}-{kind}-{day}", load.version);
+        let kept = self.keep(source, &name, outcome.is_ok(), &settled).await;
         outcome?;
+        kept?;
         let refused = u64::try_from(settled.refused.len()).unwrap_or(u64::MAX);
         loop {
             if files.iter().all(|file| loading.done.contains(&file.partition)) {
@@ -111,24 +115,39 @@ impl SearchTarget {
 
     /// Has the alias name what was loaded.
     pub(super) async fn finish(&mut self, source: &Source, load: &Load) -> Result<Applied, Stop> {
-        let (found, loading) = self.loading(source, load).await?;
+        let files = source.feed.files_at(load.version, &Extent::All).await;
+        let files = files.map_err(DeliverError::of_feed(&self.options().name))?;
+        let (mut found, mut loading) = self.loading(source, load).await?;
+        let generation = loading.generation;
         let table = source.table()?;
+        // Another process may have made some of the indices.
+        self.indices.remove(source.name());
         self.look(source, &table).await?;
         let (client, indices) = self.indices_of(source.name())?;
-        let loaded: Vec<String> = indices.of(loading.generation).into_keys().collect();
+        let loaded: Vec<String> = indices.of(generation).into_keys().collect();
         Indices::refresh(client, &loaded).await?;
-        let to = Position {
-            version: Some(loading.version),
-            generation: loading.generation,
-            columns: loading.columns,
-            rows: loading.rows,
-            rejected: loading.rejected,
-            loading: None,
-            swapping: true,
-            ..found.position.clone()
+        let moved = loop {
+            // Another process may have begun it anew.
+            if loading.generation != generation || files.iter().any(|file| !loading.done.contains(&file.partition)) {
+                return Err(Stop::Overtaken);
+            }
+            let to = Position {
+                version: Some(loading.version),
+                generation,
+                columns: loading.columns,
+                rows: loading.rows,
+                rejected: loading.rejected,
+                loading: None,
+                swapping: true,
+                ..found.position.clone()
+            };
+            if let Some(moved) = position::write(&self.client, source.name(), Some(&found), to).await? {
+                break moved;
+            }
+            // Another process took a step.
+            (found, loading) = self.loading(source, load).await?;
         };
-        let moved = position::write(&self.client, source.name(), Some(&found), to).await?;
-        self.complete_swap(source, moved.ok_or(Stop::Overtaken)?).await?;
+        self.complete_swap(source, moved).await?;
         Ok(Applied::Done { added: 0, removed: 0 })
     }
 

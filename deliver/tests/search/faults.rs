@@ -214,6 +214,8 @@ async fn several_at_once_deliver_each_row_once() {
     }
     // Which may have ended in the middle of the other's swap.
     deliver(&world, &endpoint).await;
+    let position = server.position("transactions").await;
+    assert!(position["generation"].as_u64() > Some(1) && position["loading"].is_null(), "{position}");
     expect_equal(&world, &server).await;
 }
 
