@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{DeliveryHint, DeliveryHints, Extent, FeedFile, Lake, StepBounds, causes};
+use bluelake_lake::{Backoff, Chance, DeliveryHint, DeliveryHints, Extent, FeedFile, Lake, StepBounds, causes};
 use bluelake_schemas::Contract;
-use rand::Rng as _;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -23,9 +22,8 @@ use crate::{
 /// A transaction holds about this much: few enough rows that another one need not wait long, many enough that its own cost
 /// does not matter.
 const BOUNDS: StepBounds = StepBounds { rows: 500_000, bytes: 256 << 20 };
-/// The pauses between tries.
-const PAUSE_LEAST: Duration = Duration::from_millis(500);
-const PAUSE_MOST: Duration = Duration::from_secs(30);
+/// The first limit and the longest of the pauses between tries.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Tries to connect for the first time.
 const FIRST_TRIES: u32 = 3;
 /// A hint is written no more often than this while a delivery follows.
@@ -111,7 +109,7 @@ impl<T: Target> Delivery<T> {
     pub async fn run(&mut self, shutdown: &CancellationToken) -> Result<Delivered, DeliverError> {
         self.begin().await?;
         let mut sources = self.sources().await?;
-        let (mut failures, mut failing_since, mut held) = (0_u32, None, self.held());
+        let (mut pauses, mut failing_since, mut reached) = (pauses(), None, self.reached());
         loop {
             let round = tokio::select! {
                 biased;
@@ -121,7 +119,8 @@ impl<T: Target> Delivery<T> {
             let pause = match round {
                 Ok(()) => {
                     self.progress.went_well();
-                    (failures, failing_since) = (0, None);
+                    pauses.reset();
+                    failing_since = None;
                     if self.options.once {
                         break;
                     }
@@ -129,9 +128,10 @@ impl<T: Target> Delivery<T> {
                 }
                 Err(error) if error.is_transient() => {
                     // What was reached between two faults begins the count anew.
-                    let now = self.held();
-                    if now != held {
-                        (failures, failing_since, held) = (0, None, now);
+                    let now = self.reached();
+                    if now != reached {
+                        pauses.reset();
+                        (failing_since, reached) = (None, now);
                     }
                     let since = *failing_since.get_or_insert_with(Instant::now);
                     if self.options.once && since.elapsed() > self.options.patience {
@@ -139,8 +139,7 @@ impl<T: Target> Delivery<T> {
                     }
                     tracing::warn!(error = causes(&error), "the delivery is tried again");
                     self.progress.failed(causes(&error));
-                    failures = failures.saturating_add(1);
-                    pause_after(failures)
+                    pauses.pause()
                 }
                 Err(error) => {
                     self.progress.failed(causes(&error));
@@ -161,7 +160,15 @@ impl<T: Target> Delivery<T> {
     /// As [`Self::run`], and faults that may pass.
     pub async fn rebuild(&mut self, shutdown: &CancellationToken) -> Result<Delivered, DeliverError> {
         self.begin().await?;
-        for source in &self.sources().await? {
+        let mut sources = self.sources().await?;
+        for source in &sources {
+            // A table that must be rebuilt is no obstacle here.
+            match self.look(source).await {
+                Err(error) if !error.needs_rebuild() => return Err(error),
+                _ => {}
+            }
+        }
+        for source in &mut sources {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(self.delivered()),
@@ -177,23 +184,21 @@ impl<T: Target> Delivery<T> {
     /// # Errors
     /// When either cannot be read.
     pub async fn verify(&mut self) -> Result<Vec<TableVerdict>, DeliverError> {
-        self.target.prepare().await?;
         let mut verdicts = Vec::new();
-        for source in &self.sources().await? {
-            verdicts.push(self.target.verify(source).await?);
+        for mut source in self.sources().await? {
+            verdicts.push(self.target.verify(&mut source).await?);
         }
         Ok(verdicts)
     }
 
-    /// How the target stands with each table. It makes the target's own tables when they are missing.
+    /// How the target stands with each table; nothing is changed there.
     ///
     /// # Errors
     /// When it or the lake cannot be read.
     pub async fn standings(&mut self) -> Result<Vec<(Source, Standing)>, DeliverError> {
-        self.target.prepare().await?;
         let mut standings = Vec::new();
         for source in self.sources().await? {
-            let standing = self.target.standing(&source).await?;
+            let standing = self.target.seen(&source).await?;
             standings.push((source, standing));
         }
         Ok(standings)
@@ -201,9 +206,10 @@ impl<T: Target> Delivery<T> {
 
     /// Connects for the first time: a wrong address is told soon, and one broken connection is no fault.
     async fn begin(&mut self) -> Result<(), DeliverError> {
-        for failures in 1..FIRST_TRIES {
+        let mut pauses = pauses();
+        for _ in 1..FIRST_TRIES {
             match self.target.prepare().await {
-                Err(error) if error.is_transient() => tokio::time::sleep(pause_after(failures)).await,
+                Err(error) if error.is_transient() => tokio::time::sleep(pauses.pause()).await,
                 other => return other,
             }
         }
@@ -218,8 +224,9 @@ impl<T: Target> Delivery<T> {
         Ok(sources)
     }
 
-    fn held(&self) -> Vec<Option<u64>> {
-        self.progress.tables().into_values().map(|table| table.held).collect()
+    /// What was reached: the versions that the target holds, and the rows that came.
+    fn reached(&self) -> Vec<(Option<u64>, u64)> {
+        self.progress.tables().into_values().map(|table| (table.held, table.rows)).collect()
     }
 
     fn delivered(&self) -> Delivered {
@@ -235,22 +242,46 @@ impl<T: Target> Delivery<T> {
 
     /// Brings each table to the newest version.
     async fn round(&mut self, sources: &mut [Source]) -> Result<(), DeliverError> {
-        self.target.prepare().await?;
-        for source in sources {
+        // How far the target is behind grows while it cannot be reached: so the lake comes first.
+        for source in sources.iter_mut() {
             source.feed.reload().await?;
+            self.note_newest(source).await?;
+        }
+        self.target.prepare().await?;
+        // All tables are looked at before the first step: a hint takes the place of the one before, with every table in it.
+        for source in sources.iter() {
+            self.look(source).await?;
+        }
+        for source in sources {
             self.catch_up(source).await?;
         }
         self.tell(self.options.once).await;
         Ok(())
     }
 
-    async fn catch_up(&mut self, source: &Source) -> Result<(), DeliverError> {
+    /// Notes the newest version of the lake, and since when the target is behind.
+    async fn note_newest(&mut self, source: &Source) -> Result<(), DeliverError> {
+        let (name, newest) = (source.name(), source.version());
+        let known = self.progress.tables().get(name).copied().unwrap_or_default();
+        let since = match known.held {
+            Some(held) if held < newest && known.behind_since.is_none() => source.feed.written_at(held + 1).await?,
+            _ => known.behind_since,
+        };
+        self.progress.of_table(name, |table| (table.newest, table.behind_since) = (newest, since));
+        Ok(())
+    }
+
+    async fn catch_up(&mut self, source: &mut Source) -> Result<(), DeliverError> {
         loop {
             let standing = self.look(source).await?;
             let Some(held) = standing.held else {
                 self.load(source).await?;
                 continue;
             };
+            if held > source.version() {
+                // Another process looked at the lake later.
+                source.feed.reload().await?;
+            }
             if held == source.version() {
                 return Ok(());
             }
@@ -287,6 +318,7 @@ impl<T: Target> Delivery<T> {
 
     fn note(&mut self, source: &Source, version: u64, added: u64, removed: u64) {
         tracing::info!(table = source.name(), version, added, removed, "delivered");
+        self.progress.went_well();
         self.progress.of_table(source.name(), |table| {
             table.held = Some(version);
             table.rows = table.rows.saturating_add(added);
@@ -315,12 +347,13 @@ impl<T: Target> Delivery<T> {
     }
 
     /// Loads a table beside the one in use, and puts it in its place.
-    async fn load(&mut self, source: &Source) -> Result<(), DeliverError> {
+    async fn load(&mut self, source: &mut Source) -> Result<(), DeliverError> {
         for _ in 1..LOADS {
             match self.try_load(source).await {
                 Err(error) if error.needs_rebuild() => {
                     tracing::warn!(error = causes(&error), "the load begins again");
                     self.target.abandon_load(source).await?;
+                    source.feed.reload().await?;
                 }
                 other => return other,
             }
@@ -359,6 +392,7 @@ impl<T: Target> Delivery<T> {
             match self.target.load(source, load, &group).await? {
                 Applied::Overtaken => return Ok(Applied::Overtaken),
                 Applied::Done { added, .. } => {
+                    self.progress.went_well();
                     self.progress.of_table(source.name(), |table| table.rows = table.rows.saturating_add(added));
                 }
             }
@@ -389,10 +423,9 @@ fn groups(files: Vec<FeedFile>, load: &Load) -> Vec<Vec<FeedFile>> {
     groups
 }
 
-/// The pause after so many failures in a row: it doubles, and no two processes wait equally long.
-fn pause_after(failures: u32) -> Duration {
-    let longest = PAUSE_LEAST.saturating_mul(1 << failures.min(10)).min(PAUSE_MOST);
-    longest.mul_f64(rand::rng().random_range(0.5..1.0))
+/// The pauses after failures in a row.
+fn pauses() -> Backoff {
+    Backoff::steady(PAUSES.0, PAUSES.1, &Chance::default())
 }
 
 #[cfg(test)]
@@ -417,12 +450,5 @@ mod tests {
             &Load { version: 1, done: [].into() },
         );
         assert_eq!(small.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1], "a large partition is a load of its own");
-    }
-
-    #[test]
-    fn pauses_grow_to_a_bound() {
-        assert!(pause_after(1) <= Duration::from_secs(1));
-        let long = pause_after(40);
-        assert!(long >= PAUSE_MOST / 2 && long <= PAUSE_MOST, "{long:?}");
     }
 }

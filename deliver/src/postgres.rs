@@ -56,7 +56,7 @@ impl PostgresTarget {
     async fn session(&mut self) -> Result<&mut Session, DeliverError> {
         if self.session.as_ref().is_none_or(Session::is_closed) {
             self.session = None;
-            self.session = Some(Session::connect(&self.options).await?);
+            self.session = Some(Session::open(&self.options).await?);
         }
         match &mut self.session {
             Some(session) => Ok(session),
@@ -80,12 +80,17 @@ impl Target for PostgresTarget {
     }
 
     async fn prepare(&mut self) -> Result<(), DeliverError> {
-        self.session().await.map(drop)
+        let outcome = self.session().await?.prepare().await;
+        self.judged(outcome)
     }
 
     async fn standing(&mut self, source: &Source) -> Result<Standing, DeliverError> {
         let outcome = self.session().await?.standing(source).await;
         self.judged(outcome)
+    }
+
+    async fn seen(&mut self, source: &Source) -> Result<Standing, DeliverError> {
+        self.standing(source).await
     }
 
     async fn apply(&mut self, source: &Source, step: &FeedStep) -> Result<Applied, DeliverError> {
@@ -113,7 +118,7 @@ impl Target for PostgresTarget {
         self.judged(outcome)
     }
 
-    async fn verify(&mut self, source: &Source) -> Result<TableVerdict, DeliverError> {
+    async fn verify(&mut self, source: &mut Source) -> Result<TableVerdict, DeliverError> {
         let outcome = self.session().await?.verify(source).await;
         self.judged(outcome)
     }

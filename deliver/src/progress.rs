@@ -49,7 +49,7 @@ pub const DELIVERY_METRICS: [(&str, &str); 7] = [
     ("bluelake_deliver_version", "The version that the target holds"),
     ("bluelake_deliver_rows_total", "Rows delivered"),
     ("bluelake_deliver_rows_removed_total", "Rows taken away: expired, erased, or loaded anew"),
-    ("bluelake_deliver_failures_total", "Tries that failed and were repeated"),
+    ("bluelake_deliver_failures_total", "Tries that failed"),
     ("bluelake_deliver_rejected_total", "Documents that a search server refused, which are listed in the lake"),
 ];
 

@@ -101,6 +101,9 @@ pub trait Target: Send {
     /// How it stands with a table. It refuses one that another lake delivers.
     async fn standing(&mut self, source: &Source) -> Result<Standing, DeliverError>;
 
+    /// How it stands with a table, for people: nothing is made or mended there.
+    async fn seen(&mut self, source: &Source) -> Result<Standing, DeliverError>;
+
     /// Takes a step: all of it, or nothing.
     async fn apply(&mut self, source: &Source, step: &FeedStep) -> Result<Applied, DeliverError>;
 
@@ -117,7 +120,7 @@ pub trait Target: Send {
     async fn abandon_load(&mut self, source: &Source) -> Result<(), DeliverError>;
 
     /// Compares what it holds with the lake at the version that it holds.
-    async fn verify(&mut self, source: &Source) -> Result<TableVerdict, DeliverError>;
+    async fn verify(&mut self, source: &mut Source) -> Result<TableVerdict, DeliverError>;
 }
 
 /// One whose kind is known only when the program runs.
@@ -133,6 +136,10 @@ impl Target for Box<dyn Target> {
 
     async fn standing(&mut self, source: &Source) -> Result<Standing, DeliverError> {
         (**self).standing(source).await
+    }
+
+    async fn seen(&mut self, source: &Source) -> Result<Standing, DeliverError> {
+        (**self).seen(source).await
     }
 
     async fn apply(&mut self, source: &Source, step: &FeedStep) -> Result<Applied, DeliverError> {
@@ -155,7 +162,7 @@ impl Target for Box<dyn Target> {
         (**self).abandon_load(source).await
     }
 
-    async fn verify(&mut self, source: &Source) -> Result<TableVerdict, DeliverError> {
+    async fn verify(&mut self, source: &mut Source) -> Result<TableVerdict, DeliverError> {
         (**self).verify(source).await
     }
 }

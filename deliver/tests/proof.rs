@@ -43,6 +43,7 @@ async fn each_row_that_was_touched_by_hand_is_found() {
             "transactions",
             "other values",
         ),
+        ("ALTER TABLE lake.transactions DROP COLUMN recipient_id CASCADE".to_owned(), "transactions", "other values"),
         (
             "UPDATE lake.user_events SET email = 'x' WHERE stream_sequence = '3'".to_owned(),
             "user_events",

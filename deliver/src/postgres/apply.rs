@@ -183,6 +183,7 @@ impl<'a> Change<'a> {
         let mut sink = std::pin::pin!(sink);
         let mut bytes = HEADER.to_vec();
         let mut rows = 0_u64;
+        let user = self.users.as_ref().and_then(|_| self.table.place("user_id"));
         for file in files {
             let mut parts = self.parts(file).await?;
             while let Some(batch) = parts.next().await.map_err(self.of_file())? {
@@ -196,12 +197,14 @@ impl<'a> Change<'a> {
                     }
                     encoder.encode(row, &mut bytes)?;
                     rows += 1;
+                    if let Some(id) = user.and_then(|place| encoder.text(place, row))
+                        && !self.touched.contains(id)
+                    {
+                        self.touched.insert(id.to_owned());
+                    }
                     if bytes.len() >= CHUNK {
                         send(&mut sink, &mut bytes).await.map_err(failed())?;
                     }
-                }
-                if self.users.is_some() {
-                    note_users(&batch, &mut self.touched);
                 }
             }
         }
@@ -336,14 +339,4 @@ fn positions(batch: &arrow::array::RecordBatch) -> Option<Vec<RowPosition>> {
     let numbers = batch.column_by_name("stream_sub_sequence")?.as_primitive_opt::<arrow::datatypes::Int32Type>()?;
     let position = |row| (shards.value(row).to_owned(), sequences.value(row).to_owned(), numbers.value(row));
     Some((0..batch.num_rows()).map(position).collect())
-}
-
-fn note_users(batch: &arrow::array::RecordBatch, touched: &mut HashSet<String>) {
-    use arrow::array::AsArray as _;
-    let Some(ids) = batch.column_by_name("user_id").and_then(|ids| ids.as_string_opt::<i32>()) else { return };
-    for id in ids.iter().flatten() {
-        if !touched.contains(id) {
-            touched.insert(id.to_owned());
-        }
-    }
 }

@@ -13,7 +13,7 @@ use super::{
     users::Users,
 };
 use crate::{
-    columns::Table,
+    columns::{Column, Table},
     digest::{Counts, Partition, TableVerdict},
     error::DeliverError,
     target::Source,
@@ -21,28 +21,35 @@ use crate::{
 
 impl Session {
     /// Compares a table.
-    pub(super) async fn verify(&mut self, source: &Source) -> Result<TableVerdict, DeliverError> {
-        let table = source.table()?;
-        let options = self.options.clone();
-        let failed = |operation| options.fault(operation, Some(table.name));
-        let transaction = self.client.build_transaction().read_only(true);
-        let transaction = transaction.isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
-        let transaction = transaction.start().await.map_err(failed("cannot begin"))?;
+    pub(super) async fn verify(&mut self, source: &mut Source) -> Result<TableVerdict, DeliverError> {
+        let (options, name) = (self.options.clone(), source.name());
+        let failed = |operation| options.fault(operation, Some(name));
         let wrong = |fault: String| TableVerdict {
-            table: table.name.to_owned(),
+            table: name.to_owned(),
             version: None,
             partitions: 0,
             rows: 0,
             differences: Vec::new(),
             faults: vec![fault],
         };
+        if !self.has_own_tables().await? {
+            return Ok(wrong("it was never loaded".to_owned()));
+        }
+        let transaction = self.client.build_transaction().read_only(true);
+        let transaction = transaction.isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
+        let transaction = transaction.start().await.map_err(failed("cannot begin"))?;
         let Some(Position { version, rows }) = position(&transaction, &options, source, false).await? else {
             return Ok(wrong("it was never loaded".to_owned()));
         };
         if version > source.version() {
+            // A delivery went on meanwhile.
+            source.feed.reload().await?;
+        }
+        if version > source.version() {
             return Ok(wrong(format!("it holds version {version}, and the lake has {} only", source.version())));
         }
-        let there = columns_there(&transaction, &options, table.name).await?;
+        let table = source.table()?;
+        let there = columns_there(&transaction, &options, name).await?;
         if there.is_empty() {
             return Ok(wrong("the table is gone from the target".to_owned()));
         }
@@ -50,18 +57,15 @@ impl Session {
             Ok(missing) => missing,
             Err(problem) => return Ok(wrong(problem)),
         };
-        // Columns that came to the lake since.
-        let table = Table {
-            columns: table.columns.iter().filter(|it| !missing.contains(it)).cloned().collect(),
-            ..table.clone()
-        };
-        let held = self::held(&transaction, &options, &table).await?;
+        // A column that came to the lake since is null in it as well, at the version that the target holds.
+        let held = self::held(&transaction, &options, (&table, &missing)).await?;
         let mut faults = Vec::new();
         let counted = held.values().map(|counts| counts.rows).fold(0, u64::saturating_add);
         if counted != rows {
             faults.push(format!("it holds {counted} rows, and its position says {rows}"));
         }
-        if let Some(users) = Users::of(&table, &source.contract) {
+        let columns = table.columns.iter().filter(|column| !missing.contains(column)).cloned().collect();
+        if let Some(users) = Users::of(&Table { columns, ..table.clone() }, &source.contract) {
             let row = transaction.query_one(&users.differences(&options.schema), &[]).await;
             let row = row.map_err(options.fault("cannot compare users", Some("users")))?;
             let (missing, odd): (i64, i64) = (row.get(0), row.get(1));
@@ -69,21 +73,21 @@ impl Session {
                 faults.push(format!("users: {missing} rows that their events give are missing or different, and {odd} rows are there that no event gives"));
             }
         }
-        transaction.rollback().await.map_err(options.fault("cannot end", Some(table.name)))?;
+        transaction.rollback().await.map_err(options.fault("cannot end", Some(name)))?;
         let lake = of_lake(source, &table, version, &options.name).await?;
-        Ok(TableVerdict::of(table.name, version, &lake, &held, faults))
+        Ok(TableVerdict::of(name, version, &lake, &held, faults))
     }
 }
 
-/// What the target holds, by partition.
+/// What the target holds, by partition; a column that it lacks is null.
 async fn held(
     transaction: &tokio_postgres::Transaction<'_>,
     options: &super::PostgresOptions,
-    table: &Table,
+    (table, missing): (&Table, &[&Column]),
 ) -> Result<BTreeMap<Partition, Counts>, DeliverError> {
     let failed = || options.fault("cannot copy rows out", Some(table.name));
     let odd = |what: &str| options.refused(&format!("table '{}'", table.name), what, "run it again");
-    let rows = transaction.copy_out(&copy_out(&options.schema, table)).await.map_err(failed())?;
+    let rows = transaction.copy_out(&copy_out(&options.schema, table, missing)).await.map_err(failed())?;
     let mut rows = std::pin::pin!(rows);
     let [first, day] = table.partition.map(|name| table.place(name).unwrap_or(usize::MAX));
     let points: Vec<usize> =

@@ -103,6 +103,14 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    /// The text of a column in a row.
+    pub(super) fn text(&self, place: usize, row: usize) -> Option<&str> {
+        match self.columns.get(place)? {
+            Values::Text(values) if values.is_valid(row) => Some(values.value(row)),
+            _ => None,
+        }
+    }
+
     /// The points of a row.
     pub(super) fn points(&self, row: usize) -> i64 {
         let value = |place: &usize| match self.columns.get(*place) {

@@ -112,9 +112,13 @@ pub(super) fn copy_in(schema: &str, name: &str, table: &Table) -> String {
     format!("COPY {} ({}) FROM STDIN (FORMAT binary)", place(schema, name), list(&table.names()))
 }
 
-/// Copies rows out.
-pub(super) fn copy_out(schema: &str, table: &Table) -> String {
-    format!("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)", list(&table.names()), place(schema, table.name))
+/// Copies rows out; a column that the table lacks is null.
+pub(super) fn copy_out(schema: &str, table: &Table, missing: &[&Column]) -> String {
+    let value = |column: &Column| {
+        if missing.contains(&column) { format!("NULL::{}", type_of(&column.kind)) } else { quoted(&column.name) }
+    };
+    let values: Vec<String> = table.columns.iter().map(value).collect();
+    format!("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)", values.join(", "), place(schema, table.name))
 }
 
 pub(super) fn list(names: &[&str]) -> String {

@@ -50,12 +50,12 @@ pub struct ReportRows<'a> {
 /// When the server cannot be reached, or the schema holds something else. Then nothing has changed; only after a lost answer
 /// to the commit all of it may have. Writing it again is safe.
 pub async fn put_report(options: &PostgresOptions, rows: &ReportRows<'_>) -> Result<u64, DeliverError> {
-    let mut session = Session::open(options).await?;
-    let failed = |operation| options.fault(operation, Some(rows.report));
     if rows.report == PROVENANCE {
         let remedy = "give the report another name";
         return Err(options.refused(&about(rows.report), "its name is that of the table of provenance", remedy));
     }
+    let mut session = Session::open(options).await?;
+    let failed = |operation| options.fault(operation, Some(rows.report));
     let transaction = session.client.transaction().await.map_err(failed("cannot begin"))?;
     lock(&transaction, &options.schema).await.map_err(failed("cannot lock the schema"))?;
     make_own_table(options, &transaction).await?;
@@ -76,10 +76,6 @@ pub async fn put_report(options: &PostgresOptions, rows: &ReportRows<'_>) -> Res
         .execute(&note, &[&rows.report, &rows.question, &rows.lake, &rows.provenance, &number])
         .await
         .map_err(failed("cannot note where the rows come from"))?;
-    if let Some(role) = &options.read_role {
-        let grant = super::ddl::grants(&options.schema, role, &[rows.report.to_owned(), PROVENANCE.to_owned()]);
-        transaction.batch_execute(&grant).await.map_err(failed("cannot let the read role read it"))?;
-    }
     transaction.commit().await.map_err(failed("cannot commit"))?;
     Ok(count)
 }

@@ -29,6 +29,8 @@ pub(super) struct Session {
     pub(super) options: PostgresOptions,
     pub(super) client: Client,
     driver: JoinHandle<()>,
+    /// The target's own tables are there.
+    is_prepared: bool,
 }
 
 impl Drop for Session {
@@ -45,14 +47,6 @@ pub(super) struct Position {
 }
 
 impl Session {
-    /// Connects, looks at the server, and makes what is missing of the target's own tables.
-    pub(super) async fn connect(options: &PostgresOptions) -> Result<Self, DeliverError> {
-        let mut session = Self::open(options).await?;
-        session.make_own_tables().await?;
-        session.let_read().await?;
-        Ok(session)
-    }
-
     /// Connects, and looks at the server.
     pub(super) async fn open(options: &PostgresOptions) -> Result<Self, DeliverError> {
         let mut config = options.address.config.clone();
@@ -76,9 +70,30 @@ impl Session {
                 (client, tokio::spawn(async move { told(connection.await) }))
             }
         };
-        let session = Self { options: options.clone(), client, driver };
+        let session = Self { options: options.clone(), client, driver, is_prepared: false };
         session.check_server().await?;
         Ok(session)
+    }
+
+    /// Makes what is missing of the target's own tables.
+    pub(super) async fn prepare(&mut self) -> Result<(), DeliverError> {
+        if !self.is_prepared {
+            self.make_own_tables().await?;
+            self.let_read().await?;
+            self.is_prepared = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the target's own tables are there: who only looks does not make them.
+    pub(super) async fn has_own_tables(&self) -> Result<bool, DeliverError> {
+        if self.is_prepared {
+            return Ok(true);
+        }
+        let ask = "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL";
+        let (first, second) = (place(&self.options.schema, DELIVERIES), place(&self.options.schema, LOADS));
+        let row = self.client.query_one(ask, &[&first, &second]).await;
+        Ok(row.map_err(self.options.fault("cannot look for the schema", None))?.get(0))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -128,8 +143,11 @@ impl Session {
         let Some(role) = &options.read_role else { return Ok(()) };
         let about = format!("cannot let {} read", quoted(role));
         let failed = || options.fault(&about, None);
-        let ask = "SELECT has_schema_privilege($1::text, $2::text, 'USAGE')";
-        let may: bool = self.client.query_one(ask, &[role, &options.schema]).await.map_err(failed())?.get(0);
+        let ask = "SELECT has_schema_privilege($1::text, $2::text, 'USAGE') \
+                   AND has_table_privilege($1::text, $3::text, 'SELECT')";
+        let deliveries = place(&options.schema, DELIVERIES);
+        let row = self.client.query_one(ask, &[role, &options.schema, &deliveries]).await;
+        let may: bool = row.map_err(failed())?.get(0);
         if may {
             return Ok(());
         }
@@ -145,6 +163,9 @@ impl Session {
 
     /// How the target stands with a table.
     pub(super) async fn standing(&mut self, source: &Source) -> Result<Standing, DeliverError> {
+        if !self.has_own_tables().await? {
+            return Ok(Standing::default());
+        }
         let table = source.table()?;
         let options = self.options.clone();
         let failed = |operation| options.fault(operation, Some(table.name));

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use bluelake_lake::{Extent, FeedFile};
-use chrono::{DateTime, Utc};
 use tokio_postgres::Transaction;
 
 use super::{
@@ -33,7 +32,7 @@ impl Session {
         let schema = &options.schema;
         let there = columns_there(&transaction, &options, &beside(table.name)).await?;
         let fits = missing_columns(&table, &there).is_ok_and(|missing| missing.is_empty());
-        if let Some(load) = under_way(&transaction, &options, source).await?.filter(|_| fits) {
+        if let Some(load) = under_way(&transaction, &options, source, false).await?.filter(|_| fits) {
             return Ok(load);
         }
         throw_away(&transaction, &options, &table).await?;
@@ -65,7 +64,7 @@ impl Session {
         let options = self.options.clone();
         let failed = |operation| options.fault(operation, Some(table.name));
         let transaction = self.client.transaction().await.map_err(failed("cannot begin"))?;
-        let found = locked(&transaction, &options, source).await?;
+        let found = under_way(&transaction, &options, source, true).await?;
         let partitions: BTreeSet<&[String; 2]> = files.iter().map(|file| &file.partition).collect();
         let is_mine = |found: &Load| {
             found.version == load.version && partitions.iter().all(|partition| !found.done.contains(*partition))
@@ -100,7 +99,7 @@ impl Session {
         let files = files.map_err(DeliverError::of_feed(&options.name))?;
         let partitions: BTreeSet<[String; 2]> = files.into_iter().map(|file| file.partition).collect();
         let transaction = self.client.transaction().await.map_err(failed("cannot begin"))?;
-        let found = locked(&transaction, &options, source).await?;
+        let found = under_way(&transaction, &options, source, true).await?;
         if found.is_none_or(|found| found.version != load.version || found.done != partitions) {
             return Ok(Applied::Overtaken);
         }
@@ -113,6 +112,7 @@ impl Session {
         transaction.batch_execute(&make).await.map_err(failed("cannot make indexes and users"))?;
         // From here on others wait: whoever delivers to the table in use holds its position.
         lock(&transaction, schema).await.map_err(failed("cannot lock the schema"))?;
+        refuse_other_tables(&transaction, &options, source).await?;
         let ask = format!("SELECT 1 FROM {} WHERE table_name = $1 FOR UPDATE", place(schema, DELIVERIES));
         transaction.query_opt(&ask, &[&table.name]).await.map_err(failed("cannot lock the position"))?;
         exchange(&transaction, &options, source, &table).await?;
@@ -174,41 +174,25 @@ async fn refuse_other_tables(
     Ok(())
 }
 
-/// The load of a table that is under way, if it is of this lake and has these columns.
+/// The load of a table that is under way, if it is of this lake and has these columns; locked until the transaction ends if
+/// that is asked for: then nobody else goes on with it.
 async fn under_way(
     transaction: &Transaction<'_>,
     options: &PostgresOptions,
     source: &Source,
-) -> Result<Option<Load>, DeliverError> {
-    read(transaction, options, source, "").await
-}
-
-/// The same, and nobody else goes on with it until the transaction ends.
-async fn locked(
-    transaction: &Transaction<'_>,
-    options: &PostgresOptions,
-    source: &Source,
-) -> Result<Option<Load>, DeliverError> {
-    read(transaction, options, source, " FOR UPDATE").await
-}
-
-async fn read(
-    transaction: &Transaction<'_>,
-    options: &PostgresOptions,
-    source: &Source,
-    lock: &str,
+    locked: bool,
 ) -> Result<Option<Load>, DeliverError> {
     let name = source.name();
     let failed = || options.fault("cannot read the load", Some(name));
+    let lock = if locked { " FOR UPDATE" } else { "" };
     let ask = format!(
-        "SELECT version, lake_table_id, columns, lake, lake_time FROM {} WHERE table_name = $1{lock}",
+        "SELECT version, lake_table_id, columns, lake FROM {} WHERE table_name = $1{lock}",
         place(&options.schema, LOADS)
     );
     let Some(row) = transaction.query_opt(&ask, &[&name]).await.map_err(failed())? else { return Ok(None) };
     let (version, id, columns): (i64, String, String) = (row.get(0), row.get(1), row.get(2));
     if id != source.feed.table_id()? {
         let lake: String = row.get(3);
-        let _: Option<DateTime<Utc>> = row.get(4);
         return Err(another_lake(options, name, &lake));
     }
     if columns != source.columns.to_string() {
