@@ -39,8 +39,10 @@ async fn a_lake_is_delivered_proved_and_delivered_anew() {
     let (machine, _kinesis) = prepared(&server).await;
     let before = machine.run(&["deliver", "status", "--json"]).await.expect_code(3).json();
     assert_eq!(before[0]["held"], Value::Null, "{before}");
-    let delivered = machine.run(&["deliver", "warehouse", "--once", "--json"]).await.expect_code(0).json();
     let client = server.client().await;
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'bluelake'";
+    assert_eq!(value(&client, schemas).await, "0", "who looks makes nothing");
+    let delivered = machine.run(&["deliver", "warehouse", "--once", "--json"]).await.expect_code(0).json();
     for table in ["user_events", "transactions", "rejected_events"] {
         let lake = machine.number(LAKE, &format!("SELECT count(*) FROM {table}")).await;
         let held = value(&client, &format!("SELECT count(*) FROM bluelake.{table}")).await;
@@ -83,6 +85,10 @@ async fn wrong_usage_and_failures_have_their_exit_codes() {
     machine.run(&["deliver", "warehouse", "--once"]).await.expect_code(2).expect_message(&["pionts"]);
     machine.write("bluelake.toml", &settings(&server, "colour = 1"));
     machine.run(&["deliver", "warehouse"]).await.expect_code(2).expect_message(&["bluelake.toml", "colour"]);
+    machine.write("bluelake.toml", "[[target]]\naddress = \"postgres://me:hidden@host/points\n");
+    let torn = machine.run(&["deliver", "warehouse"]).await.expect_code(2);
+    assert!(!torn.stderr.contains("hidden"), "{}", torn.stderr);
+    torn.expect_message(&["is not valid TOML: line 2"]);
 }
 
 async fn ask(port: u16, path: &str) -> Option<String> {

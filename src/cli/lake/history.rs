@@ -19,7 +19,7 @@ pub(crate) struct HistoryArguments {
     /// Tell of this table only; may be repeated [default: all]
     #[arg(long = "table", value_name = "NAME", value_parser = table_names())]
     tables: Vec<String>,
-    /// Show so many versions of each table, the newest first [default: 20, or all of a time]
+    /// Show this many versions of each table, the newest first [default: 20, or all of a time]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Tell of versions from this time on, by the store's clock

@@ -27,7 +27,7 @@ pub(crate) struct VacuumArguments {
     #[arg(long)]
     dry_run: bool,
     /// Look for files that nothing refers to now, and delete them [default: once a week; the first time they are only
-    /// told]
+    /// listed]
     #[arg(long)]
     orphans: bool,
 }
