@@ -1,8 +1,9 @@
 //! Delivers the tables of the lake to stores of others, and proves that they hold the same.
 //!
 //! Guarantees: a target holds each row of the lake once, as of one version of each table; its position moves in the same
-//! transaction as the rows; what the lake no longer tells in full is loaded anew and never skipped. Leaves to others: what
-//! happened to the rows (`lake`), when it runs and how it is watched (`src`).
+//! transaction as the rows, or, in a search server, when all of them are settled; what the lake no longer tells in full is
+//! loaded anew and never skipped. Leaves to others: what happened to the rows (`lake`), when it runs and how it is watched
+//! (`src`).
 
 mod columns;
 mod delivery;

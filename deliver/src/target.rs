@@ -104,7 +104,7 @@ pub trait Target: Send {
     /// How it stands with a table, for people: nothing is made or mended there.
     async fn seen(&mut self, source: &Source) -> Result<Standing, DeliverError>;
 
-    /// Takes a step: all of it, or nothing.
+    /// Takes a step. As long as the position has not moved it is taken again, with the same outcome.
     async fn apply(&mut self, source: &Source, step: &FeedStep) -> Result<Applied, DeliverError>;
 
     /// Begins to load the table at the newest version as last looked at, or goes on with a load that was begun.

@@ -1,4 +1,4 @@
-//! Delivery to a real PostgreSQL server: it starts one of the machine's packages, and says so when there is none.
+//! Delivery to real servers. A test says so when its server is not there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod erasure;

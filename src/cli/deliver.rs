@@ -53,8 +53,9 @@ enum DeliverCommand {
 
 const EXAMPLES: &str = "\
 A target is described in bluelake.toml (docs/delivery.md). It gets each row once: the version that it holds moves in the same \
-transaction as the rows. Run it again, or after a crash, and it goes on there. Several at once are safe.
-Ctrl-C or SIGTERM ends it with exit code 0; what was not committed then is not half done.
+transaction as the rows, or, in a search server, when all of them are settled. Run it again, or after a crash, and it goes on there. \
+Several at once are safe.
+Ctrl-C or SIGTERM ends it with exit code 0; a step that was not taken in full is taken again.
 Exit code 3 when the target must be rebuilt, or differs from the lake.
 
 Examples:

@@ -1,5 +1,4 @@
-//! `bluelake deliver` against a real PostgreSQL server of the machine's packages; without one the test says that it did not
-//! run.
+//! `bluelake deliver` against real servers; a test says so when its server is not there.
 
 use std::time::Duration;
 
