@@ -236,8 +236,9 @@ impl<'a> Run<'a> {
         let mut task = self.table.begin(TaskKind::Compact).await?;
         let schema = numbered(&self.table, self.contract)?;
         let pace = Pace::new(self.options.rate);
-        let (table, layout, room) = (&self.table, self.layout, due.policy.open_bytes);
-        let rewriter = Rewriter { table, layout, schema, room, task: task.id, pace };
+        let (table, layout) = (&self.table, self.layout);
+        let Policy { open_bytes: room, group_bytes, .. } = due.policy;
+        let rewriter = Rewriter { table, layout, schema, room, group_bytes, task: task.id, pace };
         let (mut number, mut content) = (0, (0_u128, 0_u128));
         let mut merged = Vec::new();
         for merge in first_of(due) {

@@ -15,11 +15,13 @@ use chrono::NaiveDate;
 const FILES_OF_A_TABLE: u64 = 4_000;
 const TARGET_MIN: u64 = 256 << 20;
 const TARGET_MAX: u64 = 1 << 30;
+/// Row groups of usual events are full by their rows long before. Only heavy rows fill these.
+const GROUP_MIN: u64 = 8 << 20;
+const GROUP_MAX: u64 = 64 << 20;
 
-/// The most memory of a file with a large row group while it is read, and of the rows of any file that are decoded at
-/// once.
-const OPEN_FILE_BYTES: u64 = 80 << 20;
-pub(crate) const DECODED_BYTES: u64 = 4 << 20;
+/// The most bytes of a row group of usual events, and of the rows of any file that are decoded at once.
+const ROW_GROUP: u64 = 22 << 20;
+pub(crate) const DECODED_BYTES: u64 = 2 << 20;
 /// Files up to this size are read whole: each of their columns' decoders would take more than their rows. Rows in
 /// memory weigh about `UNPACKED` times as much as in a file.
 pub(crate) const SMALL_FILE: u64 = 256 << 10;
@@ -50,6 +52,8 @@ pub struct Policy {
     pub merge_files: usize,
     /// The most bytes of files that are open at once while they are merged.
     pub open_bytes: u64,
+    /// The most encoded bytes of a row group of a new file. It is held until it is full.
+    pub group_bytes: u64,
 }
 
 /// The role in which a file was written, by its name.
@@ -133,14 +137,18 @@ impl Policy {
             tidy: Duration::from_secs(30 * 24 * 3_600),
             merge_bytes: 2 << 30,
             merge_files: 512,
-            open_bytes: 128 << 20,
+            open_bytes: 96 << 20,
+            group_bytes: 21 << 20,
         }
     }
 
-    /// The policy for a merge with this `memory`: half of it for open files.
+    /// The policy for a merge with this `memory`. Three eighths of it are for open files, and a twelfth is for the row
+    /// group that fills, which is held twice while it is written. The rest is for parts under way and for what the
+    /// system's allocator keeps (docs/performance.md, Compaction).
     #[must_use]
     pub fn within(self, memory: usize) -> Self {
-        Self { open_bytes: u64::try_from(memory / 2).unwrap_or(u64::MAX), ..self }
+        let memory = u64::try_from(memory).unwrap_or(u64::MAX);
+        Self { open_bytes: memory / 8 * 3, group_bytes: (memory / 12).clamp(GROUP_MIN, GROUP_MAX), ..self }
     }
 
     /// The least bytes of a full file.
@@ -265,9 +273,10 @@ impl Role {
     }
 }
 
-/// The memory of a file while it is read: the rows of a small one, the largest row group of a large one.
+/// The memory of a file while it is read: the rows of a small one; of a large one its largest row group, twice as the
+/// system's allocator keeps freed blocks of this size, and the decoded rows.
 pub(crate) fn open_bytes(file_bytes: u64) -> u64 {
-    if file_bytes <= SMALL_FILE { file_bytes * UNPACKED } else { file_bytes.min(OPEN_FILE_BYTES) + DECODED_BYTES }
+    if file_bytes <= SMALL_FILE { file_bytes * UNPACKED } else { file_bytes.min(ROW_GROUP) * 2 + DECODED_BYTES }
 }
 
 /// The most bytes of files that overlap at one time, and so are open at once when they are merged in order.

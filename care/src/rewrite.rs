@@ -51,6 +51,8 @@ pub(crate) struct Rewriter<'a> {
     pub(crate) schema: SchemaRef,
     /// Bytes of files that may be open at once.
     pub(crate) room: u64,
+    /// The most encoded bytes of a row group.
+    pub(crate) group_bytes: u64,
     /// The task of the files.
     pub(crate) task: Uuid,
     pub(crate) pace: Pace,
@@ -212,7 +214,8 @@ impl Rewriter<'_> {
         // Rejected events are bytes, all different.
         let bytes = self.schema.fields().iter().filter(|field| *field.data_type() == DataType::Binary);
         let heavy = bytes.map(|field| field.name().clone()).collect();
-        FileOptions { heavy, ..FileOptions::large(level, filters.collect()) }
+        let group_bytes = usize::try_from(self.group_bytes).ok();
+        FileOptions { heavy, group_bytes, ..FileOptions::large(level, filters.collect()) }
     }
 
     /// The content of files in the store.
