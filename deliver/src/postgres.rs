@@ -6,6 +6,7 @@ mod compare;
 mod copy;
 mod ddl;
 mod faults;
+mod iam;
 pub(crate) mod reports;
 mod session;
 mod shadow;

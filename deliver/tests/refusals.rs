@@ -142,4 +142,12 @@ async fn a_connection_can_be_encrypted() {
     let unknown = format!("{}?sslmode=verify-full", server.address());
     let told = message(&world, target_at(&unknown, "lake")).await;
     assert!(told.contains("certificate"), "{told}");
+    // The server knows no tokens of IAM; so it tells that one came.
+    let address = Address::parse(&format!("{}&auth=iam", known.replacen(":s3cret@", "@", 1)), &Surroundings::default());
+    let credentials = aws_credential_types::Credentials::new("id", "secret", None, None, "test");
+    let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(credentials);
+    let address = address.unwrap().signed_by(Some("eu-west-1".to_owned()), Some(credentials)).unwrap();
+    let options = PostgresOptions { name: "warehouse".to_owned(), address, schema: "lake".to_owned(), read_role: None };
+    let told = message(&world, PostgresTarget::new(options)).await;
+    assert!(told.contains("authentication failed") && told.contains("GRANT rds_iam"), "{told}");
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio_postgres::{Config, config::Host};
 use url::Url;
+
+use super::iam::Signer;
 
 /// What is known beside the URL.
 #[derive(Clone, Default)]
@@ -31,8 +34,20 @@ pub(super) enum Encryption {
 pub struct Address {
     pub(super) config: Config,
     pub(super) encryption: Encryption,
+    /// A token of IAM stands in place of the password.
+    iam: Option<Iam>,
+    pub(super) signer: Option<Signer>,
     /// For messages, without a password.
     shown: String,
+}
+
+/// The database for which a token of IAM is asked.
+#[derive(Clone)]
+struct Iam {
+    host: String,
+    port: u16,
+    /// The Region that the URL names.
+    region: Option<String>,
 }
 
 impl fmt::Display for Address {
@@ -48,7 +63,7 @@ impl fmt::Debug for Address {
 }
 
 impl Address {
-    /// Reads a URL: `postgres://user[:password]@host[:port]/database[?sslmode=…&sslrootcert=…]`.
+    /// Reads a URL: `postgres://user[:password]@host[:port]/database[?sslmode=…&sslrootcert=…&auth=iam&region=…]`.
     ///
     /// # Errors
     /// What is wrong with it, in words that do not hold the password.
@@ -57,11 +72,13 @@ impl Address {
         if !["postgres", "postgresql"].contains(&url.scheme()) {
             return Err("it must begin with postgres://".to_owned());
         }
-        let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
+        let (mut mode, mut roots, mut auth, mut region, mut rest) = (None, None, None, None, Vec::new());
         for (key, value) in url.query_pairs() {
             match key.as_ref() {
                 "sslmode" => mode = Some(value.into_owned()),
                 "sslrootcert" => roots = Some(value.into_owned()),
+                "auth" => auth = Some(value.into_owned()),
+                "region" => region = Some(value.into_owned()),
                 _ => rest.push((key.into_owned(), value.into_owned())),
             }
         }
@@ -83,7 +100,14 @@ impl Address {
         };
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let encryption = encryption(mode.as_deref(), roots, is_near)?;
-        if config.get_password().is_none() {
+        let is_iam = by_iam(auth.as_deref(), region.as_deref())?;
+        if is_iam && config.get_password().is_some() {
+            return Err("it has a password and auth=iam: leave one of them out".to_owned());
+        }
+        if is_iam && encryption == Encryption::None {
+            return Err("auth=iam needs a connection that is encrypted: write sslmode=verify-full".to_owned());
+        }
+        if !is_iam && config.get_password().is_none() {
             let of_file = surroundings.password_file.as_deref();
             let place = Place { host: &host, port, database: &database, user: &user };
             let password = surroundings.password.clone().or_else(|| password_in(of_file?, &place));
@@ -96,7 +120,35 @@ impl Address {
             Encryption::Verified { .. } => tokio_postgres::config::SslMode::Require,
         });
         let shown = format!("postgres://{user}@{host}:{port}/{database}");
-        Ok(Self { config, encryption, shown })
+        let iam = is_iam.then_some(Iam { host, port, region });
+        Ok(Self { config, encryption, iam, signer: None, shown })
+    }
+
+    /// Whether a token of IAM is asked for each connection: [`Address::signed_by`] gives who signs it.
+    #[must_use]
+    pub fn wants_iam(&self) -> bool {
+        self.iam.is_some()
+    }
+
+    /// The address with who signs the tokens of IAM. The Region of the URL goes before this one.
+    ///
+    /// # Errors
+    /// Without a Region or credentials.
+    pub fn signed_by(
+        mut self,
+        region: Option<String>,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, String> {
+        let own = self.iam.as_ref().and_then(|iam| iam.region.clone());
+        let region = own.or(region).ok_or("auth=iam needs a Region of AWS: set AWS_REGION, or add &region=…")?;
+        let credentials = credentials.ok_or("auth=iam needs credentials of AWS, and there are none")?;
+        self.signer = Some(Signer { region, credentials });
+        Ok(self)
+    }
+
+    /// Host and port of the database for which a token of IAM is asked.
+    pub(super) fn iam_place(&self) -> Option<(&str, u16)> {
+        self.iam.as_ref().map(|iam| (iam.host.as_str(), iam.port))
     }
 
     pub(super) fn user(&self) -> &str {
@@ -105,6 +157,16 @@ impl Address {
 
     pub(super) fn database(&self) -> &str {
         self.config.get_dbname().unwrap_or_default()
+    }
+}
+
+/// Whether a token of IAM stands in place of the password.
+fn by_iam(auth: Option<&str>, region: Option<&str>) -> Result<bool, String> {
+    match auth {
+        Some("iam") => Ok(true),
+        Some(other) => Err(format!("auth={other} is not known: write auth=iam, or leave it out")),
+        None if region.is_some() => Err("region is only for auth=iam".to_owned()),
+        None => Ok(false),
     }
 }
 
@@ -194,10 +256,31 @@ mod tests {
             ("postgres:///points?user=me", "no host"),
             ("postgres://me@a,b/points", "several hosts"),
             ("postgres://me@db/points?colour=red", "colour"),
+            ("postgres://me@db/points?auth=ldap", "auth=iam"),
+            ("postgres://me@db/points?region=eu-west-1", "only for auth=iam"),
+            ("postgres://me:own@db/points?auth=iam", "leave one of them out"),
+            ("postgres://me@db/points?auth=iam&sslmode=disable", "verify-full"),
         ] {
             let message = address(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");
         }
+    }
+
+    #[test]
+    fn a_token_of_iam_takes_the_place_of_every_password() {
+        let surroundings = Surroundings { password: Some("variable".to_owned()), password_file: None };
+        let address = Address::parse("postgres://me@db/points?auth=iam", &surroundings).unwrap();
+        assert!(address.wants_iam() && address.config.get_password().is_none());
+        let credentials = || {
+            let credentials = aws_credential_types::Credentials::new("id", "secret", None, None, "test");
+            Some(SharedCredentialsProvider::new(credentials))
+        };
+        assert!(address.clone().signed_by(None, credentials()).unwrap_err().contains("AWS_REGION"));
+        assert!(address.clone().signed_by(Some("here".to_owned()), None).unwrap_err().contains("credentials"));
+        let signed = address.signed_by(Some("here".to_owned()), credentials()).unwrap();
+        assert_eq!(signed.signer.unwrap().region, "here");
+        let named = Address::parse("postgres://me@db/points?auth=iam&region=there", &surroundings).unwrap();
+        assert_eq!(named.signed_by(Some("here".to_owned()), credentials()).unwrap().signer.unwrap().region, "there");
     }
 
     #[test]

@@ -52,6 +52,9 @@ fn verdict(code: &SqlState, options: &PostgresOptions) -> Verdict {
     let (schema, user) = (quoted(&options.schema), quoted(options.address.user()));
     let text = code.code();
     let remedy = match text {
+        "28P01" | "28000" if options.address.wants_iam() => format!(
+            "let an administrator run: GRANT rds_iam TO {user}; and let the role of AWS do rds-db:connect as that user"
+        ),
         "28P01" | "28000" => {
             "check the user and the password in the address, PGPASSWORD or PGPASSFILE, and pg_hba.conf of the server"
                 .to_owned()

@@ -55,6 +55,9 @@ impl Session {
             .connect_timeout(Duration::from_secs(10))
             .keepalives_idle(Duration::from_secs(30))
             .tcp_user_timeout(Duration::from_secs(60));
+        if let Some(token) = options.token().await? {
+            config.password(token);
+        }
         let failed = options.fault("cannot connect", None);
         let (client, driver) = match &options.address.encryption {
             Encryption::None => {

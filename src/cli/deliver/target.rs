@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use bluelake_deliver::{
-    Address, PostgresOptions, PostgresTarget, SearchAddress, SearchAuth, SearchOptions, SearchTarget, Target,
+    PostgresOptions, PostgresTarget, SearchAddress, SearchAuth, SearchOptions, SearchTarget, Target,
 };
 use bluelake_lake::Lake;
 
@@ -23,8 +23,7 @@ const KEY: &str = "SEARCH_API_KEY";
 pub(super) async fn target(settings: &TargetSettings, lake: &Lake) -> Result<Box<dyn Target>> {
     match &settings.kind {
         TargetKind::Postgres { schema, read_role } => {
-            let address = Address::parse(&settings.address.0, &secrets::of_postgres())
-                .map_err(|problem| wrong(settings, &problem))?;
+            let address = secrets::postgres(&settings.address.0).await?.map_err(|problem| wrong(settings, &problem))?;
             Ok(Box::new(PostgresTarget::new(PostgresOptions {
                 name: settings.name.clone(),
                 address,

@@ -1,7 +1,7 @@
 //! `bluelake report run … --destination postgres://…`: a report as rows of a table.
 
 use anyhow::{Context as _, Result};
-use bluelake_deliver::{Address, PostgresOptions, ReportRows, put_report};
+use bluelake_deliver::{PostgresOptions, ReportRows, put_report};
 use bluelake_queries::{ReportResult, export_folder};
 use serde::Serialize;
 
@@ -52,10 +52,10 @@ impl Database {
     }
 
     /// # Errors
-    /// [`WrongUsage`] for an address that cannot be used.
-    pub(super) fn new(destination: &str, lake: String) -> Result<Self> {
+    /// [`WrongUsage`] for an address that cannot be used; when the configuration of AWS cannot be read.
+    pub(super) async fn new(destination: &str, lake: String) -> Result<Self> {
         let (address, schema) = split(destination);
-        let address = Address::parse(&address, &secrets::of_postgres());
+        let address = secrets::postgres(&address).await?;
         let address = address.map_err(|problem| WrongUsage::new(format!("cannot export to a database: {problem}")))?;
         let options = PostgresOptions { name: "the destination".to_owned(), address, schema, read_role: None };
         Ok(Self { options, lake })

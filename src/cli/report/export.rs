@@ -74,7 +74,7 @@ pub(super) fn link_validity(text: &str) -> Result<Duration, String> {
 impl Destination {
     /// # Errors
     /// [`WrongUsage`] for an invalid place, format or validity of links.
-    pub(super) fn new(
+    pub(super) async fn new(
         session: &Session,
         destination: &str,
         formats: &[OutputFormat],
@@ -85,7 +85,7 @@ impl Destination {
                 let message = "--format and --presign are for files; a database takes the rows of a report as they are";
                 return Err(WrongUsage::new(message).into());
             }
-            return Ok(Self::Database(Box::new(Database::new(destination, session.location()?.to_string())?)));
+            return Ok(Self::Database(Box::new(Database::new(destination, session.location()?.to_string()).await?)));
         }
         Files::new(session, destination, formats, presign).map(Self::Files)
     }

@@ -115,7 +115,7 @@ impl RunArguments {
 /// # Errors
 /// When the call is wrong, the lake cannot be queried, or the result cannot be written.
 pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> {
-    let target = Target::of(session, &arguments)?;
+    let target = Target::of(session, &arguments).await?;
     let parameters = arguments.parameters()?;
     let catalog = super::catalogue(session)?;
     let report = catalog.get(&arguments.name).map_err(usage)?;
@@ -161,9 +161,9 @@ enum Target {
 
 impl Target {
     /// Makes all checks that are possible before the report runs.
-    fn of(session: &Session, arguments: &RunArguments) -> Result<Self> {
+    async fn of(session: &Session, arguments: &RunArguments) -> Result<Self> {
         if let Some(destination) = &arguments.destination {
-            let export = export::Destination::new(session, destination, &arguments.formats, arguments.presign)?;
+            let export = export::Destination::new(session, destination, &arguments.formats, arguments.presign).await?;
             return Ok(Self::Destination(export));
         }
         let format = match arguments.formats.as_slice() {

@@ -92,7 +92,10 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
             "no reports are listed: write a [[report]] table for each into the configuration file; see --help";
         return Err(WrongUsage::new(message).into());
     }
-    let jobs = scheduled.iter().map(|one| Job::new(session, &catalog, one, span)).collect::<Result<Vec<_>>>()?;
+    let mut jobs = Vec::new();
+    for one in scheduled {
+        jobs.push(Job::new(session, &catalog, one, span).await?);
+    }
     let conditions = arguments.answer.conditions()?;
     let lake = session.lake().await?;
     let mut runs = Vec::new();
@@ -134,7 +137,12 @@ fn outcome(runs: &[ReportRun]) -> Result<Outcome> {
 }
 
 impl<'a> Job<'a> {
-    fn new(session: &Session, catalog: &'a ReportCatalog, scheduled: &ScheduledReport, span: Span) -> Result<Self> {
+    async fn new(
+        session: &Session,
+        catalog: &'a ReportCatalog,
+        scheduled: &ScheduledReport,
+        span: Span,
+    ) -> Result<Self> {
         let report = catalog.get(&scheduled.name).map_err(usage)?;
         let destination = scheduled.destination.as_ref().or(session.config.reports.destination.as_ref());
         let destination = destination.ok_or_else(|| {
@@ -159,7 +167,8 @@ impl<'a> Job<'a> {
             parameters = parameters.with(name, value);
         }
         let question = report.question(&parameters).map_err(usage)?;
-        Ok(Self { question, destination: Destination::new(session, destination, &scheduled.formats, None)? })
+        let destination = Destination::new(session, destination, &scheduled.formats, None).await?;
+        Ok(Self { question, destination })
     }
 
     async fn run(&self, session: &Session, lake: &Lake, conditions: &Conditions) -> Result<Ended> {
