@@ -20,12 +20,16 @@ const GROUP_MIN: u64 = 8 << 20;
 const GROUP_MAX: u64 = 64 << 20;
 
 /// The most bytes of a row group of usual events, and of the rows of any file that are decoded at once.
-const ROW_GROUP: u64 = 22 << 20;
+const ROW_GROUP: u64 = 21 << 20;
 pub(crate) const DECODED_BYTES: u64 = 2 << 20;
-/// Files up to this size are read whole: each of their columns' decoders would take more than their rows. Rows in
-/// memory weigh about `UNPACKED` times as much as in a file.
-pub(crate) const SMALL_FILE: u64 = 256 << 10;
+/// What the decoders of a file take: each of some twenty columns has one, of about 160 KiB.
+const DECODERS: u64 = 3 << 20;
+/// Files up to this size are read whole: their decoders would take more than their rows. Rows in memory weigh about
+/// `UNPACKED` times as much as in a file.
+pub(crate) const SMALL_FILE: u64 = 512 << 10;
 const UNPACKED: u64 = 8;
+/// The most decoded bytes of a file that is read whole.
+pub(crate) const SMALL_DECODED: u64 = SMALL_FILE * UNPACKED;
 
 /// Sizes and times of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,9 +278,13 @@ impl Role {
 }
 
 /// The memory of a file while it is read: the rows of a small one; of a large one its largest row group, twice as the
-/// system's allocator keeps freed blocks of this size, and the decoded rows.
+/// system's allocator keeps freed blocks of this size, decoded rows and the decoders.
 pub(crate) fn open_bytes(file_bytes: u64) -> u64 {
-    if file_bytes <= SMALL_FILE { file_bytes * UNPACKED } else { file_bytes.min(ROW_GROUP) * 2 + DECODED_BYTES }
+    if file_bytes <= SMALL_FILE {
+        file_bytes * UNPACKED
+    } else {
+        file_bytes.min(ROW_GROUP) * 2 + DECODED_BYTES + DECODERS
+    }
 }
 
 /// The most bytes of files that overlap at one time, and so are open at once when they are merged in order.

@@ -29,7 +29,7 @@ use self::{
 use crate::{
     error::CareError,
     pace::Pace,
-    policy::{Cause, DECODED_BYTES, Merge, SMALL_FILE, open_bytes},
+    policy::{Cause, DECODED_BYTES, Merge, SMALL_DECODED, SMALL_FILE, open_bytes},
 };
 
 /// Rows that are decoded at once, and rows that are written at once. A rejected event may have some MiB, so their bytes
@@ -234,7 +234,7 @@ impl Rewriter<'_> {
 /// The rows of a file of the table. A small one is read whole: its decoders are gone before the next file is opened.
 async fn open(table: &MaintainedTable, file: &TableFile) -> Result<Rows, LakeError> {
     let stored = table.open_file(&file.path, file.size).await?;
-    let is_small = file.size <= SMALL_FILE && stored.decoded_bytes() <= DECODED_BYTES;
+    let is_small = file.size <= SMALL_FILE && stored.decoded_bytes() <= SMALL_DECODED;
     let rows = in_parts(stored)?;
     if !is_small {
         return Ok(Box::pin(rows));

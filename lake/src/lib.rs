@@ -57,6 +57,7 @@ pub use maintenance::undo::{UndoView, Undone, UndoneSearch};
 pub use maintenance::vacuum::deliveries::{DeliveryHint, DeliveryHints};
 pub use maintenance::vacuum::{OrphanSearch, VacuumOptions, Vacuumed, plan::GoneFile, vacuum};
 pub use place::archive::{Archive, ArchiveListing, ArchivedObject, UnreadableObject};
+pub use place::bucket::credentials::KeptCredentials;
 pub use place::bucket::lifecycle::Tiers;
 pub use place::bucket::tiers::{NoTierClass, TierChange, TierClass, Tiering};
 pub use place::files::{FileStore, LINK_VALID_MAX, StagedFile};

@@ -139,9 +139,9 @@ fn files_that_overlap_are_merged_within_the_memory() {
 fn many_small_files_fit_into_the_memory() {
     let merges = policy().merges(&many(512, 20_000, 1), day("2026-01-02"), Millis::new(NOW));
     assert_eq!(sizes(&merges), [(Cause::Run, 512)]);
-    // Of one minute and as large as small files are, 48 are open at once.
+    // Of one minute and as large as small files are, 24 are open at once.
     let large = policy().merges(&many(512, SMALL_FILE, 1), day("2026-01-02"), Millis::new(NOW));
-    assert_eq!(sizes(&large), [(Cause::Run, 48)]);
+    assert_eq!(sizes(&large), [(Cause::Run, 24)]);
 }
 
 #[test]

@@ -22,6 +22,8 @@ use crate::error::DeliverError;
 
 /// Tries of a call whose fault may pass, with pauses between them that double.
 const TRIES: u32 = 6;
+/// No further try begins after this time: the next round of delivery tries again, and tells what is wrong meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The first limit and the longest of these pauses.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(10));
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -134,11 +136,12 @@ impl Client {
     /// The answer to a call, whatever it says, unless the server cannot be reached or is busy for long.
     pub(super) async fn answer(&self, call: &Call<'_>) -> Result<Answer, DeliverError> {
         let (mut tries, mut backoff) = (0, self.backoff());
+        let began = tokio::time::Instant::now();
         loop {
             tries += 1;
             let answer = self.once(call).await;
             let passes = answer.as_ref().map_or(true, Answer::may_pass);
-            if !passes || tries == TRIES {
+            if !passes || tries == TRIES || began.elapsed() >= PATIENCE {
                 return match answer {
                     Ok(answer) if answer.may_pass() => Err(self.refusal(call, &answer)),
                     Ok(answer) => Ok(answer),
@@ -237,6 +240,7 @@ impl Client {
                 400,
                 "resource_already_exists_exception" | "invalid_alias_name_exception" | "invalid_index_name_exception",
             ) => ("give the target another index_prefix, or take what has the name away", false),
+            (404, "index_not_found_exception") => ("it was deleted meanwhile: delivery looks again by itself", true),
             (404 | 405, _) => {
                 ("it must be OpenSearch, or Elasticsearch from 7.10 on, and nothing between may change paths", false)
             }

@@ -1,17 +1,13 @@
 //! S3: the bucket itself (aws-sdk-s3), and the object store over it, with the credentials chain of all other AWS calls
 //! of the program.
 
+pub(crate) mod credentials;
 pub(crate) mod lifecycle;
 pub(crate) mod tiers;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider, error::CredentialsError};
 use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     types::{
@@ -21,72 +17,19 @@ use aws_sdk_s3::{
 };
 use aws_types::service_config::ServiceConfigKey;
 use object_store::{
-    BackoffConfig, CredentialProvider, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, AwsCredential, S3ConditionalPut},
+    BackoffConfig, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut},
 };
-use tokio::sync::Mutex;
 
+use self::credentials::KeptCredentials;
 use crate::{
     backoff::{Backoff, Chance},
     causes::causes,
     error::LakeError,
 };
 
-/// Credentials are renewed this time before they expire.
-const RENEWED_AHEAD: Duration = Duration::from_secs(60);
-/// Credentials without a time of expiry are renewed after this time.
-const KEPT_AT_MOST: Duration = Duration::from_secs(15 * 60);
-
 /// Tries of a call while another call on the bucket is under way: half a minute in all.
 const TURNS: usize = 12;
-
-/// Passes the SDK's credentials to object_store. The chain asks its source (a service, a program) anew each time, and
-/// object_store asks before each call, so credentials are kept until they are about to expire.
-#[derive(Debug)]
-struct ChainCredentials {
-    provider: SharedCredentialsProvider,
-    kept: Mutex<Option<Kept>>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    credential: Arc<AwsCredential>,
-    until: SystemTime,
-}
-
-#[async_trait]
-impl CredentialProvider for ChainCredentials {
-    type Credential = AwsCredential;
-
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        // It is held while the source is asked: other callers wait for that answer.
-        let mut kept = self.kept.lock().await;
-        let now = SystemTime::now();
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.until > now) {
-            return Ok(Arc::clone(&kept.credential));
-        }
-        let credentials = self.provider.provide_credentials().await.map_err(not_provided)?;
-        let credential = Arc::new(AwsCredential {
-            key_id: credentials.access_key_id().to_owned(),
-            secret_key: credentials.secret_access_key().to_owned(),
-            token: credentials.session_token().map(ToOwned::to_owned),
-        });
-        let renewal = credentials.expiry().and_then(|expiry| expiry.checked_sub(RENEWED_AHEAD));
-        let until = renewal.unwrap_or(now + KEPT_AT_MOST);
-        *kept = Some(Kept { credential: Arc::clone(&credential), until });
-        Ok(credential)
-    }
-}
-
-/// A slow or failing source may answer the next time; a missing one will not.
-fn not_provided(error: CredentialsError) -> object_store::Error {
-    match error {
-        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
-            object_store::Error::Generic { store: "AWS credentials", source: error.into() }
-        }
-        _ => object_store::Error::Unauthenticated { path: "AWS credentials".to_owned(), source: error.into() },
-    }
-}
 
 /// Endpoint from `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile, in the SDK's order.
 fn endpoint(aws: &SdkConfig) -> Option<String> {
@@ -109,7 +52,7 @@ pub(crate) fn store(bucket: &str, aws: &SdkConfig) -> Result<AmazonS3, LakeError
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(region.as_ref())
-        .with_credentials(Arc::new(ChainCredentials { provider: credentials, kept: Mutex::default() }))
+        .with_credentials(Arc::new(KeptCredentials::new(credentials)))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_retry(RetryConfig {
             backoff: BackoffConfig::default(),

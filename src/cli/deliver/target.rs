@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use bluelake_deliver::{
     PostgresOptions, PostgresTarget, SearchAddress, SearchAuth, SearchOptions, SearchTarget, Target,
 };
-use bluelake_lake::Lake;
+use bluelake_lake::{KeptCredentials, Lake};
 
 use crate::config::{SearchSettings, TargetKind, TargetSettings};
 use crate::session::aws;
@@ -70,6 +70,7 @@ async fn auth(
         let aws = aws::sdk_config().await?;
         let region = aws.region().ok_or_else(|| missing("no AWS Region: set AWS_REGION"))?.to_string();
         let credentials = aws.credentials_provider().ok_or_else(|| missing("there are no AWS credentials"))?;
+        let credentials = KeptCredentials::new(credentials).into();
         return Ok(SearchAuth::Aws { service: service.name().to_owned(), region, credentials });
     }
     if let Some(key) = variable(KEY) {
