@@ -263,7 +263,7 @@ class Expressions:
         pick, of = self.choices.pick, self.of
         form = self.choices.weighted([
             (20, "compare"), (10, "and"), (8, "null"), (8, "in"), (8, "between"), (8, "like"), (5, "not"), (4, "is"), (4, "similar"), (4, "regex"),
-            (5, "distinct"), (12, "subquery"), (4, "either"), (3, "literal moment"), (3, "long list"), (3, "span"),
+            (5, "distinct"), (12, "subquery"), (4, "either"), (3, "literal moment"), (3, "long list"), (3, "span"), (4, "narrow"),
         ])
         kind = pick(["int", "text", "date", "moment", "decimal"])
         if form == "and":
@@ -304,10 +304,22 @@ class Expressions:
         if form == "long list":
             values = ", ".join(str(number) for number in range(pick([0, 1, -3]), pick([20, 7, 60])))
             return say("({} {}IN ({}))", of("int", depth), pick(["", "NOT "]), values)
+        if form == "narrow":
+            return say(pick(["({} = {})", "({} <> {})", "({} >= {})", "({1} < {0})", "({} IN ({}, 7))", "({} NOT IN ({}, 7))", "({0} BETWEEN {1} AND {1})"]),
+                       self.narrow(depth), pick(["0", "1", "2", "10", "100"]))
         if form == "either":
             return self.either("bool", depth)
         right = say("NULL") if self.choices.chance(3) else of(kind, depth)
         return say("({} {} {})", of(kind, depth), pick(COMPARISONS), right)
+
+    def narrow(self, depth):
+        """A cast to a type that cannot hold every value, or not without rounding."""
+        number = self.of("int", depth)
+        if self.choices.chance(30):
+            fits = "CASE WHEN {0} BETWEEN -2147483648 AND 2147483647 THEN CAST({0} AS INTEGER) END"
+            return each("TRY_CAST({} AS INTEGER)", "TRY_CAST({} AS INTEGER)", fits, number)
+        fraction = say("({} * {})", number, self.choices.pick(["0.5", "0.05", "0.15", "1.25"]))
+        return say("CAST({} AS {})", fraction, self.choices.pick(["DECIMAL(30,0)", "DECIMAL(30,1)", "DECIMAL(8,0)", "BIGINT", "SMALLINT"]))
 
     def regex(self, text):
         word = self.choices.pick(["~", "!~", "~*", "regexp_like"])

@@ -1,7 +1,7 @@
 //! Arithmetic fails on overflow in place of a wrong number.
 //!
 //! The engine's `+`, `-` and `*` of whole numbers wrap around, `1.5::INT` cuts the fraction off, and a quotient of
-//! decimals is cut off four digits behind those of its first number.
+//! decimals is cut off four digits behind those of its first number. Casts that narrow are in `narrow_cast.rs`.
 //! <https://github.com/apache/datafusion/issues/17539>, <https://github.com/apache/datafusion/issues/3520>,
 //! <https://github.com/apache/datafusion/issues/16406>
 
@@ -25,6 +25,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
 
 use crate::postgres::numbers::double_of::DoubleOfDecimal;
+use crate::postgres::numbers::narrow_cast::{narrow_cast, narrows};
 use crate::postgres::numbers::nearest_whole::{NearestWhole, TextOfDouble};
 use crate::postgres::rewrite_expressions;
 
@@ -61,8 +62,9 @@ impl AnalyzerRule for ExactArithmeticOfAllTypes {
         rewrite_expressions(plan, &|expr, schema| {
             Ok(match expr {
                 Expr::BinaryExpr(_) | Expr::Negative(_) => replace(expr, schema),
-                Expr::Cast(Cast { ref field, .. }) | Expr::TryCast(TryCast { ref field, .. })
-                    if *field.data_type() == DataType::Float64 =>
+                Expr::Cast(Cast { expr: ref value, ref field })
+                | Expr::TryCast(TryCast { expr: ref value, ref field })
+                    if *field.data_type() == DataType::Float64 || is_narrow(value, field.data_type(), schema) =>
                 {
                     replace(expr, schema)
                 }
@@ -111,18 +113,19 @@ fn replace(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         Expr::Negative(value) if is_whole(value.get_type(schema).ok().as_ref()) => {
             Transformed::yes(Operation::Negate.call(vec![*value]))
         }
-        Expr::Cast(Cast { expr, field }) => {
-            let (expr, changed) = before_cast(expr, field.data_type(), schema);
-            let cast = Expr::Cast(Cast { expr, field });
-            if changed { Transformed::yes(cast) } else { Transformed::no(cast) }
-        }
-        Expr::TryCast(TryCast { expr, field }) => {
-            let (expr, changed) = before_cast(expr, field.data_type(), schema);
-            let cast = Expr::TryCast(TryCast { expr, field });
-            if changed { Transformed::yes(cast) } else { Transformed::no(cast) }
-        }
+        Expr::Cast(Cast { expr, field }) => replace_cast(expr, field, false, schema),
+        Expr::TryCast(TryCast { expr, field }) => replace_cast(expr, field, true, schema),
         other => Transformed::no(other),
     }
+}
+
+fn replace_cast(expr: Box<Expr>, field: FieldRef, is_try: bool, schema: &DFSchema) -> Transformed<Expr> {
+    let (expr, changed) = before_cast(expr, field.data_type(), schema);
+    if is_narrow(&expr, field.data_type(), schema) {
+        return Transformed::yes(narrow_cast(*expr, field.data_type(), is_try));
+    }
+    let cast = if is_try { Expr::TryCast(TryCast { expr, field }) } else { Expr::Cast(Cast { expr, field }) };
+    if changed { Transformed::yes(cast) } else { Transformed::no(cast) }
 }
 
 /// Our replacement of the engine's arithmetic; `None` where the engine's is right.
@@ -176,6 +179,10 @@ fn before_cast(expr: Box<Expr>, to: &DataType, schema: &DFSchema) -> (Box<Expr>,
         return (Box::new(ScalarUDF::new_from_impl(DoubleOfDecimal::default()).call(vec![*expr])), true);
     }
     (expr, false)
+}
+
+fn is_narrow(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|from| narrows(&from, to))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

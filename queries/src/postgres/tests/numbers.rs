@@ -79,6 +79,44 @@ async fn a_decimal_becomes_the_nearest_double() {
 }
 
 #[tokio::test]
+async fn a_cast_that_narrows_is_not_left_out() {
+    let session = session(&[], &events()).await;
+    let halves = "FROM (SELECT CAST(points AS DECIMAL(20, 1)) / 20 AS x FROM donations) t";
+    let [equal, listed, between, different, turned, shown] = [
+        "count(*) FILTER (WHERE CAST(x AS DECIMAL(18, 0)) = 1) AS v",
+        "count(*) FILTER (WHERE CAST(x AS DECIMAL(18, 0)) IN (1, 7)) AS v",
+        "count(*) FILTER (WHERE CAST(x AS DECIMAL(18, 0)) BETWEEN 1 AND 1) AS v",
+        "count(*) FILTER (WHERE CAST(x AS DECIMAL(18, 1)) <> 0.2) AS v",
+        "count(*) FILTER (WHERE 1 <= CAST(x AS DECIMAL(18, 0))) AS v",
+        "string_agg(CAST(CAST(x AS DECIMAL(18, 0)) AS VARCHAR), ' ' ORDER BY x) AS v",
+    ]
+    .map(|wanted| format!("SELECT {wanted} {halves}"));
+    let filtered = format!("SELECT count(*) AS v {halves} WHERE CAST(x AS DECIMAL(18, 0)) = 1");
+    // The gifts are 3, 10 and 20 points: 0.15, 0.5 and 1.
+    let cases = [
+        (equal.as_str(), "2"),
+        (listed.as_str(), "2"),
+        (between.as_str(), "2"),
+        (different.as_str(), "2"),
+        (turned.as_str(), "2"),
+        (shown.as_str(), "0 1 1"),
+        (filtered.as_str(), "2"),
+        ("SELECT count(*) AS v FROM donations WHERE CAST(points * 1000000000 AS INT) <> 5", "error: "),
+        ("SELECT count(*) AS v FROM donations WHERE CAST(points * 1000 AS DECIMAL(5, 2)) > 5", "error: too large"),
+        ("SELECT count(*) AS v FROM donations WHERE CAST(points * 100 AS SMALLINT) IN (5, 7)", "0"),
+        ("SELECT count(*) AS v FROM donations WHERE TRY_CAST(points * 200000000 AS INT) <> 5", "2"),
+        ("SELECT count(*) AS v FROM donations WHERE TRY_CAST(points * 200000000 AS INT) NOT IN (5, 7)", "2"),
+        ("SELECT count(*) AS v FROM donations WHERE TRY_CAST(points * 10 AS DECIMAL(4, 2)) > 5", "1"),
+        ("SELECT count(*) AS v FROM donations WHERE CAST(points AS DECIMAL(20, 2)) = 20.00", "1"),
+        ("SELECT CAST(points AS SMALLINT) AS v FROM donations GROUP BY CAST(points AS SMALLINT) ORDER BY 1", "3|10|20"),
+    ];
+    assert_answers(&session, &cases).await;
+    let pushed = session.collect("EXPLAIN SELECT 1 FROM donations WHERE CAST(points AS DECIMAL(22, 2)) = 20.00").await;
+    let plan = format!("{:?}", pushed.unwrap());
+    assert!(plan.contains("points = Int64(20)"), "a cast that loses nothing is still left out: {plan}");
+}
+
+#[tokio::test]
 async fn decimals_are_rounded_as_they_are_written() {
     let session = session(&[], &[]).await;
     let cases = [
