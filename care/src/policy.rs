@@ -15,12 +15,12 @@ use chrono::NaiveDate;
 const FILES_OF_A_TABLE: u64 = 4_000;
 const TARGET_MIN: u64 = 256 << 20;
 const TARGET_MAX: u64 = 1 << 30;
-/// Row groups of usual events are full by their rows long before. Only heavy rows fill these.
+/// The fewest and the most bytes at which a row group of heavy rows is full; one of usual events is full by its rows before.
+/// The weight of an open file counts on the latter; files of earlier versions may have groups of 64 MiB.
 const GROUP_MIN: u64 = 8 << 20;
-const GROUP_MAX: u64 = 64 << 20;
+const GROUP_MAX: u64 = 21 << 20;
 
-/// The most bytes of a row group of usual events, and of the rows of any file that are decoded at once.
-const ROW_GROUP: u64 = 21 << 20;
+/// The rows of a file that are decoded at once, in bytes.
 pub(crate) const DECODED_BYTES: u64 = 2 << 20;
 /// What the decoders of a file take: each of some twenty columns has one, of about 160 KiB.
 const DECODERS: u64 = 3 << 20;
@@ -142,7 +142,7 @@ impl Policy {
             merge_bytes: 2 << 30,
             merge_files: 512,
             open_bytes: 96 << 20,
-            group_bytes: 21 << 20,
+            group_bytes: GROUP_MAX,
         }
     }
 
@@ -283,7 +283,7 @@ pub(crate) fn open_bytes(file_bytes: u64) -> u64 {
     if file_bytes <= SMALL_FILE {
         file_bytes * UNPACKED
     } else {
-        file_bytes.min(ROW_GROUP) * 2 + DECODED_BYTES + DECODERS
+        file_bytes.min(GROUP_MAX) * 2 + DECODED_BYTES + DECODERS
     }
 }
 
