@@ -22,7 +22,7 @@ use crate::error::DeliverError;
 
 /// Tries of a call whose fault may pass, with pauses between them that double.
 const TRIES: u32 = 6;
-/// No further try begins after this time: the next round of delivery tries again, and tells what is wrong meanwhile.
+/// After this time a call is not tried again: the next round of delivery does, and what is wrong is told meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The first limit and the longest of these pauses.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(10));
@@ -141,7 +141,7 @@ impl Client {
             tries += 1;
             let answer = self.once(call).await;
             let passes = answer.as_ref().map_or(true, Answer::may_pass);
-            if !passes || tries == TRIES || began.elapsed() >= PATIENCE {
+            if !passes || is_given_up(tries, began.elapsed()) {
                 return match answer {
                     Ok(answer) if answer.may_pass() => Err(self.refusal(call, &answer)),
                     Ok(answer) => Ok(answer),
@@ -257,6 +257,11 @@ impl Client {
     }
 }
 
+/// Whether a call that was made so often, for so long, is not tried again.
+fn is_given_up(tries: u32, after: Duration) -> bool {
+    tries >= TRIES || after >= PATIENCE
+}
+
 /// The bytes compressed.
 pub(super) fn compressed(parts: &[&[u8]]) -> std::io::Result<Bytes> {
     let size = parts.iter().map(|part| part.len()).sum::<usize>() / 4;
@@ -315,6 +320,14 @@ mod tests {
         let mut text = String::new();
         flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_call_is_given_up_after_its_tries_or_its_time() {
+        let soon = Duration::from_secs(1);
+        assert!(!is_given_up(1, soon) && !is_given_up(5, soon) && is_given_up(6, soon));
+        // A server that never answers takes a minute and a half each time.
+        assert!(is_given_up(1, ANSWER_WITHIN) && !is_given_up(5, CONNECT_WITHIN * 5));
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ use crate::world::{World, lake_at, options};
 
 const LAKE: &str = "BLUELAKE_TEST_DELIVER_LAKE";
 const ADDRESS: &str = "BLUELAKE_TEST_DELIVER_ADDRESS";
+const BUSY: &str = "es_rejected_execution_exception";
 
 /// Follows the lake until it is killed.
 #[tokio::test]
@@ -82,12 +83,12 @@ fn bulk() -> When {
 }
 
 /// The answer says that some items were not taken, for a reason that passes.
-fn with_busy_items(answer: &mut Answer, status: u16) {
+fn with_faulty_items(answer: &mut Answer, status: u16, kind: &str) {
     let mut said = answer.value();
     for item in said["items"].as_array_mut().unwrap().iter_mut().step_by(3) {
         let item = item.as_object_mut().unwrap().values_mut().next().unwrap();
         item["status"] = status.into();
-        item["error"] = json!({ "type": "es_rejected_execution_exception", "reason": "rejected" });
+        item["error"] = json!({ "type": kind, "reason": "told by the test" });
     }
     said["errors"] = true.into();
     answer.set_value(&said);
@@ -125,10 +126,14 @@ async fn faults_of_requests_for_documents_pass() {
     let mut world = World::new().await;
     let answer = |status, kind| Action::Answer(failure(status, kind));
     for (name, action) in [
-        ("429 for some items", Action::alter(|_, answer| with_busy_items(answer, 429))),
-        ("503 for some items", Action::alter(|_, answer| with_busy_items(answer, 503))),
+        ("429 for some items", Action::alter(|_, answer| with_faulty_items(answer, 429, BUSY))),
+        ("503 for some items", Action::alter(|_, answer| with_faulty_items(answer, 503, BUSY))),
+        (
+            "an index that vanished",
+            Action::alter(|_, answer| with_faulty_items(answer, 404, "index_not_found_exception")),
+        ),
         ("an item too few", Action::alter(|_, answer| without_an_item(answer))),
-        ("429", answer(StatusCode::TOO_MANY_REQUESTS, "es_rejected_execution_exception")),
+        ("429", answer(StatusCode::TOO_MANY_REQUESTS, BUSY)),
         ("503", answer(StatusCode::SERVICE_UNAVAILABLE, "cluster_manager_not_discovered_exception")),
         ("not JSON", Action::ReplaceAnswer(Answer::new(StatusCode::OK, "text/html", "<html>a gateway</html>"))),
         ("a lost request", Action::Refuse),
