@@ -23,7 +23,7 @@ const KEY: &str = "SEARCH_API_KEY";
 pub(super) async fn target(settings: &TargetSettings, lake: &Lake) -> Result<Box<dyn Target>> {
     match &settings.kind {
         TargetKind::Postgres { schema, read_role } => {
-            let address = secrets::postgres(&settings.address.0).await?.map_err(|problem| wrong(settings, &problem))?;
+            let address = secrets::postgres(&settings.address.0, |problem| wrong(settings, problem)).await?;
             Ok(Box::new(PostgresTarget::new(PostgresOptions {
                 name: settings.name.clone(),
                 address,

@@ -55,8 +55,8 @@ impl Database {
     /// [`WrongUsage`] for an address that cannot be used; when the configuration of AWS cannot be read.
     pub(super) async fn new(destination: &str, lake: String) -> Result<Self> {
         let (address, schema) = split(destination);
-        let address = secrets::postgres(&address).await?;
-        let address = address.map_err(|problem| WrongUsage::new(format!("cannot export to a database: {problem}")))?;
+        let wrong = |problem: &str| WrongUsage::new(format!("cannot export to a database: {problem}"));
+        let address = secrets::postgres(&address, wrong).await?;
         let options = PostgresOptions { name: "the destination".to_owned(), address, schema, read_role: None };
         Ok(Self { options, lake })
     }
