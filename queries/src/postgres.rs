@@ -25,6 +25,8 @@ use chrono_tz::Tz;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::array_agg::array_agg_udaf;
+use datafusion::functions_aggregate::string_agg::string_agg_udaf;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF, WindowUDF};
@@ -85,6 +87,9 @@ pub(crate) fn register(context: &SessionContext, zone: Tz) {
     context.register_udaf(AggregateUDF::new_from_impl(numbers::average::Average::default()));
     context.register_udaf(AggregateUDF::new_from_impl(numbers::percentile::Percentile::cont()));
     context.register_udaf(AggregateUDF::new_from_impl(numbers::percentile::Percentile::median()));
+    for function in [array_agg_udaf(), string_agg_udaf()] {
+        context.register_udaf(AggregateUDF::new_from_impl(order::distinct_lists::DistinctList(function)));
+    }
     context.register_udwf(WindowUDF::new_from_impl(order::shift::Shift::lead()));
     context.register_udwf(WindowUDF::new_from_impl(order::shift::Shift::lag()));
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod constants;
+pub(crate) mod dependencies;
 pub(crate) mod execute;
 pub(crate) mod options;
 pub(crate) mod origin;

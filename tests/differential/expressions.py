@@ -263,7 +263,7 @@ class Expressions:
         pick, of = self.choices.pick, self.of
         form = self.choices.weighted([
             (20, "compare"), (10, "and"), (8, "null"), (8, "in"), (8, "between"), (8, "like"), (5, "not"), (4, "is"), (4, "similar"), (4, "regex"),
-            (5, "distinct"), (12, "subquery"), (4, "either"), (3, "literal moment"), (3, "long list"), (3, "span"), (4, "narrow"),
+            (5, "distinct"), (12, "subquery"), (4, "either"), (3, "literal moment"), (3, "long list"), (3, "span"), (4, "narrow"), (5, "held"),
         ])
         kind = pick(["int", "text", "date", "moment", "decimal"])
         if form == "and":
@@ -307,6 +307,8 @@ class Expressions:
         if form == "narrow":
             return say(pick(["({} = {})", "({} <> {})", "({} >= {})", "({1} < {0})", "({} IN ({}, 7))", "({} NOT IN ({}, 7))", "({0} BETWEEN {1} AND {1})"]),
                        self.narrow(depth), pick(["0", "1", "2", "10", "100"]))
+        if form == "held":
+            return self.held(depth)
         if form == "either":
             return self.either("bool", depth)
         right = say("NULL") if self.choices.chance(3) else of(kind, depth)
@@ -320,6 +322,16 @@ class Expressions:
             return each("TRY_CAST({} AS INTEGER)", "TRY_CAST({} AS INTEGER)", fits, number)
         fraction = say("({} * {})", number, self.choices.pick(["0.5", "0.05", "0.15", "1.25"]))
         return say("CAST({} AS {})", fraction, self.choices.pick(["DECIMAL(30,0)", "DECIMAL(30,1)", "DECIMAL(8,0)", "BIGINT", "SMALLINT"]))
+
+    def held(self, depth):
+        """A condition that holds a part of a value constant, and not the value: its day, its half."""
+        pick = self.choices.pick
+        if self.choices.chance(60):
+            return say(pick(["(CAST({0} AS DATE) = {1})", "(CAST({0} AS DATE) BETWEEN {1} AND {1})", "(CAST({0} AS DATE) >= {1} AND CAST({0} AS DATE) <= {1})"]),
+                       self.of("moment", depth), self.literal("date"))
+        halved = each("(CAST({0} AS BIGINT) / {1} = {2})", "((CAST({0} AS BIGINT) - CAST({0} AS BIGINT) % {1}) // {1} = {2})", "(CAST({0} AS BIGINT) / {1} = {2})",
+                      self.of("int", depth), pick(["2", "10", "-3"]), pick(["0", "1", "2", "5"]))
+        return halved if self.choices.chance(70) else say("(CAST({} AS DOUBLE PRECISION) * 0 = 0)", self.of("int", depth))
 
     def regex(self, text):
         word = self.choices.pick(["~", "!~", "~*", "regexp_like"])

@@ -176,6 +176,35 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "constants.rs",
     ),
     ("SELECT 5 AS b FROM (VALUES (1)) t(x) GROUP BY ROLLUP (5) ORDER BY 1", "|5", "5|", "constants.rs"),
+    (
+        "SELECT x FROM (VALUES (TIMESTAMP '2026-01-01 12:00:00'), (TIMESTAMP '2026-01-01 06:00:00')) t(x) \
+         WHERE CAST(x AS DATE) = DATE '2026-01-01' ORDER BY x",
+        "2026-01-01T12:00:00|2026-01-01T06:00:00",
+        "06:00 first",
+        "constants.rs",
+    ),
+    ("SELECT x FROM (VALUES (7), (6)) t(x) WHERE x / 2 = 3 ORDER BY x", "7|6", "6|7", "constants.rs"),
+    (
+        "SELECT k, max(n) FROM (SELECT k, y, count(*) AS n FROM (SELECT DISTINCT g.k, t.y FROM \
+         (SELECT k FROM (VALUES (1)) v(k) GROUP BY k) g JOIN (VALUES (1, 10), (1, 5)) t(k, y) ON g.k = t.k) d \
+         GROUP BY k, y) e GROUP BY k",
+        "1,2",
+        "1,1",
+        "dependencies.rs",
+    ),
+    (
+        "SELECT array_agg(DISTINCT x ORDER BY x DESC) FROM (SELECT x FROM (VALUES (1), (2)) v(x) ORDER BY x LIMIT 9) t",
+        "[1, 2]",
+        "[2, 1]",
+        "distinct_lists.rs",
+    ),
+    (
+        "SELECT count(*) FROM (VALUES (CAST(0.5 AS DECIMAL(2, 1)))) t(x) WHERE CAST(x AS DECIMAL(2, 0)) = 1",
+        "0",
+        "1",
+        "narrow_cast.rs",
+    ),
+    ("SELECT count(*) FROM (VALUES (9999999999)) t(x) WHERE TRY_CAST(x AS INT) > 1", "1", "0", "narrow_cast.rs"),
     ("SELECT ceil(CAST(0.1 AS DECIMAL(1, 1)))", "error", "1", "ceiling.rs"),
     ("SELECT greatest(round(y, 0), y) FROM (SELECT CAST(1.5 AS DECIMAL(2, 1)) AS y) t", "error", "2", "round.rs"),
     ("SELECT DATE '2026-01-01' + INTERVAL '12 hours'", "2026-01-01", "2026-01-01 12:00:00", "local_times.rs"),

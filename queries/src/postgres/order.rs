@@ -1,5 +1,6 @@
 //! Sorting, and windows.
 
+pub(crate) mod distinct_lists;
 pub(crate) mod frame;
 pub(crate) mod frames;
 pub(crate) mod names;

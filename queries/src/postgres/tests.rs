@@ -187,6 +187,64 @@ async fn a_constant_of_one_side_of_a_join_stays_a_sort_key() {
 }
 
 #[tokio::test]
+async fn a_column_of_which_a_part_is_constant_stays_a_sort_key() {
+    let met = |hour: u32, points: i64| {
+        let fields = json!({"from_officer_id": "a", "to_officer_id": "b", "points": points});
+        event("transfer", &format!("2026-11-03T{hour:02}:00:00Z"), fields)
+    };
+    let mut all = events();
+    all.extend([met(9, 5), met(22, 5), met(1, 6), met(14, 5), met(6, 5)]);
+    let hour = "date_part('hour', occurred_at)";
+    for (zone, hours) in [(Tz::UTC, ["6", "9", "14", "22"]), (Tz::America__Chicago, ["0", "3", "8", "16"])] {
+        let options = QueryOptions { time_zone: zone, ..options() };
+        let session = QuerySession::new(tables(&[], &all), options).await.unwrap();
+        for day in [
+            "CAST(occurred_at AS DATE) = DATE '2026-11-03'",
+            "local_date = DATE '2026-11-03'",
+            "local_date BETWEEN DATE '2026-11-03' AND DATE '2026-11-03'",
+            "local_date >= DATE '2026-11-03' AND local_date <= DATE '2026-11-03'",
+        ] {
+            let from = format!("FROM transfers WHERE {day} AND points = 5");
+            let sorted = format!("SELECT {hour} {from} ORDER BY points, occurred_at");
+            let first = format!("SELECT {hour} {from} ORDER BY occurred_at LIMIT 2");
+            let numbered = format!(
+                "SELECT h FROM (SELECT {hour} AS h, row_number() OVER (ORDER BY occurred_at) AS n {from}) t ORDER BY n"
+            );
+            let grouped =
+                format!("SELECT {hour}, count(*) {from} GROUP BY occurred_at ORDER BY occurred_at DESC LIMIT 1");
+            assert_eq!(answer(&session, &sorted).await, hours.join("|"), "{zone}: {sorted}");
+            assert_eq!(answer(&session, &first).await, hours[..2].join("|"), "{zone}: {first}");
+            assert_eq!(answer(&session, &numbered).await, hours.join("|"), "{zone}: {numbered}");
+            assert_eq!(answer(&session, &grouped).await, format!("{},1", hours[3]), "{zone}: {grouped}");
+        }
+        let halves = "SELECT x FROM (VALUES (7), (6), (7), (6)) t(x) WHERE x / 2 = 3 ORDER BY x";
+        assert_eq!(answer(&session, halves).await, "6|6|7|7");
+    }
+}
+
+#[tokio::test]
+async fn distinct_values_come_in_the_order_asked_for() {
+    let session = QuerySession::new(tables(&[], &[]), options()).await.unwrap();
+    let values = "(VALUES ('c'), ('a'), ('b'), ('a'), (NULL)) v(x)";
+    for sorted in ["x", "x DESC", "x NULLS FIRST", "x DESC NULLS LAST"] {
+        let from = format!("FROM (SELECT x FROM {values} ORDER BY {sorted} LIMIT 9) t");
+        for (order, listed, joined) in [
+            ("x", "a-b-c-?", "a-b-c"),
+            ("x DESC", "?-c-b-a", "c-b-a"),
+            ("x NULLS FIRST", "?-a-b-c", "a-b-c"),
+            ("x DESC NULLS LAST", "c-b-a-?", "c-b-a"),
+        ] {
+            let list = format!("SELECT array_to_string(array_agg(DISTINCT x ORDER BY {order}), '-', '?') {from}");
+            assert_eq!(answer(&session, &list).await, listed, "{list}");
+            let text = format!("SELECT string_agg(DISTINCT x, '-' ORDER BY {order}) {from}");
+            assert_eq!(answer(&session, &text).await, joined, "{text}");
+            let all = format!("SELECT array_to_string(array_agg(x ORDER BY {order}), '-', '?') {from}");
+            assert_eq!(answer(&session, &all).await, listed.replace('a', "a-a"), "{all}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_partly_constant_column_stays_a_sort_key() {
     let moved = |points: i64| {
         let fields = json!({"from_officer_id": "a", "to_officer_id": "b", "points": points});

@@ -1,15 +1,19 @@
 //! Makes the engine forget wrong constants.
 //!
-//! DataFusion drops a constant from a sort, and a sort of sorted rows. In four cases it is wrong about constants or
+//! DataFusion drops a constant from a sort, and a sort of sorted rows. In five cases it is wrong about constants or
 //! order:
 //! - a column of the optional side of an outer join: it may be NULL;
 //! - a column of `CUBE`, `ROLLUP` or `GROUPING SETS`: it is NULL in the rows for all of its values;
 //! - a column of `UNION ALL` that is constant in each part: `ORDER BY entry, points LIMIT 3` then keeps one bound of `points` for all parts,
 //!   and drops rows of a part that comes before others;
 //! - a `max`, `min`, `sum` or `count` over a growing window: the NULL of the first rows comes first, wherever the sort
-//!   puts NULL.
+//!   puts NULL;
+//! - a column of which a filter holds a cast or a quotient constant: with `CAST(occurred_at AS DATE) = DATE '2026-11-01'`
+//!   the engine takes midnight for the one value of `occurred_at`, with `points / 2 = 3` it takes 6 for the one value of
+//!   `points` (<https://github.com/apache/datafusion/issues/25523>).
 //!
-//! So an operator without known properties is put on these inputs, and on the output of unions, totals and windows.
+//! So an operator without known properties is put on these inputs, and on the output of unions, totals, windows and such
+//! filters.
 
 use std::sync::Arc;
 
@@ -17,11 +21,13 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{JoinSide, JoinType};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
-use datafusion::physical_expr::AcrossPartitions;
 use datafusion::physical_expr::equivalence::EquivalenceProperties;
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, NegativeExpr, TryCastExpr};
 use datafusion::physical_expr::window::{PlainAggregateWindowExpr, SlidingAggregateWindowExpr};
+use datafusion::physical_expr::{AcrossPartitions, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
@@ -68,7 +74,7 @@ impl PhysicalOptimizerRule for ForgetConstants {
 
 /// Whether the engine may be wrong about constants or order of the output.
 fn is_doubted(node: &Arc<dyn ExecutionPlan>) -> bool {
-    (node.is::<UnionExec>() && differs_in_parts(node)) || has_totals(node) || sums_up(node)
+    (node.is::<UnionExec>() && differs_in_parts(node)) || has_totals(node) || sums_up(node) || calculates(node)
 }
 
 /// The inputs whose constants are not constant in the output.
@@ -87,6 +93,16 @@ fn doubted_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
         _ => Vec::new(),
     };
     missing.into_iter().map(|side| if side == JoinSide::Left { 0 } else { 1 }).collect()
+}
+
+/// Whether it is a filter that calculates: the engine solves what it compares for the columns, as if no digit were lost.
+fn calculates(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let is_calculation = |expr: &Arc<dyn PhysicalExpr>| {
+        let is_arithmetic = expr.downcast_ref::<BinaryExpr>().is_some_and(|pair| pair.op().is_numerical_operators());
+        Ok(is_arithmetic || expr.is::<CastExpr>() || expr.is::<TryCastExpr>() || expr.is::<NegativeExpr>())
+    };
+    // Looking itself cannot fail.
+    node.downcast_ref::<FilterExec>().is_some_and(|filter| filter.predicate().exists(is_calculation).unwrap_or(true))
 }
 
 /// Whether it is `CUBE`, `ROLLUP` or `GROUPING SETS`.

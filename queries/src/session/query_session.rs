@@ -34,6 +34,7 @@ use crate::limits::workers::Workers;
 use crate::postgres;
 use crate::session::bytes::{BytesAsText, count_any_bytes};
 use crate::session::constants::ForgetConstants;
+use crate::session::dependencies::{ForgetfulRelations, forget_of_lateral};
 use crate::session::execute::QueryStream;
 use crate::session::options::QueryOptions;
 use crate::session::origin::Origin;
@@ -171,7 +172,8 @@ impl QuerySession {
     pub(crate) async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Plan, QueryError> {
         let mut statement = guard::parse(sql)?;
         let names = postgres::prepare(&mut statement).map_err(QueryError::plan)?;
-        let state = self.context.state();
+        let mut state = self.context.state();
+        state.register_relation_planner(Arc::new(ForgetfulRelations::default())).map_err(QueryError::session)?;
         let plan = match Box::pin(state.statement_to_plan(statement.clone())).await {
             Ok(plan) => plan,
             Err(error) => {
@@ -182,6 +184,7 @@ impl QuerySession {
         let plan =
             if parameters.is_empty() { plan } else { plan.with_param_values(parameters).map_err(QueryError::plan)? };
         let plan = postgres::rewrite(plan, &names).map_err(QueryError::plan)?;
+        let plan = forget_of_lateral(plan).map_err(QueryError::plan)?;
         let tables = tables_read(&plan).map_err(QueryError::plan)?;
         let is_table = |name: &str| self.context.table_exist(TableReference::bare(name)).unwrap_or(true);
         let plan = share(plan, &state, &is_table).map_err(QueryError::plan)?;

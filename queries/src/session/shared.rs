@@ -34,6 +34,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use tokio::sync::OnceCell;
 
+use crate::session::dependencies::ForgetDependencies;
 use exec::SharedExec;
 pub(crate) use exec::ShowShared;
 use kept::Rows;
@@ -265,10 +266,14 @@ impl ExtensionPlanner for SharingPlanner {
         _: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
         _: &[&LogicalPlan],
-        _: &[Arc<dyn ExecutionPlan>],
+        inputs: &[Arc<dyn ExecutionPlan>],
         session: &dyn Session,
         _: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>, DataFusionError> {
+        if node.as_any().is::<ForgetDependencies>() {
+            // It is for the rules of logical plans alone.
+            return Ok(inputs.first().map(Arc::clone));
+        }
         let Some(SharedNode { shared, .. }) = node.as_any().downcast_ref() else { return Ok(None) };
         let plan = shared.physical.get_or_try_init(|| session.create_physical_plan(&shared.plan)).await?;
         Ok(Some(Arc::new(SharedExec::new(Arc::clone(shared), Arc::clone(plan))?)))

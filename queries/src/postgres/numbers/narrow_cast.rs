@@ -3,8 +3,7 @@
 //! The engine compares a cast with a constant by leaving the cast out: `CAST(x AS DECIMAL(18, 0)) = 1` becomes `x = 1`. Then
 //! 0.5, which rounds to 1, is not found, a value that does not fit is no error, and `TRY_CAST(x AS INT) <> 1` takes the rows
 //! in which it is NULL. The engine leaves a function as it is, so such a cast becomes one.
-//! <https://github.com/apache/datafusion/issues/23095>, <https://github.com/apache/datafusion/issues/24702>; when both are
-//! closed, `a_cast_that_narrows_is_not_left_out` tells whether this may go.
+//! <https://github.com/apache/datafusion/issues/23095>, <https://github.com/apache/datafusion/issues/24702>
 
 use std::sync::Arc;
 
