@@ -110,7 +110,7 @@ async fn a_replay_of_the_expired_time_changes_nothing() {
     for table in tables {
         before.push(rows(&machine, table).await.into());
     }
-    let text = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let text = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
     let (from, to) = (text(Utc::now() - TimeDelta::hours(1)), text(Utc::now()));
     for stream in [USER_EVENTS, TRANSACTION_EVENTS] {
         let replay = ["replay", "--stream", stream, "--from", &from, "--to", &to, "--json"];

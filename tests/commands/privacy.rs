@@ -91,7 +91,7 @@ async fn put(kinesis: &Kinesis) {
 async fn run_all(machine: &Machine, lake: &str, filter: &str, form: &str) -> Vec<(String, Finished)> {
     let literal = format!("SELECT count(*), min(email) FROM user_events WHERE email = '{CANARY}'");
     let wrong = format!("SELECT CAST(email AS BIGINT) FROM user_events WHERE '{CANARY}' = email");
-    let time = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let time = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
     let (from, to) = (time(Utc::now() - TimeDelta::hours(1)), time(Utc::now()));
     let commands: Vec<(Vec<&str>, i32)> = vec![
         (GENERATE.to_vec(), 0),

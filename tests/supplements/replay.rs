@@ -14,7 +14,7 @@ const BEFORE: Workload = Workload { events: 3_000, seed: 41, bad_rate: 0.02, dup
 const AFTER: Workload = Workload { seed: 42, duplicate_rate: 0.02, ..BEFORE };
 
 fn text(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 async fn replay(machine: &Machine, stream: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> Value {

@@ -188,7 +188,7 @@ fn describe(found: &Backfilled) -> String {
     let mut text = output::table(&header, &[1, 2, 3, 4, 5], [row]).to_string();
     text.push_str(&format!("\nRead {} of {} objects; {} were in already.", found.read, found.objects, found.present));
     if let Some(first) = found.left.first() {
-        let time = found.written_before.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let time = found.written_before.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
         text.push_str(&format!(
             "\nLeft {} that were written at {} or later, where ingest is not yet complete: {}{}. Run it again later.",
             found.left.len(),

@@ -119,7 +119,7 @@ fn replayed(summary: ReplaySummary, from: DateTime<Utc>) -> Replayed {
 }
 
 fn describe(replayed: &Replayed) -> String {
-    let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
     let header = ["stream", "records", "present", "duplicate", "stored", "rejected", "commits"];
     let counts =
         [replayed.records, replayed.present, replayed.duplicate, replayed.stored, replayed.rejected, replayed.commits];
