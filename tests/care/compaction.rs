@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::landing::lake_verify::assert_lake_verifies;
-use crate::support::command::Machine;
+use crate::support::command::{Machine, in_order};
 use crate::support::lake_files::parquet_files;
 use crate::support::stage::Stage;
 
@@ -25,8 +25,7 @@ const STEPS: [&str; 6] = [
 
 /// Every row of a table with every column, in one order.
 async fn rows(machine: &Machine, lake: &str, table: &str) -> String {
-    let sql = format!("SELECT * FROM {table} ORDER BY stream_shard, stream_sequence, stream_sub_sequence, arrived_at");
-    machine.succeed(&["--lake", lake, "sql", &sql, "--format", "ndjson"]).await
+    machine.succeed(&["--lake", lake, "sql", &in_order(table), "--format", "ndjson"]).await
 }
 
 pub(crate) async fn all_rows(stage: &Stage) -> Vec<String> {

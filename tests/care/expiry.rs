@@ -33,11 +33,6 @@ async fn landed() -> (Kinesis, Machine) {
     (kinesis, machine)
 }
 
-async fn rows(machine: &Machine, table: &str) -> Vec<Value> {
-    let sql = format!("SELECT * FROM {table} ORDER BY stream_shard, stream_sequence, stream_sub_sequence");
-    machine.query(LAKE, &sql).await
-}
-
 async fn count(machine: &Machine, condition: &str) -> i64 {
     machine.number(LAKE, &format!("SELECT count(*) FROM transactions WHERE {condition}")).await
 }
@@ -54,8 +49,8 @@ async fn totals(machine: &Machine) -> Value {
 async fn old_days_leave_and_results_say_since_when() {
     let (_kinesis, machine) = landed().await;
     let old = count(&machine, &format!("event_date < DATE '{FIRST}'")).await;
-    let kept = rows(&machine, &format!("transactions WHERE event_date >= DATE '{FIRST}'")).await;
-    let users = rows(&machine, "user_events").await;
+    let kept = machine.rows(LAKE, &format!("transactions WHERE event_date >= DATE '{FIRST}'")).await;
+    let users = machine.rows(LAKE, "user_events").await;
     let donations = ["report", "run", "donations", "--from", FIRST, "--format", "csv"];
     let gifts = machine.succeed(&donations).await;
     let owed = ["report", "run", "points_liability", "--format", "csv"];
@@ -68,8 +63,8 @@ async fn old_days_leave_and_results_say_since_when() {
     let done = machine.run(&EXPIRE).await.expect_code(0).json();
     assert_eq!((&done["rows"], &done["partitions"]), (&planned["rows"], &planned["partitions"]));
     assert_eq!(done["expired_before"], FIRST);
-    assert_eq!(rows(&machine, "transactions").await, kept);
-    assert_eq!(rows(&machine, "user_events").await, users);
+    assert_eq!(machine.rows(LAKE, "transactions").await, kept);
+    assert_eq!(machine.rows(LAKE, "user_events").await, users);
     assert_lake_verifies(&machine, LAKE).await;
     machine.run(&["report", "reconcile"]).await.expect_code(0);
 
@@ -108,7 +103,7 @@ async fn a_replay_of_the_expired_time_changes_nothing() {
     let tables = ["user_events", "transactions", "rejected_events"];
     let mut before = vec![totals(&machine).await];
     for table in tables {
-        before.push(rows(&machine, table).await.into());
+        before.push(machine.rows(LAKE, table).await.into());
     }
     let text = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
     let (from, to) = (text(Utc::now() - TimeDelta::hours(1)), text(Utc::now()));
@@ -123,7 +118,7 @@ async fn a_replay_of_the_expired_time_changes_nothing() {
     }
     let mut after = vec![totals(&machine).await];
     for table in tables {
-        after.push(rows(&machine, table).await.into());
+        after.push(machine.rows(LAKE, table).await.into());
     }
     assert_eq!(after, before);
     assert_lake_verifies(&machine, LAKE).await;
@@ -133,7 +128,7 @@ async fn a_replay_of_the_expired_time_changes_nothing() {
 async fn an_archive_brings_no_expired_row_back() {
     let (_kinesis, machine) = landed().await;
     machine.succeed(&EXPIRE).await;
-    let before = rows(&machine, "transactions").await;
+    let before = machine.rows(LAKE, "transactions").await;
     let events = WORKLOAD.events();
     let transactions = events.iter().filter(|event| event.stream.name() == TRANSACTION_EVENTS);
     let bytes: Vec<u8> = transactions.flat_map(|event| event.bytes.iter().copied().chain([b'\n'])).collect();
@@ -142,7 +137,7 @@ async fn an_archive_brings_no_expired_row_back() {
     let backfill = ["backfill", "./archive", "--stream", TRANSACTION_EVENTS, "--ahead-of-ingest", "--json"];
     let done = machine.run(&backfill).await.expect_code(0).json();
     assert!(done.to_string().contains("\"stored\":0"), "{done}");
-    assert_eq!(rows(&machine, "transactions").await, before);
+    assert_eq!(machine.rows(LAKE, "transactions").await, before);
     assert_lake_verifies(&machine, LAKE).await;
 }
 
@@ -187,7 +182,7 @@ async fn two_expiries_at_once_take_each_row_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_not_expire_is_told_with_the_reason() {
     let (_kinesis, machine) = landed().await;
-    let before = rows(&machine, "transactions").await;
+    let before = machine.rows(LAKE, "transactions").await;
     let expire = |more: &[&'static str]| [&["lake", "expire", "--table"][..], more].concat();
     for (arguments, words) in [
         (expire(&["user_events", "--before", FIRST]), "last value of each field"),
@@ -205,6 +200,6 @@ async fn what_may_not_expire_is_told_with_the_reason() {
     // Rejected events arrived today: none is older than the 30 days that the setting keeps.
     let done = machine.run(&["lake", "expire", "--table", "rejected_events", "--json"]).await.expect_code(0).json();
     assert_eq!((&done["files"], &done["commits"]), (&0.into(), &0.into()));
-    assert_eq!(rows(&machine, "transactions").await, before);
+    assert_eq!(machine.rows(LAKE, "transactions").await, before);
     assert_lake_verifies(&machine, LAKE).await;
 }

@@ -3,7 +3,6 @@
 use aws_sdk_kinesis::config::{Credentials, Region, SharedCredentialsProvider};
 use bluelake_lake::{FileEnd, Lake, LakeError, StreamTable, Writer};
 use bluelake_schemas::{Contract, Stream};
-use serde_json::Value;
 
 use crate::support::command::Machine;
 use crate::support::oracle::Workload;
@@ -11,13 +10,6 @@ use crate::support::servers::{ACCESS_KEY, Kinesis, REGION, S3, SECRET_KEY};
 
 const WORKLOAD: Workload = Workload { events: 5_000, seed: 12, bad_rate: 0.02, duplicate_rate: 0.02, days: 20 };
 const LAKE: &str = "s3://bluelake-test/some/prefix";
-
-async fn rows(machine: &Machine, lake: &str, table: &str) -> Vec<Value> {
-    // Shards of two streams have the same names, and may have the same sequence numbers.
-    let stream = if table == "rejected_events" { "stream, " } else { "" };
-    let sql = format!("SELECT * FROM {table} ORDER BY {stream}stream_shard, stream_sequence, stream_sub_sequence");
-    machine.query(lake, &sql).await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_holds_the_rows_of_a_folder() {
@@ -31,8 +23,7 @@ async fn a_bucket_holds_the_rows_of_a_folder() {
     WORKLOAD.verify(&machine, LAKE, &s3.bucket("bluelake-test").join("some/prefix")).await;
     WORKLOAD.verify(&machine, "./bluelake-data", &machine.path("bluelake-data")).await;
     for table in ["user_events", "transactions", "rejected_events"] {
-        let (in_bucket, in_folder) =
-            (rows(&machine, LAKE, table).await, rows(&machine, "./bluelake-data", table).await);
+        let (in_bucket, in_folder) = (machine.rows(LAKE, table).await, machine.rows("./bluelake-data", table).await);
         assert!(!in_bucket.is_empty());
         assert_eq!(in_bucket, in_folder, "{table}");
     }

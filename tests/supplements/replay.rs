@@ -22,12 +22,6 @@ async fn replay(machine: &Machine, stream: &str, from: DateTime<Utc>, to: DateTi
     machine.run(&["replay", "--stream", stream, "--from", &from, "--to", &to, "--json"]).await.expect_code(0).json()
 }
 
-/// Every row, in a fixed order.
-async fn rows(machine: &Machine, table: &str) -> Vec<Value> {
-    let sql = format!("SELECT * FROM {table} ORDER BY stream_shard, stream_sequence, stream_sub_sequence");
-    machine.query("./bluelake-data", &sql).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_replay_changes_no_row() {
     let kinesis = Kinesis::with_streams(2, 3).await;
@@ -56,7 +50,7 @@ async fn a_second_replay_changes_no_row() {
     let tables = ["user_events", "transactions", "rejected_events"];
     let mut before = Vec::new();
     for table in tables {
-        before.push(rows(&machine, table).await);
+        before.push(machine.rows("./bluelake-data", table).await);
     }
     for stream in [USER_EVENTS, TRANSACTION_EVENTS] {
         // A wider range: the records that the worker read are known too.
@@ -65,7 +59,7 @@ async fn a_second_replay_changes_no_row() {
         assert_eq!(added, (Some(0), Some(0), Some(0)), "{again}");
     }
     for (table, before) in tables.into_iter().zip(before) {
-        assert_eq!(rows(&machine, table).await, before, "{table}");
+        assert_eq!(machine.rows("./bluelake-data", table).await, before, "{table}");
     }
     // The live position never moved: the worker reads no record again.
     let rest = machine.run(&["ingest", "--once", "--json"]).await.expect_code(0).json();

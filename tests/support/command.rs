@@ -180,12 +180,24 @@ impl Machine {
         output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Every row of a table, which conditions may follow, in a fixed order.
+    pub(crate) async fn rows(&self, lake: &str, table: &str) -> Vec<Value> {
+        self.query(lake, &in_order(table)).await
+    }
+
     /// The one number that a query gives.
     pub(crate) async fn number(&self, lake: &str, sql: &str) -> i64 {
         let rows = self.query(lake, sql).await;
         let [row] = rows.as_slice() else { panic!("{sql}: {} rows", rows.len()) };
         row.as_object().unwrap().values().next().unwrap().as_i64().unwrap()
     }
+}
+
+/// A query of every row of a table in a fixed order. Shards of two streams have the same names, and may have the same
+/// sequence numbers.
+pub(crate) fn in_order(table: &str) -> String {
+    let stream = if table.starts_with("rejected_events") { "stream, " } else { "" };
+    format!("SELECT * FROM {table} ORDER BY {stream}stream_shard, stream_sequence, stream_sub_sequence, arrived_at")
 }
 
 /// Waits for the end of a command that was started.
