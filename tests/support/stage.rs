@@ -62,6 +62,10 @@ impl Disk {
         mounted.then_some(Self(folder))
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// Fills it; gives the file to remove.
     pub(crate) fn fill(&self) -> PathBuf {
         use std::io::Write as _;
