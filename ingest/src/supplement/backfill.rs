@@ -4,6 +4,7 @@
 //! killed or repeated; an event whose id the table has, of the same type and day, is counted as a duplicate and not
 //! added, and so is one of a day that expired. Leaves to the caller: up to which time the stream was ingested, so that ingest cannot bring the same events later.
 
+mod gather;
 mod object;
 mod plan;
 mod unseen;
@@ -26,7 +27,8 @@ use chrono::{DateTime, Utc};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use self::{
-    object::{Message, ObjectSource},
+    gather::{Gathered, gather},
+    object::ObjectSource,
     plan::plan,
     unseen::{Ids, Pending},
 };
@@ -42,8 +44,6 @@ use crate::{
 
 /// Chunks that are decoded ahead of the batch; each is a few MiB.
 const CHUNKS_AHEAD: usize = 4;
-/// The most chunks of one commit: its document names the part of each object.
-const MAX_CHUNKS: usize = 1_000;
 /// Rounds in a row that may be fenced before the run fails.
 const ATTEMPTS: usize = 10;
 
@@ -202,27 +202,28 @@ impl Backfill {
         self.summary.present = plan.present - self.summary.read;
         self.summary.left = plan.left;
         self.summary.damaged.clone_from(&self.unreadable);
-        let (sender, mut messages) = mpsc::channel(CHUNKS_AHEAD);
-        // Ends with the round, whatever its outcome.
-        let mut reading = JoinSet::new();
-        reading.spawn(self.source.clone().read_all(plan.tasks, sender));
-        let mut pending = Pending::default();
-        while let Some(message) = messages.recv().await {
-            match message {
-                Message::Chunk(chunk) => pending.add(*chunk),
-                Message::Damaged { object, offset, reason } => {
+        let (sender, messages) = mpsc::channel(CHUNKS_AHEAD);
+        let (batches, mut gathered) = gather::channel();
+        // Both end with the round, whatever its outcome.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.source.clone().read_all(plan.tasks, sender));
+        tasks.spawn(gather(messages, batches, self.options.buffer_bytes));
+        while let Some(next) = gathered.recv().await {
+            match next {
+                Gathered::Batch(pending) => {
+                    if !self.commit(pending, &mut base).await? {
+                        return Ok(RoundEnd::Fenced);
+                    }
+                }
+                Gathered::Damaged { object, offset, reason } => {
                     tracing::warn!(stream = %self.summary.stream, object, offset, reason, "an archived object was not read to its end");
                     self.summary.damaged.push(DamagedObject { object, offset, reason });
                 }
-                Message::Failed(error) => return Err(error),
-            }
-            let due = pending.is_due(self.options.buffer_bytes, MAX_CHUNKS);
-            if due && !self.commit(std::mem::take(&mut pending), &mut base).await? {
-                return Ok(RoundEnd::Fenced);
+                Gathered::Failed(error) => return Err(error),
             }
         }
-        if !pending.is_empty() && !self.commit(pending, &mut base).await? {
-            return Ok(RoundEnd::Fenced);
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|error| IngestError::task(self.summary.stream, &error))?;
         }
         Ok(RoundEnd::Done)
     }

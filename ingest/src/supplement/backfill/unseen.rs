@@ -38,6 +38,12 @@ impl Pending {
         self.chunks.push(chunk);
     }
 
+    /// The first byte of each chunk.
+    #[cfg(test)]
+    pub(crate) fn starts(&self) -> Vec<u64> {
+        self.chunks.iter().map(|chunk| chunk.from).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
