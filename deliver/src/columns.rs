@@ -78,6 +78,8 @@ pub(crate) struct Column {
     pub(crate) nullable: bool,
     /// A number of points: part of what is added up for a proof.
     pub(crate) is_points: bool,
+    /// The longest text that the contract lets pass, in bytes; `None`: it has no bound.
+    pub(crate) max_bytes: Option<usize>,
 }
 
 /// A table as it is delivered.
@@ -144,6 +146,7 @@ impl Table {
                 nullable: field.is_nullable(),
                 is_points: unit == Some("points")
                     && known.is_some_and(|it| matches!(it.kind, FieldKind::Integer { .. })),
+                max_bytes: known.and_then(|known| longest(&known.kind)),
             });
         }
         Ok(Self { name, columns, partition: partitions_of(name) })
@@ -156,6 +159,16 @@ impl Table {
 
     pub(crate) fn names(&self) -> Vec<&str> {
         self.columns.iter().map(|column| column.name.as_str()).collect()
+    }
+}
+
+/// The longest text of a field.
+fn longest(kind: &FieldKind) -> Option<usize> {
+    match kind {
+        FieldKind::String { max_bytes, .. } => *max_bytes,
+        // Room for values that the enum gets later.
+        FieldKind::Enum { values, .. } => values.iter().map(String::len).chain([256]).max(),
+        _ => None,
     }
 }
 

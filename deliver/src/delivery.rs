@@ -51,6 +51,8 @@ pub struct DeliveryOptions {
 pub struct Delivered {
     /// By table.
     pub tables: Vec<TableDelivered>,
+    /// Values that this run delivered as null since they do not fit there.
+    pub losses: u64,
 }
 
 /// What it did with a table.
@@ -237,7 +239,7 @@ impl<T: Target> Delivery<T> {
             rows: progress.rows,
             removed: progress.removed,
         });
-        Delivered { tables: tables.collect() }
+        Delivered { tables: tables.collect(), losses: self.target.lost() }
     }
 
     /// Brings each table to the newest version.

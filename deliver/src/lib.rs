@@ -11,8 +11,11 @@ mod digest;
 mod error;
 mod postgres;
 mod progress;
+mod redshift;
 mod search;
+mod sql;
 mod target;
+mod users;
 
 pub use columns::{Columns, NotColumns};
 pub use delivery::{Delivered, Delivery, DeliveryOptions, TableDelivered};
@@ -24,6 +27,10 @@ pub use postgres::{
     reports::{ReportRows, put_report},
 };
 pub use progress::{DELIVERY_METRICS, DeliveryProgress, TableProgress, describe_delivery_metrics};
+pub use redshift::{
+    RedshiftOptions, RedshiftTarget,
+    address::{RedshiftAddress, checked_role, checked_schema},
+};
 pub use search::{
     RejectedBound, SearchOptions, SearchTarget,
     address::{SearchAddress, SearchAuth, checked_prefix},

@@ -11,7 +11,6 @@ pub(crate) mod reports;
 mod session;
 mod shadow;
 mod tls;
-mod users;
 
 use async_trait::async_trait;
 use bluelake_lake::{FeedFile, FeedStep};

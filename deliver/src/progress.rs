@@ -40,7 +40,7 @@ struct Inner {
 }
 
 /// The metrics, with their meanings.
-pub const DELIVERY_METRICS: [(&str, &str); 7] = [
+pub const DELIVERY_METRICS: [(&str, &str); 8] = [
     (
         "bluelake_deliver_behind_seconds",
         "Age of the oldest version of the lake that the target does not hold; 0 when it holds all",
@@ -50,6 +50,7 @@ pub const DELIVERY_METRICS: [(&str, &str); 7] = [
     ("bluelake_deliver_rows_total", "Rows delivered"),
     ("bluelake_deliver_rows_removed_total", "Rows taken away: expired, erased, or loaded anew"),
     ("bluelake_deliver_failures_total", "Tries that failed"),
+    ("bluelake_deliver_losses_total", "Values that do not fit into Redshift and were delivered as null"),
     ("bluelake_deliver_rejected_total", "Documents that a search server refused, which are listed in the lake"),
 ];
 

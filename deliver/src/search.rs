@@ -198,6 +198,7 @@ impl SearchTarget {
             held: found.position.version,
             loading: found.position.loading.as_ref().map(|loading| loading.version),
             rows: scan::count(&self.client, alias).await?,
+            losses: 0,
         })
     }
 

@@ -87,6 +87,8 @@ pub struct Standing {
     pub loading: Option<u64>,
     /// Rows that it holds.
     pub rows: u64,
+    /// Values of them that did not fit there: they are null, and listed.
+    pub losses: u64,
 }
 
 /// A place to which tables are delivered.
@@ -94,6 +96,11 @@ pub struct Standing {
 pub trait Target: Send {
     /// Its name in the configuration.
     fn name(&self) -> &str;
+
+    /// Values that did not fit there, since this process began.
+    fn lost(&self) -> u64 {
+        0
+    }
 
     /// Connects if it is not connected, and makes sure that it can be delivered to.
     async fn prepare(&mut self) -> Result<(), DeliverError>;
@@ -128,6 +135,10 @@ pub trait Target: Send {
 impl Target for Box<dyn Target> {
     fn name(&self) -> &str {
         (**self).name()
+    }
+
+    fn lost(&self) -> u64 {
+        (**self).lost()
     }
 
     async fn prepare(&mut self) -> Result<(), DeliverError> {

@@ -12,14 +12,15 @@ use tokio_postgres::{CopyInSink, Transaction};
 use super::{
     PostgresOptions,
     copy::{HEADER, Rows, TRAILER},
-    ddl::{self, DELIVERIES, condition, place, quoted},
+    ddl::{self, condition},
     session::{Session, columns_there, missing_columns, position, rebuild},
-    users::Users,
 };
 use crate::{
     columns::Table,
     error::DeliverError,
+    sql::{DELIVERIES, Lists, place, quoted, views},
     target::{Applied, Source},
+    users::Users,
 };
 
 /// Bytes of rows that are sent at once.
@@ -311,7 +312,7 @@ pub(super) async fn make_views(
     source: &Source,
     table: &Table,
 ) -> Result<(), DeliverError> {
-    for view in ddl::views(&options.schema, table, &source.contract) {
+    for view in views(&options.schema, table, &source.contract, Lists::AsRows) {
         let there = columns_there(transaction, options, &view.name).await?;
         let there: Vec<String> = there.into_iter().map(|(name, _)| name).collect();
         let failed = options.fault("cannot make a view", Some(&view.name));

@@ -10,13 +10,13 @@ use super::{
     copy::{Rows, Split, day_of, value},
     ddl::copy_out,
     session::{Position, Session, columns_there, missing_columns, position},
-    users::Users,
 };
 use crate::{
     columns::{Column, Table},
     digest::{Counts, Partition, TableVerdict},
     error::DeliverError,
     target::Source,
+    users::Users,
 };
 
 impl Session {

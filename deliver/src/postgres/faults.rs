@@ -4,7 +4,7 @@
 use tokio_postgres::error::SqlState;
 
 use super::PostgresOptions;
-use crate::{error::DeliverError, postgres::ddl::quoted};
+use crate::{error::DeliverError, sql::quoted};
 
 impl PostgresOptions {
     /// What the target does not do.

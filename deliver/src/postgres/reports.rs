@@ -13,10 +13,12 @@ use arrow::{
 use super::{
     PostgresOptions,
     apply::send,
-    ddl::{list, place, quoted},
     session::{Session, columns_there, lock},
 };
-use crate::error::DeliverError;
+use crate::{
+    error::DeliverError,
+    sql::{list, place, quoted},
+};
 
 /// The table with the provenance of each question.
 const PROVENANCE: &str = "report_provenance";

@@ -10,12 +10,13 @@ use tokio_postgres::{Client, NoTls, Transaction};
 use super::{
     OLDEST_SERVER, PostgresOptions,
     address::Encryption,
-    ddl::{DELIVERIES, LOADS, literal, own_tables, place, quoted},
+    ddl::{literal, own_tables},
     tls::Tls,
 };
 use crate::{
     columns::Table,
     error::DeliverError,
+    sql::{DELIVERIES, LOADS, place, quoted},
     target::{Source, Standing},
 };
 
@@ -191,6 +192,7 @@ impl Session {
                 held: position.as_ref().map(|position| position.version),
                 loading,
                 rows: position.map_or(0, |position| position.rows),
+                losses: 0,
             }),
         }
     }

@@ -9,14 +9,15 @@ use tokio_postgres::Transaction;
 use super::{
     PostgresOptions,
     apply::{Change, make_views, notify},
-    ddl::{self, DELIVERIES, LOADED, LOADS, USERS, beside, place},
+    ddl,
     session::{Session, another_lake, columns_there, lock, missing_columns, position},
-    users::Users,
 };
 use crate::{
     columns::Table,
     error::DeliverError,
+    sql::{DELIVERIES, LOADED, LOADS, Lists, USERS, beside, place, quoted, views},
     target::{Applied, Load, Source},
+    users::Users,
 };
 
 impl Session {
@@ -240,12 +241,12 @@ async fn exchange(
     let schema = &options.schema;
     let at = |name: &str| place(schema, name);
     let mut statements = String::new();
-    for view in ddl::views(schema, table, &source.contract) {
+    for view in views(schema, table, &source.contract, Lists::AsRows) {
         statements.push_str(&format!("DROP VIEW IF EXISTS {};", at(&view.name)));
     }
     let users = Users::of(table, &source.contract).map(|_| USERS);
     for name in [table.name].into_iter().chain(users) {
-        let name_in_use = ddl::quoted(name);
+        let name_in_use = quoted(name);
         statements.push_str(&format!(
             "DROP TABLE IF EXISTS {}; ALTER TABLE {} RENAME TO {name_in_use};",
             at(name),

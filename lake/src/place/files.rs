@@ -15,9 +15,11 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_s3::presigning::PresigningConfig;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
 use object_store::{
     Attribute, Attributes, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
-    aws::AmazonS3, path::Path,
+    aws::AmazonS3, local::LocalFileSystem, path::Path,
 };
 
 use crate::{
@@ -201,6 +203,31 @@ impl FileStore {
         }
     }
 
+    /// The files below a folder that were written before a time, by the store's clock.
+    ///
+    /// # Errors
+    /// [`LakeError::File`] or [`LakeError::Store`] when they cannot be listed.
+    pub async fn written_before(&self, folder: &str, before: DateTime<Utc>) -> Result<Vec<String>, LakeError> {
+        let fail = |error| LakeError::store("list", self.name(folder))(error);
+        let (listed, top) = match &self.place {
+            FilePlace::Folder(place) => {
+                if !place.is_dir() {
+                    return Ok(Vec::new());
+                }
+                let store = LocalFileSystem::new_with_prefix(place).map_err(fail)?;
+                (store.list(Some(&Path::from(folder))).try_collect::<Vec<_>>().await, String::new())
+            }
+            FilePlace::Bucket { store, prefix, .. } => {
+                let below = below(prefix, folder);
+                (store.list(Some(&below)).try_collect().await, prefix.to_string())
+            }
+        };
+        let old = listed.map_err(fail)?.into_iter().filter(|file| file.last_modified < before);
+        let relative =
+            |path: &Path| path.as_ref().strip_prefix(&top).map(|rest| rest.trim_start_matches('/').to_owned());
+        Ok(old.filter_map(|file| relative(&file.location)).collect())
+    }
+
     /// A link by which anybody can get a file of a bucket for the time `valid`, at most [`LINK_VALID_MAX`]; `None` for
     /// a folder. It expires sooner if its signing credentials do.
     ///
@@ -299,6 +326,22 @@ mod tests {
         files.remove("a/b.csv").await.unwrap();
         files.remove("a/b.csv").await.unwrap();
         assert_eq!(files.read("a/b.csv").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn files_are_listed_by_their_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = store(folder.path());
+        for path in ["a/b/c.csv", "a/d.csv", "e/f.csv"] {
+            let staged = files.stage(path, "one".into(), "text/csv").await.unwrap();
+            files.publish(staged).await.unwrap();
+        }
+        let now = Utc::now();
+        let mut found = files.written_before("a", now + chrono::TimeDelta::hours(1)).await.unwrap();
+        found.sort();
+        assert_eq!(found, ["a/b/c.csv", "a/d.csv"]);
+        assert!(files.written_before("a", now - chrono::TimeDelta::hours(1)).await.unwrap().is_empty());
+        assert!(store(&folder.path().join("none")).written_before("a", now).await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -1,14 +1,17 @@
 //! The state of each user, worked out from the user events that the target holds: the last known value of each field, as the
-//! view `users` of the lake has it. A late event changes it, so the users that a step touches are worked out anew. Pure.
+//! view `users` of the lake has it. A late event changes it, so PostgreSQL works the users anew that a step touches, and Redshift
+//! has them as a view. Pure.
 
 use bluelake_schemas::{Contract, FieldKind, Stream};
 
-use super::ddl::{USERS, list, place, quoted};
-use crate::columns::Table;
+use crate::{
+    columns::Table,
+    sql::{USERS, list, place, quoted},
+};
 
 /// The users of a table of user events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Users {
+pub(crate) struct Users {
     /// Fields of which the last known value is kept.
     fields: Vec<String>,
 }
@@ -18,7 +21,7 @@ const TIMES: [&str; 3] = ["created_at", "updated_at", "deactivated_at"];
 
 impl Users {
     /// Those of a table; `None` for any other than that of user events.
-    pub(super) fn of(table: &Table, contract: &Contract) -> Option<Self> {
+    pub(crate) fn of(table: &Table, contract: &Contract) -> Option<Self> {
         let stream = Stream::UserEvents;
         if table.name != stream.table() || table.place("user_id").is_none() {
             return None;
@@ -31,13 +34,13 @@ impl Users {
         Some(Self { fields: fields.map(|field| field.name.clone()).collect() })
     }
 
-    fn columns(&self) -> Vec<&str> {
+    pub(crate) fn columns(&self) -> Vec<&str> {
         let fields = self.fields.iter().map(String::as_str);
         ["user_id"].into_iter().chain(fields).chain(["status"]).chain(TIMES).collect()
     }
 
     /// Makes the table, empty.
-    pub(super) fn create(&self, schema: &str, name: &str) -> String {
+    pub(crate) fn create(&self, schema: &str, name: &str) -> String {
         let texts = self.columns().into_iter().filter(|name| !TIMES.contains(name));
         let texts = texts.map(|name| format!("{} text", quoted(name)));
         let times = TIMES.map(|name| format!("{} timestamp with time zone", quoted(name)));
@@ -46,7 +49,7 @@ impl Users {
     }
 
     /// Adds the columns of new fields.
-    pub(super) fn add_columns(&self, schema: &str) -> String {
+    pub(crate) fn add_columns(&self, schema: &str) -> String {
         let columns: Vec<String> =
             self.fields.iter().map(|name| format!("ADD COLUMN IF NOT EXISTS {} text", quoted(name))).collect();
         if columns.is_empty() {
@@ -56,41 +59,41 @@ impl Users {
     }
 
     /// Works the users out from the events of a table that meet a condition.
-    fn select(&self, events: &str, condition: &str) -> String {
+    pub(crate) fn select(&self, events: &str, condition: &str) -> String {
         let marks: String = self
             .fields
             .iter()
             .map(|name| {
                 let name = quoted(name);
                 format!(
-                    ", max(o.position) FILTER (WHERE o.{name} IS NOT NULL) OVER (PARTITION BY o.user_id) AS {}",
+                    ", max(CASE WHEN o.{name} IS NOT NULL THEN o.place END) OVER (PARTITION BY o.user_id) AS {}",
                     mark(&name)
                 )
             })
             .collect();
         let fields = self.fields.iter().map(|name| {
             let name = quoted(name);
-            format!("max(m.{name}) FILTER (WHERE m.position = m.{}) AS {name}", mark(&name))
+            format!("max(CASE WHEN m.place = m.{} THEN m.{name} END) AS {name}", mark(&name))
         });
         let fields: Vec<String> = fields.collect();
         let names: Vec<&str> = self.fields.iter().map(String::as_str).collect();
         let comma = if names.is_empty() { "" } else { ", " };
         format!(
             "WITH ordered AS (SELECT e.*, row_number() OVER (PARTITION BY e.user_id ORDER BY e.occurred_at, e.arrived_at, \
-             e.stream_shard, length(e.stream_sequence), e.stream_sequence, e.stream_sub_sequence) AS position \
+             e.stream_shard, length(e.stream_sequence), e.stream_sequence, e.stream_sub_sequence) AS place \
              FROM {events} e WHERE {condition}), \
              marked AS (SELECT o.*{marks} FROM ordered o), \
              latest AS (SELECT m.user_id{comma}{}, \
-             min(m.occurred_at) FILTER (WHERE m.event_type = 'user_created') AS created_at, \
+             min(CASE WHEN m.event_type = 'user_created' THEN m.occurred_at END) AS created_at, \
              max(m.occurred_at) AS updated_at, \
-             max(m.occurred_at) FILTER (WHERE m.event_type = 'user_deactivated') AS last_deactivated_at, \
-             max(m.position) FILTER (WHERE m.event_type = 'user_deactivated') AS deactivated_position, \
-             max(m.position) FILTER (WHERE m.event_type = 'user_created' OR (m.event_type = 'user_updated' AND m.status = 'active')) \
-             AS activated_position FROM marked m GROUP BY m.user_id) \
+             max(CASE WHEN m.event_type = 'user_deactivated' THEN m.occurred_at END) AS last_deactivated_at, \
+             max(CASE WHEN m.event_type = 'user_deactivated' THEN m.place END) AS deactivated_place, \
+             max(CASE WHEN m.event_type = 'user_created' OR (m.event_type = 'user_updated' AND m.status = 'active') THEN m.place END) \
+             AS activated_place FROM marked m GROUP BY m.user_id) \
              SELECT user_id{comma}{}, \
-             CASE WHEN deactivated_position > coalesce(activated_position, 0) THEN 'deactivated' ELSE 'active' END AS status, \
+             CASE WHEN deactivated_place > coalesce(activated_place, 0) THEN 'deactivated' ELSE 'active' END AS status, \
              created_at, updated_at, \
-             CASE WHEN deactivated_position > coalesce(activated_position, 0) THEN last_deactivated_at END AS deactivated_at \
+             CASE WHEN deactivated_place > coalesce(activated_place, 0) THEN last_deactivated_at END AS deactivated_at \
              FROM latest",
             fields.join(", "),
             list(&names),
@@ -98,13 +101,13 @@ impl Users {
     }
 
     /// Works out all users of a table that was loaded.
-    pub(super) fn fill(&self, schema: &str, users: &str, events: &str) -> String {
+    pub(crate) fn fill(&self, schema: &str, users: &str, events: &str) -> String {
         let select = self.select(&place(schema, events), "true");
         format!("INSERT INTO {} ({}) {select};", place(schema, users), list(&self.columns()))
     }
 
     /// Works out the users anew that the temporary table `touched` names.
-    pub(super) fn renew(&self, schema: &str) -> String {
+    pub(crate) fn renew(&self, schema: &str) -> String {
         let touched = "e.user_id IN (SELECT user_id FROM pg_temp.touched)";
         let select = self.select(&place(schema, Stream::UserEvents.table()), touched);
         let users = place(schema, USERS);
@@ -116,7 +119,7 @@ impl Users {
     }
 
     /// Counts the rows of users that are not as their events say, of either side.
-    pub(super) fn differences(&self, schema: &str) -> String {
+    pub(crate) fn differences(&self, schema: &str) -> String {
         let columns = list(&self.columns());
         let fresh = self.select(&place(schema, Stream::UserEvents.table()), "true");
         let users = place(schema, USERS);
