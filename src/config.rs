@@ -35,7 +35,7 @@ pub(crate) use readers::{duration, retention};
 pub(crate) use scheduled::ScheduledReport;
 pub(crate) use setting::{About, DefaultValue, Flag, Setting};
 pub(crate) use settings::{DEFAULT_LAKE, SETTINGS};
-pub(crate) use targets::{SearchSettings, TargetKind, TargetSettings};
+pub(crate) use targets::{RedshiftSettings, SearchSettings, TargetKind, TargetSettings};
 
 /// The file that is read from the working folder when `--config` names none.
 pub(crate) const DEFAULT_FILE: &str = "bluelake.toml";

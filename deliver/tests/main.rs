@@ -7,6 +7,7 @@ mod follow;
 mod hostile;
 mod proof;
 mod proxy;
+mod redshift;
 mod refusals;
 mod search;
 mod server;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use super::ingest::cancel_on_signal;
-use crate::config::TargetSettings;
+use crate::config::{TargetKind, TargetSettings};
 use crate::operate::delivery::watch;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::output;
@@ -56,7 +56,7 @@ A target is described in bluelake.toml (docs/delivery.md). It gets each row once
 transaction as the rows, or, in a search server, when all of them are settled. Run it again, or after a crash, and it goes on there. \
 Several at once are safe.
 Ctrl-C or SIGTERM ends it with exit code 0; a step that was not taken in full is taken again.
-Exit code 3 when the target must be rebuilt, or differs from the lake.
+Exit code 3 when the target must be rebuilt, differs from the lake, or took values as null that do not fit (Redshift).
 
 Examples:
   bluelake deliver warehouse                  until Ctrl-C or SIGTERM
@@ -97,7 +97,7 @@ async fn deliver(session: &Session, name: &str, once: bool, rebuild: bool) -> Re
     } else {
         output::line(describe(&delivered))?;
     }
-    Ok(Outcome::Done)
+    Ok(if delivered.losses == 0 { Outcome::Done } else { Outcome::Incomplete })
 }
 
 async fn verify(session: &Session, name: &str) -> Result<Outcome> {
@@ -171,7 +171,7 @@ async fn open(session: &Session, settings: &TargetSettings, once: bool) -> Resul
         tables: settings.tables.clone(),
         columns: settings.columns.clone(),
         once,
-        interval: session.config.deliver.interval,
+        interval: interval(session, settings),
         patience: PATIENCE,
     };
     let delivery = Delivery::new(lake, session.contract()?, target, options);
@@ -181,6 +181,14 @@ async fn open(session: &Session, settings: &TargetSettings, once: bool) -> Resul
         return Err(WrongUsage::new(message).into());
     }
     Ok(delivery)
+}
+
+/// How often the lake is looked at for a target: no oftener than it should commit.
+fn interval(session: &Session, settings: &TargetSettings) -> Duration {
+    match &settings.kind {
+        TargetKind::Redshift(redshift) => session.config.deliver.interval.max(redshift.commit_interval),
+        _ => session.config.deliver.interval,
+    }
 }
 
 #[derive(Serialize)]
@@ -205,6 +213,7 @@ struct StatusRow<'a> {
     newest: Option<u64>,
     loading: Option<u64>,
     rows: Option<u64>,
+    losses: Option<u64>,
     problem: Option<String>,
 }
 
@@ -217,6 +226,7 @@ impl<'a> StatusRow<'a> {
             newest: Some(source.version()),
             loading: standing.loading,
             rows: Some(standing.rows),
+            losses: Some(standing.losses),
             problem: None,
         }
     }
@@ -240,6 +250,9 @@ fn standing_table(rows: &[StatusRow<'_>]) -> String {
     let lines = rows.iter().map(|row| {
         let behind = row.held.zip(row.newest).map(|(held, newest)| newest.saturating_sub(held));
         let loading = row.loading.map(|version| format!("loading version {}", output::grouped(version)));
+        let lost = row.losses.filter(|losses| *losses > 0);
+        let lost = lost.map(|losses| format!("{} values do not fit and are null", output::grouped(losses)));
+        let notes: Vec<String> = loading.into_iter().chain(lost).collect();
         vec![
             row.target.to_owned(),
             row.table.unwrap_or("–").to_owned(),
@@ -247,7 +260,7 @@ fn standing_table(rows: &[StatusRow<'_>]) -> String {
             number(row.newest),
             number(behind),
             number(row.rows),
-            row.problem.as_deref().map(output::printable).or(loading).unwrap_or_default(),
+            row.problem.as_deref().map(output::printable).unwrap_or_else(|| notes.join("; ")),
         ]
     });
     output::table(&header, &[2, 3, 4, 5], lines).to_string()

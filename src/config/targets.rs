@@ -1,5 +1,6 @@
 //! The places to which the lake is delivered: `[[target]]` tables of the configuration file.
 
+mod redshift;
 mod search;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use bluelake_schemas::Stream;
 use serde::Deserialize;
 
 use crate::terminal::failure::WrongUsage;
+pub(crate) use redshift::RedshiftSettings;
+use redshift::WrittenRedshift;
 use search::WrittenSearch;
 pub(crate) use search::{AwsService, SearchSettings};
 
@@ -47,6 +50,8 @@ pub(crate) enum TargetKind {
     },
     /// OpenSearch or Elasticsearch.
     Search(SearchSettings),
+    /// Redshift by its Data API.
+    Redshift(RedshiftSettings),
 }
 
 /// A kind as it is written.
@@ -55,6 +60,7 @@ pub(crate) enum TargetKind {
 enum WrittenKind {
     Postgres,
     Search,
+    Redshift,
 }
 
 /// A text that is not shown.
@@ -84,6 +90,10 @@ struct Written {
     shards: Option<u32>,
     replicas: Option<u32>,
     max_rejected: Option<u64>,
+    staging: Option<String>,
+    iam_role: Option<String>,
+    secret_arn: Option<Secret>,
+    commit_interval: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -155,21 +165,45 @@ fn read_one(table: toml::Value, number: usize, path: &Path) -> Result<TargetSett
         replicas: written.replicas,
         max_rejected: written.max_rejected,
     };
-    let kind = match written.kind {
-        WrittenKind::Postgres => postgres(written.schema, written.read_role, &search),
-        WrittenKind::Search if written.schema.is_some() || written.read_role.is_some() => {
-            Err("schema and read_role are keys of kind = \"postgres\"".to_owned())
-        }
-        WrittenKind::Search => search.read().map(TargetKind::Search),
+    let redshift = WrittenRedshift {
+        staging: written.staging,
+        iam_role: written.iam_role,
+        secret_arn: written.secret_arn,
+        commit_interval: written.commit_interval,
     };
+    let kind = kind(written.kind, (written.schema, written.read_role), search, redshift);
     let kind = kind.map_err(|problem| wrong(&problem))?;
     Ok(TargetSettings { name, kind, address: written.address, tables, columns })
 }
 
-fn postgres(schema: Option<String>, read_role: Option<String>, other: &WrittenSearch) -> Result<TargetKind, String> {
-    if let Some(key) = other.key() {
+/// What a target is, if it has no key of another kind.
+fn kind(
+    kind: WrittenKind,
+    (schema, read_role): (Option<String>, Option<String>),
+    search: WrittenSearch,
+    redshift: WrittenRedshift,
+) -> Result<TargetKind, String> {
+    if let Some(key) = search.key().filter(|_| kind != WrittenKind::Search) {
         return Err(format!("{key} is a key of kind = \"search\""));
     }
+    if let Some(key) = redshift.key().filter(|_| kind != WrittenKind::Redshift) {
+        return Err(format!("{key} is a key of kind = \"redshift\""));
+    }
+    match kind {
+        WrittenKind::Postgres => postgres(schema, read_role),
+        WrittenKind::Search if schema.is_some() || read_role.is_some() => {
+            Err("schema and read_role are keys of kind = \"postgres\"".to_owned())
+        }
+        WrittenKind::Search => search.read().map(TargetKind::Search),
+        WrittenKind::Redshift if read_role.is_some() => {
+            Err("read_role is a key of kind = \"postgres\"; docs/delivery.md says how others may read in Redshift"
+                .to_owned())
+        }
+        WrittenKind::Redshift => redshift.read(schema.unwrap_or_else(|| SCHEMA.to_owned())).map(TargetKind::Redshift),
+    }
+}
+
+fn postgres(schema: Option<String>, read_role: Option<String>) -> Result<TargetKind, String> {
     let schema = schema.unwrap_or_else(|| SCHEMA.to_owned());
     if schema.is_empty() || schema.len() > 63 || schema.starts_with("pg_") || schema.contains('\0') {
         return Err(format!("schema {schema:?} cannot be one: 1 to 63 bytes, not beginning with pg_"));
@@ -234,6 +268,21 @@ mod tests {
         assert_eq!((settings, &target.columns), (&expected, &Columns::All));
     }
 
+    const FINANCE: &str = "[[target]]\nname = 'finance'\nkind = 'redshift'\naddress = 'redshift-serverless://points/dev'\nstaging = 's3://b/p'\niam_role = 'default'\n";
+
+    #[test]
+    fn a_redshift_target_commits_once_a_minute() {
+        let target = &parsed(FINANCE).unwrap()[0];
+        let TargetKind::Redshift(settings) = &target.kind else { panic!("{target:?}") };
+        assert_eq!((settings.schema.as_str(), settings.iam_role.as_str()), ("bluelake", "default"));
+        assert_eq!((settings.commit_interval.as_secs(), &target.columns), (60, &Columns::All));
+        assert_eq!(settings.staging.to_string(), "s3://b/p");
+        let more = "schema = 's'\nsecret_arn = 'arn:aws:secretsmanager:eu-west-1:1:secret:x'\ncommit_interval = '5m'\n";
+        let target = &parsed(&format!("{FINANCE}{more}")).unwrap()[0];
+        let TargetKind::Redshift(settings) = &target.kind else { panic!("{target:?}") };
+        assert_eq!((settings.commit_interval.as_secs(), settings.secret_arn.is_some()), (300, true));
+    }
+
     #[test]
     fn each_fault_names_file_and_place() {
         let with = |line: &str| format!("{WAREHOUSE}{line}\n");
@@ -254,6 +303,16 @@ mod tests {
             (format!("{FINDER}aws_service = 's3'"), "unknown variant `s3`"),
             (format!("{FINDER}shards = 0"), "shards must be 1 or more"),
             (format!("{FINDER}tables = ['rejected_events']"), "do not go together"),
+            (with("staging = 's3://b/p'"), "staging is a key of kind = \"redshift\""),
+            (FINANCE.replace("staging = ", "#"), "staging is missing"),
+            (FINANCE.replace("s3://b/p", "folder"), "write s3://BUCKET/PREFIX"),
+            (FINANCE.replace("iam_role = ", "#"), "iam_role is missing"),
+            (FINANCE.replace("default", "copy"), "write arn:aws:iam::ACCOUNT:role/NAME"),
+            (format!("{FINANCE}schema = 'Points'"), "lower-case letters"),
+            (format!("{FINANCE}commit_interval = 'soon'"), "commit_interval \"soon\" is no time"),
+            (format!("{FINANCE}secret_arn = 's3cret'"), "secret_arn is no ARN"),
+            (format!("{FINANCE}read_role = 'r'"), "read_role is a key of kind = \"postgres\""),
+            (format!("{FINANCE}shards = 2"), "shards is a key of kind = \"search\""),
         ];
         for (text, expected) in cases {
             let message = parsed(&text).unwrap_err().to_string();

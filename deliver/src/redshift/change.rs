@@ -96,8 +96,7 @@ impl<'a> Change<'a> {
 
     /// Of the rows that each statement touched: those that left the table, and values that Redshift did not take.
     pub(super) fn counted(&self, touched: &[u64]) -> (u64, u64) {
-        let sum =
-            |places: &[usize]| places.iter().filter_map(|place| touched.get(*place)).sum();
+        let sum = |places: &[usize]| places.iter().filter_map(|place| touched.get(*place)).sum();
         (sum(&self.deletes), sum(&self.unparsed))
     }
 

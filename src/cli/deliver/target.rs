@@ -1,12 +1,15 @@
 //! Makes the target that the configuration describes, with the secrets that stand beside it.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use bluelake_deliver::{
-    PostgresOptions, PostgresTarget, SearchAddress, SearchAuth, SearchOptions, SearchTarget, Target,
+    PostgresOptions, PostgresTarget, RedshiftAddress, RedshiftOptions, RedshiftTarget, SearchAddress, SearchAuth,
+    SearchOptions, SearchTarget, Target,
 };
 use bluelake_lake::{KeptCredentials, Lake};
 
-use crate::config::{SearchSettings, TargetKind, TargetSettings};
+use crate::config::{RedshiftSettings, SearchSettings, TargetKind, TargetSettings};
 use crate::session::aws;
 use crate::session::secrets::{self, variable};
 use crate::terminal::failure::WrongUsage;
@@ -15,6 +18,9 @@ use crate::terminal::failure::WrongUsage;
 const PASSWORD: &str = "SEARCH_PASSWORD";
 /// An API key of a search server, as it was given out.
 const KEY: &str = "SEARCH_API_KEY";
+
+/// What was staged longer ago than a statement may run belongs to no process that lives.
+const LEFT_OVER_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The target of these settings; it connects to nothing yet.
 ///
@@ -52,7 +58,25 @@ pub(super) async fn target(settings: &TargetSettings, lake: &Lake) -> Result<Box
             };
             Ok(Box::new(SearchTarget::new(options, lake)?))
         }
+        TargetKind::Redshift(redshift) => Ok(Box::new(self::redshift(settings, redshift, lake).await?)),
     }
+}
+
+async fn redshift(settings: &TargetSettings, redshift: &RedshiftSettings, lake: &Lake) -> Result<RedshiftTarget> {
+    let address = RedshiftAddress::parse(&settings.address.0).map_err(|problem| wrong(settings, &problem))?;
+    if redshift.secret_arn.is_some() && address.has_user() {
+        return Err(wrong(settings, "it names a user, and secret_arn has one, too: leave one of them out").into());
+    }
+    let options = RedshiftOptions {
+        name: settings.name.clone(),
+        address,
+        secret_arn: redshift.secret_arn.clone(),
+        schema: redshift.schema.clone(),
+        staging: redshift.staging.clone(),
+        iam_role: redshift.iam_role.clone(),
+        left_over_age: LEFT_OVER_AGE,
+    };
+    Ok(RedshiftTarget::new(options, &aws::sdk_config().await?, lake.chance())?)
 }
 
 fn wrong(settings: &TargetSettings, problem: &str) -> WrongUsage {

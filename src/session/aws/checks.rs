@@ -20,7 +20,7 @@ const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 const FILES: [&str; 2] = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
 const RETRY_MODES: [&str; 2] = ["standard", "adaptive"];
 /// The services that are called, by the SDK's names.
-const SERVICES: [&str; 2] = ["S3", "Kinesis"];
+const SERVICES: [&str; 3] = ["S3", "Kinesis", "Redshift Data"];
 
 /// Checks every variable of the SDK.
 ///
