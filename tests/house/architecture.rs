@@ -18,7 +18,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("tests/fault-proxy", &[]),
 ];
 /// Folders within the rooms, with those that each may know. All may know files beside the folders (errors, the clock).
-const FOLDERS: [(&str, &str, &[&str]); 29] = [
+const FOLDERS: [(&str, &str, &[&str]); 30] = [
     ("transform", "unpack", &["parse", "decode"]),
     ("transform", "parse", &["decode"]),
     ("transform", "decode", &["parse", "unpack"]),
@@ -31,6 +31,7 @@ const FOLDERS: [(&str, &str, &[&str]); 29] = [
     ("lake", "verify", &["checkpoint", "commit", "place", "maintenance"]),
     ("deliver", "postgres", &[]),
     ("deliver", "search", &[]),
+    ("deliver", "redshift", &[]),
     ("ingest", "memory", &[]),
     ("ingest", "kinesis", &["progress"]),
     ("ingest", "shards", &["kinesis"]),

@@ -26,6 +26,8 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_s
 const BUSY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Tries while it is busy, or its answer was lost.
 const TRIES: usize = 6;
+/// Times that a question is asked whose outcome is not known.
+const QUESTIONS: usize = 3;
 /// Nobody has answered for this long: the outcome counts as unknown.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -113,6 +115,17 @@ impl Api {
 
     /// Asks a question.
     pub(super) async fn query(&self, operation: &str, about: &str, question: &str) -> Result<Vec<Row>, DeliverError> {
+        for _ in 1..QUESTIONS {
+            // A question may be asked again.
+            match self.ask(operation, about, question).await {
+                Err(DeliverError::Unreachable { .. }) => {}
+                other => return other,
+            }
+        }
+        self.ask(operation, about, question).await
+    }
+
+    async fn ask(&self, operation: &str, about: &str, question: &str) -> Result<Vec<Row>, DeliverError> {
         let id = self.begin(operation, about, question).await?;
         match self.wait(operation, about, &id).await? {
             Outcome::Finished(_) => self.answer(operation, about, &id).await,

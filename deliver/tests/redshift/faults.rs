@@ -154,7 +154,7 @@ async fn a_statement_of_unknown_outcome_is_settled_by_the_position() {
     let describe = When::any().operation("DescribeStatement").that(|call| call.json()["Id"].is_string());
     let mut told = 0;
     let gone = Answer::kinesis_error(StatusCode::BAD_REQUEST, "ResourceNotFoundException", "it is not known");
-    let fault = proxy.on(describe, Which::EveryNth(7), Action::Answer(gone));
+    let fault = proxy.on(describe, Which::EveryNth(25), Action::Answer(gone));
     while fault.taken() == 0 || told == 0 {
         world.add_transactions(1).await;
         told += usize::from(try_deliver(&world, &through).await.is_ok());

@@ -46,7 +46,7 @@ async fn hostile_rows_are_delivered_or_told() {
         ("{\"a\":123456789012345678901234567890}", false),
     ];
     for (extras, _) in extras {
-        transactions.push(json!({"event_type": "redemption", "occurred_at": time(0), "redeemer_id": planes,
+        transactions.push(json!({"event_type": "redemption", "occurred_at": time(0), "redeemer_id": odd,
             "redeemer_kind": "civilian", "provider_id": "m", "provider_kind": "merchant", "purpose": "goods",
             "points": 10_000_000_000_000_000_i64, "extras": extras, "currency": odd,
             "items": [{"sku": odd, "name": planes, "quantity": 0, "points": null}]}));
