@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::command::{Machine, wait};
 use crate::support::oracle::Workload;
 use crate::support::postgres::{PASSWORD, Server, value};
+use crate::support::redshift::{DataApi, ROLE, WORKGROUP};
 use crate::support::search;
 use crate::support::servers::Kinesis;
 
@@ -161,4 +162,57 @@ async fn a_lake_is_delivered_to_a_search_server() {
     machine.run(&["deliver", "finder", "--once"]).await.expect_code(2).expect_message(&["finder", "SEARCH_PASSWORD"]);
     machine.write("bluelake.toml", &finder("http://me:s3cret@search.example", ""));
     machine.run(&["deliver", "finder", "--once"]).await.expect_code(2).expect_message(&["not encrypted"]);
+}
+
+fn finance(more: &str) -> String {
+    format!(
+        "[[target]]\nname = \"finance\"\nkind = \"redshift\"\naddress = \"redshift-serverless://{WORKGROUP}/postgres\"\n\
+         staging = \"s3://staging/bluelake\"\niam_role = \"{ROLE}\"\n{more}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_is_delivered_to_redshift() {
+    let Some(server) = Server::start().await else { return };
+    let api = DataApi::over(server.port, PASSWORD, &server.client().await).await;
+    let kinesis = Kinesis::with_streams(1, 2).await;
+    let machine = Machine::new().with_kinesis(&kinesis);
+    let machine =
+        machine.with("AWS_ENDPOINT_URL_REDSHIFT_DATA", &api.endpoint).with("AWS_ENDPOINT_URL_S3", &api.s3.endpoint);
+    WORKLOAD.put(&machine).await;
+    machine.succeed(&["ingest", "--once", "--init"]).await;
+    machine.write("bluelake.toml", &finance("tables = [\"user_events\", \"transactions\", \"rejected_events\"]"));
+    let delivered = machine.run(&["deliver", "finance", "--once", "--json"]).await.expect_code(0).json();
+    let client = server.client().await;
+    for table in ["user_events", "transactions", "rejected_events"] {
+        let lake = machine.number(LAKE, &format!("SELECT count(*) FROM {table}")).await;
+        let held = value(&client, &format!("SELECT count(*) FROM bluelake.{table}")).await;
+        assert_eq!(held, lake.to_string(), "{table}");
+    }
+    assert_eq!(delivered["losses"], 0, "{delivered}");
+    let lake = machine.number(LAKE, "SELECT sum(points) FROM donations").await;
+    assert_eq!(value(&client, "SELECT sum(points) FROM bluelake.donations").await, lake.to_string());
+    machine.run(&["deliver", "verify", "finance"]).await.expect_code(0);
+    machine.run(&["deliver", "status"]).await.expect_code(0);
+    client
+        .batch_execute(
+            "DELETE FROM bluelake.transactions WHERE event_id = (SELECT min(event_id) FROM bluelake.transactions)",
+        )
+        .await
+        .unwrap();
+    let found = machine.run(&["deliver", "verify", "finance"]).await.expect_code(3);
+    assert!(found.stdout.contains("rows are missing") && found.stdout.contains("DIFFERS"), "{}", found.stdout);
+    machine.run(&["deliver", "rebuild", "finance"]).await.expect_code(0);
+    machine.run(&["deliver", "verify", "finance"]).await.expect_code(0);
+    // Nothing is guessed.
+    machine.write("bluelake.toml", &finance("").replace("redshift-serverless://", "redshift://me:s3cret@"));
+    let wrong = machine.run(&["deliver", "finance", "--once"]).await.expect_code(2);
+    assert!(!wrong.stderr.contains("s3cret"), "{}", wrong.stderr);
+    wrong.expect_message(&["finance", "a password has no use here"]);
+    machine.write("bluelake.toml", &finance("").replace(WORKGROUP, "nowhere"));
+    machine
+        .run(&["deliver", "finance", "--once"])
+        .await
+        .expect_code(1)
+        .expect_message(&["target 'finance'", "check the address"]);
 }

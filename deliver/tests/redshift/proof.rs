@@ -9,19 +9,10 @@ async fn verdicts(world: &World, warehouse: &Warehouse) -> Vec<TableVerdict> {
     delivery(world, &warehouse.place()).verify().await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_row_that_was_touched_by_hand_is_found() {
-    let Some(warehouse) = Warehouse::start().await else { return };
-    let mut world = World::new().await;
-    world.add_users(60).await;
-    world.add_transactions(90).await;
-    deliver(&world, &warehouse.place()).await;
-    // What came to the lake since is no difference.
-    world.add_transactions(5).await;
-    assert!(!verdicts(&world, &warehouse).await.iter().any(differs));
-    let client = warehouse.client().await;
+/// What somebody may do by hand: the statement, the table, and what it means.
+fn changes() -> Vec<(String, &'static str, &'static str)> {
     let one = |kind: &str| format!("ctid = (SELECT ctid FROM lake.transactions WHERE event_type = '{kind}' LIMIT 1)");
-    let cases = [
+    vec![
         (format!("DELETE FROM lake.transactions WHERE {}", one("donation")), "transactions", "rows are missing"),
         (
             format!("INSERT INTO lake.transactions SELECT * FROM lake.transactions WHERE {}", one("donation")),
@@ -78,8 +69,21 @@ async fn each_row_that_was_touched_by_hand_is_found() {
             "user_events",
             "other values",
         ),
-    ];
-    for (statement, table, expected) in cases {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_row_that_was_touched_by_hand_is_found() {
+    let Some(warehouse) = Warehouse::start().await else { return };
+    let mut world = World::new().await;
+    world.add_users(60).await;
+    world.add_transactions(90).await;
+    deliver(&world, &warehouse.place()).await;
+    // What came to the lake since is no difference.
+    world.add_transactions(5).await;
+    assert!(!verdicts(&world, &warehouse).await.iter().any(differs));
+    let client = warehouse.client().await;
+    for (statement, table, expected) in changes() {
         run(&client, &statement).await;
         let found = verdicts(&world, &warehouse).await;
         let found = found.iter().find(|verdict| verdict.table == table).unwrap();
