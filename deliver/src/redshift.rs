@@ -69,7 +69,6 @@ pub struct RedshiftTarget {
     options: Arc<RedshiftOptions>,
     api: Api,
     store: FileStore,
-    chance: Chance,
     is_prepared: bool,
     /// Values that did not fit, of this process.
     lost: u64,
@@ -98,7 +97,7 @@ impl RedshiftTarget {
             FileStore::at(&options.staging, Some(aws)).map_err(|error| options.of_staging("staging", &error))?;
         let options = Arc::new(options);
         let api = Api::new(aws_sdk_redshiftdata::Client::new(aws), options.clone(), chance.clone());
-        Ok(Self { options, api, store, chance: chance.clone(), is_prepared: false, lost: 0 })
+        Ok(Self { options, api, store, is_prepared: false, lost: 0 })
     }
 
     async fn clear_left_overs(&self) -> Result<(), DeliverError> {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use bluelake_lake::{Backoff, Extent, FeedStep, TableChange, Touch};
+use bluelake_lake::{Extent, FeedStep, TableChange, Touch};
 use chrono::Utc;
 use metrics::counter;
 use uuid::Uuid;
@@ -12,7 +12,6 @@ use super::{
     RedshiftTarget,
     change::Change,
     ddl::{self, LOSSES, There, literal, missing_columns},
-    faults::is_conflict,
     position::{about, fence, maybe_time, time},
     rows::RowPlace,
     statements::Outcome,
@@ -24,8 +23,6 @@ use crate::{
     target::{Applied, Source},
 };
 
-/// Tries while other transactions are in the way.
-const CONFLICTS: usize = 8;
 /// Columns that a transaction adds with its rows. More are added before it.
 const COLUMNS: usize = 6;
 
@@ -158,8 +155,7 @@ impl RedshiftTarget {
         )
     }
 
-    /// Runs the statements that move a position from a version. Where others were in the way it is tried again; where the
-    /// outcome is not known, the position tells it.
+    /// Runs the statements that move a position from a version. Where the outcome is not known, the position tells it.
     async fn commit(
         &self,
         source: &Source,
@@ -168,28 +164,21 @@ impl RedshiftTarget {
         attempt: &str,
     ) -> Result<Settled, DeliverError> {
         let (operation, about) = ("cannot take a step", about(source.name()));
-        let mut pauses = Backoff::of_conflicts(&self.chance);
-        for tries in 1.. {
-            let outcome = self.api.batch(operation, &about, statements).await;
-            if let Ok(Outcome::Finished(touched)) = outcome {
-                return Ok(Settled::Done(Some(touched)));
-            }
-            let position = self.held(source).await?;
-            if position.as_ref().is_some_and(|position| position.moved_by == attempt) {
-                return Ok(Settled::Done(None));
-            }
-            if position.is_none_or(|position| position.version != from) {
-                return Ok(Settled::Overtaken);
-            }
-            match outcome? {
-                Outcome::Failed(said) if is_conflict(&said) && tries < CONFLICTS => {
-                    tokio::time::sleep(pauses.pause()).await;
-                }
-                Outcome::Failed(said) => return Err(self.options.of_statement(operation, &about, &said)),
-                Outcome::Finished(touched) => return Ok(Settled::Done(Some(touched))),
-            }
+        let outcome = self.api.batch(operation, &about, statements).await;
+        if let Ok(Outcome::Finished(touched)) = outcome {
+            return Ok(Settled::Done(Some(touched)));
         }
-        Ok(Settled::Overtaken)
+        let position = self.held(source).await?;
+        if position.as_ref().is_some_and(|position| position.moved_by == attempt) {
+            return Ok(Settled::Done(None));
+        }
+        if position.is_none_or(|position| position.version != from) {
+            return Ok(Settled::Overtaken);
+        }
+        match outcome? {
+            Outcome::Failed(said) => Err(self.options.of_statement(operation, &about, &said)),
+            Outcome::Finished(touched) => Ok(Settled::Done(Some(touched))),
+        }
     }
 
     /// The statements that add columns, and give them to the views.

@@ -14,7 +14,11 @@ use aws_sdk_redshiftdata::{
 use bluelake_lake::{Backoff, Chance};
 use uuid::Uuid;
 
-use super::{RedshiftOptions, address::Place, faults::is_busy};
+use super::{
+    RedshiftOptions,
+    address::Place,
+    faults::{is_busy, is_conflict},
+};
 use crate::error::DeliverError;
 
 /// Statements of a batch, and bytes of a statement: the Data API takes no more.
@@ -28,6 +32,8 @@ const BUSY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_s
 const TRIES: usize = 6;
 /// Times that a question is asked whose outcome is not known.
 const QUESTIONS: usize = 3;
+/// Tries while other transactions are in the way.
+const CONFLICTS: usize = 8;
 /// Nobody has answered for this long: the outcome counts as unknown.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -82,7 +88,8 @@ impl Api {
         Self { client, options, chance }
     }
 
-    /// Runs statements as one transaction. An error means that nobody knows what became of it, or that it was not taken.
+    /// Runs statements as one transaction. Where other transactions are in its way it is run again: it makes sure of the position
+    /// itself. An error means that nobody knows what became of it, or that it was not taken.
     pub(super) async fn batch(
         &self,
         operation: &str,
@@ -90,6 +97,17 @@ impl Api {
         statements: &[String],
     ) -> Result<Outcome, DeliverError> {
         self.check(about, statements)?;
+        let mut pauses = Backoff::of_conflicts(&self.chance);
+        for _ in 1..CONFLICTS {
+            match self.transaction(operation, about, statements).await? {
+                Outcome::Failed(said) if is_conflict(&said) => tokio::time::sleep(pauses.pause()).await,
+                outcome => return Ok(outcome),
+            }
+        }
+        self.transaction(operation, about, statements).await
+    }
+
+    async fn transaction(&self, operation: &str, about: &str, statements: &[String]) -> Result<Outcome, DeliverError> {
         let token = Uuid::new_v4().to_string();
         let id = self
             .while_busy(operation, about, || {

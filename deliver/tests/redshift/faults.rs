@@ -181,6 +181,11 @@ async fn conflicts_of_transactions_are_tried_again() {
         assert_eq!(warehouse.api.faults_left(), 0);
         expect_equal(&world, &warehouse).await;
     }
+    // A rebuild does not give up either.
+    warehouse.api.fail_next(&[CONFLICT, CONFLICT]);
+    rebuild(&world, &place).await;
+    assert_eq!(warehouse.api.faults_left(), 0);
+    expect_equal(&world, &warehouse).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
