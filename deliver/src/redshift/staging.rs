@@ -154,13 +154,14 @@ mod tests {
     use super::*;
 
     fn batch(rows: usize, length: usize) -> RecordBatch {
-        // It compresses badly.
-        let text = |row: usize| {
-            (0..length)
-                .map(|at| char::from(b' ' + u8::try_from((row * 7919 + at * at * 31) % 90).unwrap()))
-                .collect::<String>()
+        // A linear congruence: it does not compress.
+        let mut chance = 7_u64;
+        let mut letter = || {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b' ' + u8::try_from((chance >> 33) % 90).unwrap())
         };
-        let texts: StringArray = (0..rows).map(|row| Some(text(row))).collect();
+        let mut text = || (0..length).map(|_| letter()).collect::<String>();
+        let texts: StringArray = (0..rows).map(|_| Some(text())).collect();
         RecordBatch::try_from_iter([("t", Arc::new(texts) as ArrayRef)]).unwrap()
     }
 
@@ -169,14 +170,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = FileStore::at(&folder.path().display().to_string().parse().unwrap(), None).unwrap();
         let mut staging = Staging::new(&store, "finance/t/1".to_owned());
-        let rows = batch(2_000, 20_000);
+        let rows = batch(3_000, 20_000);
         let mut table = staging.table("rows", rows.schema());
-        for start in (0..2_000).step_by(100) {
+        for start in (0..3_000).step_by(100) {
             table.write(&rows.slice(start, 100)).await.unwrap();
         }
         table.write(&rows.slice(0, 0)).await.unwrap();
         let manifest = table.end().await.unwrap().unwrap();
-        assert_eq!(manifest.rows, 2_000);
+        assert_eq!(manifest.rows, 3_000);
         let found: Value = serde_json::from_slice(&std::fs::read(&manifest.url).unwrap()).unwrap();
         let entries = found["entries"].as_array().unwrap();
         assert!(entries.len() > 1, "{found}");
