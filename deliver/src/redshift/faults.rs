@@ -157,6 +157,12 @@ fn verdict_of_statement(said: &str, options: &RedshiftOptions) -> Verdict {
             passes: true,
         };
     }
+    // A check of the transaction itself: the position moved, a load ended and was begun anew, or COPY gave fewer rows.
+    if has(&["by zero"]) {
+        let remedy =
+            "another process was faster, or not all staged rows came; nothing was changed, and it is tried again";
+        return Verdict { remedy: remedy.to_owned(), passes: true };
+    }
     let remedy = if has(&[
         "permission denied for database",
         "permission denied for schema",
@@ -218,6 +224,7 @@ mod tests {
             ),
             ("ERROR: cannot drop table t because other objects depend on it", "views or tables of yours", false),
             ("ERROR: Disk Full", "make room", true),
+            ("ERROR: division by zero", "another process was faster", true),
             ("FATAL: database \"nowhere\" does not exist", "check the database", false),
             ("ERROR: something new", "SYS_QUERY_HISTORY", false),
         ] {
