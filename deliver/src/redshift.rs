@@ -17,6 +17,7 @@ mod statements;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use aws_sdk_redshiftdata::config::{Builder, retry::RetryConfig};
 use aws_types::SdkConfig;
 use bluelake_lake::{Chance, FeedFile, FeedStep, FileStore, LakeLocation};
 
@@ -96,7 +97,10 @@ impl RedshiftTarget {
         let store =
             FileStore::at(&options.staging, Some(aws)).map_err(|error| options.of_staging("staging", &error))?;
         let options = Arc::new(options);
-        let api = Api::new(aws_sdk_redshiftdata::Client::new(aws), options.clone(), chance.clone());
+        // Calls are repeated in one place, which knows what became of them.
+        let client = Builder::from(aws).retry_config(RetryConfig::disabled()).build();
+        let client = aws_sdk_redshiftdata::Client::from_conf(client);
+        let api = Api::new(client, options.clone(), chance.clone());
         Ok(Self { options, api, store, is_prepared: false, lost: 0 })
     }
 

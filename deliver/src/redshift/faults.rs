@@ -1,5 +1,6 @@
 //! What the Data API or the database says, as one message that names the target, the table and what to do.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_redshiftdata::error::{ProvideErrorMetadata, SdkError};
 use bluelake_lake::{LakeError, causes};
 
@@ -21,23 +22,22 @@ impl RedshiftOptions {
     }
 
     /// What the SDK or the Data API said to a call.
-    pub(super) fn of_call<E, R>(&self, operation: &str, about: &str, error: SdkError<E, R>) -> DeliverError
+    pub(super) fn of_call<E>(&self, operation: &str, about: &str, error: SdkError<E>) -> DeliverError
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         let said = error
             .as_service_error()
             .and_then(|said| Some((said.code()?.to_owned(), said.message().unwrap_or_default().to_owned())));
         let Some((code, message)) = said else {
-            let whole = causes(&error).to_string();
-            if whole.contains("credential") {
-                let problem = format!("{operation}: there are no credentials of AWS ({})", first_line(&whole));
+            if lacks_credentials(&error) {
+                let problem = format!("{operation}: there are no credentials of AWS");
                 return self.refused(about, &problem, "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or run it with a role");
             }
             return self.unreachable(operation, about, error.into());
         };
-        let verdict = verdict_of_call(&code, &message, self);
+        let mut verdict = verdict_of_call(&code, &message, self);
+        verdict.passes |= is_of_server(&error);
         self.of_verdict(about, format!("{operation}: {} ({code})", first_line(&message)), verdict)
     }
 
@@ -93,17 +93,45 @@ struct Verdict {
 }
 
 /// Whether a call may be repeated at once because the service was busy.
-pub(super) fn is_busy(code: &str) -> bool {
+fn is_busy(code: &str) -> bool {
     ["ActiveStatementsExceededException", "ActiveSessionsExceededException", "ActiveWaitingRequestsExceededException"]
         .contains(&code)
-        || code.contains("Throttl")
+        || ["Throttl", "TooManyRequests", "ServiceUnavailable", "RequestTimeout"].iter().any(|part| code.contains(part))
         || code == "InternalServerException"
+}
+
+/// Whether the same request may be answered otherwise a moment later: the service was busy, or there was no whole answer.
+pub(super) fn may_be_repeated<E>(error: &SdkError<E>) -> bool
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(said) => is_of_server(error) || said.err().code().is_none_or(is_busy),
+        SdkError::ConstructionFailure(_) => false,
+        _ => !lacks_credentials(error),
+    }
+}
+
+/// Whether the service says that the fault is its own. That a database cannot be reached is such a fault as well, and takes longer.
+fn is_of_server<E>(error: &SdkError<E>) -> bool {
+    error.raw_response().is_some_and(|response| response.status().is_server_error())
+}
+
+/// Whether the chain of credentials has none. A source that failed may give some the next time.
+fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(CredentialsError::CredentialsNotLoaded(_)) = error.downcast_ref::<CredentialsError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Pure: what to do about a code of the Data API, and whether it may pass by itself.
 fn verdict_of_call(code: &str, message: &str, options: &RedshiftOptions) -> Verdict {
-    let passes =
-        is_busy(code) || ["DatabaseConnectionException", "QueryTimeoutException", "ServiceUnavailable"].contains(&code);
+    let passes = is_busy(code) || ["DatabaseConnectionException", "QueryTimeoutException"].contains(&code);
     let remedy = match code {
         _ if passes => "it is tried again; the Data API is busy, or the database is paused or starts".to_owned(),
         "AccessDeniedException" => format!(
@@ -127,9 +155,17 @@ fn verdict_of_call(code: &str, message: &str, options: &RedshiftOptions) -> Verd
 /// Whether two transactions were in each other's way.
 pub(super) fn is_conflict(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
-    ["1023", "serializable isolation violation", "could not serialize", "deadlock", "concurrent transaction"]
-        .iter()
-        .any(|part| said.contains(part))
+    // The number alone may be any number.
+    [
+        "error: 1023",
+        "error:1023",
+        "serializable isolation violation",
+        "could not serialize",
+        "deadlock",
+        "concurrent transaction",
+    ]
+    .iter()
+    .any(|part| said.contains(part))
 }
 
 /// Pure: what to do about what the database said, and whether it may pass by itself. It has no codes, only words.
@@ -176,7 +212,7 @@ fn verdict_of_statement(said: &str, options: &RedshiftOptions) -> Verdict {
         "views or tables of yours depend on it: drop them, run it again, and make them anew (WITH NO SCHEMA BINDING they stay)".to_owned()
     } else if has(&["disk full", "out of space"]) {
         return Verdict { remedy: "make room in the database; nothing is half done".to_owned(), passes: true };
-    } else if has(&["s3", "spectrum", "iam", "assume", "credential", "manifest", "parquet", "copy"]) {
+    } else if has(&["s3", "spectrum", "iam", "assume", "credential", "manifest", "parquet", "copy", "load_error"]) {
         format!(
             "let iam_role list and read {}, in the Region of the database, and be a role of it; SYS_LOAD_ERROR_DETAIL says more; nothing is half done",
             options.own_prefix()
@@ -203,6 +239,7 @@ mod tests {
             ("ThrottlingException", "tried again", true),
             ("ActiveStatementsExceededException", "tried again", true),
             ("InternalServerException", "tried again", true),
+            ("ServiceUnavailableException", "tried again", true),
         ] {
             let found = verdict_of_call(code, "", &options);
             assert!(found.remedy.contains(expected), "{code}: {}", found.remedy);
@@ -231,6 +268,22 @@ mod tests {
             let found = verdict_of_statement(said, &options);
             assert!(found.remedy.contains(expected), "{said}: {}", found.remedy);
             assert_eq!(found.passes, passes, "{said}");
+        }
+    }
+
+    #[test]
+    fn only_an_error_1023_is_a_conflict() {
+        for said in [
+            "ERROR: 1023\nDETAIL: Serializable isolation violation on table - 1",
+            "ERROR:1023",
+            "ERROR: deadlock detected",
+        ] {
+            assert!(is_conflict(said), "{said}");
+        }
+        for said in
+            ["ERROR: value too long for type character varying(1023)", "ERROR: relation with OID 110232 is gone"]
+        {
+            assert!(!is_conflict(said), "{said}");
         }
     }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     RedshiftOptions,
     address::Place,
-    faults::{is_busy, is_conflict},
+    faults::{is_conflict, may_be_repeated},
 };
 use crate::error::DeliverError;
 
@@ -28,9 +28,9 @@ const STATEMENT: usize = 100_000;
 const LOOKS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(2));
 /// The pauses while the service is busy.
 const BUSY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// Tries while it is busy, or its answer was lost.
+/// Tries while it is busy, or its answer was lost. No further one begins after the time of [`SILENCE`].
 const TRIES: usize = 6;
-/// Times that a question is asked whose outcome is not known.
+/// Times that a question is asked whose outcome is not known, or that another transaction was in the way of.
 const QUESTIONS: usize = 3;
 /// Tries while other transactions are in the way.
 const CONFLICTS: usize = 8;
@@ -133,21 +133,29 @@ impl Api {
 
     /// Asks a question.
     pub(super) async fn query(&self, operation: &str, about: &str, question: &str) -> Result<Vec<Row>, DeliverError> {
+        let mut pauses = Backoff::of_conflicts(&self.chance);
         for _ in 1..QUESTIONS {
             // A question may be asked again.
             match self.ask(operation, about, question).await {
                 Err(DeliverError::Unreachable { .. }) => {}
-                other => return other,
+                Ok(Err(said)) if is_conflict(&said) => tokio::time::sleep(pauses.pause()).await,
+                other => return other?.map_err(|said| self.options.of_statement(operation, about, &said)),
             }
         }
-        self.ask(operation, about, question).await
+        self.ask(operation, about, question).await?.map_err(|said| self.options.of_statement(operation, about, &said))
     }
 
-    async fn ask(&self, operation: &str, about: &str, question: &str) -> Result<Vec<Row>, DeliverError> {
+    /// The rows, or what the database said.
+    async fn ask(
+        &self,
+        operation: &str,
+        about: &str,
+        question: &str,
+    ) -> Result<Result<Vec<Row>, String>, DeliverError> {
         let id = self.begin(operation, about, question).await?;
         match self.wait(operation, about, &id).await? {
-            Outcome::Finished(_) => self.answer(operation, about, &id).await,
-            Outcome::Failed(said) => Err(self.options.of_statement(operation, about, &said)),
+            Outcome::Finished(_) => self.answer(operation, about, &id).await.map(Ok),
+            Outcome::Failed(said) => Ok(Err(said)),
         }
     }
 
@@ -179,21 +187,23 @@ impl Api {
     }
 
     /// Repeats a request while the service is busy, and some times when its answer was lost: the request has a token.
-    async fn while_busy<F, T, E, R>(
+    async fn while_busy<F, T, E>(
         &self,
         operation: &str,
         about: &str,
         request: impl Fn() -> F,
     ) -> Result<T, DeliverError>
     where
-        F: Future<Output = Result<T, SdkError<E, R>>>,
+        F: Future<Output = Result<T, SdkError<E>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         let mut pauses = Backoff::steady(BUSY.0, BUSY.1, &self.chance);
+        let began = Instant::now();
         for _ in 1..TRIES {
             match request().await {
-                Err(error) if may_be_repeated(&error) => tokio::time::sleep(pauses.pause()).await,
+                Err(error) if may_be_repeated(&error) && began.elapsed() < SILENCE => {
+                    tokio::time::sleep(pauses.pause()).await;
+                }
                 other => return other.map_err(|error| self.options.of_call(operation, about, error)),
             }
         }
@@ -213,7 +223,14 @@ impl Api {
                 }
                 Err(error) => {
                     let operation = format!("{operation}: what became of it is not known");
-                    return Err(self.options.unreachable(&operation, about, error.into()));
+                    // Who may not ask must be told so. That the service is busy, or does not know it any more, says nothing of it.
+                    let is_gone = error.code().is_none_or(|code| code == "ResourceNotFoundException");
+                    let is_unknown = is_gone || may_be_repeated(&error);
+                    return Err(if is_unknown {
+                        self.options.unreachable(&operation, about, error.into())
+                    } else {
+                        self.options.of_call(&operation, about, error)
+                    });
                 }
             };
             answered = Instant::now();
@@ -251,15 +268,5 @@ impl Api {
                 return Ok(rows);
             }
         }
-    }
-}
-
-/// Whether the same request may be answered otherwise a moment later.
-fn may_be_repeated<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    match error {
-        SdkError::ServiceError(said) => said.err().code().is_none_or(is_busy),
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
-        _ => false,
     }
 }

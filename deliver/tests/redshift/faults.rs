@@ -98,6 +98,8 @@ async fn lost_answers_and_a_busy_service_are_passed() {
         ("BatchExecuteStatement", aws_failure(400, "ActiveStatementsExceededException")),
         ("BatchExecuteStatement", aws_failure(500, "InternalServerException")),
         ("BatchExecuteStatement", aws_failure(400, "ThrottlingException")),
+        ("BatchExecuteStatement", aws_failure(500, "SomethingNewException")),
+        ("DescribeStatement", Action::Truncate(30)),
         ("ExecuteStatement", Action::LoseAnswer),
         ("ExecuteStatement", aws_failure(503, "ServiceUnavailable")),
         ("DescribeStatement", Action::LoseAnswer),

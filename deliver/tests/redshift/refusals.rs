@@ -1,7 +1,9 @@
 //! What cannot be delivered to is told in one message, and nothing is half done.
 
 use bluelake_deliver::{Columns, RedshiftAddress, RedshiftOptions, RedshiftTarget};
+use bluelake_fault_proxy::{Action, Answer, Proxy, When, Which};
 use bluelake_lake::{Chance, causes};
+use hyper::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -81,6 +83,18 @@ async fn a_copy_that_fails_leaves_everything_as_it_was() {
     assert!(told.contains("s3://nowhere/x/finance"), "{told}");
     deliver(&world, &place).await;
     expect_equal(&world, &warehouse).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_ask_what_became_of_a_statement_is_told_so() {
+    let Some(warehouse) = Warehouse::start().await else { return };
+    let world = World::new().await;
+    let proxy = Proxy::start(&warehouse.api.endpoint).await.unwrap();
+    let place = Place { data_api: proxy.endpoint(), ..warehouse.place() };
+    let denied = Answer::kinesis_error(StatusCode::BAD_REQUEST, "AccessDeniedException", "not authorized");
+    proxy.on(When::any().operation("DescribeStatement"), Which::Every, Action::Answer(denied));
+    let told = message(&world, target_of(settings("lake"), &place)).await;
+    assert!(told.contains("DescribeStatement, GetStatementResult and redshift-serverless:GetCredentials"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
