@@ -242,7 +242,11 @@ fn describe(delivered: &Delivered) -> String {
         let counts = [table.newest, table.rows, table.removed].map(output::grouped);
         [table.table.to_owned(), number(table.version)].into_iter().chain(counts).collect::<Vec<_>>()
     });
-    output::table(&header, &[1, 2, 3, 4], rows).to_string()
+    let table = output::table(&header, &[1, 2, 3, 4], rows).to_string();
+    match delivered.losses {
+        0 => table,
+        lost => format!("{table}\n{} values do not fit and are null: the target lists them", output::grouped(lost)),
+    }
 }
 
 fn standing_table(rows: &[StatusRow<'_>]) -> String {

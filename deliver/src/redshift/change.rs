@@ -294,6 +294,7 @@ fn loss_batch(losses: &[Loss]) -> Result<RecordBatch, LakeError> {
         text(|loss| loss.event_id.as_deref()),
         text(|loss| Some(&loss.column)),
         Arc::new(bytes),
+        text(|loss| Some(loss.reason)),
     ];
     RecordBatch::try_new(loss_schema(), columns).map_err(of_arrow)
 }

@@ -140,12 +140,13 @@ pub(super) fn insert_unparsed(schema: &str, losses: &str, table: &Table, stage: 
         let name = format!("r.{}", quoted(&column.name));
         format!(
             "INSERT INTO {} ({}) SELECT {}, r.{first}, r.{day}, r.\"stream_shard\", r.\"stream_sequence\", \
-             r.\"stream_sub_sequence\", {id}, {}, OCTET_LENGTH({name}) FROM {} r \
+             r.\"stream_sub_sequence\", {id}, {}, OCTET_LENGTH({name}), {} FROM {} r \
              WHERE {name} IS NOT NULL AND NOT CAN_JSON_PARSE({name})",
             place(schema, losses),
             list(&LOSS_COLUMNS),
             literal(table.name),
             literal(&column.name),
+            literal("the database does not take it as JSON"),
             quoted(stage)
         )
     };
@@ -153,7 +154,7 @@ pub(super) fn insert_unparsed(schema: &str, losses: &str, table: &Table, stage: 
 }
 
 /// The columns of `losses`.
-pub(super) const LOSS_COLUMNS: [&str; 9] = [
+pub(super) const LOSS_COLUMNS: [&str; 10] = [
     "table_name",
     "partition_value",
     "partition_day",
@@ -163,6 +164,7 @@ pub(super) const LOSS_COLUMNS: [&str; 9] = [
     "event_id",
     "column_name",
     "bytes",
+    "reason",
 ];
 
 /// Their types, except that of the name of the table: so they are staged.
@@ -170,7 +172,7 @@ pub(super) fn loss_definitions() -> String {
     format!(
         "\"partition_value\" VARCHAR({WORD}), \"partition_day\" VARCHAR(10), \"stream_shard\" VARCHAR({WORD}), \
          \"stream_sequence\" VARCHAR({WORD}), \"stream_sub_sequence\" INTEGER, \"event_id\" VARCHAR(36), \
-         \"column_name\" VARCHAR({WORD}), \"bytes\" BIGINT"
+         \"column_name\" VARCHAR({WORD}), \"bytes\" BIGINT, \"reason\" VARCHAR({WORD})"
     )
 }
 

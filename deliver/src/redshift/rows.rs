@@ -39,6 +39,15 @@ pub(super) struct Loss {
     pub(super) column: String,
     /// The length of the value.
     pub(super) bytes: usize,
+    pub(super) reason: &'static str,
+}
+
+/// A value of a column that does not fit, by its row in the batch.
+struct Unfit {
+    row: usize,
+    column: String,
+    bytes: usize,
+    reason: &'static str,
 }
 
 /// Rows as they are staged, and what of them is lost.
@@ -74,13 +83,15 @@ pub(super) fn staged(
     let kept = kept.map_err(|error| fault(table, "stream_sequence")(error.to_string()))?;
     let batch = kept.as_ref().unwrap_or(batch);
     let schema = schema(table);
-    let (mut columns, mut losses, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut columns, mut losses, mut lost): (Vec<ArrayRef>, Vec<Loss>, Vec<Unfit>) = Default::default();
     for (column, field) in table.columns.iter().zip(schema.fields()) {
         let failed = fault(table, &column.name);
         let found = batch.column_by_name(&column.name);
         let array = match (found, table.partition.iter().position(|name| *name == column.name)) {
             (Some(found), _) => {
-                of_kind(column, &of_type(found, &column.data_type).map_err(&failed)?).map_err(&failed)?
+                let found = of_type(found, &column.data_type).map_err(&failed)?;
+                lost.extend(no_numbers(column, &found));
+                of_kind(column, &found).map_err(&failed)?
             }
             (None, Some(place)) => {
                 let value = partition.get(place).map_or("", String::as_str);
@@ -94,9 +105,16 @@ pub(super) fn staged(
     if !lost.is_empty() {
         let places = places(batch).ok_or_else(|| fault(table, "stream_sequence")("it is not there".to_owned()))?;
         let ids = batch.column_by_name("event_id").and_then(|ids| ids.as_string_opt::<i32>());
-        losses.extend(lost.into_iter().filter_map(|(row, column, bytes)| {
+        losses.extend(lost.into_iter().filter_map(|Unfit { row, column, bytes, reason }| {
             let event_id = ids.filter(|ids| ids.is_valid(row)).map(|ids| ids.value(row).to_owned());
-            Some(Loss { partition: partition.clone(), place: places.get(row)?.clone(), event_id, column, bytes })
+            Some(Loss {
+                partition: partition.clone(),
+                place: places.get(row)?.clone(),
+                event_id,
+                column,
+                bytes,
+                reason,
+            })
         }));
     }
     let points = points(table, batch);
@@ -204,22 +222,31 @@ fn plain(text: &str, out: &mut String) -> Result<(), String> {
     Ok(())
 }
 
+/// Doubles that are no numbers: the contract lets none pass, and another engine may have written one.
+fn no_numbers<'a>(column: &'a Column, values: &'a ArrayRef) -> impl Iterator<Item = Unfit> + 'a {
+    let numbers = values.as_primitive_opt::<Float64Type>();
+    let odd = numbers.into_iter().flat_map(|numbers| numbers.iter().enumerate());
+    let odd = odd.filter(|(_, number)| number.is_some_and(|number| !number.is_finite()));
+    odd.map(|(row, _)| Unfit { row, column: column.name.clone(), bytes: 8, reason: "it is no finite number" })
+}
+
 /// Takes out what does not fit.
-fn fitting(column: &Column, width: usize, array: ArrayRef, lost: &mut Vec<(usize, String, usize)>) -> ArrayRef {
+fn fitting(column: &Column, width: usize, array: ArrayRef, lost: &mut Vec<Unfit>) -> ArrayRef {
     let is_super = matches!(column.kind, Kind::Json | Kind::List);
     let Some(texts) = array.as_string_opt::<i32>() else { return array };
     let width = if is_super || column.kind == Kind::Bytes { fit::LONGEST } else { width };
-    let fits = |row: usize| {
-        let text = texts.value(row);
-        text.len() <= width && (!is_super || fit::is_kept_as_super(text))
+    let fits = |text: &str| match (is_super, text.len() <= width) {
+        (true, _) => fit::check_super(text),
+        (false, true) => Ok(()),
+        (false, false) => Err("it is longer than its column"),
     };
     let before = lost.len();
-    for row in (0..texts.len()).filter(|row| texts.is_valid(*row)).filter(|row| !fits(*row)) {
-        let length = texts.value_length(row).unsigned_abs() as usize;
-        let bytes = if column.kind == Kind::Bytes { length / 2 } else { length };
-        lost.push((row, column.name.clone(), bytes));
+    for (row, text) in texts.iter().enumerate() {
+        let Some((text, Err(reason))) = text.map(|text| (text, fits(text))) else { continue };
+        let bytes = if column.kind == Kind::Bytes { text.len() / 2 } else { text.len() };
+        lost.push(Unfit { row, column: column.name.clone(), bytes, reason });
     }
-    let gone: std::collections::HashSet<usize> = lost.iter().skip(before).map(|(row, ..)| *row).collect();
+    let gone: std::collections::HashSet<usize> = lost.iter().skip(before).map(|unfit| unfit.row).collect();
     if gone.is_empty() {
         return array;
     }
@@ -326,9 +353,20 @@ mod tests {
         let rows = staged(&table, &widths, &batch(), &partition, None).unwrap();
         assert_eq!((text(&rows, "donor_id", 0), text(&rows, "donor_id", 1)), (Some("a\u{fffd}b".to_owned()), None));
         assert_eq!((text(&rows, "extras", 0), text(&rows, "extras", 1)), (None, Some("{\"a\":1}".to_owned())));
-        let found: Vec<_> = rows.losses.iter().map(|it| (it.place.1.as_str(), it.column.as_str(), it.bytes)).collect();
-        assert_eq!(found, [("50", "donor_id", 6), ("49", "extras", 14)]);
-        assert_eq!(rows.losses[0].event_id.as_deref(), Some("b"));
+        let mut found: Vec<_> =
+            rows.losses.iter().map(|it| (it.place.1.as_str(), it.column.as_str(), it.bytes, it.reason)).collect();
+        found.sort_unstable();
+        let expected = [
+            ("49", "extras", 14, "a number would be changed"),
+            ("50", "distance_ft", 8, "it is no finite number"),
+            ("50", "donor_id", 6, "it is longer than its column"),
+        ];
+        assert_eq!(found, expected);
+        assert!(
+            rows.losses
+                .iter()
+                .all(|loss| loss.event_id.as_deref() == Some(if loss.place.1 == "49" { "a" } else { "b" }))
+        );
         // Of rows that stay away nothing is lost.
         let keep = BooleanArray::from(vec![true, false]);
         let rows = staged(&table, &widths, &batch(), &partition, Some(&keep)).unwrap();

@@ -77,8 +77,9 @@ async fn hostile_rows_are_delivered_or_told() {
 async fn expect_told(world: &World, warehouse: &Warehouse, lost: usize) {
     let client = warehouse.client().await;
     assert_eq!(value(&client, "SELECT count(*) FROM lake.losses").await, lost.to_string());
-    let names = "SELECT column_name, bytes FROM lake.losses WHERE table_name = 'user_events' ORDER BY bytes";
-    let told = |column: &str, bytes: usize| vec![Some(column.to_owned()), Some(bytes.to_string())];
+    let names = "SELECT column_name, bytes, reason FROM lake.losses WHERE table_name = 'user_events' ORDER BY bytes";
+    let long = || Some("it is longer than its column".to_owned());
+    let told = |column: &str, bytes: usize| vec![Some(column.to_owned()), Some(bytes.to_string()), long()];
     assert_eq!(
         rows(&client, names).await,
         [told("user_id", 129), told("display_name", 65_536), told("display_name", 10 << 20)]
@@ -86,6 +87,14 @@ async fn expect_told(world: &World, warehouse: &Warehouse, lost: usize) {
     assert_eq!(value(&client, "SELECT count(*) FROM lake.user_events").await, "7");
     assert_eq!(value(&client, "SELECT sum(points) FROM lake.transactions").await, "80000000000000001");
     assert_eq!(value(&client, "SELECT max(octet_length(display_name)) FROM lake.user_events").await, "65535");
+    let reasons = "SELECT DISTINCT reason FROM lake.losses WHERE column_name = 'extras' ORDER BY reason";
+    let expected = [
+        "a key is there twice",
+        "a number would be changed",
+        "it has the character U+0000",
+        "the database does not take it as JSON",
+    ];
+    assert_eq!(rows(&client, reasons).await, expected.map(|reason| vec![Some(reason.to_owned())]));
     assert_eq!(value(&client, "SELECT count(extras) FROM lake.transactions").await, "3");
     let verdicts = delivery(world, &warehouse.place()).verify().await.unwrap();
     let users = verdicts.iter().find(|verdict| verdict.table == "user_events").unwrap();
