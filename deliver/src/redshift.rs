@@ -14,15 +14,18 @@ mod rows;
 mod staging;
 mod statements;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use aws_sdk_redshiftdata::config::{Builder, retry::RetryConfig};
 use aws_types::SdkConfig;
-use bluelake_lake::{Chance, FeedFile, FeedStep, FileStore, LakeLocation};
+use bluelake_lake::{Chance, FeedFile, FeedStep, FileStore, LakeError, LakeLocation, causes};
 
 use crate::{
-    digest::TableVerdict,
+    digest::{TableVerdict, hash},
     error::DeliverError,
     target::{Applied, Load, Source, Standing, Target},
 };
@@ -44,8 +47,6 @@ pub struct RedshiftOptions {
     pub staging: LakeLocation,
     /// The role with which the database reads what is staged; see [`address::checked_role`].
     pub iam_role: String,
-    /// What processes staged that were killed is deleted when it is as old as this: others may be at work.
-    pub left_over_age: Duration,
 }
 
 impl RedshiftOptions {
@@ -71,6 +72,10 @@ pub struct RedshiftTarget {
     api: Api,
     store: FileStore,
     is_prepared: bool,
+    /// Table → the attempt that began the load with which this process goes on.
+    loads: BTreeMap<&'static str, String>,
+    /// Tables whose left-overs were looked for.
+    swept: BTreeSet<&'static str>,
     /// Values that did not fit, of this process.
     lost: u64,
 }
@@ -101,16 +106,49 @@ impl RedshiftTarget {
         let client = Builder::from(aws).retry_config(RetryConfig::disabled()).build();
         let client = aws_sdk_redshiftdata::Client::from_conf(client);
         let api = Api::new(client, options.clone(), chance.clone());
-        Ok(Self { options, api, store, is_prepared: false, lost: 0 })
+        let (loads, swept) = Default::default();
+        Ok(Self { options, api, store, is_prepared: false, loads, swept, lost: 0 })
     }
 
-    async fn clear_left_overs(&self) -> Result<(), DeliverError> {
-        let cleared = staging::clear_left_overs(&self.store, &self.options.name, self.options.left_over_age).await;
-        let cleared = cleared.map_err(|error| self.options.of_staging("staging", &error))?;
-        if cleared > 0 {
-            tracing::info!(objects = cleared, "what an earlier process had staged was deleted");
+    /// The folder in which the rows of a table are staged: no other target and no other lake stages there.
+    fn place(&self, source: &Source) -> Result<String, DeliverError> {
+        let lake = hash(source.feed.table_id()?.as_bytes()) >> 64;
+        Ok(format!("{}/{}-{lake:016x}", self.options.name, source.name()))
+    }
+
+    /// Deletes what was staged and is of no use any more. It is listed before the position is read, so that nothing of a living
+    /// process is among it.
+    async fn sweep(&self, source: &Source) -> Result<(), DeliverError> {
+        let place = self.place(source)?;
+        let failed = |error: LakeError| self.options.of_staging(&position::about(source.name()), &error);
+        let listed = self.store.list(&place).await.map_err(failed)?;
+        if listed.is_empty() {
+            return Ok(());
+        }
+        let found = self.find(source).await?;
+        let (held, load) = (found.held.map(|held| held.version), found.loading.map(|loading| loading.attempt));
+        let is_over = |path: &&String| {
+            let below = path.strip_prefix(&place).unwrap_or_default().trim_start_matches('/');
+            staging::is_over(below.split('/').next().unwrap_or_default(), held, load.as_deref())
+        };
+        let over: Vec<&String> = listed.iter().filter(is_over).collect();
+        for path in &over {
+            self.store.remove(path).await.map_err(failed)?;
+        }
+        if !over.is_empty() {
+            tracing::info!(table = source.name(), objects = over.len(), "what others had staged was deleted");
         }
         Ok(())
+    }
+
+    /// The same after a success, which a fault of the bucket does not change.
+    async fn clear_away(&self, source: &Source) {
+        if let Err(error) = self.sweep(source).await {
+            tracing::warn!(
+                error = causes(&error),
+                "staged objects are left for a later run, or for a rule of the bucket"
+            );
+        }
     }
 }
 
@@ -127,14 +165,18 @@ impl Target for RedshiftTarget {
     async fn prepare(&mut self) -> Result<(), DeliverError> {
         if !self.is_prepared {
             self.make_own_tables().await?;
-            self.clear_left_overs().await?;
             self.is_prepared = true;
         }
         Ok(())
     }
 
     async fn standing(&mut self, source: &Source) -> Result<Standing, DeliverError> {
-        self.stand(source).await
+        let standing = self.stand(source).await?;
+        if !self.swept.contains(source.name()) {
+            self.sweep(source).await?;
+            self.swept.insert(source.name());
+        }
+        Ok(standing)
     }
 
     async fn seen(&mut self, source: &Source) -> Result<Standing, DeliverError> {
@@ -179,7 +221,6 @@ mod tests {
             schema: "bluelake".to_owned(),
             staging: "s3://bucket/staging".parse().unwrap(),
             iam_role: "default".to_owned(),
-            left_over_age: Duration::ZERO,
         }
     }
 

@@ -13,3 +13,4 @@ mod refusals;
 mod s3;
 mod translate;
 mod warehouse;
+mod zombies;

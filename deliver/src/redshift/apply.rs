@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use bluelake_lake::{Extent, FeedStep, TableChange, Touch};
 use chrono::Utc;
 use metrics::counter;
-use uuid::Uuid;
 
 use super::{
     RedshiftTarget,
     change::Change,
     ddl::{self, LOSSES, There, literal, missing_columns},
-    position::{about, fence, maybe_time, time},
+    position::{Position, about, fence, maybe_time, time},
     rows::RowPlace,
+    staging,
     statements::Outcome,
 };
 use crate::{
@@ -38,9 +38,9 @@ impl RedshiftTarget {
     /// Takes a step.
     pub(super) async fn take(&mut self, source: &Source, step: &FeedStep) -> Result<Applied, DeliverError> {
         let table = source.table()?;
-        if self.held(source).await?.is_none_or(|held| held.version != step.from) {
+        let Some(held) = self.held(source).await?.filter(|held| held.version == step.from) else {
             return Ok(Applied::Overtaken);
-        }
+        };
         let mut there = self.columns_of(table.name).await?;
         let brings = !matches!(step.change, TableChange::Same | TableChange::Expired(_));
         if brings {
@@ -50,20 +50,20 @@ impl RedshiftTarget {
         let mut missing = if brings { missing } else { Vec::new() };
         while missing.len() > COLUMNS {
             let some: Vec<&Column> = missing.drain(..COLUMNS).collect();
-            if !self.add_columns(source, &table, step.from, &some).await? {
+            if !self.add_columns(source, &table, &held, &some).await? {
                 return Ok(Applied::Overtaken);
             }
         }
-        let attempt = Uuid::new_v4().to_string();
-        let folder = format!("{}/{}-{}-{attempt}", table.name, step.from, step.to);
-        let mut change = Change::new(self, source, &table, there, &folder);
-        change.statements = fence(&self.options.schema, table.name, step.from);
+        let attempt = staging::attempt();
+        let folder = format!("{}/{}", self.place(source)?, staging::of_step(step.from, step.to, &attempt));
+        let mut change = Change::new(self, source, &table, there, folder);
+        change.statements = fence(&self.options.schema, table.name, &held);
         change.statements.extend(self.added_columns(source, &table, &missing));
         let staged = self.stage(&mut change, step).await;
         let moved = match staged {
             Ok(()) => {
                 change.statements.push(self.advance(&change, step, &attempt));
-                self.commit(source, &change.statements, step.from, &attempt).await
+                self.commit(source, &change.statements, &held, &attempt).await
             }
             Err(error) => {
                 change.clear().await;
@@ -82,6 +82,9 @@ impl RedshiftTarget {
             Err(_) => Applied::Overtaken,
         };
         change.clear().await;
+        if moved.is_ok() {
+            self.clear_away(source).await;
+        }
         moved.map(|_| applied)
     }
 
@@ -155,12 +158,12 @@ impl RedshiftTarget {
         )
     }
 
-    /// Runs the statements that move a position from a version. Where the outcome is not known, the position tells it.
+    /// Runs the statements that move a position. Where the outcome is not known, the position tells it.
     async fn commit(
         &self,
         source: &Source,
         statements: &[String],
-        from: u64,
+        held: &Position,
         attempt: &str,
     ) -> Result<Settled, DeliverError> {
         let (operation, about) = ("cannot take a step", about(source.name()));
@@ -169,10 +172,10 @@ impl RedshiftTarget {
             return Ok(Settled::Done(Some(touched)));
         }
         let position = self.held(source).await?;
-        if position.as_ref().is_some_and(|position| position.moved_by == attempt) {
+        if position.as_ref().is_some_and(|position| position.attempt == attempt) {
             return Ok(Settled::Done(None));
         }
-        if position.is_none_or(|position| position.version != from) {
+        if position.is_none_or(|position| position.attempt != held.attempt) {
             return Ok(Settled::Overtaken);
         }
         match outcome? {
@@ -196,11 +199,11 @@ impl RedshiftTarget {
         &self,
         source: &Source,
         table: &Table,
-        version: u64,
+        held: &Position,
         columns: &[&Column],
     ) -> Result<bool, DeliverError> {
         let (schema, name) = (&self.options.schema, table.name);
-        let mut statements = fence(schema, name, version);
+        let mut statements = fence(schema, name, held);
         statements.extend(columns.iter().map(|column| ddl::add_column(schema, name, column)));
         let operation = "cannot add columns";
         let outcome = self.api.batch(operation, &about(name), &statements).await?;
@@ -209,7 +212,7 @@ impl RedshiftTarget {
         if columns.iter().all(|column| there.contains_key(&column.name)) {
             return Ok(true);
         }
-        if self.held(source).await?.is_none_or(|held| held.version != version) {
+        if self.held(source).await?.is_none_or(|now| now.attempt != held.attempt) {
             return Ok(false);
         }
         Err(self.options.of_statement(operation, &about(name), &said))

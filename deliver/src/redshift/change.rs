@@ -55,14 +55,14 @@ impl<'a> Change<'a> {
         source: &'a Source,
         table: &'a Table,
         there: There,
-        folder: &str,
+        folder: String,
     ) -> Self {
         Self {
             options: target.options.clone(),
             source,
             table,
             there,
-            staging: Staging::new(&target.store, format!("{}/{folder}", target.options.name)),
+            staging: Staging::new(&target.store, folder),
             statements: Vec::new(),
             deletes: Vec::new(),
             unparsed: Vec::new(),

@@ -199,7 +199,7 @@ impl RedshiftTarget {
             };
             let verdict = self.compare_at(source, &held).await;
             let now = self.held(source).await?;
-            if now.is_some_and(|now| now.moved_by == held.moved_by && now.version == held.version) {
+            if now.is_some_and(|now| now.attempt == held.attempt && now.version == held.version) {
                 return verdict;
             }
         }

@@ -190,7 +190,10 @@ pub(super) fn own_tables(schema: &str) -> Vec<String> {
              \"moved_by\" {word} NOT NULL)",
             at(DELIVERIES)
         ),
-        format!("CREATE TABLE IF NOT EXISTS {} ({what}, \"began_at\" TIMESTAMPTZ NOT NULL)", at(LOADS)),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} ({what}, \"began_at\" TIMESTAMPTZ NOT NULL, \"began_by\" {word} NOT NULL)",
+            at(LOADS)
+        ),
         format!(
             "CREATE TABLE IF NOT EXISTS {} (\"table_name\" {word} NOT NULL, \"first\" {word} NOT NULL, \
              \"day\" VARCHAR(10) NOT NULL, \"rows\" BIGINT NOT NULL)",
@@ -317,6 +320,15 @@ pub(super) fn missing_columns<'a>(table: &'a Table, there: &There) -> Result<Vec
     Ok(missing)
 }
 
+/// Whether the text columns of a table in the target are as wide as they would be made.
+pub(super) fn is_wide_enough(table: &Table, there: &There) -> bool {
+    let is_narrow = |column: &Column| {
+        let held = there.get(&column.name).and_then(|(_, held)| *held);
+        width(column).zip(held).is_some_and(|(wanted, held)| held < wanted)
+    };
+    !table.columns.iter().any(is_narrow)
+}
+
 /// The bytes that the text columns hold: those of the target, or those that they will be made with.
 pub(super) fn widths(table: &Table, there: &There) -> BTreeMap<String, usize> {
     let of = |column: &Column| {
@@ -380,8 +392,10 @@ mod tests {
         assert_eq!(widths(&table, &there)["email"], 10);
         there.remove("email");
         assert_eq!(missing_columns(&table, &there).unwrap()[0].name, "email");
+        assert!(is_wide_enough(&table, &there));
         assert_eq!(widths(&table, &there)["email"], LONGEST);
         there.insert("email".to_owned(), ("bigint".to_owned(), None));
+        assert!(!is_wide_enough(&table, &there));
         assert!(missing_columns(&table, &there).unwrap_err().contains("'email' is of the type bigint"));
     }
 

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bluelake_lake::{Extent, FeedFile};
 use chrono::Utc;
-use uuid::Uuid;
 
 use super::{
     RedshiftTarget,
     change::{Change, PARTS},
     ddl::{self, LOSSES, literal, missing_columns},
-    position::{about, fence_load, maybe_time, time},
+    position::{UnderWay, about, fence_load, maybe_time, time},
+    staging,
     statements::Outcome,
 };
 use crate::{
@@ -34,14 +34,20 @@ impl RedshiftTarget {
         for _ in 0..TRIES {
             self.refuse_other_tables(source).await?;
             let there = self.columns_of(&beside(table.name)).await?;
-            let fits = missing_columns(&table, &there).is_ok_and(|missing| missing.is_empty());
-            if let Some(load) = self.under_way(source).await?.filter(|_| fits) {
-                return Ok(load);
+            let fits = missing_columns(&table, &there).is_ok_and(|missing| missing.is_empty())
+                && ddl::is_wide_enough(&table, &there);
+            if let Some(found) = self.under_way(source).await?.filter(|_| fits) {
+                self.loads.insert(table.name, found.attempt);
+                return Ok(found.load);
             }
-            let found = self.find(source).await?.loading.map(|loading| loading.version);
-            let statements = self.to_begin(source, &table, found).await?;
+            let found = self.find(source).await?.loading.map(|loading| loading.attempt);
+            let attempt = staging::attempt();
+            let statements = self.to_begin(source, &table, found.as_deref(), &attempt).await?;
             match self.api.batch(operation, &about, &statements).await? {
-                Outcome::Finished(_) => return Ok(Load { version: source.version(), done: BTreeSet::new() }),
+                Outcome::Finished(_) => {
+                    self.loads.insert(table.name, attempt);
+                    return Ok(Load { version: source.version(), done: BTreeSet::new() });
+                }
                 // Another process may have begun one.
                 Outcome::Failed(words) => said = words,
             }
@@ -49,13 +55,19 @@ impl RedshiftTarget {
         Err(self.options.of_statement(operation, &about, &said))
     }
 
-    async fn to_begin(&self, source: &Source, table: &Table, found: Option<u64>) -> Result<Vec<String>, DeliverError> {
+    async fn to_begin(
+        &self,
+        source: &Source,
+        table: &Table,
+        found: Option<&str>,
+        attempt: &str,
+    ) -> Result<Vec<String>, DeliverError> {
         let schema = &self.options.schema;
         let written_at = source.feed.written_at(source.version()).await?.and_then(|at| at.time());
         let (loads, name) = (place(schema, LOADS), literal(table.name));
         // The load that was found, or none, is there still.
         let same = match found {
-            Some(version) => format!("\"table_name\" = {name} AND \"version\" = {version}"),
+            Some(found) => format!("\"table_name\" = {name} AND \"began_by\" = {}", literal(found)),
             None => format!("\"table_name\" = {name}"),
         };
         let number = u8::from(found.is_some());
@@ -66,14 +78,15 @@ impl RedshiftTarget {
         statements.extend(self.to_forget(table, true));
         statements.push(ddl::create_table(schema, &beside(table.name), &table.columns));
         statements.push(format!(
-            "INSERT INTO {loads} (\"table_name\", \"lake_table_id\", \"lake\", \"columns\", \"version\", \"lake_time\", \"began_at\") \
-             VALUES ({name}, {}, {}, {}, {}, {}, {})",
+            "INSERT INTO {loads} (\"table_name\", \"lake_table_id\", \"lake\", \"columns\", \"version\", \"lake_time\", \"began_at\", \"began_by\") \
+             VALUES ({name}, {}, {}, {}, {}, {}, {}, {})",
             literal(&source.feed.table_id()?),
             literal(&source.lake),
             literal(&source.columns.to_string()),
             source.version(),
             maybe_time(written_at),
-            time(Utc::now())
+            time(Utc::now()),
+            literal(attempt)
         ));
         Ok(statements)
     }
@@ -102,9 +115,10 @@ impl RedshiftTarget {
             return Ok(Applied::Overtaken);
         }
         let there = self.columns_of(&beside(table.name)).await?;
-        let folder = format!("{}/load-{}-{}", table.name, load.version, Uuid::new_v4());
-        let mut change = Change::new(self, source, &table, there, &folder);
-        change.statements = fence_load(&schema, table.name, &source.feed.table_id()?, load.version);
+        let folder =
+            format!("{}/{}/{}", self.place(source)?, staging::of_load(self.loading(&table)), staging::attempt());
+        let mut change = Change::new(self, source, &table, there, folder);
+        change.statements = fence_load(&schema, table.name, load, self.loading(&table));
         let partitions: Vec<(Partition, u64)> =
             rows.iter().map(|(partition, rows)| (partition.clone(), *rows)).collect();
         let staged = match change.stage_parts(&partitions).await {
@@ -143,6 +157,16 @@ impl RedshiftTarget {
         applied
     }
 
+    /// The attempt that began the load with which this process goes on.
+    fn loading(&self, table: &Table) -> &str {
+        self.loads.get(table.name).map_or("", String::as_str)
+    }
+
+    /// Whether this is the load with which this process goes on.
+    fn is_mine(&self, source: &Source, load: &Load, found: &UnderWay) -> bool {
+        found.load.version == load.version && self.loads.get(source.name()) == Some(&found.attempt)
+    }
+
     /// Whether somebody else ended a load, or loaded some of these partitions.
     async fn is_overtaken(
         &self,
@@ -150,8 +174,8 @@ impl RedshiftTarget {
         load: &Load,
         partitions: &BTreeMap<Partition, u64>,
     ) -> Result<bool, DeliverError> {
-        let found = self.under_way(source).await?.filter(|found| found.version == load.version);
-        Ok(found.is_none_or(|found| partitions.keys().any(|partition| found.done.contains(partition))))
+        let found = self.under_way(source).await?.filter(|found| self.is_mine(source, load, found));
+        Ok(found.is_none_or(|found| partitions.keys().any(|partition| found.load.done.contains(partition))))
     }
 
     /// Puts what was loaded in the place of what is in use.
@@ -160,18 +184,23 @@ impl RedshiftTarget {
         let files = source.feed.files_at(load.version, &Extent::All).await;
         let files = files.map_err(DeliverError::of_feed(&self.options.name))?;
         let partitions: BTreeSet<Partition> = files.into_iter().map(|file| file.partition).collect();
-        let is_whole = |found: &Load| found.version == load.version && found.done == partitions;
-        if !self.under_way(source).await?.as_ref().is_some_and(is_whole) {
+        let found = self.under_way(source).await?;
+        if !found.is_some_and(|found| self.is_mine(source, load, &found) && found.load.done == partitions) {
             return Ok(Applied::Overtaken);
         }
         self.refuse_other_tables(source).await?;
         let (operation, about) = ("cannot put what was loaded in its place", about(table.name));
-        let attempt = Uuid::new_v4().to_string();
-        let statements = self.to_finish(source, &table, (load.version, partitions.len()), &attempt)?;
+        let attempt = staging::attempt();
+        let statements = self.to_finish(source, &table, (load, partitions.len()), &attempt);
         match self.api.batch(operation, &about, &statements).await? {
-            Outcome::Finished(_) => Ok(Applied::Done { added: 0, removed: 0 }),
+            Outcome::Finished(_) => {
+                self.clear_away(source).await;
+                Ok(Applied::Done { added: 0, removed: 0 })
+            }
             Outcome::Failed(said) => match self.under_way(source).await? {
-                Some(found) if is_whole(&found) => Err(self.options.of_statement(operation, &about, &said)),
+                Some(found) if self.is_mine(source, load, &found) => {
+                    Err(self.options.of_statement(operation, &about, &said))
+                }
                 _ => Ok(Applied::Overtaken),
             },
         }
@@ -181,14 +210,14 @@ impl RedshiftTarget {
         &self,
         source: &Source,
         table: &Table,
-        (version, partitions): (u64, usize),
+        (load, partitions): (&Load, usize),
         attempt: &str,
-    ) -> Result<Vec<String>, DeliverError> {
+    ) -> Vec<String> {
         let (schema, name) = (&self.options.schema, literal(table.name));
         let at = |name: &str| place(schema, name);
         // Whoever takes a step of the table in use locks the positions as well, and first.
         let mut statements = vec![format!("LOCK {}", at(DELIVERIES))];
-        statements.extend(fence_load(schema, table.name, &source.feed.table_id()?, version));
+        statements.extend(fence_load(schema, table.name, load, self.loading(table)));
         let (loaded, loads, deliveries) = (at(LOADED), at(LOADS), at(DELIVERIES));
         statements.push(format!(
             "SELECT 1 / (CASE WHEN COUNT(*) = {partitions} THEN 1 ELSE 0 END) FROM {loaded} WHERE \"table_name\" = {name}"
@@ -212,7 +241,7 @@ impl RedshiftTarget {
         ]);
         statements.extend(self.to_forget(table, false));
         statements.extend(ddl::view_statements(schema, table, &source.contract));
-        Ok(statements)
+        statements
     }
 
     /// Throws away what was loaded.

@@ -33,8 +33,15 @@ pub(super) struct Position {
     pub(super) table_id: String,
     pub(super) lake: String,
     pub(super) columns: String,
-    /// The attempt that moved it.
-    pub(super) moved_by: String,
+    /// The attempt that moved it, or that began the load: no two have the same.
+    pub(super) attempt: String,
+}
+
+/// A load that is under way, and the attempt that began it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UnderWay {
+    pub(super) load: Load,
+    pub(super) attempt: String,
 }
 
 impl Position {
@@ -47,7 +54,7 @@ impl Position {
             table_id: text(3)?,
             lake: text(4)?,
             columns: text(5)?,
-            moved_by: text(6)?,
+            attempt: text(6)?,
         })
     }
 }
@@ -57,23 +64,25 @@ fn unless_one(from: &str, condition: &str) -> String {
     format!("SELECT 1 / COUNT(*) FROM {from} WHERE {condition}")
 }
 
-/// The first statements of a transaction that moves a position: nobody else does until it ends, and it is still there. The lock
-/// comes first, so that what the transaction sees is from after it.
-pub(super) fn fence(schema: &str, table: &str, version: u64) -> Vec<String> {
-    let at = place(schema, DELIVERIES);
-    let condition = format!("\"table_name\" = {} AND \"version\" = {version}", literal(table));
-    vec![format!("LOCK {at}"), unless_one(&at, &condition)]
+/// The first statements of a transaction that moves a position: nobody else does until it ends, and it is still the one that
+/// was found. The lock comes first, so that what the transaction sees is from after it. The version alone would not do: after a
+/// rebuild the same version may be held with other columns.
+pub(super) fn fence(schema: &str, table: &str, held: &Position) -> Vec<String> {
+    fence_of(&place(schema, DELIVERIES), table, held.version, ("moved_by", &held.attempt))
 }
 
-/// The same of a load.
-pub(super) fn fence_load(schema: &str, table: &str, table_id: &str, version: u64) -> Vec<String> {
-    let at = place(schema, LOADS);
+/// The same of a load, which may have been thrown away and begun anew at the same version.
+pub(super) fn fence_load(schema: &str, table: &str, load: &Load, attempt: &str) -> Vec<String> {
+    fence_of(&place(schema, LOADS), table, load.version, ("began_by", attempt))
+}
+
+fn fence_of(at: &str, table: &str, version: u64, (column, attempt): (&str, &str)) -> Vec<String> {
     let condition = format!(
-        "\"table_name\" = {} AND \"lake_table_id\" = {} AND \"version\" = {version}",
+        "\"table_name\" = {} AND \"version\" = {version} AND \"{column}\" = {}",
         literal(table),
-        literal(table_id)
+        literal(attempt)
     );
-    vec![format!("LOCK {at}"), unless_one(&at, &condition)]
+    vec![format!("LOCK {at}"), unless_one(at, &condition)]
 }
 
 /// A time as a statement has it.
@@ -130,7 +139,7 @@ impl RedshiftTarget {
         let what = "\"lake_table_id\", \"lake\", \"columns\"";
         let ask = format!(
             "SELECT 'held' AS what, \"version\", \"rows\", {what}, \"moved_by\" FROM {} WHERE {mine} \
-             UNION ALL SELECT 'loading' AS what, \"version\", CAST(0 AS BIGINT), {what}, '' FROM {} WHERE {mine} \
+             UNION ALL SELECT 'loading' AS what, \"version\", CAST(0 AS BIGINT), {what}, \"began_by\" FROM {} WHERE {mine} \
              UNION ALL SELECT 'losses' AS what, COUNT(*), CAST(0 AS BIGINT), '', '', '', '' FROM {} WHERE {mine}",
             place(schema, DELIVERIES),
             place(schema, LOADS),
@@ -229,7 +238,7 @@ impl RedshiftTarget {
     }
 
     /// The load of a table that is under way, if it has these columns.
-    pub(super) async fn under_way(&self, source: &Source) -> Result<Option<Load>, DeliverError> {
+    pub(super) async fn under_way(&self, source: &Source) -> Result<Option<UnderWay>, DeliverError> {
         let (name, schema) = (source.name(), &self.options.schema);
         let Some(loading) = self.find(source).await?.loading else { return Ok(None) };
         if loading.columns != source.columns.to_string() {
@@ -242,7 +251,8 @@ impl RedshiftTarget {
         );
         let rows = self.api.query("cannot read the load", &about(name), &ask).await?;
         let partition = |row: &Row| Some([row.text(0)?.to_owned(), row.text(1)?.to_owned()]);
-        Ok(Some(Load { version: loading.version, done: rows.iter().filter_map(partition).collect() }))
+        let load = Load { version: loading.version, done: rows.iter().filter_map(partition).collect() };
+        Ok(Some(UnderWay { load, attempt: loading.attempt }))
     }
 
     /// Tables of these names that Bluelake did not make, or that another lake delivers, stay as they are.
@@ -272,12 +282,27 @@ mod tests {
 
     #[test]
     fn a_transaction_locks_before_it_looks() {
+        let held = Position {
+            version: 7,
+            rows: 1,
+            table_id: "i".to_owned(),
+            lake: "l".to_owned(),
+            columns: "all".to_owned(),
+            attempt: "a".to_owned(),
+        };
         assert_eq!(
-            fence("s", "t", 7),
+            fence("s", "t", &held),
             [
                 "LOCK \"s\".\"deliveries\"",
-                "SELECT 1 / COUNT(*) FROM \"s\".\"deliveries\" WHERE \"table_name\" = 't' AND \"version\" = 7"
+                "SELECT 1 / COUNT(*) FROM \"s\".\"deliveries\" WHERE \"table_name\" = 't' AND \"version\" = 7 AND \"moved_by\" = 'a'"
             ]
+        );
+        let load = Load { version: 7, done: BTreeSet::new() };
+        let fence = fence_load("s", "t", &load, "a");
+        assert_eq!(fence.first().map(String::as_str), Some("LOCK \"s\".\"loads\""));
+        assert!(
+            fence.last().is_some_and(|check| check.ends_with("\"version\" = 7 AND \"began_by\" = 'a'")),
+            "{fence:?}"
         );
     }
 }

@@ -1,17 +1,15 @@
-//! What COPY reads: Parquet objects below a prefix that is the target's own, and the manifest that lists them. Names hold the
-//! table, the versions and the attempt. Left-overs of processes that were killed are deleted by a later one.
-
-use std::time::Duration;
+//! What COPY reads: Parquet objects below a prefix that is the target's own, and the manifest that lists them. The name of a
+//! folder says for which version or load it is, so that left-overs of processes that were killed are told from what is in use.
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use bluelake_lake::{FileStore, LakeError, causes};
-use chrono::Utc;
 use parquet::{
     arrow::ArrowWriter,
     basic::Compression,
     file::properties::{EnabledStatistics, WriterProperties},
 };
 use serde_json::json;
+use uuid::Uuid;
 
 /// An object is ended when it has this many bytes. A load is several of them, which the slices of a cluster read at once.
 const OBJECT: usize = 32 << 20;
@@ -66,14 +64,29 @@ impl Staging {
     }
 }
 
-/// Deletes what processes left behind that were killed.
-pub(super) async fn clear_left_overs(store: &FileStore, folder: &str, age: Duration) -> Result<usize, LakeError> {
-    let before = Utc::now() - chrono::TimeDelta::from_std(age).unwrap_or(chrono::TimeDelta::MAX);
-    let left = store.written_before(folder, before).await?;
-    for path in &left {
-        store.remove(path).await?;
+/// The name of an attempt, which no other has: 60 random bits. Names of objects have it, and should not be long.
+pub(super) fn attempt() -> String {
+    Uuid::new_v4().simple().to_string().chars().take(16).collect()
+}
+
+/// The folder of a step from a version to another.
+pub(super) fn of_step(from: u64, to: u64, attempt: &str) -> String {
+    format!("step-{from}-{to}-{attempt}")
+}
+
+/// The folder of a load, by the attempt that began it.
+pub(super) fn of_load(attempt: &str) -> String {
+    format!("load-{attempt}")
+}
+
+/// Whether a folder can no longer be of use: its step begins with a version that the target has left behind, or its load is
+/// over. What cannot be told is in use.
+pub(super) fn is_over(folder: &str, held: Option<u64>, load: Option<&str>) -> bool {
+    if let Some(attempt) = folder.strip_prefix("load-") {
+        return load != Some(attempt);
     }
-    Ok(left.len())
+    let from = folder.strip_prefix("step-").and_then(|rest| rest.split('-').next()?.parse::<u64>().ok());
+    from.zip(held).is_some_and(|(from, held)| from < held)
 }
 
 /// Rows that are being staged, object after object.
@@ -190,25 +203,22 @@ mod tests {
             assert!(length < u64::try_from(2 * OBJECT).unwrap());
         }
         assert_eq!(staging.table("gone", rows.schema()).end().await.unwrap(), None);
-        let old = clear_left_overs(&store, "finance", Duration::from_secs(3_600)).await.unwrap();
-        assert_eq!(old, 0, "another process may be at work with them");
         staging.clear().await;
         assert!(!std::path::Path::new(&manifest.url).exists());
     }
 
-    #[tokio::test]
-    async fn left_overs_of_the_own_prefix_are_deleted() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = FileStore::at(&folder.path().display().to_string().parse().unwrap(), None).unwrap();
-        for target in ["finance", "marketing"] {
-            let mut staging = Staging::new(&store, format!("{target}/t/1"));
-            let mut table = staging.table("rows", batch(1, 5).schema());
-            table.write(&batch(1, 5)).await.unwrap();
-            table.end().await.unwrap().unwrap();
+    #[test]
+    fn folders_of_what_is_over_are_told_from_those_in_use() {
+        for (folder, held, load, expected) in [
+            (of_step(4, 7, "a"), Some(7), None, true),
+            (of_step(7, 9, "a"), Some(7), None, false),
+            (of_step(7, 9, "a"), None, None, false),
+            (of_load("b-c"), Some(7), Some("b-c"), false),
+            (of_load("b-c"), Some(7), Some("d"), true),
+            (of_load("b-c"), None, None, true),
+            ("mine".to_owned(), Some(7), None, false),
+        ] {
+            assert_eq!(is_over(&folder, held, load), expected, "{folder} {held:?} {load:?}");
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_eq!(clear_left_overs(&store, "finance", Duration::ZERO).await.unwrap(), 2);
-        assert_eq!(clear_left_overs(&store, "finance", Duration::ZERO).await.unwrap(), 0);
-        assert_eq!(clear_left_overs(&store, "marketing", Duration::ZERO).await.unwrap(), 2);
     }
 }

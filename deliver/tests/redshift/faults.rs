@@ -33,10 +33,8 @@ async fn a_process_that_is_killed() {
     let lake = lake_at(std::path::Path::new(&variable(LAKE)));
     let place = Place { data_api: variable(DATA_API), s3: variable(S3) };
     let options = DeliveryOptions { once: false, interval: Duration::from_millis(1), ..options(Columns::All) };
-    let mut soon = settings("lake");
-    // Left-overs of the others are deleted while they may be read: that may cost a try, and no row.
-    soon.left_over_age = Duration::from_millis(300);
-    let mut delivery = Delivery::new(lake, Contract::embedded().unwrap(), target_of(soon, &place), options);
+    let target = target_of(settings("lake"), &place);
+    let mut delivery = Delivery::new(lake, Contract::embedded().unwrap(), target, options);
     delivery.run(&CancellationToken::new()).await.unwrap();
 }
 
@@ -98,10 +96,10 @@ async fn lost_answers_and_a_busy_service_are_passed() {
         ("BatchExecuteStatement", aws_failure(400, "ActiveStatementsExceededException")),
         ("BatchExecuteStatement", aws_failure(500, "InternalServerException")),
         ("BatchExecuteStatement", aws_failure(400, "ThrottlingException")),
-        ("BatchExecuteStatement", aws_failure(500, "SomethingNewException")),
-        ("DescribeStatement", Action::Truncate(30)),
         ("ExecuteStatement", Action::LoseAnswer),
         ("ExecuteStatement", aws_failure(503, "ServiceUnavailable")),
+        ("BatchExecuteStatement", aws_failure(500, "SomethingNewException")),
+        ("DescribeStatement", Action::Truncate(30)),
         ("DescribeStatement", Action::LoseAnswer),
         ("DescribeStatement", aws_failure(500, "InternalServerException")),
         ("GetStatementResult", Action::LoseAnswer),

@@ -178,22 +178,55 @@ async fn rejected_events_are_delivered_if_they_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn left_overs_of_a_killed_run_are_deleted_by_a_later_one() {
+async fn left_overs_of_killed_runs_are_deleted_once_they_are_of_no_use() {
     let Some(warehouse) = Warehouse::start().await else { return };
     let mut world = World::new().await;
     world.add_transactions(5).await;
-    let folder = warehouse.api.s3.bucket("staging").join("bluelake/finance/transactions/1-2-gone");
-    let other = warehouse.api.s3.bucket("staging").join("bluelake/marketing");
-    for folder in [&folder, &other] {
-        std::fs::create_dir_all(folder).unwrap();
+    let bucket = warehouse.api.s3.bucket("staging");
+    let version = world.version("transactions").await;
+    let put = |folder: String| {
+        let folder = bucket.join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("rows-00000.parquet"), "x").unwrap();
-    }
-    // It is young: another process may be at work.
+    };
     deliver(&world, &warehouse.place()).await;
-    assert_eq!(warehouse.api.staged().len(), 2);
-    let mut soon = settings("lake");
-    soon.left_over_age = Duration::ZERO;
-    let target = target_of(soon, &warehouse.place());
-    delivery_to(&world.lake, &world.contract, target, Columns::All).run(&CancellationToken::new()).await.unwrap();
-    assert_eq!(warehouse.api.staged().len(), 1, "that of another target stays");
+    let own = warehouse.folder_of("transactions").await;
+    let step = |from: u64| format!("bluelake/{own}/step-{from}-{}-x", from + 9);
+    put(step(version - 1));
+    put(step(version));
+    put(format!("bluelake/{own}/load-gone/x"));
+    put("bluelake/marketing/transactions-0/step-0-1-x".to_owned());
+    let left = || {
+        let mut left = warehouse.api.staged();
+        left.iter_mut().for_each(|path| *path = path.rsplit('/').nth(1).unwrap().to_owned());
+        left.sort();
+        left
+    };
+    // Another process may be at work with a step from the version that is held, and other targets with theirs.
+    deliver(&world, &warehouse.place()).await;
+    assert_eq!(left(), ["step-0-1-x".to_owned(), format!("step-{version}-{}-x", version + 9)]);
+    // A process that follows deletes them as well, and need not be started anew for that.
+    world.add_transactions(5).await;
+    let place = warehouse.place();
+    let target = target_of(settings("lake"), &place);
+    let options = bluelake_deliver::DeliveryOptions { once: false, ..crate::world::options(Columns::All) };
+    let mut following = bluelake_deliver::Delivery::new(world.lake.clone(), world.contract.clone(), target, options);
+    let (progress, shutdown) = (following.progress(), CancellationToken::new());
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { following.run(&stop).await });
+    for _ in 0..2 {
+        let newest = world.version("transactions").await;
+        while progress.tables().get("transactions").and_then(|table| table.held) != Some(newest) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        put(step(newest));
+        world.add_transactions(5).await;
+    }
+    let newest = world.version("transactions").await;
+    while progress.tables()["transactions"].held != Some(newest) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(left(), ["step-0-1-x"], "only that of another target stays");
 }

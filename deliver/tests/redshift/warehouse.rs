@@ -1,7 +1,5 @@
 //! A target in the Data API of the tests, and the comparison of what it holds with a lake.
 
-use std::time::Duration;
-
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_types::{
     SdkConfig,
@@ -13,6 +11,7 @@ use bluelake_deliver::{
 };
 use bluelake_lake::{Chance, Lake};
 use bluelake_schemas::Contract;
+use sha2::{Digest as _, Sha256};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +41,15 @@ impl Warehouse {
 
     pub(crate) async fn client(&self) -> Client {
         self.server.client().await
+    }
+
+    /// The folder of a table in the bucket, below the prefix.
+    pub(crate) async fn folder_of(&self, table: &str) -> String {
+        let ask = format!("SELECT lake_table_id FROM lake.deliveries WHERE table_name = '{table}'");
+        let id = value(&self.client().await, &ask).await;
+        let hash: [u8; 32] = Sha256::digest(id.as_bytes()).into();
+        let half = u64::from_le_bytes(*hash[8..].first_chunk().unwrap());
+        format!("finance/{table}-{half:016x}")
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -84,7 +92,6 @@ pub(crate) fn settings(schema: &str) -> RedshiftOptions {
         schema: schema.to_owned(),
         staging: "s3://staging/bluelake".parse().unwrap(),
         iam_role: ROLE.to_owned(),
-        left_over_age: Duration::from_secs(3_600),
     }
 }
 

@@ -15,11 +15,10 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_s3::presigning::PresigningConfig;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use object_store::{
     Attribute, Attributes, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
-    aws::AmazonS3, local::LocalFileSystem, path::Path,
+    aws::AmazonS3, path::Path,
 };
 
 use crate::{
@@ -203,29 +202,26 @@ impl FileStore {
         }
     }
 
-    /// The files below a folder that were written before a time, by the store's clock.
+    /// The files below a folder of the place, by their paths in it; none when it is not there.
     ///
     /// # Errors
     /// [`LakeError::File`] or [`LakeError::Store`] when they cannot be listed.
-    pub async fn written_before(&self, folder: &str, before: DateTime<Utc>) -> Result<Vec<String>, LakeError> {
-        let fail = |error| LakeError::store("list", self.name(folder))(error);
-        let (listed, top) = match &self.place {
-            FilePlace::Folder(place) => {
-                if !place.is_dir() {
-                    return Ok(Vec::new());
-                }
-                let store = LocalFileSystem::new_with_prefix(place).map_err(fail)?;
-                (store.list(Some(&Path::from(folder))).try_collect::<Vec<_>>().await, String::new())
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        match &self.place {
+            FilePlace::Folder(root) => {
+                let (root, start) = (root.clone(), root.join(folder));
+                let listed = blocking(move || named_below(&root, start)).await;
+                listed.map_err(|source| LakeError::File { operation: "list", path: self.name(folder), source })
             }
             FilePlace::Bucket { store, prefix, .. } => {
-                let below = below(prefix, folder);
-                (store.list(Some(&below)).try_collect().await, prefix.to_string())
+                let listed = store.list(Some(&below(prefix, folder))).try_collect::<Vec<_>>().await;
+                let listed = listed.map_err(LakeError::store("list", self.name(folder)))?;
+                let path = |at: &Path| {
+                    Some(at.prefix_match(prefix)?.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
+                };
+                Ok(listed.iter().filter_map(|object| path(&object.location)).collect())
             }
-        };
-        let old = listed.map_err(fail)?.into_iter().filter(|file| file.last_modified < before);
-        let relative =
-            |path: &Path| path.as_ref().strip_prefix(&top).map(|rest| rest.trim_start_matches('/').to_owned());
-        Ok(old.filter_map(|file| relative(&file.location)).collect())
+        }
     }
 
     /// A link by which anybody can get a file of a bucket for the time `valid`, at most [`LINK_VALID_MAX`]; `None` for
@@ -248,6 +244,28 @@ impl FileStore {
 fn below(prefix: &Path, path: &str) -> Path {
     let joined = format!("{prefix}/{path}");
     Path::parse(&joined).unwrap_or_else(|_| Path::from(joined))
+}
+
+/// The files below a folder that have their names, by their paths from the root.
+fn named_below(root: &FilePath, start: PathBuf) -> io::Result<Vec<String>> {
+    let (mut found, mut folders) = (Vec::new(), vec![start]);
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if is_missing(&error) => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+                && let Ok(path) = path.strip_prefix(root)
+            {
+                found.push(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn is_missing(error: &io::Error) -> bool {
@@ -329,19 +347,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_are_listed_by_their_age() {
+    async fn files_that_have_their_names_are_listed() {
         let folder = tempfile::tempdir().unwrap();
         let files = store(folder.path());
         for path in ["a/b/c.csv", "a/d.csv", "e/f.csv"] {
             let staged = files.stage(path, "one".into(), "text/csv").await.unwrap();
             files.publish(staged).await.unwrap();
         }
-        let now = Utc::now();
-        let mut found = files.written_before("a", now + chrono::TimeDelta::hours(1)).await.unwrap();
+        let _unnamed = files.stage("a/g.csv", "two".into(), "text/csv").await.unwrap();
+        let mut found = files.list("a").await.unwrap();
         found.sort();
         assert_eq!(found, ["a/b/c.csv", "a/d.csv"]);
-        assert!(files.written_before("a", now - chrono::TimeDelta::hours(1)).await.unwrap().is_empty());
-        assert!(store(&folder.path().join("none")).written_before("a", now).await.unwrap().is_empty());
+        assert!(files.list("none").await.unwrap().is_empty(), "a folder that is not there has no files");
     }
 
     #[tokio::test]

@@ -1,7 +1,5 @@
 //! Makes the target that the configuration describes, with the secrets that stand beside it.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use bluelake_deliver::{
     PostgresOptions, PostgresTarget, RedshiftAddress, RedshiftOptions, RedshiftTarget, SearchAddress, SearchAuth,
@@ -18,9 +16,6 @@ use crate::terminal::failure::WrongUsage;
 const PASSWORD: &str = "SEARCH_PASSWORD";
 /// An API key of a search server, as it was given out.
 const KEY: &str = "SEARCH_API_KEY";
-
-/// What was staged longer ago than a statement may run belongs to no process that lives.
-const LEFT_OVER_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The target of these settings; it connects to nothing yet.
 ///
@@ -74,7 +69,6 @@ async fn redshift(settings: &TargetSettings, redshift: &RedshiftSettings, lake: 
         schema: redshift.schema.clone(),
         staging: redshift.staging.clone(),
         iam_role: redshift.iam_role.clone(),
-        left_over_age: LEFT_OVER_AGE,
     };
     Ok(RedshiftTarget::new(options, &aws::sdk_config().await?, lake.chance())?)
 }
