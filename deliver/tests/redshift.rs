@@ -11,6 +11,7 @@ mod proof;
 mod refusals;
 #[path = "../../tests/support/s3.rs"]
 mod s3;
+mod second_parser;
 mod translate;
 mod warehouse;
 mod zombies;
