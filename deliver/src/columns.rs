@@ -78,7 +78,7 @@ pub(crate) struct Column {
     pub(crate) nullable: bool,
     /// A number of points: part of what is added up for a proof.
     pub(crate) is_points: bool,
-    /// The longest text that the contract lets pass, in bytes; `None`: it has no bound.
+    /// The longest text that the contract has room for, in bytes; `None`: it has no bound.
     pub(crate) max_bytes: Option<usize>,
 }
 
@@ -165,10 +165,9 @@ impl Table {
 /// The longest text of a field.
 fn longest(kind: &FieldKind) -> Option<usize> {
     match kind {
-        FieldKind::String { max_bytes, .. } => *max_bytes,
         // Room for values that the enum gets later.
-        FieldKind::Enum { values, .. } => values.iter().map(String::len).chain([256]).max(),
-        _ => None,
+        FieldKind::Enum { .. } => kind.text_bytes().max(Some(256)),
+        _ => kind.text_bytes(),
     }
 }
 

@@ -357,13 +357,14 @@ fn are_among(chosen: &[String], values: &[String], set: &str) -> Result<(), Faul
 /// Each key is allowed only where it has a meaning: a `min` without an effect would deceive.
 fn keys_fit(source: &FieldSource) -> Result<(), Fault> {
     let kind = source.kind.as_str();
-    let keys: [(&'static str, bool, &[&str]); 9] = [
+    let keys: [(&'static str, bool, &[&str]); 10] = [
         ("values", source.values.is_some(), &["enum"]),
         ("allowed", source.allowed.is_some(), &["enum"]),
         ("min", source.min.is_some(), &["integer", "number"]),
         ("max", source.max.is_some(), &["integer", "number"]),
         ("unit", source.unit.is_some(), &["integer", "number"]),
         ("max_bytes", source.max_bytes.is_some(), &["string"]),
+        ("longer", source.longer.is_some(), &["string"]),
         ("format", source.format.is_some(), &["string"]),
         ("fields", source.fields.is_some(), &["list"]),
         ("entry_field_id", source.entry_field_id.is_some(), &["list"]),
@@ -383,13 +384,14 @@ fn string_kind(source: &FieldSource) -> Result<FieldKind, Fault> {
         Some(_) => return Err(Fault::BadMaxBytes),
         None => None,
     };
+    must(source.longer.is_none() || max_bytes.is_some(), || Fault::KeyMissing { key: "max_bytes" })?;
     let format = match source.format.as_deref() {
         Some("uuid") => Some(Format::Uuid),
         Some("zip_code") => Some(Format::ZipCode),
         Some(found) => return Err(Fault::UnknownFormat { found: found.to_owned() }),
         None => None,
     };
-    Ok(FieldKind::String { max_bytes, format })
+    Ok(FieldKind::String { max_bytes, longer: source.longer.unwrap_or_default(), format })
 }
 
 fn integer_kind(source: &FieldSource) -> Result<FieldKind, Fault> {

@@ -249,6 +249,17 @@ pub enum OnArrival {
     Drop,
 }
 
+/// What comes of an event with a text that is longer than its `max_bytes`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Longer {
+    /// It is rejected.
+    #[default]
+    Rejected,
+    /// It is a row as any other, with the whole text. A target whose columns have widths tells that the text does not fit.
+    Kept,
+}
+
 /// Type of a field, with the limits of its values. All limits are inclusive.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldKind {
@@ -256,6 +267,8 @@ pub enum FieldKind {
     String {
         /// Longest value in bytes of UTF-8.
         max_bytes: Option<usize>,
+        /// What a longer one is.
+        longer: Longer,
         /// Form that the value must have.
         format: Option<Format>,
     },
@@ -297,6 +310,29 @@ pub enum FieldKind {
         /// Fields of each object; none of them is a list.
         fields: Vec<Field>,
     },
+}
+
+impl FieldKind {
+    /// The bytes above which a text is rejected.
+    #[must_use]
+    pub fn rejected_above(&self) -> Option<usize> {
+        match self {
+            Self::String { max_bytes, longer: Longer::Rejected, .. } => *max_bytes,
+            _ => None,
+        }
+    }
+
+    /// The bytes that a column of texts needs, whether or not longer ones are rejected; `None`: there is no bound.
+    #[must_use]
+    pub fn text_bytes(&self) -> Option<usize> {
+        match self {
+            Self::String { format: Some(Format::Uuid), .. } => Some(36),
+            Self::String { format: Some(Format::ZipCode), .. } => Some(5),
+            Self::String { max_bytes, .. } => *max_bytes,
+            Self::Enum { values, .. } => values.iter().map(String::len).max(),
+            _ => None,
+        }
+    }
 }
 
 /// Form of a text.

@@ -237,7 +237,12 @@ mod tests {
             (transactions, &[("entry_field_id = 1020\n", "")], "\"items\"", "add entry_field_id = 1027"),
             (users, &[("= 1003", "= 1002")], "\"display_name\"", "that of \"zip_code\" already: take 1010"),
             (transactions, &[("= 1022", "= 1020")], "\"items.name\"", "that of \"items.element\" already"),
-            (transactions, &[("= 1024", "= 1000")], "\"items.points\"", "that of \"civilian_id\" already"),
+            (
+                transactions,
+                &[("field_id = 1024", "field_id = 1000")],
+                "\"items.points\"",
+                "that of \"civilian_id\" already",
+            ),
             (users, &[("= 1003", "= 0")], "\"display_name\"", "the number 0 cannot be used"),
             (users, &[("= 1003", "= -3")], "\"display_name\"", "numbers from 1000 to 999999"),
             (envelope, &[("= 105", "= 1003")], "\"channel\"", "numbers from 100 to 999"),

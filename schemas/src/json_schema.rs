@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::contract::{Condition, EventType, Field, FieldKind, Format, Presence, Rule, StreamContract};
+use crate::contract::{Condition, EventType, Field, FieldKind, Format, Longer, Presence, Rule, StreamContract};
 
 pub(crate) fn of_stream(contract: &StreamContract) -> Value {
     let alternatives: Vec<Value> =
@@ -58,7 +58,7 @@ fn of_field(contract: &StreamContract, event_type: &EventType, field: &Field, pr
             json!({ "type": "integer", "minimum": 1, "maximum": contract.max_schema_version(), "default": 1 })
         }
         FieldKind::Timestamp => json!({ "type": ["string", "integer"], "format": "date-time" }),
-        FieldKind::String { max_bytes, format } => of_string(*max_bytes, *format),
+        FieldKind::String { format, .. } => of_string(field.kind.rejected_above(), *format),
         FieldKind::Enum { allowed, .. } => json!({ "type": "string", "enum": allowed }),
         FieldKind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         FieldKind::Number { min, max } => of_number(*min, *max),
@@ -75,11 +75,17 @@ fn of_field(contract: &StreamContract, event_type: &EventType, field: &Field, pr
 fn described(field: &Field) -> String {
     let unit = field.unit.as_ref().map(|unit| format!(" Unit: {unit}.")).unwrap_or_default();
     let pii = if field.pii { " Personal data." } else { "" };
-    format!("{}{unit}{pii}", field.description)
+    let bytes = match &field.kind {
+        FieldKind::String { max_bytes: Some(bytes), longer: Longer::Kept, .. } => {
+            format!(" Up to {bytes} bytes reach every target; longer values are kept in the lake.")
+        }
+        _ => String::new(),
+    };
+    format!("{}{unit}{pii}{bytes}", field.description)
 }
 
-fn of_string(max_bytes: Option<usize>, format: Option<Format>) -> Value {
-    match (format, max_bytes) {
+fn of_string(rejected_above: Option<usize>, format: Option<Format>) -> Value {
+    match (format, rejected_above) {
         (Some(Format::Uuid), _) => json!({ "type": "string", "format": "uuid" }),
         (Some(Format::ZipCode), _) => json!({ "type": "string", "pattern": "^[0-9]{5}$" }),
         // There are at least as many bytes as characters, so this bound is necessary but not sufficient.
@@ -136,4 +142,37 @@ fn of_condition(condition: &Condition) -> Value {
     let mut properties = Map::new();
     properties.insert(condition.field.clone(), json!({ "enum": condition.is }));
     Value::Object(properties)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::{contract::Contract, stream::Stream};
+
+    #[test]
+    fn every_text_has_a_bound_and_only_ids_are_rejected_beyond_it() {
+        let contract = Contract::embedded().unwrap();
+        let mut rejected = Vec::new();
+        for stream in Stream::ALL {
+            let fields = contract.stream(stream).all_fields().flat_map(|field| match &field.kind {
+                FieldKind::List { fields, .. } => fields.iter().collect(),
+                _ => vec![field],
+            });
+            for field in fields.filter(|field| matches!(field.kind, FieldKind::String { .. } | FieldKind::Enum { .. }))
+            {
+                let bytes = field.kind.text_bytes();
+                assert!(bytes.is_some_and(|bytes| bytes <= 1_024), "{}: {bytes:?}", field.name);
+                rejected.extend(field.kind.rejected_above().map(|bytes| (field.name.clone(), bytes)));
+            }
+        }
+        // What was accepted before there were bounds is accepted.
+        let is_id = |name: &str| name.ends_with("_id") || ["sku", "referred_by"].contains(&name);
+        assert!(rejected.iter().all(|(name, bytes)| is_id(name) && *bytes == 128), "{rejected:?}");
+        let schema = contract.json_schema(Stream::UserEvents);
+        let user = &schema["oneOf"][0]["properties"];
+        assert_eq!(user["user_id"]["maxLength"], 128);
+        assert!(user["email"].get("maxLength").is_none());
+        assert!(user["email"]["description"].as_str().unwrap().contains("Up to 1024 bytes reach every target"));
+    }
 }

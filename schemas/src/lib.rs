@@ -16,7 +16,8 @@ mod tables;
 mod time;
 
 pub use contract::{
-    CONTRACT_FILES, Condition, Contract, EventType, Field, FieldKind, Format, OnArrival, Presence, Rule, StreamContract,
+    CONTRACT_FILES, Condition, Contract, EventType, Field, FieldKind, Format, Longer, OnArrival, Presence, Rule,
+    StreamContract,
 };
 pub use dictionary::{DictionaryRow, type_in_words};
 pub use error::{ContractError, Fault};

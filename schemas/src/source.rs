@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::contract::OnArrival;
+use crate::contract::{Longer, OnArrival};
 use crate::field_ids::Retired;
 
 /// Values of each named enum, in their order in the file.
@@ -71,6 +71,7 @@ pub(crate) struct FieldSource {
     pub(crate) min: Option<Bound>,
     pub(crate) max: Option<Bound>,
     pub(crate) max_bytes: Option<i64>,
+    pub(crate) longer: Option<Longer>,
     pub(crate) format: Option<String>,
     pub(crate) fields: Option<Vec<FieldSource>>,
 }

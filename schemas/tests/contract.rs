@@ -361,6 +361,13 @@ fn a_field_with_bad_limits_is_named() {
     for (from, to, field, fault) in [
         ("max_bytes = 128", "max_bytes = 0", "user_id", Fault::BadMaxBytes),
         ("max_bytes = 128", "min = 3", "user_id", Fault::KeyNotAllowed { key: "min" }),
+        ("max_bytes = 1024\nlonger", "longer", "display_name", Fault::KeyMissing { key: "max_bytes" }),
+        (
+            "\"user_kind\"\nreq",
+            "\"user_kind\"\nlonger = \"kept\"\nreq",
+            "user_kind",
+            Fault::KeyNotAllowed { key: "longer" },
+        ),
         ("values = \"user_kind\"", "", "user_kind", Fault::KeyMissing { key: "values" }),
         ("\"user_kind\"\nreq", "\"kinds\"\nreq", "user_kind", Fault::UnknownEnum { name: "kinds".to_owned() }),
         ("\"zip_code\"\nopt", "\"zip\"\nopt", "zip_code", Fault::UnknownFormat { found: "zip".to_owned() }),

@@ -366,7 +366,9 @@ mod tests {
         for part in [
             "\"event_id\" VARCHAR(36) ENCODE RAW",
             "\"donor_id\" VARCHAR(128) ENCODE ZSTD",
-            "\"currency\" VARCHAR(65535) ENCODE ZSTD",
+            "\"currency\" VARCHAR(64) ENCODE ZSTD",
+            "\"zip_code\" VARCHAR(5) ENCODE ZSTD",
+            "\"stream_sequence\" VARCHAR(256) ENCODE ZSTD",
             "\"points\" BIGINT ENCODE AZ64",
             "\"items\" SUPER ENCODE ZSTD",
             "\"occurred_at\" TIMESTAMPTZ ENCODE RAW",
@@ -377,6 +379,8 @@ mod tests {
         }
         let enums = table.columns.iter().find(|column| column.name == "donor_kind").unwrap();
         assert_eq!(width(enums), Some(256), "an enum may get longer values");
+        let unbounded = Column { max_bytes: None, ..table.columns[table.place("currency").unwrap()].clone() };
+        assert_eq!(width(&unbounded), Some(LONGEST), "a text of somebody's own contract may have no bound");
     }
 
     #[test]
@@ -388,14 +392,14 @@ mod tests {
             .map(|column| (column.name.clone(), (type_of(column).1[0].to_owned(), width(column))))
             .collect();
         assert_eq!(missing_columns(&table, &there), Ok(Vec::new()));
+        assert!(is_wide_enough(&table, &there));
         there.get_mut("email").unwrap().1 = Some(10);
         assert_eq!(widths(&table, &there)["email"], 10);
+        assert!(!is_wide_enough(&table, &there));
         there.remove("email");
         assert_eq!(missing_columns(&table, &there).unwrap()[0].name, "email");
-        assert!(is_wide_enough(&table, &there));
-        assert_eq!(widths(&table, &there)["email"], LONGEST);
+        assert_eq!(widths(&table, &there)["email"], 1_024);
         there.insert("email".to_owned(), ("bigint".to_owned(), None));
-        assert!(!is_wide_enough(&table, &there));
         assert!(missing_columns(&table, &there).unwrap_err().contains("'email' is of the type bigint"));
     }
 

@@ -153,9 +153,9 @@ fn condition(contract: &StreamContract, condition: &Condition) -> Option<(usize,
 fn check(field: &Field) -> Check {
     match &field.kind {
         FieldKind::String { format: Some(Format::Uuid), .. } => Check::Uuid,
-        FieldKind::String { max_bytes, format } => {
+        FieldKind::String { format, .. } => {
             let is_zip_code = *format == Some(Format::ZipCode);
-            Check::Text { max_bytes: max_bytes.unwrap_or(usize::MAX), is_zip_code }
+            Check::Text { max_bytes: field.kind.rejected_above().unwrap_or(usize::MAX), is_zip_code }
         }
         FieldKind::Enum { values, allowed, .. } => Check::Enum { values: values.clone(), allowed: allowed.clone() },
         FieldKind::Integer { min, max } => Check::Integer { min: *min, max: *max },

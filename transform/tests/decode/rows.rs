@@ -186,3 +186,22 @@ fn the_contract_page_lists_every_reason_code() {
         assert!(page.contains(&format!("| `{code}` |")), "docs/contract.md lacks {code}");
     }
 }
+
+#[test]
+fn a_bound_of_a_text_that_is_kept_rejects_nothing() {
+    let long = "é".repeat(100_000);
+    let raw = format!("\"{long}\"");
+    let user = Sample::user().with("display_name", &raw).with("status", &raw).with("source", &raw);
+    let (counts, stored) = decode(Stream::UserEvents, user.json());
+    assert_eq!(counts.stored, 1, "{:?}", rejections(&stored));
+    let stored = stored.events;
+    for field in ["display_name", "status", "source"] {
+        assert_eq!(text(&stored, field, 0).as_deref(), Some(long.as_str()), "{field}");
+    }
+    let items = format!("[{{\"sku\":\"s\",\"name\":{raw},\"quantity\":1,\"points\":2}}]");
+    let (counts, stored) =
+        decode(Stream::TransactionEvents, Sample::redemption().with("currency", &raw).with("items", items).json());
+    assert_eq!(counts.stored, 1, "{:?}", rejections(&stored));
+    let stored = stored.events;
+    assert_eq!(text(&stored, "currency", 0).as_deref(), Some(long.as_str()));
+}
