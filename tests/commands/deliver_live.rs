@@ -11,6 +11,7 @@ use tokio::process::Child;
 use crate::support::command::{Machine, wait};
 use crate::support::oracle::Workload;
 use crate::support::postgres::{PASSWORD, Server, value};
+use crate::support::redshift::{DataApi, ROLE, WORKGROUP};
 use crate::support::search;
 use crate::support::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
 use crate::support::stage::Disk;
@@ -23,11 +24,15 @@ const LIVE: Workload = Workload { events: 1_500, seed: 501, bad_rate: 0.02, dupl
 const LATE: Workload = Workload { events: 1_500, seed: 502, days: 9, ..LIVE };
 /// What an archive holds and no stream.
 const ARCHIVED: Workload = Workload { events: 1_500, seed: 503, days: 20, ..LIVE };
+const NAMES: [&str; 3] = ["warehouse", "finance", "finder"];
 const TABLES: [&str; 3] = ["user_events", "transactions", "rejected_events"];
 
 fn targets(server: &Server, finder: &search::Server) -> String {
     format!(
         "[[target]]\nname = \"warehouse\"\nkind = \"postgres\"\naddress = \"postgres://owner@127.0.0.1:{}/postgres\"\n\
+         tables = [\"user_events\", \"transactions\", \"rejected_events\"]\n\
+         [[target]]\nname = \"finance\"\nkind = \"redshift\"\naddress = \"redshift-serverless://{WORKGROUP}/postgres\"\n\
+         staging = \"s3://staging/bluelake\"\niam_role = \"{ROLE}\"\ncommit_interval = \"1s\"\n\
          tables = [\"user_events\", \"transactions\", \"rejected_events\"]\n\
          [[target]]\nname = \"finder\"\nkind = \"search\"\naddress = \"{}\"\nindex_prefix = \"lake\"\n",
         server.port,
@@ -50,12 +55,12 @@ fn write_archive(machine: &Machine) {
     }
 }
 
-/// Two deliveries that follow, killed and started anew whenever that is asked for.
+/// Deliveries that follow, killed and started anew whenever that is asked for.
 struct Deliveries(Vec<(&'static str, Child)>);
 
 impl Deliveries {
     fn start(machine: &Machine) -> Self {
-        Self(["warehouse", "finder"].map(|name| (name, machine.start(&["deliver", name]))).into())
+        Self(NAMES.map(|name| (name, machine.start(&["deliver", name]))).into())
     }
 
     async fn kill(&mut self, machine: &Machine) {
@@ -101,8 +106,12 @@ async fn backfill(machine: &Machine) {
 #[tokio::test(flavor = "multi_thread")]
 async fn targets_follow_a_lake_that_everything_writes_to() {
     let (Some(server), Some(finder)) = (Server::start().await, search::Server::start().await) else { return };
+    let Some(finance) = Server::start().await else { return };
+    let api = DataApi::over(finance.port, PASSWORD, &finance.client().await).await;
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis).with("PGPASSWORD", PASSWORD);
+    let machine =
+        machine.with("AWS_ENDPOINT_URL_REDSHIFT_DATA", &api.endpoint).with("AWS_ENDPOINT_URL_S3", &api.s3.endpoint);
     machine.succeed(&["lake", "init"]).await;
     machine.write("bluelake.toml", &targets(&server, &finder));
     let worker = Worker::start(&machine, &["--buffer-age", "1s"]).await;
@@ -121,26 +130,23 @@ async fn targets_follow_a_lake_that_everything_writes_to() {
     worker.stop().await.expect_code(0);
     deliveries.end().await;
 
-    for name in ["warehouse", "finder"] {
+    for name in NAMES {
         machine.run(&["deliver", name, "--once"]).await.expect_code(0);
         machine.run(&["deliver", "verify", name]).await.expect_code(0);
     }
-    let client = server.client().await;
-    for table in TABLES {
-        let lake = machine.number(LAKE, &format!("SELECT count(*) FROM {table}")).await;
-        assert_eq!(
-            value(&client, &format!("SELECT count(*) FROM bluelake.{table}")).await,
-            lake.to_string(),
-            "{table}"
-        );
-    }
     let archived = "SELECT count(*) FROM transactions WHERE event_date < DATE '2026-10-20'";
     assert!(machine.number(LAKE, archived).await > 0);
-    for sum in
-        ["SELECT sum(points) FROM {}donations", "SELECT count(*) FROM {}users", "SELECT sum(points) FROM {}redemptions"]
-    {
-        let lake = machine.number(LAKE, &sum.replace("{}", "")).await;
-        assert_eq!(value(&client, &sum.replace("{}", "bluelake.")).await, lake.to_string(), "{sum}");
+    for client in [server.client().await, finance.client().await] {
+        for table in TABLES {
+            let lake = machine.number(LAKE, &format!("SELECT count(*) FROM {table}")).await;
+            let held = value(&client, &format!("SELECT count(*) FROM bluelake.{table}")).await;
+            assert_eq!(held, lake.to_string(), "{table}");
+        }
+        for question in ["sum(points) FROM {}donations", "count(*) FROM {}users", "sum(points) FROM {}redemptions"] {
+            let question = format!("SELECT {question}");
+            let lake = machine.number(LAKE, &question.replace("{}", "")).await;
+            assert_eq!(value(&client, &question.replace("{}", "bluelake.")).await, lake.to_string(), "{question}");
+        }
     }
     for table in ["user_events", "transactions"] {
         let lake = machine.number(LAKE, &format!("SELECT count(DISTINCT event_id) FROM {table}")).await;
