@@ -28,7 +28,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use self::{
     gather::{Gathered, gather},
-    object::ObjectSource,
+    object::{Fault, ObjectSource},
     plan::plan,
     unseen::{Ids, Pending},
 };
@@ -208,18 +208,17 @@ impl Backfill {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.source.clone().read_all(plan.tasks, sender));
         tasks.spawn(gather(messages, batches, self.options.buffer_bytes));
-        while let Some(next) = gathered.recv().await {
-            match next {
-                Gathered::Batch(pending) => {
-                    if !self.commit(pending, &mut base).await? {
-                        return Ok(RoundEnd::Fenced);
-                    }
-                }
-                Gathered::Damaged { object, offset, reason } => {
+        while let Some(Gathered { batch, fault }) = gathered.recv().await {
+            if !batch.is_empty() && !self.commit(batch, &mut base).await? {
+                return Ok(RoundEnd::Fenced);
+            }
+            match fault {
+                Some(Fault::Damaged { object, offset, reason }) => {
                     tracing::warn!(stream = %self.summary.stream, object, offset, reason, "an archived object was not read to its end");
                     self.summary.damaged.push(DamagedObject { object, offset, reason });
                 }
-                Gathered::Failed(error) => return Err(error),
+                Some(Fault::Failed(error)) => return Err(error),
+                None => {}
             }
         }
         while let Some(ended) = tasks.join_next().await {

@@ -2,23 +2,21 @@
 
 use tokio::sync::mpsc;
 
-use super::{object::Message, unseen::Pending};
-use crate::error::IngestError;
+use super::{
+    object::{Fault, Message},
+    unseen::Pending,
+};
 
 /// The most chunks of one commit: its document names the part of each object.
 const MAX_CHUNKS: usize = 1_000;
 
 /// What the committer gets.
 #[derive(Debug)]
-pub(crate) enum Gathered {
-    Batch(Pending),
-    /// As [`Message::Damaged`].
-    Damaged {
-        object: String,
-        offset: u64,
-        reason: String,
-    },
-    Failed(IngestError),
+pub(crate) struct Gathered {
+    /// It may hold nothing.
+    pub(crate) batch: Pending,
+    /// What came after it.
+    pub(crate) fault: Option<Fault>,
 }
 
 /// A channel for one batch: with the one that is gathered and the one that is committed at most two are held.
@@ -30,32 +28,20 @@ pub(crate) fn channel() -> (mpsc::Sender<Gathered>, mpsc::Receiver<Gathered>) {
 pub(crate) async fn gather(mut messages: mpsc::Receiver<Message>, batches: mpsc::Sender<Gathered>, bytes: usize) {
     // Nothing is gathered as long as a batch waits. A receiver that is gone has an error of its own.
     while let Ok(place) = batches.reserve().await {
-        let mut pending = Pending::default();
-        let other = loop {
-            match messages.recv().await {
-                Some(Message::Chunk(chunk)) => pending.add(*chunk),
-                Some(Message::Damaged { object, offset, reason }) => {
-                    break Some(Gathered::Damaged { object, offset, reason });
-                }
-                Some(Message::Failed(error)) => break Some(Gathered::Failed(error)),
-                None => break None,
+        let (mut batch, mut fault) = (Pending::default(), None);
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Chunk(chunk) => batch.add(*chunk),
+                Message::Fault(found) => fault = Some(found),
             }
-            if pending.is_due(bytes, MAX_CHUNKS) {
-                break None;
-            }
-        };
-        let ends = other.is_none() && pending.is_empty();
-        match other {
-            _ if ends => return,
-            None => place.send(Gathered::Batch(pending)),
-            Some(other) if pending.is_empty() => place.send(other),
-            Some(other) => {
-                place.send(Gathered::Batch(pending));
-                if batches.send(other).await.is_err() {
-                    return;
-                }
+            if fault.is_some() || batch.is_due(bytes, MAX_CHUNKS) {
+                break;
             }
         }
+        if batch.is_empty() && fault.is_none() {
+            return;
+        }
+        place.send(Gathered { batch, fault });
     }
 }
 
@@ -91,13 +77,18 @@ mod tests {
         }))
     }
 
-    /// The first byte of each chunk of a batch, or what else was gathered.
-    fn shown(gathered: Gathered) -> String {
-        match gathered {
-            Gathered::Batch(pending) => format!("{:?}", pending.starts()),
-            Gathered::Damaged { offset, .. } => format!("damaged at {offset}"),
-            Gathered::Failed(error) => format!("failed: {error}"),
-        }
+    /// The first byte of each chunk of a batch, and the fault after it.
+    fn shown(Gathered { batch, fault }: Gathered) -> Vec<String> {
+        let fault = fault.map(|fault| match fault {
+            Fault::Damaged { offset, .. } => format!("damaged at {offset}"),
+            Fault::Failed(error) => format!("failed: {error}"),
+        });
+        let batch = (!batch.is_empty()).then(|| format!("{:?}", batch.starts()));
+        batch.into_iter().chain(fault).collect()
+    }
+
+    fn damaged(offset: u64) -> Message {
+        Message::Fault(Fault::Damaged { object: "a".to_owned(), offset, reason: String::new() })
     }
 
     #[tokio::test]
@@ -112,16 +103,15 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(sender.try_send(chunk(2)).is_err(), "as long as a batch waits no further chunk is taken");
-        assert_eq!(shown(gathered.recv().await.unwrap()), "[0]");
+        assert_eq!(shown(gathered.recv().await.unwrap()), ["[0]"]);
         sender.send(chunk(2)).await.unwrap();
-        let damaged = Message::Damaged { object: "a".to_owned(), offset: 3, reason: String::new() };
         let rest = tokio::spawn(async move {
-            sender.send(damaged).await.unwrap();
+            sender.send(damaged(3)).await.unwrap();
             sender.send(chunk(4)).await.unwrap();
         });
         let mut found = Vec::new();
         while let Some(next) = gathered.recv().await {
-            found.push(shown(next));
+            found.extend(shown(next));
         }
         assert_eq!(found, ["[1]", "[2]", "damaged at 3", "[4]"]);
         gathering.await.unwrap();
@@ -132,19 +122,14 @@ mod tests {
     async fn what_was_gathered_before_damage_comes_first() {
         let (sender, messages) = mpsc::channel(8);
         let (batches, mut gathered) = channel();
-        for message in [
-            chunk(0),
-            chunk(1),
-            Message::Damaged { object: "a".to_owned(), offset: 2, reason: String::new() },
-            chunk(3),
-        ] {
+        for message in [chunk(0), chunk(1), damaged(2), chunk(3)] {
             sender.send(message).await.unwrap();
         }
         drop(sender);
         tokio::spawn(gather(messages, batches, usize::MAX));
         let mut found = Vec::new();
         while let Some(next) = gathered.recv().await {
-            found.push(shown(next));
+            found.extend(shown(next));
         }
         assert_eq!(found, ["[0, 1]", "damaged at 2", "[3]"]);
     }

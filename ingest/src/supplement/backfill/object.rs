@@ -57,6 +57,12 @@ pub(crate) struct Chunk {
 #[derive(Debug)]
 pub(crate) enum Message {
     Chunk(Box<Chunk>),
+    Fault(Fault),
+}
+
+/// What stands against reading on.
+#[derive(Debug)]
+pub(crate) enum Fault {
     /// The object cannot be read beyond this byte of its content.
     Damaged {
         object: String,
@@ -99,7 +105,7 @@ impl ObjectSource {
         while let Some(read) = reads.next().await {
             if let Err(error) = read {
                 // A receiver that is gone has an error of its own.
-                let _ = messages.send(Message::Failed(error)).await;
+                let _ = messages.send(Message::Fault(Fault::Failed(error))).await;
                 return;
             }
         }
@@ -108,7 +114,8 @@ impl ObjectSource {
     async fn read(&self, task: ObjectTask, messages: &mpsc::Sender<Message>) -> Result<(), IngestError> {
         let reached = Arc::new(AtomicU64::new(task.from));
         let read = || async {
-            let damaged = |offset, reason| Message::Damaged { object: task.object.name.clone(), offset, reason };
+            let damaged =
+                |offset, reason| Message::Fault(Fault::Damaged { object: task.object.name.clone(), offset, reason });
             let damage = match self.attempt(&task, &reached, messages).await {
                 Ok(()) | Err(ReadEnd::Unwanted) => return Ok(()),
                 Err(ReadEnd::Damaged { offset, reason }) => damaged(offset, reason),
