@@ -27,8 +27,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DFSchemaRef, FunctionalDependencies};
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::TableFactor;
 
 /// The same rows, of which nothing is known.
@@ -107,7 +109,7 @@ impl UserDefinedLogicalNodeCore for ForgetDependencies {
 
 /// Puts [`ForgetDependencies`] above the relations of one statement.
 #[derive(Debug, Default)]
-pub(crate) struct ForgetfulRelations {
+struct ForgetfulRelations {
     /// Whether the relation that comes next is the one that was just handed back to the planner.
     is_ours: AtomicBool,
 }
@@ -128,6 +130,16 @@ impl RelationPlanner for ForgetfulRelations {
     }
 }
 
+/// The state of a context to plan one statement with.
+///
+/// # Errors
+/// None that is known.
+pub(crate) fn planning_state(context: &SessionContext) -> Result<SessionState, DataFusionError> {
+    let mut state = context.state();
+    state.register_relation_planner(Arc::new(ForgetfulRelations::default()))?;
+    Ok(state)
+}
+
 /// Puts [`ForgetDependencies`] above the joins with a `LATERAL` query. Above the query itself it would keep DataFusion from
 /// making an ordinary join of it.
 ///
@@ -138,9 +150,15 @@ pub(crate) fn forget_of_lateral(plan: LogicalPlan) -> Result<LogicalPlan, DataFu
         LogicalPlan::Join(join) if is_lateral(&join.left) || is_lateral(&join.right) => {
             ForgetDependencies::over(LogicalPlan::Join(join)).map(Transformed::yes)
         }
-        node => node.recompute_schema().map(Transformed::yes),
+        node => Ok(Transformed::no(node)),
     })?;
-    Ok(forgotten.data)
+    if !forgotten.transformed {
+        return Ok(forgotten.data);
+    }
+    // What is above them drew its conclusions already.
+    let drawn_anew =
+        forgotten.data.transform_up_with_subqueries(|node| node.recompute_schema().map(Transformed::yes))?;
+    Ok(drawn_anew.data)
 }
 
 fn is_lateral(plan: &LogicalPlan) -> bool {

@@ -34,7 +34,7 @@ use crate::limits::workers::Workers;
 use crate::postgres;
 use crate::session::bytes::{BytesAsText, count_any_bytes};
 use crate::session::constants::ForgetConstants;
-use crate::session::dependencies::{ForgetfulRelations, forget_of_lateral};
+use crate::session::dependencies::{forget_of_lateral, planning_state};
 use crate::session::execute::QueryStream;
 use crate::session::options::QueryOptions;
 use crate::session::origin::Origin;
@@ -172,8 +172,7 @@ impl QuerySession {
     pub(crate) async fn plan(&self, sql: &str, parameters: Vec<(String, ScalarValue)>) -> Result<Plan, QueryError> {
         let mut statement = guard::parse(sql)?;
         let names = postgres::prepare(&mut statement).map_err(QueryError::plan)?;
-        let mut state = self.context.state();
-        state.register_relation_planner(Arc::new(ForgetfulRelations::default())).map_err(QueryError::session)?;
+        let state = planning_state(&self.context).map_err(QueryError::session)?;
         let plan = match Box::pin(state.statement_to_plan(statement.clone())).await {
             Ok(plan) => plan,
             Err(error) => {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::error::QueryError;
 use crate::header::fault::HeaderFault;
 use crate::header::view::ViewHeader;
-use crate::session::dependencies::{ForgetDependencies, ForgetfulRelations};
+use crate::session::dependencies::{ForgetDependencies, planning_state};
 
 struct View {
     name: &'static str,
@@ -77,9 +77,8 @@ pub(crate) async fn register(context: &SessionContext) -> Result<BTreeMap<String
 }
 
 async fn register_view(context: &SessionContext, view: &View) -> Result<(), DataFusionError> {
-    let mut state = context.state();
-    state.register_relation_planner(Arc::new(ForgetfulRelations::default()))?;
-    let plan = ForgetDependencies::over(state.create_logical_plan(view.sql).await?)?;
+    let plan = planning_state(context)?.create_logical_plan(view.sql).await?;
+    let plan = ForgetDependencies::over(plan)?;
     context.register_table(view.name, Arc::new(ViewTable::new(plan, Some(view.sql.to_owned()))))?;
     Ok(())
 }
