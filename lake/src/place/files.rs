@@ -20,6 +20,7 @@ use object_store::{
     Attribute, Attributes, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
     aws::AmazonS3, path::Path,
 };
+use walkdir::WalkDir;
 
 use crate::{
     causes::causes,
@@ -210,7 +211,7 @@ impl FileStore {
         match &self.place {
             FilePlace::Folder(root) => {
                 let (root, start) = (root.clone(), root.join(folder));
-                let listed = blocking(move || named_below(&root, start)).await;
+                let listed = blocking(move || named_below(&root, &start)).await;
                 listed.map_err(|source| LakeError::File { operation: "list", path: self.name(folder), source })
             }
             FilePlace::Bucket { store, prefix, .. } => {
@@ -247,22 +248,20 @@ fn below(prefix: &Path, path: &str) -> Path {
 }
 
 /// The files below a folder that have their names, by their paths from the root.
-fn named_below(root: &FilePath, start: PathBuf) -> io::Result<Vec<String>> {
-    let (mut found, mut folders) = (Vec::new(), vec![start]);
-    while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if is_missing(&error) => continue,
-            entries => entries?,
+fn named_below(root: &FilePath, start: &FilePath) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in WalkDir::new(start).follow_links(true) {
+        let entry = match entry {
+            // Somebody took it away meanwhile, or nobody put anything there.
+            Err(error) if error.io_error().is_some_and(is_missing) => continue,
+            entry => entry?,
         };
-        for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
-                && let Ok(path) = path.strip_prefix(root)
-            {
-                found.push(path.to_string_lossy().into_owned());
-            }
+        let has_name = !entry.file_name().to_string_lossy().starts_with('.');
+        if !entry.file_type().is_dir()
+            && has_name
+            && let Ok(path) = entry.path().strip_prefix(root)
+        {
+            found.push(path.to_string_lossy().into_owned());
         }
     }
     Ok(found)
