@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use arrow::datatypes::{DataType, Schema, TimeUnit};
+use arrow::{
+    array::ArrayRef,
+    compute::cast,
+    datatypes::{DataType, Schema, TimeUnit},
+};
 use bluelake_lake::{REJECTED_EVENTS, partitions_of};
 use bluelake_schemas::{Contract, FieldKind, Stream};
 
@@ -152,6 +156,12 @@ impl Table {
         Ok(Self { name, columns, partition: partitions_of(name) })
     }
 
+    /// What is told of a value that cannot be delivered.
+    pub(crate) fn fault(&self, column: &str) -> impl Fn(String) -> DeliverError + use<> {
+        let (table, column) = (self.name, column.to_owned());
+        move |reason| fault(table, &column, &reason)
+    }
+
     /// The place of a column.
     pub(crate) fn place(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
@@ -159,6 +169,16 @@ impl Table {
 
     pub(crate) fn names(&self) -> Vec<&str> {
         self.columns.iter().map(|column| column.name.as_str()).collect()
+    }
+}
+
+impl Column {
+    /// Values of a file in the type of the lake. Another engine that rewrote the file may have chosen another form of it.
+    pub(crate) fn values(&self, found: &ArrayRef) -> Result<ArrayRef, String> {
+        if found.data_type() == &self.data_type {
+            return Ok(found.clone());
+        }
+        cast(found, &self.data_type).map_err(|error| error.to_string())
     }
 }
 
@@ -201,6 +221,15 @@ fn kind(table: &str, name: &str, data_type: &DataType) -> Result<Kind, DeliverEr
 
 fn fault(table: &str, column: &str, reason: &str) -> DeliverError {
     DeliverError::Value { table: table.to_owned(), column: column.to_owned(), reason: reason.to_owned() }
+}
+
+/// Transactions of the embedded contract as they are delivered.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) fn transactions(wanted: &Columns) -> (Table, Contract) {
+    let contract = Contract::embedded().unwrap();
+    let schema = contract.stream(Stream::TransactionEvents).table_schema();
+    (Table::new("transactions", &schema, &contract, wanted).unwrap(), contract)
 }
 
 #[cfg(test)]
@@ -255,9 +284,7 @@ mod tests {
 
     #[test]
     fn points_are_known() {
-        let contract = Contract::embedded().unwrap();
-        let schema = contract.stream(Stream::TransactionEvents).table_schema();
-        let table = Table::new("transactions", &schema, &contract, &Columns::All).unwrap();
+        let (table, _) = transactions(&Columns::All);
         let points = table.columns.iter().filter(|column| column.is_points).map(|column| column.name.as_str());
         assert_eq!(points.collect::<Vec<_>>(), ["points_civilian", "points_officer", "points"]);
     }

@@ -76,6 +76,11 @@ impl TableVerdict {
         self.version.is_some() && self.differences.is_empty() && self.faults.is_empty()
     }
 
+    /// Of a target that cannot be compared.
+    pub(crate) fn without_comparison(table: &str, faults: Vec<String>) -> Self {
+        Self { table: table.to_owned(), version: None, partitions: 0, rows: 0, differences: Vec::new(), faults }
+    }
+
     /// Compares the partitions of both sides.
     pub(crate) fn of(
         table: &str,

@@ -135,17 +135,11 @@ fn entry(name: &str, kind: &FieldKind) -> String {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::columns::Columns;
-
-    fn table(columns: &Columns) -> (Table, Contract) {
-        let contract = Contract::embedded().unwrap();
-        let schema = contract.stream(Stream::TransactionEvents).table_schema();
-        (Table::new("transactions", &schema, &contract, columns).unwrap(), contract)
-    }
+    use crate::columns::{Columns, transactions};
 
     #[test]
     fn the_views_are_those_of_the_lake() {
-        let (table, contract) = table(&Columns::All);
+        let (table, contract) = transactions(&Columns::All);
         let found = views("s", &table, &contract, Lists::AsRows);
         let names: Vec<&str> = found.iter().map(|view| view.name.as_str()).collect();
         assert_eq!(names, ["interactions", "donations", "redemptions", "redemption_items", "transfers"]);
@@ -159,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_view_keeps_the_columns_that_it_has_in_front() {
-        let (table, contract) = table(&Columns::All);
+        let (table, contract) = transactions(&Columns::All);
         let view = &views("s", &table, &contract, Lists::AsRows)[3];
         let there = ["event_id", "sku"].map(str::to_owned);
         let statement = view.statement("s", &there);
@@ -171,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_view_shows_only_what_is_delivered() {
-        let (table, contract) = table(&Columns::Named(["points".to_owned()].into()));
+        let (table, contract) = transactions(&Columns::Named(["points".to_owned()].into()));
         let donations = &views("s", &table, &contract, Lists::AsRows)[1];
         let names: Vec<&str> = donations.columns.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["event_id", "occurred_at", "event_date", "local_date", "points"]);
@@ -179,7 +173,7 @@ mod tests {
 
     #[test]
     fn lists_may_be_left_out() {
-        let (table, contract) = table(&Columns::All);
+        let (table, contract) = transactions(&Columns::All);
         let found = views("s", &table, &contract, Lists::Without);
         let names: Vec<&str> = found.iter().map(|view| view.name.as_str()).collect();
         assert_eq!(names, ["interactions", "donations", "redemptions", "transfers"]);

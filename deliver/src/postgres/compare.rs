@@ -24,14 +24,7 @@ impl Session {
     pub(super) async fn verify(&mut self, source: &mut Source) -> Result<TableVerdict, DeliverError> {
         let (options, name) = (self.options.clone(), source.name());
         let failed = |operation| options.fault(operation, Some(name));
-        let wrong = |fault: String| TableVerdict {
-            table: name.to_owned(),
-            version: None,
-            partitions: 0,
-            rows: 0,
-            differences: Vec::new(),
-            faults: vec![fault],
-        };
+        let wrong = |fault: String| TableVerdict::without_comparison(name, vec![fault]);
         if !self.has_own_tables().await? {
             return Ok(wrong("it was never loaded".to_owned()));
         }

@@ -5,7 +5,6 @@ use arrow::{
         Array, AsArray as _, BinaryArray, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, ListArray,
         RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
     },
-    compute::cast,
     datatypes::{DataType, Date32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType},
 };
 use chrono::{DateTime, NaiveDate, SecondsFormat};
@@ -56,21 +55,12 @@ impl<'a> Rows<'a> {
     pub(super) fn new(table: &'a Table, batch: &RecordBatch, partition: &[String; 2]) -> Result<Self, DeliverError> {
         let mut columns = Vec::new();
         for column in &table.columns {
-            let fault = |reason: String| DeliverError::Value {
-                table: table.name.to_owned(),
-                column: column.name.clone(),
-                reason,
-            };
+            let fault = table.fault(&column.name);
             let Some(found) = batch.column_by_name(&column.name) else {
                 columns.push(of_partition(table, &column.name, partition).map_err(fault)?);
                 continue;
             };
-            // Another engine that rewrote the file may have chosen another form of the type.
-            let array = if found.data_type() == &column.data_type {
-                found.clone()
-            } else {
-                cast(found, &column.data_type).map_err(|error| fault(error.to_string()))?
-            };
+            let array = column.values(found).map_err(fault)?;
             let values = match column.kind {
                 Kind::Text | Kind::Json => Values::Text(array.as_string().clone()),
                 Kind::Uuid => Values::Uuid(array.as_string().clone()),
@@ -94,11 +84,7 @@ impl<'a> Rows<'a> {
         let count = i16::try_from(self.columns.len()).unwrap_or(i16::MAX);
         out.extend_from_slice(&count.to_be_bytes());
         for (values, column) in self.columns.iter().zip(&self.table.columns) {
-            values.encode(row, out).map_err(|reason| DeliverError::Value {
-                table: self.table.name.to_owned(),
-                column: column.name.clone(),
-                reason,
-            })?;
+            values.encode(row, out).map_err(self.table.fault(&column.name))?;
         }
         Ok(())
     }

@@ -136,16 +136,8 @@ pub(super) fn relations(schema: &str, table: &Table, contract: &Contract) -> Vec
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use bluelake_schemas::Stream;
-
     use super::*;
-    use crate::columns::Columns;
-
-    fn table(columns: &Columns) -> (Table, Contract) {
-        let contract = Contract::embedded().unwrap();
-        let schema = contract.stream(Stream::TransactionEvents).table_schema();
-        (Table::new("transactions", &schema, &contract, columns).unwrap(), contract)
-    }
+    use crate::columns::{Columns, transactions};
 
     #[test]
     fn texts_cannot_leave_their_quotes() {
@@ -154,7 +146,7 @@ mod tests {
 
     #[test]
     fn conditions_name_partitions_and_days() {
-        let (table, _) = table(&Columns::All);
+        let (table, _) = transactions(&Columns::All);
         let partitions = Extent::Partitions([["x".to_owned(), "2026-01-02".to_owned()]].into());
         assert_eq!(condition(&table, &partitions), "(\"event_type\" = 'x' AND \"event_date\" = '2026-01-02'::date)");
         let days = |from: Option<&str>| Extent::Days {

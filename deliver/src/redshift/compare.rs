@@ -338,14 +338,7 @@ impl RedshiftTarget {
 }
 
 fn wrong(table: &str, fault: String) -> TableVerdict {
-    TableVerdict {
-        table: table.to_owned(),
-        version: None,
-        partitions: 0,
-        rows: 0,
-        differences: Vec::new(),
-        faults: vec![fault],
-    }
+    TableVerdict::without_comparison(table, vec![fault])
 }
 
 fn partition(row: &Row) -> Option<Partition> {

@@ -8,12 +8,12 @@ use arrow::{
         Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, StringBuilder, StructArray,
         new_null_array,
     },
-    compute::{cast, filter_record_batch},
+    compute::filter_record_batch,
     datatypes::{
         DataType, Date32Type, Field, Float64Type, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
     },
 };
-use chrono::{DateTime, NaiveDate, SecondsFormat};
+use chrono::{DateTime, SecondsFormat};
 
 use super::fit;
 use crate::{
@@ -22,8 +22,6 @@ use crate::{
     error::DeliverError,
 };
 
-/// 1970-01-01, counted in days from the year 1.
-const EPOCH: i32 = 719_163;
 /// Stands for the character that Redshift cannot store.
 const REPLACEMENT: &str = "\u{fffd}";
 
@@ -80,16 +78,16 @@ pub(super) fn staged(
     keep: Option<&BooleanArray>,
 ) -> Result<Rows, DeliverError> {
     let kept = keep.map(|keep| filter_record_batch(batch, keep)).transpose();
-    let kept = kept.map_err(|error| fault(table, "stream_sequence")(error.to_string()))?;
+    let kept = kept.map_err(|error| table.fault("stream_sequence")(error.to_string()))?;
     let batch = kept.as_ref().unwrap_or(batch);
     let schema = schema(table);
     let (mut columns, mut losses, mut lost): (Vec<ArrayRef>, Vec<Loss>, Vec<Unfit>) = Default::default();
     for (column, field) in table.columns.iter().zip(schema.fields()) {
-        let failed = fault(table, &column.name);
+        let failed = table.fault(&column.name);
         let found = batch.column_by_name(&column.name);
         let array = match (found, table.partition.iter().position(|name| *name == column.name)) {
             (Some(found), _) => {
-                let found = of_type(found, &column.data_type).map_err(&failed)?;
+                let found = column.values(found).map_err(&failed)?;
                 lost.extend(no_numbers(column, &found));
                 of_kind(column, &found).map_err(&failed)?
             }
@@ -103,7 +101,7 @@ pub(super) fn staged(
         columns.push(fitting(column, width, array, &mut lost));
     }
     if !lost.is_empty() {
-        let places = places(batch).ok_or_else(|| fault(table, "stream_sequence")("it is not there".to_owned()))?;
+        let places = places(batch).ok_or_else(|| table.fault("stream_sequence")("it is not there".to_owned()))?;
         let ids = batch.column_by_name("event_id").and_then(|ids| ids.as_string_opt::<i32>());
         losses.extend(lost.into_iter().filter_map(|Unfit { row, column, bytes, reason }| {
             let event_id = ids.filter(|ids| ids.is_valid(row)).map(|ids| ids.value(row).to_owned());
@@ -118,21 +116,8 @@ pub(super) fn staged(
         }));
     }
     let points = points(table, batch);
-    let failed = |error: arrow::error::ArrowError| fault(table, "rows")(error.to_string());
+    let failed = |error: arrow::error::ArrowError| table.fault("rows")(error.to_string());
     Ok(Rows { batch: RecordBatch::try_new(schema, columns).map_err(failed)?, losses, points })
-}
-
-fn fault(table: &Table, column: &str) -> impl Fn(String) -> DeliverError {
-    let (table, column) = (table.name.to_owned(), column.to_owned());
-    move |reason| DeliverError::Value { table: table.clone(), column: column.clone(), reason }
-}
-
-/// Another engine that rewrote the file may have chosen another form of the type.
-fn of_type(found: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, String> {
-    if found.data_type() == wanted {
-        return Ok(found.clone());
-    }
-    cast(found, wanted).map_err(|error| error.to_string())
 }
 
 /// The places of the rows of a batch in their streams; `None` when it lacks a column of them.
@@ -183,7 +168,7 @@ fn of_kind(column: &Column, values: &ArrayRef) -> Result<ArrayRef, String> {
         Kind::Date => {
             let days = values.as_primitive::<Date32Type>();
             texted(days, |row, out| {
-                let day = days.value(row).checked_add(EPOCH).and_then(NaiveDate::from_num_days_from_ce_opt);
+                let day = Date32Type::to_naive_date_opt(days.value(row));
                 out.push_str(&day.ok_or("a date is out of range")?.to_string());
                 Ok(())
             })?
@@ -298,15 +283,12 @@ fn scalar(values: &dyn Array, row: usize) -> Result<serde_json::Value, String> {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use arrow::array::{Float64Array, Int32Array, Int64Array, TimestampMicrosecondArray};
-    use bluelake_schemas::{Contract, Stream};
 
     use super::*;
-    use crate::columns::Columns;
+    use crate::columns::{Columns, transactions};
 
     fn table() -> Table {
-        let contract = Contract::embedded().unwrap();
-        let schema = contract.stream(Stream::TransactionEvents).table_schema();
-        Table::new("transactions", &schema, &contract, &Columns::All).unwrap()
+        transactions(&Columns::All).0
     }
 
     fn batch() -> RecordBatch {

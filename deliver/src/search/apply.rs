@@ -316,16 +316,12 @@ impl SearchTarget {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use bluelake_schemas::{Contract, Stream};
-
     use super::*;
-    use crate::columns::Columns;
+    use crate::columns::{Columns, transactions};
 
     #[test]
     fn an_extent_is_asked_for_where_it_may_be() {
-        let contract = Contract::embedded().unwrap();
-        let schema = contract.stream(Stream::TransactionEvents).table_schema();
-        let table = Table::new("transactions", &schema, &contract, &Columns::All).unwrap();
+        let (table, _) = transactions(&Columns::All);
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         let partition = |day: &str| ["donation".to_owned(), day.to_owned()];
         let partitions = Extent::Partitions([partition("2026-10-31"), partition("2026-11-01")].into());

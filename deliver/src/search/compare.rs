@@ -213,14 +213,7 @@ impl Gathered {
 }
 
 fn never_loaded(table: &str) -> TableVerdict {
-    TableVerdict {
-        table: table.to_owned(),
-        version: None,
-        partitions: 0,
-        rows: 0,
-        differences: Vec::new(),
-        faults: Vec::new(),
-    }
+    TableVerdict::without_comparison(table, Vec::new())
 }
 
 fn print_of(table: &Table, document: &Value) -> Print {

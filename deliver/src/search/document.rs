@@ -2,11 +2,10 @@
 
 use arrow::{
     array::{Array, ArrayRef, AsArray as _, RecordBatch, StructArray},
-    compute::cast,
     datatypes::{DataType, Date32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chrono::{DateTime, NaiveDate, SecondsFormat};
+use chrono::{DateTime, SecondsFormat};
 use serde_json::Value;
 
 use crate::{
@@ -14,9 +13,6 @@ use crate::{
     digest::{Partition, hash},
     error::DeliverError,
 };
-
-/// 1970-01-01, counted in days from the year 1.
-const EPOCH: i32 = 719_163;
 
 /// The rows of a batch, as documents.
 pub(super) struct Rows<'a> {
@@ -35,8 +31,8 @@ impl<'a> Rows<'a> {
         for column in &table.columns {
             let named = table.partition.iter().position(|name| *name == column.name);
             let value = named.and_then(|place| partition.get(place)).map(String::as_str);
-            let array = batch.column_by_name(&column.name).map(|found| of_type(found, &column.data_type));
-            let array = array.transpose().map_err(fault(table, &column.name))?;
+            let array = batch.column_by_name(&column.name).map(|found| column.values(found));
+            let array = array.transpose().map_err(table.fault(&column.name))?;
             columns.push((column, array, value));
         }
         let array = |name: &str| columns.iter().find(|(column, ..)| column.name == name)?.1.clone();
@@ -55,7 +51,7 @@ impl<'a> Rows<'a> {
 
     /// The place of a row in the stream, for people and as an id.
     pub(super) fn place(&self, row: usize) -> Result<String, DeliverError> {
-        let missing = || fault(self.table, "stream_sequence")("a row has no place in the stream".to_owned());
+        let missing = || self.table.fault("stream_sequence")("a row has no place in the stream".to_owned());
         match &self.place {
             [Some(shards), Some(sequences), Some(numbers)]
                 if shards.is_valid(row) && sequences.is_valid(row) && numbers.is_valid(row) =>
@@ -88,7 +84,7 @@ impl<'a> Rows<'a> {
             text(&column.name, out);
             out.push(b':');
             let is_there = match (array, named) {
-                (Some(array), _) => value(array, row, out).map_err(fault(self.table, &column.name))?,
+                (Some(array), _) => value(array, row, out).map_err(self.table.fault(&column.name))?,
                 (None, Some(named)) => {
                     text(named, out);
                     true
@@ -109,19 +105,6 @@ impl<'a> Rows<'a> {
 /// A place in the stream.
 pub(super) fn place(shard: &str, sequence: &str, number: i32) -> String {
     format!("{shard}:{sequence}:{number}")
-}
-
-fn fault(table: &Table, column: &str) -> impl Fn(String) -> DeliverError {
-    let (table, column) = (table.name.to_owned(), column.to_owned());
-    move |reason| DeliverError::Value { table: table.clone(), column: column.clone(), reason }
-}
-
-/// Another engine that rewrote the file may have chosen another form of the type.
-fn of_type(found: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, String> {
-    if found.data_type() == wanted {
-        return Ok(found.clone());
-    }
-    cast(found, wanted).map_err(|error| error.to_string())
 }
 
 /// Adds a value; `false`, and nothing is added: it is null, or JSON has no form of it.
@@ -148,8 +131,8 @@ fn value(values: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<bool, Stri
             text(&time.to_rfc3339_opts(SecondsFormat::Micros, true), out);
         }
         DataType::Date32 => {
-            let days = values.as_primitive::<Date32Type>().value(row).checked_add(EPOCH);
-            let day = days.and_then(NaiveDate::from_num_days_from_ce_opt).ok_or("a date is out of range")?;
+            let day = Date32Type::to_naive_date_opt(values.as_primitive::<Date32Type>().value(row));
+            let day = day.ok_or("a date is out of range")?;
             text(&day.to_string(), out);
         }
         DataType::Binary => text(&STANDARD.encode(values.as_binary::<i32>().value(row)), out),
@@ -249,11 +232,11 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
-    use bluelake_schemas::{Contract, Stream};
+    use bluelake_schemas::Contract;
     use serde_json::json;
 
     use super::*;
-    use crate::columns::Columns;
+    use crate::columns::{Columns, transactions};
 
     fn batch() -> RecordBatch {
         let text = |values: Vec<Option<&str>>| Arc::new(StringArray::from(values)) as ArrayRef;
@@ -273,9 +256,7 @@ mod tests {
 
     #[test]
     fn a_row_is_its_values_without_nulls() {
-        let contract = Contract::embedded().unwrap();
-        let schema = contract.stream(Stream::TransactionEvents).table_schema();
-        let table = Table::new("transactions", &schema, &contract, &Columns::All).unwrap();
+        let (table, _) = transactions(&Columns::All);
         let (partition, batch) = (["donation".to_owned(), "2026-11-01".to_owned()], batch());
         let rows = Rows::new(&table, &batch, &partition).unwrap();
         let document = |row| {

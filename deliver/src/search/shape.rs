@@ -138,15 +138,11 @@ fn is_false(value: Option<&Value>) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use bluelake_schemas::{Contract, Stream};
-
     use super::*;
-    use crate::columns::Columns;
+    use crate::columns::{self, Columns};
 
     fn transactions(columns: &Columns) -> Value {
-        let contract = Contract::embedded().unwrap();
-        let schema = contract.stream(Stream::TransactionEvents).table_schema();
-        mapping(&Table::new("transactions", &schema, &contract, columns).unwrap(), "id")
+        mapping(&columns::transactions(columns).0, "id")
     }
 
     #[test]
