@@ -1,40 +1,24 @@
 //! Kills, lost answers, several at once, a server that restarts: each row is there once.
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bluelake_deliver::{Columns, Delivery, DeliveryOptions};
-use bluelake_schemas::Contract;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     proxy::Proxy,
     server::{Server, value},
-    world::{World, deliver, lake_at, options, target, target_at, try_deliver},
+    world::several::{Processes, follow, rebuild_at_once, run_at_once},
+    world::{World, deliver, options, target, target_at, try_deliver},
 };
 
-const LAKE: &str = "BLUELAKE_TEST_DELIVER_LAKE";
 const ADDRESS: &str = "BLUELAKE_TEST_DELIVER_ADDRESS";
 
 /// Follows the lake until it is killed.
 #[tokio::test]
 #[ignore = "the process that `each_row_is_there_once_after_a_hundred_kills` starts and kills"]
 async fn a_process_that_is_killed() {
-    let lake = lake_at(std::path::Path::new(&std::env::var(LAKE).unwrap()));
-    let target = target_at(&std::env::var(ADDRESS).unwrap(), "lake");
-    let options = DeliveryOptions { once: false, interval: Duration::from_millis(1), ..options(Columns::All) };
-    let mut delivery = Delivery::new(lake, Contract::embedded().unwrap(), target, options);
-    delivery.run(&CancellationToken::new()).await.unwrap();
-}
-
-/// Starts that process.
-fn started(world: &World, server: &Server) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["faults::a_process_that_is_killed", "--exact", "--ignored"]);
-    command.env(LAKE, world.folder.path()).env(ADDRESS, server.address());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    follow(|_| target_at(&std::env::var(ADDRESS).unwrap(), "lake"), Columns::All).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +27,7 @@ async fn each_row_is_there_once_after_a_hundred_kills() {
     let mut world = World::new().await;
     world.add_users(50).await;
     world.add_transactions(50).await;
-    let mut children = [started(&world, &server), started(&world, &server)];
+    let mut processes = Processes::start(&world, "faults::a_process_that_is_killed", &[(ADDRESS, &server.address())]);
     for kill in 0_u64..100 {
         // Batches of both tables, a compaction now and then, and a kill in the middle of whatever is under way.
         match kill % 10 {
@@ -52,15 +36,9 @@ async fn each_row_is_there_once_after_a_hundred_kills() {
             _ => world.add_transactions(20).await,
         }
         tokio::time::sleep(Duration::from_millis(kill * 37 % 190)).await;
-        let child = &mut children[usize::try_from(kill % 2).unwrap()];
-        child.kill().unwrap();
-        child.wait().unwrap();
-        *child = started(&world, &server);
+        processes.kill(kill);
     }
-    for child in &mut children {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    processes.end();
     let before: u64 = value(&server.client().await, "SELECT sum(rows) FROM lake.deliveries").await.parse().unwrap();
     assert!(before > 200, "the processes delivered {before} rows before they were killed");
     deliver(&world, &server).await;
@@ -95,21 +73,11 @@ async fn several_at_once_deliver_each_row_once() {
         if round % 4 == 3 {
             world.compact("transactions").await;
         }
-        let all = (0..3).map(|_| try_deliver(&world, target(&server, "lake")));
-        for delivered in futures::future::join_all(all).await {
-            delivered.unwrap();
-        }
+        run_at_once(&mut [(); 3].map(|()| world.delivery(target(&server, "lake")))).await;
         world.expect_equal(&server, "lake").await;
     }
     // A rebuild beside others.
-    let shutdown = CancellationToken::new();
-    let mut rebuilding = [world.delivery(target(&server, "lake")), world.delivery(target(&server, "lake"))];
-    let [first, second] = &mut rebuilding;
-    let other = try_deliver(&world, target(&server, "lake"));
-    let (first, second, other) = tokio::join!(first.rebuild(&shutdown), second.rebuild(&shutdown), other);
-    for delivered in [first, second, other] {
-        delivered.unwrap();
-    }
+    rebuild_at_once(&mut [(); 3].map(|()| world.delivery(target(&server, "lake")))).await;
     world.expect_equal(&server, "lake").await;
 }
 

@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 use crate::server::{Server, rows, value};
 
+pub(crate) mod several;
+
 const SHARD: &str = "shardId-0";
 /// 2026-01-01T00:00:00Z in seconds.
 const NEW_YEAR: i64 = 1_767_225_600;
@@ -217,7 +219,6 @@ impl World {
             assert_eq!(verdict.version, Some(self.version(&verdict.table).await), "{}", verdict.table);
         }
         let client = server.client().await;
-        let micros = |column: &str| format!("(extract(epoch from {column}) * 1000000)::bigint");
         let columns = "event_id, event_type, event_date, points, points_civilian, zip_code, extras, stream_sequence";
         let lake = self.query(&format!("SELECT {columns} FROM transactions ORDER BY event_id")).await;
         let ask = format!("SELECT {columns} FROM {schema}.transactions ORDER BY event_id::text");
@@ -226,16 +227,22 @@ impl World {
         let lake = self.query(&format!("SELECT {columns} FROM user_events ORDER BY event_id")).await;
         let ask = format!("SELECT {columns} FROM {schema}.user_events ORDER BY event_id::text");
         assert_rows(&lake, &rows(&client, &ask).await, "user_events");
+        let views = ["interactions", "donations", "redemptions", "redemption_items", "transfers"];
+        self.expect_equal_views(&client, schema, &views).await;
+    }
+
+    /// Fails unless the users and the numbers of rows of these views are those of the lake.
+    pub(crate) async fn expect_equal_views(&self, client: &Client, schema: &str, views: &[&str]) {
+        let micros = |column: &str| format!("(extract(epoch from {column}) * 1000000)::bigint");
         let texts = "user_id, user_kind, zip_code, display_name, email, phone, badge_number, organization_name, referred_by, status";
-        let lake = self
-            .query(&format!("SELECT {texts}, created_at, updated_at, deactivated_at FROM users ORDER BY user_id"))
-            .await;
-        let times = ["created_at", "updated_at", "deactivated_at"].map(micros).join(", ");
+        let times = ["created_at", "updated_at", "deactivated_at"];
+        let lake = self.query(&format!("SELECT {texts}, {} FROM users ORDER BY user_id", times.join(", "))).await;
+        let times = times.map(micros).join(", ");
         let ask = format!("SELECT {texts}, {times} FROM {schema}.users ORDER BY user_id COLLATE \"C\"");
-        assert_rows(&lake, &rows(&client, &ask).await, "users");
-        for view in ["interactions", "donations", "redemptions", "redemption_items", "transfers"] {
+        assert_rows(&lake, &rows(client, &ask).await, "users");
+        for view in views {
             let lake = &self.query(&format!("SELECT count(*) FROM {view}")).await[0][0];
-            let held = value(&client, &format!("SELECT count(*) FROM {schema}.{view}")).await;
+            let held = value(client, &format!("SELECT count(*) FROM {schema}.{view}")).await;
             assert_eq!(lake.as_deref(), Some(held.as_str()), "{view}");
         }
     }
@@ -251,7 +258,7 @@ async fn opened(lake: &Lake, contract: &Contract, stream: Stream) -> StreamTable
     StreamTable::open(lake, contract, stream, writer).await.unwrap()
 }
 
-fn assert_rows(lake: &[Vec<Option<String>>], held: &[Vec<Option<String>>], what: &str) {
+pub(crate) fn assert_rows(lake: &[Vec<Option<String>>], held: &[Vec<Option<String>>], what: &str) {
     assert_eq!(lake.len(), held.len(), "{what}");
     for (lake, held) in lake.iter().zip(held) {
         assert_eq!(lake, held, "{what}");

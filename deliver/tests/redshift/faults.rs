@@ -1,13 +1,9 @@
 //! Kills, lost answers, a busy service, conflicts, several at once, a database that restarts: each row is there once.
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bluelake_deliver::{Columns, Delivery, DeliveryOptions};
 use bluelake_fault_proxy::{Action, Answer, Gate, Proxy, When, Which};
-use bluelake_schemas::Contract;
 use hyper::StatusCode;
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +12,10 @@ use super::warehouse::{
 };
 use crate::{
     server::value,
-    world::{World, lake_at, options},
+    world::several::{Processes, follow, rebuild_at_once, run_at_once},
+    world::{World, options},
 };
 
-const LAKE: &str = "BLUELAKE_TEST_DELIVER_LAKE";
 const DATA_API: &str = "BLUELAKE_TEST_DELIVER_DATA_API";
 const S3: &str = "BLUELAKE_TEST_DELIVER_S3";
 const CONFLICT: &str =
@@ -30,20 +26,8 @@ const CONFLICT: &str =
 #[ignore = "the process that `each_row_is_there_once_after_a_hundred_kills` starts and kills"]
 async fn a_process_that_is_killed() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    let lake = lake_at(std::path::Path::new(&variable(LAKE)));
     let place = Place { data_api: variable(DATA_API), s3: variable(S3) };
-    let options = DeliveryOptions { once: false, interval: Duration::from_millis(1), ..options(Columns::All) };
-    let target = target_of(settings("lake"), &place);
-    let mut delivery = Delivery::new(lake, Contract::embedded().unwrap(), target, options);
-    delivery.run(&CancellationToken::new()).await.unwrap();
-}
-
-/// Starts that process.
-fn started(world: &World, place: &Place) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["redshift::faults::a_process_that_is_killed", "--exact", "--ignored"]);
-    command.env(LAKE, world.folder.path()).env(DATA_API, &place.data_api).env(S3, &place.s3);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    follow(|_| target_of(settings("lake"), &place), Columns::All).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +37,8 @@ async fn each_row_is_there_once_after_a_hundred_kills() {
     let mut world = World::new().await;
     world.add_users(50).await;
     world.add_transactions(50).await;
-    let mut children = [started(&world, &place), started(&world, &place)];
+    let variables = [(DATA_API, place.data_api.as_str()), (S3, place.s3.as_str())];
+    let mut processes = Processes::start(&world, "redshift::faults::a_process_that_is_killed", &variables);
     for kill in 0_u64..100 {
         match kill % 20 {
             9 => world.compact("transactions").await,
@@ -63,15 +48,9 @@ async fn each_row_is_there_once_after_a_hundred_kills() {
             _ => world.add_transactions(20).await,
         }
         tokio::time::sleep(Duration::from_millis(100 + kill * 37 % 700)).await;
-        let child = &mut children[usize::try_from(kill % 2).unwrap()];
-        child.kill().unwrap();
-        child.wait().unwrap();
-        *child = started(&world, &place);
+        processes.kill(kill);
     }
-    for child in &mut children {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    processes.end();
     let before: u64 = value(&warehouse.client().await, "SELECT sum(rows) FROM lake.deliveries").await.parse().unwrap();
     assert!(before > 200, "the processes delivered {before} rows before they were killed");
     deliver(&world, &place).await;
@@ -203,21 +182,11 @@ async fn several_at_once_deliver_each_row_once() {
             9 => _ = crate::erasure::erase(&world, "user-4", false).await,
             _ => {}
         }
-        let all = (0..3).map(|_| try_deliver(&world, &place));
-        for delivered in futures::future::join_all(all).await {
-            delivered.unwrap();
-        }
+        run_at_once(&mut [(); 3].map(|()| delivery(&world, &place))).await;
         expect_equal(&world, &warehouse).await;
     }
     // A rebuild beside others.
-    let shutdown = CancellationToken::new();
-    let mut rebuilding = [delivery(&world, &place), delivery(&world, &place)];
-    let [first, second] = &mut rebuilding;
-    let other = try_deliver(&world, &place);
-    let (first, second, other) = tokio::join!(first.rebuild(&shutdown), second.rebuild(&shutdown), other);
-    for delivered in [first, second, other] {
-        delivered.unwrap();
-    }
+    rebuild_at_once(&mut [(); 3].map(|()| delivery(&world, &place))).await;
     expect_equal(&world, &warehouse).await;
 }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     server::{PASSWORD, Server, rows, value},
-    world::{World, options},
+    world::{World, assert_rows, options},
 };
 
 /// The database, and the Data API over it.
@@ -147,31 +147,13 @@ pub(crate) async fn expect_equal(world: &World, warehouse: &Warehouse) {
     ] {
         let lake = world.query(&format!("SELECT {columns} FROM {table} ORDER BY event_id")).await;
         let held = rows(&client, &format!("SELECT {columns} FROM lake.{table} ORDER BY event_id COLLATE \"C\"")).await;
-        assert_same(&lake, &held, table);
+        assert_rows(&lake, &held, table);
     }
-    let micros = |column: &str| format!("(extract(epoch from {column}) * 1000000)::bigint");
-    let times = ["created_at", "updated_at", "deactivated_at"];
-    let texts = "user_id, user_kind, zip_code, display_name, email, phone, badge_number, organization_name, referred_by, status";
-    let lake = world.query(&format!("SELECT {texts}, {} FROM users ORDER BY user_id", times.join(", "))).await;
-    let times = times.map(micros).join(", ");
-    let held = rows(&client, &format!("SELECT {texts}, {times} FROM lake.users ORDER BY user_id COLLATE \"C\"")).await;
-    assert_same(&lake, &held, "users");
-    for view in ["interactions", "donations", "redemptions", "transfers"] {
-        let lake = &world.query(&format!("SELECT count(*) FROM {view}")).await[0][0];
-        let held = value(&client, &format!("SELECT count(*) FROM lake.{view}")).await;
-        assert_eq!(lake.as_deref(), Some(held.as_str()), "{view}");
-    }
+    world.expect_equal_views(&client, "lake", &["interactions", "donations", "redemptions", "transfers"]).await;
     // Each donation has extras that Redshift does not take; nothing else is lost.
     let donations = "SELECT count(*) FROM lake.transactions WHERE event_type = 'donation'";
     let listed = "SELECT count(*) FROM lake.losses l JOIN lake.transactions t USING (stream_sequence) \
                   WHERE l.column_name = 'extras' AND t.extras IS NULL AND l.event_id = t.event_id AND l.bytes = 15";
     assert_eq!(value(&client, donations).await, value(&client, listed).await);
     assert_eq!(value(&client, listed).await, value(&client, "SELECT count(*) FROM lake.losses").await);
-}
-
-fn assert_same(lake: &[Vec<Option<String>>], held: &[Vec<Option<String>>], what: &str) {
-    assert_eq!(lake.len(), held.len(), "{what}");
-    for (lake, held) in lake.iter().zip(held) {
-        assert_eq!(lake, held, "{what}");
-    }
 }

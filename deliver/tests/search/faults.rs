@@ -1,22 +1,20 @@
 //! Kills, lost and cut answers, busy items, several at once, writes that come late, a server that restarts: each row of the
 //! lake is a document as it should be.
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bluelake_deliver::{Columns, Delivery, DeliveryOptions};
 use bluelake_fault_proxy::{Action, Answer, Gate, Placed, Proxy, When, Which};
-use bluelake_schemas::Contract;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::opensearch::{Server, deliver, delivery, expect_equal, rebuild, target, try_deliver};
-use crate::world::{World, lake_at, options};
+use super::opensearch::{Server, deliver, delivery, expect_equal, rebuild, target};
+use crate::{
+    world::several::{Processes, follow, rebuild_at_once, run_at_once},
+    world::{World, options},
+};
 
-const LAKE: &str = "BLUELAKE_TEST_DELIVER_LAKE";
 const ADDRESS: &str = "BLUELAKE_TEST_DELIVER_ADDRESS";
 const BUSY: &str = "es_rejected_execution_exception";
 
@@ -24,20 +22,7 @@ const BUSY: &str = "es_rejected_execution_exception";
 #[tokio::test]
 #[ignore = "the process that `each_row_is_there_once_after_a_hundred_kills` starts and kills"]
 async fn a_process_that_is_killed() {
-    let lake = lake_at(std::path::Path::new(&std::env::var(LAKE).unwrap()));
-    let target = target(&lake, &std::env::var(ADDRESS).unwrap());
-    let options =
-        DeliveryOptions { once: false, interval: Duration::from_millis(1), ..options(Columns::WithoutPersonal) };
-    let mut delivery = Delivery::new(lake, Contract::embedded().unwrap(), target, options);
-    delivery.run(&CancellationToken::new()).await.unwrap();
-}
-
-/// Starts that process.
-fn started(world: &World, endpoint: &str) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["search::faults::a_process_that_is_killed", "--exact", "--ignored"]);
-    command.env(LAKE, world.folder.path()).env(ADDRESS, endpoint);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    follow(|lake| target(lake, &std::env::var(ADDRESS).unwrap()), Columns::WithoutPersonal).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +34,8 @@ async fn each_row_is_there_once_after_a_hundred_kills() {
     let mut world = World::new().await;
     world.add_users(50).await;
     world.add_transactions(50).await;
-    let mut children = [started(&world, &proxy.endpoint()), started(&world, &proxy.endpoint())];
+    let mut processes =
+        Processes::start(&world, "search::faults::a_process_that_is_killed", &[(ADDRESS, &proxy.endpoint())]);
     for kill in 0_u64..100 {
         match kill % 10 {
             9 => world.compact("transactions").await,
@@ -62,15 +48,9 @@ async fn each_row_is_there_once_after_a_hundred_kills() {
             _ => {}
         }
         tokio::time::sleep(Duration::from_millis(kill * 37 % 190)).await;
-        let child = &mut children[usize::try_from(kill % 2).unwrap()];
-        child.kill().unwrap();
-        child.wait().unwrap();
-        *child = started(&world, &proxy.endpoint());
+        processes.kill(kill);
     }
-    for child in &mut children {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    processes.end();
     let before = server.position("transactions").await["rows"].as_u64().unwrap_or_default();
     assert!(before > 200, "the processes delivered {before} rows before they were killed");
     assert!(slow.taken() > 100);
@@ -202,21 +182,11 @@ async fn several_at_once_deliver_each_row_once() {
             10 => _ = crate::erasure::erase(&world, "user-4", false).await,
             _ => {}
         }
-        let all = (0..3).map(|_| try_deliver(&world, &endpoint));
-        for delivered in futures::future::join_all(all).await {
-            delivered.unwrap();
-        }
+        run_at_once(&mut [(); 3].map(|()| delivery(&world, &endpoint))).await;
         expect_equal(&world, &server).await;
     }
     // A rebuild beside others.
-    let shutdown = CancellationToken::new();
-    let mut rebuilding = [delivery(&world, &endpoint), delivery(&world, &endpoint)];
-    let [first, second] = &mut rebuilding;
-    let (first, second, other) =
-        tokio::join!(first.rebuild(&shutdown), second.rebuild(&shutdown), try_deliver(&world, &endpoint));
-    for delivered in [first, second, other] {
-        delivered.unwrap();
-    }
+    rebuild_at_once(&mut [(); 3].map(|()| delivery(&world, &endpoint))).await;
     // Which may have ended in the middle of the other's swap.
     deliver(&world, &endpoint).await;
     let position = server.position("transactions").await;

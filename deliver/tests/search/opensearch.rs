@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use super::server::Server;
-use crate::world::{World, options};
+use crate::world::{World, assert_rows, options};
 
 pub(crate) fn settings(endpoint: &str, prefix: &str) -> SearchOptions {
     SearchOptions {
@@ -72,9 +72,6 @@ pub(crate) async fn expect_equal(world: &World, server: &Server) {
             [Some(id)].into_iter().chain(fields.iter().map(text)).collect::<Vec<_>>()
         });
         let held: Vec<_> = held.collect();
-        assert_eq!(lake.len(), held.len(), "{table}");
-        for (lake, held) in lake.iter().zip(&held) {
-            assert_eq!(lake, held, "{table}");
-        }
+        assert_rows(&lake, &held, table);
     }
 }
