@@ -1,9 +1,10 @@
 //! Old days leave a table: whole, counted, never to come back; and results say since when they count.
 
-use chrono::{SecondsFormat, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::landing::lake_verify::assert_lake_verifies;
+use crate::supplements::replay::replay;
 use crate::support::command::Machine;
 use crate::support::oracle::Workload;
 use crate::support::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
@@ -105,11 +106,8 @@ async fn a_replay_of_the_expired_time_changes_nothing() {
     for table in tables {
         before.push(machine.rows(LAKE, table).await.into());
     }
-    let text = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
-    let (from, to) = (text(Utc::now() - TimeDelta::hours(1)), text(Utc::now()));
     for stream in [USER_EVENTS, TRANSACTION_EVENTS] {
-        let replay = ["replay", "--stream", stream, "--from", &from, "--to", &to, "--json"];
-        let replayed = machine.run(&replay).await.expect_code(0).json();
+        let replayed = replay(&machine, stream, Utc::now() - TimeDelta::hours(1), Utc::now()).await;
         assert_eq!(
             (&replayed["stored"], &replayed["rejected"], &replayed["commits"]),
             (&0.into(), &0.into(), &0.into())

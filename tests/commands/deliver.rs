@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::command::{Machine, wait};
+use crate::support::command::{Machine, terminate};
 use crate::support::oracle::Workload;
 use crate::support::postgres::{PASSWORD, Server, value};
 use crate::support::redshift::{DataApi, ROLE, WORKGROUP};
@@ -15,7 +15,8 @@ use crate::support::servers::Kinesis;
 const LAKE: &str = "bluelake-data";
 const WORKLOAD: Workload = Workload { events: 3_000, seed: 77, bad_rate: 0.02, duplicate_rate: 0.02, days: 5 };
 
-fn settings(server: &Server, more: &str) -> String {
+/// The PostgreSQL target `warehouse`.
+pub(crate) fn settings(server: &Server, more: &str) -> String {
     format!(
         "[[target]]\nname = \"warehouse\"\nkind = \"postgres\"\naddress = \"postgres://owner@127.0.0.1:{}/postgres\"\n{more}\n",
         server.port
@@ -120,13 +121,11 @@ async fn a_delivery_that_follows_is_watched_and_ends_in_order() {
         assert!(metrics.contains(part), "{part}: {metrics}");
     }
     assert!(ask(port, "/healthz").await.unwrap().starts_with("HTTP/1.1 200"));
-    let id = nix::unistd::Pid::from_raw(i32::try_from(running.id().unwrap()).unwrap());
-    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
-    wait(running).await.expect_code(0);
+    terminate(running).await.expect_code(0);
 }
 
-/// A search server that a target is described for: that of the tests of delivery.
-fn finder(endpoint: &str, more: &str) -> String {
+/// The search target `finder`.
+pub(crate) fn finder(endpoint: &str, more: &str) -> String {
     format!(
         "[[target]]\nname = \"finder\"\nkind = \"search\"\naddress = \"{endpoint}\"\nindex_prefix = \"lake\"\n{more}\n"
     )
@@ -164,7 +163,8 @@ async fn a_lake_is_delivered_to_a_search_server() {
     machine.run(&["deliver", "finder", "--once"]).await.expect_code(2).expect_message(&["not encrypted"]);
 }
 
-fn finance(more: &str) -> String {
+/// The Redshift target `finance`.
+pub(crate) fn finance(more: &str) -> String {
     format!(
         "[[target]]\nname = \"finance\"\nkind = \"redshift\"\naddress = \"redshift-serverless://{WORKGROUP}/postgres\"\n\
          staging = \"s3://staging/bluelake\"\niam_role = \"{ROLE}\"\n{more}\n"

@@ -2,16 +2,19 @@
 //! its server is not there.
 
 use std::os::unix::fs::{MetadataExt as _, chown};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bluelake_schemas::Stream;
-use chrono::{SecondsFormat, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use tokio::process::Child;
 
-use crate::support::command::{Machine, wait};
+use crate::commands::deliver::{finance, finder, settings};
+use crate::supplements::backfill::{lines, make_older};
+use crate::supplements::replay::replay;
+use crate::support::command::{Machine, terminate};
 use crate::support::oracle::Workload;
 use crate::support::postgres::{PASSWORD, Server, value};
-use crate::support::redshift::{DataApi, ROLE, WORKGROUP};
+use crate::support::redshift::DataApi;
 use crate::support::search;
 use crate::support::servers::{Kinesis, TRANSACTION_EVENTS, USER_EVENTS};
 use crate::support::stage::Disk;
@@ -27,17 +30,11 @@ const ARCHIVED: Workload = Workload { events: 1_500, seed: 503, days: 20, ..LIVE
 const NAMES: [&str; 3] = ["warehouse", "finance", "finder"];
 const TABLES: [&str; 3] = ["user_events", "transactions", "rejected_events"];
 
-fn targets(server: &Server, finder: &search::Server) -> String {
-    format!(
-        "[[target]]\nname = \"warehouse\"\nkind = \"postgres\"\naddress = \"postgres://owner@127.0.0.1:{}/postgres\"\n\
-         tables = [\"user_events\", \"transactions\", \"rejected_events\"]\n\
-         [[target]]\nname = \"finance\"\nkind = \"redshift\"\naddress = \"redshift-serverless://{WORKGROUP}/postgres\"\n\
-         staging = \"s3://staging/bluelake\"\niam_role = \"{ROLE}\"\ncommit_interval = \"1s\"\n\
-         tables = [\"user_events\", \"transactions\", \"rejected_events\"]\n\
-         [[target]]\nname = \"finder\"\nkind = \"search\"\naddress = \"{}\"\nindex_prefix = \"lake\"\n",
-        server.port,
-        finder.endpoint()
-    )
+/// All three targets.
+fn targets(server: &Server, search: &search::Server) -> String {
+    let tables = format!("tables = {TABLES:?}");
+    [settings(server, &tables), finance(&format!("commit_interval = \"1s\"\n{tables}")), finder(&search.endpoint(), "")]
+        .concat()
 }
 
 /// Writes the transactions of [`ARCHIVED`] as objects of an hour ago.
@@ -47,12 +44,9 @@ fn write_archive(machine: &Machine) {
     let events = ARCHIVED.events();
     let transactions: Vec<_> = events.iter().filter(|event| event.stream == Stream::TransactionEvents).collect();
     for (number, part) in transactions.chunks(transactions.len().div_ceil(4)).enumerate() {
-        let lines: Vec<u8> = part.iter().flat_map(|event| event.bytes.iter().copied().chain([b'\n'])).collect();
-        let path = folder.join(format!("{number}.ndjson"));
-        std::fs::write(&path, lines).unwrap();
-        let hour_ago = SystemTime::now() - Duration::from_secs(3_600);
-        std::fs::File::options().write(true).open(path).unwrap().set_modified(hour_ago).unwrap();
+        std::fs::write(folder.join(format!("{number}.ndjson")), lines(part.iter().copied())).unwrap();
     }
+    make_older(&folder);
 }
 
 /// Deliveries that follow, killed and started anew whenever that is asked for.
@@ -73,18 +67,14 @@ impl Deliveries {
 
     async fn end(self) {
         for (_, process) in self.0 {
-            let id = nix::unistd::Pid::from_raw(i32::try_from(process.id().unwrap()).unwrap());
-            nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
-            wait(process).await.expect_code(0);
+            terminate(process).await.expect_code(0);
         }
     }
 }
 
-async fn replay(machine: &Machine) {
-    let text = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
-    let (from, to) = (text(Utc::now() - TimeDelta::hours(1)), text(Utc::now()));
+async fn replay_both(machine: &Machine) {
     for stream in [USER_EVENTS, TRANSACTION_EVENTS] {
-        machine.run(&["replay", "--stream", stream, "--from", &from, "--to", &to]).await.expect_code(0);
+        replay(machine, stream, Utc::now() - TimeDelta::hours(1), Utc::now()).await;
     }
 }
 
@@ -121,11 +111,11 @@ async fn targets_follow_a_lake_that_everything_writes_to() {
     worker.until_received(LIVE.events).await;
     deliveries.kill(&machine).await;
     write_archive(&machine);
-    tokio::join!(LATE.put(&machine), backfill(&machine), replay(&machine));
+    tokio::join!(LATE.put(&machine), backfill(&machine), replay_both(&machine));
     deliveries.kill(&machine).await;
     worker.until_received(LIVE.events + LATE.events).await;
     let compact = ["lake", "compact", "--full"];
-    tokio::join!(replay(&machine), async { machine.run(&compact).await.expect_code(0) });
+    tokio::join!(replay_both(&machine), async { machine.run(&compact).await.expect_code(0) });
     deliveries.kill(&machine).await;
     worker.stop().await.expect_code(0);
     deliveries.end().await;
@@ -172,13 +162,7 @@ async fn a_full_disk_of_the_server_is_told_and_nothing_is_half_done() {
     client.batch_execute("ALTER DATABASE postgres SET default_tablespace = small").await.unwrap();
     LIVE.put(&machine).await;
     machine.succeed(&["ingest", "--once", "--init"]).await;
-    machine.write(
-        "bluelake.toml",
-        &format!(
-            "[[target]]\nname = \"warehouse\"\nkind = \"postgres\"\naddress = \"postgres://owner@127.0.0.1:{}/postgres\"\n",
-            server.port
-        ),
-    );
+    machine.write("bluelake.toml", &settings(&server, ""));
     machine.succeed(&["deliver", "warehouse", "--once"]).await;
     let held = value(&client, "SELECT count(*) FROM bluelake.transactions").await;
     let status = machine.succeed(&["deliver", "status", "--json"]).await;

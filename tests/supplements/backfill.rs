@@ -25,8 +25,16 @@ fn gzip(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn lines<'a>(events: impl IntoIterator<Item = &'a GeneratedEvent>) -> Vec<u8> {
+pub(crate) fn lines<'a>(events: impl IntoIterator<Item = &'a GeneratedEvent>) -> Vec<u8> {
     events.into_iter().flat_map(|event| event.bytes.iter().copied().chain([b'\n'])).collect()
+}
+
+/// Makes the files of a folder an hour old.
+pub(crate) fn make_older(folder: &Path) {
+    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3_600);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap().set_modified(hour_ago).unwrap();
+    }
 }
 
 /// Objects of Firehose with records that it could not deliver.
@@ -179,10 +187,7 @@ async fn ingested_events_are_duplicates_in_a_backfill() {
     // It was written a moment ago: within the margin of "complete to".
     let early = backfill(&machine, "./bluelake-data", &place, TRANSACTION_EVENTS).await.expect_code(3).json();
     assert_eq!((early["left"].as_array().unwrap().len(), &early["commits"]), (5, &0.into()), "{early}");
-    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3_600);
-    for entry in std::fs::read_dir(folder.join("2026/11/25")).unwrap() {
-        std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap().set_modified(hour_ago).unwrap();
-    }
+    make_older(&folder.join("2026/11/25"));
     let late = backfill(&machine, "./bluelake-data", &place, TRANSACTION_EVENTS).await.expect_code(0).json();
     assert_eq!((&late["read"], &late["stored"]), (&5.into(), &0.into()), "{late}");
     assert_eq!(events(&machine, "./bluelake-data", "transactions").await, before);

@@ -17,7 +17,8 @@ fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-async fn replay(machine: &Machine, stream: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> Value {
+/// Replays what arrived in this time.
+pub(crate) async fn replay(machine: &Machine, stream: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> Value {
     let (from, to) = (text(from), text(to));
     machine.run(&["replay", "--stream", stream, "--from", &from, "--to", &to, "--json"]).await.expect_code(0).json()
 }

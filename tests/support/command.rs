@@ -200,6 +200,13 @@ pub(crate) fn in_order(table: &str) -> String {
     format!("SELECT * FROM {table} ORDER BY {stream}stream_shard, stream_sequence, stream_sub_sequence, arrived_at")
 }
 
+/// Asks a command that was started to end, and waits for that.
+pub(crate) async fn terminate(child: Child) -> Finished {
+    let id = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    wait(child).await
+}
+
 /// Waits for the end of a command that was started.
 pub(crate) async fn wait(child: Child) -> Finished {
     let output = tokio::time::timeout(GIVE_UP, child.wait_with_output()).await.expect("the command hangs").unwrap();
