@@ -4,9 +4,10 @@
     cargo build --release && ADDRESS=postgres://owner@127.0.0.1:5432/points ENDPOINT=http://127.0.0.1:9200 benches/lag.py [SECONDS]
 
 Ingest commits about every second (200 events twice a second) while one `bluelake deliver` follows for each target that is named: ADDRESS is
-a PostgreSQL database (PGPASSWORD is its password), ENDPOINT a search server; each alone is enough. The schema and the indices that it makes
-(`bluelake_bench`, `bluelake-bench-…`) are left for the next run. A commit begins to count when its log entry is seen, and has arrived
-when the metric `bluelake_deliver_version` reaches it; both are looked at every 20 ms. BLUELAKE names the binary. Prints Markdown.
+a PostgreSQL database (PGPASSWORD is its password), ENDPOINT a search server; each alone is enough. It makes a schema (`bluelake_bench`) and
+indices (`bluelake-bench-…`), which must not be there before, and leaves them. A commit begins to count when its log entry is seen, and has
+arrived when the metric `bluelake_deliver_version` reaches it; both are looked at every 20 ms. BLUELAKE names the binary (default
+target/release/bluelake, below CARGO_TARGET_DIR if that is set). Prints Markdown.
 """
 
 import os, re, shutil, signal, statistics, subprocess, sys, tempfile, time, urllib.request
@@ -54,9 +55,7 @@ def main():
     beside = care.Beside(folder, lake, readers=0)
     try:
         for name in targets:
-            deliveries.append(subprocess.Popen(
-                [care.BLUELAKE, "deliver", "rebuild", name], cwd=folder, stdout=subprocess.DEVNULL))
-            deliveries.pop().wait()
+            subprocess.run([care.BLUELAKE, "deliver", "rebuild", name], cwd=folder, stdout=subprocess.DEVNULL, check=True)
             deliveries.append(subprocess.Popen(
                 [care.BLUELAKE, "deliver", name, "--listen", f"127.0.0.1:{ports[name]}"], cwd=folder, stdout=subprocess.DEVNULL))
         until = time.monotonic() + 60

@@ -16,9 +16,8 @@ import http.client, json, os, shutil, statistics, subprocess, sys, tempfile, tim
 from pathlib import Path
 from urllib.parse import urlparse
 
-TARGET = os.environ.get("CARGO_TARGET_DIR", Path(__file__).resolve().parent.parent / "target")
-BLUELAKE = os.environ.get("BLUELAKE", f"{TARGET}/release/bluelake")
-RUNS = int(os.environ.get("RUNS", "3"))
+import care
+
 PREFIX, PLAIN, TABLE, REQUEST = "bluelake-bench", "bluelake-bench-plain", "transactions", 5_000_000
 
 
@@ -42,14 +41,14 @@ class Server:
 
 def delivered(folder):
     began = time.monotonic()
-    done = subprocess.run([BLUELAKE, "deliver", "bench", "--once", "--json"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([care.BLUELAKE, "deliver", "bench", "--once", "--json"], cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip()[-500:])
     return json.loads(done.stdout)["tables"][0]["rows"], time.monotonic() - began
 
 
 def requests(server, file):
-    """Writes the documents that are there as bodies of requests, one a line of `file`: its length, then itself."""
+    """Writes the documents that are there as bodies of requests, each after its length in eight bytes."""
     body, found = bytearray(), server.ask("POST", f"/{PREFIX}-{TABLE}/_search?scroll=5m", json.dumps({"size": 5000, "version": True, "sort": ["_doc"]}))
     with open(file, "wb") as out:
         def put():
@@ -91,7 +90,7 @@ def main():
         f'index_prefix = "{PREFIX}"\ntables = ["{TABLE}"]\n')
     try:
         ours, theirs, rows, file = [], [], 0, folder / "requests"
-        for turn in range(RUNS):
+        for turn in range(care.RUNS):
             server.clear()
             rows, seconds = delivered(folder)
             ours.append(rows / seconds)
