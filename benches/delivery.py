@@ -3,7 +3,7 @@
 
     cargo build --release && LAKE=./lake ADDRESS=postgres://owner@127.0.0.1:5432/points benches/delivery.py
 
-LAKE is a lake with transactions and user events, ADDRESS a database with the encoding UTF8 in which two schemas are made and dropped again
+LAKE is a lake with transactions or user events, ADDRESS a database with the encoding UTF8 in which two schemas are made and dropped again
 (`bluelake_bench` and `bluelake_bench_csv`); PGPASSWORD is its password. BLUELAKE names the binary (default target/release/bluelake,
 below CARGO_TARGET_DIR if that is set), RUNS the runs of each (default 3), which take turns. `psql` must be installed.
 
@@ -70,10 +70,15 @@ def main():
             for turn in range(RUNS):
                 psql(address, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
                 rows, seconds = delivered(folder)
+                if rows == 0:
+                    break
                 ours.append(rows / seconds)
                 if turn == 0:
                     psql(address, f"\\copy {SCHEMA}.{table} TO '{file}' CSV")
                 theirs.append(rows / copied(address, table, file))
+            if rows == 0:
+                print(f"| `{table}` | 0 | – | – | – | – |", flush=True)
+                continue
             one, other = statistics.median(ours), statistics.median(theirs)
             print(f"| `{table}` | {rows:,} | {file.stat().st_size / 1e6:.0f} | {one:,.0f} | {other:,.0f} | {one / other:.2f} |", flush=True)
     finally:
