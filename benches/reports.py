@@ -55,6 +55,7 @@ def translated(sql):
     sql = re.sub(r"(first|last)_value\((\w+)\) IGNORE NULLS", r"\1_value(\2 IGNORE NULLS)", sql)
     sql = re.sub(r"CAST\((\w+_at) AS BIGINT\)", r"epoch_us(\1)", sql)
     sql = re.sub(r"(?<!\w)last_value\((\w+) ORDER BY", r"last(\1 ORDER BY", sql)
+    sql = sql.replace("BIGINT) / 604800", "BIGINT) // 604800")
     return sql.replace("TIMESTAMP(6) WITH TIME ZONE", "TIMESTAMP WITH TIME ZONE")
 
 
@@ -140,7 +141,7 @@ def main():
         views = {path.stem: translated(path.read_text()) for path in sorted((ROOT / "queries/views").glob("*.sql"))}
         script = folder / "duck.py"
         script.write_text(DUCKDB)
-        reports = json.loads(run(["report", "list", "--json"]).stdout)
+        reports, ratios = json.loads(run(["report", "list", "--json"]).stdout), {}
         for report in reports:
             name = report["name"]
             given = ["--parameter", f"user={user}"] if NEEDED.get(name) else []
@@ -173,10 +174,13 @@ def main():
             mine = statistics.median(ours)
             if theirs:
                 duck = statistics.median(theirs)
+                ratios[name] = mine / duck
                 verdict = "same" if same(rows, json.loads(other)) else "DIFFERENT"
                 print(f"| `{name}` | {len(rows)} | {mine:.2f} | {peak / 2**20:.0f} | {duck:.2f} | {mine / duck:.2f} | {verdict} |", flush=True)
             else:
                 print(f"| `{name}` | {len(rows)} | {mine:.2f} | {peak / 2**20:.0f} | – | – | DuckDB ended with an error |", flush=True)
+        worst = max(ratios, key=ratios.get)
+        print(f"\nGeometric mean of the ratios {statistics.geometric_mean(ratios.values()):.2f}, the worst {ratios[worst]:.2f} (`{worst}`).")
 
 
 if __name__ == "__main__":
