@@ -1,6 +1,7 @@
 //! Instants, days and differences in the zone of the session.
 
 pub(crate) mod intervals;
+pub(crate) mod local_day;
 pub(crate) mod local_times;
 pub(crate) mod parts;
 pub(crate) mod shifted;

@@ -22,6 +22,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::postgres::rewrite_expressions;
 use crate::postgres::times::intervals::{are_lengths, length_of};
+use crate::postgres::times::local_day::local_day_of;
 use crate::postgres::times::shifted::shifted_by;
 use crate::postgres::times::zone::{instant_of, instant_of_text, local_time_of};
 
@@ -37,11 +38,17 @@ pub(in crate::postgres) struct LocalTimes {
     zone: Tz,
     instant_of: ScalarUDF,
     local_time_of: ScalarUDF,
+    local_day_of: ScalarUDF,
 }
 
 impl LocalTimes {
     pub(in crate::postgres) fn new(zone: Tz) -> Self {
-        Self { zone, instant_of: instant_of(zone), local_time_of: local_time_of(zone) }
+        Self {
+            zone,
+            instant_of: instant_of(zone),
+            local_time_of: local_time_of(zone),
+            local_day_of: local_day_of(zone),
+        }
     }
 }
 
@@ -111,6 +118,9 @@ impl LocalTimes {
                 Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
             }
             Expr::Cast(Cast { expr, field }) => {
+                if *field.data_type() == DataType::Date32 && is_instant(&expr, schema) {
+                    return Transformed::yes(self.local_day_of.call(vec![*expr]));
+                }
                 let expr = Box::new(self.before_cast(*expr, field.data_type(), schema));
                 Transformed::yes(Expr::Cast(Cast { expr, field }))
             }

@@ -2,6 +2,7 @@
 //!
 //! The engine takes the two midnights of a day for two days. <https://github.com/apache/datafusion/issues/25084>
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Offset, TimeZone, Utc};
@@ -81,9 +82,16 @@ impl ScalarUDFImpl for DateTrunc {
         let is_constant = matches!(time, ColumnarValue::Scalar(_));
         let times = time.to_array(if is_constant { 1 } else { arguments.number_rows })?;
         let times = cast(&times, arguments.return_field.data_type())?;
-        let truncate = |micros: i64| {
-            let time = DateTime::from_timestamp_micros(micros)?;
-            Some(unit.truncate(zone, time)?.timestamp_micros())
+        // Days come many times in a row, so the last result is kept.
+        let last = Cell::new(None);
+        let truncate = |micros: i64| match last.get() {
+            Some((time, truncated)) if time == micros => Some(truncated),
+            _ => {
+                let time = DateTime::from_timestamp_micros(micros)?;
+                let truncated = unit.truncate(zone, time)?.timestamp_micros();
+                last.set(Some((micros, truncated)));
+                Some(truncated)
+            }
         };
         let truncated: TimestampMicrosecondArray =
             times.as_primitive::<TimestampMicrosecondType>().try_unary(|micros| {

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 
 use crate::postgres::numbers::casts::cast;
 use crate::postgres::numbers::nearest_whole::constant_or_array;
+use crate::postgres::times::local_day::Offsets;
 use crate::text::time_zone::parse_time_zone;
 
 /// The function that replaces `AT TIME ZONE`.
@@ -102,7 +103,7 @@ pub(in crate::postgres) fn date(days: i32) -> Option<NaiveDate> {
     if days < 0 { epoch.checked_sub_days(count) } else { epoch.checked_add_days(count) }
 }
 
-fn stored() -> DataType {
+pub(in crate::postgres) fn stored() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from(STORED)))
 }
 
@@ -217,11 +218,9 @@ fn named(name: &str) -> Result<Tz, DataFusionError> {
 
 fn local_times(zone: Tz, times: &ArrayRef) -> Result<TimestampMicrosecondArray, DataFusionError> {
     let times = cast(times, &stored())?;
-    let local = |micros: i64| {
-        let instant = DateTime::from_timestamp_micros(micros)
-            .ok_or_else(|| exec_datafusion_err!("a time is out of the range of times"))?;
-        Ok::<_, DataFusionError>(local(zone, instant).and_utc().timestamp_micros())
-    };
+    let offsets = Offsets::new(zone);
+    let local =
+        |micros: i64| offsets.local(micros).ok_or_else(|| exec_datafusion_err!("a time is out of the range of times"));
     let locals: TimestampMicrosecondArray = times.as_primitive::<TimestampMicrosecondType>().try_unary(local)?;
     Ok(locals.with_timezone_opt(None::<Arc<str>>))
 }
