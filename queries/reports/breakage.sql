@@ -10,30 +10,39 @@
 
 -- Oldest points are spent first. A user's gains lie end to end on a line of points, and so does what the user gave; where the two
 -- lie over each other, those points were gained by the one and given by the other.
-WITH lines AS (
+WITH days AS (
     SELECT
         user_id,
         local_date,
-        points,
-        -- What was given comes before what was gained, so that all of it is known at every gain.
-        sum(CAST(CASE WHEN points < 0 THEN -points ELSE 0 END AS DECIMAL(19, 0))) OVER line AS given,
-        sum(CAST(CASE WHEN points > 0 THEN points ELSE 0 END AS DECIMAL(19, 0))) OVER line AS reach
+        sum(CAST(points AS DECIMAL(19, 0))) FILTER (WHERE points > 0) AS gained,
+        sum(CAST(-points AS DECIMAL(19, 0))) FILTER (WHERE points < 0) AS given
     FROM points_ledger
     WHERE
         points <> 0
         AND local_date <= $to
         -- Only prunes partitions: a local day lies within a day of the same UTC date.
         AND event_date <= $to + INTERVAL '1 day'
-    WINDOW line AS (PARTITION BY user_id ORDER BY points > 0, occurred_at, event_id ROWS UNBOUNDED PRECEDING)
+    GROUP BY 1, 2
+),
+
+-- Points of one day are of one age, so that a day is one gain.
+lines AS (
+    SELECT
+        user_id,
+        local_date,
+        gained,
+        sum(gained) OVER (PARTITION BY user_id ORDER BY local_date ROWS UNBOUNDED PRECEDING) AS reach,
+        coalesce(sum(given) OVER (PARTITION BY user_id), 0) AS given
+    FROM days
 ),
 
 held AS (
     SELECT
         user_id,
         local_date,
-        least(CAST(points AS DECIMAL(29, 0)), reach - given) AS points
+        least(gained, reach - given) AS points
     FROM lines
-    WHERE points > 0 AND reach > given
+    WHERE gained > 0 AND reach > given
 ),
 
 aged AS (

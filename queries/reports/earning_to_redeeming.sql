@@ -30,6 +30,14 @@ WITH sums AS (
     FROM points_ledger
     WHERE
         points <> 0
+        -- What users did who redeemed nothing in these days changes no row.
+        AND user_id IN (
+            SELECT redeemer_id
+            FROM redemptions
+            WHERE
+                local_date BETWEEN $from AND $to
+                AND event_date BETWEEN $from - INTERVAL '1 day' AND $to + INTERVAL '1 day'
+        )
         AND local_date <= $to
         -- Only prunes partitions: a local day lies within a day of the same UTC date.
         AND event_date <= $to + INTERVAL '1 day'
