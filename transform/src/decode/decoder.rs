@@ -13,10 +13,10 @@ use bluelake_schemas::{Contract, Micros, Stream, rejected_events_schema};
 use uuid::Uuid;
 
 use crate::decode::cell::Cell;
-use crate::decode::column::{Column, times};
-use crate::decode::judge::Judge;
+use crate::decode::column::{Column, numbers, texts, times};
+use crate::decode::judge::{Judge, Judged};
 use crate::decode::object::ObjectFields;
-use crate::decode::plan::Plan;
+use crate::decode::plan::{EventPlan, Plan, PlannedColumn};
 use crate::decode::reason::{ReasonCode, Rejected};
 use crate::decode::record::{MAX_VALUES, Record};
 use crate::error::TransformError;
@@ -24,6 +24,9 @@ use crate::parse::timestamp;
 use crate::unpack::compression::{Compression, MAX_DECOMPRESSED_BYTES};
 use crate::unpack::kpl;
 use crate::unpack::opened::{Inside, OpenedRecord};
+
+/// Bytes of a row's unknown fields, without their text.
+const EXTRAS_ROW_BYTES: usize = 8;
 
 /// Decodes the events of one stream: the contract compiled into a plan. Shared by all batches of the stream.
 #[derive(Debug)]
@@ -206,9 +209,11 @@ impl BatchBuilder {
                     rejected.append(&reason, item.bytes, place);
                     progress.counts.rejected += 1;
                 }
-                Ok(event_id) if is_duplicate(event_id, place.sub_sequence) => progress.counts.duplicate += 1,
-                Ok(_) => {
-                    events.append(plan, judge, text, place);
+                Ok(Judged { event_id, .. }) if is_duplicate(event_id, place.sub_sequence) => {
+                    progress.counts.duplicate += 1;
+                }
+                Ok(Judged { event_plan, .. }) => {
+                    events.append((plan, event_plan), judge, text, place);
                     *unknown_fields += judge.extras.fields();
                     progress.counts.stored += 1;
                 }
@@ -287,6 +292,8 @@ struct Place<'a> {
 #[derive(Debug)]
 struct EventColumns {
     contract: Vec<Column>,
+    /// Bytes of a row in the columns of the contract and in extras, without its texts and entries.
+    row_bytes: usize,
     extras: StringBuilder,
     lineage: LineageColumns,
     date: Date32Builder,
@@ -296,9 +303,12 @@ struct EventColumns {
 
 impl EventColumns {
     fn new(plan: &Plan) -> Self {
+        let contract: Vec<Column> = plan.kept().map(Column::new).collect();
+        let extras = StringBuilder::new();
         Self {
-            contract: plan.kept().map(|(_, check)| Column::new(check)).collect(),
-            extras: StringBuilder::new(),
+            row_bytes: contract.iter().map(Column::row_bytes).sum::<usize>() + EXTRAS_ROW_BYTES,
+            contract,
+            extras,
             lineage: LineageColumns::default(),
             date: Date32Builder::new(),
             rows: 0,
@@ -307,13 +317,15 @@ impl EventColumns {
     }
 
     /// Adds the event that passed the judge.
-    fn append(&mut self, plan: &Plan, judge: &mut Judge, text: &str, place: Place<'_>) {
+    fn append(&mut self, (plan, event_plan): (&Plan, &EventPlan), judge: &mut Judge, text: &str, place: Place<'_>) {
         let extras = judge.extras.finish();
         self.extras.append_option(extras);
-        self.bytes += 8 + extras.map_or(0, str::len);
+        self.bytes += self.row_bytes + extras.map_or(0, str::len);
         let source = judge.source(text);
-        for ((slot, _), column) in plan.kept().zip(&mut self.contract) {
-            self.bytes += column.append(judge.cell(slot), source);
+        for PlannedColumn { slot, column } in &event_plan.columns {
+            if let Some(column) = self.contract.get_mut(*column) {
+                self.bytes += column.append(self.rows, judge.cell(*slot), source);
+            }
         }
         let occurred_at = if let Cell::Integer(micros) = judge.cell(plan.occurred_at) { micros } else { 0 };
         self.date.append_value(timestamp::date(occurred_at));
@@ -323,13 +335,13 @@ impl EventColumns {
 
     fn finish(&mut self, decoder: &Decoder) -> Result<RecordBatch, TransformError> {
         let schema = &decoder.events_schema;
+        let (rows, _) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.bytes));
         let contract = self.contract.iter_mut().zip(schema.fields());
         let mut columns: Vec<ArrayRef> =
-            contract.map(|(column, field)| column.finish(field.data_type())).collect::<Result<_, _>>()?;
-        columns.push(Arc::new(self.extras.finish()));
+            contract.map(|(column, field)| column.finish(rows, field.data_type())).collect::<Result<_, _>>()?;
+        columns.push(Arc::new(texts(&mut self.extras)));
         columns.extend(self.lineage.finish(schema)?);
-        columns.push(Arc::new(self.date.finish()));
-        (self.rows, self.bytes) = (0, 0);
+        columns.push(Arc::new(numbers(&mut self.date)));
         batch(schema, columns)
     }
 }
@@ -420,9 +432,9 @@ impl LineageColumns {
     fn finish(&mut self, schema: &SchemaRef) -> Result<[ArrayRef; 4], TransformError> {
         let arrived_at = schema.field_with_name("arrived_at")?.data_type();
         Ok([
-            Arc::new(self.shard.finish()),
-            Arc::new(self.sequence.finish()),
-            Arc::new(self.sub_sequence.finish()),
+            Arc::new(texts(&mut self.shard)),
+            Arc::new(texts(&mut self.sequence)),
+            Arc::new(numbers(&mut self.sub_sequence)),
             times(&mut self.arrived_at, arrived_at),
         ])
     }
