@@ -27,8 +27,8 @@ impl Dice {
     }
 
     fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        let index = self.below(choices.len() as u64);
-        choices.get(index as usize).copied().unwrap_or_default()
+        let index = usize::try_from(self.below(choices.len() as u64)).unwrap();
+        choices.get(index).copied().unwrap_or_default()
     }
 
     fn uuid(&mut self) -> String {

@@ -61,8 +61,10 @@ fn arrow_json(contract: &Contract, stream: Stream, events: &[Vec<u8>]) -> usize 
     rows
 }
 
-fn serde_json(events: &[Vec<u8>]) -> usize {
-    events.iter().map(|event| black_box(serde_json::from_slice::<Value>(event).unwrap())).count()
+fn serde_json(events: &[Vec<u8>]) {
+    for event in events {
+        black_box(serde_json::from_slice::<Value>(event).unwrap());
+    }
 }
 
 fn streams(criterion: &mut Criterion) {
@@ -79,7 +81,7 @@ fn streams(criterion: &mut Criterion) {
             bencher.iter(|| assert_eq!(arrow_json(&contract, stream, &events), EVENTS));
         });
         group.bench_function("serde_json", |bencher| {
-            bencher.iter(|| assert_eq!(serde_json(&events), EVENTS));
+            bencher.iter(|| serde_json(&events));
         });
     }
 }

@@ -59,7 +59,7 @@ impl Column {
 
     /// Adds the value of a row and gives the bytes of its texts and entries. The rows between the last value and this
     /// one are null, and so is this one if the cell is of another type.
-    pub(crate) fn append(&mut self, row: usize, cell: Cell, source: CellSource<'_>) -> usize {
+    pub(crate) fn append(&mut self, row: usize, cell: Cell, source: &CellSource<'_>) -> usize {
         match (self, cell) {
             (Column::Text(builder), Cell::Uuid(uuid)) => return append_uuid(at(builder, row), uuid),
             (Column::Text(builder), cell) => {
@@ -102,6 +102,7 @@ trait Rows {
 }
 
 impl Rows for StringBuilder {
+    #[inline]
     fn rows(&self) -> usize {
         self.len()
     }
@@ -112,6 +113,7 @@ impl Rows for StringBuilder {
 }
 
 impl<T: ArrowPrimitiveType> Rows for PrimitiveBuilder<T> {
+    #[inline]
     fn rows(&self) -> usize {
         self.len()
     }
@@ -122,6 +124,7 @@ impl<T: ArrowPrimitiveType> Rows for PrimitiveBuilder<T> {
 }
 
 impl Rows for BooleanBuilder {
+    #[inline]
     fn rows(&self) -> usize {
         self.len()
     }
@@ -132,6 +135,7 @@ impl Rows for BooleanBuilder {
 }
 
 impl Rows for ListColumn {
+    #[inline]
     fn rows(&self) -> usize {
         self.lengths.len()
     }
@@ -143,6 +147,7 @@ impl Rows for ListColumn {
 }
 
 /// The builder with a null for each row that it lacks before this one.
+#[inline]
 fn at<B: Rows>(builder: &mut B, row: usize) -> &mut B {
     let missing = row.saturating_sub(builder.rows());
     if missing > 0 {
@@ -200,7 +205,7 @@ impl ListColumn {
         Self { columns, entries: 0, lengths: Vec::new(), nulls: NullBufferBuilder::new(0) }
     }
 
-    fn append(&mut self, first: usize, entries: usize, source: CellSource<'_>) -> usize {
+    fn append(&mut self, first: usize, entries: usize, source: &CellSource<'_>) -> usize {
         let mut cells = source.entries.iter().skip(first);
         let mut bytes = 0;
         for entry in self.entries..self.entries + entries {

@@ -320,16 +320,16 @@ impl EventColumns {
     fn append(&mut self, (plan, event_plan): (&Plan, &EventPlan), judge: &mut Judge, text: &str, place: Place<'_>) {
         let extras = judge.extras.finish();
         self.extras.append_option(extras);
-        self.bytes += self.row_bytes + extras.map_or(0, str::len);
+        let mut bytes = self.row_bytes + extras.map_or(0, str::len);
         let source = judge.source(text);
         for PlannedColumn { slot, column } in &event_plan.columns {
             if let Some(column) = self.contract.get_mut(*column) {
-                self.bytes += column.append(self.rows, judge.cell(*slot), source);
+                bytes += column.append(self.rows, judge.cell(*slot), &source);
             }
         }
         let occurred_at = if let Cell::Integer(micros) = judge.cell(plan.occurred_at) { micros } else { 0 };
         self.date.append_value(timestamp::date(occurred_at));
-        self.bytes += self.lineage.append(place);
+        self.bytes += bytes + self.lineage.append(place);
         self.rows += 1;
     }
 

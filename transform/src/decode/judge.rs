@@ -116,8 +116,10 @@ impl Judge {
         fields: &ObjectFields,
     ) -> Result<&'a EventPlan, ReasonCode> {
         let value = present(fields.get(plan.event_type)).ok_or(ReasonCode::MissingField)?;
-        let (name, cell) = cell::string(text, value, &mut self.unescaped)?;
+        let before = self.unescaped.len();
+        let name = cell::string(text, value, &mut self.unescaped)?;
         let found = plan.event_types.iter().find(|event_plan| event_plan.name == name);
+        let cell = cell::text(value, before, name);
         self.set(plan.event_type, cell);
         found.ok_or(ReasonCode::UnknownEventType)
     }
@@ -129,12 +131,13 @@ impl Judge {
             return if is_required { Err(reject(ReasonCode::MissingField)) } else { Ok(()) };
         };
         let Some(field) = plan.fields.get(slot) else { return Ok(()) };
-        let cell = match &field.check {
-            Check::List(list) => self.list((list, field.is_kept), plan.name(slot), text, value)?,
-            check => cell::scalar(check, text, value, &mut self.unescaped).map_err(reject)?,
-        };
-        self.set(slot, cell);
-        Ok(())
+        if let Check::List(list) = &field.check {
+            let cell = self.list((list, field.is_kept), plan.name(slot), text, value)?;
+            self.set(slot, cell);
+            return Ok(());
+        }
+        let Some(cell) = self.cells.get_mut(slot) else { return Ok(()) };
+        cell::scalar((&field.check, text, value), &mut self.unescaped, cell).map_err(reject)
     }
 
     /// Scans a list a second time, for the values of its entries; the first scan has found it well-formed. Unknown
@@ -151,8 +154,9 @@ impl Judge {
         }
         let first = self.entries.len();
         let mut entries = 0;
-        let list_text = text.get(..value.end).unwrap_or_default();
-        let mut scanner = Scanner::new(list_text, value.start + 1);
+        // The list alone: what the scanner looks ahead at is then never looked at for another list.
+        let list_text = text.get(..value.end()).unwrap_or_default();
+        let mut scanner = Scanner::new(list_text, value.start() + 1);
         while !scanner.take(b']') {
             scanner.take(b',');
             scanner.skip_white_space();
@@ -185,12 +189,13 @@ impl Judge {
             return Err(reject(ReasonCode::DuplicateKey, &field.name));
         }
         for (slot, field) in list.fields.iter().enumerate() {
-            let cell = match present(self.entry_fields.get(slot)) {
-                Some(value) => cell::scalar(&field.check, text, value, &mut self.unescaped)
+            let mut cell = Cell::Null;
+            match present(self.entry_fields.get(slot)) {
+                Some(value) => cell::scalar((&field.check, text, value), &mut self.unescaped, &mut cell)
                     .map_err(|reason| reject(reason, &field.name))?,
                 None if field.is_required => return Err(reject(ReasonCode::MissingField, &field.name)),
-                None => Cell::Null,
-            };
+                None => {}
+            }
             self.entries.push(cell);
         }
         Ok(())

@@ -60,6 +60,7 @@ impl WrittenKey {
     }
 
     /// Whether a text begins with the key. All bytes are compared at once.
+    #[inline]
     fn begins(&self, text: &[u8; WRITTEN_BYTES]) -> bool {
         let bytes = text.iter().zip(&self.bytes).zip(&self.mask);
         bytes.fold(0, |differences, ((found, byte), mask)| differences | ((found ^ byte) & mask)) == 0
@@ -133,7 +134,7 @@ impl ObjectFields {
             }
             goes_on = scanner.goes_on(b'}')?;
         }
-        Ok(Value { token: Token::Object, start, end: scanner.position() })
+        Ok(Value::new(Token::Object, start, scanner.position()))
     }
 
     /// The slot of the key that follows, if it is as guessed; the key is taken then.
@@ -194,6 +195,7 @@ impl ObjectFields {
         slot.copied()
     }
 
+    #[inline]
     fn put_known(&mut self, slot: usize, value: Value) {
         match self.slots.get_mut(slot) {
             Some(place) if place.token == Token::Absent => {
@@ -236,5 +238,31 @@ impl ObjectFields {
     /// The slot whose value holds a position of the text.
     pub(crate) fn slot_at(&self, position: usize) -> Option<usize> {
         self.slots.iter().position(|value| value.contains(position))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_whatever_its_length_and_its_order() {
+        let names: Vec<String> = [1, 2, 13, 28, 29, 30, 64].iter().map(|bytes| "k".repeat(*bytes)).collect();
+        let keys = Keys::new(names.iter().map(String::as_str));
+        let mut fields = ObjectFields::default();
+        for turn in 0..3 * names.len() {
+            let order = (0..names.len()).map(|at| (at * (1 + turn % 3) + turn) % names.len());
+            let members: Vec<String> = order.map(|slot| format!("\"{}\":{slot}", names[slot])).collect();
+            let text = format!("{{{}}}", members.join(","));
+            fields.scan(&keys, &text, &mut Scanner::new(&text, 0), 0).unwrap();
+            for slot in 0..names.len() {
+                assert_eq!(fields.get(slot).raw(&text), slot.to_string(), "{text}");
+            }
+            assert_eq!((fields.known(), fields.unknown().len(), fields.duplicate()), (names.len(), 0, None));
+        }
+        let text = format!("{{\"{}\":1,\"{0}\":2}}", names[5]);
+        fields.scan(&keys, &text, &mut Scanner::new(&text, 0), 0).unwrap();
+        assert_eq!((fields.duplicate(), fields.known()), (Some(5), 1));
     }
 }

@@ -31,30 +31,46 @@ pub(crate) enum Token {
 }
 
 /// A value's token and its place in the text, quotes and brackets included.
+///
+/// It is two plain numbers on purpose: a function gives those back in registers. A text of 4 GiB, whose places it could
+/// not hold, is far above what a record or a column may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Value {
     pub(crate) token: Token,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    /// The start, and above it the end.
+    place: u64,
 }
 
 impl Value {
+    pub(crate) fn new(token: Token, start: usize, end: usize) -> Self {
+        let narrow = |place| u64::from(u32::try_from(place).unwrap_or(u32::MAX));
+        Self { token, place: narrow(end) << 32 | narrow(start) }
+    }
+
+    pub(crate) fn start(&self) -> usize {
+        usize::try_from(self.place & u64::from(u32::MAX)).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn end(&self) -> usize {
+        usize::try_from(self.place >> 32).unwrap_or(usize::MAX)
+    }
+
     /// The value as it is written.
     pub(crate) fn raw<'a>(&self, text: &'a str) -> &'a str {
-        text.get(self.start..self.end).unwrap_or_default()
+        text.get(self.start()..self.end()).unwrap_or_default()
     }
 
     /// The text between the quotes of a string, escapes as they are written.
     pub(crate) fn inner<'a>(&self, text: &'a str) -> &'a str {
-        text.get(self.start + 1..self.end.saturating_sub(1)).unwrap_or_default()
+        text.get(self.start() + 1..self.end().saturating_sub(1)).unwrap_or_default()
     }
 
     pub(crate) fn contains(&self, position: usize) -> bool {
-        (self.start..self.end).contains(&position)
+        (self.start()..self.end()).contains(&position)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.end - self.start
+        self.end().saturating_sub(self.start())
     }
 }
 
@@ -146,6 +162,7 @@ impl<'a> Scanner<'a> {
         Ok(byte)
     }
 
+    #[inline]
     pub(crate) fn skip_white_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
@@ -190,6 +207,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Scans a string that ends before the first backslash and control character; `None` for any other value.
+    #[inline]
     fn plain_string(&mut self) -> Option<Value> {
         let start = self.at;
         let (quote, inner) = self.bytes.get(start..self.plain_to)?.split_first()?;
@@ -198,7 +216,7 @@ impl<'a> Scanner<'a> {
         }
         let end = start + first_quote(inner)? + 2;
         self.at = end;
-        Some(Value { token: Token::String, start, end })
+        Some(Value::new(Token::String, start, end))
     }
 
     /// After a value: whether a comma follows, and not the end of the container.
@@ -273,7 +291,7 @@ impl<'a> Scanner<'a> {
                 }
             }
             if self.closes_or_goes_on()? {
-                return Ok(Value { token, start, end: self.at });
+                return Ok(Value::new(token, start, self.at));
             }
         }
     }
@@ -323,7 +341,7 @@ impl<'a> Scanner<'a> {
             return Err(NotJson);
         }
         self.at += word.len();
-        Ok(Value { token, start, end: self.at })
+        Ok(Value::new(token, start, self.at))
     }
 
     fn number(&mut self) -> Result<Value, NotJson> {
@@ -346,7 +364,7 @@ impl<'a> Scanner<'a> {
             self.digits()?;
             token = Token::Number;
         }
-        Ok(Value { token, start, end: self.at })
+        Ok(Value::new(token, start, self.at))
     }
 
     fn digits(&mut self) -> Result<(), NotJson> {
@@ -373,7 +391,7 @@ impl<'a> Scanner<'a> {
         loop {
             self.skip_plain();
             match self.next()? {
-                b'"' => return Ok(Value { token, start, end: self.at }),
+                b'"' => return Ok(Value::new(token, start, self.at)),
                 b'\\' => {
                     token = Token::EscapedString;
                     self.escape()?;

@@ -249,7 +249,7 @@ fn scalar(kind: &FieldKind, raw: &str) -> Result<Value, &'static str> {
         FieldKind::Number { min, max } => {
             must(is_number(raw), "wrong_type")?;
             let found: f64 = raw.parse().unwrap();
-            must(found >= *min && found <= *max, "out_of_range")?;
+            must((*min..=*max).contains(&found), "out_of_range")?;
             Ok(json!(found))
         }
         FieldKind::Boolean => match raw {
@@ -259,7 +259,7 @@ fn scalar(kind: &FieldKind, raw: &str) -> Result<Value, &'static str> {
         },
         FieldKind::Timestamp => {
             let micros = time(raw)?;
-            must(micros >= EARLIEST && micros <= ARRIVED_AT + 86_400_000_000, "implausible_timestamp")?;
+            must((EARLIEST..=ARRIVED_AT + 86_400_000_000).contains(&micros), "implausible_timestamp")?;
             Ok(json!(micros))
         }
         other => panic!("no rule for {other:?}"),
