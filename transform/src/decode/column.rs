@@ -5,32 +5,26 @@
 
 use std::sync::Arc;
 
-use arrow::array::builder::{
-    ArrayBuilder as _, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, NullBufferBuilder, PrimitiveBuilder,
-    StringBuilder, TimestampMicrosecondBuilder,
-};
-use arrow::array::{ArrayRef, ArrowPrimitiveType, ListArray, PrimitiveArray, StringArray, StructArray};
+use arrow::array::builder::{ArrayBuilder as _, BooleanBuilder, NullBufferBuilder, PrimitiveBuilder, StringBuilder};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, ListArray, StructArray};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use uuid::Uuid;
 
+use crate::decode::builders::{Numbers, Texts};
 use crate::decode::cell::{Cell, CellSource};
 use crate::decode::plan::{Check, ListPlan};
-
-/// The most rows and the most bytes of a text column for which there is memory before the first row.
-const MOST_ROWS_AHEAD: usize = 64 << 10;
-const MOST_BYTES_AHEAD: usize = 1 << 20;
 
 /// Builder of one column of the contract.
 #[derive(Debug)]
 pub(crate) enum Column {
-    Text(StringBuilder),
-    Integer(Int64Builder),
-    Version(Int32Builder),
-    Number(Float64Builder),
+    Text(Texts),
+    Integer(Numbers<Int64Type>),
+    Version(Numbers<Int32Type>),
+    Number(Numbers<Float64Type>),
     Boolean(BooleanBuilder),
-    Time(TimestampMicrosecondBuilder),
+    Time(Numbers<TimestampMicrosecondType>),
     List(ListColumn),
 }
 
@@ -38,12 +32,12 @@ impl Column {
     /// A builder for values that pass this check.
     pub(crate) fn new(check: &Check) -> Self {
         match check {
-            Check::Text { .. } | Check::Uuid | Check::Enum(_) | Check::EventType => Column::Text(StringBuilder::new()),
-            Check::Integer { .. } => Column::Integer(Int64Builder::new()),
-            Check::SchemaVersion => Column::Version(Int32Builder::new()),
-            Check::Number { .. } => Column::Number(Float64Builder::new()),
+            Check::Text { .. } | Check::Uuid | Check::Enum(_) | Check::EventType => Column::Text(Texts::default()),
+            Check::Integer { .. } => Column::Integer(Numbers::default()),
+            Check::SchemaVersion => Column::Version(Numbers::default()),
+            Check::Number { .. } => Column::Number(Numbers::default()),
             Check::Boolean => Column::Boolean(BooleanBuilder::new()),
-            Check::Timestamp => Column::Time(TimestampMicrosecondBuilder::new()),
+            Check::Timestamp => Column::Time(Numbers::default()),
             Check::List(list) => Column::List(ListColumn::new(list)),
         }
     }
@@ -84,46 +78,64 @@ impl Column {
     /// Takes so many rows as an array of the column's type, and begins anew.
     pub(crate) fn finish(&mut self, rows: usize, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
-            Column::Text(builder) => Arc::new(texts(at(builder, rows))),
-            Column::Integer(builder) => Arc::new(numbers(at(builder, rows))),
-            Column::Version(builder) => Arc::new(numbers(at(builder, rows))),
-            Column::Number(builder) => Arc::new(numbers(at(builder, rows))),
-            Column::Boolean(builder) => Arc::new(at(builder, rows).finish()),
-            Column::Time(builder) => times(at(builder, rows), data_type),
-            Column::List(list) => Arc::new(at(list, rows).finish(data_type)?),
+            Column::Text(builder) => Arc::new(whole(builder, rows).finish()),
+            Column::Integer(builder) => Arc::new(whole(builder, rows).finish()),
+            Column::Version(builder) => Arc::new(whole(builder, rows).finish()),
+            Column::Number(builder) => Arc::new(whole(builder, rows).finish()),
+            Column::Boolean(builder) => Arc::new(whole(builder, rows).finish()),
+            Column::Time(builder) => times(whole(builder, rows), data_type),
+            Column::List(list) => Arc::new(whole(list, rows).finish(data_type)?),
         })
     }
 }
 
 /// A builder that can be told of rows without a value.
 trait Rows {
+    type Builder;
     fn rows(&self) -> usize;
     fn append_nulls(&mut self, rows: usize);
+    fn open(&mut self) -> &mut Self::Builder;
 }
 
-impl Rows for StringBuilder {
+impl Rows for Texts {
+    type Builder = StringBuilder;
+
     #[inline]
     fn rows(&self) -> usize {
         self.len()
     }
 
     fn append_nulls(&mut self, rows: usize) {
-        self.append_nulls(rows);
+        self.open().append_nulls(rows);
+    }
+
+    #[inline]
+    fn open(&mut self) -> &mut StringBuilder {
+        self.open()
     }
 }
 
-impl<T: ArrowPrimitiveType> Rows for PrimitiveBuilder<T> {
+impl<T: ArrowPrimitiveType> Rows for Numbers<T> {
+    type Builder = PrimitiveBuilder<T>;
+
     #[inline]
     fn rows(&self) -> usize {
         self.len()
     }
 
     fn append_nulls(&mut self, rows: usize) {
-        self.append_nulls(rows);
+        self.open().append_nulls(rows);
+    }
+
+    #[inline]
+    fn open(&mut self) -> &mut PrimitiveBuilder<T> {
+        self.open()
     }
 }
 
 impl Rows for BooleanBuilder {
+    type Builder = Self;
+
     #[inline]
     fn rows(&self) -> usize {
         self.len()
@@ -132,9 +144,16 @@ impl Rows for BooleanBuilder {
     fn append_nulls(&mut self, rows: usize) {
         self.append_nulls(rows);
     }
+
+    #[inline]
+    fn open(&mut self) -> &mut Self {
+        self
+    }
 }
 
 impl Rows for ListColumn {
+    type Builder = Self;
+
     #[inline]
     fn rows(&self) -> usize {
         self.lengths.len()
@@ -144,43 +163,33 @@ impl Rows for ListColumn {
         self.lengths.resize(self.lengths.len() + rows, 0);
         self.nulls.append_n_nulls(rows);
     }
+
+    #[inline]
+    fn open(&mut self) -> &mut Self {
+        self
+    }
 }
 
 /// The builder with a null for each row that it lacks before this one.
 #[inline]
-fn at<B: Rows>(builder: &mut B, row: usize) -> &mut B {
+fn at<B: Rows>(builder: &mut B, row: usize) -> &mut B::Builder {
     let missing = row.saturating_sub(builder.rows());
     if missing > 0 {
         builder.append_nulls(missing);
     }
+    builder.open()
+}
+
+/// The column with a null for each row that it lacks, to be taken.
+fn whole<B: Rows>(builder: &mut B, rows: usize) -> &mut B {
+    at(builder, rows);
     builder
 }
 
-/// Takes the texts. The next batch is often as large as this one: its memory need not grow in steps.
-pub(crate) fn texts(builder: &mut StringBuilder) -> StringArray {
-    let (rows, bytes) = (builder.len(), builder.values_slice().len());
-    let array = builder.finish();
-    *builder = StringBuilder::with_capacity(more(rows).min(MOST_ROWS_AHEAD), more(bytes).min(MOST_BYTES_AHEAD));
-    array
-}
-
-/// Takes the numbers, as [`texts`] takes texts.
-pub(crate) fn numbers<T: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<T>) -> PrimitiveArray<T> {
-    let rows = builder.len();
-    let array = builder.finish();
-    *builder = PrimitiveBuilder::with_capacity(more(rows).min(MOST_ROWS_AHEAD));
-    array
-}
-
-/// A little more than the last batch had.
-fn more(last: usize) -> usize {
-    last + last / 8
-}
-
 /// The times of a builder in the time zone that the column has.
-pub(crate) fn times(builder: &mut TimestampMicrosecondBuilder, data_type: &DataType) -> ArrayRef {
+pub(crate) fn times(builder: &mut Numbers<TimestampMicrosecondType>, data_type: &DataType) -> ArrayRef {
     let zone = if let DataType::Timestamp(_, zone) = data_type { zone.clone() } else { None };
-    Arc::new(numbers(builder).with_timezone_opt(zone))
+    Arc::new(builder.finish().with_timezone_opt(zone))
 }
 
 fn append_uuid(builder: &mut StringBuilder, uuid: Uuid) -> usize {

@@ -6,14 +6,15 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use arrow::array::builder::{BinaryBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::builder::{BinaryBuilder, Date32Builder, StringBuilder};
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Date32Type, Int32Type, SchemaRef, TimestampMicrosecondType};
 use bluelake_schemas::{Contract, Micros, Stream, rejected_events_schema};
 use uuid::Uuid;
 
+use crate::decode::builders::{Numbers, Texts};
 use crate::decode::cell::Cell;
-use crate::decode::column::{Column, numbers, texts, times};
+use crate::decode::column::{Column, times};
 use crate::decode::judge::{Judge, Judged};
 use crate::decode::object::ObjectFields;
 use crate::decode::plan::{EventPlan, Plan, PlannedColumn};
@@ -294,9 +295,9 @@ struct EventColumns {
     contract: Vec<Column>,
     /// Bytes of a row in the columns of the contract and in extras, without its texts and entries.
     row_bytes: usize,
-    extras: StringBuilder,
+    extras: Texts,
     lineage: LineageColumns,
-    date: Date32Builder,
+    date: Numbers<Date32Type>,
     rows: usize,
     bytes: usize,
 }
@@ -304,13 +305,12 @@ struct EventColumns {
 impl EventColumns {
     fn new(plan: &Plan) -> Self {
         let contract: Vec<Column> = plan.kept().map(Column::new).collect();
-        let extras = StringBuilder::new();
         Self {
             row_bytes: contract.iter().map(Column::row_bytes).sum::<usize>() + EXTRAS_ROW_BYTES,
             contract,
-            extras,
+            extras: Texts::default(),
             lineage: LineageColumns::default(),
-            date: Date32Builder::new(),
+            date: Numbers::default(),
             rows: 0,
             bytes: 0,
         }
@@ -319,7 +319,7 @@ impl EventColumns {
     /// Adds the event that passed the judge.
     fn append(&mut self, (plan, event_plan): (&Plan, &EventPlan), judge: &mut Judge, text: &str, place: Place<'_>) {
         let extras = judge.extras.finish();
-        self.extras.append_option(extras);
+        self.extras.open().append_option(extras);
         let mut bytes = self.row_bytes + extras.map_or(0, str::len);
         let source = judge.source(text);
         for PlannedColumn { slot, column } in &event_plan.columns {
@@ -328,7 +328,7 @@ impl EventColumns {
             }
         }
         let occurred_at = if let Cell::Integer(micros) = judge.cell(plan.occurred_at) { micros } else { 0 };
-        self.date.append_value(timestamp::date(occurred_at));
+        self.date.open().append_value(timestamp::date(occurred_at));
         self.bytes += bytes + self.lineage.append(place);
         self.rows += 1;
     }
@@ -339,9 +339,9 @@ impl EventColumns {
         let contract = self.contract.iter_mut().zip(schema.fields());
         let mut columns: Vec<ArrayRef> =
             contract.map(|(column, field)| column.finish(rows, field.data_type())).collect::<Result<_, _>>()?;
-        columns.push(Arc::new(texts(&mut self.extras)));
+        columns.push(Arc::new(self.extras.finish()));
         columns.extend(self.lineage.finish(schema)?);
-        columns.push(Arc::new(numbers(&mut self.date)));
+        columns.push(Arc::new(self.date.finish()));
         batch(schema, columns)
     }
 }
@@ -412,29 +412,29 @@ impl RejectedColumns {
 /// Shard, sequence number, sub-sequence number and arrival time: the same four in both tables.
 #[derive(Debug, Default)]
 struct LineageColumns {
-    shard: StringBuilder,
-    sequence: StringBuilder,
-    sub_sequence: Int32Builder,
-    arrived_at: TimestampMicrosecondBuilder,
+    shard: Texts,
+    sequence: Texts,
+    sub_sequence: Numbers<Int32Type>,
+    arrived_at: Numbers<TimestampMicrosecondType>,
 }
 
 impl LineageColumns {
     fn append(&mut self, place: Place<'_>) -> usize {
         let RecordPosition { shard, sequence, arrived_at, .. } = *place.position;
-        self.shard.append_value(shard);
-        self.sequence.append_value(sequence);
+        self.shard.open().append_value(shard);
+        self.sequence.open().append_value(sequence);
         // A record is split into far fewer values than 31 bits count.
-        self.sub_sequence.append_value(i32::try_from(place.sub_sequence).unwrap_or(i32::MAX));
-        self.arrived_at.append_value(arrived_at.get());
+        self.sub_sequence.open().append_value(i32::try_from(place.sub_sequence).unwrap_or(i32::MAX));
+        self.arrived_at.open().append_value(arrived_at.get());
         shard.len() + sequence.len() + 20
     }
 
     fn finish(&mut self, schema: &SchemaRef) -> Result<[ArrayRef; 4], TransformError> {
         let arrived_at = schema.field_with_name("arrived_at")?.data_type();
         Ok([
-            Arc::new(texts(&mut self.shard)),
-            Arc::new(texts(&mut self.sequence)),
-            Arc::new(numbers(&mut self.sub_sequence)),
+            Arc::new(self.shard.finish()),
+            Arc::new(self.sequence.finish()),
+            Arc::new(self.sub_sequence.finish()),
             times(&mut self.arrived_at, arrived_at),
         ])
     }
