@@ -1,5 +1,6 @@
 //! Records become rows: each event is judged by the contract, straight into Arrow builders.
 
+pub(crate) mod builders;
 pub(crate) mod cell;
 pub(crate) mod column;
 pub(crate) mod decoder;

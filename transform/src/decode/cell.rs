@@ -53,60 +53,83 @@ impl<'a> CellSource<'a> {
     }
 }
 
-/// The text of a string value and its cell; escapes are resolved into `unescaped`.
-pub(crate) fn string<'a>(
-    text: &'a str,
-    value: Value,
-    unescaped: &'a mut String,
-) -> Result<(&'a str, Cell), ReasonCode> {
+/// The text of a string value; escapes are resolved into `unescaped`.
+pub(crate) fn string<'a>(text: &'a str, value: Value, unescaped: &'a mut String) -> Result<&'a str, ReasonCode> {
     match value.token {
-        Token::String => Ok((value.inner(text), Cell::Text { start: value.start + 1, end: value.end - 1 })),
+        Token::String => Ok(value.inner(text)),
         Token::EscapedString => {
             let start = unescaped.len();
             text::unescape(value.inner(text), unescaped);
-            let cell = Cell::Unescaped { start, end: unescaped.len() };
-            Ok((unescaped.get(start..).unwrap_or_default(), cell))
+            Ok(unescaped.get(start..).unwrap_or_default())
         }
         _ => Err(ReasonCode::WrongType),
     }
 }
 
-/// Checks a value that is present and not null. Lists, event type and schema version are checked elsewhere.
-pub(crate) fn scalar(check: &Check, text: &str, value: Value, unescaped: &mut String) -> Result<Cell, ReasonCode> {
+/// The cell of a string value whose text is `found`; `before` was the length of the unescaped texts.
+#[inline]
+pub(crate) fn text(value: Value, before: usize, found: &str) -> Cell {
+    if value.token == Token::String {
+        Cell::Text { start: value.start() + 1, end: value.end() - 1 }
+    } else {
+        Cell::Unescaped { start: before, end: before + found.len() }
+    }
+}
+
+/// Checks a value that is present and not null, and sets its cell if it passes. Lists, event type and schema version are
+/// checked elsewhere.
+///
+/// The cell is written in its place: to give it back and move it there costs more than most checks.
+pub(crate) fn scalar(
+    (check, record, value): (&Check, &str, Value),
+    unescaped: &mut String,
+    cell: &mut Cell,
+) -> Result<(), ReasonCode> {
+    let before = unescaped.len();
     match check {
+        // The most frequent case: the text need not be looked at.
+        Check::Text { max_bytes, is_zip_code: false } if value.token == Token::String => {
+            let (start, end) = (value.start() + 1, value.end() - 1);
+            must(end - start <= *max_bytes, ReasonCode::TooLarge)?;
+            *cell = Cell::Text { start, end };
+        }
         Check::Text { max_bytes, is_zip_code } => {
-            let (found, cell) = string(text, value, unescaped)?;
+            let found = string(record, value, unescaped)?;
             must(found.len() <= *max_bytes, ReasonCode::TooLarge)?;
             must(!is_zip_code || is_five_digits(found), ReasonCode::BadFormat)?;
-            Ok(cell)
+            *cell = text(value, before, found);
         }
-        Check::Uuid => uuid(string(text, value, unescaped)?.0).map(Cell::Uuid),
-        Check::Enum { values, allowed } => {
-            let (found, cell) = string(text, value, unescaped)?;
-            let is_among = |values: &[String]| values.iter().any(|value| value == found);
-            must(is_among(values), ReasonCode::NotInEnum)?;
-            must(is_among(allowed), ReasonCode::RuleViolated)?;
-            Ok(cell)
+        Check::Uuid => *cell = Cell::Uuid(uuid(string(record, value, unescaped)?)?),
+        Check::Enum(values) => {
+            let found = string(record, value, unescaped)?;
+            let known = values.iter().find(|value| value.text == found).ok_or(ReasonCode::NotInEnum)?;
+            must(known.is_allowed, ReasonCode::RuleViolated)?;
+            *cell = text(value, before, found);
         }
         Check::Integer { min, max } => {
-            let found = integer(text, value)?;
+            let found = integer(record, value)?;
             must((*min..=*max).contains(&found), ReasonCode::OutOfRange)?;
-            Ok(Cell::Integer(found))
+            *cell = Cell::Integer(found);
         }
         Check::Number { min, max } => {
             must(matches!(value.token, Token::Integer | Token::Number), ReasonCode::WrongType)?;
-            let found: f64 = value.raw(text).parse().map_err(|_| ReasonCode::WrongType)?;
+            let found: f64 = value.raw(record).parse().map_err(|_| ReasonCode::WrongType)?;
             // A number beyond a double is infinite, and so outside of every range.
             must((*min..=*max).contains(&found), ReasonCode::OutOfRange)?;
-            Ok(Cell::Number(found))
+            *cell = Cell::Number(found);
         }
-        Check::Boolean => match value.token {
-            Token::True => Ok(Cell::Boolean(true)),
-            Token::False => Ok(Cell::Boolean(false)),
-            _ => Err(ReasonCode::WrongType),
-        },
-        Check::Timestamp => time(text, value, unescaped).map(Cell::Integer),
-        Check::List(_) | Check::EventType | Check::SchemaVersion => Err(ReasonCode::WrongType),
+        Check::Boolean => *cell = Cell::Boolean(boolean(value)?),
+        Check::Timestamp => *cell = Cell::Integer(time(record, value, unescaped)?),
+        Check::List(_) | Check::EventType | Check::SchemaVersion => return Err(ReasonCode::WrongType),
+    }
+    Ok(())
+}
+
+fn boolean(value: Value) -> Result<bool, ReasonCode> {
+    match value.token {
+        Token::True => Ok(true),
+        Token::False => Ok(false),
+        _ => Err(ReasonCode::WrongType),
     }
 }
 
@@ -122,7 +145,7 @@ fn time(text: &str, value: Value, unescaped: &mut String) -> Result<i64, ReasonC
         let milliseconds = integer(text, value)?;
         return timestamp::from_epoch_milliseconds(milliseconds).ok_or(ReasonCode::ImplausibleTimestamp);
     }
-    let (found, _) = string(text, value, unescaped)?;
+    let found = string(text, value, unescaped)?;
     timestamp::from_rfc3339(found).ok_or(ReasonCode::BadTimestamp)
 }
 

@@ -6,17 +6,18 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use arrow::array::builder::{BinaryBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::builder::{BinaryBuilder, Date32Builder, StringBuilder};
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Date32Type, Int32Type, SchemaRef, TimestampMicrosecondType};
 use bluelake_schemas::{Contract, Micros, Stream, rejected_events_schema};
 use uuid::Uuid;
 
+use crate::decode::builders::{Numbers, Texts};
 use crate::decode::cell::Cell;
 use crate::decode::column::{Column, times};
-use crate::decode::judge::Judge;
+use crate::decode::judge::{Judge, Judged};
 use crate::decode::object::ObjectFields;
-use crate::decode::plan::Plan;
+use crate::decode::plan::{EventPlan, Plan, PlannedColumn};
 use crate::decode::reason::{ReasonCode, Rejected};
 use crate::decode::record::{MAX_VALUES, Record};
 use crate::error::TransformError;
@@ -24,6 +25,9 @@ use crate::parse::timestamp;
 use crate::unpack::compression::{Compression, MAX_DECOMPRESSED_BYTES};
 use crate::unpack::kpl;
 use crate::unpack::opened::{Inside, OpenedRecord};
+
+/// Bytes of a row's unknown fields, without their text.
+const EXTRAS_ROW_BYTES: usize = 8;
 
 /// Decodes the events of one stream: the contract compiled into a plan. Shared by all batches of the stream.
 #[derive(Debug)]
@@ -206,9 +210,11 @@ impl BatchBuilder {
                     rejected.append(&reason, item.bytes, place);
                     progress.counts.rejected += 1;
                 }
-                Ok(event_id) if is_duplicate(event_id, place.sub_sequence) => progress.counts.duplicate += 1,
-                Ok(_) => {
-                    events.append(plan, judge, text, place);
+                Ok(Judged { event_id, .. }) if is_duplicate(event_id, place.sub_sequence) => {
+                    progress.counts.duplicate += 1;
+                }
+                Ok(Judged { event_plan, .. }) => {
+                    events.append((plan, event_plan), judge, text, place);
                     *unknown_fields += judge.extras.fields();
                     progress.counts.stored += 1;
                 }
@@ -287,49 +293,55 @@ struct Place<'a> {
 #[derive(Debug)]
 struct EventColumns {
     contract: Vec<Column>,
-    extras: StringBuilder,
+    /// Bytes of a row in the columns of the contract and in extras, without its texts and entries.
+    row_bytes: usize,
+    extras: Texts,
     lineage: LineageColumns,
-    date: Date32Builder,
+    date: Numbers<Date32Type>,
     rows: usize,
     bytes: usize,
 }
 
 impl EventColumns {
     fn new(plan: &Plan) -> Self {
+        let contract: Vec<Column> = plan.kept().map(Column::new).collect();
         Self {
-            contract: plan.kept().map(|(_, check)| Column::new(check)).collect(),
-            extras: StringBuilder::new(),
+            row_bytes: contract.iter().map(Column::row_bytes).sum::<usize>() + EXTRAS_ROW_BYTES,
+            contract,
+            extras: Texts::default(),
             lineage: LineageColumns::default(),
-            date: Date32Builder::new(),
+            date: Numbers::default(),
             rows: 0,
             bytes: 0,
         }
     }
 
     /// Adds the event that passed the judge.
-    fn append(&mut self, plan: &Plan, judge: &mut Judge, text: &str, place: Place<'_>) {
+    fn append(&mut self, (plan, event_plan): (&Plan, &EventPlan), judge: &mut Judge, text: &str, place: Place<'_>) {
         let extras = judge.extras.finish();
-        self.extras.append_option(extras);
-        self.bytes += 8 + extras.map_or(0, str::len);
+        self.extras.open().append_option(extras);
+        let mut bytes = self.row_bytes + extras.map_or(0, str::len);
         let source = judge.source(text);
-        for ((slot, _), column) in plan.kept().zip(&mut self.contract) {
-            self.bytes += column.append(judge.cell(slot), source);
+        for PlannedColumn { slot, column } in &event_plan.columns {
+            if let Some(column) = self.contract.get_mut(*column) {
+                bytes += column.append(self.rows, judge.cell(*slot), &source);
+            }
         }
         let occurred_at = if let Cell::Integer(micros) = judge.cell(plan.occurred_at) { micros } else { 0 };
-        self.date.append_value(timestamp::date(occurred_at));
-        self.bytes += self.lineage.append(place);
+        self.date.open().append_value(timestamp::date(occurred_at));
+        self.bytes += bytes + self.lineage.append(place);
         self.rows += 1;
     }
 
     fn finish(&mut self, decoder: &Decoder) -> Result<RecordBatch, TransformError> {
         let schema = &decoder.events_schema;
+        let (rows, _) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.bytes));
         let contract = self.contract.iter_mut().zip(schema.fields());
         let mut columns: Vec<ArrayRef> =
-            contract.map(|(column, field)| column.finish(field.data_type())).collect::<Result<_, _>>()?;
+            contract.map(|(column, field)| column.finish(rows, field.data_type())).collect::<Result<_, _>>()?;
         columns.push(Arc::new(self.extras.finish()));
         columns.extend(self.lineage.finish(schema)?);
         columns.push(Arc::new(self.date.finish()));
-        (self.rows, self.bytes) = (0, 0);
         batch(schema, columns)
     }
 }
@@ -400,20 +412,20 @@ impl RejectedColumns {
 /// Shard, sequence number, sub-sequence number and arrival time: the same four in both tables.
 #[derive(Debug, Default)]
 struct LineageColumns {
-    shard: StringBuilder,
-    sequence: StringBuilder,
-    sub_sequence: Int32Builder,
-    arrived_at: TimestampMicrosecondBuilder,
+    shard: Texts,
+    sequence: Texts,
+    sub_sequence: Numbers<Int32Type>,
+    arrived_at: Numbers<TimestampMicrosecondType>,
 }
 
 impl LineageColumns {
     fn append(&mut self, place: Place<'_>) -> usize {
         let RecordPosition { shard, sequence, arrived_at, .. } = *place.position;
-        self.shard.append_value(shard);
-        self.sequence.append_value(sequence);
+        self.shard.open().append_value(shard);
+        self.sequence.open().append_value(sequence);
         // A record is split into far fewer values than 31 bits count.
-        self.sub_sequence.append_value(i32::try_from(place.sub_sequence).unwrap_or(i32::MAX));
-        self.arrived_at.append_value(arrived_at.get());
+        self.sub_sequence.open().append_value(i32::try_from(place.sub_sequence).unwrap_or(i32::MAX));
+        self.arrived_at.open().append_value(arrived_at.get());
         shard.len() + sequence.len() + 20
     }
 

@@ -31,15 +31,22 @@ pub(crate) struct Judge {
     pub(crate) extras: Extras,
 }
 
+/// What an event is that passed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) event_id: Uuid,
+    pub(crate) event_plan: &'a EventPlan,
+}
+
 impl Judge {
-    /// Checks an object and gives its event_id. Values that passed are in [`Judge::cells`], by slot.
-    pub(crate) fn event(
+    /// Checks an object. Values that passed are in [`Judge::cells`], by slot.
+    pub(crate) fn event<'a>(
         &mut self,
-        plan: &Plan,
+        plan: &'a Plan,
         text: &str,
         fields: &ObjectFields,
         arrived_at: i64,
-    ) -> Result<Uuid, Rejected> {
+    ) -> Result<Judged<'a>, Rejected> {
         self.clear(plan);
         let version = schema_version(plan, text, fields)
             .map_err(|reason| Rejected::field(reason, plan.name(plan.schema_version)))?;
@@ -47,19 +54,28 @@ impl Judge {
         let event_plan = self
             .event_type(plan, text, fields)
             .map_err(|reason| Rejected::field(reason, plan.name(plan.event_type)))?;
+        let mut known = 0;
+        for slot in [plan.schema_version, plan.event_type] {
+            known += usize::from(fields.get(slot).token != Token::Absent);
+        }
         for step in &event_plan.steps {
-            self.field(plan, *step, text, fields.get(step.slot))?;
+            let value = fields.get(step.slot);
+            known += usize::from(value.token != Token::Absent);
+            self.field(plan, *step, text, value)?;
             if step.slot == plan.occurred_at {
                 self.is_plausible(plan, arrived_at)?;
             }
         }
         self.rules_hold(plan, event_plan, text)?;
-        self.keep_unknown(plan, event_plan, text, fields);
+        self.keep_unknown(text, fields);
+        if known < fields.known() {
+            self.keep_foreign(plan, event_plan, text, fields);
+        }
         if self.extras.is_too_large() {
             return Err(Rejected::field(ReasonCode::TooLarge, "extras"));
         }
         match self.cell(plan.event_id) {
-            Cell::Uuid(event_id) => Ok(event_id),
+            Cell::Uuid(event_id) => Ok(Judged { event_id, event_plan }),
             _ => Err(Rejected::field(ReasonCode::MissingField, plan.name(plan.event_id))),
         }
     }
@@ -75,8 +91,11 @@ impl Judge {
     }
 
     fn clear(&mut self, plan: &Plan) {
-        self.cells.clear();
-        self.cells.resize(plan.fields.len(), Cell::Null);
+        if self.cells.len() == plan.fields.len() {
+            self.cells.fill(Cell::Null);
+        } else {
+            self.cells = vec![Cell::Null; plan.fields.len()];
+        }
         self.entries.clear();
         self.entries.shrink_to(KEPT_BYTES / size_of::<Cell>());
         self.unescaped.clear();
@@ -97,8 +116,10 @@ impl Judge {
         fields: &ObjectFields,
     ) -> Result<&'a EventPlan, ReasonCode> {
         let value = present(fields.get(plan.event_type)).ok_or(ReasonCode::MissingField)?;
-        let (name, cell) = cell::string(text, value, &mut self.unescaped)?;
+        let before = self.unescaped.len();
+        let name = cell::string(text, value, &mut self.unescaped)?;
         let found = plan.event_types.iter().find(|event_plan| event_plan.name == name);
+        let cell = cell::text(value, before, name);
         self.set(plan.event_type, cell);
         found.ok_or(ReasonCode::UnknownEventType)
     }
@@ -110,12 +131,13 @@ impl Judge {
             return if is_required { Err(reject(ReasonCode::MissingField)) } else { Ok(()) };
         };
         let Some(field) = plan.fields.get(slot) else { return Ok(()) };
-        let cell = match &field.check {
-            Check::List(list) => self.list((list, field.is_kept), plan.name(slot), text, value)?,
-            check => cell::scalar(check, text, value, &mut self.unescaped).map_err(reject)?,
-        };
-        self.set(slot, cell);
-        Ok(())
+        if let Check::List(list) = &field.check {
+            let cell = self.list((list, field.is_kept), plan.name(slot), text, value)?;
+            self.set(slot, cell);
+            return Ok(());
+        }
+        let Some(cell) = self.cells.get_mut(slot) else { return Ok(()) };
+        cell::scalar((&field.check, text, value), &mut self.unescaped, cell).map_err(reject)
     }
 
     /// Scans a list a second time, for the values of its entries; the first scan has found it well-formed. Unknown
@@ -132,7 +154,9 @@ impl Judge {
         }
         let first = self.entries.len();
         let mut entries = 0;
-        let mut scanner = Scanner::new(text, value.start + 1);
+        // The list alone: what the scanner looks ahead at is then never looked at for another list.
+        let list_text = text.get(..value.end()).unwrap_or_default();
+        let mut scanner = Scanner::new(list_text, value.start() + 1);
         while !scanner.take(b']') {
             scanner.take(b',');
             scanner.skip_white_space();
@@ -165,12 +189,13 @@ impl Judge {
             return Err(reject(ReasonCode::DuplicateKey, &field.name));
         }
         for (slot, field) in list.fields.iter().enumerate() {
-            let cell = match present(self.entry_fields.get(slot)) {
-                Some(value) => cell::scalar(&field.check, text, value, &mut self.unescaped)
+            let mut cell = Cell::Null;
+            match present(self.entry_fields.get(slot)) {
+                Some(value) => cell::scalar((&field.check, text, value), &mut self.unescaped, &mut cell)
                     .map_err(|reason| reject(reason, &field.name))?,
                 None if field.is_required => return Err(reject(ReasonCode::MissingField, &field.name)),
-                None => Cell::Null,
-            };
+                None => {}
+            }
             self.entries.push(cell);
         }
         Ok(())
@@ -207,11 +232,15 @@ impl Judge {
         }
     }
 
-    /// Unknown fields of the event, and fields of other event types. Unknown fields of list entries are there already.
-    fn keep_unknown(&mut self, plan: &Plan, event_plan: &EventPlan, text: &str, fields: &ObjectFields) {
+    /// Unknown fields of the event. Those of list entries are there already.
+    fn keep_unknown(&mut self, text: &str, fields: &ObjectFields) {
         for unknown in fields.unknown() {
             self.extras.push(&[unknown.key.inner(text)], unknown.value.raw(text));
         }
+    }
+
+    /// Fields of other event types.
+    fn keep_foreign(&mut self, plan: &Plan, event_plan: &EventPlan, text: &str, fields: &ObjectFields) {
         for slot in &event_plan.foreign {
             let value = fields.get(*slot);
             if value.token != Token::Absent {

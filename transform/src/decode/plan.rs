@@ -33,6 +33,8 @@ pub(crate) struct EventPlan {
     pub(crate) name: String,
     /// Fields that the type has, and those that are dropped on arrival, in the order of the contract.
     pub(crate) steps: Vec<Step>,
+    /// Fields of the type that have a column.
+    pub(crate) columns: Vec<PlannedColumn>,
     /// Fields of other types only; they are kept as unknown fields.
     pub(crate) foreign: Vec<usize>,
     pub(crate) rules: Vec<PlannedRule>,
@@ -42,6 +44,13 @@ pub(crate) struct EventPlan {
 pub(crate) struct Step {
     pub(crate) slot: usize,
     pub(crate) is_required: bool,
+}
+
+/// A field and its place among the columns of the contract.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedColumn {
+    pub(crate) slot: usize,
+    pub(crate) column: usize,
 }
 
 /// If the text of one slot is among some values, the text of another slot must be among others.
@@ -59,10 +68,7 @@ pub(crate) enum Check {
         is_zip_code: bool,
     },
     Uuid,
-    Enum {
-        values: Vec<String>,
-        allowed: Vec<String>,
-    },
+    Enum(Vec<EnumValue>),
     Integer {
         min: i64,
         max: i64,
@@ -78,6 +84,14 @@ pub(crate) enum Check {
     EventType,
     /// Checked before the event type is known.
     SchemaVersion,
+}
+
+/// A value of an enum.
+#[derive(Debug)]
+pub(crate) struct EnumValue {
+    pub(crate) text: String,
+    /// Whether the field may have it.
+    pub(crate) is_allowed: bool,
 }
 
 /// How to decode the entries of a list.
@@ -115,9 +129,9 @@ impl Plan {
         })
     }
 
-    /// Slot and check of each field that has a column, in column order.
-    pub(crate) fn kept(&self) -> impl Iterator<Item = (usize, &Check)> {
-        self.fields.iter().enumerate().filter(|(_, field)| field.is_kept).map(|(slot, field)| (slot, &field.check))
+    /// The check of each field that has a column, in column order.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Check> {
+        self.fields.iter().filter(|field| field.is_kept).map(|field| &field.check)
     }
 
     pub(crate) fn name(&self, slot: usize) -> &str {
@@ -138,11 +152,18 @@ fn event(contract: &StreamContract, event_type: &str) -> EventPlan {
             Presence::Absent => steps.push(Step { slot, is_required: false }),
         }
     }
+    let kept = contract.all_fields().enumerate().filter(|(_, field)| field.is_kept());
+    let has = |field: &Field| {
+        matches!(field.kind, FieldKind::EventType | FieldKind::SchemaVersion)
+            || field.presence(event_type) != Presence::Absent
+    };
+    let columns = kept.enumerate().filter(|(_, (_, field))| has(field));
+    let columns = columns.map(|(column, (slot, _))| PlannedColumn { slot, column }).collect();
     let rules = contract.rules().iter().filter(|rule| rule.event_type == event_type);
     let rules = rules.filter_map(|rule| {
         Some(PlannedRule { when: condition(contract, &rule.when)?, then: condition(contract, &rule.then)? })
     });
-    EventPlan { name: event_type.to_owned(), steps, foreign, rules: rules.collect() }
+    EventPlan { name: event_type.to_owned(), steps, columns, foreign, rules: rules.collect() }
 }
 
 fn condition(contract: &StreamContract, condition: &Condition) -> Option<(usize, Vec<String>)> {
@@ -157,7 +178,10 @@ fn check(field: &Field) -> Check {
             let is_zip_code = *format == Some(Format::ZipCode);
             Check::Text { max_bytes: field.kind.rejected_above().unwrap_or(usize::MAX), is_zip_code }
         }
-        FieldKind::Enum { values, allowed, .. } => Check::Enum { values: values.clone(), allowed: allowed.clone() },
+        FieldKind::Enum { values, allowed, .. } => {
+            let value = |text: &String| EnumValue { text: text.clone(), is_allowed: allowed.contains(text) };
+            Check::Enum(values.iter().map(value).collect())
+        }
         FieldKind::Integer { min, max } => Check::Integer { min: *min, max: *max },
         FieldKind::Number { min, max } => Check::Number { min: *min, max: *max },
         FieldKind::Boolean => Check::Boolean,

@@ -31,30 +31,46 @@ pub(crate) enum Token {
 }
 
 /// A value's token and its place in the text, quotes and brackets included.
+///
+/// It is two plain numbers on purpose: a function gives those back in registers. A text of 4 GiB, whose places it could
+/// not hold, is far above what a record or a column may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Value {
     pub(crate) token: Token,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    /// The start, and above it the end.
+    place: u64,
 }
 
 impl Value {
+    pub(crate) fn new(token: Token, start: usize, end: usize) -> Self {
+        let narrow = |place| u64::from(u32::try_from(place).unwrap_or(u32::MAX));
+        Self { token, place: narrow(end) << 32 | narrow(start) }
+    }
+
+    pub(crate) fn start(&self) -> usize {
+        usize::try_from(self.place & u64::from(u32::MAX)).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn end(&self) -> usize {
+        usize::try_from(self.place >> 32).unwrap_or(usize::MAX)
+    }
+
     /// The value as it is written.
     pub(crate) fn raw<'a>(&self, text: &'a str) -> &'a str {
-        text.get(self.start..self.end).unwrap_or_default()
+        text.get(self.start()..self.end()).unwrap_or_default()
     }
 
     /// The text between the quotes of a string, escapes as they are written.
     pub(crate) fn inner<'a>(&self, text: &'a str) -> &'a str {
-        text.get(self.start + 1..self.end.saturating_sub(1)).unwrap_or_default()
+        text.get(self.start() + 1..self.end().saturating_sub(1)).unwrap_or_default()
     }
 
     pub(crate) fn contains(&self, position: usize) -> bool {
-        (self.start..self.end).contains(&position)
+        (self.start()..self.end()).contains(&position)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.end - self.start
+        self.end().saturating_sub(self.start())
     }
 }
 
@@ -112,6 +128,8 @@ impl Nesting {
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the bytes end that hold no backslash and no control character, as far as [`Scanner::look_ahead`] looked.
+    plain_to: usize,
     nesting: Nesting,
     /// Ends the scan of a container that is nested too deep, instead of looking for its end.
     stops_too_deep: bool,
@@ -121,7 +139,8 @@ pub(crate) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str, at: usize) -> Self {
         let nesting = Nesting::default();
-        Self { bytes: text.as_bytes(), at, nesting, stops_too_deep: false, faults: Faults::default() }
+        let faults = Faults::default();
+        Self { bytes: text.as_bytes(), at, plain_to: 0, nesting, stops_too_deep: false, faults }
     }
 
     /// A scanner for which a value that is nested too deep is not JSON.
@@ -143,6 +162,7 @@ impl<'a> Scanner<'a> {
         Ok(byte)
     }
 
+    #[inline]
     pub(crate) fn skip_white_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
@@ -161,8 +181,66 @@ impl<'a> Scanner<'a> {
         if self.take(byte) { Ok(()) } else { Err(NotJson) }
     }
 
+    /// Finds how far the text from here on has no backslash and no control character, unless that is known. A string
+    /// before that place ends at the next quote.
+    pub(crate) fn look_ahead(&mut self) {
+        if self.at < self.plain_to {
+            return;
+        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let (chunks, _) = rest.as_chunks();
+        let plain = 16 * chunks.iter().take_while(|chunk| has_only_quotes(chunk)).count();
+        let last = rest.get(plain..).unwrap_or_default();
+        let last = last.iter().take_while(|byte| **byte >= b' ' && **byte != b'\\').count();
+        self.plain_to = self.at + plain + last;
+    }
+
+    /// The next bytes, if there are so many.
+    pub(crate) fn ahead<const N: usize>(&self) -> Option<&[u8; N]> {
+        self.bytes.get(self.at..)?.first_chunk()
+    }
+
+    /// Takes so many bytes, that the caller has seen, and the white space after them.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.at = self.bytes.len().min(self.at + bytes);
+        self.skip_white_space();
+    }
+
+    /// Scans a string that ends before the first backslash and control character; `None` for any other value.
+    #[inline]
+    fn plain_string(&mut self) -> Option<Value> {
+        let start = self.at;
+        let (quote, inner) = self.bytes.get(start..self.plain_to)?.split_first()?;
+        if *quote != b'"' {
+            return None;
+        }
+        let end = start + first_quote(inner)? + 2;
+        self.at = end;
+        Some(Value::new(Token::String, start, end))
+    }
+
+    /// After a value: whether a comma follows, and not the end of the container.
+    pub(crate) fn goes_on(&mut self, end: u8) -> Result<bool, NotJson> {
+        self.skip_white_space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(found) if found == end => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => Err(NotJson),
+        }
+    }
+
     /// Scans the value that begins here; `outer_depth` containers are open around it.
+    #[inline]
     pub(crate) fn value(&mut self, outer_depth: usize) -> Result<Value, NotJson> {
+        if let Some(string) = self.plain_string() {
+            return Ok(string);
+        }
         match self.peek() {
             Some(b'{' | b'[') => self.container(outer_depth),
             _ => self.scalar(),
@@ -213,7 +291,7 @@ impl<'a> Scanner<'a> {
                 }
             }
             if self.closes_or_goes_on()? {
-                return Ok(Value { token, start, end: self.at });
+                return Ok(Value::new(token, start, self.at));
             }
         }
     }
@@ -263,7 +341,7 @@ impl<'a> Scanner<'a> {
             return Err(NotJson);
         }
         self.at += word.len();
-        Ok(Value { token, start, end: self.at })
+        Ok(Value::new(token, start, self.at))
     }
 
     fn number(&mut self) -> Result<Value, NotJson> {
@@ -286,7 +364,7 @@ impl<'a> Scanner<'a> {
             self.digits()?;
             token = Token::Number;
         }
-        Ok(Value { token, start, end: self.at })
+        Ok(Value::new(token, start, self.at))
     }
 
     fn digits(&mut self) -> Result<(), NotJson> {
@@ -302,6 +380,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn string(&mut self) -> Result<Value, NotJson> {
+        if let Some(string) = self.plain_string() {
+            return Ok(string);
+        }
         let start = self.at;
         if self.next()? != b'"' {
             return Err(NotJson);
@@ -310,7 +391,7 @@ impl<'a> Scanner<'a> {
         loop {
             self.skip_plain();
             match self.next()? {
-                b'"' => return Ok(Value { token, start, end: self.at }),
+                b'"' => return Ok(Value::new(token, start, self.at)),
                 b'\\' => {
                     token = Token::EscapedString;
                     self.escape()?;
@@ -362,12 +443,38 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Whether none is a backslash or a control character. It has no branch for each byte, so that the compiler can look at
+/// all of them at once.
+fn has_only_quotes(chunk: &[u8; 16]) -> bool {
+    !chunk.iter().fold(false, |found, byte| found | (*byte < b' ') | (*byte == b'\\'))
+}
+
+/// The place of the first quote.
+#[inline]
+fn first_quote(bytes: &[u8]) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks();
+    let mut at = 0;
+    for word in words {
+        let quotes = has_zero(u64::from_le_bytes(*word) ^ (ONES * b'"' as u64)) & HIGH;
+        if quotes != 0 {
+            return Some(at + quotes.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    rest.iter().position(|byte| *byte == b'"').map(|last| at + last)
+}
+
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// The high bit of each byte that is zero; other bits are noise, and so are those above the lowest one set.
+fn has_zero(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word
+}
+
 /// The high bit of each byte that ends a plain run; bits above the lowest one set may be wrong.
 /// ("Determine if a word has a byte less than n", Sean Eron Anderson, Bit Twiddling Hacks.)
 fn stops(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word;
     let control = word.wrapping_sub(ONES * 0x20) & !word;
     let quote = has_zero(word ^ (ONES * b'"' as u64));
     let backslash = has_zero(word ^ (ONES * b'\\' as u64));

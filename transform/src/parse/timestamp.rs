@@ -46,19 +46,31 @@ fn common_form(text: &[u8]) -> Option<i64> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2] = *head else {
         return None;
     };
-    let (year, month, day) = (number(&[y1, y2, y3, y4])?, number(&[m1, m2])?, number(&[d1, d2])?);
-    let (hour, minute, second) = (number(&[h1, h2])?, number(&[n1, n2])?, number(&[s1, s2])?);
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2];
+    if !digits.iter().fold(true, |all, digit| all & digit.is_ascii_digit()) {
+        return None;
+    }
+    let (year, month, day) = (pair(y1, y2) * 100 + pair(y3, y4), pair(m1, m2), pair(d1, d2));
+    let (hour, minute, second) = (pair(h1, h2), pair(n1, n2), pair(s1, s2));
     let in_calendar = (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month);
     if !in_calendar || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let micros = match tail {
         [b'Z'] => 0,
+        [b'.', f1, f2, f3, b'Z'] if [f1, f2, f3].iter().all(|digit| digit.is_ascii_digit()) => {
+            (pair(*f1, *f2) * 10 + i64::from(f3 & 0xF)) * 1000
+        }
         [b'.', fraction @ .., b'Z'] => micros_of(fraction)?,
         _ => return None,
     };
     let seconds = (days_since_epoch(year, month, day) * 24 + hour) * 3600 + minute * 60 + second;
     Some(seconds * 1_000_000 + micros)
+}
+
+/// The number of two digits.
+fn pair(tens: u8, ones: u8) -> i64 {
+    i64::from(tens & 0xF) * 10 + i64::from(ones & 0xF)
 }
 
 fn number(digits: &[u8]) -> Option<i64> {

@@ -9,7 +9,9 @@
     clippy::cast_possible_wrap
 )]
 
+mod agreement;
 mod bad_input;
+mod oracle;
 mod properties;
 mod rows;
 mod wrapped;
@@ -51,7 +53,7 @@ fn decode(stream: Stream, data: impl AsRef<[u8]>) -> (Counts, DecodedBatch) {
 }
 
 /// An event as key and raw value, so that a test can change, add or remove any of them.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Sample(Vec<(String, String)>);
 
 impl Sample {

@@ -5,13 +5,19 @@ use serde::de::IgnoredAny;
 
 use super::*;
 
-/// Whether the whole text is one value, and its faults.
+/// Whether the whole text is one value, and its faults; the same with a look ahead as without.
 fn scan(text: &str) -> Result<Faults, NotJson> {
-    let mut scanner = Scanner::new(text, 0);
-    scanner.skip_white_space();
-    scanner.value(0)?;
-    scanner.skip_white_space();
-    if scanner.peek().is_some() { Err(NotJson) } else { Ok(scanner.faults) }
+    let whole = |mut scanner: Scanner<'_>| {
+        scanner.skip_white_space();
+        let value = scanner.value(0)?;
+        scanner.skip_white_space();
+        if scanner.peek().is_some() { Err(NotJson) } else { Ok((value, scanner.faults)) }
+    };
+    let mut ahead = Scanner::new(text, 0);
+    ahead.look_ahead();
+    let scanned = whole(Scanner::new(text, 0));
+    assert_eq!(whole(ahead), scanned, "{text:?}");
+    scanned.map(|(_, faults)| faults)
 }
 
 /// serde_json's grammar without its limits on depth, numbers and surrogates.
@@ -122,6 +128,19 @@ proptest! {
         let mut scanner = Scanner::new(&text, 0);
         scanner.skip_plain();
         prop_assert_eq!(scanner.position(), prefix.len());
+    }
+}
+
+#[test]
+fn a_look_ahead_ends_at_the_first_backslash_or_control_character() {
+    for plain in [0, 1, 15, 16, 17, 31, 32, 33, 100] {
+        for (odd, is_plain) in [("", true), ("\\", false), ("\n", false), ("\u{1f}", false), ("\"", true), ("é", true)]
+        {
+            let text = format!("{}{odd}{}", "x".repeat(plain), " ".repeat(20));
+            let mut scanner = Scanner::new(&text, 0);
+            scanner.look_ahead();
+            assert_eq!(scanner.plain_to, if is_plain { text.len() } else { plain }, "{text:?}");
+        }
     }
 }
 
