@@ -11,6 +11,7 @@
 mod columns;
 mod files;
 mod pruning;
+mod reader;
 mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use datafusion::{
     config::TableParquetOptions,
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory},
+        physical_plan::{FileGroup, FileScanConfigBuilder, FileSource as _, ParquetSource},
         source::DataSourceExec,
     },
     execution::cache::cache_manager::FileMetadataCache,
@@ -28,6 +28,7 @@ use deltalake::DeltaTable;
 use super::{
     columns::Columns,
     files::{SnapshotFiles, external},
+    reader::FileReaders,
 };
 
 /// The protocol of Delta up to which files have no hidden rows and columns have their own names, unless a property says so.
@@ -135,8 +136,10 @@ impl TableProvider for SnapshotScan {
         }
         self.table.update_datafusion_session(session).map_err(external)?;
         let store = session.runtime_env().object_store(&files.store)?;
-        let reader = CachedParquetFileReaderFactory::new(store, Arc::clone(&self.footers));
-        let source = self.source(session, filters)?.with_parquet_file_reader_factory(Arc::new(reader));
+        let source = self.source(session, filters)?;
+        let with_bounds = source.filter().is_some();
+        let readers = FileReaders { store, footers: Arc::clone(&self.footers), with_bounds };
+        let source = source.with_parquet_file_reader_factory(Arc::new(readers));
         let statistics = self.statistics_of(&kept);
         let config = FileScanConfigBuilder::new(files.store.clone(), Arc::new(source))
             .with_statistics(statistics)

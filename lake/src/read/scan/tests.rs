@@ -398,3 +398,17 @@ async fn a_table_that_needs_more_is_scanned_by_deltalake() {
     // The text of no letters names its partition.
     assert!(!is_ours(|log| log.replace(r#""kind":"gift""#, r#""kind":"""#)).await);
 }
+
+#[tokio::test]
+async fn a_small_file_is_read_in_one_piece() {
+    let (folder, table) = table(&[one("gift", 1, &[row(1), row(2)])]).await;
+    let [ours, _] = both(&table, None).await;
+    let size = fs::metadata(folder.path().join("kind=gift/day=2026-01-01/part 0.parquet")).unwrap().len();
+    let context = context(&ours, 1);
+    for _ in 0..2 {
+        let plan = context.sql("SELECT id, n FROM t").await.unwrap().create_physical_plan().await.unwrap();
+        collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
+        let read = plan.metrics().unwrap().sum_by_name("bytes_scanned").unwrap().as_usize();
+        assert_eq!(u64::try_from(read).unwrap(), size);
+    }
+}
