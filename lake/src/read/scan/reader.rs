@@ -36,6 +36,8 @@ pub(super) struct FileReaders {
     pub(super) footers: Arc<FileMetadataCache>,
     /// Whether bounds of columns are asked for. They are most of a footer, and without a condition nobody looks at them.
     pub(super) with_bounds: bool,
+    /// Whether footers are kept. Those of very many files would only push each other out.
+    pub(super) keeps: bool,
 }
 
 impl Debug for FileReaders {
@@ -113,9 +115,11 @@ impl FileReader {
             .with_prefetch_hint(Some(FOOTER));
         let meta = self.meta.clone();
         let metadata = Arc::new(reader.load_and_finish(&mut *self, meta.size).await?);
-        let footer = Arc::new(Footer { metadata: Arc::clone(&metadata), has_bounds });
-        let location = meta.location.clone();
-        self.readers.footers.put(&location, CachedFileMetadataEntry::new(meta, footer));
+        if self.readers.keeps {
+            let footer = Arc::new(Footer { metadata: Arc::clone(&metadata), has_bounds });
+            let location = meta.location.clone();
+            self.readers.footers.put(&location, CachedFileMetadataEntry::new(meta, footer));
+        }
         Ok(metadata)
     }
 }

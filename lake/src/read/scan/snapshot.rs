@@ -36,6 +36,9 @@ const READER_VERSION: i32 = 2;
 /// The property by which columns have other names in files.
 const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
+/// The files of one scan whose footers fit into what is kept of footers.
+const FILES_WITH_KEPT_FOOTERS: usize = 1_500;
+
 /// A table at one version.
 pub(super) struct SnapshotScan {
     table: DeltaTable,
@@ -137,8 +140,12 @@ impl TableProvider for SnapshotScan {
         self.table.update_datafusion_session(session).map_err(external)?;
         let store = session.runtime_env().object_store(&files.store)?;
         let source = self.source(session, filters)?;
-        let with_bounds = source.filter().is_some();
-        let readers = FileReaders { store, footers: Arc::clone(&self.footers), with_bounds };
+        let readers = FileReaders {
+            store,
+            footers: Arc::clone(&self.footers),
+            with_bounds: source.filter().is_some(),
+            keeps: kept.len() <= FILES_WITH_KEPT_FOOTERS,
+        };
         let source = source.with_parquet_file_reader_factory(Arc::new(readers));
         let statistics = self.statistics_of(&kept);
         let config = FileScanConfigBuilder::new(files.store.clone(), Arc::new(source))

@@ -169,7 +169,7 @@ fn write(folder: &Path, number: usize, file: &SomeFile) -> Value {
         .set_max_row_group_row_count(Some(11))
         .set_data_page_row_count_limit(4)
         .set_write_batch_size(2)
-        .set_bloom_filter_enabled(number % 2 == 0)
+        .set_bloom_filter_enabled(number.is_multiple_of(2))
         .build();
     let out = fs::File::create(folder.join(&path)).unwrap();
     let mut writer = ArrowWriter::try_new(out, batch.schema(), Some(properties)).unwrap();
