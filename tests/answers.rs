@@ -3,6 +3,7 @@
 pub(crate) mod exports;
 pub(crate) mod report_tables;
 pub(crate) mod reports;
+pub(crate) mod scans;
 pub(crate) mod sql_answers;
 pub(crate) mod sql_limits;
 pub(crate) mod sql_shell;

@@ -16,7 +16,7 @@ fn portion(number: u64) -> Workload {
     Workload { events: 2_000, seed: 300 + number, bad_rate: 0.05, duplicate_rate: 0.05, days: 5 }
 }
 
-async fn with_lake() -> (Machine, Kinesis) {
+pub(crate) async fn with_lake() -> (Machine, Kinesis) {
     let kinesis = Kinesis::with_streams(1, 2).await;
     let machine = Machine::new().with_kinesis(&kinesis);
     portion(0).put(&machine).await;

@@ -1,5 +1,7 @@
 //! A lake: a place, its object store, and the Delta tables in it.
 
+pub(crate) mod opened;
+
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
@@ -32,6 +34,8 @@ use crate::{
     },
 };
 
+use opened::{OpenedTable, OpenedTables};
+
 /// How long log checkpoints name files that left. Older versions do not rest on it: the records and the log name them. A
 /// fleet's compactions take out 100,000 files a day, each of which would be in every log checkpoint.
 const TOMBSTONES_FOR: &str = "interval 2 days";
@@ -47,6 +51,7 @@ pub struct Lake {
     prefix: Path,
     bucket: Option<(aws_sdk_s3::Client, String, Option<String>)>,
     chance: Chance,
+    opened: OpenedTables,
 }
 
 /// What `init` did.
@@ -73,6 +78,7 @@ impl Lake {
                 prefix: Path::from_absolute_path(folder).map_err(|error| fault(error.to_string()))?,
                 bucket: None,
                 chance: Chance::default(),
+                opened: OpenedTables::default(),
             }),
             Place::Bucket { bucket, prefix } => {
                 let aws = aws.ok_or_else(|| fault("an S3 lake needs AWS settings".to_owned()))?;
@@ -83,6 +89,7 @@ impl Lake {
                     prefix: Path::parse(prefix).map_err(|error| fault(error.to_string()))?,
                     bucket: Some((bucket::client(aws), bucket.clone(), region)),
                     chance: Chance::default(),
+                    opened: OpenedTables::default(),
                 })
             }
         }
@@ -93,6 +100,7 @@ impl Lake {
     #[must_use]
     pub fn with_store(mut self, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
         self.root = decorate(self.root);
+        self.opened = OpenedTables::default();
         self
     }
 
@@ -169,6 +177,25 @@ impl Lake {
             url: self.location.to_string(),
             reason: format!("table '{name}' is missing"),
         })
+    }
+
+    /// A table at its newest version, for queries: one that was opened before only reads what came since.
+    ///
+    /// # Errors
+    /// Those of [`Lake::table`].
+    pub(crate) async fn opened(&self, name: &str) -> Result<OpenedTable, LakeError> {
+        let folder = self.table_path(name);
+        if let Some(opened) = self.opened.newest(name, self.root.as_ref(), &folder).await {
+            return Ok(opened);
+        }
+        let opened = OpenedTable::new(self.table(name).await?);
+        self.opened.keep(name, &opened, self.root.as_ref(), &folder).await;
+        Ok(opened)
+    }
+
+    /// What is kept of the tables that were opened.
+    pub(crate) fn opened_tables(&self) -> &OpenedTables {
+        &self.opened
     }
 
     /// Loads a table if it exists.

@@ -51,7 +51,7 @@ impl ParquetObject {
 }
 
 /// Part of an object that is here.
-fn part(whole: &Bytes, range: &Range<u64>) -> Result<Bytes> {
+pub(crate) fn part(whole: &Bytes, range: &Range<u64>) -> Result<Bytes> {
     let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
     let part = bounds.filter(|(start, end)| start <= end && *end <= whole.len()).map(|(start, end)| start..end);
     part.map(|range| whole.slice(range)).ok_or_else(|| ParquetError::EOF("it is shorter than the log says".to_owned()))

@@ -8,6 +8,14 @@
 //! look-up by id that saves nearly all of the work. A condition such as a day computed from a time keeps most rows, so
 //! it costs more than it saves (docs/performance.md has the figures), and the engine evaluates it on whole batches.
 
+mod columns;
+mod files;
+mod pruning;
+mod reader;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
@@ -20,10 +28,26 @@ use datafusion::{
         tree_node::{TreeNode as _, TreeNodeRecursion},
     },
     error::DataFusionError,
+    execution::cache::cache_manager::FileMetadataCache,
     logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, TableProviderFilterPushDown, TableType, col, lit},
     physical_plan::ExecutionPlan,
     scalar::ScalarValue,
 };
+use deltalake::DeltaTable;
+
+use snapshot::SnapshotScan;
+
+/// The scan of a table as loaded, which `general` scans as well: the one of `snapshot`, if the table is plain enough for it.
+pub(crate) fn scan_of(
+    table: &DeltaTable,
+    general: &Arc<dyn TableProvider>,
+    footers: &Arc<FileMetadataCache>,
+) -> Arc<dyn TableProvider> {
+    match SnapshotScan::of(table, general, footers) {
+        Some(scan) => Arc::new(scan),
+        None => Arc::clone(general),
+    }
+}
 
 /// A table whose computed conditions are left to the engine.
 #[derive(Debug)]
@@ -122,7 +146,7 @@ impl TableProvider for PlainConditions {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+mod condition_tests {
     use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
     use datafusion::{datasource::MemTable, logical_expr::cast, prelude::SessionContext};
 

@@ -26,8 +26,11 @@ use crate::{
         record::MaintenanceRecord,
         record_chain::{MAINTENANCE, RecordChain},
     },
-    place::lake::Lake,
-    read::{expired::Expired, scan::PlainConditions},
+    place::lake::{Lake, opened::OpenedTable},
+    read::{
+        expired::Expired,
+        scan::{PlainConditions, scan_of},
+    },
 };
 
 /// Which versions are read.
@@ -97,6 +100,8 @@ pub struct TableReading {
     pub expired_before: Option<NaiveDate>,
     /// The table for DataFusion.
     pub provider: Arc<dyn TableProvider>,
+    /// The same by the scan of deltalake, which knows every kind of Delta table; tests compare the two.
+    pub general: Arc<dyn TableProvider>,
 }
 
 /// The facts of a table's document about its stream, at the read version.
@@ -137,9 +142,9 @@ impl Lake {
         let streams = Stream::ALL.map(|stream| {
             let wanted = &wanted;
             async move {
-                let table = self.wanted_table(stream.table(), wanted).await?;
-                let (reading, expired) = self.stream_reading(stream, &table).await?;
-                Ok::<_, LakeError>((reading, table_reading(stream.table(), &table, &expired, session).await?))
+                let opened = self.wanted_table(stream.table(), wanted).await?;
+                let (reading, expired) = self.stream_reading(stream, &opened.table).await?;
+                Ok::<_, LakeError>((reading, self.table_reading(stream.table(), &opened, &expired, session).await?))
             }
         });
         // Each read runs to its end: dropping a read of the log makes its own threads panic.
@@ -147,11 +152,11 @@ impl Lake {
         let (mut streams, mut tables): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         // It is read after the tables that it follows, so that an early read does not make it look behind.
         let rejected = self.wanted_table(REJECTED_EVENTS, &wanted).await?;
-        let expired = Expired::of(self, REJECTED_EVENTS, &rejected).await?;
+        let expired = Expired::of(self, REJECTED_EVENTS, &rejected.table).await?;
         for reading in &mut streams {
             reading.rejected_gone = expired.hidden(reading.stream);
         }
-        tables.push(table_reading(REJECTED_EVENTS, &rejected, &expired, session).await?);
+        tables.push(self.table_reading(REJECTED_EVENTS, &rejected, &expired, session).await?);
         Ok(LakeReading { tables, streams })
     }
 
@@ -162,7 +167,7 @@ impl Lake {
             AsOf::Versions(versions) => Wanted { versions: versions.clone(), time: None },
             AsOf::Version(version) => {
                 let name = Stream::TransactionEvents.table();
-                let table = self.table(name).await?;
+                let table = self.opened(name).await?.table;
                 self.expect_readable(name, &table, *version).await?;
                 let committed = commits(name, &table).await?;
                 let time = committed.get(version).copied();
@@ -172,19 +177,20 @@ impl Lake {
         })
     }
 
-    async fn wanted_table(&self, name: &str, wanted: &Wanted) -> Result<DeltaTable, LakeError> {
-        let table = self.table(name).await?;
+    async fn wanted_table(&self, name: &str, wanted: &Wanted) -> Result<OpenedTable, LakeError> {
+        let opened = self.opened(name).await?;
+        let table = &opened.table;
         let version = match (wanted.versions.get(name), wanted.time) {
             (Some(version), _) => *version,
-            (None, None) => return Ok(table),
+            (None, None) => return Ok(opened),
             (None, Some(time)) => {
-                let committed = commits(name, &table).await?;
+                let committed = commits(name, table).await?;
                 let before = committed.iter().filter(|(_, at)| **at <= time).map(|(version, _)| *version).max();
                 before.ok_or_else(|| no_such_version(name, &committed, &format!("version of {time} or before")))?
             }
         };
-        self.expect_readable(name, &table, version).await?;
-        at_version(name, table, version).await
+        self.expect_readable(name, table, version).await?;
+        Ok(OpenedTable::new(at_version(name, opened.table, version).await?))
     }
 
     /// Refuses a version below the floor, before anything of it is read: its log may still be there when its files are not.
@@ -240,35 +246,44 @@ impl Lake {
         };
         Ok((reading, expired))
     }
-}
 
-async fn table_reading(
-    name: &str,
-    table: &DeltaTable,
-    expired: &Expired,
-    session: &Arc<SessionState>,
-) -> Result<TableReading, LakeError> {
-    let provider = table
-        .table_provider()
-        .with_session(Arc::clone(session))
-        .await
-        .map_err(|error| LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string())))?;
-    let rows = table.snapshot().ok().and_then(self_check::rows);
-    let [_, day] = partitions_of(name);
-    let since = expired.before.map(|before| (day, before));
-    Ok(TableReading {
-        name: name.to_owned(),
-        version: table.version(),
-        rows: rows.and_then(|rows| rows.checked_sub(expired.all_late())),
-        expired_before: expired.before,
-        provider: PlainConditions::of(provider, since),
-    })
+    async fn table_reading(
+        &self,
+        name: &str,
+        opened: &OpenedTable,
+        expired: &Expired,
+        session: &Arc<SessionState>,
+    ) -> Result<TableReading, LakeError> {
+        let table = &opened.table;
+        let [scan, general] = match opened.scans.get() {
+            Some(scans) => scans.clone(),
+            None => {
+                let general = table.table_provider().with_session(Arc::clone(session)).await;
+                let general = general.map_err(|error| {
+                    LakeError::table(name, "plan a scan")(DeltaTableError::generic(error.to_string()))
+                })?;
+                let scan = scan_of(table, &general, self.opened_tables().footers());
+                opened.scans.get_or_init(|| [scan, general]).clone()
+            }
+        };
+        let rows = table.snapshot().ok().and_then(self_check::rows);
+        let [_, day] = partitions_of(name);
+        let since = expired.before.map(|before| (day, before));
+        Ok(TableReading {
+            name: name.to_owned(),
+            version: table.version(),
+            rows: rows.and_then(|rows| rows.checked_sub(expired.all_late())),
+            expired_before: expired.before,
+            provider: PlainConditions::of(scan, since),
+            general: PlainConditions::of(general, since),
+        })
+    }
 }
 
 /// The settings for reading files. Conditions on plain columns go into the reader (see `scan`). Text is copied and not
 /// read as views into its pages: every part of a batch with such views would count as all of those pages, and a sort of
 /// a small part of a day's files would take gigabytes.
-fn scan_session() -> Arc<SessionState> {
+pub(crate) fn scan_session() -> Arc<SessionState> {
     let mut config = SessionConfig::new();
     let parquet = &mut config.options_mut().execution.parquet;
     parquet.pushdown_filters = true;
