@@ -33,7 +33,7 @@ use crate::terminal::logging;
 /// Threads for decoding, encoding and files. Of each of two archived objects one thread that cuts and one that needs room
 /// may wait for others; all other work ends by itself, so there is always a thread for the files. More threads would not
 /// be faster, and each keeps memory of its own in the allocator.
-const BLOCKING_THREADS: usize = 8;
+const BLOCKING_THREADS: usize = 6;
 
 /// Lands Kinesis event streams exactly once in a Delta lake, and answers questions from it.
 #[derive(Debug, Parser)]

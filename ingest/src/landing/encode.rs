@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 
 use crate::{error::IngestError, landing::draft::Target};
 
-/// The most files that are encoded at once, or wait for those before them: two for each core, and no more than
-/// this. Files differ in size, and a core is not to wait for the largest.
+/// The most files that are encoded at once, or wait for those before them: one for each core and one more, at
+/// most this. Files differ in size, and a core is not to wait for the largest.
 const MOST_AT_ONCE: usize = 8;
 /// The most bytes of their rows together, or one file: a file holds a copy of its rows, and what becomes of them.
-const BYTES_AT_ONCE: usize = 64 << 20;
+const BYTES_AT_ONCE: usize = 32 << 20;
 /// The most rows of a file.
 const MAX_FILE_ROWS: usize = 1_000_000;
 
@@ -72,7 +72,7 @@ impl EncodedFiles {
             planned: VecDeque::new(),
             next: None,
             under_way: VecDeque::new(),
-            most: (2 * cores).min(MOST_AT_ONCE),
+            most: (cores + 1).min(MOST_AT_ONCE),
             room: BYTES_AT_ONCE,
         }
     }

@@ -17,7 +17,7 @@ const BLOOM_FALSE_POSITIVES: f64 = 0.05;
 /// zstd level of the column chunks: the fastest that is still close to the densest on events.
 const ZSTD_LEVEL: i32 = 1;
 /// Rows that are copied and encoded at once: a copy of a whole large file would take its rows twice.
-const PIECE_ROWS: usize = 32 << 10;
+const PIECE_ROWS: usize = 16 << 10;
 /// A value of this size is no usual id, name or text.
 const HEAVY_VALUE: usize = 16 << 10;
 
