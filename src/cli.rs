@@ -30,9 +30,10 @@ use crate::session::former_lake;
 use crate::terminal::failure::{Outcome, WrongUsage};
 use crate::terminal::logging;
 
-/// Threads for encoding and for files. At most one encoder a stream waits for uploads, which always find a thread. More
-/// threads would not be faster, and each keeps memory of its own in the allocator.
-const BLOCKING_THREADS: usize = 4;
+/// Threads for decoding, encoding and files. Of each of two archived objects one thread that cuts and one that needs room
+/// may wait for others; all other work ends by itself, so there is always a thread for the files. More threads would not
+/// be faster, and each keeps memory of its own in the allocator.
+const BLOCKING_THREADS: usize = 6;
 
 /// Lands Kinesis event streams exactly once in a Delta lake, and answers questions from it.
 #[derive(Debug, Parser)]

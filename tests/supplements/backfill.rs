@@ -13,7 +13,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::support::command::{Finished, Machine};
+use crate::landing::many_partitions::watch_peak_memory;
+use crate::support::command::{Finished, Machine, wait};
 use crate::support::oracle::Workload;
 use crate::support::servers::{Kinesis, S3, TRANSACTION_EVENTS, USER_EVENTS};
 
@@ -224,6 +225,26 @@ async fn a_damaged_object_gives_its_readable_part() {
     assert!(mended["duplicate"].as_u64().unwrap() > 100, "{mended}");
     assert_eq!(machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await, events.len() as i64);
     machine.succeed(&["lake", "verify"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_archive_lands_within_the_memory_budget() {
+    const EVENTS: &str = "1000000";
+    let machine = Machine::new().with("BLUELAKE_INGEST_MEMORY_BUDGET", "256MiB");
+    machine
+        .succeed(&["generate", "--events", EVENTS, "--days", "5", "--to", "t.ndjson", "--stream", TRANSACTION_EVENTS])
+        .await;
+    machine.succeed(&["lake", "init"]).await;
+    let landing = machine.start(&["backfill", "t.ndjson", "--stream", TRANSACTION_EVENTS, "--json"]);
+    let watching = watch_peak_memory(landing.id().unwrap());
+    let summary = wait(landing).await.expect_code(0).json();
+    let peak = watching.await.unwrap() >> 10;
+    eprintln!("peak memory: {peak} MiB");
+    // All rows have 300 MiB; a part of them at a time is held, decoded and encoded.
+    assert!(peak > 0 && peak < 400, "{peak} MiB");
+    assert!(summary["commits"].as_u64().unwrap() > 5, "{summary}");
+    let rows = machine.number("./bluelake-data", "SELECT count(*) FROM transactions").await;
+    assert_eq!(summary["stored"], rows, "{summary}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,18 +1,23 @@
-//! Rows to files: planned into partitions and encoded, no further ahead of the uploads than memory allows.
+//! Rows to files: planned into partitions and encoded, several files at once, no further ahead of the uploads than memory
+//! allows.
+
+use std::{collections::VecDeque, num::NonZero, thread};
 
 use arrow::array::RecordBatch;
-use bluelake_transform::{DecodedBatch, EncodedFile, Partitions, TransformError, encode};
-use tokio::sync::mpsc;
+use bluelake_schemas::Stream;
+use bluelake_transform::{DecodedBatch, EncodedFile, Partitions, PlannedFile, TransformError, encode_planned};
+use tokio::task::JoinHandle;
 
-use crate::landing::draft::Target;
+use crate::{error::IngestError, landing::draft::Target};
 
-/// Files that are encoded ahead of the uploads. Each holds at most a file's rows in memory.
-const ENCODED_AHEAD: usize = 2;
+/// The most files that are encoded at once, or wait for those before them: one for each core and one more, at
+/// most this. Files differ in size, and a core is not to wait for the largest.
+const MOST_AT_ONCE: usize = 8;
+/// The most bytes of their rows together, or one file: a file holds a copy of its rows, and what becomes of them.
+const BYTES_AT_ONCE: usize = 32 << 20;
 /// The most rows of a file.
 const MAX_FILE_ROWS: usize = 1_000_000;
 
-/// Files as they are encoded.
-pub(crate) type EncodedFiles = mpsc::Receiver<Result<(Target, EncodedFile), TransformError>>;
 /// The partitions of each table that rows were planned into.
 pub(crate) type Planned = Vec<(Target, Partitions)>;
 
@@ -45,29 +50,81 @@ pub(crate) fn split_largest(rows: Vec<DecodedBatch>) -> Result<(Planned, Option<
     Ok((largest, rest))
 }
 
-/// Encodes on a thread of its own, a file at a time, no further ahead than the channel holds.
-pub(crate) fn encode_all(rows: impl FnOnce() -> Result<Planned, TransformError> + Send + 'static) -> EncodedFiles {
-    let (sender, receiver) = mpsc::channel(ENCODED_AHEAD);
-    tokio::task::spawn_blocking(move || {
-        let planned = match rows() {
-            Ok(planned) => planned,
-            Err(error) => {
-                let _ = sender.blocking_send(Err(error));
-                return;
-            }
-        };
-        for (target, partitions) in planned {
-            for rows in partitions {
-                let file = rows.and_then(|rows| encode(&rows, target.layout())).map(|file| (target, file));
-                let failed = file.is_err();
-                // A receiver that is gone has met an error of its own and reports it.
-                if sender.blocking_send(file).is_err() || failed {
-                    return;
-                }
+/// Files as they are encoded, several at once, in the order in which they were planned.
+pub(crate) struct EncodedFiles {
+    planning: Option<JoinHandle<Result<Planned, TransformError>>>,
+    planned: VecDeque<(Target, Partitions)>,
+    /// The next file, when it has to wait.
+    next: Option<(Target, PlannedFile)>,
+    /// Files that are being encoded, or that wait for those before them, each with the bytes of its rows.
+    under_way: VecDeque<(usize, Target, JoinHandle<Result<EncodedFile, TransformError>>)>,
+    most: usize,
+    /// The most bytes of their rows together.
+    room: usize,
+}
+
+impl EncodedFiles {
+    /// Plans on a thread of its own. No file is begun before the first is asked for.
+    pub(crate) fn of(rows: impl FnOnce() -> Result<Planned, TransformError> + Send + 'static) -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            planning: Some(tokio::task::spawn_blocking(rows)),
+            planned: VecDeque::new(),
+            next: None,
+            under_way: VecDeque::new(),
+            most: (cores + 1).min(MOST_AT_ONCE),
+            room: BYTES_AT_ONCE,
+        }
+    }
+
+    /// The next file. After an error nothing more is begun.
+    pub(crate) async fn next(&mut self, stream: Stream) -> Option<Result<(Target, EncodedFile), IngestError>> {
+        let transform = |source| IngestError::Transform { stream, source };
+        if let Some(planning) = self.planning.take() {
+            match planning.await {
+                Ok(Ok(planned)) => self.planned = planned.into(),
+                Ok(Err(error)) => return Some(Err(transform(error))),
+                Err(error) => return Some(Err(IngestError::task(stream, &error))),
             }
         }
-    });
-    receiver
+        self.begin();
+        let (_, target, encoding) = self.under_way.pop_front()?;
+        let file = match encoding.await {
+            Ok(file) => file.map(|file| (target, file)).map_err(transform),
+            Err(error) => Err(IngestError::task(stream, &error)),
+        };
+        if file.is_err() {
+            (self.next, self.planned, self.under_way) = (None, VecDeque::new(), VecDeque::new());
+        }
+        // The one that was taken made room.
+        self.begin();
+        Some(file)
+    }
+
+    /// Begins files as long as there is room.
+    fn begin(&mut self) {
+        while let Some((target, file)) = self.next.take().or_else(|| self.plan()) {
+            let bytes: usize = self.under_way.iter().map(|(bytes, ..)| bytes).sum();
+            let has_room = self.under_way.len() < self.most && bytes + file.row_bytes() <= self.room;
+            if !has_room && !self.under_way.is_empty() {
+                self.next = Some((target, file));
+                return;
+            }
+            let bytes = file.row_bytes();
+            let encoding = tokio::task::spawn_blocking(move || encode_planned(&file, target.layout()));
+            self.under_way.push_back((bytes, target, encoding));
+        }
+    }
+
+    fn plan(&mut self) -> Option<(Target, PlannedFile)> {
+        loop {
+            let (target, partitions) = self.planned.front_mut()?;
+            if let Some(file) = partitions.next_file() {
+                return Some((*target, file));
+            }
+            self.planned.pop_front();
+        }
+    }
 }
 
 /// Plans rows into partitions, and those into files.
@@ -82,8 +139,12 @@ pub(crate) fn plan_all(rows: [(Target, Vec<RecordBatch>); 2]) -> Result<Planned,
 mod tests {
     use std::sync::Arc;
 
-    use bluelake_schemas::{Contract, Micros, Stream};
-    use bluelake_transform::{Decoder, RecordPosition};
+    use arrow::{
+        array::{AsArray as _, Date32Array},
+        datatypes::Date32Type,
+    };
+    use bluelake_schemas::{Contract, Micros};
+    use bluelake_transform::{Decoder, RecordPosition, encode};
     use uuid::Uuid;
 
     use super::*;
@@ -139,5 +200,61 @@ mod tests {
         assert_eq!((rest.events.num_rows(), rest.rejected.num_rows()), (6, 0));
         let days = plan_all(by_target(vec![rest])).unwrap().into_iter().flat_map(|(_, partitions)| partitions);
         assert_eq!(days.map(|rows| rows.unwrap().rows.num_rows()).collect::<Vec<_>>(), [2, 4]);
+    }
+
+    fn encoded(rows: DecodedBatch) -> EncodedFiles {
+        EncodedFiles::of(move || plan_all(by_target(vec![rows])))
+    }
+
+    /// The day and rows of each file, and the most files that were under way.
+    async fn all(mut files: EncodedFiles) -> (Vec<(String, u64)>, usize) {
+        let (mut found, mut most) = (Vec::new(), 0);
+        while let Some(file) = files.next(Stream::UserEvents).await {
+            let (_, file) = file.unwrap();
+            found.push((file.partition_values[1].1.clone(), file.rows));
+            most = most.max(files.under_way.len());
+        }
+        (found, most)
+    }
+
+    #[tokio::test]
+    async fn several_files_are_encoded_at_once_and_come_in_order() {
+        let (files, most) = all(encoded(rows(20))).await;
+        let days = files.iter().take(20).map(|(day, rows)| (day.as_str(), *rows));
+        let expected: Vec<_> = (1..=20).map(|day| (format!("2026-01-{day:02}"), day)).collect();
+        assert!(days.eq(expected.iter().map(|(day, rows)| (day.as_str(), *rows))), "{files:?}");
+        assert_eq!((files.len(), files[20].1), (21, 20), "the rejected come last");
+        assert!((2..=MOST_AT_ONCE).contains(&most), "{most} at once");
+    }
+
+    #[tokio::test]
+    async fn a_file_waits_for_room() {
+        let one_at_a_time = EncodedFiles { room: 1, ..encoded(rows(5)) };
+        let (files, most) = all(one_at_a_time).await;
+        assert_eq!((files.len(), most), (6, 1));
+    }
+
+    #[tokio::test]
+    async fn an_error_of_one_file_ends_the_others() {
+        let mut rows = rows(4);
+        let schema = rows.events.schema();
+        let at = schema.index_of("event_date").unwrap();
+        let mut columns = rows.events.columns().to_vec();
+        // The three rows of the third day are of a day without a name.
+        let days = columns[at].as_primitive::<Date32Type>().values().iter().enumerate();
+        let days = days.map(|(row, day)| if (3..6).contains(&row) { i32::MAX } else { *day });
+        columns[at] = Arc::new(days.collect::<Date32Array>());
+        rows.events = RecordBatch::try_new(schema, columns).unwrap();
+        let mut files = encoded(rows);
+        let mut written = 0;
+        let error = loop {
+            match files.next(Stream::UserEvents).await.unwrap() {
+                Ok((_, file)) => written += file.rows,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, IngestError::Transform { .. }), "{error}");
+        assert_eq!(written, 1 + 2 + 4, "those before it in their order");
+        assert!(files.next(Stream::UserEvents).await.is_none(), "no further file is begun");
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     landing::{
         buffer::Buffered,
         draft::{Draft, Uploaders},
-        encode::{by_target, encode_all, plan_all, split_largest},
+        encode::{EncodedFiles, by_target, plan_all, split_largest},
         retry::Patience,
         upload::upload_all,
     },
@@ -55,7 +55,7 @@ pub(crate) async fn flush(
     let Buffered { rows, row_bytes, shards } = buffered;
     let before = draft.file_bytes();
     let (rows, room) = apart(rows);
-    let encoded = encode_all(move || plan_all(by_target(rows)));
+    let encoded = EncodedFiles::of(move || plan_all(by_target(rows)));
     let uploaded = upload_all(&Uploaders::of(&table), &mut draft, encoded, &patience).await;
     drop(room);
     let file_bytes = draft.file_bytes() - before;
@@ -88,7 +88,7 @@ pub(crate) async fn write_ahead(
     let split = split.map_err(|error| IngestError::task(stream, &error))?;
     let (largest, rest) = split.map_err(|source| IngestError::Transform { stream, source })?;
     let before = draft.file_bytes();
-    upload_all(&uploaders, &mut draft, encode_all(move || Ok(largest)), &patience).await?;
+    upload_all(&uploaders, &mut draft, EncodedFiles::of(move || Ok(largest)), &patience).await?;
     draft.observe_step(WorkerStep::Reading);
     let file_bytes = draft.file_bytes() - before;
     tracing::debug!(%stream, batch = %draft.id(), file_bytes, "wrote the largest partitions ahead of the commit");

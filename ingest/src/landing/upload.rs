@@ -31,8 +31,8 @@ pub(crate) async fn upload_all(
     let stream = uploaders.stream;
     let mut uploads: JoinSet<Result<(Target, DataFile), IngestError>> = JoinSet::new();
     let mut bytes_under_way = 0;
-    while let Some(file) = encoded.recv().await {
-        let (target, file) = file.map_err(|source| IngestError::Transform { stream, source })?;
+    while let Some(file) = encoded.next(stream).await {
+        let (target, file) = file?;
         draft.observe_step(WorkerStep::Uploading);
         while uploads.len() >= UPLOADS || (!uploads.is_empty() && bytes_under_way + file.bytes.len() > UPLOAD_BYTES) {
             bytes_under_way -= take_upload(stream, &mut uploads, draft).await?.min(bytes_under_way);

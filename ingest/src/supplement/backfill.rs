@@ -4,6 +4,8 @@
 //! killed or repeated; an event whose id the table has, of the same type and day, is counted as a duplicate and not
 //! added, and so is one of a day that expired. Leaves to the caller: up to which time the stream was ingested, so that ingest cannot bring the same events later.
 
+mod blocks;
+mod decoding;
 mod gather;
 mod object;
 mod plan;
@@ -12,7 +14,7 @@ mod unseen;
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -237,8 +239,7 @@ impl Backfill {
         }
         let stream = self.summary.stream;
         let transform = |source: TransformError| IngestError::Transform { stream, source };
-        let (ids, folders) = pending.candidates().map_err(transform)?;
-        let stored = self.stored(&ids, &folders).await?;
+        let stored = self.stored(&pending, &pending.folders().map_err(transform)?).await?;
         let kept = KeptDays { events: self.table.expired_before(), rejected: None };
         let rows = pending.unseen(stored, kept).map_err(transform)?;
         let (counts, ranges) = (rows.counts, rows.archive_ranges.clone());
@@ -260,9 +261,12 @@ impl Backfill {
         }
     }
 
-    /// The ids that the table has.
-    async fn stored(&self, ids: &Ids, folders: &BTreeSet<String>) -> Result<Ids, IngestError> {
+    /// The ids of the batch that the table has.
+    async fn stored(&self, pending: &Pending, folders: &BTreeSet<String>) -> Result<Ids, IngestError> {
         let name = self.summary.stream.table();
+        // Most partitions of an archive are new, and have no ids to compare with.
+        let ids = LazyLock::new(|| pending.ids());
+        let ids = &ids;
         let read = || async {
             let mut stored = Ids::default();
             let mut found = |id| {

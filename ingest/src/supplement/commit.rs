@@ -8,7 +8,7 @@ use crate::{
     error::IngestError,
     landing::{
         draft::{Draft, Target, Uploaders},
-        encode::{encode_all, plan_all},
+        encode::{EncodedFiles, plan_all},
         flush::commit,
         retry::Patience,
         upload::upload_all,
@@ -65,7 +65,7 @@ pub(crate) async fn commit_supplement(
 ) -> Result<CommitOutcome, IngestError> {
     let SupplementRows { events, rejected, counts, archive_ranges } = rows;
     let mut draft = Draft::new();
-    let encoded = encode_all(move || plan_all([(Target::Events, events), (Target::Rejected, rejected)]));
+    let encoded = EncodedFiles::of(move || plan_all([(Target::Events, events), (Target::Rejected, rejected)]));
     upload_all(&Uploaders::of(table), &mut draft, encoded, patience).await?;
     let id = draft.id();
     let files = draft.into_files();

@@ -12,7 +12,7 @@ use std::{
 
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
-    datatypes::{Schema, SchemaRef, TimestampMicrosecondType},
+    datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType},
 };
 use bytes::Bytes;
 use parquet::{
@@ -25,7 +25,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-use crate::encode::{partition::TableLayout, parts::PartBuffer, statistics::FileStatistics};
+use crate::encode::{partition::TableLayout, parts::PartBuffer, statistics::FileStatistics, values};
 use crate::error::TransformError;
 
 /// Size of the parts of a large file: S3 takes at most 10,000 parts, each but the last of at least 5 MiB.
@@ -54,6 +54,10 @@ pub struct FileOptions {
     pub filters_at_end: bool,
     /// Columns of long values. They have no dictionary and no range: each would be another copy without use.
     pub heavy: BTreeSet<String>,
+    /// Columns without any value. They have no dictionary, and nothing in them is compressed.
+    pub empty: BTreeSet<String>,
+    /// Columns of ids of which few repeat: they have no dictionary.
+    pub seldom_repeated: BTreeSet<String>,
     /// Columns with a range for each page, by which a reader skips parts of a row group.
     pub ranged_pages: BTreeSet<String>,
     /// Size of the parts of the file.
@@ -72,6 +76,8 @@ impl FileOptions {
             filter_values: GROUP_VALUES,
             filters_at_end: true,
             heavy: BTreeSet::new(),
+            empty: BTreeSet::new(),
+            seldom_repeated: BTreeSet::new(),
             ranged_pages: ["occurred_at", "arrived_at"].map(str::to_owned).into(),
             part_bytes: PART_BYTES,
         }
@@ -87,13 +93,23 @@ impl FileOptions {
             .set_max_row_group_bytes(self.group_bytes.map(|bytes| bytes.max(1)))
             .set_bloom_filter_position(position)
             .set_sorting_columns(sorting(schema, layout).map(|column| vec![column]));
-        Ok(schema.fields().iter().fold(builder, |builder, field| self.of_column(builder, field.name())).build())
+        Ok(schema.fields().iter().fold(builder, |builder, field| self.of_column(builder, field)).build())
     }
 
-    fn of_column(&self, mut builder: WriterPropertiesBuilder, name: &str) -> WriterPropertiesBuilder {
+    fn of_column(&self, builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBuilder {
+        let name = field.name().as_str();
         let path = ColumnPath::from(name);
+        let mut builder = values::written(builder, &path, field);
         if self.ranged_pages.contains(name) {
             builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
+        }
+        if self.empty.contains(name) {
+            builder = builder
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_compression(path.clone(), Compression::UNCOMPRESSED);
+        }
+        if self.seldom_repeated.contains(name) {
+            builder = builder.set_column_dictionary_enabled(path.clone(), false);
         }
         if self.heavy.contains(name) {
             builder = builder

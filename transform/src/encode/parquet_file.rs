@@ -9,13 +9,15 @@ use parquet::file::properties::DEFAULT_MAX_ROW_GROUP_ROW_COUNT;
 use uuid::Uuid;
 
 use crate::encode::file_writer::{FileOptions, FileWriter};
-use crate::encode::partition::{PartitionRows, TableLayout};
+use crate::encode::partition::{PartitionRows, PlannedFile, TableLayout};
 use crate::error::TransformError;
 
 /// False positives of a bloom filter on an id.
-const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+const BLOOM_FALSE_POSITIVES: f64 = 0.05;
 /// zstd level of the column chunks: the fastest that is still close to the densest on events.
 const ZSTD_LEVEL: i32 = 1;
+/// Rows that are copied and encoded at once: a copy of a whole large file would take its rows twice.
+const PIECE_ROWS: usize = 16 << 10;
 /// A value of this size is no usual id, name or text.
 const HEAVY_VALUE: usize = 16 << 10;
 
@@ -50,20 +52,48 @@ pub fn encode(partition: &PartitionRows, layout: TableLayout) -> Result<EncodedF
     let rows = &partition.rows;
     // A part of a batch, by itself.
     let weights = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or_default());
-    let expected = weights.sum::<usize>() / 4;
-    let mut writer = FileWriter::expecting(rows.schema(), layout, &options(rows), expected)?;
+    let folders = folders(layout, &partition.text_value, partition.date_value)?;
+    let mut writer = FileWriter::expecting(rows.schema(), layout, &of_rows(rows), expected(weights.sum()))?;
     writer.push(rows)?;
+    finished(writer, folders)
+}
+
+/// Writes a planned file. Its rows are copied a piece at a time, unless they are heavy.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_planned(file: &PlannedFile, layout: TableLayout) -> Result<EncodedFile, TransformError> {
+    let rows = &file.rows;
+    if file.row_bytes() / rows.len().max(1) > HEAVY_VALUE {
+        return encode(&file.gather()?, layout);
+    }
+    let folders = folders(layout, &file.text_value, file.date_value)?;
+    let schema = rows.schema();
+    let names = schema.fields().iter().map(|field| field.name().as_str()).zip(rows.valued().iter().copied());
+    let mut options = options(names, BTreeSet::new(), rows.len());
+    let ids = schema.fields().iter().enumerate().filter(|(_, field)| options.filters.contains_key(field.name()));
+    options.seldom_repeated =
+        ids.filter(|(index, _)| rows.seldom_repeats(*index)).map(|(_, field)| field.name().clone()).collect();
+    let mut writer = FileWriter::expecting(schema.clone(), layout, &options, expected(file.row_bytes()))?;
+    for piece in rows.pieces(PIECE_ROWS) {
+        writer.push(&piece?)?;
+    }
+    finished(writer, folders)
+}
+
+/// About the bytes of a file of so many bytes of rows.
+fn expected(row_bytes: usize) -> usize {
+    row_bytes / 4
+}
+
+fn finished(writer: FileWriter, partition_values: Vec<(String, String)>) -> Result<EncodedFile, TransformError> {
     let file = writer.finish()?;
     let [bytes] = <[Bytes; 1]>::try_from(file.rest).unwrap_or_else(|parts| [Bytes::from(parts.concat())]);
-    Ok(EncodedFile {
-        partition_values: vec![
-            (layout.text_partition.to_owned(), partition.text_value.clone()),
-            (layout.date_partition.to_owned(), date_text(partition.date_value)?),
-        ],
-        bytes,
-        rows: file.rows,
-        statistics: file.statistics,
-    })
+    Ok(EncodedFile { partition_values, bytes, rows: file.rows, statistics: file.statistics })
+}
+
+fn folders(layout: TableLayout, text: &str, date: i32) -> Result<Vec<(String, String)>, TransformError> {
+    Ok(vec![(layout.text_partition.to_owned(), text.to_owned()), (layout.date_partition.to_owned(), date_text(date)?)])
 }
 
 /// Whether the values are long, on average.
@@ -79,15 +109,23 @@ fn date_text(days: i32) -> Result<String, TransformError> {
     date.map(|date| date.format("%Y-%m-%d").to_string()).ok_or(TransformError::Layout { column: "date" })
 }
 
-/// A file of one part, with options from its rows: which columns are long, and the number of ids.
-fn options(rows: &RecordBatch) -> FileOptions {
-    let (mut filters, mut heavy) = (BTreeMap::new(), BTreeSet::new());
-    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
-        if is_heavy(column) {
-            heavy.insert(field.name().clone());
-        }
-        if field.name().ends_with("_id") && column.null_count() < rows.num_rows() {
-            filters.insert(field.name().clone(), BLOOM_FALSE_POSITIVES);
+/// Options from rows: which columns are long, and which have a value.
+fn of_rows(rows: &RecordBatch) -> FileOptions {
+    let schema = rows.schema();
+    let columns = || schema.fields().iter().map(|field| field.name().as_str()).zip(rows.columns());
+    let heavy = columns().filter(|(_, column)| is_heavy(column)).map(|(name, _)| name.to_owned()).collect();
+    let names = columns().map(|(name, column)| (name, column.null_count() < rows.num_rows()));
+    options(names, heavy, rows.num_rows())
+}
+
+/// A file of one part, of columns by name that have a value or none.
+fn options<'a>(columns: impl Iterator<Item = (&'a str, bool)>, heavy: BTreeSet<String>, rows: usize) -> FileOptions {
+    let (mut filters, mut empty) = (BTreeMap::new(), BTreeSet::new());
+    for (name, valued) in columns {
+        if !valued {
+            empty.insert(name.to_owned());
+        } else if name.ends_with("_id") {
+            filters.insert(name.to_owned(), BLOOM_FALSE_POSITIVES);
         }
     }
     FileOptions {
@@ -95,9 +133,11 @@ fn options(rows: &RecordBatch) -> FileOptions {
         group_rows: DEFAULT_MAX_ROW_GROUP_ROW_COUNT,
         group_bytes: None,
         filters,
-        filter_values: u64::try_from(rows.num_rows()).unwrap_or(u64::MAX),
+        filter_values: u64::try_from(rows).unwrap_or(u64::MAX),
         filters_at_end: false,
         heavy,
+        empty,
+        seldom_repeated: BTreeSet::new(),
         ranged_pages: BTreeSet::new(),
         part_bytes: usize::MAX,
     }

@@ -1,7 +1,7 @@
-//! Splits buffered rows by their partition values and sorts them, one partition at a time. Memory beyond the buffer is
-//! bounded by the largest file, and a file by the memory of its readers.
+//! Splits buffered rows by their partition values and sorts them, one file at a time. Nothing is copied here: a file names
+//! its rows by batch and row (`rows.rs` gathers them). A file is bounded by the memory of its readers.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{AsArray as _, RecordBatch, StringArray},
@@ -10,6 +10,7 @@ use arrow::{
 };
 
 use crate::decode::row_weight::{HEAVY_ROW, RowWeights, row_bytes};
+use crate::encode::rows::{FileRows, Place};
 use crate::error::TransformError;
 
 /// The most bytes of rows in one file: a text column of a batch holds 2 GiB, and a reader may ask for the whole file.
@@ -48,70 +49,67 @@ pub struct PartitionRows {
     pub rows: RecordBatch,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct RowKey {
-    text: usize,
-    date: i32,
-    sorted_by: i64,
-    batch: usize,
-    row: usize,
+/// A file to come: its partition, and where its rows are. Cheap to hold beside the batches.
+#[derive(Debug)]
+pub struct PlannedFile {
+    pub(crate) text_value: String,
+    pub(crate) date_value: i32,
+    pub(crate) rows: FileRows,
+    bytes: usize,
 }
 
-/// Rows of one partition, as batch and row numbers.
-struct Run {
-    text_value: String,
-    date_value: i32,
-    rows: Vec<(usize, usize)>,
+impl PlannedFile {
+    /// Bytes of its rows, about.
+    #[must_use]
+    pub fn row_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Its rows, copied in their order.
+    ///
+    /// # Errors
+    /// When Arrow cannot build the batch.
+    pub fn gather(&self) -> Result<PartitionRows, TransformError> {
+        let rows = self.rows.gather()?;
+        Ok(PartitionRows { text_value: self.text_value.clone(), date_value: self.date_value, rows })
+    }
+}
+
+/// The rows of one partition that have no file yet.
+struct Partition {
+    text: String,
+    date: i32,
+    /// In the order of the file.
+    rows: Vec<Place>,
+    next: usize,
 }
 
 /// An iterator over the partitions of some batches of one schema.
 pub struct Partitions {
-    batches: Vec<RecordBatch>,
+    batches: Arc<Vec<RecordBatch>>,
     weights: Vec<RowWeights>,
-    texts: Vec<String>,
-    order: Vec<RowKey>,
+    partitions: Vec<Partition>,
     next: usize,
     max_rows: usize,
 }
 
 impl Partitions {
-    /// Plans the partitions; `max_rows` bounds the rows of each [`PartitionRows`].
+    /// Plans the partitions; `max_rows` bounds the rows of each file.
     ///
     /// # Errors
     /// When a column of the layout is missing, null or of another type.
     pub fn plan(batches: Vec<RecordBatch>, layout: TableLayout, max_rows: usize) -> Result<Self, TransformError> {
-        let mut texts = Vec::new();
-        let mut numbers = HashMap::new();
-        let mut order = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-        for (batch, rows) in batches.iter().enumerate() {
-            let columns = LayoutColumns::of(rows, layout)?;
-            for row in 0..rows.num_rows() {
-                let value = columns.text.value(row);
-                let text = match numbers.get(value) {
-                    Some(number) => *number,
-                    None => {
-                        texts.push(value.to_owned());
-                        numbers.insert(value.to_owned(), texts.len() - 1);
-                        texts.len() - 1
-                    }
-                };
-                order.push(RowKey {
-                    text,
-                    date: columns.date.value(row),
-                    sorted_by: columns.sort_by.value(row),
-                    batch,
-                    row,
-                });
-            }
+        let mut found = Found::default();
+        for (batch, rows) in (0_u32..).zip(&batches) {
+            found.add(batch, &LayoutColumns::of(rows, layout)?);
         }
-        order.sort_unstable();
         let weights = batches.iter().map(RowWeights::of).collect();
-        Ok(Self { batches, weights, texts, order, next: 0, max_rows: max_rows.max(1) })
+        Ok(Self { batches: Arc::new(batches), weights, partitions: found.sorted(), next: 0, max_rows: max_rows.max(1) })
     }
 
     /// Bytes of all rows, about.
     pub fn bytes(&self) -> usize {
-        self.order.iter().map(|key| self.bytes_of(key)).sum()
+        self.partitions.iter().map(|partition| self.bytes_of_all(partition)).sum()
     }
 
     /// Keeps only the largest partitions, until they hold at least `bytes` of rows. Gives the rows of all others as one
@@ -120,64 +118,72 @@ impl Partitions {
     /// # Errors
     /// When the rows do not fit into one batch: a text column holds 2 GiB at most.
     pub fn split_largest(mut self, bytes: usize) -> Result<(Self, Option<RecordBatch>), TransformError> {
-        let runs = self.order.chunk_by(|left, right| left.text == right.text && left.date == right.date);
-        let mut runs: Vec<(usize, &[RowKey])> =
-            runs.map(|run| (run.iter().map(|key| self.bytes_of(key)).sum(), run)).collect();
-        runs.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let partitions = std::mem::take(&mut self.partitions).into_iter();
+        let mut largest: Vec<_> = partitions.map(|partition| (self.bytes_of_all(&partition), partition)).collect();
+        largest.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let mut kept = 0;
-        let largest = runs.iter().take_while(|(run, _)| {
+        let wanted = largest.iter().take_while(|(partition, _)| {
             let wanted = kept < bytes;
-            kept += run;
+            kept += partition;
             wanted
         });
-        let (largest, others) = runs.split_at(largest.count());
-        let rest: Vec<_> = others.iter().flat_map(|(_, run)| run.iter().map(|key| (key.batch, key.row))).collect();
+        let others = largest.split_off(wanted.count());
+        let rest: Vec<_> = others.iter().flat_map(|(_, others)| others.rows.iter().map(Place::numbers)).collect();
         let rest = if rest.is_empty() {
             None
         } else {
             Some(interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), &rest)?)
         };
-        self.order = largest.iter().flat_map(|(_, run)| run.iter().copied()).collect();
+        self.partitions = largest.into_iter().map(|(_, partition)| partition).collect();
         Ok((self, rest))
     }
 
-    fn bytes_of(&self, key: &RowKey) -> usize {
-        match self.weights.get(key.batch) {
-            Some(RowWeights::Even(bytes)) => *bytes,
-            _ => self.batches.get(key.batch).map_or(0, |batch| row_bytes(batch, key.row)),
-        }
+    /// The next file, without a copy of its rows.
+    pub fn next_file(&mut self) -> Option<PlannedFile> {
+        let partition = loop {
+            let partition = self.partitions.get(self.next)?;
+            if partition.next < partition.rows.len() {
+                break partition;
+            }
+            self.next += 1;
+        };
+        let rest = partition.rows.get(partition.next..)?;
+        let (length, bytes) = self.room_of_file(rest);
+        let file = PlannedFile {
+            text_value: partition.text.clone(),
+            date_value: partition.date,
+            rows: FileRows::new(&self.batches, rest.get(..length)?),
+            bytes,
+        };
+        self.partitions.get_mut(self.next)?.next += length;
+        Some(file)
     }
 
-    fn take_run(&mut self) -> Option<Run> {
-        let rest = self.order.get(self.next..)?;
-        let first = *rest.first()?;
-        let (mut all, mut heavy) = (0, 0);
-        let has_room = |key: &&RowKey| {
-            let bytes = self.bytes_of(key);
-            all += bytes;
+    /// The rows of the next file, of these of its partition, and their bytes.
+    fn room_of_file(&self, rest: &[Place]) -> (usize, usize) {
+        let (mut length, mut all, mut heavy) = (0, 0, 0);
+        for place in rest.iter().take(self.max_rows) {
+            let bytes = self.bytes_of(place);
             heavy += if bytes > HEAVY_ROW { bytes } else { 0 };
             // The first row of a file always has room.
-            all == bytes || (all <= MAX_FILE_BYTES && heavy <= MAX_HEAVY_BYTES)
-        };
-        let run: Vec<_> = rest
-            .iter()
-            .take(self.max_rows)
-            .take_while(|key| key.text == first.text && key.date == first.date)
-            .take_while(has_room)
-            .map(|key| (key.batch, key.row))
-            .collect();
-        self.next += run.len();
-        let text = self.texts.get(first.text)?.clone();
-        Some(Run { text_value: text, date_value: first.date, rows: run })
+            if length > 0 && (all + bytes > MAX_FILE_BYTES || heavy > MAX_HEAVY_BYTES) {
+                break;
+            }
+            all += bytes;
+            length += 1;
+        }
+        (length, all)
     }
 
-    /// The rows of a run: a slice of their batch if they are adjacent, else a copy.
-    fn gather(&self, run: &[(usize, usize)]) -> Result<RecordBatch, TransformError> {
-        let (batch, row) = run.first().copied().unwrap_or_default();
-        let side_by_side = run.iter().enumerate().all(|(offset, place)| *place == (batch, row + offset));
-        match self.batches.get(batch) {
-            Some(rows) if side_by_side => Ok(rows.slice(row, run.len())),
-            _ => Ok(interleave_record_batch(&self.batches.iter().collect::<Vec<_>>(), run)?),
+    fn bytes_of_all(&self, partition: &Partition) -> usize {
+        partition.rows.iter().map(|place| self.bytes_of(place)).sum()
+    }
+
+    fn bytes_of(&self, place: &Place) -> usize {
+        let (batch, row) = place.numbers();
+        match self.weights.get(batch) {
+            Some(RowWeights::Even(bytes)) => *bytes,
+            _ => self.batches.get(batch).map_or(0, |batch| row_bytes(batch, row)),
         }
     }
 }
@@ -186,8 +192,72 @@ impl Iterator for Partitions {
     type Item = Result<PartitionRows, TransformError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Run { text_value, date_value, rows: run } = self.take_run()?;
-        Some(self.gather(&run).map(|rows| PartitionRows { text_value, date_value, rows }))
+        self.next_file().map(|file| file.gather())
+    }
+}
+
+/// The partitions that were found so far.
+#[derive(Default)]
+struct Found {
+    /// In the order in which they were found: a handful of them.
+    texts: Vec<FoundText>,
+    /// The number of each partition, by the number of its text and its date.
+    numbers: BTreeMap<(usize, i32), usize>,
+    rows: Vec<Vec<Place>>,
+}
+
+/// A value of the text partition column.
+struct FoundText {
+    value: String,
+    /// The date of its last row, and the number of that partition: mostly the next one's too.
+    last: Option<(i32, usize)>,
+}
+
+impl Found {
+    /// Adds the rows of a batch.
+    fn add(&mut self, batch: u32, columns: &LayoutColumns<'_>) {
+        let rows = columns.text.iter().zip(columns.date.values()).zip(columns.sort_by.values());
+        for (row, ((text, date), sorted_by)) in (0_u32..).zip(rows) {
+            let number = self.number_of(text.unwrap_or_default(), *date);
+            if let Some(rows) = self.rows.get_mut(number) {
+                rows.push(Place { sorted_by: *sorted_by, batch, row });
+            }
+        }
+    }
+
+    fn number_of(&mut self, text: &str, date: i32) -> usize {
+        let known = self.texts.iter().position(|known| known.value == text);
+        let number = known.unwrap_or(self.texts.len());
+        if known.is_none() {
+            self.texts.push(FoundText { value: text.to_owned(), last: None });
+        }
+        let last = self.texts.get_mut(number).map(|text| &mut text.last);
+        match last {
+            Some(Some((last_date, partition))) if *last_date == date => *partition,
+            last => {
+                let partition = *self.numbers.entry((number, date)).or_insert(self.rows.len());
+                if partition == self.rows.len() {
+                    self.rows.push(Vec::new());
+                }
+                if let Some(last) = last {
+                    *last = Some((date, partition));
+                }
+                partition
+            }
+        }
+    }
+
+    /// The partitions, each with its rows in order.
+    fn sorted(mut self) -> Vec<Partition> {
+        let partition = |((text, date), number): ((usize, i32), usize)| {
+            let mut rows = std::mem::take(self.rows.get_mut(number)?);
+            // Events mostly come in the order of their times.
+            if !rows.is_sorted() {
+                rows.sort_unstable();
+            }
+            Some(Partition { text: self.texts.get(text)?.value.clone(), date, rows, next: 0 })
+        };
+        std::mem::take(&mut self.numbers).into_iter().filter_map(partition).collect()
     }
 }
 

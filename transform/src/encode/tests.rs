@@ -16,7 +16,7 @@ use parquet::{
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
         arrow_writer::ArrowWriterOptions,
     },
-    basic::{Compression, ZstdLevel},
+    basic::{Compression, Encoding, ZstdLevel},
     file::{
         metadata::{PageIndexPolicy, SortingColumn},
         properties::{EnabledStatistics, WriterProperties},
@@ -193,15 +193,19 @@ fn encode_gives_the_bytes_of_one_write() {
         })
         .collect();
     let rows = batch(&rows);
-    // As files were written before there was a writer of batches.
+    // As Parquet's own writer writes them, with the encodings of `values.rs`.
     let user = ColumnPath::from("user_id");
     let properties = WriterProperties::builder()
         .set_created_by(format!("bluelake {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap()))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_sorting_columns(Some(vec![SortingColumn { column_idx: 1, descending: false, nulls_first: false }]))
+        .set_column_dictionary_enabled(ColumnPath::from("occurred_at"), false)
+        .set_column_encoding(ColumnPath::from("occurred_at"), Encoding::DELTA_BINARY_PACKED)
+        .set_column_encoding(user.clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+        .set_column_dictionary_page_size_limit(user.clone(), 4 << 20)
         .set_column_bloom_filter_enabled(user.clone(), true)
-        .set_column_bloom_filter_fpp(user.clone(), 0.01)
+        .set_column_bloom_filter_fpp(user.clone(), 0.05)
         .set_column_bloom_filter_max_ndv(user, 3_000)
         .build();
     let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);

@@ -73,6 +73,7 @@ mod tests {
             ended: false,
             counts,
             rows: batch.finish().unwrap(),
+            ids: Vec::new(),
             room: None,
         }))
     }

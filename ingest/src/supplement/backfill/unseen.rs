@@ -58,24 +58,36 @@ impl Pending {
         std::mem::take(&mut self.rooms)
     }
 
-    /// The ids of its events, and the folders of the partitions that they belong to.
-    pub(crate) fn candidates(&self) -> Result<(Ids, BTreeSet<String>), TransformError> {
-        let (mut ids, mut folders) = (Ids::default(), BTreeSet::new());
+    /// The ids of its events.
+    pub(crate) fn ids(&self) -> Ids {
+        let mut ids = self.room_for_ids();
+        ids.extend(self.chunks.iter().flat_map(|chunk| &chunk.ids));
+        ids
+    }
+
+    fn room_for_ids(&self) -> Ids {
+        let ids = self.chunks.iter().map(|chunk| chunk.ids.len()).sum();
+        Ids::with_capacity_and_hasher(ids, RandomState::default())
+    }
+
+    /// The folders of the partitions that its events belong to.
+    pub(crate) fn folders(&self) -> Result<BTreeSet<String>, TransformError> {
+        let mut folders = BTreeSet::new();
         for chunk in &self.chunks {
-            ids.extend(ids_of(&chunk.rows.events)?);
             folders.extend(folders_of(&chunk.rows.events)?);
         }
-        Ok((ids, folders))
+        Ok(folders)
     }
 
     /// The rows that are to be added when the table has `stored`, and keeps these days. Of several events of one id the first
     /// counts.
     pub(crate) fn unseen(self, stored: Ids, kept: KeptDays) -> Result<SupplementRows, TransformError> {
-        let mut taken = stored;
+        let mut taken = self.room_for_ids();
+        taken.extend(stored);
         let mut rows = SupplementRows::default();
         let mut ranges: BTreeMap<(String, String), ArchiveRange> = BTreeMap::new();
         for chunk in self.chunks {
-            let ids = ids_of(&chunk.rows.events)?.into_iter().map(|id| Some(taken.insert(id)));
+            let ids = chunk.ids.into_iter().map(|id| Some(taken.insert(id)));
             // What expired was there, or would expire: it counts as what is there.
             let is_new = and(&ids.collect(), &kept.is_kept(&chunk.rows.events)?)?;
             let events = filter_record_batch(&chunk.rows.events, &is_new)?;
@@ -111,7 +123,8 @@ impl Pending {
     }
 }
 
-fn ids_of(events: &RecordBatch) -> Result<Vec<Uuid>, TransformError> {
+/// The id of each event.
+pub(crate) fn ids_of(events: &RecordBatch) -> Result<Vec<Uuid>, TransformError> {
     let fault = || TransformError::Layout { column: "event_id" };
     let ids = events.column_by_name("event_id").and_then(|column| column.as_string_opt::<i32>()).ok_or_else(fault)?;
     (0..events.num_rows()).map(|row| Uuid::parse_str(ids.value(row)).map_err(|_| fault())).collect()
@@ -123,7 +136,10 @@ fn folders_of(events: &RecordBatch) -> Result<BTreeSet<String>, TransformError> 
     let types = types.ok_or(TransformError::Layout { column: "event_type" })?;
     let dates = events.column_by_name("event_date").and_then(|column| column.as_primitive_opt::<Date32Type>());
     let dates = dates.ok_or(TransformError::Layout { column: "event_date" })?;
-    let found: BTreeSet<(&str, i32)> = (0..events.num_rows()).map(|row| (types.value(row), dates.value(row))).collect();
+    // The next event is often of the same type and day.
+    let mut rows: Vec<(&str, i32)> = (0..events.num_rows()).map(|row| (types.value(row), dates.value(row))).collect();
+    rows.dedup();
+    let found: BTreeSet<(&str, i32)> = rows.into_iter().collect();
     let folder = |(event_type, date): (&str, i32)| {
         let date = Date32Type::to_naive_date_opt(date).ok_or(TransformError::Layout { column: "event_date" })?;
         Ok(format!("event_type={event_type}/event_date={}/", date.format("%Y-%m-%d")))

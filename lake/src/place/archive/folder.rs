@@ -1,22 +1,22 @@
 //! Archived files of a folder.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
 use bluelake_schemas::Millis;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
-use tokio::{fs::File, io::AsyncReadExt as _};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{ArchivedObject, DELTA_LOG, Listed, ObjectPlace, UnreadableObject, holds_records};
 use crate::error::LakeError;
 
 /// Bytes of a file that are read at once.
-const PART: usize = 256 << 10;
+const PART: usize = 1 << 20;
 
 /// All files below the folder, or the one file that it is. Links are followed.
 pub(super) async fn list(folder: PathBuf) -> Result<Listed, LakeError> {
@@ -93,17 +93,25 @@ fn object(entry: &DirEntry) -> Result<Option<ArchivedObject>, String> {
     }))
 }
 
-/// The content of a file, part by part.
+/// The content of a file, part by part. Each part is one call of a thread that may wait.
 pub(super) async fn read(path: PathBuf) -> Result<BoxStream<'static, Result<Bytes, LakeError>>, LakeError> {
     let name = path.display().to_string();
     let fault = move |source| LakeError::File { operation: "read", path: name.clone(), source };
-    let file = File::open(path).await.map_err(&fault)?;
-    let parts = futures::stream::try_unfold((file, fault), |(mut file, fault)| async move {
-        let mut part = BytesMut::with_capacity(PART);
-        let read = file.read_buf(&mut part).await.map_err(&fault)?;
-        Ok::<_, LakeError>((read > 0).then(|| (part.freeze(), (file, fault))))
+    let file = waited(move || File::open(path)).await.map_err(&fault)?;
+    let parts = futures::stream::try_unfold((file, fault), |(file, fault)| async move {
+        let read = waited(move || {
+            let mut part = Vec::with_capacity(PART);
+            let read = (&file).take(u64::try_from(PART).unwrap_or(u64::MAX)).read_to_end(&mut part)?;
+            Ok((read > 0).then_some((part, file)))
+        });
+        let read = read.await.map_err(&fault)?;
+        Ok::<_, LakeError>(read.map(|(part, file)| (Bytes::from(part), (file, fault))))
     });
     Ok(parts.boxed())
+}
+
+async fn waited<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

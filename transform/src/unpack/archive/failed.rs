@@ -5,6 +5,8 @@
 //! There counts and times are texts; in objects of Firehose they are numbers, times in milliseconds. Both are read. A
 //! time in another form counts as none: the record matters more.
 
+use std::sync::LazyLock;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bluelake_schemas::{Micros, Millis};
 use memchr::memmem;
@@ -15,6 +17,9 @@ use crate::parse::timestamp;
 
 /// 2013-12-01T00:00:00Z: Kinesis did not exist before.
 const EARLIEST_ARRIVAL: Millis = Millis::new(1_385_856_000_000);
+
+/// What each such line holds: most records are events, and are seen to be so by this alone.
+static RAW_DATA: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\"rawData\""));
 
 /// A record as Firehose kept it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +49,9 @@ impl FailedRecord {
     /// The record inside such a line; `None` for an event or anything else.
     #[must_use]
     pub fn of(text: &[u8]) -> Option<Self> {
-        memmem::find(text, b"\"rawData\"").filter(|_| text.starts_with(b"{"))?;
+        if !text.starts_with(b"{") || RAW_DATA.find(text).is_none() {
+            return None;
+        }
         let line: Line = serde_json::from_slice(text).ok()?;
         let is_firehose = line.error_code.is_some() || line.last_error_code.is_some() || line.attempts.is_some();
         if !is_firehose || line.event_id.is_some() {

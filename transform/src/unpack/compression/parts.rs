@@ -7,7 +7,7 @@
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
-use memchr::memmem;
+use memchr::memchr3_iter;
 
 use crate::unpack::archive::is_binary;
 
@@ -15,11 +15,9 @@ use super::format::{LOOKED_AT, UnreadFormat};
 use super::{Compression, MAX_WINDOW_LOG, ZSTD, ZSTD_SKIPPABLE};
 
 /// Bytes that are read from the source at once.
-const READ_AT_ONCE: usize = 64 << 10;
+const READ_AT_ONCE: usize = 256 << 10;
 /// The beginning of a member of gzip within text, with its only method of compression.
 const GZIP_WITHIN: &[u8] = &[0x1F, 0x8B, 0x08];
-/// Bytes of text that are searched for a compressed part at once.
-const BIT: usize = 4 << 10;
 /// Longest beginning of a compressed part.
 const BEGINNING: usize = 4;
 
@@ -37,26 +35,30 @@ pub(super) enum Beside {
 /// A source whose next bytes can be seen before they are taken. Bytes read before a failure come first.
 struct Ahead<R> {
     source: R,
+    /// Its bytes from `from` to `to` are held.
     buffer: Vec<u8>,
     from: usize,
+    to: usize,
     failed: Option<io::Error>,
 }
 
 impl<R: Read> Ahead<R> {
     fn held(&self) -> &[u8] {
-        self.buffer.get(self.from..).unwrap_or_default()
+        self.buffer.get(self.from..self.to).unwrap_or_default()
     }
 
     /// The next bytes: at least `bytes`, unless fewer are left.
     fn look(&mut self, bytes: usize) -> io::Result<&[u8]> {
         if self.held().len() < bytes {
-            self.buffer.drain(..self.from);
-            self.from = 0;
+            self.buffer.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
         }
         while self.failed.is_none() && self.held().len() < bytes {
-            match read_once(&mut self.source, &mut self.buffer) {
+            // The room stays for the next read.
+            self.buffer.resize(self.buffer.len().max(self.to + READ_AT_ONCE), 0);
+            match read_once(&mut self.source, self.buffer.get_mut(self.to..).unwrap_or_default()) {
                 Ok(0) => break,
-                Ok(_) => {}
+                Ok(read) => self.to += read,
                 Err(error) => self.failed = Some(error),
             }
         }
@@ -68,18 +70,14 @@ impl<R: Read> Ahead<R> {
     }
 }
 
-/// Appends what one read gives.
-fn read_once(source: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    let before = buffer.len();
-    buffer.resize(before + READ_AT_ONCE, 0);
-    let read = loop {
-        match source.read(buffer.get_mut(before..).unwrap_or_default()) {
+/// What one read gives.
+fn read_once(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match source.read(into) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => break read,
+            read => return read,
         }
-    };
-    buffer.truncate(before + *read.as_ref().unwrap_or(&0));
-    read
+    }
 }
 
 impl<R: Read> Read for Ahead<R> {
@@ -98,7 +96,7 @@ impl<R: Read> BufRead for Ahead<R> {
     }
 
     fn consume(&mut self, bytes: usize) {
-        self.from = self.buffer.len().min(self.from + bytes);
+        self.from = self.to.min(self.from + bytes);
     }
 }
 
@@ -121,7 +119,7 @@ pub(super) struct Parts<R: Read> {
 
 impl<R: Read> Parts<R> {
     pub(super) fn new(source: R, beside: Beside) -> Self {
-        let ahead = Ahead { source, buffer: Vec::new(), from: 0, failed: None };
+        let ahead = Ahead { source, buffer: Vec::new(), from: 0, to: 0, failed: None };
         Self { state: Some(State::Between(ahead)), beside, is_begun: false }
     }
 
@@ -229,25 +227,22 @@ fn plain_length(source: &mut Ahead<impl Read>, scans: bool) -> io::Result<usize>
     }
 }
 
-/// The beginning of the first compressed part. The search goes in small steps: the part may be near, and the text
-/// behind it is searched again.
+/// The beginning of the first compressed part. One pass looks for a byte of each kind of beginning that texts rarely
+/// hold. No two beginnings overlap, so the first that is found is the first.
 fn next_compressed(text: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while from < text.len() {
-        // A beginning may cross the end of a step.
-        let bit = text.get(from..text.len().min(from + BIT + BEGINNING - 1)).unwrap_or_default();
-        if let Some(at) = first_beginning(bit) {
-            return Some(from + at);
+    const GZIP_RARE: u8 = 0x8B;
+    const ZSTD_RARE: u8 = 0xB5;
+    const SKIPPABLE_RARE: u8 = 0x18;
+    let begins = |at: usize, with: &[u8]| text.get(at..).is_some_and(|rest| rest.starts_with(with));
+    memchr3_iter(GZIP_RARE, ZSTD_RARE, SKIPPABLE_RARE, text).find_map(|rare| match text.get(rare) {
+        Some(&GZIP_RARE) => rare.checked_sub(1).filter(|at| begins(*at, GZIP_WITHIN)),
+        Some(&ZSTD_RARE) => rare.checked_sub(1).filter(|at| begins(*at, ZSTD)),
+        _ => {
+            let at = rare.checked_sub(3)?;
+            let is_skippable = text.get(at).is_some_and(|first| (0x50..=0x5F).contains(first));
+            (is_skippable && begins(at + 1, ZSTD_SKIPPABLE)).then_some(at)
         }
-        from += BIT;
-    }
-    None
-}
-
-fn first_beginning(text: &[u8]) -> Option<usize> {
-    let is_skippable = |at: &usize| text.get(*at).is_some_and(|byte| (0x50..=0x5F).contains(byte));
-    let skippable = memmem::find_iter(text, ZSTD_SKIPPABLE).filter_map(|at| at.checked_sub(1)).find(is_skippable);
-    [memmem::find(text, GZIP_WITHIN), memmem::find(text, ZSTD), skippable].into_iter().flatten().min()
+    })
 }
 
 fn invalid(reason: &'static str) -> io::Error {
