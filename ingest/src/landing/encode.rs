@@ -242,7 +242,7 @@ mod tests {
         let mut columns = rows.events.columns().to_vec();
         // The three rows of the third day are of a day without a name.
         let days = columns[at].as_primitive::<Date32Type>().values().iter().enumerate();
-        let days = days.map(|(row, day)| if (3..6).contains(&row) { i32::MAX } else { *day });
+        let days = days.map(|(row, day)| Some(if (3..6).contains(&row) { i32::MAX } else { *day }));
         columns[at] = Arc::new(days.collect::<Date32Array>());
         rows.events = RecordBatch::try_new(schema, columns).unwrap();
         let mut files = encoded(rows);
