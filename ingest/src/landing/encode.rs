@@ -50,14 +50,21 @@ pub(crate) fn split_largest(rows: Vec<DecodedBatch>) -> Result<(Planned, Option<
     Ok((largest, rest))
 }
 
+/// A file that is being encoded.
+struct Encoding {
+    target: Target,
+    row_bytes: usize,
+    file: JoinHandle<Result<EncodedFile, TransformError>>,
+}
+
 /// Files as they are encoded, several at once, in the order in which they were planned.
 pub(crate) struct EncodedFiles {
     planning: Option<JoinHandle<Result<Planned, TransformError>>>,
     planned: VecDeque<(Target, Partitions)>,
     /// The next file, when it has to wait.
     next: Option<(Target, PlannedFile)>,
-    /// Files that are being encoded, or that wait for those before them, each with the bytes of its rows.
-    under_way: VecDeque<(usize, Target, JoinHandle<Result<EncodedFile, TransformError>>)>,
+    /// Files that are being encoded, or that wait for those before them.
+    under_way: VecDeque<Encoding>,
     most: usize,
     /// The most bytes of their rows together.
     room: usize,
@@ -88,8 +95,8 @@ impl EncodedFiles {
             }
         }
         self.begin();
-        let (_, target, encoding) = self.under_way.pop_front()?;
-        let file = match encoding.await {
+        let Encoding { target, file, .. } = self.under_way.pop_front()?;
+        let file = match file.await {
             Ok(file) => file.map(|file| (target, file)).map_err(transform),
             Err(error) => Err(IngestError::task(stream, &error)),
         };
@@ -104,15 +111,15 @@ impl EncodedFiles {
     /// Begins files as long as there is room.
     fn begin(&mut self) {
         while let Some((target, file)) = self.next.take().or_else(|| self.plan()) {
-            let bytes: usize = self.under_way.iter().map(|(bytes, ..)| bytes).sum();
+            let bytes: usize = self.under_way.iter().map(|file| file.row_bytes).sum();
             let has_room = self.under_way.len() < self.most && bytes + file.row_bytes() <= self.room;
             if !has_room && !self.under_way.is_empty() {
                 self.next = Some((target, file));
                 return;
             }
-            let bytes = file.row_bytes();
-            let encoding = tokio::task::spawn_blocking(move || encode_planned(&file, target.layout()));
-            self.under_way.push_back((bytes, target, encoding));
+            let row_bytes = file.row_bytes();
+            let file = tokio::task::spawn_blocking(move || encode_planned(&file, target.layout()));
+            self.under_way.push_back(Encoding { target, row_bytes, file });
         }
     }
 
@@ -242,7 +249,7 @@ mod tests {
         let mut columns = rows.events.columns().to_vec();
         // The three rows of the third day are of a day without a name.
         let days = columns[at].as_primitive::<Date32Type>().values().iter().enumerate();
-        let days = days.map(|(row, day)| if (3..6).contains(&row) { i32::MAX } else { *day });
+        let days = days.map(|(row, day)| Some(if (3..6).contains(&row) { i32::MAX } else { *day }));
         columns[at] = Arc::new(days.collect::<Date32Array>());
         rows.events = RecordBatch::try_new(schema, columns).unwrap();
         let mut files = encoded(rows);
