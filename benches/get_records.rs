@@ -32,9 +32,13 @@ async fn main() -> Result<()> {
     let client = Client::new(&config);
     let mut tasks = JoinSet::new();
     for stream in std::env::args().skip(1) {
-        let mut pages = client.list_shards().stream_name(&stream).into_paginator().items().send();
-        while let Some(shard) = pages.next().await {
-            tasks.spawn(read(client.clone(), stream.clone(), shard?.shard_id));
+        let mut page = client.list_shards().stream_name(&stream).send().await?;
+        loop {
+            for shard in page.shards.unwrap_or_default() {
+                tasks.spawn(read(client.clone(), stream.clone(), shard.shard_id));
+            }
+            let Some(token) = page.next_token else { break };
+            page = client.list_shards().next_token(token).send().await?;
         }
     }
     let (mut records, mut bytes) = (0, 0);
