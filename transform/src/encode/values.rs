@@ -54,7 +54,6 @@ mod tests {
     use bytes::Bytes;
     use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
-    use super::*;
     use crate::encode::{
         file_writer::{FileOptions, FileWriter},
         partition::TableLayout,
