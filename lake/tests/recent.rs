@@ -77,15 +77,19 @@ async fn only_the_wanted_row_groups_are_read() {
     let lake = fixture.over(|inner| with_concern(inner, Counting(bytes.clone())));
     let table = lake.table(STREAM.table()).await.unwrap();
     let at = |minutes: i64| Micros::new(NEW_YEAR + minutes * MINUTE * 1_000_000);
+    let mut reads = Vec::new();
     for (shard, from, to, groups) in
-        [(SHARD, 300, 315, 1), (SHARD, 300, 330, 2), (SHARD, 1_500, 1_600, 0), ("shardId-9", 0, 1_440, 0)]
+        [(SHARD, 1_500, 1_600, 0), ("shardId-9", 0, 1_440, 0), (SHARD, 300, 315, 1), (SHARD, 300, 330, 2)]
     {
         bytes.store(0, Ordering::Relaxed);
         let wanted: RecentRanges = [(shard.into(), at(from)..=at(to))].into();
         let mut found = 0;
         recent_events(STREAM.table(), &table, &wanted, &mut |_| found += 1).await.unwrap();
         assert_eq!(found, groups * GROUP_ROWS, "{shard} {from}–{to}");
-        let read = bytes.load(Ordering::Relaxed);
-        assert!(read * 10 <= size, "{shard} {from}–{to}: {read} of {size} bytes");
+        reads.push(bytes.load(Ordering::Relaxed));
     }
+    // The footer of so many groups is most of what is read.
+    assert_eq!(reads[..2], [0, 0], "no group, no footer");
+    assert!(reads[2] * 5 <= size, "one group: {reads:?} of {size} bytes");
+    assert!((reads[3] - reads[2]) * 20 <= size, "one more group: {reads:?} of {size} bytes");
 }
