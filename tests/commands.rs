@@ -3,6 +3,7 @@
 pub(crate) mod cli_errors;
 pub(crate) mod deliver;
 pub(crate) mod deliver_live;
+pub(crate) mod deliver_rate;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod help;
