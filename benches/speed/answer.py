@@ -37,7 +37,6 @@ def view_of_files(lake, folder):
             place = folder / name / path.parent.relative_to(lake / name) / f"{number}.parquet"
             place.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, place)
-    return folder
 
 
 def names_of(lake):
@@ -78,7 +77,8 @@ def by_peer(peer, job, sql):
 
 def ask(lake, folder, rounds):
     user, event = names_of(lake)
-    files, job = view_of_files(lake, folder), folder / "job.json"
+    view_of_files(lake, folder)
+    job = folder / "job.json"
     told, ratios = [], {name: [] for name in PEERS}
     for name, sql in QUESTIONS.items():
         sql = " ".join(sql.split()).replace("USER", user).replace("EVENT", event)

@@ -51,7 +51,8 @@ class Landing:
     def __init__(self, source, folder):
         self.source, self.folder, self.bytes, self.rows = source, folder, {}, {}
 
-    def out(self, name):
+    def out(self):
+        """Where the next landing goes; nothing is there."""
         out = self.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         return out
@@ -61,7 +62,7 @@ class Landing:
         shutil.rmtree(out)
 
     def by_bluelake(self):
-        out = self.out("Bluelake")
+        out = self.out()
         bluelake("--lake", out, "lake", "init")
         run = bluelake("--lake", out, "backfill", self.source, "--stream", "transaction-events", "--ahead-of-ingest", "--json")
         self.count("Bluelake", out)
@@ -69,7 +70,7 @@ class Landing:
 
     def by(self, name):
         def run():
-            out = self.out(name)
+            out = self.out()
             pattern = f"{self.source}/*.ndjson.gz" if self.source.is_dir() else str(self.source)
             run = measured([sys.executable, ROOT / "benches/speed/peers.py", "land", PEERS[name], pattern, out, CORES])
             self.count(name, out)

@@ -1,6 +1,6 @@
 """Runs processes in turns and tells their wall time, processor time and memory."""
 
-import dataclasses, json, os, statistics, subprocess, sys, tempfile
+import dataclasses, os, statistics, subprocess, tempfile
 import time as clock
 from pathlib import Path
 
@@ -88,7 +88,3 @@ def machine():
     program = bluelake("--version").output.strip()
     busy = os.getloadavg()[0]
     print(f"{CORES} cores of {model}, {memory:.0f} GiB; {program}; {versions}; load of the minute before {busy:.1f}\n", flush=True)
-
-
-def lines(run):
-    return [json.loads(line) for line in run.output.splitlines() if line]
