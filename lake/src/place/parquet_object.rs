@@ -25,19 +25,23 @@ pub(crate) struct ParquetObject {
     pub(crate) size: u64,
     /// The whole object, once it was read.
     whole: Option<Bytes>,
+    /// Bytes that came from the store.
+    pub(crate) fetched: usize,
 }
 
 impl ParquetObject {
     /// Reads nothing yet.
     pub(crate) fn new(store: Arc<dyn ObjectStore>, path: Path, size: u64) -> Self {
-        Self { store, path, size, whole: None }
+        Self { store, path, size, whole: None, fetched: 0 }
     }
 
     /// The whole of a small object; `None` for a larger one.
     async fn whole(&mut self) -> Result<Option<Bytes>> {
         if self.whole.is_none() && self.size <= SMALL {
             let object = self.store.get(&self.path).await.map_err(external)?;
-            self.whole = Some(object.bytes().await.map_err(external)?);
+            let whole = object.bytes().await.map_err(external)?;
+            self.fetched += whole.len();
+            self.whole = Some(whole);
         }
         Ok(self.whole.clone())
     }
@@ -51,7 +55,7 @@ impl ParquetObject {
 }
 
 /// Part of an object that is here.
-pub(crate) fn part(whole: &Bytes, range: &Range<u64>) -> Result<Bytes> {
+fn part(whole: &Bytes, range: &Range<u64>) -> Result<Bytes> {
     let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
     let part = bounds.filter(|(start, end)| start <= end && *end <= whole.len()).map(|(start, end)| start..end);
     part.map(|range| whole.slice(range)).ok_or_else(|| ParquetError::EOF("it is shorter than the log says".to_owned()))
@@ -64,20 +68,24 @@ fn external(error: object_store::Error) -> ParquetError {
 impl AsyncFileReader for ParquetObject {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
         async move {
-            match self.whole().await? {
-                Some(whole) => part(&whole, &range),
-                None => self.store.get_range(&self.path, range).await.map_err(external),
+            if let Some(whole) = self.whole().await? {
+                return part(&whole, &range);
             }
+            let bytes = self.store.get_range(&self.path, range).await.map_err(external)?;
+            self.fetched += bytes.len();
+            Ok(bytes)
         }
         .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
         async move {
-            match self.whole().await? {
-                Some(whole) => ranges.iter().map(|range| part(&whole, range)).collect(),
-                None => self.store.get_ranges(&self.path, &ranges).await.map_err(external),
+            if let Some(whole) = self.whole().await? {
+                return ranges.iter().map(|range| part(&whole, range)).collect();
             }
+            let bytes = self.store.get_ranges(&self.path, &ranges).await.map_err(external)?;
+            self.fetched += bytes.iter().map(Bytes::len).sum::<usize>();
+            Ok(bytes)
         }
         .boxed()
     }

@@ -18,13 +18,13 @@ use futures::{FutureExt as _, future::BoxFuture};
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::{
     arrow::{arrow_reader::ArrowReaderOptions, async_reader::AsyncFileReader},
-    errors::{ParquetError, Result},
+    errors::Result,
     file::metadata::{
         PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
     },
 };
 
-use crate::place::parquet_object::{SMALL, part};
+use crate::place::parquet_object::ParquetObject;
 
 /// Bytes at the end of a larger file that are read first: nearly every footer fits.
 const FOOTER: usize = 64 << 10;
@@ -55,7 +55,9 @@ impl ParquetFileReaderFactory for FileReaders {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
         let read = MetricBuilder::new(metrics).counter("bytes_scanned", partition);
-        Ok(Box::new(FileReader { readers: self.clone(), meta: file.object_meta, whole: None, read }))
+        let meta = file.object_meta;
+        let object = ParquetObject::new(Arc::clone(&self.store), meta.location.clone(), meta.size);
+        Ok(Box::new(FileReader { readers: self.clone(), meta, object, read }))
     }
 }
 
@@ -63,33 +65,15 @@ impl ParquetFileReaderFactory for FileReaders {
 struct FileReader {
     readers: FileReaders,
     meta: ObjectMeta,
-    /// The whole of a small file, once it was read.
-    whole: Option<Bytes>,
+    object: ParquetObject,
     /// Bytes that were read.
     read: Count,
 }
 
 impl FileReader {
-    async fn ranges(&mut self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {
-        if self.meta.size > SMALL {
-            return self.fetch(&ranges).await;
-        }
-        let whole = match &self.whole {
-            Some(whole) => whole.clone(),
-            None => {
-                let all = 0..self.meta.size;
-                let whole = self.fetch(&[all]).await?.into_iter().next().unwrap_or_default();
-                self.whole.insert(whole).clone()
-            }
-        };
-        ranges.iter().map(|range| part(&whole, range)).collect()
-    }
-
-    async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let read = self.readers.store.get_ranges(&self.meta.location, ranges).await;
-        let read = read.map_err(|error| ParquetError::External(Box::new(error)))?;
-        self.read.add(read.iter().map(Bytes::len).sum());
-        Ok(read)
+    /// Counts what came from the store since `before`.
+    fn count(&self, before: usize) {
+        self.read.add(self.object.fetched - before);
     }
 
     /// The footer, if it is kept and has what is asked for.
@@ -146,12 +130,23 @@ impl FileMetadata for Footer {
 
 impl AsyncFileReader for FileReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
-        let one = async move { Ok(self.ranges(vec![range]).await?.into_iter().next().unwrap_or_default()) };
-        one.boxed()
+        async move {
+            let before = self.object.fetched;
+            let bytes = self.object.get_bytes(range).await;
+            self.count(before);
+            bytes
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
-        self.ranges(ranges).boxed()
+        async move {
+            let before = self.object.fetched;
+            let bytes = self.object.get_byte_ranges(ranges).await;
+            self.count(before);
+            bytes
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(
