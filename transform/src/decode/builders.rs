@@ -10,6 +10,21 @@ use arrow::array::{ArrowPrimitiveType, PrimitiveArray, StringArray};
 const MOST_ROWS_AHEAD: usize = 64 << 10;
 const MOST_BYTES_AHEAD: usize = 1 << 20;
 
+/// A builder of rows that can be told of rows without a value.
+pub(crate) trait Rows {
+    /// What a value is appended to.
+    type Builder;
+
+    /// Rows so far.
+    fn rows(&self) -> usize;
+
+    /// Adds rows without a value.
+    fn append_nulls(&mut self, rows: usize);
+
+    /// The builder, to append to.
+    fn open(&mut self) -> &mut Self::Builder;
+}
+
 /// A builder of texts.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
@@ -19,22 +34,28 @@ pub(crate) struct Texts {
     bytes: usize,
 }
 
-impl Texts {
-    /// Rows so far.
+impl Rows for Texts {
+    type Builder = StringBuilder;
+
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    fn rows(&self) -> usize {
         self.builder.len()
     }
 
-    /// The builder, to append to.
+    fn append_nulls(&mut self, rows: usize) {
+        self.open().append_nulls(rows);
+    }
+
     #[inline]
-    pub(crate) fn open(&mut self) -> &mut StringBuilder {
+    fn open(&mut self) -> &mut StringBuilder {
         if self.rows > 0 {
             self.builder = StringBuilder::with_capacity(std::mem::take(&mut self.rows), self.bytes);
         }
         &mut self.builder
     }
+}
 
+impl Texts {
     /// Takes the texts.
     pub(crate) fn finish(&mut self) -> StringArray {
         let (rows, bytes) = (self.builder.len(), self.builder.values_slice().len());
@@ -61,22 +82,28 @@ impl<T: ArrowPrimitiveType> Default for Numbers<T> {
     }
 }
 
-impl<T: ArrowPrimitiveType> Numbers<T> {
-    /// Rows so far.
+impl<T: ArrowPrimitiveType> Rows for Numbers<T> {
+    type Builder = PrimitiveBuilder<T>;
+
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    fn rows(&self) -> usize {
         self.builder.len()
     }
 
-    /// The builder, to append to.
+    fn append_nulls(&mut self, rows: usize) {
+        self.open().append_nulls(rows);
+    }
+
     #[inline]
-    pub(crate) fn open(&mut self) -> &mut PrimitiveBuilder<T> {
+    fn open(&mut self) -> &mut PrimitiveBuilder<T> {
         if self.rows > 0 {
             self.builder = PrimitiveBuilder::with_capacity(std::mem::take(&mut self.rows));
         }
         &mut self.builder
     }
+}
 
+impl<T: ArrowPrimitiveType> Numbers<T> {
     /// Takes the numbers.
     pub(crate) fn finish(&mut self) -> PrimitiveArray<T> {
         let rows = self.builder.len();
@@ -109,7 +136,7 @@ mod tests {
             }
             assert_eq!((texts.finish().len(), numbers.finish().len()), (10_000, 10_000));
             assert_eq!((texts.builder.values_slice().len(), numbers.builder.capacity()), (0, 0));
-            assert_eq!((texts.len(), numbers.len()), (0, 0));
+            assert_eq!((texts.rows(), numbers.rows()), (0, 0));
         }
         assert!(numbers.open().capacity() >= 10_000);
         assert_eq!((texts.finish().len(), numbers.finish().len()), (0, 0));

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::builder::{ArrayBuilder as _, BooleanBuilder, NullBufferBuilder, PrimitiveBuilder, StringBuilder};
-use arrow::array::{ArrayRef, ArrowPrimitiveType, ListArray, StructArray};
+use arrow::array::builder::{ArrayBuilder as _, BooleanBuilder, NullBufferBuilder, StringBuilder};
+use arrow::array::{ArrayRef, ListArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use uuid::Uuid;
 
-use crate::decode::builders::{Numbers, Texts};
+use crate::decode::builders::{Numbers, Rows, Texts};
 use crate::decode::cell::{Cell, CellSource};
 use crate::decode::plan::{Check, ListPlan};
 
@@ -78,58 +78,14 @@ impl Column {
     /// Takes so many rows as an array of the column's type, and begins anew.
     pub(crate) fn finish(&mut self, rows: usize, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
-            Column::Text(builder) => Arc::new(whole(builder, rows).finish()),
-            Column::Integer(builder) => Arc::new(whole(builder, rows).finish()),
-            Column::Version(builder) => Arc::new(whole(builder, rows).finish()),
-            Column::Number(builder) => Arc::new(whole(builder, rows).finish()),
-            Column::Boolean(builder) => Arc::new(whole(builder, rows).finish()),
-            Column::Time(builder) => times(whole(builder, rows), data_type),
-            Column::List(list) => Arc::new(whole(list, rows).finish(data_type)?),
+            Column::Text(builder) => Arc::new(filled(builder, rows).finish()),
+            Column::Integer(builder) => Arc::new(filled(builder, rows).finish()),
+            Column::Version(builder) => Arc::new(filled(builder, rows).finish()),
+            Column::Number(builder) => Arc::new(filled(builder, rows).finish()),
+            Column::Boolean(builder) => Arc::new(filled(builder, rows).finish()),
+            Column::Time(builder) => times(filled(builder, rows), data_type),
+            Column::List(list) => Arc::new(filled(list, rows).finish(data_type)?),
         })
-    }
-}
-
-/// A builder that can be told of rows without a value.
-trait Rows {
-    type Builder;
-    fn rows(&self) -> usize;
-    fn append_nulls(&mut self, rows: usize);
-    fn open(&mut self) -> &mut Self::Builder;
-}
-
-impl Rows for Texts {
-    type Builder = StringBuilder;
-
-    #[inline]
-    fn rows(&self) -> usize {
-        self.len()
-    }
-
-    fn append_nulls(&mut self, rows: usize) {
-        self.open().append_nulls(rows);
-    }
-
-    #[inline]
-    fn open(&mut self) -> &mut StringBuilder {
-        self.open()
-    }
-}
-
-impl<T: ArrowPrimitiveType> Rows for Numbers<T> {
-    type Builder = PrimitiveBuilder<T>;
-
-    #[inline]
-    fn rows(&self) -> usize {
-        self.len()
-    }
-
-    fn append_nulls(&mut self, rows: usize) {
-        self.open().append_nulls(rows);
-    }
-
-    #[inline]
-    fn open(&mut self) -> &mut PrimitiveBuilder<T> {
-        self.open()
     }
 }
 
@@ -170,19 +126,19 @@ impl Rows for ListColumn {
     }
 }
 
-/// The builder with a null for each row that it lacks before this one.
+/// The builder, to append this row to.
 #[inline]
 fn at<B: Rows>(builder: &mut B, row: usize) -> &mut B::Builder {
-    let missing = row.saturating_sub(builder.rows());
+    filled(builder, row).open()
+}
+
+/// The builder with a null for each of so many rows that it lacks.
+#[inline]
+fn filled<B: Rows>(builder: &mut B, rows: usize) -> &mut B {
+    let missing = rows.saturating_sub(builder.rows());
     if missing > 0 {
         builder.append_nulls(missing);
     }
-    builder.open()
-}
-
-/// The column with a null for each row that it lacks, to be taken.
-fn whole<B: Rows>(builder: &mut B, rows: usize) -> &mut B {
-    at(builder, rows);
     builder
 }
 

@@ -12,7 +12,7 @@ use arrow::datatypes::{Date32Type, Int32Type, SchemaRef, TimestampMicrosecondTyp
 use bluelake_schemas::{Contract, Micros, Stream, rejected_events_schema};
 use uuid::Uuid;
 
-use crate::decode::builders::{Numbers, Texts};
+use crate::decode::builders::{Numbers, Rows as _, Texts};
 use crate::decode::cell::Cell;
 use crate::decode::column::{Column, times};
 use crate::decode::judge::{Judge, Judged};
