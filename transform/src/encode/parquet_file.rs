@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array as _, ArrayRef, RecordBatch};
+use arrow::datatypes::Date32Type;
 use bytes::Bytes;
-use chrono::{DateTime, Days};
 use parquet::file::properties::DEFAULT_MAX_ROW_GROUP_ROW_COUNT;
 use uuid::Uuid;
 
@@ -103,9 +103,7 @@ fn is_heavy(column: &ArrayRef) -> bool {
 }
 
 fn date_text(days: i32) -> Result<String, TransformError> {
-    let epoch = DateTime::UNIX_EPOCH.date_naive();
-    let magnitude = Days::new(u64::from(days.unsigned_abs()));
-    let date = if days < 0 { epoch.checked_sub_days(magnitude) } else { epoch.checked_add_days(magnitude) };
+    let date = Date32Type::to_naive_date_opt(days);
     date.map(|date| date.format("%Y-%m-%d").to_string()).ok_or(TransformError::Layout { column: "date" })
 }
 
@@ -150,7 +148,7 @@ mod tests {
 
     use arrow::{
         array::AsArray as _,
-        datatypes::{DataType, Date32Type, Field},
+        datatypes::{DataType, Field},
     };
     use bluelake_schemas::{Contract, FIELD_ID_KEY, Micros, Stream};
     use parquet::arrow::{
