@@ -67,8 +67,8 @@ async fn a_floor_has_its_next_records_time() {
     assert!(!refused(&fixture.lake, versions(10)).await.contains(&since), "the second floor is above it");
 }
 
-/// Reads data files slowly.
-struct Slow;
+/// Reads data files slowly: each takes so long.
+struct Slow(Duration);
 
 #[async_trait]
 impl Concern for Slow {
@@ -79,7 +79,7 @@ impl Concern for Slow {
         options: object_store::GetOptions,
     ) -> object_store::Result<object_store::GetResult> {
         if location.as_ref().ends_with("-00000.parquet") {
-            tokio::time::sleep(Duration::from_millis(4)).await;
+            tokio::time::sleep(self.0).await;
         }
         store.get_opts(location, options).await
     }
@@ -103,7 +103,8 @@ async fn a_query_beside_deletes_fails_or_is_right() {
         let fixture = Fixture::new().await;
         with_batches(&fixture, 6).await;
         compact(&fixture.lake).await;
-        let lake = fixture.over(|inner| with_concern(inner, Slow));
+        // From a query that ends before anything is deleted to one that lasts longer than all of it.
+        let lake = fixture.over(|inner| with_concern(inner, Slow(Duration::from_millis(round % 50))));
         let query = tokio::spawn(async move { sum(&lake, &AsOf::Version(7)).await });
         tokio::time::sleep(Duration::from_millis(round % 25)).await;
         run(&fixture.lake, &at_once()).await;
