@@ -111,7 +111,7 @@ impl<T: Target> Delivery<T> {
     pub async fn run(&mut self, shutdown: &CancellationToken) -> Result<Delivered, DeliverError> {
         self.begin().await?;
         let mut sources = self.sources().await?;
-        let (mut pauses, mut failing_since, mut reached) = (pauses(), None, self.reached());
+        let mut patience = self.patience(self.options.once);
         loop {
             let round = tokio::select! {
                 biased;
@@ -121,32 +121,13 @@ impl<T: Target> Delivery<T> {
             let pause = match round {
                 Ok(()) => {
                     self.progress.went_well();
-                    pauses.reset();
-                    failing_since = None;
+                    patience = self.patience(self.options.once);
                     if self.options.once {
                         break;
                     }
                     self.options.interval
                 }
-                Err(error) if error.is_transient() => {
-                    // What was reached between two faults begins the count anew.
-                    let now = self.reached();
-                    if now != reached {
-                        pauses.reset();
-                        (failing_since, reached) = (None, now);
-                    }
-                    let since = *failing_since.get_or_insert_with(Instant::now);
-                    if self.options.once && since.elapsed() > self.options.patience {
-                        return Err(error);
-                    }
-                    tracing::warn!(error = causes(&error), "the delivery is tried again");
-                    self.progress.failed(causes(&error));
-                    pauses.pause()
-                }
-                Err(error) => {
-                    self.progress.failed(causes(&error));
-                    return Err(error);
-                }
+                Err(error) => self.failed(&mut patience, error)?,
             };
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -159,7 +140,7 @@ impl<T: Target> Delivery<T> {
     /// Loads the tables anew beside those in use, puts them in their place, and delivers what came meanwhile.
     ///
     /// # Errors
-    /// As [`Self::run`], and faults that may pass.
+    /// As [`Self::run`], once.
     pub async fn rebuild(&mut self, shutdown: &CancellationToken) -> Result<Delivered, DeliverError> {
         self.begin().await?;
         let mut sources = self.sources().await?;
@@ -171,14 +152,45 @@ impl<T: Target> Delivery<T> {
             }
         }
         for source in &mut sources {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return Ok(self.delivered()),
-                loaded = self.load(source) => loaded?,
+            let mut patience = self.patience(true);
+            loop {
+                let loaded = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return Ok(self.delivered()),
+                    loaded = self.load(source) => loaded,
+                };
+                let pause = match loaded {
+                    Ok(()) => break,
+                    // What is loaded stays: the next try goes on with it.
+                    Err(error) => self.failed(&mut patience, error)?,
+                };
+                tokio::select! {
+                    () = shutdown.cancelled() => return Ok(self.delivered()),
+                    () = tokio::time::sleep(pause) => {}
+                }
             }
         }
         self.options.once = true;
         self.run(shutdown).await
+    }
+
+    fn patience(&self, ends: bool) -> Patience {
+        let most = ends.then_some(self.options.patience);
+        Patience { most, pauses: pauses(), since: None, reached: self.reached() }
+    }
+
+    /// What to do after a fault: how long to wait before the next try, or to give up.
+    fn failed(&self, patience: &mut Patience, error: DeliverError) -> Result<Duration, DeliverError> {
+        let after = patience.after(error, self.reached());
+        match &after {
+            Ok((error, _)) => {
+                tracing::warn!(error = causes(error), "the delivery is tried again");
+                self.progress.failed(causes(error));
+            }
+            Err(error) if !error.is_transient() => self.progress.failed(causes(error)),
+            Err(_) => {}
+        }
+        after.map(|(_, pause)| pause)
     }
 
     /// Compares the target with the lake at the version that the target holds.
@@ -423,6 +435,39 @@ fn groups(files: Vec<FeedFile>, load: &Load) -> Vec<Vec<FeedFile>> {
         }
     }
     groups
+}
+
+/// How long faults in a row are put up with.
+struct Patience {
+    /// `None`: for ever.
+    most: Option<Duration>,
+    pauses: Backoff,
+    since: Option<Instant>,
+    /// What was reached when the last of them came.
+    reached: Vec<(Option<u64>, u64)>,
+}
+
+impl Patience {
+    /// The fault, and the pause before the next try.
+    fn after(
+        &mut self,
+        error: DeliverError,
+        reached: Vec<(Option<u64>, u64)>,
+    ) -> Result<(DeliverError, Duration), DeliverError> {
+        if !error.is_transient() {
+            return Err(error);
+        }
+        // What was reached between two faults begins the count anew.
+        if reached != self.reached {
+            self.pauses.reset();
+            (self.since, self.reached) = (None, reached);
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if self.most.is_some_and(|most| since.elapsed() > most) {
+            return Err(error);
+        }
+        Ok((error, self.pauses.pause()))
+    }
 }
 
 /// The pauses after failures in a row.

@@ -237,22 +237,31 @@ impl RedshiftTarget {
         }
     }
 
-    /// The load of a table that is under way, if it has these columns.
+    /// The load of a table that is under way, if it has these columns. One query asks for the load and for what it has loaded:
+    /// between two, another process may end it, and nothing would seem to be loaded of what was.
     pub(super) async fn under_way(&self, source: &Source) -> Result<Option<UnderWay>, DeliverError> {
         let (name, schema) = (source.name(), &self.options.schema);
-        let Some(loading) = self.find(source).await?.loading else { return Ok(None) };
-        if loading.columns != source.columns.to_string() {
-            return Ok(None);
-        }
         let ask = format!(
-            "SELECT \"first\", \"day\" FROM {} WHERE \"table_name\" = {}",
+            "SELECT o.\"version\", o.\"lake_table_id\", o.\"columns\", o.\"began_by\", p.\"first\", p.\"day\" FROM {} o \
+             LEFT JOIN {} p ON p.\"table_name\" = o.\"table_name\" WHERE o.\"table_name\" = {}",
+            place(schema, LOADS),
             place(schema, LOADED),
             literal(name)
         );
         let rows = self.api.query("cannot read the load", &about(name), &ask).await?;
-        let partition = |row: &Row| Some([row.text(0)?.to_owned(), row.text(1)?.to_owned()]);
-        let load = Load { version: loading.version, done: rows.iter().filter_map(partition).collect() };
-        Ok(Some(UnderWay { load, attempt: loading.attempt }))
+        let Some(found) = rows.first() else { return Ok(None) };
+        let version = found.number(0).and_then(|number| u64::try_from(number).ok());
+        let (Some(version), Some(id), Some(columns), Some(attempt)) =
+            (version, found.text(1), found.text(2), found.text(3))
+        else {
+            return Ok(None);
+        };
+        if id != source.feed.table_id()? || columns != source.columns.to_string() {
+            return Ok(None);
+        }
+        let partition = |row: &Row| Some([row.text(4)?.to_owned(), row.text(5)?.to_owned()]);
+        let load = Load { version, done: rows.iter().filter_map(partition).collect() };
+        Ok(Some(UnderWay { load, attempt: attempt.to_owned() }))
     }
 
     /// Tables of these names that Bluelake did not make, or that another lake delivers, stay as they are.

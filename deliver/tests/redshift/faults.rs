@@ -160,8 +160,8 @@ async fn conflicts_of_transactions_are_tried_again() {
         assert_eq!(warehouse.api.faults_left(), 0);
         expect_equal(&world, &warehouse).await;
     }
-    // A rebuild does not give up either.
-    warehouse.api.fail_next(&[CONFLICT, CONFLICT]);
+    // A rebuild does not give up either, not even when rows that were staged are not all there.
+    warehouse.api.fail_next(&[CONFLICT, CONFLICT, "ERROR: division by zero", "ERROR: division by zero"]);
     rebuild(&world, &place).await;
     assert_eq!(warehouse.api.faults_left(), 0);
     expect_equal(&world, &warehouse).await;

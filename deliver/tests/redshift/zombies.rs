@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use bluelake_deliver::Columns;
+use bluelake_deliver::{Columns, Delivery, DeliveryOptions};
 use bluelake_fault_proxy::{Action, Answer, Gate, Placed, Proxy, When, Which};
 use hyper::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::warehouse::{Place, Warehouse, deliver, delivery_to, expect_equal, settings, target_of};
-use crate::world::World;
+use super::warehouse::{Place, Warehouse, deliver, delivery_to, expect_equal, settings, target_of, try_deliver};
+use crate::world::{World, options};
 
 /// Batches with this text.
 fn batches(part: &'static str) -> When {
@@ -95,5 +95,45 @@ async fn a_part_of_a_load_that_was_thrown_away_does_not_come_into_the_next_one()
     assert!(error.to_string().contains("AccessDenied"), "{error}");
     arrived(&gate, &late).await;
     deliver(&world, &warehouse.place()).await;
+    expect_equal(&world, &warehouse).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_late_with_a_part_of_a_load_that_ends_meanwhile_is_overtaken() {
+    let Some(warehouse) = Warehouse::start().await else { return };
+    let mut world = World::new().await;
+    world.add_users(20).await;
+    world.add_transactions(20).await;
+    // Its rows are on their way, …
+    const LOADS: &str = "INSERT INTO \"lake\".\"user_events__new\" (";
+    let proxy = Proxy::start(&warehouse.api.endpoint).await.unwrap();
+    let place = Place { data_api: proxy.endpoint(), ..warehouse.place() };
+    let (rows, look) = (Gate::closed(), Gate::closed());
+    let loads = proxy.on(batches(LOADS), Which::Every, Action::Hold(rows.clone()));
+    let options = DeliveryOptions { patience: Duration::ZERO, ..options(Columns::All) };
+    let target = target_of(settings("lake"), &place);
+    let mut slow = Delivery::new(world.lake.clone(), world.contract.clone(), target, options);
+    let slow = tokio::spawn(async move { slow.run(&CancellationToken::new()).await });
+    let taken = async |placed: &Placed| {
+        while placed.taken() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    taken(&loads).await;
+    // … another process is faster with them, and does not put them in their place yet; …
+    let (_proxy, refused) = refused(&warehouse, "RENAME TO").await;
+    let error = try_deliver(&world, &refused).await.unwrap_err();
+    assert!(error.to_string().contains("AccessDenied"), "{error}");
+    // … while the first one looks why its own failed, that happens.
+    let asks = When::any().that(|call| {
+        let sql = call.json()["Sql"].to_string().replace('\\', "");
+        sql.contains("FROM \"lake\".\"loaded_partitions\"") || sql.contains("JOIN \"lake\".\"loaded_partitions\"")
+    });
+    let looks = proxy.on(asks, Which::Every, Action::Hold(look.clone()));
+    rows.open();
+    taken(&looks).await;
+    deliver(&world, &warehouse.place()).await;
+    look.open();
+    slow.await.unwrap().unwrap();
     expect_equal(&world, &warehouse).await;
 }
