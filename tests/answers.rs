@@ -1,6 +1,7 @@
 //! Reports, SQL and exports.
 
 pub(crate) mod exports;
+pub(crate) mod report_questions;
 pub(crate) mod report_tables;
 pub(crate) mod reports;
 pub(crate) mod scans;

@@ -1,9 +1,9 @@
 -- title: Active users
--- question: How many users take part, in each day, week or month?
+-- question: How many users take part, in each day, week, month, quarter or year?
 -- audience: product managers
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
 -- column: active_users (count) Different users who met, gave, spent or handed on points themselves. Recipients of gifts and providers do not count.
 -- column: civilians (count) Of these, users who did so as a civilian. A user who acted as two kinds counts in both, and once in active_users.
@@ -11,6 +11,7 @@
 -- column: charities (count) Of these, as a charity.
 -- column: families_in_need (count) Of these, as a family in need.
 -- column: new_users (count) Of these, users who had not been active on any day before.
+-- figures: active_users last, new_users sum
 -- chart: line x=period y=active_users
 
 -- Whoever hands on points is told by the type of the event, not by the sign of the points: a transfer may be of 0 points.

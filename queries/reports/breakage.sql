@@ -6,6 +6,7 @@
 -- column: points (points) Points that are still held; oldest points are spent first, and what a user spent before earning it is paid with the next points that come. So the points of a user add up to the balance, and to nothing while that is below zero.
 -- column: holders (count) Different users who hold such points.
 -- column: share (share) Part of all points held.
+-- figures: points sum
 -- chart: bar x=age y=points
 
 -- Oldest points are spent first. A user's gains lie end to end on a line of points, and so does what the user gave; where the two

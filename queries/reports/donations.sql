@@ -4,7 +4,7 @@
 -- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
 -- column: donor_kind (text) What the donors are.
 -- column: recipient_kind (text) What the recipients are.
@@ -14,6 +14,7 @@
 -- column: recipients (count) Different recipients.
 -- column: average_points (points) Average gift.
 -- column: median_points (points) Median gift: as many are smaller as are bigger; between the two in the middle when their number is even.
+-- figures: donations sum, points sum
 -- chart: line x=period y=points series=recipient_kind
 
 -- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.

@@ -3,7 +3,7 @@
 -- audience: product managers
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period of the first gift; the first and last periods may reach beyond the days that count.
 -- column: donors (count) Donors whose first gift ever lies in the period.
 -- column: observed_30 (count) Of these, donors whose 30 days after the first gift were over before the last day of the lake.

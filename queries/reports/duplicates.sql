@@ -10,6 +10,7 @@
 -- column: extra_rows (count) Rows beyond the first of each.
 -- column: across_shards (count) Of these ids, those on more than one shard: retries that hashed to another.
 -- column: longest_hours (hours) Longest time between the first and the last arrival of an id.
+-- figures: event_ids sum, extra_rows sum
 
 WITH rows AS (
     SELECT 'user-events' AS stream, event_type, event_id, stream_shard, arrived_at, event_date, occurred_at FROM user_events

@@ -3,13 +3,14 @@
 -- audience: finance and product managers
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period of the redemption; the first and last periods may reach beyond the days that count. A period and kind whose redemptions are all of 0 points has no row.
 -- column: redeemer_kind (text) What the redeemers are.
 -- column: points (points) Points redeemed whose earning is known: minted, received as a gift or transferred, oldest first.
 -- column: unearned (points) Points redeemed when the redeemer had none left, as far as the lake knows. They are not taken from what is gained later: spend 100, earn 100 and spend 100 is 100 earned and 100 unearned. (`breakage` counts what is left, and there the debt is paid first.)
 -- column: median_days (days) Half of the points were kept no longer.
 -- column: p90_days (days) Nine of ten points were kept no longer.
+-- figures: points sum, unearned sum
 -- chart: line x=period y=median_days series=redeemer_kind
 
 -- Oldest points are spent first. A user's gains lie end to end on a line of points, and so does what the user gave; where the two

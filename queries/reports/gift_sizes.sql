@@ -4,7 +4,7 @@
 -- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
 -- column: donor_kind (text) What the donors are.
 -- column: donations (count) Gifts.
@@ -15,6 +15,7 @@
 -- column: p90_points (points) Nine of ten gifts are not bigger.
 -- column: largest_points (points) Largest gift.
 -- column: gifts_per_donor (number) Average number of gifts of a donor.
+-- figures: donations sum
 -- chart: line x=period y=median_points series=donor_kind
 
 -- Distinct donors are counted as groups: sets of them would have to be in memory.

@@ -8,6 +8,7 @@
 -- column: hour (number) Hour of the day, 0 to 23, in the time zone of the session; every hour of the week is listed, unless nobody met at all.
 -- column: interactions (count) Meetings in the hour.
 -- column: share (share) Part of all interactions.
+-- figures: interactions sum
 -- chart: heatmap x=hour y=weekday value=interactions
 
 WITH met AS (

@@ -4,7 +4,7 @@
 -- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
 -- column: method (text) How the two connected: qr, nearby or event.
 -- column: interactions (count) Meetings.
@@ -13,6 +13,7 @@
 -- column: points_civilian (points) Points minted for civilians.
 -- column: points_officer (points) Points minted for officers.
 -- column: points_minted (points) Points minted for both.
+-- figures: interactions sum, points_minted sum
 -- chart: line x=period y=interactions series=method
 
 -- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail. Civilians and officers are

@@ -11,6 +11,7 @@
 -- column: points_civilian (points) Points minted for civilians.
 -- column: points_officer (points) Points minted for officers.
 -- column: share (share) Part of all interactions.
+-- figures: interactions sum, points_civilian sum, points_officer sum
 -- chart: bar x=zip_code y=interactions
 
 -- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.

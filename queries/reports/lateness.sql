@@ -3,7 +3,7 @@
 -- audience: platform engineers and finance
 -- parameter: from (date, default first) First day of arrival that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day of arrival that counts, itself included.
--- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period of arrival; the first and last periods may reach beyond the days that count.
 -- column: event_type (text) Type of the event.
 -- column: events (count) Events that arrived.
@@ -13,6 +13,7 @@
 -- column: over_hour (count) Events that arrived more than an hour late.
 -- column: over_day (count) Events that arrived more than a day late.
 -- column: other_day (count) Events that arrived on a later day than they happened on: they change numbers that were reported before.
+-- figures: events sum, over_hour sum, over_day sum
 -- chart: line x=period y=p99_hours series=event_type
 
 -- Microseconds as they are stored: whole seconds would hide what is just over an hour or a day.

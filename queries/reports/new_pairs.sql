@@ -3,13 +3,14 @@
 -- audience: police departments
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default week) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default week) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
 -- column: interactions (count) Meetings.
 -- column: pairs (count) Different pairs of a civilian and an officer that met.
 -- column: new_pairs (count) Of these, pairs that had not met on any day before the period's days that count.
 -- column: returning_pairs (count) Of these, pairs that had.
 -- column: new_share (share) New pairs divided by pairs.
+-- figures: interactions sum, new_share last
 -- chart: line x=period y=new_share
 
 WITH met AS (

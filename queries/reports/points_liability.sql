@@ -3,13 +3,14 @@
 -- audience: finance
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period, also of one without events, and outside of the lake's days when `from` or `to` lies there; the first and last periods may reach beyond the days that count.
 -- column: minted (points) Points minted.
 -- column: redeemed (points) Points redeemed, which burns them.
 -- column: change (points) Minted less redeemed.
 -- column: liability (points) All that was minted less all that was redeemed, from the first day of the lake to the end of the period.
 -- column: donated (points) Points that changed hands as gifts; they do not change the liability.
+-- figures: minted sum, redeemed sum, liability last
 -- chart: line x=period y=liability
 
 -- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.

@@ -3,7 +3,7 @@
 -- audience: finance and merchants
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period, also of one without events, and outside of the lake's days when `from` or `to` lies there; the first and last periods may reach beyond the days that count.
 -- column: minted (points) Points minted in the period.
 -- column: redeemed (points) Points redeemed in the period, whenever they were minted.
@@ -11,6 +11,7 @@
 -- column: minted_to_date (points) Points minted from the first day of the lake to the end of the period.
 -- column: redeemed_to_date (points) Points redeemed from the first day of the lake to the end of the period.
 -- column: share_to_date (share) Redeemed to date divided by minted to date.
+-- figures: minted sum, redeemed sum, share_to_date last
 -- chart: line x=period y=share_to_date
 
 -- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.

@@ -4,7 +4,7 @@
 -- covers: period
 -- parameter: from (date, default first) First day that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day that counts, itself included.
--- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default month) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period; the first and last periods may reach beyond the days that count.
 -- column: provider_id (text) The provider.
 -- column: provider (text) Its name, if known.
@@ -15,6 +15,9 @@
 -- column: amount_cents (cents) Worth in US dollars of those that state it; empty when none does.
 -- column: other_currency (count) Redemptions whose worth is in another currency and therefore not in amount_cents.
 -- column: redeemers (count) Different members who redeemed.
+-- column: with_amount (count) Redemptions that state a worth in US dollars: those that amount_cents is of.
+-- column: points_with_amount (points) Points of those redemptions; points less these are of redemptions without an amount.
+-- figures: redemptions sum, points sum, amount_cents sum, points_with_amount sum
 -- chart: bar x=period y=points series=provider_id
 
 -- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
@@ -29,7 +32,10 @@ WITH by_redeemer AS (
         count(*) AS redemptions,
         sum(CAST(points AS DECIMAL(19, 0))) AS points,
         sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS amount_cents,
-        count(amount_cents) FILTER (WHERE currency <> 'USD') AS other_currency
+        count(amount_cents) FILTER (WHERE currency <> 'USD') AS other_currency,
+        count(*) FILTER (WHERE amount_cents IS NOT NULL AND coalesce(currency, 'USD') = 'USD') AS with_amount,
+        sum(CAST(points AS DECIMAL(19, 0)))
+            FILTER (WHERE amount_cents IS NOT NULL AND coalesce(currency, 'USD') = 'USD') AS points_with_amount
     FROM redemptions
     WHERE
         local_date BETWEEN $from AND $to
@@ -48,7 +54,9 @@ spent AS (
         CAST(sum(points) AS DECIMAL(38, 0)) AS points,
         CAST(sum(amount_cents) AS DECIMAL(38, 0)) AS amount_cents,
         CAST(sum(other_currency) AS BIGINT) AS other_currency,
-        count(redeemer_id) AS redeemers
+        count(redeemer_id) AS redeemers,
+        CAST(sum(with_amount) AS BIGINT) AS with_amount,
+        CAST(coalesce(sum(points_with_amount), 0) AS DECIMAL(38, 0)) AS points_with_amount
     FROM by_redeemer
     GROUP BY 1, 2, 3, 4
 )
@@ -63,7 +71,9 @@ SELECT
     spent.points,
     spent.amount_cents,
     spent.other_currency,
-    spent.redeemers
+    spent.redeemers,
+    spent.with_amount,
+    spent.points_with_amount
 FROM spent
 -- A family in need is named nowhere, also when an event says that it accepts points.
 LEFT JOIN users ON spent.provider_id = users.user_id AND users.user_kind <> 'family_in_need'

@@ -3,13 +3,14 @@
 -- audience: platform engineers and producers
 -- parameter: from (date, default first) First day of arrival that counts, in the time zone of the session.
 -- parameter: to (date, default last) Last day of arrival that counts, itself included.
--- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday) or month.
+-- parameter: by (period, default day) Length of a period: day, week (Monday to Sunday), month, quarter or year.
 -- column: period (date) First day of the period of arrival; the first and last periods may reach beyond the days that count.
 -- column: stream (text) The stream.
 -- column: reason (text) Reason code; see docs/contract.md.
 -- column: field_path (text) The field at fault, if one is.
 -- column: rejected (count) Events rejected; in each period and stream, the most come first.
 -- column: share (share) Part of all events of the stream that arrived in the period and are in the lake.
+-- figures: rejected sum
 -- chart: line x=period y=rejected series=reason
 
 WITH refused AS (

@@ -13,6 +13,7 @@
 -- column: first_at (timestamp) First meeting.
 -- column: last_at (timestamp) Last meeting.
 -- column: points_minted (points) Points minted for both by all of them.
+-- figures: extra sum, points_minted sum
 
 -- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
 SELECT

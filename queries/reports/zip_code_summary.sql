@@ -15,6 +15,9 @@
 -- column: civilians (count) Different civilians who met, gave or spent.
 -- column: officers (count) Different officers who met or gave.
 -- column: share_of_redeemed (share) Part of all points spent.
+-- column: with_amount (count) Redemptions that state a worth in US dollars: those that amount_cents is of.
+-- column: points_with_amount (points) Points of those redemptions; points less these are of redemptions without an amount.
+-- figures: minted sum, donated sum, redeemed sum, amount_cents sum, points_with_amount sum
 -- chart: bar x=zip_code y=redeemed
 
 -- Sums are decimals of 38 digits: whatever a lake holds, they neither wrap around nor fail.
@@ -56,7 +59,10 @@ acts AS (
 worth AS (
     SELECT
         zip_code,
-        CAST(sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS DECIMAL(38, 0)) AS amount_cents
+        CAST(sum(CAST(amount_cents AS DECIMAL(19, 0))) FILTER (WHERE coalesce(currency, 'USD') = 'USD') AS DECIMAL(38, 0)) AS amount_cents,
+        count(*) FILTER (WHERE amount_cents IS NOT NULL AND coalesce(currency, 'USD') = 'USD') AS with_amount,
+        sum(CAST(points AS DECIMAL(19, 0)))
+            FILTER (WHERE amount_cents IS NOT NULL AND coalesce(currency, 'USD') = 'USD') AS points_with_amount
     FROM redemptions
     WHERE
         local_date BETWEEN $from AND $to
@@ -76,7 +82,9 @@ SELECT
     worth.amount_cents,
     acts.civilians,
     acts.officers,
-    CAST(CAST(acts.redeemed AS DECIMAL(34, 1)) / nullif(sum(acts.redeemed) OVER (), 0) AS DECIMAL(38, 4)) AS share_of_redeemed
+    CAST(CAST(acts.redeemed AS DECIMAL(34, 1)) / nullif(sum(acts.redeemed) OVER (), 0) AS DECIMAL(38, 4)) AS share_of_redeemed,
+    coalesce(worth.with_amount, 0) AS with_amount,
+    CAST(coalesce(worth.points_with_amount, 0) AS DECIMAL(38, 0)) AS points_with_amount
 FROM acts
 LEFT JOIN worth ON acts.zip_code IS NOT DISTINCT FROM worth.zip_code
 ORDER BY acts.zip_code NULLS LAST

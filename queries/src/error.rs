@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use tokio::task::JoinError;
@@ -150,6 +151,13 @@ impl QueryError {
         } else {
             Self::Execution(EngineError::new(source))
         }
+    }
+}
+
+impl From<ArrowError> for QueryError {
+    /// An error of values that were computed already.
+    fn from(source: ArrowError) -> Self {
+        Self::Execution(EngineError::new(DataFusionError::ArrowError(Box::new(source), None)))
     }
 }
 

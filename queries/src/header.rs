@@ -8,6 +8,7 @@
 //! -- parameter: by (period, default day) Length of a period.
 //! -- column: period (date) First day of the period.
 //! -- column: points (points) Points given.
+//! -- figures: points sum
 //! -- chart: line x=period y=points
 //! ```
 //!
@@ -18,7 +19,9 @@ pub(crate) mod chart;
 pub(crate) mod column;
 pub(crate) mod entries;
 pub(crate) mod fault;
+pub(crate) mod figure;
 pub(crate) mod parameter;
+pub(crate) mod period_length;
 pub(crate) mod report;
 pub(crate) mod view;
 pub(crate) mod words;

@@ -27,6 +27,7 @@ pub use export::{
 pub use header::chart::{Chart, ChartKind};
 pub use header::column::{ReportColumn, Unit};
 pub use header::fault::HeaderFault;
+pub use header::figure::{FigureKind, ReportFigure};
 pub use header::parameter::{ParameterDefault, ParameterKind, ReportParameter};
 pub use header::report::ReportHeader;
 pub use header::view::ViewHeader;
@@ -37,8 +38,10 @@ pub use output::format::OutputFormat;
 pub use output::table::TABLE_ROWS_MAX;
 pub use output::writer::{ResultWriter, write_report, write_results};
 pub use report::catalog::ReportCatalog;
+pub use report::compare::{Compare, ComparedDays};
 pub use report::definition::Report;
 pub use report::error::ReportError;
+pub use report::figures::Figure;
 pub use report::origin::PeriodOrigin;
 pub use report::parameters::{ReportParameters, ResolvedParameter};
 pub use report::provenance::Provenance;

@@ -7,6 +7,7 @@ pub(crate) mod described;
 pub(crate) mod document;
 pub(crate) mod document_writer;
 pub(crate) mod error;
+pub(crate) mod figures;
 pub(crate) mod format;
 pub(crate) mod html;
 pub(crate) mod markdown;

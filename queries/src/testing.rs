@@ -86,6 +86,14 @@ pub(crate) async fn csv_or_error(session: &QuerySession, sql: &str) -> Result<Ve
     written.map(|_| lines(bytes)).map_err(|error| chain(&error))
 }
 
+/// As [`report_csv`], without the column that tells how many days of a period count.
+pub(crate) fn report_rows(result: &ReportResult) -> Vec<String> {
+    let lines = report_csv(result);
+    let is_told = lines.first().is_some_and(|header| header.ends_with(",counted_days"));
+    let cut = |line: String| line.rsplit_once(',').map(|(rest, _)| rest.to_owned()).unwrap_or(line);
+    if is_told { lines.into_iter().map(cut).collect() } else { lines }
+}
+
 /// The rows of a report as CSV lines, header first.
 pub(crate) fn report_csv(result: &ReportResult) -> Vec<String> {
     let mut bytes = Vec::new();
@@ -112,6 +120,7 @@ pub(crate) fn provenance() -> Provenance {
         }],
         streams: Vec::new(),
         period: None,
+        compared: None,
         since: None,
         bluelake_version: "0.0.0".to_owned(),
     }

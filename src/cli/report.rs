@@ -2,11 +2,13 @@
 
 mod conditions;
 mod database;
+mod each;
 mod export;
 mod period;
 mod reconcile;
 mod run;
 mod run_all;
+mod show;
 
 use anyhow::{Context, Result};
 use bluelake_queries::{ParameterDefault, ReportCatalog, ReportError, ReportHeader};
@@ -29,6 +31,8 @@ pub(crate) enum ReportCommand {
     /// List the reports with the questions that they answer
     #[command(after_help = LIST_EXAMPLES)]
     List,
+    /// Show a report: its question, its parameters, and what its columns mean
+    Show(show::ShowArguments),
 }
 
 const LIST_EXAMPLES: &str = "\
@@ -41,6 +45,7 @@ Examples:
 pub(crate) async fn run(session: &Session, command: ReportCommand) -> Result<Outcome> {
     match command {
         ReportCommand::List => list(session),
+        ReportCommand::Show(arguments) => show::run(session, &arguments),
         ReportCommand::Run(arguments) => run::run(session, *arguments).await,
         ReportCommand::RunAll(arguments) => run_all::run(session, *arguments).await,
         ReportCommand::Reconcile(arguments) => reconcile::run(session, *arguments).await,

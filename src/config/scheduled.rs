@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use bluelake_queries::OutputFormat;
+use bluelake_queries::{Compare, OutputFormat};
 use serde::Deserialize;
 
 use crate::terminal::failure::WrongUsage;
@@ -16,6 +16,8 @@ pub(crate) struct ScheduledReport {
     pub(crate) name: String,
     /// Parameters besides the period.
     pub(crate) parameters: BTreeMap<String, String>,
+    /// What it is compared with.
+    pub(crate) compare: Option<Compare>,
     /// The exported formats; empty: the usual ones.
     pub(crate) formats: Vec<OutputFormat>,
     /// Its destination, if it differs from the common one.
@@ -28,6 +30,7 @@ struct Written {
     name: String,
     #[serde(default)]
     parameters: BTreeMap<String, toml::Value>,
+    compare: Option<String>,
     #[serde(default)]
     formats: Vec<String>,
     destination: Option<String>,
@@ -53,9 +56,11 @@ fn read_one(table: toml::Value, number: usize, path: &Path) -> Result<ScheduledR
             .ok_or_else(|| wrong(&format!("parameter {name} must be a text, a whole number or a date")))?;
         parameters.insert(name, text);
     }
+    let compare = written.compare.as_deref().map(str::parse::<Compare>).transpose();
+    let compare = compare.map_err(|fault| wrong(&format!("compare: {fault}")))?;
     let format = |name: &String| name.parse::<OutputFormat>().map_err(|error| wrong(&error.to_string()));
     let formats = written.formats.iter().map(format).collect::<std::result::Result<_, _>>()?;
-    Ok(ScheduledReport { name: written.name, parameters, formats, destination: written.destination })
+    Ok(ScheduledReport { name: written.name, parameters, compare, formats, destination: written.destination })
 }
 
 fn fault(path: &Path, detail: &str) -> WrongUsage {
@@ -94,6 +99,10 @@ mod tests {
             ("[[report]]\nnam = 'x'", "bluelake.toml: [[report]] number 1: unknown field"),
             ("[[report]]\nname = 'x'\n[[report]]\n", "number 2: missing field `name`"),
             ("[[report]]\nname = 'x'\nformats = ['pdf']", "number 1: there is no output format \"pdf\""),
+            (
+                "[[report]]\nname = 'x'\ncompare = 'week'",
+                "number 1: compare: \"week\" is not known here; use one of previous",
+            ),
             ("[[report]]\nname = 'x'\nparameters = { a = [1] }", "number 1: parameter a must be a text"),
         ];
         for (text, expected) in cases {

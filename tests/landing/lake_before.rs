@@ -1,4 +1,4 @@
-//! A lake of an older version (`tests/lake-before/`): its reports are the same to the byte, and this version goes on
+//! A lake of an older version (`tests/lake-before/`): the columns of its reports are the same to the byte, and this version goes on
 //! with it.
 
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn older_versions_reports_are_the_same_bytes() {
+async fn older_versions_columns_are_the_same_bytes() {
     let machine = Machine::new();
     copy(&fixture().join("lake"), &machine.path("bluelake-data"));
     let mut reports = 0;
@@ -45,7 +45,13 @@ async fn older_versions_reports_are_the_same_bytes() {
             arguments.extend(["--parameter", USER]);
         }
         let printed = machine.succeed(&arguments).await;
-        assert_eq!(printed, std::fs::read_to_string(&path).unwrap(), "{name}");
+        let before = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(printed.lines().count(), before.lines().count(), "{name}");
+        for (line, before) in printed.lines().zip(before.lines()) {
+            // A report may have got columns behind those of before.
+            let is_same = line.strip_prefix(before).is_some_and(|more| more.is_empty() || more.starts_with(','));
+            assert!(is_same, "{name}: {line} was {before}");
+        }
         reports += 1;
     }
     assert_eq!(reports, 27);

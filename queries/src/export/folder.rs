@@ -86,6 +86,7 @@ mod tests {
             tables: Vec::new(),
             streams: Vec::new(),
             period: None,
+            compared: None,
             since: None,
             bluelake_version: String::new(),
         }

@@ -29,6 +29,7 @@ fn result(points: &[i64]) -> ReportResult {
         question: "How much?".to_owned(),
         audience: "finance".to_owned(),
         chart: None,
+        figures: Vec::new(),
         columns: vec![ReportColumn { name: "points".to_owned(), unit: Unit::Points, description: "Given.".to_owned() }],
         is_cut: false,
         schema: batch.schema(),

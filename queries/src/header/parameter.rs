@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::header::entries::read_named;
+use crate::header::period_length::PeriodLength;
 use crate::header::words::words;
 use crate::text::nearest::{did_you_mean, nearest};
 
@@ -27,6 +28,9 @@ pub struct ReportParameter {
     /// The allowed texts; none: any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<String>,
+    /// The view and the column whose values `--each` runs the report with, one after another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub each: Option<[String; 2]>,
     /// What it does.
     pub description: String,
 }
@@ -37,7 +41,7 @@ pub struct ReportParameter {
 pub enum ParameterKind {
     /// A day, `YYYY-MM-DD`.
     Date,
-    /// `day`, `week` (starts on Monday) or `month`.
+    /// `day`, `week` (starts on Monday), `month`, `quarter` or `year`.
     Period,
     /// A whole number.
     Integer,
@@ -69,16 +73,16 @@ impl ReportParameter {
     pub(crate) fn check(&self, text: &str) -> Result<(), String> {
         match self.kind {
             ParameterKind::Date => parse_date(text).map(|_| ()),
-            ParameterKind::Period if !["day", "week", "month"].contains(&text) => {
-                Err(format!("{text:?} is not a period; use day, week or month"))
-            }
+            ParameterKind::Period => PeriodLength::parse(text)
+                .map(|_| ())
+                .map_err(|_| format!("{text:?} is not a period; use day, week, month, quarter or year")),
             ParameterKind::Integer => self.check_range(read_integer(text)?),
             ParameterKind::Text if !self.one_of.is_empty() && !self.one_of.iter().any(|known| known == text) => {
                 let suggestion = did_you_mean(nearest(text, &self.one_of).as_ref());
                 Err(format!("{text:?} is not one of {}{suggestion}", self.one_of.join(", ")))
             }
             ParameterKind::User if text.is_empty() => Err("is empty; give the id of a user".to_owned()),
-            ParameterKind::Period | ParameterKind::Text | ParameterKind::User => Ok(()),
+            ParameterKind::Text | ParameterKind::User => Ok(()),
         }
     }
 
@@ -117,7 +121,7 @@ pub(crate) fn parse_date(text: &str) -> Result<NaiveDate, String> {
 }
 
 /// Reads `name (kind, required) meaning`. In the place of `required` may be `default …`, and beside it `least …`, `most
-/// …` or `one of …`.
+/// …`, `one of …` or `each view.column`.
 pub(crate) fn read_parameter(value: &str) -> Result<ReportParameter, String> {
     let (name, attributes, description) = read_named(value)?;
     let mut words = attributes.split(',').map(str::trim);
@@ -129,6 +133,7 @@ pub(crate) fn read_parameter(value: &str) -> Result<ReportParameter, String> {
         least: None,
         most: None,
         one_of: Vec::new(),
+        each: None,
         description: description.to_owned(),
     };
     let unknown = || format!("expected `{name} ({kind}, required)` or `{name} ({kind}, default …)`");
@@ -143,6 +148,7 @@ pub(crate) fn read_parameter(value: &str) -> Result<ReportParameter, String> {
             }
             ("least", number) if kind == ParameterKind::Integer => parameter.least = Some(read_integer(number)?),
             ("most", number) if kind == ParameterKind::Integer => parameter.most = Some(read_integer(number)?),
+            ("each", place) if kind == ParameterKind::User => parameter.each = Some(read_place(place)?),
             ("one", values) if kind == ParameterKind::Text && values.starts_with("of ") => {
                 parameter.one_of = values.split_whitespace().skip(1).map(str::to_owned).collect();
             }
@@ -154,6 +160,15 @@ pub(crate) fn read_parameter(value: &str) -> Result<ReportParameter, String> {
         parameter.check(value)?;
     }
     Ok(parameter)
+}
+
+/// Reads `view.column`.
+fn read_place(text: &str) -> Result<[String; 2], String> {
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    match text.split_once('.') {
+        Some((view, column)) if is_name(view) && is_name(column) => Ok([view.to_owned(), column.to_owned()]),
+        _ => Err(format!("each is `view.column`, not {text:?}")),
+    }
 }
 
 fn read_integer(text: &str) -> Result<i64, String> {

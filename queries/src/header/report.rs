@@ -6,9 +6,10 @@ use crate::header::chart::{Chart, read_chart};
 use crate::header::column::{ReportColumn, read_column};
 use crate::header::entries::{entries, only, unique};
 use crate::header::fault::HeaderFault;
+use crate::header::figure::{ReportFigure, read_figures};
 use crate::header::parameter::{ReportParameter, read_parameter};
 
-const KEYS: [&str; 7] = ["title", "question", "audience", "covers", "parameter", "column", "chart"];
+const KEYS: [&str; 8] = ["title", "question", "audience", "covers", "parameter", "column", "figures", "chart"];
 /// The one value of `covers`.
 const PERIOD: &str = "period";
 
@@ -28,6 +29,9 @@ pub struct ReportHeader {
     pub parameters: Vec<ReportParameter>,
     /// The columns of the result, in their order.
     pub columns: Vec<ReportColumn>,
+    /// The numbers that stand above its rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<ReportFigure>,
     /// How the result is drawn, if it can be.
     pub chart: Option<Chart>,
 }
@@ -66,6 +70,10 @@ impl ReportHeader {
             None => None,
             Some(entry) => Some(read_chart(&entry.value, &columns).map_err(|text| fault(entry.line, text))?),
         };
+        let figures = match one("figures")? {
+            None => Vec::new(),
+            Some(entry) => read_figures(&entry.value, &columns).map_err(|text| fault(entry.line, text))?,
+        };
         let covers_period = match one("covers")? {
             None => false,
             Some(entry) if entry.value != PERIOD => {
@@ -77,7 +85,7 @@ impl ReportHeader {
             Some(_) => true,
         };
         let (title, question, audience) = (required("title")?, required("question")?, required("audience")?);
-        Ok(Self { title, question, audience, covers_period, parameters, columns, chart })
+        Ok(Self { title, question, audience, covers_period, parameters, columns, figures, chart })
     }
 }
 

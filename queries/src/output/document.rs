@@ -7,8 +7,11 @@ use arrow::datatypes::{DataType, Schema};
 
 use crate::header::chart::Chart;
 use crate::header::column::{ReportColumn, Unit, heading};
+use crate::header::period_length::PeriodLength;
+use crate::output::figures::{DocumentFigure, above, totals};
+use crate::report::counted_days;
 use crate::report::result::ReportResult;
-use crate::text::cells::Cell;
+use crate::text::cells::{Cell, Cells};
 use crate::text::figures::{grouped, grouped_float, rescaled};
 
 /// What a document says.
@@ -24,12 +27,16 @@ pub(crate) struct Document {
     pub(crate) scope: Option<String>,
     /// The columns, in the order of the batches.
     pub(crate) columns: Vec<DocumentColumn>,
+    /// The numbers above the rows.
+    pub(crate) figures: Vec<DocumentFigure>,
+    /// The total of each column, or nothing below one that does not add up; `None` where no column does.
+    pub(crate) totals: Option<Vec<Cell>>,
     /// What it was computed from: names and values.
     pub(crate) provenance: Vec<(String, String)>,
     /// How it is drawn, if it can be.
     pub(crate) chart: Option<Chart>,
-    /// `day`, `week` or `month`, when the result has one row or more for each.
-    pub(crate) period: Option<String>,
+    /// The length of a period, when the result has one row or more for each.
+    pub(crate) period: Option<PeriodLength>,
     /// Whether the rows are the first of more, so that their sum is not the total.
     pub(crate) is_cut: bool,
 }
@@ -129,15 +136,19 @@ impl Document {
     pub(crate) fn of_report(result: &ReportResult) -> Self {
         let types = result.schema.fields().iter().map(|field| field.data_type());
         let parameter = |name: &str| result.provenance.parameters.iter().find(|parameter| parameter.name == name);
+        let columns: Vec<DocumentColumn> =
+            result.columns.iter().zip(types).map(|(column, kind)| DocumentColumn::new(column, kind)).collect();
         Self {
             title: result.title.clone(),
+            figures: above(&result.figures, &columns),
+            totals: totals(&result.figures, &columns),
             question: Some(result.question.clone()),
             audience: Some(result.audience.clone()),
             scope: Some(result.provenance.scope()),
-            columns: result.columns.iter().zip(types).map(|(column, kind)| DocumentColumn::new(column, kind)).collect(),
+            columns,
             provenance: result.provenance.lines(),
             chart: result.chart.clone(),
-            period: parameter("by").and_then(|parameter| parameter.value.clone()),
+            period: parameter("by").and_then(|parameter| PeriodLength::parse(parameter.value.as_deref()?).ok()),
             is_cut: result.is_cut,
         }
     }
@@ -157,11 +168,25 @@ impl Document {
             audience: None,
             scope: None,
             columns: columns.collect(),
+            figures: Vec::new(),
+            totals: None,
             provenance: vec![("Bluelake version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
             chart: None,
             period: None,
             is_cut: false,
         }
+    }
+
+    /// How much of its period a row stands for, when that is less than all: `3 of 31 days`.
+    pub(crate) fn cut(&self, cells: &Cells, row: usize) -> Option<String> {
+        let place = |name: &str| self.columns.iter().position(|column| column.name == name);
+        let (length, period, counted) = (self.period?, place("period")?, place(counted_days::NAME)?);
+        let (Cell::Date(first), Cell::Number { unscaled, .. }) = (cells.cell(row, period), cells.cell(row, counted))
+        else {
+            return None;
+        };
+        let all = counted_days::is_cut(first, length, i64::try_from(unscaled).ok()?)?;
+        Some(format!("{unscaled} of {all} days"))
     }
 
     /// The text in the place of rows when there are none.

@@ -19,6 +19,8 @@ use crate::text::visible::visible;
 /// The most rows of a page: more would make browsers slow.
 pub(super) const ROWS_MAX: usize = 2_000;
 
+/// Periods of a chart that are told to be cut: the first and the last, as a rule.
+const CUT_MAX: usize = 4;
 /// Ids and words up to this length stay on one line.
 const WHOLE_MAX: usize = 40;
 /// And up to this length on paper.
@@ -33,6 +35,7 @@ pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(us
     if total == 0 {
         let _ = writeln!(text, "<p class=\"nothing\">{}</p>", document.nothing());
     }
+    figures(&mut text, document);
     if let Some(chart) = &chart {
         // Writing to a String cannot fail.
         let _ = figure(&mut text, document, chart);
@@ -40,6 +43,24 @@ pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(us
     let shown = if total == 0 { 0 } else { table(&mut text, document, batches, total)? };
     page::foot(&mut text, document);
     Ok((shown, text.into_bytes()))
+}
+
+/// The numbers above chart and table.
+fn figures(text: &mut String, document: &Document) {
+    if document.figures.is_empty() {
+        return;
+    }
+    text.push_str("<dl class=\"figures\">\n");
+    for figure in &document.figures {
+        let (label, value) = (escaped(&figure.label), escaped(&figure.value));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "<div><dt>{label}</dt><dd>{value}</dd>");
+        if let Some(before) = &figure.before {
+            let _ = write!(text, "<dd class=\"before\">{}</dd>", escaped(before));
+        }
+        text.push_str("</div>\n");
+    }
+    text.push_str("</dl>\n");
 }
 
 fn figure(text: &mut String, document: &Document, chart: &ChartData) -> std::fmt::Result {
@@ -77,6 +98,9 @@ fn caption(chart: &ChartData) -> String {
     }
     if let Some(without) = &chart.without {
         let _ = write!(text, " The rows of {without:?} are in the table only.");
+    }
+    for (position, cut) in chart.cut.iter().take(CUT_MAX) {
+        let _ = write!(text, " {} stands for {cut}.", position.text());
     }
     if chart.kind == ChartKind::Line && chart.has_gaps() {
         text.push_str(" Where a line is broken the table has no row.");
@@ -175,6 +199,8 @@ fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total:
         let cells = Cells::new(&batch.slice(0, batch.num_rows().min(left)))?;
         left -= cells.rows();
         for row in 0..cells.rows() {
+            let cut =
+                document.cut(&cells, row).map(|cut| format!(" <span class=\"cut\">{cut}</span>")).unwrap_or_default();
             text.push_str("<tr>");
             for (index, (column, cell)) in document.columns.iter().zip(cells.row(row)).enumerate() {
                 let value = column.style.text(&cell);
@@ -185,7 +211,7 @@ fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total:
                 let value = escaped(&value);
                 let _ = match (index, column.style) {
                     (0, style) if !style.is_figure() && long.is_empty() => {
-                        write!(text, "<th scope=\"row\">{value}</th>")
+                        write!(text, "<th scope=\"row\">{value}{cut}</th>")
                     }
                     (0, style) if !style.is_figure() => write!(text, "<th scope=\"row\" class=\"long\">{value}</th>"),
                     (_, style) if style.is_figure() => write!(text, "<td class=\"figure\">{value}</td>"),
@@ -196,8 +222,29 @@ fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total:
             text.push_str("</tr>\n");
         }
     }
-    text.push_str("</tbody>\n</table>\n</div>\n");
+    text.push_str("</tbody>\n");
+    if let Some(totals) = &document.totals {
+        table_foot(text, document, totals, total);
+    }
+    text.push_str("</table>\n</div>\n");
     Ok(shown)
+}
+
+/// The totals, below all rows: also below those that are not shown.
+fn table_foot(text: &mut String, document: &Document, totals: &[Cell], rows: usize) {
+    text.push_str("<tfoot><tr>");
+    for (index, (column, cell)) in document.columns.iter().zip(totals).enumerate() {
+        let value = escaped(&column.style.text(cell));
+        let _ = match index {
+            0 if *cell == Cell::Empty => {
+                let of = if rows > ROWS_MAX { format!(" of {} rows", whole(rows)) } else { String::new() };
+                write!(text, "<th scope=\"row\">Total{of}</th>")
+            }
+            _ if column.style.is_figure() => write!(text, "<td class=\"figure\">{value}</td>"),
+            _ => write!(text, "<td>{value}</td>"),
+        };
+    }
+    text.push_str("</tr></tfoot>\n");
 }
 
 /// The text so that HTML shows it as it is, in an element or between quotes.

@@ -22,9 +22,20 @@ pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(us
         let cells = Cells::new(&batch.slice(0, batch.num_rows().min(left)))?;
         left -= cells.rows();
         for row in 0..cells.rows() {
-            let values = document.columns.iter().zip(cells.row(row));
-            table_row(&mut text, values.map(|(column, cell)| escaped(&column.style.text(&cell))));
+            let cut = document.cut(&cells, row).map(|cut| format!(" ({cut})")).unwrap_or_default();
+            let values = document.columns.iter().zip(cells.row(row)).enumerate();
+            let words = values.map(|(at, (column, cell))| {
+                let mark = if at == 0 { cut.as_str() } else { "" };
+                format!("{}{mark}", escaped(&column.style.text(&cell)))
+            });
+            table_row(&mut text, words);
         }
+    }
+    if let Some(totals) = document.totals.as_ref().filter(|_| shown > 0) {
+        let values = document.columns.iter().zip(totals).map(|(column, cell)| bold(&column.style.text(cell)));
+        let words =
+            values.enumerate().map(|(at, value)| if at == 0 && value.is_empty() { bold("Total") } else { value });
+        table_row(&mut text, words);
     }
     let _ = foot(&mut text, document, shown, total);
     Ok((shown, text.into_bytes()))
@@ -38,9 +49,20 @@ fn head(text: &mut String, document: &Document) -> std::fmt::Result {
     if let Some(scope) = &document.scope {
         writeln!(text, "{}\n", escaped(scope))?;
     }
+    for figure in &document.figures {
+        let before = figure.before.iter().map(|before| format!(" ({})", escaped(before))).collect::<String>();
+        writeln!(text, "- {}: {}{before}", escaped(&figure.label), bold(&figure.value))?;
+    }
+    if !document.figures.is_empty() {
+        writeln!(text)?;
+    }
     table_row(text, document.columns.iter().map(|column| escaped(&column.label)));
     table_row(text, document.columns.iter().map(|column| alignment(column).to_owned()));
     Ok(())
+}
+
+fn bold(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("**{}**", escaped(text)) }
 }
 
 fn alignment(column: &DocumentColumn) -> &'static str {

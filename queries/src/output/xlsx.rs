@@ -6,6 +6,7 @@
 
 mod chart;
 mod provenance;
+mod totals;
 
 use std::borrow::Cow;
 
@@ -34,6 +35,8 @@ const PROPERTY_MAX: usize = 255;
 /// UTF-16 units of the name of a sheet.
 const SHEET_NAME_MAX: usize = 31;
 const TEXT_WIDTH_MAX: usize = 48;
+/// UTF-16 units of a line above a printed page; Excel takes 255 for both lines with their signs.
+const PRINTED_MAX: usize = 120;
 /// A fixed time of writing.
 const MADE: (u16, u8, u8) = (2000, 1, 1);
 
@@ -177,6 +180,11 @@ fn rows_sheet(sheet: &mut Worksheet, document: &Document, batches: &[RecordBatch
             }
         }
     }
+    let has_room = row > 0 && usize::try_from(row).is_ok_and(|row| row < ROWS_MAX);
+    if let Some(totals) = document.totals.as_ref().filter(|_| has_room) {
+        let shown = totals::row(sheet, document, totals, (row, departures.long_numbers == 0))?;
+        widths.iter_mut().zip(shown).for_each(|(width, shown)| *width = (*width).max(shown));
+    }
     for (width, at) in widths.iter().zip(0_u16..) {
         sheet.set_column_width(at, column_width(*width))?;
     }
@@ -185,7 +193,16 @@ fn rows_sheet(sheet: &mut Worksheet, document: &Document, batches: &[RecordBatch
     }
     sheet.set_freeze_panes(1, 0)?.set_repeat_rows(0, 0)?;
     sheet.set_landscape().set_print_fit_to_pages(1, 0);
+    on_paper(sheet, document);
     Ok(departures)
+}
+
+/// Title and days above each page that is printed, and its number below.
+fn on_paper(sheet: &mut Worksheet, document: &Document) {
+    let text = |text: &str, units: usize| shortened_utf16(&visible(text), units).replace('&', "&&");
+    let scope = document.scope.as_deref().map(|scope| format!("\n{}", text(scope, PRINTED_MAX))).unwrap_or_default();
+    sheet.set_header(format!("&L&\"-,Bold\"{}&\"-,Regular\"{scope}", text(&document.title, PRINTED_MAX / 2)));
+    sheet.set_footer("&RPage &P of &N");
 }
 
 /// Headings wrap between words.

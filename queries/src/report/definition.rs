@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::header::fault::HeaderFault;
+use crate::header::figure::FigureKind;
 use crate::header::report::ReportHeader;
 use crate::report::error::ReportError;
 use crate::report::parameters::ReportParameters;
@@ -31,7 +32,12 @@ impl Report {
         let text = text.trim_start_matches('\u{feff}');
         let header = ReportHeader::parse(file, text)?;
         let tokens = check_placeholders(file, text, &header)?;
-        Ok(Self { name: name.to_owned(), is_cut: is_cut(&tokens, &header), header, sql: text.to_owned() })
+        let is_cut = is_cut(&tokens, &header);
+        if is_cut && header.figures.iter().any(|figure| figure.kind == FigureKind::Sum) {
+            let fault = "a sum in figures is of all rows, and this report keeps only some of them".to_owned();
+            return Err(HeaderFault { file: file.to_owned(), line: 1, fault });
+        }
+        Ok(Self { name: name.to_owned(), is_cut, header, sql: text.to_owned() })
     }
 
     /// The name by which the report is run: its file's, without the ending.

@@ -107,6 +107,12 @@ impl ResolvedParameter {
         self.is_first
     }
 
+    /// The same parameter with this day as its value.
+    pub(crate) fn at(&self, day: NaiveDate) -> Self {
+        let value = Some(day.to_string());
+        Self { name: self.name.clone(), value, meant: None, is_first: false, bound: date_value(day) }
+    }
+
     /// The lake begins with this day, because those before it expired.
     pub(crate) fn begin_with(&mut self, day: NaiveDate) {
         (self.meant, self.bound) = (Some(day), date_value(day));
@@ -174,6 +180,7 @@ mod tests {
             default,
             least: (kind == ParameterKind::Integer).then_some(-3),
             most: (kind == ParameterKind::Integer).then_some(50),
+            each: None,
             one_of: if kind == ParameterKind::Text { vec!["civilian".to_owned()] } else { Vec::new() },
             description: String::new(),
         };
@@ -213,7 +220,7 @@ mod tests {
             (&[("least", "1"), ("from", "26-02-03")], "parameter from of the report gifts: \"26-02-03\" is not"),
             (&[("least", "1"), ("from", "yesterday")], "parameter from of the report gifts: \"yesterday\" is not"),
             (&[("least", "1"), ("to", "2026-1-1")], "parameter to of the report gifts: \"2026-1-1\" is not a date"),
-            (&[("least", "1"), ("by", "year")], "parameter by of the report gifts: \"year\" is not a period"),
+            (&[("least", "1"), ("by", "hour")], "parameter by of the report gifts: \"hour\" is not a period"),
             (
                 &[("least", "1"), ("from", "2026-02-01"), ("to", "2026-01-31")],
                 "parameter from of the report gifts: 2026-02-01 is after 2026-01-31",

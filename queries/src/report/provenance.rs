@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::header::column::heading;
+use crate::report::compare::{ComparedDays, PARAMETER};
 use crate::report::origin::PeriodOrigin;
 use crate::report::parameters::ResolvedParameter;
 use crate::session::origin::in_words;
@@ -27,6 +28,9 @@ pub struct Provenance {
     pub streams: Vec<StreamOrigin>,
     /// The days that count; `None` for a report without such parameters.
     pub period: Option<PeriodOrigin>,
+    /// The days that it was compared with; `None` when that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<ComparedDays>,
     /// Since when rows count that the report asks for; `None` when none of them expired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Since>,
@@ -49,6 +53,7 @@ impl Provenance {
         let line = |name: &str, value: String| (name.to_owned(), value);
         let since = self.since.iter().map(|since| line("Since", format!("{}: {}", since.first_day, since.in_words())));
         let mut lines: Vec<_> = since.collect();
+        lines.extend(self.compared.iter().map(|days| line("Compared with", days.in_words())));
         lines.extend(self.period.iter().flat_map(|period| period_lines(period, &self.streams)));
         for stream in &self.streams {
             let complete_to = stream.complete_to.map_or_else(|| "not known".to_owned(), in_words);
@@ -77,11 +82,12 @@ impl Provenance {
         if let (Some(from), Some(to)) = (find("from"), find("to")) {
             parts.push(days_in_words(from, to));
         }
-        let is_period = |name: &str| !parts.is_empty() && ["from", "to"].contains(&name);
+        let is_period = |name: &str| (!parts.is_empty() && ["from", "to"].contains(&name)) || name == PARAMETER;
         let others = self.parameters.iter().filter(|parameter| !is_period(&parameter.name));
         let others: Vec<String> =
             others.map(|parameter| format!("{} {}", parameter.name.replace('_', " "), parameter.in_words())).collect();
         parts.extend(others);
+        parts.extend(self.compared.iter().map(ComparedDays::in_scope));
         parts.extend(self.since.iter().map(|since| format!("since {}", since.first_day)));
         parts.push(format!("days in the time zone {}", self.time_zone));
         parts.join(", ")

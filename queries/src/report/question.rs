@@ -5,10 +5,14 @@ use datafusion::scalar::ScalarValue;
 
 use crate::error::QueryError;
 use crate::header::parameter::ParameterKind;
+use crate::report::compare::beside::beside;
+use crate::report::compare::{Compare, PARAMETER};
+use crate::report::counted_days;
 use crate::report::definition::Report;
 use crate::report::error::ReportError;
+use crate::report::figures::figures;
 use crate::report::origin::{LakeDays, Period, PeriodOrigin, is_complete};
-use crate::report::parameters::ResolvedParameter;
+use crate::report::parameters::{ReportParameters, ResolvedParameter};
 use crate::report::provenance::Provenance;
 use crate::report::result::ReportResult;
 use crate::session::origin::StreamOrigin;
@@ -16,12 +20,14 @@ use crate::session::origin::in_words;
 use crate::session::prepared::PreparedQuery;
 use crate::session::query_session::QuerySession;
 use crate::session::since::Since;
+use crate::text::cells::{Cell, Cells};
 
 /// A report with checked values for its parameters.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     report: &'a Report,
     parameters: Vec<ResolvedParameter>,
+    compare: Option<Compare>,
 }
 
 /// A question asked of the tables of a session. Its SQL is planned once, when it is first needed.
@@ -70,12 +76,69 @@ impl Completeness {
 
 impl<'a> Question<'a> {
     pub(crate) fn new(report: &'a Report, parameters: Vec<ResolvedParameter>) -> Self {
-        Self { report, parameters }
+        Self { report, parameters, compare: None }
+    }
+
+    /// The same question, whose figures are compared with those of days before.
+    ///
+    /// # Errors
+    /// [`ReportError::Parameter`] for a report that has no figures, no days, or only the first of its rows.
+    pub fn compared_with(self, compare: Compare) -> Result<Self, ReportError> {
+        let report = self.report;
+        let has = |name: &str| self.parameters.iter().any(|parameter| parameter.name == name);
+        let fault = match () {
+            () if report.is_cut() => "this report has the first of its rows only, and those of other days are others",
+            () if !has("from") || !has("to") => "this report is not about the days from one to another",
+            () if report.header().figures.is_empty() => "the header of this report names no figures to compare",
+            () => return Ok(Self { compare: Some(compare), ..self }),
+        };
+        let (report, name, fault) = (report.name().to_owned(), PARAMETER.to_owned(), fault.to_owned());
+        Err(ReportError::Parameter { report, name, fault })
     }
 
     /// The report.
     pub fn report(&self) -> &'a Report {
         self.report
+    }
+
+    /// The values of a parameter that occur on the days of the question, in order: those that `--each` runs it with.
+    ///
+    /// # Errors
+    /// [`ReportError::Parameter`] for a parameter that has no list of values; when the query fails.
+    pub async fn each(
+        report: &Report,
+        name: &str,
+        days: &ReportParameters,
+        session: &QuerySession,
+    ) -> Result<Vec<String>, ReportError> {
+        let declared = &report.header().parameters;
+        let place =
+            declared.iter().find(|parameter| parameter.name == name).and_then(|parameter| parameter.each.as_ref());
+        let Some([view, column]) = place else {
+            return Err(ReportError::Parameter {
+                report: report.name().to_owned(),
+                name: name.to_owned(),
+                fault: "--each is not for this one: the header of the report names no view with its values".to_owned(),
+            });
+        };
+        let bounds: Vec<_> =
+            declared.iter().filter(|parameter| ["from", "to"].contains(&parameter.name.as_str())).cloned().collect();
+        let values = values_of(&days.resolve(report.name(), &bounds)?);
+        let condition = |(name, _): &(String, ScalarValue)| match name.as_str() {
+            "from" => " AND local_date >= $from AND event_date >= $from - INTERVAL '1 day'",
+            _ => " AND local_date <= $to AND event_date <= $to + INTERVAL '1 day'",
+        };
+        let conditions: String = values.iter().map(condition).collect();
+        let sql = format!("SELECT DISTINCT {column} FROM {view} WHERE {column} IS NOT NULL{conditions} ORDER BY 1");
+        let mut found = Vec::new();
+        for batch in session.query_with(&sql, values).await?.collect().await? {
+            let cells = Cells::new(&batch).map_err(QueryError::from)?;
+            found.extend((0..cells.rows()).filter_map(|row| match cells.cell(row, 0) {
+                Cell::Text(value) => Some(value),
+                _ => None,
+            }));
+        }
+        Ok(found)
     }
 
     /// Asks the question of the tables of a session. No query runs yet.
@@ -91,7 +154,7 @@ impl Asked<'_> {
     /// [`ReportError::Parameter`] when the report has no last day, or none was given; otherwise those of
     /// [`Asked::answer`].
     pub async fn completeness(&mut self) -> Result<Completeness, ReportError> {
-        let Question { report, parameters } = self.question;
+        let Question { report, parameters, .. } = self.question;
         let session = self.session;
         let period = Period::of(parameters);
         let ends_at = period.and_then(|period| period.ends_at(session.options().time_zone));
@@ -145,20 +208,28 @@ impl Asked<'_> {
             tables,
             streams,
             period,
+            compared: None,
             since,
             bluelake_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        Ok(ReportResult {
+        let figures = figures(&header.figures, &header.columns, &batches).map_err(QueryError::from)?;
+        let result = ReportResult {
             title: header.title.clone(),
             question: header.question.clone(),
             audience: header.audience.clone(),
             chart: header.chart.clone(),
+            figures,
             columns: header.columns.clone(),
             is_cut: report.is_cut(),
             schema,
             batches,
             provenance,
-        })
+        };
+        let result = match self.question.compare {
+            Some(compare) => beside(report, &self.question.parameters, session, result, compare).await?,
+            None => result,
+        };
+        Ok(counted_days::add(result).map_err(QueryError::from)?)
     }
 
     /// The query, planned before or now. Which tables it reads, and so which days are missing, is known when it is planned.
@@ -189,7 +260,7 @@ impl Asked<'_> {
 
     /// A user whom the lake does not know gets an error in place of an empty statement: the id may be mistyped.
     async fn check_users(&self) -> Result<(), ReportError> {
-        let Question { report, parameters } = self.question;
+        let Question { report, parameters, .. } = self.question;
         let is_user = |name: &str| {
             let mut declared = report.header().parameters.iter();
             declared.any(|known| known.name == name && known.kind == ParameterKind::User)
@@ -272,7 +343,6 @@ mod tests {
 
     use super::*;
     use crate::report::catalog::ReportCatalog;
-    use crate::report::parameters::ReportParameters;
     use crate::session::origin::Origin;
     use crate::testing::{event, report_csv, session};
 

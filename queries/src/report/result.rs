@@ -5,6 +5,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::header::chart::Chart;
 use crate::header::column::ReportColumn;
+use crate::report::figures::Figure;
 use crate::report::provenance::Provenance;
 
 /// The answer to a report's question.
@@ -18,6 +19,8 @@ pub struct ReportResult {
     pub audience: String,
     /// How it is drawn, if it can be.
     pub chart: Option<Chart>,
+    /// The numbers that stand above the rows.
+    pub figures: Vec<Figure>,
     /// The columns, with units, in the order of the batches.
     pub columns: Vec<ReportColumn>,
     /// Whether the rows are the first of more, by a rank or a LIMIT, so that their sum is not the total.

@@ -5,7 +5,7 @@ use bluelake_queries::ReportCatalog;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use crate::expected::{across, donations, interactions, lots, media, quality, redemptions};
+use crate::expected::{accounts, across, donations, interactions, lots, media, quality, redemptions};
 use crate::support::compare::{Case, Rows, difference, line, run};
 use crate::support::facts::Facts;
 use crate::support::world::{Delivery, Plan, World};
@@ -14,7 +14,18 @@ use crate::support::world::{Delivery, Plan, World};
 type Compute = fn(&Facts, &Case) -> Rows;
 
 /// A report, the computation, and choices of parameters; `@1`, `@2`, … stand for days of the world, by their number.
-const REPORTS: [(&str, Compute, &[&str]); 26] = [
+const REPORTS: [(&str, Compute, &[&str]); 30] = [
+    (
+        "account_statement",
+        accounts::account_statement,
+        &[
+            "account=@charity",
+            "account=@family by=week from=@3 to=@8",
+            "account=@officer",
+            "account=@busiest by=day to=@9",
+            "account=@charity from=@400",
+        ],
+    ),
     ("active_users", across::active_users, BY),
     ("breakage", lots::breakage, &["", "to=@3", "to=@9", "to=@20", "to=2027-12-31"]),
     ("cohort_retention", across::cohort_retention, &["", "weeks=3", "weeks=0", "from=@4 to=@11 weeks=3", "from=@9"]),
@@ -23,11 +34,13 @@ const REPORTS: [(&str, Compute, &[&str]); 26] = [
     ("donor_retention", donations::donor_retention, BY),
     ("duplicates", quality::duplicates, DAYS),
     ("earning_to_redeeming", lots::earning_to_redeeming, BY),
+    ("fines_and_fees", accounts::fines_and_fees, BY),
     ("gift_sizes", donations::gift_sizes, BY),
     ("interaction_hours", interactions::interaction_hours, DAYS),
     ("interactions", interactions::interactions, BY),
     ("interactions_by_zip_code", interactions::interactions_by_zip_code, DAYS),
     ("lateness", quality::lateness, BY),
+    ("month_end", accounts::month_end, MONTH_END),
     ("new_pairs", interactions::new_pairs, BY),
     ("officer_connections", interactions::officer_connections, TOP),
     (
@@ -44,6 +57,11 @@ const REPORTS: [(&str, Compute, &[&str]); 26] = [
         "repeat_connections",
         interactions::repeat_connections,
         &["", "least=2 from=@5 to=@5", "least=3", "from=@2 to=@9", "from=@400"],
+    ),
+    (
+        "settlement",
+        accounts::settlement,
+        &["provider=@shop", "provider=@shop from=@4 to=@10", "provider=@town", "provider=@shop from=@400"],
     ),
     ("top_items", redemptions::top_items, TOP),
     ("top_recipients", donations::top_recipients, TOP),
@@ -62,9 +80,20 @@ const BY: &[&str] = &[
     "by=month",
     "by=week from=@4 to=@10",
     "by=month from=@4 to=@10",
+    "by=quarter from=@3",
+    "by=year",
     "by=day from=@5 to=@5",
     "by=week from=@6",
     "by=month to=@9",
+    "from=@400",
+];
+const MONTH_END: &[&str] = &[
+    "",
+    "by=day",
+    "by=week from=@4 to=@10",
+    "by=quarter",
+    "points_per_dollar=7",
+    "by=day to=@9 points_per_dollar=125",
     "from=@400",
 ];
 const DAYS: &[&str] = &["", "from=@4 to=@10", "from=@5 to=@5", "from=@6", "to=@9", "from=@400"];
@@ -100,10 +129,20 @@ fn case(world: &World, text: &str) -> Case {
         users.max_by_key(|(_, count)| **count).map(|((_, user), _)| (*user).to_owned()).unwrap()
     };
     let users = world.facts.users();
+    let mut spent = std::collections::BTreeMap::<(&str, &str), usize>::new();
+    let redemptions = &world.facts.redemptions;
+    redemptions.iter().for_each(|one| *spent.entry((&one.provider_kind, &one.provider_id)).or_default() += 1);
+    let accepting = |wanted: &str| {
+        let providers = spent.iter().filter(|((kind, _), _)| *kind == wanted);
+        providers.max_by_key(|(_, count)| **count).map(|((_, id), _)| (*id).to_owned()).unwrap()
+    };
     let mut text = text.to_owned();
     for (sign, user) in [
         ("@busiest", busiest("civilian")),
         ("@officer", busiest("police_officer")),
+        ("@charity", busiest("charity")),
+        ("@shop", accepting("merchant")),
+        ("@town", accepting("municipality")),
         ("@family", busiest("family_in_need")),
         ("@merchant", users.iter().find(|(_, user)| user.kind == "merchant").unwrap().0.to_string()),
     ] {

@@ -1,5 +1,6 @@
 //! The rows of each report, computed from the facts in plain Rust.
 
+pub(crate) mod accounts;
 pub(crate) mod across;
 pub(crate) mod donations;
 pub(crate) mod interactions;

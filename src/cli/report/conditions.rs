@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bluelake_lake::{AsOf, AsOfFault, Lake};
-use bluelake_queries::{Question, ReportResult};
+use bluelake_queries::{QuerySession, Question, ReportResult};
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
@@ -73,6 +73,23 @@ impl Conditions {
         self.as_of != AsOf::Newest
     }
 
+    /// The same conditions for the state of the lake that a session reads.
+    pub(super) fn pinned(&self, queries: &QuerySession) -> Result<Self> {
+        let as_of = match queries.origin().as_of() {
+            Some(versions) => self::as_of(Some(&versions))?,
+            None => self.as_of.clone(),
+        };
+        Ok(Self { as_of, ..self.clone() })
+    }
+
+    /// A session over the state of the lake that is asked for.
+    ///
+    /// # Errors
+    /// As [`query::open`].
+    pub(super) async fn open(&self, session: &Session, lake: &Lake) -> Result<QuerySession> {
+        query::open(lake, &session.config, &self.as_of).await
+    }
+
     /// Answers a question, once its period is complete if that is required.
     ///
     /// # Errors
@@ -80,7 +97,7 @@ impl Conditions {
     pub(super) async fn answer(&self, session: &Session, lake: &Lake, question: &Question<'_>) -> Result<Answer> {
         let until = Instant::now() + self.wait;
         loop {
-            let queries = query::open(lake, &session.config, &self.as_of).await?;
+            let queries = self.open(session, lake).await?;
             let mut asked = question.put(&queries);
             if self.require_complete {
                 let found = asked.completeness().await.map_err(usage)?;

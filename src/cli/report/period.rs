@@ -10,21 +10,54 @@ pub(super) struct Span {
     pub(super) to: NaiveDate,
 }
 
-/// Reads `yesterday`, `last-week`, `last-month`, a day `2026-11-25`, a month `2026-11`, a week `2026-W47`, a quarter
-/// `2026-Q4` or a year `2026`.
+/// The periods that are told from today.
+const WORDS: [&str; 13] = [
+    "today",
+    "yesterday",
+    "this-week",
+    "last-week",
+    "this-month",
+    "last-month",
+    "this-quarter",
+    "last-quarter",
+    "this-year",
+    "last-year",
+    "last-7-days",
+    "last-30-days",
+    "last-90-days",
+];
+
+/// Reads one of [`WORDS`], a day `2026-11-25`, a month `2026-11`, a week `2026-W47`, a quarter `2026-Q4` or a year `2026`.
+/// The last N days are those before today.
 ///
 /// # Errors
 /// The allowed forms, in words.
 pub(super) fn span(text: &str, now: DateTime<Utc>, zone: Tz) -> Result<Span, String> {
     let today = now.with_timezone(&zone).date_naive();
+    let earlier = |months| today.checked_sub_months(Months::new(months));
+    let month_of = |day: NaiveDate| months(day.year(), day.month(), 1);
+    let quarter_of = |day: NaiveDate| months(day.year(), day.month0() / 3 * 3 + 1, 3);
+    let year_of = |day: NaiveDate| months(day.year(), 1, 12);
+    let last_days = |count| Some(Span { from: today.checked_sub_days(Days::new(count))?, to: today.pred_opt()? });
     let found = match text {
+        "today" => Some(day(today)),
         "yesterday" => today.pred_opt().map(day),
+        "this-week" => week_of(today),
         "last-week" => today.checked_sub_days(Days::new(7)).and_then(week_of),
-        "last-month" => today.checked_sub_months(Months::new(1)).and_then(|day| months(day.year(), day.month(), 1)),
+        "this-month" => month_of(today),
+        "last-month" => earlier(1).and_then(month_of),
+        "this-quarter" => quarter_of(today),
+        "last-quarter" => earlier(3).and_then(quarter_of),
+        "this-year" => year_of(today),
+        "last-year" => earlier(12).and_then(year_of),
+        "last-7-days" => last_days(7),
+        "last-30-days" => last_days(30),
+        "last-90-days" => last_days(90),
         _ => written(text),
     };
     found.ok_or_else(|| {
-        format!("{text:?} is no period: write yesterday, last-week, last-month, 2026-11-25, 2026-11, 2026-W47, 2026-Q4 or 2026")
+        let words = WORDS.join(", ");
+        format!("{text:?} is no period: write 2026-11-25, 2026-11, 2026-W47, 2026-Q4, 2026, or one of {words}")
     })
 }
 
@@ -73,6 +106,16 @@ mod tests {
         let now = "2026-03-01T03:00:00Z".parse().unwrap();
         let days = |text: &str, zone| span(text, now, zone).map(|span| format!("{} {}", span.from, span.to)).unwrap();
         for (text, expected) in [
+            ("today", "2026-03-01 2026-03-01"),
+            ("this-week", "2026-02-23 2026-03-01"),
+            ("this-month", "2026-03-01 2026-03-31"),
+            ("this-quarter", "2026-01-01 2026-03-31"),
+            ("last-quarter", "2025-10-01 2025-12-31"),
+            ("this-year", "2026-01-01 2026-12-31"),
+            ("last-year", "2025-01-01 2025-12-31"),
+            ("last-7-days", "2026-02-22 2026-02-28"),
+            ("last-30-days", "2026-01-30 2026-02-28"),
+            ("last-90-days", "2025-12-01 2026-02-28"),
             ("yesterday", "2026-02-28 2026-02-28"),
             ("last-week", "2026-02-16 2026-02-22"),
             ("last-month", "2026-02-01 2026-02-28"),
@@ -86,6 +129,7 @@ mod tests {
         ] {
             assert_eq!(days(text, Tz::UTC), expected, "{text}");
         }
+        assert!(WORDS.iter().all(|word| span(word, now, Tz::UTC).is_ok()));
         assert_eq!(days("yesterday", Tz::America__Chicago), "2026-02-27 2026-02-27", "it is still the 28th there");
     }
 
@@ -105,7 +149,7 @@ mod tests {
             "2026-Ü1",
         ] {
             let message = span(wrong, Utc::now(), Tz::UTC).unwrap_err();
-            assert!(message.contains("is no period: write yesterday"), "{wrong}: {message}");
+            assert!(message.contains("is no period: write 2026-11-25"), "{wrong}: {message}");
         }
     }
 }

@@ -6,10 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bluelake_queries::{OutputFormat, ReportParameters, ReportResult, write_report};
+use bluelake_queries::{Compare, OutputFormat, Question, Report, ReportParameters, ReportResult, write_report};
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 use clap::Args;
 
 use super::conditions::{Answer, AnswerFlags};
+use super::each::Each;
+use super::period::span;
 use super::{export, usage};
 use crate::cli::Session;
 use crate::shell;
@@ -30,9 +34,16 @@ pub(crate) struct RunArguments {
     /// Last day that counts, itself included [default: the last day of the lake]
     #[arg(long, value_name = "DAY")]
     to: Option<String>,
-    /// day, week (Monday to Sunday) or month [default: the report's own]
+    /// The days in a word: yesterday, last-week, last-month, last-quarter, last-year, this-month, last-30-days, 2026-11-25,
+    /// 2026-11, 2026-W47, 2026-Q4 or 2026
+    #[arg(long = "for", value_name = "PERIOD", conflicts_with_all = ["from", "to"])]
+    period: Option<String>,
+    /// day, week (Monday to Sunday), month, quarter or year [default: the report's own]
     #[arg(long, value_name = "PERIOD")]
     by: Option<String>,
+    /// Compare the figures with those of the period before, or of a year before: previous or year
+    #[arg(long, value_name = "DAYS")]
+    compare: Option<Compare>,
     /// Another parameter of the report; may be repeated
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -50,21 +61,57 @@ pub(crate) struct RunArguments {
     /// Also make links by which anybody can get the exported files for this time, such as 12h; at most 7d
     #[arg(long, value_name = "TIME", requires = "destination", value_parser = export::link_validity)]
     presign: Option<Duration>,
-    /// Leave out places with fewer people: the parameter min_group of media_summary
-    #[arg(long, value_name = "NUMBER")]
-    min_group: Option<String>,
+    #[command(flatten)]
+    own: OwnFlags,
+    /// Run it for each value of this parameter that occurs on these days, all of one state of the lake
+    #[arg(long, value_name = "PARAMETER", requires = "destination")]
+    each: Option<String>,
     #[command(flatten)]
     answer: AnswerFlags,
+}
+
+/// Flags for parameters that only some reports have. `bluelake report show NAME` tells which.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Parameters of some reports")]
+struct OwnFlags {
+    /// How many rows: the first ranks
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    top: Option<String>,
+    /// The id of a user
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// The id of a merchant or municipality
+    #[arg(long, value_name = "ID")]
+    provider: Option<String>,
+    /// The id of a charity, family or member
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// How many points a dollar is
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    points_per_dollar: Option<String>,
+    /// A kind of user
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// The least number that counts
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    least: Option<String>,
+    /// How many weeks
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    weeks: Option<String>,
+    /// Leave out places with fewer people
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    min_group: Option<String>,
 }
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   bluelake report run donations --from 2026-10-01 --to 2026-10-31 --by week
-  bluelake report run interactions --by month --time-zone America/Chicago
+  bluelake report run interactions --for last-month --time-zone America/Chicago
   bluelake report run redemptions --from 2026-10-01 --to 2026-10-31 --format csv --output october.csv
   bluelake report run donations --output donations.html      a page with chart and table
   bluelake report run donations --json      with title, columns and what it was computed from
-  bluelake report run top_recipients --parameter top=5 --reports ./our-reports
+  bluelake report run donations --for last-month --by month --compare previous
+  bluelake report run top_recipients --top 5
 
 Trust:
   bluelake report run donations --from 2026-11-24 --to 2026-11-24 --require-complete --wait 1h
@@ -73,6 +120,7 @@ Trust:
 
 Exports:
   bluelake report run donations --from 2026-10-01 --to 2026-10-31 --destination ./exports
+  bluelake report run settlement --each provider --for last-month --destination ./settlements
   bluelake report run donations --by month --format csv,parquet --destination s3://bucket/exports
   bluelake report run redemptions --format xlsx,html --destination s3://bucket/exports --presign 7d
   bluelake report run donations --by month --destination postgres://bluelake@db.example.org/points/reports
@@ -88,12 +136,24 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 impl RunArguments {
     /// # Errors
     /// [`WrongUsage`] when a parameter is set twice, also by two flags.
-    fn parameters(&self) -> Result<ReportParameters> {
+    fn parameters(&self, report: &Report, now: DateTime<Utc>, zone: Tz) -> Result<ReportParameters> {
+        let [first, last] = self.days(report, now, zone)?;
+        let OwnFlags { top, user, provider, account, points_per_dollar, kind, least, weeks, min_group } = &self.own;
         let flags = [
+            ("from", "--for", &first),
+            ("to", "--for", &last),
             ("from", "--from", &self.from),
             ("to", "--to", &self.to),
             ("by", "--by", &self.by),
-            ("min_group", "--min-group", &self.min_group),
+            ("top", "--top", top),
+            ("user", "--user", user),
+            ("provider", "--provider", provider),
+            ("account", "--account", account),
+            ("points_per_dollar", "--points-per-dollar", points_per_dollar),
+            ("kind", "--kind", kind),
+            ("least", "--least", least),
+            ("weeks", "--weeks", weeks),
+            ("min_group", "--min-group", min_group),
         ];
         let own = flags.iter().filter_map(|(name, flag, value)| Some((*name, *flag, value.as_deref()?)));
         let others = self.parameters.iter().map(|(name, value)| (name.as_str(), "--parameter", value.as_str()));
@@ -108,6 +168,22 @@ impl RunArguments {
         }
         Ok(parameters)
     }
+
+    /// The first and the last day of `--for`, as far as the report has parameters for them.
+    fn days(&self, report: &Report, now: DateTime<Utc>, zone: Tz) -> Result<[Option<String>; 2]> {
+        let Some(period) = &self.period else { return Ok([None, None]) };
+        let span = span(period, now, zone).map_err(|fault| WrongUsage::new(format!("--for: {fault}")))?;
+        let declared = &report.header().parameters;
+        let day = |name: &str, day: NaiveDate| {
+            declared.iter().any(|parameter| parameter.name == name).then(|| day.to_string())
+        };
+        let days = [day("from", span.from), day("to", span.to)];
+        if days.iter().all(Option::is_none) {
+            let message = format!("--for: the report {} is about no days; leave --for out", report.name());
+            return Err(WrongUsage::new(message).into());
+        }
+        Ok(days)
+    }
 }
 
 /// Runs one report.
@@ -116,11 +192,16 @@ impl RunArguments {
 /// When the call is wrong, the lake cannot be queried, or the result cannot be written.
 pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Outcome> {
     let target = Target::of(session, &arguments).await?;
-    let parameters = arguments.parameters()?;
     let catalog = super::catalogue(session)?;
     let report = catalog.get(&arguments.name).map_err(usage)?;
+    let parameters = arguments.parameters(report, Utc::now(), session.config.time_zone)?;
     // This is before the lake is opened, which may take a while.
-    let question = report.question(&parameters).map_err(usage)?;
+    if let (Some(each), Target::Destination(destination)) = (&arguments.each, &target) {
+        let conditions = arguments.answer.conditions()?;
+        let each = Each { report, parameters, name: each, compare: arguments.compare, conditions };
+        return each.run(session, destination).await;
+    }
+    let question = question(report, &parameters, arguments.compare)?;
     let lake = session.lake().await?;
     let conditions = arguments.answer.conditions()?;
     let result = match conditions.answer(session, &lake, &question).await? {
@@ -149,6 +230,19 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
         }
     }
     Ok(Outcome::Done)
+}
+
+/// The question of a report with these values.
+pub(super) fn question<'a>(
+    report: &'a Report,
+    parameters: &ReportParameters,
+    compare: Option<Compare>,
+) -> Result<Question<'a>> {
+    let question = report.question(parameters).map_err(usage)?;
+    match compare {
+        Some(compare) => question.compared_with(compare).map_err(usage),
+        None => Ok(question),
+    }
 }
 
 /// Where a report goes.
@@ -188,6 +282,9 @@ fn write(session: &Session, form: &Form, result: &ReportResult) -> Result<()> {
         OutputFormat::Table => {
             let mut text = Vec::new();
             writeln!(text, "{}\n", result.headline())?;
+            for line in result.figure_lines() {
+                writeln!(text, "{line}")?;
+            }
             write_report(result, format, &mut text)?;
             writeln!(text, "\n{}", foundation(result))?;
             if form.is_table_on_terminal(session.json) {

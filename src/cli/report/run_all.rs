@@ -23,7 +23,7 @@ use crate::terminal::output;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RunAllArguments {
-    /// yesterday, last-week, last-month, 2026-11-25, 2026-11, 2026-W47, 2026-Q4 or 2026
+    /// yesterday, last-week, last-month, last-quarter, last-year, last-30-days, 2026-11-25, 2026-11, 2026-W47, 2026-Q4 or 2026
     #[arg(long = "for", value_name = "PERIOD")]
     period: String,
     #[command(flatten)]
@@ -166,7 +166,10 @@ impl<'a> Job<'a> {
             }
             parameters = parameters.with(name, value);
         }
-        let question = report.question(&parameters).map_err(usage)?;
+        let mut question = report.question(&parameters).map_err(usage)?;
+        if let Some(compare) = scheduled.compare {
+            question = question.compared_with(compare).map_err(usage)?;
+        }
         let destination = Destination::new(session, destination, &scheduled.formats, None).await?;
         Ok(Self { question, destination })
     }

@@ -12,9 +12,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use chrono::{Days, Months, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use crate::header::chart::ChartKind;
+use crate::header::period_length::PeriodLength;
 use crate::output::document::{Document, DocumentColumn, Style};
 use crate::text::cells::{Cell, Cells};
 use crate::text::visible::{shortened, visible};
@@ -59,6 +60,8 @@ pub(crate) struct ChartData {
     pub(crate) left_out: usize,
     /// The number of positions after the last shown one.
     pub(crate) positions_left_out: usize,
+    /// Periods that are cut, and how much of each counts.
+    pub(crate) cut: Vec<(Position, String)>,
     /// A position that the report shows only in its table.
     pub(crate) without: Option<String>,
 }
@@ -232,6 +235,7 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
     let series_column = series.and_then(|series| document.columns.get(series));
     let is_each_row_a_bar = document.is_cut && chart.kind == ChartKind::Bar && series.is_none();
 
+    let mut cut = Vec::new();
     let mut grid = Grid::new(value_column, document.is_cut);
     for batch in batches {
         let cells = Cells::new(batch)?;
@@ -239,6 +243,11 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
             let position = Position::of(&cells.cell(row, x), x_column.style);
             if chart.without.is_some() && chart.without == Some(position.text()) {
                 continue;
+            }
+            if let Some(words) = document.cut(&cells, row)
+                && !cut.iter().any(|(known, _)| *known == position)
+            {
+                cut.push((position.clone(), words));
             }
             let name = match (series, series_column) {
                 (Some(series), Some(column)) => Position::of(&cells.cell(row, series), column.style),
@@ -251,7 +260,7 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
         }
     }
     let has_others = chart.kind == ChartKind::Bar && !document.is_cut && value_column.is_additive;
-    let (positions, series, left_out) = grid.into_series(document.period.as_deref(), is_heatmap, has_others);
+    let (positions, series, left_out) = grid.into_series(document.period, is_heatmap, has_others);
     let drawn = ChartData {
         kind: chart.kind,
         x_label: short_label(x_column),
@@ -263,6 +272,7 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
         series,
         left_out,
         positions_left_out: 0,
+        cut,
         without: chart.without.clone(),
     };
     // A single value is better read than drawn.
@@ -350,7 +360,7 @@ impl Grid {
     /// series at the end.
     fn into_series(
         self,
-        period: Option<&str>,
+        period: Option<PeriodLength>,
         is_heatmap: bool,
         has_others: bool,
     ) -> (Vec<Position>, Vec<ChartSeries>, usize) {
@@ -412,8 +422,8 @@ fn ordered(mut positions: Vec<Position>) -> Vec<Position> {
     positions
 }
 
-/// Every day, week or month from the first to the last, so that a gap has its width; `None` for other positions.
-fn with_every_period(positions: &[Position], period: &str) -> Option<Vec<Position>> {
+/// Every period from the first to the last, so that a gap has its width; `None` for other positions.
+fn with_every_period(positions: &[Position], period: PeriodLength) -> Option<Vec<Position>> {
     let days: Option<BTreeSet<NaiveDate>> = positions
         .iter()
         .map(|position| match position {
@@ -425,12 +435,7 @@ fn with_every_period(positions: &[Position], period: &str) -> Option<Vec<Positio
     let (mut next, last) = (*days.first()?, *days.last()?);
     let mut all = days;
     while next < last && all.len() <= POSITIONS_MAX {
-        next = match period {
-            "day" => next.checked_add_days(Days::new(1))?,
-            "week" => next.checked_add_days(Days::new(7))?,
-            "month" => next.checked_add_months(Months::new(1))?,
-            _ => return None,
-        };
+        next = period.moved(next, 1)?;
         if next < last {
             all.insert(next);
         }

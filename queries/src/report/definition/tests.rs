@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::error::{QueryError, Refusal};
+use crate::header::parameter::ParameterKind;
 use crate::report::catalog::ReportCatalog;
 use crate::session::options::QueryOptions;
-use crate::testing::{chain, event, options, report_csv, session, tables};
+use crate::testing::{chain, event, options, report_rows as report_csv, session, tables};
 
 /// Reports that count the view of their name by period.
 const OF_ONE_VIEW: [&str; 3] = ["donations", "interactions", "redemptions"];
@@ -107,7 +108,9 @@ impl World {
             let period = match choice.by {
                 "day" => date,
                 "week" => date - Days::new(u64::from(date.weekday().num_days_from_monday())),
-                _ => date.with_day(1).unwrap(),
+                "month" => date.with_day(1).unwrap(),
+                "quarter" => NaiveDate::from_ymd_opt(date.year(), (date.month() - 1) / 3 * 3 + 1, 1).unwrap(),
+                _ => NaiveDate::from_ymd_opt(date.year(), 1, 1).unwrap(),
             };
             let mut key = vec![period.to_string()];
             key.extend(keys.iter().map(|name| event[*name].as_str().unwrap().to_owned()));
@@ -172,6 +175,13 @@ fn expected(world: &World, choice: Choice, report: &str) -> Vec<String> {
                 if stated { sum(&dollars, "amount_cents").to_string() } else { String::new() },
                 foreign.iter().filter(|event| event["amount_cents"].is_u64()).count().to_string(),
                 distinct(events, "redeemer_id").to_string(),
+                dollars.iter().filter(|event| event["amount_cents"].is_u64()).count().to_string(),
+                dollars
+                    .iter()
+                    .filter(|event| event["amount_cents"].is_u64())
+                    .map(|event| event["points"].as_u64().unwrap())
+                    .sum::<u64>()
+                    .to_string(),
             ]
         }),
     }
@@ -193,7 +203,7 @@ async fn each_report_agrees_with_numbers_computed_without_sql() {
         let session = QuerySession::new(tables(&[], &world.transactions), options).await.unwrap();
         let catalog = ReportCatalog::embedded().unwrap();
         for report in OF_ONE_VIEW.map(|name| catalog.get(name).unwrap()) {
-            for by in ["day", "week", "month"] {
+            for by in ["day", "week", "month", "quarter", "year"] {
                 for (from, to) in days {
                     let parameters =
                         ReportParameters::new().with("by", by).with_optional("from", from).with_optional("to", to);
@@ -270,6 +280,12 @@ fn huge(kind: &str, number: i64) -> Value {
     event(kind, &at, fields)
 }
 
+/// Parameters of a report, with this user for one that is about a user.
+fn of_user(report: &Report, user: &str) -> ReportParameters {
+    let known = report.header().parameters.iter().filter(|parameter| parameter.kind == ParameterKind::User);
+    known.fold(ReportParameters::new(), |given, parameter| given.with(&parameter.name, user))
+}
+
 #[tokio::test]
 async fn sums_beyond_64_bits_are_exact() {
     let kinds = ["interaction", "donation", "redemption", "transfer"];
@@ -280,7 +296,7 @@ async fn sums_beyond_64_bits_are_exact() {
     let (one, three, eight) = ("9223372036854775807", "27670116110564327421", "73786976294838206456");
     let (two, four, five) = ("18446744073709551614", "36893488147419103228", "46116860184273879035");
     let day = "2026-01-01";
-    let rows: [(&str, &str, Vec<String>); 16] = [
+    let rows: [(&str, &str, Vec<String>); 17] = [
         ("donations", "", vec![format!("{day},civilian,charity,3,{three},1,1,{one}.00,{one}.00")]),
         ("gift_sizes", "", vec![format!("{day},civilian,3,1,{one}.00,{one}.00,{one}.00,{one}.00,{one},3.00")]),
         ("interactions", "", vec![format!("{day},qr,4,1,1,{four},{four},{eight}")]),
@@ -290,11 +306,20 @@ async fn sums_beyond_64_bits_are_exact() {
         ("points_liability", "", vec![format!("{day},{eight},{three},{five},{five},{three}")]),
         ("redemption_rate", "by=day", vec![format!("{day},{eight},{three},0.3750,{eight},{three},0.3750")]),
         ("donated_share", "by=day", vec![format!("{day},{eight},{three},0.3750,{eight},{three},0.3750")]),
-        ("redemptions", "", vec![format!("{day},merchant,goods,3,{three},{three},0,1")]),
-        ("redemptions_by_provider", "", vec![format!("{day},p,,merchant,goods,3,{three},{three},0,1")]),
+        ("redemptions", "", vec![format!("{day},merchant,goods,3,{three},{three},0,1,3,{three}")]),
+        ("redemptions_by_provider", "", vec![format!("{day},p,,merchant,goods,3,{three},{three},0,1,3,{three}")]),
+        (
+            "month_end",
+            "",
+            vec![
+                format!("{day},charity,0,0,{three},{three},0,0,0,,"),
+                format!("{day},civilian,0,{four},0,0,{three},0,{one},,"),
+                format!("{day},police_officer,0,{four},0,0,0,0,{four},,"),
+            ],
+        ),
         ("top_items", "", vec![format!("1,p,s,Tea,{three},{three},3")]),
         ("top_recipients", "", vec![format!("1,x,,charity,3,{three},1,1.0000")]),
-        ("zip_code_summary", "", vec![format!("60601,4,{eight},3,{three},3,{three},{three},1,1,1.0000")]),
+        ("zip_code_summary", "", vec![format!("60601,4,{eight},3,{three},3,{three},{three},1,1,1.0000,3,{three}")]),
         ("breakage", "", vec![format!("0 to 30,{five},3,1.0000")]),
         ("earning_to_redeeming", "", vec![format!("{day},charity,{three},0,0.00,0.00")]),
     ];
@@ -305,8 +330,8 @@ async fn sums_beyond_64_bits_are_exact() {
         assert_eq!(report_csv(&found)[1..], expected, "{report}");
     }
     for report in catalog.reports() {
-        let needs_user = report.header().parameters.iter().any(|parameter| parameter.name == "user");
-        let parameters = ReportParameters::new().with_optional("user", needs_user.then_some("q"));
+        let needs_user = report.name() == "user_statement";
+        let parameters = of_user(report, "q");
         let result = report.run(&session, &parameters).await;
         let found = result.map_err(|error| format!("{}: {}", report.name(), chain(&error))).unwrap();
         if needs_user {
@@ -364,8 +389,9 @@ async fn every_report_answers_on_small_lakes() {
     let lakes = [session(&[], &[]).await, session(&[], &world.transactions).await];
     let mut failures = Vec::new();
     for report in ReportCatalog::embedded().unwrap().reports() {
-        let needs_user = report.header().parameters.iter().any(|parameter| parameter.name == "user");
-        let parameters = ReportParameters::new().with_optional("user", needs_user.then_some("c1"));
+        let needs_user = report.header().parameters.iter().any(|parameter| parameter.kind == ParameterKind::User);
+        let user = if report.name() == "settlement" { "p" } else { "c1" };
+        let parameters = of_user(report, user);
         for (lake, name) in lakes.iter().zip(["empty", "small"]) {
             match report.run(lake, &parameters).await {
                 Ok(result) => {
@@ -377,7 +403,7 @@ async fn every_report_answers_on_small_lakes() {
                     }
                 }
                 Err(ReportError::Parameter { fault, .. }) if needs_user && name == "empty" => {
-                    assert_eq!(fault, "the lake has no user \"c1\"");
+                    assert_eq!(fault, format!("the lake has no user {user:?}"));
                 }
                 Err(error) => failures.push(format!("{} on the {name} lake: {}", report.name(), chain(&error))),
             }

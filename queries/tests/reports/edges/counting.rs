@@ -79,7 +79,7 @@ async fn families_in_need_are_one_anonymous_row() {
     // Nor is it named as one who accepts points.
     let mut shop = user("shop", "family_in_need", at);
     shop["organization_name"] = json!("House of Shop");
-    let rows = ["2026-01-01,shop,,merchant,goods,1,3,,0,1"];
+    let rows = ["2026-01-01,shop,,merchant,goods,1,3,,0,1,0,0"];
     expect(Tz::UTC, &[shop, spent(["x", "charity"], at, 3)], "redemptions_by_provider", "", &rows).await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use crate::cells;
-use crate::expected::redemptions::dollars;
+use crate::expected::redemptions::{dollars, with_amount};
 use crate::support::compare::{By, Case, Rows, instant, optional};
 use crate::support::facts::{Facts, Interaction, Redemption, Row, distinct};
 use crate::support::numbers::{DAY, percentile, share};
@@ -180,6 +180,9 @@ pub(crate) fn zip_code_summary(facts: &Facts, case: &Case) -> Rows {
             people("police_officer"),
             share(redeemed(place), all),
         ]
+        .into_iter()
+        .chain(with_amount(&place.spent))
+        .collect()
     };
     // Unknown places come last.
     let (known, unknown): (Vec<_>, Vec<_>) = places.iter().partition(|(zip_code, _)| zip_code.is_some());

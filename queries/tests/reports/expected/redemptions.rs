@@ -10,9 +10,9 @@ use crate::support::compare::{By, Case, Rows, optional};
 use crate::support::facts::{Facts, Item, Redemption, Row, distinct};
 use crate::support::numbers::share;
 
-type Spendings<'a> = Vec<&'a Row<Redemption>>;
+pub(crate) type Spendings<'a> = Vec<&'a Row<Redemption>>;
 
-fn spent<'a>(facts: &'a Facts, case: &'a Case) -> impl Iterator<Item = &'a Row<Redemption>> {
+pub(crate) fn spent<'a>(facts: &'a Facts, case: &'a Case) -> impl Iterator<Item = &'a Row<Redemption>> {
     facts.redemptions.iter().filter(|spent| case.counts(spent.stamp.day))
 }
 
@@ -22,8 +22,15 @@ pub(crate) fn dollars(spent: &Spendings<'_>) -> Option<i64> {
     dollars.filter_map(|spent| spent.amount_cents).reduce(|sum, cents| sum + cents)
 }
 
-/// Redemptions, points, cents, other currencies, redeemers.
-fn totals(spent: &Spendings<'_>) -> Vec<String> {
+/// Of the redemptions that state a worth in US dollars: how many, and their points.
+pub(crate) fn with_amount(spent: &Spendings<'_>) -> [String; 2] {
+    let is_dollars = |spent: &&&Row<Redemption>| spent.currency.as_deref().is_none_or(|currency| currency == "USD");
+    let stated: Vec<_> = spent.iter().filter(is_dollars).filter(|spent| spent.amount_cents.is_some()).collect();
+    [stated.len().to_string(), stated.iter().map(|spent| spent.points).sum::<i64>().to_string()]
+}
+
+/// Redemptions, points, cents, other currencies, redeemers, those with an amount.
+pub(crate) fn totals(spent: &Spendings<'_>) -> Vec<String> {
     let foreign = |spent: &&&Row<Redemption>| {
         spent.amount_cents.is_some() && spent.currency.as_deref().is_some_and(|currency| currency != "USD")
     };
@@ -34,6 +41,9 @@ fn totals(spent: &Spendings<'_>) -> Vec<String> {
         spent.iter().filter(foreign).count(),
         distinct(spent.iter().map(|spent| &*spent.redeemer_id)),
     ]
+    .into_iter()
+    .chain(with_amount(spent))
+    .collect()
 }
 
 pub(crate) fn redemptions(facts: &Facts, case: &Case) -> Rows {
@@ -91,7 +101,7 @@ pub(crate) fn minted(facts: &Facts) -> Vec<(NaiveDate, i64)> {
 
 /// Periods with their last counted day: the days from `from` to `to`, whatever the lake's days are; without them, the
 /// lake's.
-fn periods(facts: &Facts, case: &Case, by: By) -> BTreeMap<NaiveDate, NaiveDate> {
+pub(crate) fn periods(facts: &Facts, case: &Case, by: By) -> BTreeMap<NaiveDate, NaiveDate> {
     let days = || facts.stamps.iter().map(|stamp| stamp.day);
     let (Some(first_day), Some(last_day)) = (days().min(), days().max()) else { return BTreeMap::new() };
     let (from, to) = (case.date("from").unwrap_or(first_day), case.date("to").unwrap_or(last_day));

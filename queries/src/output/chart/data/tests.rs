@@ -23,6 +23,8 @@ fn document(kind: ChartKind, is_additive: bool) -> Document {
         question: None,
         audience: None,
         scope: None,
+        figures: Vec::new(),
+        totals: None,
         columns: vec![
             column("day", Style::Date, false),
             column("kind", Style::Text, false),
@@ -30,7 +32,7 @@ fn document(kind: ChartKind, is_additive: bool) -> Document {
         ],
         provenance: Vec::new(),
         chart: Some(Chart { kind, x: "day".to_owned(), y: y.to_owned(), series, value, without: None }),
-        period: Some("day".to_owned()),
+        period: Some(PeriodLength::Day),
         is_cut: false,
     }
 }

@@ -9,7 +9,9 @@ use chrono::NaiveDate;
 use super::*;
 use crate::header::chart::{Chart, ChartKind};
 use crate::header::column::{ReportColumn, Unit};
+use crate::header::figure::{FigureKind, ReportFigure};
 use crate::output::writer::write_report;
+use crate::report::figures::figures;
 use crate::testing::provenance;
 
 /// Texts that do harm where they are interpreted.
@@ -51,6 +53,7 @@ pub(super) fn report(days: i32, kinds: &[&str], chart: Option<Chart>) -> ReportR
         question: "Who gives | how much?".to_owned(),
         audience: "finance".to_owned(),
         chart,
+        figures: Vec::new(),
         columns: vec![
             column("period", Unit::Date),
             column("kind", Unit::Text),
@@ -122,6 +125,32 @@ fn a_number_too_long_for_spreadsheets_is_text() {
     assert_eq!(sheet.get_value((2, 2)).unwrap(), &Data::Float(999_999_999_999_999.0));
     let about = workbook.worksheet_range("Provenance").unwrap();
     assert!(about.rows().any(|row| row[0].get_string() == Some("Long numbers")));
+}
+
+#[test]
+fn totals_stand_below_the_rows_and_figures_above() {
+    let mut result = report(2, &["charity", "family"], None);
+    let sum = |column: &str| ReportFigure { column: column.to_owned(), kind: FigureKind::Sum };
+    result.figures = figures(&[sum("points"), sum("amount_cents")], &result.columns, &result.batches).unwrap();
+    let text = |format| String::from_utf8(bytes(&result, format)).unwrap();
+    let page = text(OutputFormat::Html);
+    assert!(page.contains("<div><dt>Points</dt><dd>2,002</dd></div>"), "{page}");
+    let foot = "<tfoot><tr><th scope=\"row\">Total</th><td></td><td class=\"figure\">2,002</td><td class=\"figure\">$250.00</td>";
+    assert!(page.contains(foot), "{page}");
+    let markdown = text(OutputFormat::Markdown);
+    assert!(markdown.contains("- Points: **2,002**\n"), "{markdown}");
+    assert!(markdown.contains("| **Total** |  | **2,002** | **\\$250.00** |"), "{markdown}");
+    let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(bytes(&result, OutputFormat::Xlsx))).unwrap();
+    let formulas = workbook.worksheet_formula("Gifts <b>").unwrap();
+    assert_eq!(formulas.get_value((5, 2)).unwrap(), "SUM(C2:C5)");
+    assert_eq!(formulas.get_value((5, 3)).unwrap(), "SUM(D2:D5)");
+    let sheet = workbook.worksheet_range("Gifts <b>").unwrap();
+    assert_eq!(sheet.get_value((5, 0)).unwrap(), &Data::String("Total".to_owned()));
+    assert_eq!(sheet.get_value((5, 2)).unwrap().as_f64(), Some(2_002.0));
+    // Without rows there is nothing to add up.
+    let mut empty = report(0, &[], None);
+    empty.figures = figures(&[sum("points")], &empty.columns, &empty.batches).unwrap();
+    assert!(!String::from_utf8(bytes(&empty, OutputFormat::Html)).unwrap().contains("<tfoot>"));
 }
 
 #[test]

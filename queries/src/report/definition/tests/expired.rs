@@ -63,7 +63,7 @@ async fn a_report_that_covers_its_period_needs_no_earlier_day() {
         assert_eq!(left.provenance.since, None, "{}: the days are whole", report.name());
         covered += 1;
     }
-    assert_eq!(covered, 15);
+    assert_eq!(covered, 17);
 }
 
 #[tokio::test]

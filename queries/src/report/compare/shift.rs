@@ -1,0 +1,119 @@
+//! By how much days are moved, to come to those that they are compared with. Pure.
+
+use chrono::{Days, Months, NaiveDate};
+
+use super::Compare;
+use crate::header::period_length::PeriodLength;
+
+/// A move of days in the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shift {
+    /// By days.
+    Days(u64),
+    /// By months: a day that a month lacks becomes its last. The last day of a month stays the last where whole months are
+    /// compared.
+    Months(u32),
+}
+
+impl Shift {
+    /// From days to those they are compared with. `by`: the length of the periods, if the report has any.
+    pub(crate) fn of(
+        compare: Compare,
+        by: Option<PeriodLength>,
+        first_day: NaiveDate,
+        last_day: NaiveDate,
+    ) -> Option<Self> {
+        Some(match (compare, by) {
+            // Weeks begin on Mondays: 52 of them are nearest to a year.
+            (Compare::Year, Some(PeriodLength::Week)) => Self::Days(364),
+            (Compare::Year, _) => Self::Months(12),
+            (Compare::Previous, Some(PeriodLength::Day)) => Self::Days(1),
+            (Compare::Previous, Some(PeriodLength::Week)) => Self::Days(7),
+            (Compare::Previous, Some(PeriodLength::Month)) => Self::Months(1),
+            (Compare::Previous, Some(PeriodLength::Quarter)) => Self::Months(3),
+            (Compare::Previous, Some(PeriodLength::Year)) => Self::Months(12),
+            (Compare::Previous, None) => match whole_months(first_day, last_day) {
+                Some(months) => Self::Months(months),
+                None => {
+                    let days = last_day.signed_duration_since(first_day).num_days();
+                    Self::Days(u64::try_from(days).ok()?.checked_add(1)?)
+                }
+            },
+        })
+    }
+
+    /// The first day that a first day is compared with.
+    pub(crate) fn earlier(self, day: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Days(days) => day.checked_sub_days(Days::new(days)),
+            Self::Months(months) => day.checked_sub_months(Months::new(months)),
+        }
+    }
+
+    /// The last day that a last day is compared with: the end of a month is compared with the end of a month.
+    pub(crate) fn earlier_last(self, day: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Months(_) if is_end_of_month(day) => self.earlier(day.succ_opt()?)?.pred_opt(),
+            _ => self.earlier(day),
+        }
+    }
+
+    /// The first day of the period that one of the days before stands beside.
+    pub(crate) fn later(self, day: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Days(days) => day.checked_add_days(Days::new(days)),
+            Self::Months(months) => day.checked_add_months(Months::new(months)),
+        }
+    }
+}
+
+fn is_end_of_month(day: NaiveDate) -> bool {
+    use chrono::Datelike as _;
+    day.succ_opt().is_none_or(|next| next.day() == 1)
+}
+
+/// How many months these days are, when they are whole ones.
+fn whole_months(first_day: NaiveDate, last_day: NaiveDate) -> Option<u32> {
+    use chrono::Datelike as _;
+    if first_day.day() != 1 || !is_end_of_month(last_day) || last_day < first_day {
+        return None;
+    }
+    let count = |day: NaiveDate| i64::from(day.year()) * 12 + i64::from(day.month0());
+    u32::try_from(count(last_day) - count(first_day) + 1).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_moved_to_those_they_are_compared_with() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        use Compare::{Previous, Year};
+        for (compare, by, days, expected) in [
+            (Previous, Some(PeriodLength::Month), ("2026-03-01", "2026-03-31"), ("2026-02-01", "2026-02-28")),
+            (Previous, Some(PeriodLength::Month), ("2026-03-01", "2026-03-30"), ("2026-02-01", "2026-02-28")),
+            (Previous, Some(PeriodLength::Month), ("2026-02-01", "2026-02-28"), ("2026-01-01", "2026-01-31")),
+            (Previous, Some(PeriodLength::Month), ("2026-01-15", "2026-03-17"), ("2025-12-15", "2026-02-17")),
+            (Previous, Some(PeriodLength::Day), ("2026-03-01", "2026-03-31"), ("2026-02-28", "2026-03-30")),
+            (Previous, Some(PeriodLength::Week), ("2026-03-02", "2026-03-15"), ("2026-02-23", "2026-03-08")),
+            (Previous, Some(PeriodLength::Quarter), ("2026-01-01", "2026-03-31"), ("2025-10-01", "2025-12-31")),
+            (Previous, Some(PeriodLength::Year), ("2026-01-01", "2026-12-31"), ("2025-01-01", "2025-12-31")),
+            (Previous, None, ("2026-02-01", "2026-02-28"), ("2026-01-01", "2026-01-31")),
+            (Previous, None, ("2026-04-01", "2026-06-30"), ("2026-01-01", "2026-03-31")),
+            (Previous, None, ("2026-02-03", "2026-02-09"), ("2026-01-27", "2026-02-02")),
+            (Previous, None, ("2026-02-03", "2026-02-03"), ("2026-02-02", "2026-02-02")),
+            (Year, None, ("2028-02-01", "2028-02-29"), ("2027-02-01", "2027-02-28")),
+            (Year, Some(PeriodLength::Month), ("2027-02-01", "2027-02-28"), ("2026-02-01", "2026-02-28")),
+            (Year, Some(PeriodLength::Month), ("2029-02-01", "2029-02-28"), ("2028-02-01", "2028-02-29")),
+            (Year, Some(PeriodLength::Week), ("2026-11-16", "2026-11-22"), ("2025-11-17", "2025-11-23")),
+        ] {
+            let (first, last) = (day(days.0), day(days.1));
+            let shift = Shift::of(compare, by, first, last).unwrap();
+            let found = (shift.earlier(first).unwrap(), shift.earlier_last(last).unwrap());
+            assert_eq!(found, (day(expected.0), day(expected.1)), "{compare:?} {by:?} {days:?}");
+        }
+        assert_eq!(Shift::of(Previous, None, day("2026-02-03"), day("2026-02-01")), None, "no day");
+    }
+}
