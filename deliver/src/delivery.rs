@@ -1,16 +1,19 @@
 //! The delivery of a lake to one target: reads what happened, has the target take it step by step, and begins again from
 //! what the target says after any fault. It knows nothing of the kind of the target.
 
+mod patience;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-use bluelake_lake::{Backoff, Chance, DeliveryHint, DeliveryHints, Extent, FeedFile, Lake, StepBounds, causes};
+use bluelake_lake::{DeliveryHint, DeliveryHints, Extent, FeedFile, Lake, StepBounds, causes};
 use bluelake_schemas::Contract;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use self::patience::{Patience, pauses};
 use crate::{
     columns::{Columns, unknown_columns},
     digest::TableVerdict,
@@ -22,8 +25,6 @@ use crate::{
 /// A transaction holds about this much: few enough rows that another one need not wait long, many enough that its own cost
 /// does not matter.
 const BOUNDS: StepBounds = StepBounds { rows: 500_000, bytes: 256 << 20 };
-/// The first limit and the longest of the pauses between tries.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Tries to connect for the first time.
 const FIRST_TRIES: u32 = 3;
 /// A hint is written no more often than this while a delivery follows.
@@ -435,44 +436,6 @@ fn groups(files: Vec<FeedFile>, load: &Load) -> Vec<Vec<FeedFile>> {
         }
     }
     groups
-}
-
-/// How long faults in a row are put up with.
-struct Patience {
-    /// `None`: for ever.
-    most: Option<Duration>,
-    pauses: Backoff,
-    since: Option<Instant>,
-    /// What was reached when the last of them came.
-    reached: Vec<(Option<u64>, u64)>,
-}
-
-impl Patience {
-    /// The fault, and the pause before the next try.
-    fn after(
-        &mut self,
-        error: DeliverError,
-        reached: Vec<(Option<u64>, u64)>,
-    ) -> Result<(DeliverError, Duration), DeliverError> {
-        if !error.is_transient() {
-            return Err(error);
-        }
-        // What was reached between two faults begins the count anew.
-        if reached != self.reached {
-            self.pauses.reset();
-            (self.since, self.reached) = (None, reached);
-        }
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if self.most.is_some_and(|most| since.elapsed() > most) {
-            return Err(error);
-        }
-        Ok((error, self.pauses.pause()))
-    }
-}
-
-/// The pauses after failures in a row.
-fn pauses() -> Backoff {
-    Backoff::steady(PAUSES.0, PAUSES.1, &Chance::default())
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 -- column: points (points) Points gained, or given when negative.
 -- column: balance (points) Balance after it, counted from the first day of the lake.
 -- column: event_id (text) The transaction.
+-- figures: points sum, balance last
 -- chart: line x=occurred_at y=balance
 
 -- Both sides of an event may be the user's, with as many points: a gift of 0 points to oneself.

@@ -89,8 +89,8 @@ async fn each_provider_has_a_settlement_of_its_own() {
         ["report", "run", "settlement", "--each", "provider", "--destination", "out", "--format", "json", "--json"];
     let made = json(&machine.succeed(&run).await);
     let made = made.as_array().unwrap();
-    assert_eq!(made.len(), expected.as_array().unwrap().len());
-    for provider in expected.as_array().unwrap() {
+    assert_eq!(made.len(), expected.len());
+    for provider in &expected {
         let one = made.iter().find(|one| one["value"] == provider["provider_id"]).unwrap();
         let file = machine.path(one["folder"].as_str().unwrap()).join("settlement.json");
         let rows = json(&std::fs::read_to_string(file).unwrap());

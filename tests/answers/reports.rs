@@ -237,6 +237,10 @@ async fn a_list_that_is_wrong_runs_nothing() {
         machine.run(&run).await.expect_code(2).expect_message(&[part]);
         assert!(!machine.path("out").exists(), "{list}");
     }
+    machine.write("bluelake.toml", "[[report]]\nname = 'donation'\n[[report]]\nname = 'breakage'\ncompare = 'year'\n");
+    let run = ["report", "run-all", "--for", "yesterday", "--destination", "out"];
+    let both = ["2 reports of the list are set wrongly", "did you mean donations?", "not about the days from one"];
+    machine.run(&run).await.expect_code(2).expect_message(&both);
     machine.write("bluelake.toml", good);
     let nowhere = ["report", "run-all", "--for", "yesterday"];
     machine.run(&nowhere).await.expect_code(2).expect_message(&["donations has no destination"]);

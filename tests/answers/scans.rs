@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use bluelake_lake::{AsOf, Lake, LakeReading};
-use bluelake_queries::{OutputFormat, QueryOptions, QuerySession, ReportCatalog, ReportParameters, write_report};
+use bluelake_queries::{
+    OutputFormat, ParameterKind, QueryOptions, QuerySession, ReportCatalog, ReportParameters, write_report,
+};
 
 use crate::answers::reports::with_lake;
 use crate::support::lake_files::compact;
@@ -19,8 +21,8 @@ async fn session(reading: LakeReading, is_general: bool, zone: &str) -> QuerySes
 
 async fn report(session: &QuerySession, catalog: &ReportCatalog, name: &str, user: &str) -> String {
     let report = catalog.get(name).unwrap();
-    let parameters = ReportParameters::new();
-    let parameters = if name == "user_statement" { parameters.with("user", user) } else { parameters };
+    let users = report.header().parameters.iter().filter(|parameter| parameter.kind == ParameterKind::User);
+    let parameters = users.fold(ReportParameters::new(), |given, parameter| given.with(&parameter.name, user));
     let result = report.run(session, &parameters).await.unwrap();
     let mut bytes = Vec::new();
     write_report(&result, OutputFormat::Csv, &mut bytes).unwrap();

@@ -61,6 +61,8 @@ pub(crate) struct DocumentColumn {
 pub(crate) enum Style {
     /// As it is.
     Text,
+    /// A word of a closed set, with blanks for its underscores: `family in need`.
+    Words,
     /// `2026-01-31`.
     Date,
     /// `2026-01-31 12:00:00`, UTC.
@@ -92,6 +94,7 @@ impl Style {
     pub(crate) fn text(self, cell: &Cell) -> String {
         match cell {
             Cell::Empty => String::new(),
+            Cell::Text(text) if self == Self::Words && is_word(text) => text.replace('_', " "),
             Cell::Text(text) => text.clone(),
             Cell::Date(day) => day.to_string(),
             Cell::Instant(moment) => moment.format("%Y-%m-%d %H:%M:%S%.f").to_string(),
@@ -200,6 +203,7 @@ impl DocumentColumn {
         let style = match column.unit {
             Unit::Date => Style::Date,
             Unit::Timestamp => Style::Instant,
+            Unit::Text if is_of_words(&column.name) => Style::Words,
             Unit::Text | Unit::List => Style::Text,
             Unit::Cents => Style::Dollars,
             Unit::Share => Style::Percent,
@@ -214,6 +218,17 @@ impl DocumentColumn {
             is_additive: matches!(column.unit, Unit::Count | Unit::Points | Unit::Cents),
         }
     }
+}
+
+/// Whether the values of a column are words of a closed set: kinds, purposes and their like, as the contract and the reports
+/// name them.
+fn is_of_words(column: &str) -> bool {
+    const NAMES: [&str; 7] = ["purpose", "entry", "stage", "activity", "event_type", "reason", "method"];
+    column == "kind" || column.ends_with("_kind") || NAMES.contains(&column)
+}
+
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn style_of(kind: &DataType) -> Style {
@@ -283,6 +298,9 @@ mod tests {
             (Style::Date, Cell::Date(day), "2026-11-01"),
             (Style::Instant, Cell::Instant(day.and_hms_opt(1, 2, 3).unwrap()), "2026-11-01 01:02:03"),
             (Style::Text, Cell::Text("=1".to_owned()), "=1"),
+            (Style::Text, Cell::Text("family_in_need".to_owned()), "family_in_need"),
+            (Style::Words, Cell::Text("family_in_need".to_owned()), "family in need"),
+            (Style::Words, Cell::Text("__PROTO__ a_b".to_owned()), "__PROTO__ a_b"),
             (Style::Dollars, Cell::Empty, ""),
         ] {
             assert_eq!(style.text(&cell), expected, "{style:?} {cell:?}");

@@ -215,7 +215,7 @@ fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total:
                     }
                     (0, style) if !style.is_figure() => write!(text, "<th scope=\"row\" class=\"long\">{value}</th>"),
                     (_, style) if style.is_figure() => write!(text, "<td class=\"figure\">{value}</td>"),
-                    (_, Style::Text) if !is_whole => write!(text, "<td>{value}</td>"),
+                    (_, Style::Text | Style::Words) if !is_whole => write!(text, "<td>{value}</td>"),
                     _ => write!(text, "<td class=\"whole{long}\">{value}</td>"),
                 };
             }

@@ -148,7 +148,7 @@ fn value_format(style: Style) -> Format {
 /// The number format of a column's values.
 fn number_format(style: Style) -> String {
     match style {
-        Style::Text => "@".to_owned(),
+        Style::Text | Style::Words => "@".to_owned(),
         Style::Date => "yyyy-mm-dd".to_owned(),
         Style::Instant => "yyyy-mm-dd hh:mm:ss".to_owned(),
         Style::Number(Some(0)) => "#,##0".to_owned(),

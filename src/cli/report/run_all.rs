@@ -92,9 +92,22 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
             "no reports are listed: write a [[report]] table for each into the configuration file; see --help";
         return Err(WrongUsage::new(message).into());
     }
-    let mut jobs = Vec::new();
+    let (mut jobs, mut faults) = (Vec::new(), Vec::new());
     for one in scheduled {
-        jobs.push(Job::new(session, &catalog, one, span).await?);
+        match Job::new(session, &catalog, one, span).await {
+            Ok(job) => jobs.push(job),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    // All faults of the list are told at once.
+    match faults.pop() {
+        None => {}
+        Some(fault) if faults.is_empty() => return Err(fault),
+        Some(last) => {
+            let all = faults.iter().chain([&last]).map(failure::describe).collect::<Vec<_>>();
+            let message = format!("{} reports of the list are set wrongly: {}", all.len(), all.join("; "));
+            return Err(WrongUsage::new(message).into());
+        }
     }
     let conditions = arguments.answer.conditions()?;
     let lake = session.lake().await?;
