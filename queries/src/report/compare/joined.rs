@@ -22,7 +22,7 @@ use crate::text::figures::rescaled;
 /// 1970-01-01 in chrono's count of days.
 const EPOCH: i32 = 719_163;
 /// Decimals of a share.
-const SHARE_SCALE: u32 = 4;
+const SHARE_SCALE: i8 = 4;
 
 /// The rows of a report, and how they are compared.
 pub(crate) struct Sides<'a> {
@@ -268,7 +268,7 @@ fn change(now: &ArrayRef, was: &ArrayRef) -> Result<(ArrayRef, ArrayRef), ArrowE
         floats.push(float);
         shares.push(share);
     }
-    let shares = Decimal128Array::from(shares).with_precision_and_scale(38, SHARE_SCALE as i8)?;
+    let shares = Decimal128Array::from(shares).with_precision_and_scale(38, SHARE_SCALE)?;
     let change: ArrayRef = match now.data_type() {
         kind if kind.is_floating() => Arc::new(Float64Array::from(floats)),
         kind if kind.is_integer() => {
@@ -288,7 +288,8 @@ fn part(change: i128, was: i128) -> Option<i128> {
     if was == 0 {
         return None;
     }
+    let scale = u32::from(SHARE_SCALE.unsigned_abs());
     // One digit more, which is rounded away.
-    let tenfold = change.checked_mul(10_i128.pow(SHARE_SCALE + 1))?.checked_div(was.checked_abs()?)?;
-    rescaled(tenfold, SHARE_SCALE + 1, SHARE_SCALE)
+    let tenfold = change.checked_mul(10_i128.pow(scale + 1))?.checked_div(was.checked_abs()?)?;
+    rescaled(tenfold, scale + 1, scale)
 }
