@@ -205,7 +205,7 @@ fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total:
             for (index, (column, cell)) in document.columns.iter().zip(cells.row(row)).enumerate() {
                 let value = column.style.text(&cell);
                 let length = value.chars().count();
-                let is_whole = length <= WHOLE_MAX && !value.contains(' ');
+                let is_whole = length <= WHOLE_MAX && (column.style == Style::Words || !value.contains(' '));
                 // On paper an id may go over two lines; a day or a number may not.
                 let long = if length > PRINTED_WHOLE_MAX && column.style == Style::Text { " long" } else { "" };
                 let value = escaped(&value);

@@ -1,7 +1,7 @@
 //! A report beside the same report of days before: its figures with what they were then, and the difference.
 //!
-//! Each period stands beside the one before it, or beside that of a year before; without periods, all of the days stand
-//! beside as many days before. The days are moved as they were given, so a month that is cut by its last day is compared
+//! Days that were asked for stand beside as many days before them, or those of a year before; of the whole lake each period
+//! stands beside the one before it. The days are moved as they were given, so a month that is cut by its last day is compared
 //! with a month that is cut at the same place.
 
 pub(crate) mod beside;

@@ -33,12 +33,15 @@ pub(crate) async fn beside(
     let by = find("by").and_then(|by| PeriodLength::parse(by.value.as_deref()?).ok());
     let period = result.columns.iter().position(|column| by.is_some() && column.name == "period");
     let moved = day("from").zip(day("to")).and_then(|(first, last)| {
-        let shift = Shift::of(compare, by.filter(|_| period.is_some()), first, last)?;
+        let are_given = ["from", "to"].iter().all(|name| find(name).is_some_and(|day| day.value.is_some()));
+        let shift = Shift::of(compare, by.filter(|_| period.is_some()), first, last, are_given)?;
         Some((shift, shift.earlier(first)?, shift.earlier_last(last)?))
     });
     // A lake without events has no days, and nothing to compare.
     let (shift, first_day, last_day) = moved.unwrap_or((Shift::Days(1), NaiveDate::MIN, NaiveDate::MIN));
     let lake = result.provenance.period.as_ref().and_then(|period| period.lake_first_day);
+    let lake_last_day =
+        result.provenance.period.as_ref().and_then(|period| period.lake_last_day).unwrap_or(NaiveDate::MAX);
     let since = Since::of(&result.provenance.tables, zone).map(|since| since.first_day);
     let lake_first_day =
         lake.filter(|_| moved.is_some()).map_or(NaiveDate::MAX, |lake| since.map_or(lake, |since| lake.max(since)));
@@ -69,6 +72,7 @@ pub(crate) async fn beside(
         shift,
         first_day,
         lake_first_day,
+        lake_last_day,
     };
     let Joined { schema, columns, batch } = join(&sides).map_err(|fault| match fault {
         Fault::Arrow(error) => QueryError::from(error).into(),

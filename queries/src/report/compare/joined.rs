@@ -38,6 +38,8 @@ pub(crate) struct Sides<'a> {
     pub(crate) first_day: NaiveDate,
     /// The first day of the lake: what was before it is not known.
     pub(crate) lake_first_day: NaiveDate,
+    /// The last day of the lake: what comes after it is not known either.
+    pub(crate) lake_last_day: NaiveDate,
 }
 
 /// The rows with the columns that comparing adds behind the others.
@@ -174,7 +176,8 @@ fn sources(sides: &Sides<'_>, now: &RecordBatch, before: &RecordBatch) -> Result
     let others = used.iter().enumerate().filter(|(_, used)| !**used).map(|(row, _)| row);
     for row in others {
         let day = sides.period.and_then(|at| day_of(before.column(at), row));
-        if is_known(sides, day) {
+        let is_over = day.and_then(|day| sides.shift.later(day)).is_some_and(|period| period > sides.lake_last_day);
+        if is_known(sides, day) && !is_over {
             sources.push(Source { now: None, before: Some(row), is_known: true });
         }
     }

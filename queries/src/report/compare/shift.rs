@@ -16,28 +16,33 @@ pub(crate) enum Shift {
 }
 
 impl Shift {
-    /// From days to those they are compared with. `by`: the length of the periods, if the report has any.
+    /// From days to those they are compared with. `by`: the length of the periods, if the report has any. `are_given`: the days
+    /// were asked for; then all of them are compared with as many before, where those are whole periods.
     pub(crate) fn of(
         compare: Compare,
         by: Option<PeriodLength>,
         first_day: NaiveDate,
         last_day: NaiveDate,
+        are_given: bool,
     ) -> Option<Self> {
+        let months = whole_months(first_day, last_day).filter(|_| are_given);
+        let days = last_day.signed_duration_since(first_day).num_days();
+        let days = u64::try_from(days).ok().and_then(|days| days.checked_add(1));
+        let whole = |length: u32| months.filter(|months| months % length == 0).unwrap_or(length);
         Some(match (compare, by) {
             // Weeks begin on Mondays: 52 of them are nearest to a year.
             (Compare::Year, Some(PeriodLength::Week)) => Self::Days(364),
             (Compare::Year, _) => Self::Months(12),
-            (Compare::Previous, Some(PeriodLength::Day)) => Self::Days(1),
-            (Compare::Previous, Some(PeriodLength::Week)) => Self::Days(7),
-            (Compare::Previous, Some(PeriodLength::Month)) => Self::Months(1),
-            (Compare::Previous, Some(PeriodLength::Quarter)) => Self::Months(3),
-            (Compare::Previous, Some(PeriodLength::Year)) => Self::Months(12),
+            (Compare::Previous, Some(PeriodLength::Day)) => Self::Days(if are_given { days? } else { 1 }),
+            (Compare::Previous, Some(PeriodLength::Week)) => {
+                Self::Days(days.filter(|days| are_given && days % 7 == 0).unwrap_or(7))
+            }
+            (Compare::Previous, Some(PeriodLength::Month)) => Self::Months(whole(1)),
+            (Compare::Previous, Some(PeriodLength::Quarter)) => Self::Months(whole(3)),
+            (Compare::Previous, Some(PeriodLength::Year)) => Self::Months(whole(12)),
             (Compare::Previous, None) => match whole_months(first_day, last_day) {
                 Some(months) => Self::Months(months),
-                None => {
-                    let days = last_day.signed_duration_since(first_day).num_days();
-                    Self::Days(u64::try_from(days).ok()?.checked_add(1)?)
-                }
+                None => Self::Days(days?),
             },
         })
     }
@@ -96,8 +101,12 @@ mod tests {
             (Previous, Some(PeriodLength::Month), ("2026-03-01", "2026-03-30"), ("2026-02-01", "2026-02-28")),
             (Previous, Some(PeriodLength::Month), ("2026-02-01", "2026-02-28"), ("2026-01-01", "2026-01-31")),
             (Previous, Some(PeriodLength::Month), ("2026-01-15", "2026-03-17"), ("2025-12-15", "2026-02-17")),
-            (Previous, Some(PeriodLength::Day), ("2026-03-01", "2026-03-31"), ("2026-02-28", "2026-03-30")),
-            (Previous, Some(PeriodLength::Week), ("2026-03-02", "2026-03-15"), ("2026-02-23", "2026-03-08")),
+            (Previous, Some(PeriodLength::Day), ("2026-03-01", "2026-03-31"), ("2026-01-29", "2026-02-28")),
+            (Previous, Some(PeriodLength::Day), ("2026-11-23", "2026-11-29"), ("2026-11-16", "2026-11-22")),
+            (Previous, Some(PeriodLength::Week), ("2026-03-02", "2026-03-15"), ("2026-02-16", "2026-03-01")),
+            (Previous, Some(PeriodLength::Week), ("2026-03-02", "2026-03-11"), ("2026-02-23", "2026-03-04")),
+            (Previous, Some(PeriodLength::Month), ("2026-01-01", "2026-06-30"), ("2025-07-01", "2025-12-31")),
+            (Previous, Some(PeriodLength::Quarter), ("2026-01-01", "2026-02-28"), ("2025-10-01", "2025-11-30")),
             (Previous, Some(PeriodLength::Quarter), ("2026-01-01", "2026-03-31"), ("2025-10-01", "2025-12-31")),
             (Previous, Some(PeriodLength::Year), ("2026-01-01", "2026-12-31"), ("2025-01-01", "2025-12-31")),
             (Previous, None, ("2026-02-01", "2026-02-28"), ("2026-01-01", "2026-01-31")),
@@ -110,10 +119,20 @@ mod tests {
             (Year, Some(PeriodLength::Week), ("2026-11-16", "2026-11-22"), ("2025-11-17", "2025-11-23")),
         ] {
             let (first, last) = (day(days.0), day(days.1));
-            let shift = Shift::of(compare, by, first, last).unwrap();
+            let shift = Shift::of(compare, by, first, last, true).unwrap();
             let found = (shift.earlier(first).unwrap(), shift.earlier_last(last).unwrap());
             assert_eq!(found, (day(expected.0), day(expected.1)), "{compare:?} {by:?} {days:?}");
         }
-        assert_eq!(Shift::of(Previous, None, day("2026-02-03"), day("2026-02-01")), None, "no day");
+        assert_eq!(Shift::of(Previous, None, day("2026-02-03"), day("2026-02-01"), true), None, "no day");
+        // Of the whole lake each period stands beside the one before it.
+        for (by, expected) in [
+            (PeriodLength::Day, Shift::Days(1)),
+            (PeriodLength::Week, Shift::Days(7)),
+            (PeriodLength::Month, Shift::Months(1)),
+            (PeriodLength::Year, Shift::Months(12)),
+        ] {
+            let found = Shift::of(Previous, Some(by), day("2026-01-01"), day("2026-12-31"), false);
+            assert_eq!(found, Some(expected), "{by}");
+        }
     }
 }

@@ -84,6 +84,10 @@ async fn each_period_stands_beside_the_one_before() {
     let units: Vec<Unit> = result.columns.iter().map(|column| column.unit).collect();
     assert_eq!(units.len(), result.schema.fields().len());
     assert_eq!(units[units.len() - 2..], [Unit::Share, Unit::Days], "the counted days come last");
+    // A period that the lake does not have yet is not told as one without gifts.
+    let days_to_come = [("by", "month"), ("from", "2026-02-01"), ("to", "2026-04-30")];
+    let result = compared(&session, "donations", Compare::Previous, &days_to_come).await.unwrap();
+    assert!(picked(&result, &["period"]).iter().all(|period| period.as_str() < "2026-04-01"));
     // A year before the lake: nothing is known, and nothing is made up.
     let result = compared(&session, "donations", Compare::Year, &days).await.unwrap();
     assert_eq!(picked(&result, &names)[0], "2026-02-01,charity,20,,,,");
