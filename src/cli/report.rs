@@ -4,6 +4,7 @@ mod conditions;
 mod database;
 mod each;
 mod export;
+mod outcome;
 mod period;
 mod reconcile;
 mod run;
@@ -11,7 +12,9 @@ mod run_all;
 mod show;
 
 use anyhow::{Context, Result};
-use bluelake_queries::{ParameterDefault, ReportCatalog, ReportError, ReportHeader};
+use bluelake_queries::{
+    Compare, ParameterDefault, Question, Report, ReportCatalog, ReportError, ReportHeader, ReportParameters,
+};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -73,6 +76,15 @@ fn usage(error: ReportError) -> anyhow::Error {
             WrongUsage::new(error.to_string()).into()
         }
         other => other.into(),
+    }
+}
+
+/// The question of a report with these values.
+fn question<'a>(report: &'a Report, parameters: &ReportParameters, compare: Option<Compare>) -> Result<Question<'a>> {
+    let question = report.question(parameters).map_err(usage)?;
+    match compare {
+        Some(compare) => question.compared_with(compare).map_err(usage),
+        None => Ok(question),
     }
 }
 

@@ -107,6 +107,11 @@ async fn each_provider_has_a_settlement_of_its_own() {
         let run = ["report", "run", report, "--each", each, "--destination", "out"];
         machine.run(&run).await.expect_code(2).expect_message(&[part]);
     }
+    let both = ["report", "run", "settlement", "--each", "provider", "--provider", "x", "--destination", "out"];
+    machine.run(&both).await.expect_code(2).expect_message(&["provider is set by --provider and by --each"]);
+    let wait = ["--destination", "out", "--require-complete", "--wait", "1s"];
+    let waits = machine.run(&[&["report", "run", "settlement", "--each", "provider"][..], &wait].concat()).await;
+    waits.expect_code(2).expect_message(&["--each", "cannot be used with", "--wait"]);
     let nowhere = machine.run(&["report", "run", "settlement", "--each", "provider"]).await;
     nowhere.expect_code(2).expect_message(&["--destination"]);
 }

@@ -73,15 +73,6 @@ impl Conditions {
         self.as_of != AsOf::Newest
     }
 
-    /// The same conditions for the state of the lake that a session reads.
-    pub(super) fn pinned(&self, queries: &QuerySession) -> Result<Self> {
-        let as_of = match queries.origin().as_of() {
-            Some(versions) => self::as_of(Some(&versions))?,
-            None => self.as_of.clone(),
-        };
-        Ok(Self { as_of, ..self.clone() })
-    }
-
     /// A session over the state of the lake that is asked for.
     ///
     /// # Errors
@@ -98,25 +89,32 @@ impl Conditions {
         let until = Instant::now() + self.wait;
         loop {
             let queries = self.open(session, lake).await?;
-            let mut asked = question.put(&queries);
-            if self.require_complete {
-                let found = asked.completeness().await.map_err(usage)?;
-                let report = question.report().name();
-                let reason = || format!("the period of {report} is not complete: {}", found.missing());
-                let left = until.saturating_duration_since(Instant::now());
+            let answer = self.answer_by(&queries, question).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            match &answer {
                 // An older state will not change.
-                let may_become = self.as_of == AsOf::Newest && !left.is_zero();
-                if !found.is_complete && may_become {
-                    tracing::info!("{}; waiting", reason());
+                Answer::NotComplete(reason) if !self.is_as_of() && !left.is_zero() => {
+                    tracing::info!("{reason}; waiting");
                     sleep(LOOK_AGAIN.min(left)).await;
-                    continue;
                 }
-                if !found.is_complete {
-                    return Ok(Answer::NotComplete(reason()));
-                }
+                _ => return Ok(answer),
             }
-            let result = asked.answer().await.map_err(usage)?;
-            return Ok(Answer::Result(Box::new(result)));
         }
+    }
+
+    /// Answers a question by the state of the lake that a session reads. It does not wait.
+    ///
+    /// # Errors
+    /// As [`Asked::answer`](bluelake_queries::Asked::answer).
+    pub(super) async fn answer_by(&self, queries: &QuerySession, question: &Question<'_>) -> Result<Answer> {
+        let mut asked = question.put(queries);
+        if self.require_complete {
+            let found = asked.completeness().await.map_err(usage)?;
+            if !found.is_complete {
+                let report = question.report().name();
+                return Ok(Answer::NotComplete(format!("the period of {report} is not complete: {}", found.missing())));
+            }
+        }
+        Ok(Answer::Result(Box::new(asked.answer().await.map_err(usage)?)))
     }
 }

@@ -1,15 +1,15 @@
 //! `bluelake report run … --each PARAMETER`: a report for each value of a parameter, all of one state of the lake.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use bluelake_queries::{Compare, Question, Report, ReportParameters};
 use serde::Serialize;
 
-use super::conditions::{Answer, Conditions};
-use super::export::{Destination, Exported};
-use super::run::question;
-use super::usage;
+use super::conditions::Conditions;
+use super::export::Destination;
+use super::outcome::{Ended, of_all};
+use super::{question, usage};
 use crate::cli::Session;
-use crate::terminal::failure::{Outcome, describe};
+use crate::terminal::failure::Outcome;
 use crate::terminal::output;
 
 /// A report that is run for each value of a parameter.
@@ -30,21 +30,6 @@ struct Made {
     ended: Ended,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
-enum Ended {
-    Exported {
-        #[serde(flatten)]
-        export: Exported,
-    },
-    NotComplete {
-        reason: String,
-    },
-    Failed {
-        reason: String,
-    },
-}
-
 impl Each<'_> {
     /// Runs them one after another. One that fails does not stop the others.
     ///
@@ -52,46 +37,30 @@ impl Each<'_> {
     /// When the parameter has no list of values, or one of them failed.
     pub(super) async fn run(&self, session: &Session, destination: &Destination) -> Result<Outcome> {
         let lake = session.lake().await?;
+        // What arrives meanwhile is in none of them.
         let queries = self.conditions.open(session, &lake).await?;
         let values = Question::each(self.report, self.name, &self.parameters, &queries).await.map_err(usage)?;
-        // What arrives meanwhile is in none of them.
-        let conditions = self.conditions.pinned(&queries)?;
         let mut made = Vec::new();
         for value in values {
             let parameters = self.parameters.clone().with(self.name, &value);
-            let question = question(self.report, &parameters, self.compare)?;
-            let ended = match conditions.answer(session, &lake, &question).await {
-                Ok(Answer::NotComplete(reason)) => Ended::NotComplete { reason },
-                Ok(Answer::Result(result)) => match destination.run(&result, self.conditions.is_as_of()).await {
-                    Ok(export) => Ended::Exported { export },
-                    Err(error) => Ended::Failed { reason: describe(&error) },
-                },
-                Err(error) => Ended::Failed { reason: describe(&error) },
+            let ended = match question(self.report, &parameters, self.compare) {
+                Ok(question) => {
+                    let answer = self.conditions.answer_by(&queries, &question).await;
+                    Ended::of(&question, answer, destination, &self.conditions).await
+                }
+                Err(error) => Ended::failed(self.report.name(), &error),
             };
             made.push(Made { value, ended });
         }
-        self.print(session, &made)
-    }
-
-    fn print(&self, session: &Session, made: &[Made]) -> Result<Outcome> {
         if session.json {
             output::json(&made)?;
         } else {
             let rows = made.iter().map(|one| {
-                let (outcome, rows, place) = match &one.ended {
-                    Ended::Exported { export } => ("exported", output::grouped(export.rows()), export.place()),
-                    Ended::NotComplete { reason } => ("not complete", String::new(), reason.clone()),
-                    Ended::Failed { reason } => ("FAILED", String::new(), reason.clone()),
-                };
-                [one.value.clone(), outcome.to_owned(), rows, place]
+                let [outcome, rows, place] = one.ended.cells();
+                [one.value.clone(), outcome, rows, place]
             });
             output::line(output::table(&[self.name, "outcome", "rows", "files"], &[2], rows).to_string())?;
         }
-        let failed = made.iter().filter(|one| matches!(one.ended, Ended::Failed { .. })).count();
-        if failed > 0 {
-            return Err(anyhow!("{failed} of {} failed", made.len()));
-        }
-        let is_missing = made.iter().any(|one| matches!(one.ended, Ended::NotComplete { .. }));
-        Ok(if is_missing { Outcome::NotComplete } else { Outcome::Done })
+        of_all(made.iter().map(|one| &one.ended))
     }
 }

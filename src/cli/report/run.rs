@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bluelake_queries::{Compare, OutputFormat, Question, Report, ReportParameters, ReportResult, write_report};
+use bluelake_queries::{Compare, OutputFormat, Report, ReportParameters, ReportResult, write_report};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use clap::Args;
@@ -14,7 +14,7 @@ use clap::Args;
 use super::conditions::{Answer, AnswerFlags};
 use super::each::Each;
 use super::period::span;
-use super::{export, usage};
+use super::{export, question, usage};
 use crate::cli::Session;
 use crate::shell;
 use crate::terminal::failure::{Outcome, WrongUsage};
@@ -64,7 +64,7 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     own: OwnFlags,
     /// Run it for each value of this parameter that occurs on these days, all of one state of the lake
-    #[arg(long, value_name = "PARAMETER", requires = "destination")]
+    #[arg(long, value_name = "PARAMETER", requires = "destination", conflicts_with = "wait")]
     each: Option<String>,
     #[command(flatten)]
     answer: AnswerFlags,
@@ -166,6 +166,10 @@ impl RunArguments {
             }
             parameters = parameters.with(name, value);
         }
+        if let Some((name, flag)) = self.each.as_deref().and_then(|each| set.get_key_value(each)) {
+            let message = format!("the parameter {name} is set by {flag} and by --each; set it once");
+            return Err(WrongUsage::new(message).into());
+        }
         Ok(parameters)
     }
 
@@ -230,19 +234,6 @@ pub(super) async fn run(session: &Session, arguments: RunArguments) -> Result<Ou
         }
     }
     Ok(Outcome::Done)
-}
-
-/// The question of a report with these values.
-pub(super) fn question<'a>(
-    report: &'a Report,
-    parameters: &ReportParameters,
-    compare: Option<Compare>,
-) -> Result<Question<'a>> {
-    let question = report.question(parameters).map_err(usage)?;
-    match compare {
-        Some(compare) => question.compared_with(compare).map_err(usage),
-        None => Ok(question),
-    }
 }
 
 /// Where a report goes.

@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
-use bluelake_lake::Lake;
-use bluelake_queries::{QueryError, Question, ReportCatalog, ReportError, ReportParameters};
+use anyhow::Result;
+use bluelake_queries::{Question, ReportCatalog, ReportParameters};
 use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
 
-use super::conditions::{Answer, AnswerFlags, Conditions};
-use super::export::{Destination, Exported};
+use super::conditions::AnswerFlags;
+use super::export::Destination;
+use super::outcome::{Ended, of_all};
 use super::period::{Span, span};
-use super::usage;
+use super::{question, usage};
 use crate::cli::Session;
 use crate::config::ScheduledReport;
 use crate::terminal::failure;
@@ -55,21 +55,6 @@ struct Job<'a> {
     destination: Destination,
 }
 
-/// The outcome of a report.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
-enum Ended {
-    /// It was exported.
-    Exported {
-        #[serde(flatten)]
-        export: Exported,
-    },
-    /// Its period is not complete.
-    NotComplete { reason: String },
-    /// It failed.
-    Failed { reason: String },
-}
-
 #[derive(Serialize)]
 struct ReportRun {
     report: String,
@@ -100,31 +85,21 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
         }
     }
     // All faults of the list are told at once.
-    match faults.pop() {
-        None => {}
-        Some(fault) if faults.is_empty() => return Err(fault),
-        Some(last) => {
-            let all = faults.iter().chain([&last]).map(failure::describe).collect::<Vec<_>>();
-            let message = format!("{} reports of the list are set wrongly: {}", all.len(), all.join("; "));
-            return Err(WrongUsage::new(message).into());
-        }
+    if faults.len() > 1 {
+        let all = faults.iter().map(failure::describe).collect::<Vec<_>>();
+        let message = format!("{} reports of the list are set wrongly: {}", all.len(), all.join("; "));
+        return Err(WrongUsage::new(message).into());
+    }
+    if let Some(fault) = faults.pop() {
+        return Err(fault);
     }
     let conditions = arguments.answer.conditions()?;
     let lake = session.lake().await?;
     let mut runs = Vec::new();
     for job in &jobs {
         let began = Instant::now();
-        let ended = job.run(session, &lake, &conditions).await.unwrap_or_else(|error| {
-            let reason = failure::describe(&error);
-            match error.downcast_ref() {
-                // Messages of the engine can quote values: they are for the user, not for the log.
-                Some(ReportError::Query(QueryError::Execution(_))) => {
-                    tracing::error!(report = job.question.report().name(), "the query failed; the result says why");
-                }
-                _ => tracing::error!(report = job.question.report().name(), "{reason}"),
-            }
-            Ended::Failed { reason }
-        });
+        let answer = conditions.answer(session, &lake, &job.question).await;
+        let ended = Ended::of(&job.question, answer, &job.destination, &conditions).await;
         runs.push(ReportRun {
             report: job.question.report().name().to_owned(),
             seconds: began.elapsed().as_secs_f64(),
@@ -137,16 +112,7 @@ pub(super) async fn run(session: &Session, arguments: RunAllArguments) -> Result
         let rows = runs.iter().map(cells);
         output::line(output::table(&["report", "outcome", "rows", "seconds", "files"], &[2, 3], rows).to_string())?;
     }
-    outcome(&runs)
-}
-
-fn outcome(runs: &[ReportRun]) -> Result<Outcome> {
-    let failed = runs.iter().filter(|run| matches!(run.ended, Ended::Failed { .. })).count();
-    if failed > 0 {
-        return Err(anyhow!("{failed} of {} reports failed", runs.len()));
-    }
-    let is_missing = runs.iter().any(|run| matches!(run.ended, Ended::NotComplete { .. }));
-    Ok(if is_missing { Outcome::NotComplete } else { Outcome::Done })
+    of_all(runs.iter().map(|run| &run.ended))
 }
 
 impl<'a> Job<'a> {
@@ -179,33 +145,13 @@ impl<'a> Job<'a> {
             }
             parameters = parameters.with(name, value);
         }
-        let mut question = report.question(&parameters).map_err(usage)?;
-        if let Some(compare) = scheduled.compare {
-            question = question.compared_with(compare).map_err(usage)?;
-        }
+        let question = question(report, &parameters, scheduled.compare)?;
         let destination = Destination::new(session, destination, &scheduled.formats, None).await?;
         Ok(Self { question, destination })
-    }
-
-    async fn run(&self, session: &Session, lake: &Lake, conditions: &Conditions) -> Result<Ended> {
-        match conditions.answer(session, lake, &self.question).await? {
-            Answer::NotComplete(reason) => {
-                tracing::warn!("{reason}");
-                Ok(Ended::NotComplete { reason })
-            }
-            Answer::Result(result) => {
-                Ok(Ended::Exported { export: self.destination.run(&result, conditions.is_as_of()).await? })
-            }
-        }
     }
 }
 
 fn cells(run: &ReportRun) -> [String; 5] {
-    let seconds = format!("{:.1}", run.seconds);
-    let (outcome, rows, files) = match &run.ended {
-        Ended::Exported { export } => ("exported", output::grouped(export.rows()), export.place()),
-        Ended::NotComplete { .. } => ("not complete", String::new(), String::new()),
-        Ended::Failed { reason } => ("FAILED", String::new(), reason.clone()),
-    };
-    [run.report.clone(), outcome.to_owned(), rows, seconds, files]
+    let [outcome, rows, files] = run.ended.cells();
+    [run.report.clone(), outcome, rows, format!("{:.1}", run.seconds), files]
 }
