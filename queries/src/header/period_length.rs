@@ -24,21 +24,41 @@ pub(crate) enum PeriodLength {
 words!(PeriodLength, "day" = Day, "week" = Week, "month" = Month, "quarter" = Quarter, "year" = Year,);
 
 impl PeriodLength {
-    /// The day that is this many periods later, or earlier. A day that its month lacks becomes the month's last.
-    pub(crate) fn moved(self, day: NaiveDate, periods: i32) -> Option<NaiveDate> {
-        let count = periods.unsigned_abs();
-        let (days, months) = match self {
-            Self::Day => (count, 0),
-            Self::Week => (count.checked_mul(7)?, 0),
-            Self::Month => (0, count),
-            Self::Quarter => (0, count.checked_mul(3)?),
-            Self::Year => (0, count.checked_mul(12)?),
-        };
-        let (days, months) = (Days::new(u64::from(days)), Months::new(months));
-        if periods < 0 {
-            day.checked_sub_months(months)?.checked_sub_days(days)
-        } else {
-            day.checked_add_months(months)?.checked_add_days(days)
+    /// From the first day of a period to that of the next.
+    pub(crate) fn shift(self) -> Shift {
+        match self {
+            Self::Day => Shift::Days(1),
+            Self::Week => Shift::Days(7),
+            Self::Month => Shift::Months(1),
+            Self::Quarter => Shift::Months(3),
+            Self::Year => Shift::Months(12),
+        }
+    }
+}
+
+/// A move of days in the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shift {
+    /// By days.
+    Days(u64),
+    /// By months: a day that a month lacks becomes its last.
+    Months(u32),
+}
+
+impl Shift {
+    /// The day before, by this much.
+    pub(crate) fn earlier(self, day: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Days(days) => day.checked_sub_days(Days::new(days)),
+            Self::Months(months) => day.checked_sub_months(Months::new(months)),
+        }
+    }
+
+    /// The day after, by this much.
+    pub(crate) fn later(self, day: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Days(days) => day.checked_add_days(Days::new(days)),
+            Self::Months(months) => day.checked_add_months(Months::new(months)),
         }
     }
 }
@@ -58,11 +78,11 @@ mod tests {
             ("quarter", "2026-10-01", "2027-01-01", "2026-07-01"),
             ("year", "2028-01-01", "2029-01-01", "2027-01-01"),
         ] {
-            let length = PeriodLength::parse(length).unwrap();
-            assert_eq!(length.moved(day(first), 1), Some(day(next)), "{length} {first}");
-            assert_eq!(length.moved(day(first), -1), Some(day(before)), "{length} {first}");
+            let shift = PeriodLength::parse(length).unwrap().shift();
+            assert_eq!(shift.later(day(first)), Some(day(next)), "{length} {first}");
+            assert_eq!(shift.earlier(day(first)), Some(day(before)), "{length} {first}");
         }
-        assert_eq!(PeriodLength::Month.moved(day("2026-03-31"), -1), Some(day("2026-02-28")));
-        assert_eq!(PeriodLength::Year.moved(day("2028-02-29"), -1), Some(day("2027-02-28")));
+        assert_eq!(PeriodLength::Month.shift().earlier(day("2026-03-31")), Some(day("2026-02-28")));
+        assert_eq!(PeriodLength::Year.shift().earlier(day("2028-02-29")), Some(day("2027-02-28")));
     }
 }

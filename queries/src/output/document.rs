@@ -180,21 +180,31 @@ impl Document {
         }
     }
 
-    /// How much of its period a row stands for, when that is less than all: `3 of 31 days`.
-    pub(crate) fn cut(&self, cells: &Cells, row: usize) -> Option<String> {
+    /// Where a row says how much of its period it stands for.
+    pub(crate) fn cuts(&self) -> Cuts {
         let place = |name: &str| self.columns.iter().position(|column| column.name == name);
-        let (length, period, counted) = (self.period?, place("period")?, place(counted_days::NAME)?);
-        let (Cell::Date(first), Cell::Number { unscaled, .. }) = (cells.cell(row, period), cells.cell(row, counted))
-        else {
-            return None;
-        };
-        let all = counted_days::is_cut(first, length, i64::try_from(unscaled).ok()?)?;
-        Some(format!("{unscaled} of {all} days"))
+        Cuts(self.period.zip(place("period").zip(place(counted_days::NAME))))
     }
 
     /// The text in the place of rows when there are none.
     pub(crate) fn nothing(&self) -> &'static str {
         if self.scope.is_some() { "There is nothing in this period." } else { "There are no rows." }
+    }
+}
+
+/// The length of a period, the column with its first day, and the one with the days that count; nothing without periods.
+pub(crate) struct Cuts(Option<(PeriodLength, (usize, usize))>);
+
+impl Cuts {
+    /// How much of its period a row stands for, when that is less than all: `3 of 31 days`.
+    pub(crate) fn of(&self, cells: &Cells, row: usize) -> Option<String> {
+        let (length, (period, counted)) = self.0?;
+        let (Cell::Date(first), Cell::Number { unscaled, .. }) = (cells.cell(row, period), cells.cell(row, counted))
+        else {
+            return None;
+        };
+        let all = counted_days::cut_from(first, length, i64::try_from(unscaled).ok()?)?;
+        Some(format!("{unscaled} of {all} days"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The figures of a report for readers: the numbers above its rows, and the totals below them.
 
 use crate::header::figure::FigureKind;
-use crate::output::document::DocumentColumn;
+use crate::output::document::{DocumentColumn, Style};
 use crate::report::figures::Figure;
 use crate::text::cells::Cell;
 
@@ -12,7 +12,7 @@ pub(crate) struct DocumentFigure {
     pub(crate) label: String,
     /// The number, with its unit.
     pub(crate) value: String,
-    /// What it was in the days before, and the difference: `was 1,200, +15.0%`.
+    /// What it was in the days before, and the difference: `was 1,200, +180, +15.0%`.
     pub(crate) before: Option<String>,
 }
 
@@ -39,7 +39,7 @@ fn before(figure: &Figure, column: &DocumentColumn) -> Option<String> {
     let was = format!("was {}", column.style.text(&figure.exact_before));
     let difference = difference(figure).map(|difference| signed(column.style.text(&difference), &difference));
     let share = figure.exact.as_f64().zip(figure.exact_before.as_f64()).and_then(|(now, was)| {
-        let is_part = matches!(column.style, crate::output::document::Style::Percent);
+        let is_part = column.style == Style::Percent;
         (was != 0.0 && !is_part).then(|| format!("{:+.1}%", (now - was) / was.abs() * 100.0))
     });
     let parts = [Some(was), difference, share];
@@ -63,12 +63,11 @@ fn difference(figure: &Figure) -> Option<Cell> {
 /// The total of each column that adds up; none where no column has one.
 pub(crate) fn totals(figures: &[Figure], columns: &[DocumentColumn]) -> Option<Vec<Cell>> {
     let total = |column: &DocumentColumn| {
-        let sums = figures.iter().filter(|figure| figure.kind == FigureKind::Sum);
-        sums.filter(|figure| figure.column == column.name).map(|figure| figure.exact.clone()).next()
+        let mut sums = figures.iter().filter(|figure| figure.kind == FigureKind::Sum);
+        sums.find(|figure| figure.column == column.name).map_or(Cell::Empty, |figure| figure.exact.clone())
     };
-    let totals: Vec<Option<Cell>> = columns.iter().map(total).collect();
-    let is_known = totals.iter().flatten().any(|cell| *cell != Cell::Empty);
-    is_known.then(|| totals.into_iter().map(|cell| cell.unwrap_or(Cell::Empty)).collect())
+    let totals: Vec<Cell> = columns.iter().map(total).collect();
+    totals.iter().any(|cell| *cell != Cell::Empty).then_some(totals)
 }
 
 #[cfg(test)]
@@ -76,7 +75,6 @@ pub(crate) fn totals(figures: &[Figure], columns: &[DocumentColumn]) -> Option<V
 mod tests {
     use super::*;
     use crate::header::column::Unit;
-    use crate::output::document::Style;
 
     fn column(name: &str, style: Style) -> DocumentColumn {
         DocumentColumn { name: name.to_owned(), label: name.to_owned(), meaning: None, style, is_additive: true }

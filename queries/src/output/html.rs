@@ -194,13 +194,12 @@ fn table(text: &mut String, document: &Document, batches: &[RecordBatch], total:
         let _ = write!(text, "<th scope=\"col\"{class}>{}</th>", escaped(&column.label));
     }
     text.push_str("\n</tr></thead>\n<tbody>\n");
-    let mut left = shown;
+    let (mut left, cuts) = (shown, document.cuts());
     for batch in batches {
         let cells = Cells::new(&batch.slice(0, batch.num_rows().min(left)))?;
         left -= cells.rows();
         for row in 0..cells.rows() {
-            let cut =
-                document.cut(&cells, row).map(|cut| format!(" <span class=\"cut\">{cut}</span>")).unwrap_or_default();
+            let cut = cuts.of(&cells, row).map(|cut| format!(" <span class=\"cut\">{cut}</span>")).unwrap_or_default();
             text.push_str("<tr>");
             for (index, (column, cell)) in document.columns.iter().zip(cells.row(row)).enumerate() {
                 let value = column.style.text(&cell);

@@ -17,12 +17,12 @@ pub(super) fn render(document: &Document, batches: &[RecordBatch]) -> Result<(us
     let _ = head(&mut text, document);
     let total: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let shown = total.min(TABLE_ROWS_MAX);
-    let mut left = shown;
+    let (mut left, cuts) = (shown, document.cuts());
     for batch in batches {
         let cells = Cells::new(&batch.slice(0, batch.num_rows().min(left)))?;
         left -= cells.rows();
         for row in 0..cells.rows() {
-            let cut = document.cut(&cells, row).map(|cut| format!(" ({cut})")).unwrap_or_default();
+            let cut = cuts.of(&cells, row).map(|cut| format!(" ({cut})")).unwrap_or_default();
             let values = document.columns.iter().zip(cells.row(row)).enumerate();
             let words = values.map(|(at, (column, cell))| {
                 let mark = if at == 0 { cut.as_str() } else { "" };

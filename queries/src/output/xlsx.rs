@@ -199,7 +199,12 @@ fn rows_sheet(sheet: &mut Worksheet, document: &Document, batches: &[RecordBatch
 
 /// Title and days above each page that is printed, and its number below.
 fn on_paper(sheet: &mut Worksheet, document: &Document) {
-    let text = |text: &str, units: usize| shortened_utf16(&visible(text), units).replace('&', "&&");
+    // An ampersand is written twice, and takes room twice.
+    let text = |text: &str, units: usize| {
+        let text = visible(text);
+        let units = units.saturating_sub(text.matches('&').count());
+        shortened_utf16(&text, units).replace('&', "&&")
+    };
     let scope = document.scope.as_deref().map(|scope| format!("\n{}", text(scope, PRINTED_MAX))).unwrap_or_default();
     sheet.set_header(format!("&L&\"-,Bold\"{}&\"-,Regular\"{scope}", text(&document.title, PRINTED_MAX / 2)));
     sheet.set_footer("&RPage &P of &N");
@@ -243,16 +248,21 @@ impl Target<'_> {
                 let right = format.clone().set_num_format("@").set_align(FormatAlign::Right);
                 sheet.write_string_with_format(row, at, &shown, &right)?;
             }
-            Cell::Number { .. } | Cell::Float(_) if cell.as_f64().is_some() => {
-                let cents = if column.style == Style::Dollars { column.style.factor() } else { 1.0 };
-                sheet.write_number_with_format(row, at, cell.as_f64().unwrap_or_default() * cents, format)?;
-            }
             _ => {
-                sheet.write_string_with_format(row, at, cell_text(&shown, departures), format)?;
+                match shown_number(column.style, cell) {
+                    Some(number) => sheet.write_number_with_format(row, at, number, format)?,
+                    None => sheet.write_string_with_format(row, at, cell_text(&shown, departures), format)?,
+                };
             }
         }
         Ok(shown.chars().take(TEXT_WIDTH_MAX).count())
     }
+}
+
+/// The number that a cell shows, cents as dollars; `None` for what is no number.
+fn shown_number(style: Style, cell: &Cell) -> Option<f64> {
+    let factor = if style == Style::Dollars { style.factor() } else { 1.0 };
+    Some(cell.as_f64()? * factor)
 }
 
 /// Excel's calendar begins in 1900; its first weeks are off by a day.

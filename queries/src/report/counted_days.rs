@@ -18,8 +18,6 @@ use crate::report::result::ReportResult;
 pub(crate) const NAME: &str = "counted_days";
 /// The column with the first day of a row's period.
 const PERIOD: &str = "period";
-/// 1970-01-01 in chrono's count of days.
-const EPOCH: i32 = 719_163;
 
 /// The length of a report's periods, if its rows have any.
 pub(crate) fn length(result: &ReportResult) -> Option<PeriodLength> {
@@ -45,7 +43,7 @@ pub(crate) fn add(result: ReportResult) -> Result<ReportResult, ArrowError> {
         let days = days.as_primitive::<Date32Type>();
         let count = |row: usize| {
             let day = (!days.is_null(row)).then(|| days.value(row))?;
-            let first = NaiveDate::from_num_days_from_ce_opt(day.checked_add(EPOCH)?)?;
+            let first = Date32Type::to_naive_date_opt(day)?;
             counted_days(first, length, period)
         };
         Ok(Arc::new((0..days.len()).map(count).collect::<Int64Array>()))
@@ -71,16 +69,16 @@ pub(crate) fn add(result: ReportResult) -> Result<ReportResult, ArrowError> {
 
 /// The days of the period with this first day that were asked for and lie within the lake.
 pub(crate) fn counted_days(first: NaiveDate, length: PeriodLength, period: &PeriodOrigin) -> Option<i64> {
-    let last = length.moved(first, 1)?.pred_opt()?;
+    let last = length.shift().later(first)?.pred_opt()?;
     let (Some(lake_first), Some(lake_last)) = (period.lake_first_day, period.lake_last_day) else { return Some(0) };
     let from = period.first_day.unwrap_or(lake_first).max(lake_first).max(first);
     let to = period.last_day.unwrap_or(lake_last).min(lake_last).min(last);
     Some(to.signed_duration_since(from).num_days().saturating_add(1).max(0))
 }
 
-/// Whether the days that count are fewer than the period has.
-pub(crate) fn is_cut(first: NaiveDate, length: PeriodLength, counted: i64) -> Option<i64> {
-    let all = length.moved(first, 1)?.signed_duration_since(first).num_days();
+/// How many days the period has, when fewer count.
+pub(crate) fn cut_from(first: NaiveDate, length: PeriodLength, counted: i64) -> Option<i64> {
+    let all = length.shift().later(first)?.signed_duration_since(first).num_days();
     (counted < all).then_some(all)
 }
 
@@ -121,7 +119,7 @@ mod tests {
             assert_eq!(result.columns.len(), result.schema.fields().len());
         }
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
-        assert_eq!(is_cut(day("2026-02-01"), PeriodLength::Month, 27), Some(28));
-        assert_eq!(is_cut(day("2026-02-01"), PeriodLength::Month, 28), None);
+        assert_eq!(cut_from(day("2026-02-01"), PeriodLength::Month, 27), Some(28));
+        assert_eq!(cut_from(day("2026-02-01"), PeriodLength::Month, 28), None);
     }
 }

@@ -29,7 +29,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// The number and the one before, exactly.
+    /// The figure with what it was in the days before.
     pub(crate) fn with_before(mut self, before: Cell) -> Self {
         self.before = plain(&before);
         self.exact_before = before;

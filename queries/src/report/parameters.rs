@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{Datelike, NaiveDate};
+use arrow::datatypes::Date32Type;
+use chrono::NaiveDate;
 use datafusion::scalar::ScalarValue;
 use serde::Serialize;
 
@@ -10,8 +11,6 @@ use crate::header::parameter::{ParameterDefault, ParameterKind, ReportParameter,
 use crate::report::error::ReportError;
 use crate::text::nearest::nearest;
 
-/// 1970-01-01 in chrono's count, which starts with the first day of year 1; Arrow's starts with this day.
-const EPOCH: i32 = 719_163;
 /// Stands for the first day of the lake: 1970-01-01. Events before 2020 are rejected.
 const FIRST_DAY: i32 = 0;
 /// Stands for the last day of the lake: 9999-12-30, so that a day can be added.
@@ -151,7 +150,7 @@ fn resolve(parameter: &ReportParameter, given: Option<&String>) -> Result<Resolv
 
 /// A day as a value.
 pub(crate) fn date_value(date: NaiveDate) -> ScalarValue {
-    ScalarValue::Date32(Some(date.num_days_from_ce() - EPOCH))
+    ScalarValue::Date32(Some(Date32Type::from_naive_date(date)))
 }
 
 /// A report with `from` and `to` covers the days from one to the other, so `from` must not be later.

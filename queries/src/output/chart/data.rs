@@ -235,7 +235,7 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
     let series_column = series.and_then(|series| document.columns.get(series));
     let is_each_row_a_bar = document.is_cut && chart.kind == ChartKind::Bar && series.is_none();
 
-    let mut cut = Vec::new();
+    let (mut cut, cuts) = (Vec::new(), document.cuts());
     let mut grid = Grid::new(value_column, document.is_cut);
     for batch in batches {
         let cells = Cells::new(batch)?;
@@ -244,7 +244,7 @@ pub(crate) fn chart_data(document: &Document, batches: &[RecordBatch]) -> Result
             if chart.without.is_some() && chart.without == Some(position.text()) {
                 continue;
             }
-            if let Some(words) = document.cut(&cells, row)
+            if let Some(words) = cuts.of(&cells, row)
                 && !cut.iter().any(|(known, _)| *known == position)
             {
                 cut.push((position.clone(), words));
@@ -435,7 +435,7 @@ fn with_every_period(positions: &[Position], period: PeriodLength) -> Option<Vec
     let (mut next, last) = (*days.first()?, *days.last()?);
     let mut all = days;
     while next < last && all.len() <= POSITIONS_MAX {
-        next = period.moved(next, 1)?;
+        next = period.shift().later(next)?;
         if next < last {
             all.insert(next);
         }

@@ -2,8 +2,8 @@
 
 use rust_xlsxwriter::{Format, FormatBorder, Formula, Worksheet, XlsxError, utility::column_number_to_name};
 
-use super::{EXACT_MAX, number_format};
-use crate::output::document::{Document, Style};
+use super::{EXACT_MAX, number_format, shown_number};
+use crate::output::document::Document;
 use crate::text::cells::Cell;
 
 /// Writes the totals below the last of `rows` rows. Returns the width of each, in characters.
@@ -21,21 +21,18 @@ pub(super) fn row(
     for ((column, cell), at) in document.columns.iter().zip(totals).zip(0_u16..) {
         let format = Format::new().set_bold().set_border_top(FormatBorder::Thin);
         let shown = column.style.text(cell);
-        match cell {
-            Cell::Number { unscaled, .. } if unscaled.unsigned_abs() <= EXACT_MAX => {
-                let name = column_number_to_name(at);
-                let factor = if column.style == Style::Dollars { column.style.factor() } else { 1.0 };
-                let result = cell.as_f64().unwrap_or_default() * factor;
+        match (cell, shown_number(column.style, cell)) {
+            (Cell::Number { unscaled, .. }, Some(result)) if unscaled.unsigned_abs() <= EXACT_MAX => {
                 let format = format.set_num_format(number_format(column.style));
-                if !are_numbers {
+                if are_numbers {
+                    let name = column_number_to_name(at);
+                    let formula = Formula::new(format!("SUM({name}2:{name}{below})")).set_result(result.to_string());
+                    sheet.write_formula_with_format(below, at, formula, &format)?;
+                } else {
                     sheet.write_number_with_format(below, at, result, &format)?;
-                    widths.push(shown.chars().count() + 1);
-                    continue;
                 }
-                let formula = Formula::new(format!("SUM({name}2:{name}{below})")).set_result(result.to_string());
-                sheet.write_formula_with_format(below, at, formula, &format)?;
             }
-            Cell::Empty if at == 0 => {
+            (Cell::Empty, _) if at == 0 => {
                 sheet.write_string_with_format(below, at, "Total", &format)?;
             }
             _ => {

@@ -3,10 +3,10 @@
 use chrono::NaiveDate;
 
 use super::joined::{Fault, Joined, Sides, join};
-use super::shift::Shift;
+use super::shift::{earlier_last, shift};
 use super::{Compare, ComparedDays, PARAMETER};
 use crate::error::QueryError;
-use crate::header::period_length::PeriodLength;
+use crate::header::period_length::{PeriodLength, Shift};
 use crate::report::definition::Report;
 use crate::report::error::ReportError;
 use crate::report::figures::figures;
@@ -34,8 +34,8 @@ pub(crate) async fn beside(
     let period = result.columns.iter().position(|column| by.is_some() && column.name == "period");
     let moved = day("from").zip(day("to")).and_then(|(first, last)| {
         let are_given = ["from", "to"].iter().all(|name| find(name).is_some_and(|day| day.value.is_some()));
-        let shift = Shift::of(compare, by.filter(|_| period.is_some()), first, last, are_given)?;
-        Some((shift, shift.earlier(first)?, shift.earlier_last(last)?))
+        let shift = shift(compare, by.filter(|_| period.is_some()), first, last, are_given)?;
+        Some((shift, shift.earlier(first)?, earlier_last(shift, last)?))
     });
     // A lake without events has no days, and nothing to compare.
     let (shift, first_day, last_day) = moved.unwrap_or((Shift::Days(1), NaiveDate::MIN, NaiveDate::MIN));

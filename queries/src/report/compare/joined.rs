@@ -1,6 +1,6 @@
 //! The rows of a report side by side with those of the days before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,16 +11,14 @@ use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use chrono::{Datelike as _, NaiveDate};
+use chrono::NaiveDate;
 
-use super::shift::Shift;
 use crate::header::column::{ReportColumn, Unit};
 use crate::header::figure::{FigureKind, ReportFigure};
+use crate::header::period_length::Shift;
 use crate::text::cells::{Cell, Cells};
 use crate::text::figures::rescaled;
 
-/// 1970-01-01 in chrono's count of days.
-const EPOCH: i32 = 719_163;
 /// Decimals of a share.
 const SHARE_SCALE: i8 = 4;
 
@@ -158,7 +156,7 @@ fn sources(sides: &Sides<'_>, now: &RecordBatch, before: &RecordBatch) -> Result
             return Err(Fault::Alike);
         }
     }
-    let mut own = std::collections::HashSet::new();
+    let mut own = HashSet::new();
     if !keys(now, None)?.into_iter().all(|key| own.insert(key)) {
         return Err(Fault::Alike);
     }
@@ -207,11 +205,11 @@ fn in_order(sides: &Sides<'_>, now: &RecordBatch, before: &RecordBatch, mut sour
 fn day_of(days: &ArrayRef, row: usize) -> Option<NaiveDate> {
     let days = days.as_primitive_opt::<Date32Type>()?;
     let days = (row < days.len() && !days.is_null(row)).then(|| days.value(row))?;
-    NaiveDate::from_num_days_from_ce_opt(days.checked_add(EPOCH)?)
+    Date32Type::to_naive_date_opt(days)
 }
 
 fn moved(days: &ArrayRef, to: impl Fn(NaiveDate) -> Option<NaiveDate>) -> Result<ArrayRef, ArrowError> {
-    let moved = (0..days.len()).map(|row| Some(to(day_of(days, row)?)?.num_days_from_ce() - EPOCH));
+    let moved = (0..days.len()).map(|row| Some(Date32Type::from_naive_date(to(day_of(days, row)?)?)));
     let moved: Date32Array = moved.collect();
     cast(&(Arc::new(moved) as ArrayRef), days.data_type())
 }

@@ -1,85 +1,53 @@
 //! By how much days are moved, to come to those that they are compared with. Pure.
 
-use chrono::{Days, Months, NaiveDate};
+use chrono::{Datelike as _, NaiveDate};
 
 use super::Compare;
-use crate::header::period_length::PeriodLength;
+use crate::header::period_length::{PeriodLength, Shift};
 
-/// A move of days in the calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shift {
-    /// By days.
-    Days(u64),
-    /// By months: a day that a month lacks becomes its last. The last day of a month stays the last where whole months are
-    /// compared.
-    Months(u32),
+/// From days to those they are compared with. `by`: the length of the periods, if the report has any. `are_given`: the days
+/// were asked for; then all of them are compared with as many before, where those are whole periods.
+pub(super) fn shift(
+    compare: Compare,
+    by: Option<PeriodLength>,
+    first_day: NaiveDate,
+    last_day: NaiveDate,
+    are_given: bool,
+) -> Option<Shift> {
+    let days = last_day.signed_duration_since(first_day).num_days();
+    let days = u64::try_from(days).ok().and_then(|days| days.checked_add(1));
+    let months = whole_months(first_day, last_day);
+    Some(match (compare, by) {
+        // Weeks begin on Mondays: 52 of them are nearest to a year.
+        (Compare::Year, Some(PeriodLength::Week)) => Shift::Days(364),
+        (Compare::Year, _) => Shift::Months(12),
+        (Compare::Previous, None) => match months {
+            Some(months) => Shift::Months(months),
+            None => Shift::Days(days?),
+        },
+        (Compare::Previous, Some(by)) if are_given => match (by.shift(), months) {
+            (Shift::Days(length), _) if days?.is_multiple_of(length) => Shift::Days(days?),
+            (Shift::Months(length), Some(months)) if months.is_multiple_of(length) => Shift::Months(months),
+            (one, _) => one,
+        },
+        (Compare::Previous, Some(by)) => by.shift(),
+    })
 }
 
-impl Shift {
-    /// From days to those they are compared with. `by`: the length of the periods, if the report has any. `are_given`: the days
-    /// were asked for; then all of them are compared with as many before, where those are whole periods.
-    pub(crate) fn of(
-        compare: Compare,
-        by: Option<PeriodLength>,
-        first_day: NaiveDate,
-        last_day: NaiveDate,
-        are_given: bool,
-    ) -> Option<Self> {
-        let months = whole_months(first_day, last_day).filter(|_| are_given);
-        let days = last_day.signed_duration_since(first_day).num_days();
-        let days = u64::try_from(days).ok().and_then(|days| days.checked_add(1));
-        let whole = |length: u32| months.filter(|months| months % length == 0).unwrap_or(length);
-        Some(match (compare, by) {
-            // Weeks begin on Mondays: 52 of them are nearest to a year.
-            (Compare::Year, Some(PeriodLength::Week)) => Self::Days(364),
-            (Compare::Year, _) => Self::Months(12),
-            (Compare::Previous, Some(PeriodLength::Day)) => Self::Days(if are_given { days? } else { 1 }),
-            (Compare::Previous, Some(PeriodLength::Week)) => {
-                Self::Days(days.filter(|days| are_given && days % 7 == 0).unwrap_or(7))
-            }
-            (Compare::Previous, Some(PeriodLength::Month)) => Self::Months(whole(1)),
-            (Compare::Previous, Some(PeriodLength::Quarter)) => Self::Months(whole(3)),
-            (Compare::Previous, Some(PeriodLength::Year)) => Self::Months(whole(12)),
-            (Compare::Previous, None) => match whole_months(first_day, last_day) {
-                Some(months) => Self::Months(months),
-                None => Self::Days(days?),
-            },
-        })
-    }
-
-    /// The first day that a first day is compared with.
-    pub(crate) fn earlier(self, day: NaiveDate) -> Option<NaiveDate> {
-        match self {
-            Self::Days(days) => day.checked_sub_days(Days::new(days)),
-            Self::Months(months) => day.checked_sub_months(Months::new(months)),
-        }
-    }
-
-    /// The last day that a last day is compared with: the end of a month is compared with the end of a month.
-    pub(crate) fn earlier_last(self, day: NaiveDate) -> Option<NaiveDate> {
-        match self {
-            Self::Months(_) if is_end_of_month(day) => self.earlier(day.succ_opt()?)?.pred_opt(),
-            _ => self.earlier(day),
-        }
-    }
-
-    /// The first day of the period that one of the days before stands beside.
-    pub(crate) fn later(self, day: NaiveDate) -> Option<NaiveDate> {
-        match self {
-            Self::Days(days) => day.checked_add_days(Days::new(days)),
-            Self::Months(months) => day.checked_add_months(Months::new(months)),
-        }
+/// The last day that a last day is compared with: the end of a month is compared with the end of a month.
+pub(super) fn earlier_last(shift: Shift, day: NaiveDate) -> Option<NaiveDate> {
+    match shift {
+        Shift::Months(_) if is_end_of_month(day) => shift.earlier(day.succ_opt()?)?.pred_opt(),
+        _ => shift.earlier(day),
     }
 }
 
 fn is_end_of_month(day: NaiveDate) -> bool {
-    use chrono::Datelike as _;
     day.succ_opt().is_none_or(|next| next.day() == 1)
 }
 
 /// How many months these days are, when they are whole ones.
 fn whole_months(first_day: NaiveDate, last_day: NaiveDate) -> Option<u32> {
-    use chrono::Datelike as _;
     if first_day.day() != 1 || !is_end_of_month(last_day) || last_day < first_day {
         return None;
     }
@@ -119,11 +87,11 @@ mod tests {
             (Year, Some(PeriodLength::Week), ("2026-11-16", "2026-11-22"), ("2025-11-17", "2025-11-23")),
         ] {
             let (first, last) = (day(days.0), day(days.1));
-            let shift = Shift::of(compare, by, first, last, true).unwrap();
-            let found = (shift.earlier(first).unwrap(), shift.earlier_last(last).unwrap());
+            let shift = shift(compare, by, first, last, true).unwrap();
+            let found = (shift.earlier(first).unwrap(), earlier_last(shift, last).unwrap());
             assert_eq!(found, (day(expected.0), day(expected.1)), "{compare:?} {by:?} {days:?}");
         }
-        assert_eq!(Shift::of(Previous, None, day("2026-02-03"), day("2026-02-01"), true), None, "no day");
+        assert_eq!(shift(Previous, None, day("2026-02-03"), day("2026-02-01"), true), None, "no day");
         // Of the whole lake each period stands beside the one before it.
         for (by, expected) in [
             (PeriodLength::Day, Shift::Days(1)),
@@ -131,7 +99,7 @@ mod tests {
             (PeriodLength::Month, Shift::Months(1)),
             (PeriodLength::Year, Shift::Months(12)),
         ] {
-            let found = Shift::of(Previous, Some(by), day("2026-01-01"), day("2026-12-31"), false);
+            let found = shift(Previous, Some(by), day("2026-01-01"), day("2026-12-31"), false);
             assert_eq!(found, Some(expected), "{by}");
         }
     }
